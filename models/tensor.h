@@ -1,0 +1,26 @@
+// Dense tensors in C order.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace mlsim::models {
+
+using Shape = std::vector<std::int64_t>;
+
+inline std::int64_t element_count(const Shape& shape) {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) count *= extent;
+  return count;
+}
+
+template <typename T>
+struct Tensor {
+  Shape shape;
+  std::vector<T> values;  // element_count(shape) of them
+
+  std::int64_t size() const { return static_cast<std::int64_t>(values.size()); }
+};
+
+}  // namespace mlsim::models
