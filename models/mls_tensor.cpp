@@ -44,9 +44,9 @@ Tensor<double> dequantize(const MlsTensor& tensor) {
   Tensor<double> result{tensor.shape, std::vector<double>(integers.size())};
   for (std::size_t group = 0; group < tensor.group_exponent.size(); ++group) {
     // Exact: 24 + 4 + 11 significant bits, and exponents far inside binary64's range.
-    const double scale = std::ldexp(static_cast<double>(tensor.tensor_scale) *
-                                        ((1 << fraction_bits) + tensor.group_fraction[group]),
-                                    -(fraction_bits + tensor.group_exponent[group] + unit));
+    const double scale =
+        std::ldexp(static_cast<double>(tensor.tensor_scale) * ((1 << fraction_bits) + tensor.group_fraction[group]),
+                   -(fraction_bits + tensor.group_exponent[group] + unit));
     for (std::size_t i = group * inner; i < (group + 1) * inner; ++i) result.values[i] = scale * integers[i];
   }
   return result;

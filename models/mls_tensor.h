@@ -16,8 +16,8 @@ std::uint16_t encode_element(const ElementFormat& format, std::int32_t k);
 
 struct MlsTensor {
   MlsFormat format;
-  Shape shape;               // 2 to 4 dimensions, D0, D1, ...
-  float tensor_scale = 0;    // S_t
+  Shape shape;             // 2 to 4 dimensions, D0, D1, ...
+  float tensor_scale = 0;  // S_t
   // S_g = (1 + f 2^-Mg) 2^-h, for each index pair of dimensions 0 and 1 whatever the grouping: D0 × D1.
   std::vector<std::uint8_t> group_exponent;  // h
   std::vector<std::uint8_t> group_fraction;  // f
