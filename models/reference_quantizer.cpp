@@ -5,6 +5,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "models/finite.h"
 #include "models/philox.h"
 
 namespace mlsim::models {
@@ -29,15 +30,6 @@ GroupScale smallest_scale(const ScaleFormat& format, float ratio) {
   return scale.exponent > format.max_exponent() ? smallest : scale;
 }
 
-std::string index_text(const Shape& shape, std::int64_t flat) {
-  std::string text;
-  for (std::size_t axis = shape.size(); axis-- > 0;) {
-    text = std::to_string(flat % shape[axis]) + (text.empty() ? "" : ", ") + text;
-    flat /= shape[axis];
-  }
-  return "[" + text + "]";
-}
-
 }  // namespace
 
 QuantizedTensor reference_quantize(const Tensor<float>& input, const MlsFormat& format, const QuantizerOptions& options,
@@ -60,13 +52,8 @@ QuantizedTensor reference_quantize(const Tensor<float>& input, const MlsFormat& 
   tensor.codes.assign(input.values.size(), 0);
 
   // 1. The tensor's scale.
-  for (std::size_t i = 0; i < input.values.size(); ++i) {
-    if (!std::isfinite(input.values[i])) {
-      throw std::runtime_error(name + ": the element at " + index_text(shape, static_cast<std::int64_t>(i)) + " is " +
-                               (std::isnan(input.values[i]) ? "NaN" : "infinite") + ", expected a finite number");
-    }
-    tensor.tensor_scale = std::max(tensor.tensor_scale, std::fabs(input.values[i]));
-  }
+  check_finite(input, name);
+  for (const float x : input.values) tensor.tensor_scale = std::max(tensor.tensor_scale, std::fabs(x));
   if (tensor.tensor_scale == 0) {
     result.counts.exact = input.values.size();
     return result;

@@ -1,0 +1,162 @@
+#include "models/baseline.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <stdexcept>
+
+#include "models/direct_convolution.h"
+#include "models/finite.h"
+
+namespace mlsim::models {
+namespace {
+
+struct Layout {
+  int exponent_bits;
+  int mantissa_bits;
+  float largest;    // finite
+  bool infinities;  // an overflow becomes infinite and not the largest finite number
+};
+
+Layout layout_of(BaselineFormat format) {
+  switch (format) {
+    case BaselineFormat::kFp16:
+      return {5, 10, 65504.0F, true};
+    case BaselineFormat::kBf16:
+      return {8, 7, 0x1.FEp127F, true};
+    case BaselineFormat::kFp8E4m3:
+      return {4, 3, 448.0F, false};
+    case BaselineFormat::kFp8E5m2:
+      return {5, 2, 57344.0F, false};
+    case BaselineFormat::kFp32:
+    case BaselineFormat::kInt8:
+      break;
+  }
+  throw std::logic_error("no narrow floating-point format");
+}
+
+std::uint32_t encode_float(const Layout& layout, float value) {
+  const std::uint32_t sign = std::signbit(value) ? 1U << (layout.exponent_bits + layout.mantissa_bits) : 0U;
+  const int bias = (1 << (layout.exponent_bits - 1)) - 1;
+  const double magnitude = std::fabs(static_cast<double>(value));
+  if (magnitude == 0) return sign;
+  const int binade = std::max(std::ilogb(magnitude), 1 - bias);
+  // An integer number of the binade's last places; nearbyint rounds ties to even in the default mode.
+  const double places = std::nearbyint(std::ldexp(magnitude, layout.mantissa_bits - binade));
+  const double rounded = std::ldexp(places, binade - layout.mantissa_bits);
+  if (rounded > layout.largest) {
+    if (layout.infinities) return sign | (((1U << layout.exponent_bits) - 1) << layout.mantissa_bits);
+    return encode_float(layout, std::copysign(layout.largest, value));
+  }
+  // Codes count upwards in last places: a rounding up into the next binade carries into the exponent by itself.
+  const auto subnormal_base = static_cast<std::uint32_t>(binade - (1 - bias)) << layout.mantissa_bits;
+  return sign | (subnormal_base + static_cast<std::uint32_t>(places));
+}
+
+float decode_float(BaselineFormat format, const Layout& layout, std::uint32_t code) {
+  const std::uint32_t mantissa = code & ((1U << layout.mantissa_bits) - 1);
+  const int top = (1 << layout.exponent_bits) - 1;
+  const int exponent = static_cast<int>(code >> layout.mantissa_bits) & top;
+  const int bias = (1 << (layout.exponent_bits - 1)) - 1;
+  float magnitude = 0;
+  if (format == BaselineFormat::kFp8E4m3) {
+    // e4m3 has no infinity; all ones is its only NaN.
+    magnitude = exponent == top && mantissa == 7 ? NAN : 0.0F;
+  } else if (exponent == top) {
+    magnitude = mantissa == 0 ? INFINITY : NAN;
+  }
+  if (magnitude == 0) {
+    const auto significand = static_cast<float>(exponent == 0 ? mantissa : mantissa | (1U << layout.mantissa_bits));
+    magnitude = std::ldexp(significand, std::max(exponent, 1) - bias - layout.mantissa_bits);
+  }
+  const bool negative = ((code >> (layout.exponent_bits + layout.mantissa_bits)) & 1) != 0;
+  return negative ? -magnitude : magnitude;
+}
+
+float scale_of(BaselineFormat format, float maximum) {
+  if (maximum == 0 || format == BaselineFormat::kFp32 || format == BaselineFormat::kBf16) return 1;
+  if (format == BaselineFormat::kInt8) return std::max(maximum / 127, 0x1p-149F);
+  const float largest = layout_of(format).largest;
+  int exponent = std::ilogb(maximum) - std::ilogb(largest);
+  if (std::ldexp(static_cast<double>(maximum), -exponent) > largest) ++exponent;
+  return std::ldexp(1.0F, std::max(exponent, -126));
+}
+
+bool is_integer(BaselineFormat format) {
+  return format == BaselineFormat::kInt8;
+}
+
+}  // namespace
+
+std::uint32_t encode_baseline(BaselineFormat format, float value) {
+  if (format == BaselineFormat::kFp32) return std::bit_cast<std::uint32_t>(value);
+  if (format == BaselineFormat::kInt8) {
+    const float clamped = std::clamp(std::nearbyint(value), -127.0F, 127.0F);
+    return static_cast<std::uint8_t>(static_cast<std::int8_t>(clamped));
+  }
+  return encode_float(layout_of(format), value);
+}
+
+float decode_baseline(BaselineFormat format, std::uint32_t code) {
+  if (format == BaselineFormat::kFp32) return std::bit_cast<float>(code);
+  if (format == BaselineFormat::kInt8) return static_cast<float>(static_cast<std::int8_t>(code));
+  return decode_float(format, layout_of(format), code);
+}
+
+BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat format, const std::string& name) {
+  check_finite(input, name);
+  float maximum = 0;
+  for (const float x : input.values) maximum = std::max(maximum, std::fabs(x));
+  BaselineTensor result{format, input.shape, scale_of(format, maximum), {}, {}};
+  result.codes.reserve(input.values.size());
+  result.values.reserve(input.values.size());
+  for (const float x : input.values) {
+    result.codes.push_back(encode_baseline(format, x / result.scale));
+    result.values.push_back(decode_baseline(format, result.codes.back()));
+  }
+  return result;
+}
+
+Tensor<double> dequantize(const BaselineTensor& tensor) {
+  Tensor<double> result{tensor.shape, {}};
+  result.values.reserve(tensor.values.size());
+  for (const float value : tensor.values) {
+    result.values.push_back(static_cast<double>(tensor.scale) * static_cast<double>(value));
+  }
+  return result;
+}
+
+ConvolutionResult baseline_convolution(Pass pass, const ConvolutionShape& shape, const BaselineTensor& left,
+                                       const BaselineTensor& right) {
+  if (is_integer(left.format) != is_integer(right.format)) {
+    throw std::runtime_error(to_string(pass) + ": " + to_string(left.format) + " and " + to_string(right.format) +
+                             " do not multiply: int8 goes with int8 alone");
+  }
+  const float scale = left.scale * right.scale;
+  if (std::isinf(scale)) {
+    throw std::runtime_error(to_string(pass) + ": the product of the tensor scales of " +
+                             to_string(left_operand(pass)) + " and " + to_string(right_operand(pass)) +
+                             " is beyond binary32");
+  }
+  ConvolutionResult result;
+  result.values.shape = shape.result_shape(pass);
+  result.counts.mantissa_multiplies = shape.multiply_adds(pass);
+  result.counts.integer_adds = result.counts.mantissa_multiplies;
+  if (is_integer(left.format)) {
+    // Sums of int8 products are exact in binary64 below 2^39 terms.
+    const std::vector<double> sums = direct_convolution<double>(pass, shape, {left.values.begin(), left.values.end()},
+                                                                {right.values.begin(), right.values.end()});
+    result.values.values.reserve(sums.size());
+    for (const double sum : sums) {
+      const auto wrapped = static_cast<std::int32_t>(static_cast<std::uint64_t>(static_cast<std::int64_t>(sum)));
+      if (wrapped != sum) ++result.counts.overflows;
+      result.values.values.push_back(static_cast<float>(wrapped) * scale);
+    }
+  } else {
+    result.values.values = direct_convolution<float>(pass, shape, left.values, right.values);
+    for (float& value : result.values.values) value *= scale;
+  }
+  return result;
+}
+
+}  // namespace mlsim::models

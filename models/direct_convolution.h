@@ -1,0 +1,17 @@
+// The three training convolutions in plain arithmetic, for the baselines and for the binary64 yardstick.
+#pragma once
+
+#include <vector>
+
+#include "models/convolution.h"
+
+namespace mlsim::models {
+
+// Operands as in left_operand(pass) and right_operand(pass), with the shapes that `shape` gives them, in C order. Each
+// product is rounded to T, then added to a sum in T, in ascending order of the outer index and, inside it, of the taps;
+// padding taps are no operands. T is float or double.
+template <typename T>
+std::vector<T> direct_convolution(Pass pass, const ConvolutionShape& shape, const std::vector<T>& left,
+                                  const std::vector<T>& right);
+
+}  // namespace mlsim::models

@@ -1,0 +1,13 @@
+// The refusal of numbers that cannot be quantized.
+#pragma once
+
+#include <string>
+
+#include "models/tensor.h"
+
+namespace mlsim::models {
+
+// Throws std::runtime_error for the first NaN or infinity, with `name` and its index.
+void check_finite(const Tensor<float>& tensor, const std::string& name);
+
+}  // namespace mlsim::models
