@@ -1,0 +1,158 @@
+#include "models/quantizer.h"
+
+#include <gmock/gmock.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "models/reference_quantizer.h"
+#include "tests/support/random_tensors.h"
+#include "tests/support/vector_targets.h"
+
+namespace mlsim::models {
+namespace {
+
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+using tests::between;
+using tests::Random;
+
+void expect_equal(const QuantizedTensor& result, const QuantizedTensor& expected) {
+  EXPECT_EQ(result.tensor.format, expected.tensor.format);
+  EXPECT_EQ(result.tensor.shape, expected.tensor.shape);
+  EXPECT_EQ(std::bit_cast<std::uint32_t>(result.tensor.tensor_scale),
+            std::bit_cast<std::uint32_t>(expected.tensor.tensor_scale));
+  EXPECT_EQ(result.tensor.group_exponent, expected.tensor.group_exponent);
+  EXPECT_EQ(result.tensor.group_fraction, expected.tensor.group_fraction);
+  EXPECT_EQ(result.tensor.codes, expected.tensor.codes);
+  EXPECT_EQ(result.counts.saturated, expected.counts.saturated);
+  EXPECT_EQ(result.counts.flushed_to_zero, expected.counts.flushed_to_zero);
+  EXPECT_EQ(result.counts.exact, expected.counts.exact);
+}
+
+// Each value times tensor scale and unit is the number that the code stands for.
+void expect_scaled(const Tensor<float>& input, const QuantizedTensor& expected, const QuantizerOptions& options) {
+  std::vector<float> values = input.values;  // in place
+  const float scale = quantize_scaled(values, input.shape, expected.tensor.format, options, "x", values);
+  EXPECT_EQ(scale, expected.tensor.tensor_scale);
+  const Tensor<double> numbers = dequantize(expected.tensor);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    ASSERT_EQ(double{scale} * double{values[i]}, numbers.values[i]) << i;
+    ASSERT_FALSE(values[i] == 0 && std::signbit(values[i])) << i;
+  }
+}
+
+Shape random_shape(Random& random) {
+  const bool large_inner = between(random, 0, 3) == 0;
+  const std::int64_t extent = large_inner ? 50 : 7;
+  Shape shape{between(random, 1, 6), between(random, 1, 9)};
+  for (std::int64_t more = between(random, 0, 2); more > 0; --more) shape.push_back(between(random, 1, extent));
+  return shape;
+}
+
+TEST(Quantizer, EqualsReferenceOnRandomTensors) {
+  for (std::uint64_t seed = 0; seed < 1500; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    const MlsFormat format = tests::random_format(random);
+    const Tensor<float> input = tests::random_tensor(random, random_shape(random));
+    const QuantizerOptions options{.rounding = static_cast<Rounding>(between(random, 0, 1)),
+                                   .random_bits = static_cast<int>(between(random, 1, 24)),
+                                   .seed = random(),
+                                   .stream = random()};
+    const QuantizedTensor expected = reference_quantize(input, format, options, "x");
+    tests::for_each_vector_target([&] {
+      expect_equal(quantize(input, format, options, "x"), expected);
+      expect_scaled(input, expected, options);
+    });
+    if (HasFailure()) break;
+  }
+}
+
+TEST(Quantizer, EqualsReferenceOnEveryElementFormat) {
+  Random random(1);
+  Tensor<float> input{{3, 5, 8, 9}, {}};
+  for (std::int64_t i = 0; i < element_count(input.shape); ++i) {
+    input.values.push_back(std::ldexp(static_cast<float>(between(random, -65536, 65536)), -16));
+  }
+  for (int ex = 0; ex <= 4; ++ex) {
+    for (int mx = ex == 0 ? 1 : 0; mx <= (ex == 4 ? 4 : 10); ++mx) {
+      for (const Rounding rounding : {Rounding::kNearest, Rounding::kStochastic}) {
+        const MlsFormat format{{ex, mx}, {}, Grouping::kNc};
+        SCOPED_TRACE(to_string(format));
+        const QuantizerOptions options{.rounding = rounding, .seed = 3, .stream = std::uint64_t{7} << 32};
+        const QuantizedTensor expected = reference_quantize(input, format, options, "x");
+        tests::for_each_vector_target([&] { expect_equal(quantize(input, format, options, "x"), expected); });
+      }
+    }
+  }
+}
+
+// Magnitudes around every tie and every saturation, and their neighbours.
+TEST(Quantizer, EqualsReferenceAroundTies) {
+  for (const ElementFormat element : {ElementFormat{2, 1}, {2, 4}, {1, 3}, {0, 5}, {3, 0}, {4, 2}}) {
+    const int unit = element.unit_exponent();
+    Tensor<float> input{{1, 1, 1, 0}, {1}};
+    for (int k = 0; k <= element.max_integer() && k < 4096; ++k) {
+      for (const float half : {0.0F, 0.25F, 0.5F, 0.75F}) {
+        const float x = std::ldexp(static_cast<float>(k) + half, -unit);
+        for (const float value : {x, std::nextafter(x, 0.0F), std::nextafter(x, 1.0F)}) {
+          input.values.push_back(k % 2 == 0 ? value : -value);
+        }
+      }
+    }
+    input.shape[3] = input.size();
+    const MlsFormat format{element, {}, Grouping::kNone};
+    for (const Rounding rounding : {Rounding::kNearest, Rounding::kStochastic}) {
+      const QuantizerOptions options{.rounding = rounding, .random_bits = 2};
+      const QuantizedTensor expected = reference_quantize(input, format, options, "x");
+      tests::for_each_vector_target([&] { expect_equal(quantize(input, format, options, "x"), expected); });
+    }
+  }
+}
+
+TEST(Quantizer, ThreadsDoNotMatter) {
+  Random random(5);
+  std::normal_distribution<float> normal;
+  for (const Shape& shape : {Shape{4, 64, 31, 33}, Shape{512, 700}, Shape{1, 1, 700, 500}}) {
+    Tensor<float> input{shape, {}};
+    for (std::int64_t i = 0; i < element_count(shape); ++i) input.values.push_back(normal(random));
+    const QuantizerOptions options{.rounding = Rounding::kStochastic, .seed = 11};
+    const MlsFormat format;
+    expect_equal(quantize(input, format, options, "x"), reference_quantize(input, format, options, "x"));
+  }
+}
+
+TEST(Quantizer, RefusesWhatIsNotFinite) {
+  for (const bool nan : {false, true}) {
+    for (const Shape& shape : {Shape{2, 3, 4, 5}, Shape{6, 20}}) {
+      Tensor<float> input{shape, std::vector<float>(120, 1)};
+      input.values[110] = std::numeric_limits<float>::quiet_NaN();
+      input.values[67] = nan ? -std::numeric_limits<float>::quiet_NaN() : -std::numeric_limits<float>::infinity();
+      const std::string message = std::string("conv1.error: the element at ") +
+                                  (shape.size() == 4 ? "[1, 0, 1, 2]" : "[3, 7]") + " is " +
+                                  (nan ? "NaN" : "infinite") + ", expected a finite number";
+      tests::for_each_vector_target([&] {
+        EXPECT_THAT([&] { quantize(input, {}, {}, "conv1.error"); }, ThrowsMessage<std::runtime_error>(message));
+      });
+    }
+  }
+}
+
+TEST(Quantizer, RefusesOtherDimensions) {
+  EXPECT_THAT(
+      [] {
+        quantize({{3}, {1, 2, 3}}, {}, {}, "x");
+      },
+      ThrowsMessage<std::runtime_error>(HasSubstr("has 1 dimensions, expected 2 to 4")));
+}
+
+TEST(Quantizer, RoundingNames) {
+  EXPECT_EQ(parse_rounding("nearest"), Rounding::kNearest);
+  EXPECT_EQ(to_string(parse_rounding("stochastic")), "stochastic");
+  EXPECT_THAT([] { parse_rounding("up"); }, ThrowsMessage<std::runtime_error>(HasSubstr("'up'")));
+}
+
+}  // namespace
+}  // namespace mlsim::models
