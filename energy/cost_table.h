@@ -1,0 +1,107 @@
+// A table of published energies and areas of one technology, and the constants of the laws between them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "energy/range.h"
+
+namespace mlsim::energy {
+
+// What one operation costs.
+struct Cost {
+  double energy_pj = 0;
+  double area_um2 = 0;
+
+  Cost& operator+=(const Cost& other) {
+    energy_pj += other.energy_pj;
+    area_um2 += other.area_um2;
+    return *this;
+  }
+  friend Cost operator+(Cost left, const Cost& right) { return left += right; }
+  friend Cost operator*(const Cost& cost, double factor) { return {cost.energy_pj * factor, cost.area_um2 * factor}; }
+  bool operator==(const Cost&) const = default;
+};
+
+enum class FloatFormat : std::uint8_t { kFp32, kFp16, kBf16, kFp8E4m3, kFp8E5m2 };
+inline constexpr std::array<FloatFormat, 5> kFloatFormats{FloatFormat::kFp32, FloatFormat::kFp16, FloatFormat::kBf16,
+                                                          FloatFormat::kFp8E4m3, FloatFormat::kFp8E5m2};
+
+// fp32, fp16, bf16, fp8-e4m3, fp8-e5m2.
+std::string_view name(FloatFormat format);
+// Bits stored: of the whole number, and of its mantissa.
+int total_bits(FloatFormat format);
+int mantissa_bits(FloatFormat format);
+
+// An integer operation at one width.
+struct WidthPoint {
+  int width = 0;
+  Cost cost;
+};
+
+// A read of `width` bits of an SRAM.
+struct SramPoint {
+  double capacity_bytes = 0;
+  int width = 0;
+  double energy_pj = 0;
+};
+
+// Constants of the laws. Energies in pJ, areas in µm².
+struct LawConstants {
+  Cost multiplier_row;           // a bit of the longer operand where the other one has a single bit
+  Cost shifter;                  // an input bit and a stage
+  double register_clock_pj = 0;  // a bit and a cycle
+  double register_data_pj = 0;   // a bit and a cycle
+  double register_area = 0;      // a bit
+  Cost sign_and_clear;           // an accumulator bit
+  double element_multiplier_factor = 0;
+  double element_shift_pj = 0;        // a shifter's input bit and stage
+  double element_product_pj = 0;      // a bit of the product
+  double element_accumulator_pj = 0;  // a bit of the accumulator
+  double sram_cell_area = 0;          // a bit
+  double sram_array_efficiency = 0;   // the cells' share of a memory's area, above 0 and at most 1
+};
+
+struct ErrorBars {
+  double integer = 0;       // relative
+  double shifter = 0;       // relative
+  double float_factor = 1;  // the low end is the value divided by it, the high end the value times it
+};
+
+struct CostTable {
+  std::string name;
+  double node_nm = 0;
+  double voltage_v = 0;
+  std::string source;
+  std::vector<WidthPoint> integer_add;       // ascending widths
+  std::vector<WidthPoint> integer_multiply;  // square multipliers, ascending widths
+  std::array<Cost, kFloatFormats.size()> float_add;
+  std::array<Cost, kFloatFormats.size()> float_multiply;
+  std::vector<SramPoint> sram_read;  // ascending capacities
+  Range dram_bit_pj;                 // reading or writing a bit
+  LawConstants laws;
+  ErrorBars error_bars;
+};
+
+// Reads a table of the form of energy/tables/horowitz-45nm.json (schema mlsim.cost_table/1).
+// Required figures: integer_add of 8, 16 and 32 bits, integer_multiply of 8 and 32, float_add and float_multiply of the
+// five formats, sram_read of 8192, 32768 and 1048576 bytes, dram_access. More widths and capacities may be given.
+// Throws std::runtime_error with one sentence that names the file, the place in it and what was expected: broken JSON,
+// an unknown or missing key, a missing or repeated figure, a number that is negative or no number, another unit, a
+// figure below that of a smaller width.
+CostTable load_cost_table(const std::filesystem::path& path);
+// The same from text; `file` is what errors name.
+CostTable parse_cost_table(std::string_view text, const std::string& file);
+
+// The tables that are built in, by name.
+std::vector<std::string_view> shipped_cost_tables();
+inline constexpr std::string_view kDefaultCostTable = "horowitz-45nm";
+
+// A built-in table where there is one of that name, else the file of that name.
+CostTable find_cost_table(const std::string& name_or_file = std::string(kDefaultCostTable));
+
+}  // namespace mlsim::energy

@@ -1,0 +1,104 @@
+// Price of every operation and area of every block of one machine, from a description of its datapath in plain numbers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "energy/cost_table.h"
+#include "energy/laws.h"
+#include "energy/operations.h"
+
+namespace mlsim::energy {
+
+// One operand of an MLS machine: elements `<Ex,Mx>` with group scales `<Eg,Mg>`.
+struct MlsOperand {
+  int exponent_bits = 2;        // Ex, 0..4
+  int mantissa_bits = 4;        // Mx, 0..10; Ex + Mx >= 1
+  int scale_exponent_bits = 8;  // Eg, 0..8
+  int scale_fraction_bits = 1;  // Mg, 0..3
+
+  int code_bits() const { return 1 + exponent_bits + mantissa_bits; }
+  // Width of the significand, hidden bit included: Mx + 1, or Mx where Ex = 0.
+  int significand_bits() const { return exponent_bits == 0 ? mantissa_bits : mantissa_bits + 1; }
+  // U: an element is an integer of so many bits times 2^-U.
+  int integer_bits() const { return exponent_bits == 0 ? mantissa_bits : mantissa_bits + (1 << exponent_bits) - 1; }
+};
+
+struct MlsDatapath {
+  MlsOperand left;
+  MlsOperand right;
+  int accumulator_bits = 19;  // 2..64
+
+  // P = U_left + U_right.
+  int product_bits() const { return left.integer_bits() + right.integer_bits(); }
+  // Width of the exponents' adder: max(Ex), 0 where neither operand has an exponent.
+  int exponent_adder_bits() const;
+  // Bits of the sum of both exponent fields: max(Ex) + 1 where both operands have an exponent, max(Ex) where one has,
+  // else 0. They cover the largest shift, the sum of 2^Ex - 2 over the operands that have an exponent.
+  int shifter_stages() const;
+  // Bits of Q, the group's sum times both scale fractions: accumulator bits + Mg_left + Mg_right + 2 where a fraction
+  // exists, accumulator bits where none does.
+  int scaled_sum_bits() const;
+};
+
+enum class Baseline : std::uint8_t { kFp32, kFp16, kBf16, kFp8E4m3, kFp8E5m2, kInt8 };
+
+// Operands of a conventional machine. Floats are summed in binary32, int8 in 32-bit integers.
+struct BaselineDatapath {
+  Baseline left = Baseline::kFp32;
+  Baseline right = Baseline::kFp32;
+};
+
+using Datapath = std::variant<MlsDatapath, BaselineDatapath>;
+
+// What surrounds the datapath; the same for every machine of a comparison.
+struct Surroundings {
+  int left_fanout = 1;          // processing elements fed by one register of the left operand
+  int right_fanout = 1;         // and of the right operand
+  double buffer_bytes = 8192;   // capacity of an operand buffer
+  double sram_bytes = 1048576;  // capacity of the shared SRAM
+  int random_bits = 16;         // of a stochastic rounding; 0: none
+};
+
+struct AreaBlock {
+  std::string name;
+  double area_um2 = 0;
+};
+
+struct UnitArea {
+  std::vector<AreaBlock> blocks;
+  double total() const;
+};
+
+struct DatapathCost {
+  // pJ for one of each operation (a bit for random bits and memory); 0 for what the machine does not have.
+  PerOperation<Range> price_pj;
+  UnitArea processing_element;
+  UnitArea group_scale_unit;           // for a baseline: what turns a sum into a result
+  UnitArea quantizer;                  // one element a cycle
+  double operand_buffer_area_um2 = 0;  // one buffer: an estimate, no area is published
+  double sram_area_um2 = 0;            // an estimate, no area is published
+};
+
+// Throws std::runtime_error with one sentence for a number out of range and for int8 beside a float.
+DatapathCost price_datapath(const Laws& laws, const Datapath& datapath, const Surroundings& surroundings = {});
+
+// What so many multiply-adds are on that datapath, registers included: for a baseline all of a pass but its results.
+Counts multiply_add_counts(const Datapath& datapath, std::uint64_t multiply_adds);
+
+// How many units a machine has.
+struct Units {
+  std::int64_t processing_elements = 0;
+  std::int64_t group_scale_units = 0;
+  std::int64_t quantizers = 0;
+  std::int64_t operand_buffers = 0;
+  std::int64_t srams = 0;
+};
+
+// Area of the whole machine, a block for every kind of unit.
+UnitArea machine_area(const DatapathCost& cost, const Units& units);
+
+}  // namespace mlsim::energy

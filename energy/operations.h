@@ -1,0 +1,86 @@
+// What a machine does and pays for: the types of operation, and arrays indexed by them.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace mlsim::energy {
+
+enum class Operation : std::uint8_t {
+  // One of each for a multiply-add of an MLS machine.
+  kMantissaMultiply,
+  kExponentAdd,
+  kShift,
+  kIntegerAccumulate,
+  // One for a multiply-add of any machine: its registers, and what else the operations beside it do not cover.
+  kRegister,
+  // One of each for a use of the group-scale unit.
+  kGroupExponentAdd,
+  kShiftAndAdd,     // the group's sum times both scale fractions
+  kConvertToFloat,  // integer to binary32
+  kFloatAdd,        // binary32 sum over the groups, with the register of that sum
+  // One for a result.
+  kTensorScale,  // binary32 multiplication
+  // Dynamic quantization.
+  kQuantize,       // an element: maximum search, divisions, rounding
+  kGroupQuantize,  // a group: its scale from its maximum
+  kRandomBits,     // a random bit for stochastic rounding
+  // One of each for a multiply-add of a baseline.
+  kFloatMultiply,
+  kFloatAccumulate,
+  kIntegerMultiply,
+  // Memory, counted in bits.
+  kBufferRead,
+  kBufferWrite,
+  kSramRead,
+  kSramWrite,
+  kDramRead,
+  kDramWrite,
+};
+
+inline constexpr std::size_t kOperationCount = static_cast<std::size_t>(Operation::kDramWrite) + 1;
+
+// Every operation, in the order of the enumeration.
+inline constexpr std::array<Operation, kOperationCount> kOperations = [] {
+  std::array<Operation, kOperationCount> all{};
+  for (std::size_t i = 0; i < kOperationCount; ++i) all[i] = static_cast<Operation>(i);
+  return all;
+}();
+
+// The sums of a breakdown. A published comparison quotes the first; all of computing is the first and the second.
+enum class Line : std::uint8_t {
+  kOperation,  // multiplications and additions alone
+  kOverhead,   // registers, group scaling, conversion, quantization
+  kMemory,     // buffers, SRAM, DRAM
+};
+
+// snake_case: `mantissa_multiply`, …
+std::string_view name(Operation operation);
+// The operation of that name, if there is one.
+std::optional<Operation> find_operation(std::string_view name);
+Line line_of(Operation operation);
+
+// A value for every operation.
+template <typename T>
+class PerOperation {
+ public:
+  T& operator[](Operation operation) { return values_[static_cast<std::size_t>(operation)]; }
+  const T& operator[](Operation operation) const { return values_[static_cast<std::size_t>(operation)]; }
+
+  PerOperation& operator+=(const PerOperation& other) {
+    for (std::size_t i = 0; i < kOperationCount; ++i) values_[i] += other.values_[i];
+    return *this;
+  }
+  friend PerOperation operator+(PerOperation left, const PerOperation& right) { return left += right; }
+  bool operator==(const PerOperation&) const = default;
+
+ private:
+  std::array<T, kOperationCount> values_{};
+};
+
+using Counts = PerOperation<std::uint64_t>;
+
+}  // namespace mlsim::energy

@@ -1,0 +1,200 @@
+#include "energy/cost_table.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <functional>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+
+namespace mlsim::energy {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+const char* const kShippedFile = MLSIM_SOURCE_DIR "/energy/tables/horowitz-45nm.json";
+
+json shipped() {
+  std::ifstream stream(kShippedFile);
+  return json::parse(stream);
+}
+
+// The sentence with which a changed table is refused.
+std::string refusal(const std::function<void(json&)>& change) {
+  json document = shipped();
+  change(document);
+  try {
+    parse_cost_table(document.dump(), "own.json");
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+json& figure(json& document, const std::string& operation, const std::string& key, const json& value) {
+  for (json& candidate : document["figures"]) {
+    if (candidate["operation"] == operation && candidate.value(key, json()) == value) return candidate;
+  }
+  throw std::logic_error("no such figure");
+}
+
+void remove(json& document, const std::string& operation, const std::string& key, const json& value) {
+  const std::ptrdiff_t index = &figure(document, operation, key, value) - &document["figures"][0];
+  document["figures"].erase(static_cast<std::size_t>(index));
+}
+
+TEST(CostTable, ShippedTableHoldsThePublishedFigures) {
+  const CostTable table = load_cost_table(kShippedFile);
+  EXPECT_EQ(table.name, "horowitz-45nm");
+  EXPECT_EQ(table.node_nm, 45);
+  EXPECT_EQ(table.voltage_v, 0.9);
+  ASSERT_EQ(table.integer_add.size(), 3U);
+  EXPECT_EQ(table.integer_add[1].width, 16);
+  EXPECT_EQ(table.integer_add[1].cost, (Cost{0.05, 67}));
+  ASSERT_EQ(table.integer_multiply.size(), 2U);
+  EXPECT_EQ(table.integer_multiply[1].cost, (Cost{3.1, 3495}));
+  EXPECT_EQ(table.float_add[0], (Cost{0.9, 4184}));
+  EXPECT_EQ(table.float_multiply[1], (Cost{1.1, 1640}));
+  ASSERT_EQ(table.sram_read.size(), 3U);
+  EXPECT_EQ(table.sram_read[2].energy_pj, 100);
+  EXPECT_DOUBLE_EQ(table.dram_bit_pj.low * 64, 1300);
+  EXPECT_DOUBLE_EQ(table.dram_bit_pj.value * 64, 1950);
+  EXPECT_DOUBLE_EQ(table.dram_bit_pj.high * 64, 2600);
+}
+
+TEST(CostTable, EveryFigureAndLawNamesItsSource) {
+  const json document = shipped();
+  for (const json& figure : document["figures"]) EXPECT_FALSE(figure["source"].get<std::string>().empty()) << figure;
+  for (const json& law : document["laws"]) {
+    EXPECT_FALSE(law["source"].get<std::string>().empty()) << law;
+    EXPECT_FALSE(law["error"].get<std::string>().empty()) << law;
+  }
+}
+
+TEST(CostTable, BuiltInTablesAreFoundByName) {
+  EXPECT_THAT(shipped_cost_tables(), ::testing::Contains(kDefaultCostTable));
+  for (const std::string_view name : shipped_cost_tables()) EXPECT_EQ(find_cost_table(std::string(name)).name, name);
+  EXPECT_EQ(find_cost_table(kShippedFile).name, "horowitz-45nm");
+}
+
+TEST(CostTable, TakesMorePoints) {
+  json document = shipped();
+  document["figures"].push_back(
+      {{"operation", "integer_add"}, {"width", 24}, {"energy_pj", 0.08}, {"area_um2", 100}, {"source", "own"}});
+  const CostTable table = parse_cost_table(document.dump(), "own.json");
+  ASSERT_EQ(table.integer_add.size(), 4U);
+  EXPECT_EQ(table.integer_add[2].width, 24);
+}
+
+TEST(CostTable, RefusesUnknownKeysByPlace) {
+  EXPECT_THAT(refusal([](json& d) { d["colour"] = 1; }), AllOf(HasSubstr("own.json: at /colour: unknown key")));
+  EXPECT_THAT(refusal([](json& d) { d["figures"][3]["widht"] = 1; }), HasSubstr("at /figures/3/widht: unknown key"));
+  EXPECT_THAT(refusal([](json& d) { d["laws"]["shifter"]["bits"] = 1; }), HasSubstr("at /laws/shifter/bits"));
+  EXPECT_THAT(refusal([](json& d) { d["laws"]["rotator"] = json::object(); }), HasSubstr("at /laws/rotator"));
+  EXPECT_THAT(refusal([](json& d) { d["units"]["time"] = "s"; }), HasSubstr("at /units/time"));
+  EXPECT_THAT(refusal([](json& d) { d["error_bars"]["dram"] = 1; }), HasSubstr("at /error_bars/dram"));
+}
+
+TEST(CostTable, RefusesMissingKeysAndFigures) {
+  for (const char* key :
+       {"schema", "name", "node_nm", "voltage_v", "units", "source", "figures", "laws", "error_bars"}) {
+    EXPECT_THAT(refusal([&](json& d) { d.erase(key); }), HasSubstr("expected the key \"" + std::string(key) + "\""));
+  }
+  const json figures = shipped()["figures"];
+  for (std::size_t i = 0; i < figures.size(); ++i) {
+    const std::string operation = figures[i]["operation"];
+    EXPECT_THAT(refusal([&](json& d) { d["figures"].erase(i); }),
+                AllOf(HasSubstr("own.json: at /figures: expected a figure of "), HasSubstr(operation)));
+    for (const auto& item : figures[i].items()) {
+      EXPECT_THAT(refusal([&](json& d) { d["figures"][i].erase(item.key()); }),
+                  AllOf(HasSubstr("at /figures/" + std::to_string(i)), HasSubstr(item.key())));
+    }
+  }
+  EXPECT_EQ(refusal([](json& d) { remove(d, "integer_multiply", "width", 32); }),
+            "own.json: at /figures: expected a figure of integer_multiply at 32 bits");
+  for (const auto& law : shipped()["laws"].items()) {
+    EXPECT_THAT(refusal([&](json& d) { d["laws"].erase(law.key()); }), HasSubstr(law.key()));
+    for (const auto& item : law.value().items()) {
+      EXPECT_THAT(refusal([&](json& d) { d["laws"][law.key()].erase(item.key()); }), HasSubstr(item.key()));
+    }
+  }
+}
+
+TEST(CostTable, RefusesBadNumbers) {
+  EXPECT_EQ(refusal([](json& d) { d["figures"][0]["energy_pj"] = -0.03; }),
+            "own.json: at /figures/0/energy_pj: expected a number of at least 0, found -0.03");
+  EXPECT_THAT(refusal([](json& d) { d["figures"][0]["area_um2"] = "36"; }), HasSubstr("at /figures/0/area_um2"));
+  EXPECT_THAT(refusal([](json& d) { d["figures"][0]["energy_pj"] = 0; }), HasSubstr("expected a number above 0"));
+  EXPECT_THAT(refusal([](json& d) { d["figures"][0]["width"] = 8.5; }), HasSubstr("whole number of bits"));
+  EXPECT_THAT(refusal([](json& d) { d["figures"][3]["width"] = 1; }), HasSubstr("at least 2 bits, found 1"));
+  EXPECT_THAT(refusal([](json& d) { d["node_nm"] = -45; }), HasSubstr("at /node_nm"));
+  EXPECT_THAT(refusal([](json& d) { d["laws"]["sram_area"]["array_efficiency"] = 1.5; }), HasSubstr("at most 1"));
+  EXPECT_THAT(refusal([](json& d) { d["error_bars"]["float_factor"] = 0.5; }), HasSubstr("at least 1"));
+  EXPECT_THAT(refusal([](json& d) { d["error_bars"]["integer"] = 1.0; }), HasSubstr("below 1"));
+  EXPECT_THAT(refusal([](json& d) { figure(d, "dram_access", "width", 64)["energy_low_pj"] = 2000; }),
+              HasSubstr("energy_low_pj <= energy_pj"));
+}
+
+TEST(CostTable, RefusesOtherUnitsAndSchemas) {
+  EXPECT_EQ(refusal([](json& d) { d["units"]["energy"] = "nJ"; }),
+            "own.json: at /units/energy: expected \"pJ\", found \"nJ\"");
+  EXPECT_THAT(refusal([](json& d) { d["units"]["area"] = "mm2"; }), HasSubstr("expected \"um2\""));
+  EXPECT_THAT(refusal([](json& d) { d["schema"] = "mlsim.cost_table/2"; }), HasSubstr("at /schema"));
+}
+
+TEST(CostTable, RefusesFiguresThatContradictEachOther) {
+  EXPECT_THAT(refusal([](json& d) { d["figures"].push_back(d["figures"][0]); }),
+              HasSubstr("a second figure of 8 bits"));
+  EXPECT_THAT(refusal([](json& d) { d["figures"].push_back(figure(d, "float_add", "format", "bf16")); }),
+              HasSubstr("a second figure of bf16"));
+  EXPECT_THAT(refusal([](json& d) { d["figures"].push_back(figure(d, "sram_read", "capacity_bytes", 8192)); }),
+              HasSubstr("a second figure of 8192 bytes"));
+  EXPECT_THAT(refusal([](json& d) { d["figures"].push_back(figure(d, "dram_access", "width", 64)); }),
+              HasSubstr("a second figure of dram_access"));
+  EXPECT_THAT(refusal([](json& d) { figure(d, "integer_add", "width", 32)["energy_pj"] = 0.04; }),
+              HasSubstr("expected integer_add at 32 bits to cost no less than at 16 bits"));
+  EXPECT_THAT(refusal([](json& d) { figure(d, "sram_read", "capacity_bytes", 32768)["energy_pj"] = 5; }),
+              HasSubstr("expected sram_read at 32768 bytes"));
+  EXPECT_THAT(refusal([](json& d) { figure(d, "float_add", "format", "fp32")["energy_pj"] = 0.1; }),
+              HasSubstr("expected float_add in fp32"));
+  EXPECT_THAT(refusal([](json& d) { figure(d, "float_multiply", "format", "fp32")["area_um2"] = 3000; }),
+              HasSubstr("2 to 5.01 times"));
+  EXPECT_THAT(refusal([](json& d) { figure(d, "float_add", "format", "bf16")["width"] = 8; }),
+              HasSubstr("expected 16, the width of bf16"));
+  EXPECT_THAT(refusal([](json& d) { d["figures"][5]["format"] = "fp64"; }), HasSubstr("found \"fp64\""));
+  EXPECT_THAT(refusal([](json& d) { d["figures"][0]["operation"] = "square_root"; }), HasSubstr("square_root"));
+}
+
+TEST(CostTable, RefusesWhatIsNoTable) {
+  const auto sentence = [](const std::string& text) -> std::string {
+    try {
+      parse_cost_table(text, "own.json");
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(sentence("{\n \"schema\": ,\n}"), "own.json: at line 2: expected valid JSON");
+  EXPECT_EQ(sentence(""), "own.json: at line 1: expected valid JSON");
+  EXPECT_EQ(sentence("{ \"node_nm\": 1e999 }"), "own.json: expected numbers within binary64's range");
+  EXPECT_EQ(sentence("[]"), "own.json: at /: expected an object");
+  EXPECT_THAT(refusal([](json& d) { d["figures"] = json::object(); }), HasSubstr("at /figures: expected an array"));
+  EXPECT_THAT(refusal([](json& d) { d["figures"][2] = 7; }), HasSubstr("at /figures/2: expected an object"));
+  try {
+    find_cost_table("no-such-table.json");
+    FAIL();
+  } catch (const std::runtime_error& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("no-such-table.json"), Not(HasSubstr("\n"))));
+  }
+  EXPECT_THROW(load_cost_table(MLSIM_SOURCE_DIR "/energy"), std::runtime_error);
+}
+
+}  // namespace
+}  // namespace mlsim::energy

@@ -1,0 +1,93 @@
+#include "energy/pricing.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <string>
+
+namespace mlsim::energy {
+namespace {
+
+const Laws& laws() {
+  static const Laws shared{find_cost_table()};
+  return shared;
+}
+
+// A 3×3 convolution: a use of the group-scale unit for nine multiply-adds.
+Counts three_by_three(const MlsDatapath& datapath, std::uint64_t groups) {
+  Counts counts = multiply_add_counts(datapath, 9 * groups);
+  for (const Operation operation :
+       {Operation::kGroupExponentAdd, Operation::kShiftAndAdd, Operation::kConvertToFloat, Operation::kFloatAdd}) {
+    counts[operation] = groups;
+  }
+  return counts;
+}
+
+TEST(Pricing, SumsAreThoseOfTheirLines) {
+  const DatapathCost cost = price_datapath(laws(), MlsDatapath{});
+  Counts counts;
+  std::uint64_t count = 1;
+  for (const Operation operation : kOperations) counts[operation] = count++;
+  const Breakdown breakdown = price(counts, cost);
+  Range all;
+  for (const Operation operation : kOperations) {
+    EXPECT_EQ(breakdown.energy_pj[operation], cost.price_pj[operation] * static_cast<double>(counts[operation]));
+    all += breakdown.energy_pj[operation];
+  }
+  EXPECT_EQ(breakdown.counts, counts);
+  EXPECT_NEAR(breakdown.computing().value + breakdown.memory().value, all.value, 1e-9);
+  EXPECT_NEAR(breakdown.computing().value, breakdown.operations_only().value + breakdown.sum(Line::kOverhead).value,
+              1e-9);
+  EXPECT_LT(breakdown.computing().low, breakdown.computing().value);
+  EXPECT_LT(breakdown.computing().value, breakdown.computing().high);
+
+  const Breakdown twice = breakdown + breakdown;
+  EXPECT_EQ(twice.counts[Operation::kShift], 2 * counts[Operation::kShift]);
+  EXPECT_DOUBLE_EQ(twice.computing().value, 2 * breakdown.computing().value);
+}
+
+TEST(Pricing, Float32AgainstE2m4) {
+  const MlsDatapath e2m4{{2, 4}, {2, 4}, 19};
+  const BaselineDatapath fp32{};
+  const std::uint64_t groups = 1000;
+  const Breakdown mls = price(three_by_three(e2m4, groups), price_datapath(laws(), e2m4));
+  const Breakdown baseline = price(multiply_add_counts(fp32, 9 * groups), price_datapath(laws(), fp32));
+  const Comparison comparison = compare(baseline, mls);
+  ASSERT_TRUE(comparison.operations_only && comparison.computing);
+  RecordProperty("operations_only", std::to_string(comparison.operations_only->value));
+  RecordProperty("computing", std::to_string(comparison.computing->value));
+  EXPECT_NEAR(comparison.operations_only->value, 20, 4);
+  EXPECT_GT(comparison.computing->value, 6);
+  EXPECT_LT(comparison.computing->value, 10);
+  // Group scaling is about a third of the total of a 3×3 group.
+  Range scaling;
+  for (const Operation operation :
+       {Operation::kGroupExponentAdd, Operation::kShiftAndAdd, Operation::kConvertToFloat, Operation::kFloatAdd}) {
+    scaling += mls.energy_pj[operation];
+  }
+  EXPECT_NEAR(scaling.value / mls.computing().value, 1.0 / 3, 0.05);
+}
+
+TEST(Pricing, GroupScalingOfEveryProductEatsTheAdvantage) {
+  const MlsDatapath e2m4{{2, 4}, {2, 4}, 15};
+  Counts counts = multiply_add_counts(e2m4, 1);
+  for (const Operation operation :
+       {Operation::kGroupExponentAdd, Operation::kShiftAndAdd, Operation::kConvertToFloat, Operation::kFloatAdd}) {
+    counts[operation] = 1;
+  }
+  const Breakdown mls = price(counts, price_datapath(laws(), e2m4));
+  const BaselineDatapath fp8{Baseline::kFp8E4m3, Baseline::kFp8E4m3};
+  const Breakdown baseline = price(multiply_add_counts(fp8, 1), price_datapath(laws(), fp8));
+  EXPECT_LT(compare(baseline, mls).computing->value, 1);
+  EXPECT_GT(compare(baseline, mls).operations_only->value, 4);
+}
+
+TEST(Ratio, TakesTheWorstOfBothEnds) {
+  const auto result = ratio({6, 8, 12}, {1, 2, 3});
+  ASSERT_TRUE(result);
+  EXPECT_EQ(*result, (Range{2, 4, 12}));
+  EXPECT_FALSE(ratio({1, 1, 1}, {}));
+}
+
+}  // namespace
+}  // namespace mlsim::energy
