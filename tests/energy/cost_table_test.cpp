@@ -119,7 +119,8 @@ TEST(CostTable, RefusesMissingKeysAndFigures) {
   }
   EXPECT_EQ(refusal([](json& d) { remove(d, "integer_multiply", "width", 32); }),
             "own.json: at /figures: expected a figure of integer_multiply at 32 bits");
-  for (const auto& law : shipped()["laws"].items()) {
+  const json laws = shipped()["laws"];
+  for (const auto& law : laws.items()) {
     EXPECT_THAT(refusal([&](json& d) { d["laws"].erase(law.key()); }), HasSubstr(law.key()));
     for (const auto& item : law.value().items()) {
       EXPECT_THAT(refusal([&](json& d) { d["laws"][law.key()].erase(item.key()); }), HasSubstr(item.key()));
