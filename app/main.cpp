@@ -1,0 +1,64 @@
+// The mlsim command: chooses a command and turns what it throws into one line and an exit status.
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "app/counts_command.h"
+#include "app/quantize_command.h"
+#include "app/report_command.h"
+#include "app/simulate_command.h"
+
+namespace {
+
+constexpr const char* kHelp =
+    "usage: mlsim COMMAND [options]\n"
+    "\n"
+    "A bit-accurate hardware simulator and energy model for low-bit training of convolutional networks.\n"
+    "\n"
+    "commands:\n"
+    "  quantize   turn a tensor into an MLS (or baseline) format and say what that did to it\n"
+    "  simulate   run a workload's training convolutions and count every operation, cycle and bit moved\n"
+    "  report     energy, area and error of results, against the float baselines\n"
+    "  counts     operations of one training step of a network, by type\n"
+    "\n"
+    "mlsim COMMAND --help says more about one; mlsim --version prints the version.\n";
+
+int run(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) {
+    fmt::print(stderr, "{}", kHelp);
+    return 2;
+  }
+  const std::string& command = arguments[0];
+  const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+  if (command == "--help" || command == "-h" || command == "help") {
+    fmt::print("{}", kHelp);
+    return 0;
+  }
+  if (command == "--version") {
+    fmt::print("mlsim {}\n", MLSIM_VERSION);
+    return 0;
+  }
+  if (command == "quantize") return mlsim::app::run_quantize(rest);
+  if (command == "simulate") return mlsim::app::run_simulate(rest);
+  if (command == "report") return mlsim::app::run_report(rest);
+  if (command == "counts") return mlsim::app::run_counts(rest);
+  throw std::runtime_error("'" + command + "' is no command: expected quantize, simulate, report or counts");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run({argv + 1, argv + argc});
+  } catch (const std::runtime_error& error) {
+    fmt::print(stderr, "mlsim: error: {}\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "mlsim: failure: {}\n", error.what());
+    return 1;
+  }
+}

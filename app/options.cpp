@@ -1,0 +1,45 @@
+#include "app/options.h"
+
+#include <fmt/core.h>
+
+#include <charconv>
+#include <iostream>
+#include <stdexcept>
+
+namespace mlsim::app {
+
+namespace po = boost::program_options;
+
+bool parse_command_line(const Usage& usage, const po::options_description& visible,
+                        const po::options_description& hidden, const po::positional_options_description& positional,
+                        const std::vector<std::string>& arguments, po::variables_map& values) {
+  po::options_description all;
+  all.add(visible).add(hidden).add_options()("help,h", "");
+  try {
+    // No guessing of abbreviated names: a script's option must not change its meaning when an option is added.
+    constexpr int kStyle = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(arguments).options(all).positional(positional).style(kStyle).run(), values);
+    if (values.count("help") != 0) {
+      std::cout << "usage: " << usage.synopsis << "\n\n" << usage.description << "\n\n" << visible;
+      return false;
+    }
+    po::notify(values);
+  } catch (const po::error& error) {
+    throw std::runtime_error(std::string(error.what()) + " (see " +
+                             usage.synopsis.substr(0, usage.synopsis.find(' ', usage.synopsis.find(' ') + 1)) +
+                             " --help)");
+  }
+  return true;
+}
+
+std::uint64_t parse_whole_number(const std::string& option, const std::string& text, std::uint64_t low,
+                                 std::uint64_t high) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || value < low || value > high) {
+    throw std::runtime_error(fmt::format("{} is '{}', expected a whole number from {} to {}", option, text, low, high));
+  }
+  return value;
+}
+
+}  // namespace mlsim::app

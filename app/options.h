@@ -1,0 +1,27 @@
+// What the commands share in reading their command lines.
+#pragma once
+
+#include <boost/program_options.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mlsim::app {
+
+struct Usage {
+  std::string synopsis;     // mlsim quantize IN.npy --format F --out DIR [options]
+  std::string description;  // sentences
+};
+
+// Reads `arguments` into `values`. Prints the help and returns false where --help is among them. Throws
+// std::runtime_error for an unknown option, a missing or a repeated one.
+bool parse_command_line(const Usage& usage, const boost::program_options::options_description& visible,
+                        const boost::program_options::options_description& hidden,
+                        const boost::program_options::positional_options_description& positional,
+                        const std::vector<std::string>& arguments, boost::program_options::variables_map& values);
+
+// A whole number from `low` to `high`; throws std::runtime_error that names the option.
+std::uint64_t parse_whole_number(const std::string& option, const std::string& text, std::uint64_t low,
+                                 std::uint64_t high);
+
+}  // namespace mlsim::app

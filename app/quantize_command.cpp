@@ -1,0 +1,151 @@
+#include "app/quantize_command.h"
+
+#include <fmt/core.h>
+
+#include <bit>
+#include <cmath>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "app/options.h"
+#include "models/baseline.h"
+#include "models/quantizer.h"
+#include "models/sqnr.h"
+#include "workloads/atomic_file.h"
+#include "workloads/npy.h"
+
+namespace mlsim::app {
+namespace {
+
+namespace po = boost::program_options;
+using models::Tensor;
+
+// null where the ratio is infinite or undefined.
+nlohmann::json sqnr(const Tensor<float>& input, const Tensor<double>& output) {
+  const std::vector<double> exact(input.values.begin(), input.values.end());
+  const double ratio = models::sqnr_db<double>(exact, output.values);
+  return std::isfinite(ratio) ? nlohmann::json(ratio) : nlohmann::json();
+}
+
+nlohmann::ordered_json describe(const models::Format& format, const Tensor<float>& input, float scale) {
+  nlohmann::ordered_json json;
+  json["schema"] = "mlsim.quantized/1";
+  json["format"] = models::to_string(format);
+  json["shape"] = input.shape;
+  json["elements"] = input.size();
+  json["tensor_scale"] = scale;
+  json["tensor_scale_hex"] = fmt::format("{:08x}", std::bit_cast<std::uint32_t>(scale));
+  return json;
+}
+
+void write_counts(nlohmann::ordered_json& json, const models::QuantizationCounts& counts) {
+  json["saturated"] = counts.saturated;
+  json["flushed_to_zero"] = counts.flushed_to_zero;
+  json["exact"] = counts.exact;
+}
+
+void quantize_mls(const Tensor<float>& input, const std::string& name, const models::MlsFormat& format,
+                  const models::QuantizerOptions& options, const std::filesystem::path& out) {
+  const models::QuantizedTensor quantized = models::quantize(input, format, options, name);
+  const models::MlsTensor& tensor = quantized.tensor;
+  const Tensor<double> dequantized = models::dequantize(tensor);
+  nlohmann::ordered_json json = describe(format, input, tensor.tensor_scale);
+  json["rounding"] = models::to_string(options.rounding);
+  if (options.rounding == models::Rounding::kStochastic) {
+    json["random_bits"] = options.random_bits;
+    json["seed"] = options.seed;
+    json["stream"] = options.stream;
+  }
+  json["sqnr_db"] = sqnr(input, dequantized);
+  write_counts(json, quantized.counts);
+
+  workloads::create_directories(out);
+  const models::Shape groups{input.shape[0], input.shape[1]};
+  workloads::write_npy(out / "codes.npy", Tensor<std::uint16_t>{input.shape, tensor.codes});
+  workloads::write_npy(out / "group_exponent.npy", Tensor<std::uint8_t>{groups, tensor.group_exponent});
+  workloads::write_npy(out / "group_fraction.npy", Tensor<std::uint8_t>{groups, tensor.group_fraction});
+  workloads::write_npy(out / "dequantized.npy", dequantized);
+  workloads::write_file(out / "quantized.json", json.dump(2) + "\n");
+}
+
+void quantize_baseline(const Tensor<float>& input, const std::string& name, models::BaselineFormat format,
+                       const std::filesystem::path& out) {
+  const models::BaselineTensor tensor = models::quantize_baseline(input, format, name);
+  const Tensor<double> dequantized = models::dequantize(tensor);
+  models::QuantizationCounts counts;
+  for (std::size_t i = 0; i < input.values.size(); ++i) {
+    const double x = input.values[i];
+    const double y = dequantized.values[i];
+    if (std::isinf(y)) ++counts.saturated;
+    if (x != 0 && y == 0) ++counts.flushed_to_zero;
+    if (x == y) ++counts.exact;
+  }
+  nlohmann::ordered_json json = describe(format, input, tensor.scale);
+  json["rounding"] = "nearest";
+  json["sqnr_db"] = sqnr(input, dequantized);
+  write_counts(json, counts);
+
+  workloads::create_directories(out);
+  if (format == models::BaselineFormat::kFp32) {
+    workloads::write_npy(out / "codes.npy", Tensor<std::uint32_t>{input.shape, tensor.codes});
+  } else {
+    workloads::write_npy(out / "codes.npy",
+                         Tensor<std::uint16_t>{input.shape, {tensor.codes.begin(), tensor.codes.end()}});
+  }
+  workloads::write_npy(out / "dequantized.npy", dequantized);
+  workloads::write_file(out / "quantized.json", json.dump(2) + "\n");
+}
+
+}  // namespace
+
+int run_quantize(const std::vector<std::string>& arguments) {
+  const Usage usage{
+      "mlsim quantize IN.npy --format F --out DIR [options]",
+      "Quantizes a float32 tensor of 2 to 4 dimensions (- reads it from standard input) and writes to DIR: codes.npy,\n"
+      "group_exponent.npy, group_fraction.npy, dequantized.npy (float64, exact) and quantized.json.\n"
+      "Formats: eXmY[/gAmB][/GROUPING], for example e2m4 or e2m1/g8m0/n; fp32, fp16, bf16, fp8-e4m3, fp8-e5m2, int8\n"
+      "(always to nearest, without group files)."};
+  po::options_description visible("options");
+  // clang-format off
+  visible.add_options()
+      ("format", po::value<std::string>()->value_name("F")->required(), "the format")
+      ("out", po::value<std::string>()->value_name("DIR")->required(), "folder for the files; made if missing")
+      ("rounding", po::value<std::string>()->value_name("MODE")->default_value("nearest"), "nearest or stochastic")
+      ("random-bits", po::value<std::string>()->value_name("R")->default_value("16"),
+       "random bits of stochastic rounding, 1 to 24")
+      ("seed", po::value<std::string>()->value_name("S")->default_value("0"), "seed of the random bits, 64 bits")
+      ("stream", po::value<std::string>()->value_name("T")->default_value("0"), "stream of the random bits, 64 bits");
+  po::options_description hidden;
+  hidden.add_options()("input", po::value<std::string>()->required());
+  // clang-format on
+  po::positional_options_description positional;
+  positional.add("input", 1);
+  po::variables_map values;
+  if (!parse_command_line(usage, visible, hidden, positional, arguments, values)) return 0;
+
+  const auto text = [&](const char* option) { return values[option].as<std::string>(); };
+  const models::Format format = models::parse_format(text("format"));
+  models::QuantizerOptions options;
+  options.rounding = models::parse_rounding(text("rounding"));
+  options.random_bits = static_cast<int>(parse_whole_number("--random-bits", text("random-bits"), 1, 24));
+  options.seed = parse_whole_number("--seed", text("seed"), 0, UINT64_MAX);
+  options.stream = parse_whole_number("--stream", text("stream"), 0, UINT64_MAX);
+
+  const std::string file = text("input");
+  const std::string name = file == "-" ? "standard input" : file;
+  const Tensor<float> input = file == "-" ? workloads::read_npy(std::cin, name) : workloads::read_npy(file);
+  if (const auto* mls = std::get_if<models::MlsFormat>(&format)) {
+    quantize_mls(input, name, *mls, options, text("out"));
+  } else {
+    if (options.rounding == models::Rounding::kStochastic) {
+      throw std::runtime_error("--rounding is stochastic, but " + models::to_string(format) +
+                               " is always rounded to nearest");
+    }
+    quantize_baseline(input, name, std::get<models::BaselineFormat>(format), text("out"));
+  }
+  return 0;
+}
+
+}  // namespace mlsim::app
