@@ -1,0 +1,344 @@
+#include "app/results.h"
+
+#include <fmt/core.h>
+
+#include <cmath>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+
+namespace mlsim::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kSchema = "mlsim.results/1";
+constexpr std::array<std::pair<const char*, Engine>, 4> kEngines{{{"functional", Engine::kFunctional},
+                                                                  {"cycle", Engine::kCycle},
+                                                                  {"structural", Engine::kStructural},
+                                                                  {"analytic", Engine::kAnalytic}}};
+
+// The members of the documents, named once for both directions.
+template <typename Counts, typename Visitor>
+void visit_counts(Counts& counts, const Visitor& visit) {
+  visit("mantissa_multiply", counts.mantissa_multiplies);
+  visit("exponent_add", counts.exponent_adds);
+  visit("shift", counts.shifts);
+  visit("integer_accumulate", counts.integer_adds);
+  visit("group_exponent_add", counts.group_exponent_adds);
+  visit("shift_and_add", counts.shift_adds);
+  visit("convert_to_float", counts.conversions);
+  visit("float_add", counts.float_adds);
+  visit("tensor_scale", counts.tensor_scale_multiplies);
+  visit("overflows", counts.overflows);
+}
+
+template <typename Cycles, typename Visitor>
+void visit_cycles(Cycles& cycles, const Visitor& visit) {
+  visit("array", cycles.array);
+  visit("quantizer", cycles.quantizer);
+  visit("fill_stalls", cycles.fill_stalls);
+  visit("scaler_stalls", cycles.scaler_stalls);
+}
+
+template <typename Traffic, typename Visitor>
+void visit_traffic(Traffic& traffic, const Visitor& visit) {
+  visit("dram_row_reads", traffic.dram_row_reads);
+  visit("dram_column_reads", traffic.dram_column_reads);
+  visit("dram_result_writes", traffic.dram_result_writes);
+  visit("dram_code_writes", traffic.dram_code_writes);
+  visit("sram_operand_writes", traffic.sram_operand_writes);
+  visit("sram_row_reads", traffic.sram_row_reads);
+  visit("sram_column_reads", traffic.sram_column_reads);
+  visit("sram_result_writes", traffic.sram_result_writes);
+  visit("sram_result_reads", traffic.sram_result_reads);
+  visit("row_buffer_writes", traffic.row_buffer_writes);
+  visit("row_buffer_reads", traffic.row_buffer_reads);
+  visit("column_buffer_writes", traffic.column_buffer_writes);
+  visit("column_buffer_reads", traffic.column_buffer_reads);
+}
+
+template <typename Shape, typename Visitor>
+void visit_shape(Shape& shape, const Visitor& visit) {
+  visit("batch", shape.batch);
+  visit("in_channels", shape.in_channels);
+  visit("out_channels", shape.out_channels);
+  visit("in_size", shape.in_size);
+  visit("kernel", shape.kernel);
+  visit("stride", shape.stride);
+  visit("padding", shape.padding);
+  visit("groups", shape.groups);
+}
+
+template <typename Array, typename Visitor>
+void visit_array(Array& array, const Visitor& visit) {
+  visit("rows", array.rows);
+  visit("columns", array.columns);
+  visit("elements_per_scaler", array.elements_per_scaler);
+  visit("quantizer_lanes", array.quantizer_lanes);
+  visit("quantize_results", array.quantize_results);
+  visit("global_sram_bytes", array.global_sram_bytes);
+  visit("clock_ghz", array.clock_ghz);
+}
+
+template <typename Feeder, typename Visitor>
+void visit_feeder(Feeder& feeder, const Visitor& visit) {
+  visit("buffer_elements", feeder.buffer_elements);
+  visit("fill_ports", feeder.fill_ports);
+}
+
+// Writes what a visit function walks.
+struct Writer {
+  Json& json;
+  template <typename T>
+  void operator()(const char* key, const T& value) const {
+    json[key] = value;
+  }
+};
+
+// JSON knows no infinity: an exact result, with an infinite ratio, is the string "exact", an undefined one is null.
+Json decibels(double value) {
+  if (std::isnan(value)) return nullptr;
+  if (std::isinf(value)) return "exact";
+  return value;
+}
+
+double parse_decibels(const Json& json) {
+  if (json.is_null()) return std::numeric_limits<double>::quiet_NaN();
+  if (json == "exact") return std::numeric_limits<double>::infinity();
+  return json.get<double>();
+}
+
+// A place in a document, for errors.
+class Place {
+ public:
+  Place(const Json& json, std::string source, std::string path)
+      : json_(&json), source_(std::move(source)), path_(std::move(path)) {}
+
+  [[noreturn]] void refuse(const std::string& reason) const {
+    throw std::runtime_error(fmt::format("{}: {}: {}", source_, path_.empty() ? "/" : path_, reason));
+  }
+  Place operator[](const char* key) const {
+    if (!json_->is_object() || !json_->contains(key)) refuse(fmt::format("'{}' is missing", key));
+    return {(*json_)[key], source_, path_ + "/" + key};
+  }
+  bool has(const char* key) const { return json_->is_object() && json_->contains(key); }
+  std::size_t size() const {
+    if (!json_->is_array()) refuse("expected an array");
+    return json_->size();
+  }
+  Place operator[](std::size_t index) const { return {(*json_)[index], source_, fmt::format("{}/{}", path_, index)}; }
+  const Json& json() const { return *json_; }
+
+  template <typename T>
+  T get() const {
+    return guarded([&] { return json_->get<T>(); });
+  }
+  // The value of a function that throws for what it can't read.
+  template <typename F>
+  auto guarded(const F& read) const -> decltype(read()) {
+    try {
+      return read();
+    } catch (const nlohmann::json::exception&) {
+      refuse("has another type than expected");
+    } catch (const std::runtime_error& error) {
+      refuse(error.what());
+    }
+  }
+
+ private:
+  const Json* json_;
+  std::string source_;
+  std::string path_;
+};
+
+struct Reader {
+  Place place;
+  template <typename T>
+  void operator()(const char* key, T& value) const {
+    value = place[key].get<T>();
+  }
+};
+
+template <typename T>
+T from_name(const Place& place, T (*parse)(const std::string&)) {
+  return place.guarded([&] { return parse(place.get<std::string>()); });
+}
+
+models::Pass parse_pass(const std::string& text) {
+  for (const models::Pass pass : models::kPasses) {
+    if (models::to_string(pass) == text) return pass;
+  }
+  throw std::runtime_error("'" + text + "' is no pass");
+}
+
+models::Format parse_any_format(const std::string& text) {
+  return models::parse_format(text);
+}
+
+Json pass_to_json(const PassRecord& record) {
+  Json json;
+  json["pass"] = models::to_string(record.pass);
+  json["multiply_adds"] = record.multiply_adds;
+  if (record.accumulator_bits != 0) json["accumulator_bits"] = record.accumulator_bits;
+  visit_cycles(record.cycles, Writer{json["cycles"]});
+  json["utilization"] = record.utilization;
+  if (record.sqnr_db) json["sqnr_db"] = decibels(*record.sqnr_db);
+  if (!record.baselines.empty()) {
+    for (const MeasuredError& error : record.baselines) json["baseline_sqnr_db"][error.name] = decibels(error.sqnr_db);
+  }
+  visit_counts(record.counts, Writer{json["counts"]});
+  visit_traffic(record.traffic, Writer{json["traffic_bits"]});
+  return json;
+}
+
+PassRecord pass_from_json(const Place& place) {
+  PassRecord record;
+  record.pass = from_name(place["pass"], parse_pass);
+  record.multiply_adds = place["multiply_adds"].get<std::uint64_t>();
+  if (place.has("accumulator_bits")) record.accumulator_bits = place["accumulator_bits"].get<int>();
+  visit_cycles(record.cycles, Reader{place["cycles"]});
+  record.utilization = place["utilization"].get<double>();
+  if (place.has("sqnr_db")) {
+    const Place value = place["sqnr_db"];
+    record.sqnr_db = value.guarded([&] { return parse_decibels(value.json()); });
+  }
+  if (place.has("baseline_sqnr_db")) {
+    for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
+      record.baselines.push_back({name, place.guarded([&value = value] { return parse_decibels(value); })});
+    }
+  }
+  visit_counts(record.counts, Reader{place["counts"]});
+  visit_traffic(record.traffic, Reader{place["traffic_bits"]});
+  return record;
+}
+
+Json layer_to_json(const LayerRecord& layer) {
+  Json json;
+  json["name"] = layer.name;
+  visit_shape(layer.shape, Writer{json["shape"]});
+  for (const models::Operand operand : models::kOperands) {
+    const std::string key = models::to_string(operand);
+    json["format"][key] = models::to_string(layer.formats[operand]);
+    json["rounding"][key] = models::to_string(layer.rounding[operand]);
+    const OperandRecord& record = layer.operands[operand];
+    if (!record.measured) continue;
+    json["operands"][key] = {{"elements", record.elements},
+                             {"sqnr_db", decibels(record.sqnr_db)},
+                             {"saturated", record.counts.saturated},
+                             {"flushed_to_zero", record.counts.flushed_to_zero},
+                             {"exact", record.counts.exact}};
+  }
+  json["passes"] = Json::array();
+  for (const PassRecord& pass : layer.passes) json["passes"].push_back(pass_to_json(pass));
+  return json;
+}
+
+LayerRecord layer_from_json(const Place& place) {
+  LayerRecord layer;
+  layer.name = place["name"].get<std::string>();
+  visit_shape(layer.shape, Reader{place["shape"]});
+  place["shape"].guarded([&] {
+    layer.shape.check();
+    return 0;
+  });
+  for (const models::Operand operand : models::kOperands) {
+    const std::string key = models::to_string(operand);
+    layer.formats[operand] = from_name(place["format"][key.c_str()], parse_any_format);
+    layer.rounding[operand] = from_name(place["rounding"][key.c_str()], models::parse_rounding);
+    if (!place.has("operands") || !place["operands"].has(key.c_str())) continue;
+    const Place record = place["operands"][key.c_str()];
+    OperandRecord& values = layer.operands[operand];
+    values.measured = true;
+    values.elements = record["elements"].get<std::int64_t>();
+    values.sqnr_db = record.guarded([&] { return parse_decibels(record["sqnr_db"].json()); });
+    values.counts = {record["saturated"].get<std::uint64_t>(), record["flushed_to_zero"].get<std::uint64_t>(),
+                     record["exact"].get<std::uint64_t>()};
+  }
+  const Place passes = place["passes"];
+  for (std::size_t i = 0; i < passes.size(); ++i) layer.passes.push_back(pass_from_json(passes[i]));
+  return layer;
+}
+
+}  // namespace
+
+Engine parse_engine(const std::string& text) {
+  for (const auto& [name, engine] : kEngines) {
+    if (text == name) return engine;
+  }
+  throw std::runtime_error("engine '" + text + "' is none of functional, cycle, structural, analytic");
+}
+
+std::string to_string(Engine engine) {
+  return kEngines.at(static_cast<std::size_t>(engine)).first;
+}
+
+const std::vector<BaselineMachine>& baseline_machines() {
+  using models::BaselineFormat;
+  const auto uniform = [](BaselineFormat format) {
+    return BaselineMachine{models::to_string(format), {{format, format, format}}};
+  };
+  static const std::vector<BaselineMachine> machines{
+      uniform(BaselineFormat::kFp32),
+      uniform(BaselineFormat::kFp16),
+      uniform(BaselineFormat::kBf16),
+      {"fp8", {{BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E5m2}}},
+      uniform(BaselineFormat::kInt8)};
+  return machines;
+}
+
+Json to_json(const Results& results) {
+  Json json;
+  json["schema"] = kSchema;
+  json["workload"] = results.workload;
+  json["engine"] = to_string(results.engine);
+  json["random_bits"] = results.random_bits;
+  Json& array = json["array"];
+  visit_array(results.array, Writer{array});
+  visit_feeder(results.array.row_feeder, Writer{array["row_feeder"]});
+  visit_feeder(results.array.column_feeder, Writer{array["column_feeder"]});
+  json["layers"] = Json::array();
+  for (const LayerRecord& layer : results.layers) json["layers"].push_back(layer_to_json(layer));
+  return json;
+}
+
+Results parse_results(const std::string& text, const std::string& source) {
+  Json json;
+  try {
+    json = Json::parse(text);
+  } catch (const nlohmann::json::parse_error& error) {
+    throw std::runtime_error(fmt::format("{}: is no JSON, at byte {}", source, error.byte));
+  }
+  const Place root(json, source, "");
+  if (const std::string schema = root["schema"].get<std::string>(); schema != kSchema) {
+    root["schema"].refuse(fmt::format("is '{}', expected '{}', as mlsim simulate writes it", schema, kSchema));
+  }
+  Results results;
+  results.workload = root["workload"].get<std::string>();
+  results.engine = from_name(root["engine"], parse_engine);
+  results.random_bits = root["random_bits"].get<int>();
+  const Place array = root["array"];
+  visit_array(results.array, Reader{array});
+  visit_feeder(results.array.row_feeder, Reader{array["row_feeder"]});
+  visit_feeder(results.array.column_feeder, Reader{array["column_feeder"]});
+  results.array.check(source + ": /array");
+  const Place layers = root["layers"];
+  for (std::size_t i = 0; i < layers.size(); ++i) results.layers.push_back(layer_from_json(layers[i]));
+  return results;
+}
+
+Results load_results(const std::string& path) {
+  if (path == "-") {
+    return parse_results({std::istreambuf_iterator<char>(std::cin), {}}, "standard input");
+  }
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (!file || !(text << file.rdbuf())) throw std::runtime_error(path + ": cannot be read");
+  return parse_results(text.str(), path);
+}
+
+}  // namespace mlsim::app
