@@ -136,6 +136,12 @@ class Place {
 
   template <typename T>
   T get() const {
+    // nlohmann's conversions would wrap a negative number and cut a fraction off.
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      if (!json_->is_number_integer() || (std::is_unsigned_v<T> && !json_->is_number_unsigned())) {
+        refuse("expected a whole number");
+      }
+    }
     return guarded([&] { return json_->get<T>(); });
   }
   // The value of a function that throws for what it can't read.

@@ -1,0 +1,215 @@
+#include "app/pricing.h"
+
+#include <algorithm>
+#include <cassert>
+#include <variant>
+
+#include "models/tensor.h"
+#include "sim/analytic.h"
+
+namespace mlsim::app {
+namespace {
+
+using energy::Operation;
+using models::Operand;
+using models::Pass;
+
+energy::Baseline baseline_of(models::BaselineFormat format) {
+  switch (format) {
+    case models::BaselineFormat::kFp32:
+      return energy::Baseline::kFp32;
+    case models::BaselineFormat::kFp16:
+      return energy::Baseline::kFp16;
+    case models::BaselineFormat::kBf16:
+      return energy::Baseline::kBf16;
+    case models::BaselineFormat::kFp8E4m3:
+      return energy::Baseline::kFp8E4m3;
+    case models::BaselineFormat::kFp8E5m2:
+      return energy::Baseline::kFp8E5m2;
+    case models::BaselineFormat::kInt8:
+      break;
+  }
+  return energy::Baseline::kInt8;
+}
+
+energy::MlsOperand operand_of(const models::MlsFormat& format) {
+  return {format.element.exponent_bits, format.element.mantissa_bits, format.scale.exponent_bits,
+          format.scale.fraction_bits};
+}
+
+energy::Datapath datapath_of(const models::Format& left, const models::Format& right, int accumulator_bits) {
+  if (const auto* mls = std::get_if<models::MlsFormat>(&left)) {
+    return energy::MlsDatapath{operand_of(*mls), operand_of(std::get<models::MlsFormat>(right)), accumulator_bits};
+  }
+  return energy::BaselineDatapath{baseline_of(std::get<models::BaselineFormat>(left)),
+                                  baseline_of(std::get<models::BaselineFormat>(right))};
+}
+
+// The operand whose format the results of a pass take next: those of the forward pass become activations.
+Operand next_role(Pass pass) {
+  switch (pass) {
+    case Pass::kForward:
+      return Operand::kActivation;
+    case Pass::kBackwardData:
+      return Operand::kError;
+    case Pass::kBackwardWeight:
+      break;
+  }
+  return Operand::kWeight;
+}
+
+// Weights feed rows; so do errors where there are none.
+bool left_feeds_rows(Pass pass) {
+  return pass == Pass::kBackwardWeight;
+}
+
+energy::Surroundings surroundings_of(Pass pass, const models::Format& left, const models::Format& right,
+                                     const sim::ArrayConfig& array, int random_bits) {
+  const bool left_rows = left_feeds_rows(pass);
+  const double row_bits = models::element_bits(left_rows ? left : right);
+  const double column_bits = models::element_bits(left_rows ? right : left);
+  energy::Surroundings surroundings;
+  // A row's register is read by the elements of all columns.
+  surroundings.left_fanout = left_rows ? array.columns : array.rows;
+  surroundings.right_fanout = left_rows ? array.rows : array.columns;
+  surroundings.buffer_bytes = std::max(row_bits * static_cast<double>(array.row_feeder.buffer_elements),
+                                       column_bits * static_cast<double>(array.column_feeder.buffer_elements)) /
+                              8;
+  surroundings.sram_bytes = static_cast<double>(array.global_sram_bytes);
+  surroundings.random_bits = random_bits;
+  return surroundings;
+}
+
+energy::Units units_of(const sim::ArrayConfig& array) {
+  energy::Units units;
+  units.processing_elements = std::int64_t{array.rows} * array.columns;
+  units.group_scale_units = (units.processing_elements + array.elements_per_scaler - 1) / array.elements_per_scaler;
+  units.quantizers = array.quantize_results ? array.quantizer_lanes : 0;
+  units.operand_buffers = 2;
+  units.srams = 1;
+  return units;
+}
+
+std::uint64_t stored_scales(const models::Format& format, const models::Shape& shape) {
+  const auto* mls = std::get_if<models::MlsFormat>(&format);
+  if (mls == nullptr) return 1;
+  switch (mls->grouping) {
+    case models::Grouping::kNc:
+      return static_cast<std::uint64_t>(shape[0] * shape[1]);
+    case models::Grouping::kN:
+      return static_cast<std::uint64_t>(shape[0]);
+    case models::Grouping::kC:
+      return static_cast<std::uint64_t>(shape[1]);
+    case models::Grouping::kNone:
+      break;
+  }
+  return 1;
+}
+
+// What results and memory add to the multiply-adds, for every kind of machine.
+void add_results_and_traffic(const LayerRecord& layer, Pass pass, const models::Format& next, bool stochastic,
+                             const sim::Traffic& traffic, const sim::ArrayConfig& array, int random_bits,
+                             energy::Counts& counts) {
+  const models::Shape shape = layer.shape.result_shape(pass);
+  const auto results = static_cast<std::uint64_t>(models::element_count(shape));
+  if (array.quantize_results) {
+    counts[Operation::kQuantize] = results;
+    counts[Operation::kGroupQuantize] = stored_scales(next, shape);
+    if (stochastic) counts[Operation::kRandomBits] = results * static_cast<std::uint64_t>(random_bits);
+  }
+  counts[Operation::kBufferRead] = traffic.row_buffer_reads + traffic.column_buffer_reads;
+  counts[Operation::kBufferWrite] = traffic.row_buffer_writes + traffic.column_buffer_writes;
+  counts[Operation::kSramRead] = traffic.sram_row_reads + traffic.sram_column_reads + traffic.sram_result_reads;
+  counts[Operation::kSramWrite] = traffic.sram_operand_writes + traffic.sram_result_writes;
+  counts[Operation::kDramRead] = traffic.dram_row_reads + traffic.dram_column_reads;
+  counts[Operation::kDramWrite] = traffic.dram_result_writes + traffic.dram_code_writes;
+}
+
+// A machine and what it does in one pass.
+struct PricedPass {
+  energy::Breakdown energy;
+  energy::UnitArea area;
+};
+
+PricedPass price_pass(const Results& results, const LayerRecord& layer, const PassRecord& record,
+                      const PerOperand<models::Format>& formats, int accumulator_bits, const energy::Laws& laws) {
+  const Pass pass = record.pass;
+  const models::Format& left = formats[models::left_operand(pass)];
+  const models::Format& right = formats[models::right_operand(pass)];
+  const models::Format& next = formats[next_role(pass)];
+  const bool mls = std::holds_alternative<models::MlsFormat>(left);
+  const bool own = formats == layer.formats;
+
+  const energy::Datapath datapath = datapath_of(left, right, accumulator_bits);
+  energy::Counts counts = energy::multiply_add_counts(datapath, record.multiply_adds);
+  sim::Traffic traffic = record.traffic;
+  if (mls) {
+    assert(own && counts[Operation::kMantissaMultiply] == record.counts.mantissa_multiplies);
+    counts[Operation::kGroupExponentAdd] = record.counts.group_exponent_adds;
+    counts[Operation::kShiftAndAdd] = record.counts.shift_adds;
+    counts[Operation::kConvertToFloat] = record.counts.conversions;
+    counts[Operation::kFloatAdd] = record.counts.float_adds;
+    counts[Operation::kTensorScale] = record.counts.tensor_scale_multiplies;
+  } else {
+    const auto results_count = static_cast<std::uint64_t>(models::element_count(layer.shape.result_shape(pass)));
+    counts[Operation::kTensorScale] = results_count;
+    if (std::get<models::BaselineFormat>(left) == models::BaselineFormat::kInt8) {
+      counts[Operation::kConvertToFloat] = results_count;
+    }
+    if (!own) traffic = sim::predict_pass(pass, layer.shape, left, right, results.array, next).traffic;
+  }
+  const bool stochastic = mls && layer.rounding[next_role(pass)] == models::Rounding::kStochastic;
+  add_results_and_traffic(layer, pass, next, stochastic, traffic, results.array, results.random_bits, counts);
+
+  const energy::DatapathCost cost = energy::price_datapath(
+      laws, datapath, surroundings_of(pass, left, right, results.array, stochastic ? results.random_bits : 0));
+  return {energy::price(counts, cost), energy::machine_area(cost, units_of(results.array))};
+}
+
+void keep_larger(energy::UnitArea& largest, const energy::UnitArea& area) {
+  if (area.total() > largest.total()) largest = area;
+}
+
+}  // namespace
+
+PassPrice Price::sum(const Results& results, Pass pass) const {
+  PassPrice total;
+  total.baselines.resize(baseline_machines().size());
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    for (std::size_t p = 0; p < layers[l].size(); ++p) {
+      if (results.layers[l].passes[p].pass != pass) continue;
+      total.energy += layers[l][p].energy;
+      for (std::size_t b = 0; b < total.baselines.size(); ++b) total.baselines[b] += layers[l][p].baselines[b];
+    }
+  }
+  return total;
+}
+
+Price price(const Results& results, const energy::Laws& laws) {
+  Price price;
+  price.baseline_areas.resize(baseline_machines().size());
+  for (const LayerRecord& layer : results.layers) {
+    for (const PassRecord& pass : layer.passes) {
+      price.accumulator_bits = std::max(price.accumulator_bits, pass.accumulator_bits);
+    }
+  }
+  for (const LayerRecord& layer : results.layers) {
+    std::vector<PassPrice>& passes = price.layers.emplace_back();
+    for (const PassRecord& record : layer.passes) {
+      PassPrice& pass_price = passes.emplace_back();
+      PricedPass own = price_pass(results, layer, record, layer.formats, price.accumulator_bits, laws);
+      pass_price.energy = own.energy;
+      keep_larger(price.area, own.area);
+      for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
+        PerOperand<models::Format> formats;
+        for (const Operand operand : models::kOperands) formats[operand] = baseline_machines()[b].formats[operand];
+        PricedPass baseline = price_pass(results, layer, record, formats, 0, laws);
+        pass_price.baselines.push_back(baseline.energy);
+        keep_larger(price.baseline_areas[b], baseline.area);
+      }
+    }
+  }
+  return price;
+}
+
+}  // namespace mlsim::app

@@ -1,0 +1,28 @@
+// Energy, area and error of results, against the float baselines.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "app/pricing.h"
+#include "app/results.h"
+#include "energy/laws.h"
+
+namespace mlsim::app {
+
+struct ReportSource {
+  std::string file;
+  Results results;
+};
+
+// For people: one section for each source, at most 120 columns wide.
+std::string text_report(const std::vector<ReportSource>& sources, const energy::Laws& laws);
+
+// Schema mlsim.report/1: every figure of the text and more, documented in docs/report.md.
+nlohmann::ordered_json json_report(const std::vector<ReportSource>& sources, const energy::Laws& laws);
+
+// A header and a line for each layer and pass.
+std::string csv_report(const std::vector<ReportSource>& sources, const energy::Laws& laws);
+
+}  // namespace mlsim::app

@@ -1,0 +1,59 @@
+#include "app/report_command.h"
+
+#include <fmt/core.h>
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "app/options.h"
+#include "app/report.h"
+#include "energy/cost_table.h"
+#include "workloads/atomic_file.h"
+
+namespace mlsim::app {
+
+namespace po = boost::program_options;
+
+int run_report(const std::vector<std::string>& arguments) {
+  const Usage usage{
+      "mlsim report RESULTS.json... [options]",
+      "Prices what mlsim simulate has counted: energy and area, each against the float baselines, with cycles,\n"
+      "utilization and SQNR. RESULTS.json - reads standard input."};
+  po::options_description visible("options");
+  // clang-format off
+  visible.add_options()
+      ("format", po::value<std::string>()->value_name("F")->default_value("text"), "text, json or csv")
+      ("table", po::value<std::string>()->value_name("TABLE")->default_value(std::string(energy::kDefaultCostTable)),
+       "cost table: a shipped one by name, or a file")
+      ("out", po::value<std::string>()->value_name("FILE"), "write to FILE and not to standard output");
+  po::options_description hidden;
+  hidden.add_options()("results", po::value<std::vector<std::string>>()->required());
+  // clang-format on
+  po::positional_options_description positional;
+  positional.add("results", -1);
+  po::variables_map values;
+  if (!parse_command_line(usage, visible, hidden, positional, arguments, values)) return 0;
+
+  const std::string format = values["format"].as<std::string>();
+  if (format != "text" && format != "json" && format != "csv") {
+    throw std::runtime_error("--format is '" + format + "', expected text, json or csv");
+  }
+  const energy::Laws laws(energy::find_cost_table(values["table"].as<std::string>()));
+  std::vector<ReportSource> sources;
+  for (const std::string& file : values["results"].as<std::vector<std::string>>()) {
+    sources.push_back({file == "-" ? "standard input" : file, load_results(file)});
+  }
+  std::string text;
+  if (format == "text") text = text_report(sources, laws);
+  if (format == "json") text = json_report(sources, laws).dump(2) + "\n";
+  if (format == "csv") text = csv_report(sources, laws);
+  if (values.count("out") != 0) {
+    workloads::write_file(values["out"].as<std::string>(), text);
+  } else {
+    std::cout << text << std::flush;
+  }
+  return 0;
+}
+
+}  // namespace mlsim::app

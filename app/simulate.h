@@ -1,0 +1,31 @@
+// Runs a workload through an engine.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "app/results.h"
+#include "sim/array_config.h"
+#include "workloads/workload.h"
+
+namespace mlsim::app {
+
+struct SimulationOptions {
+  Engine engine = Engine::kFunctional;
+  sim::ArrayConfig array;
+  bool measure_baselines = true;                 // SQNR of the baselines, where there are values
+  std::optional<std::filesystem::path> tensors;  // folder for LAYER.PASS.npy
+  std::optional<std::filesystem::path> trace;    // VCD of the structural engine
+};
+
+// Called before each pass, and during one where it is long: what is being done, as a sentence's fragment.
+using Progress = std::function<void(const std::string&)>;
+
+// Every layer and pass of the workload, in order. The functional engine predicts layers without values, as the analytic
+// engine does; the others refuse them. Throws std::runtime_error for what an engine does not take, for tensors that
+// cannot be read or quantized and for files that cannot be written.
+Results simulate(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress);
+
+}  // namespace mlsim::app

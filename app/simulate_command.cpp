@@ -1,0 +1,124 @@
+#include "app/simulate_command.h"
+
+#include <fmt/core.h>
+#include <tbb/global_control.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "app/options.h"
+#include "app/report.h"
+#include "app/simulate.h"
+#include "energy/cost_table.h"
+#include "workloads/atomic_file.h"
+
+namespace mlsim::app {
+namespace {
+
+namespace po = boost::program_options;
+
+// One line on a terminal, overwritten; nothing elsewhere.
+class TerminalProgress {
+ public:
+  explicit TerminalProgress(std::string name) : name_(std::move(name)), on_terminal_(isatty(STDERR_FILENO) != 0) {}
+  ~TerminalProgress() { clear(); }
+  TerminalProgress(const TerminalProgress&) = delete;
+  TerminalProgress& operator=(const TerminalProgress&) = delete;
+  TerminalProgress(TerminalProgress&&) = delete;
+  TerminalProgress& operator=(TerminalProgress&&) = delete;
+
+  void show(const std::string& what) const {
+    if (on_terminal_) fmt::print(stderr, "\r\x1b[K{}: {}", name_, what);
+  }
+  void clear() const {
+    if (on_terminal_) fmt::print(stderr, "\r\x1b[K");
+  }
+
+ private:
+  std::string name_;
+  bool on_terminal_;
+};
+
+}  // namespace
+
+int run_simulate(const std::vector<std::string>& arguments) {
+  const Usage usage{
+      "mlsim simulate WORKLOAD.json [options]",
+      "Quantizes the workload's tensors, runs its training convolutions, and counts every operation, cycle and bit "
+      "moved.\n"
+      "Without --results a report is printed. Layers without values are counted and priced, but not computed.\n"
+      "engines: functional (fast; cycles by the closed form), cycle and structural (SystemC; the same bits, cycles "
+      "and\n"
+      "counts), analytic (the closed form alone: no values)."};
+  po::options_description visible("options");
+  // clang-format off
+  visible.add_options()
+      ("engine", po::value<std::string>()->value_name("E")->default_value("functional"),
+       "functional, cycle, structural or analytic")
+      ("format", po::value<std::string>()->value_name("F"), "the format of every operand, in place of the workload's")
+      ("array", po::value<std::string>()->value_name("FILE"), "the array, such as sim/configs/default-16x16.json")
+      ("results", po::value<std::string>()->value_name("FILE"), "write the results as JSON (- for standard output)")
+      ("tensors", po::value<std::string>()->value_name("DIR"), "write every computed tensor to DIR/LAYER.PASS.npy")
+      ("trace", po::value<std::string>()->value_name("FILE"), "write a VCD of every signal (structural engine)")
+      ("no-baselines", po::bool_switch(), "do not compute the float baselines' errors")
+      ("table", po::value<std::string>()->value_name("TABLE")->default_value(std::string(energy::kDefaultCostTable)),
+       "cost table of the printed report: a shipped one by name, or a file")
+      ("jobs", po::value<std::string>()->value_name("N"), "threads, all cores by default");
+  po::options_description hidden;
+  hidden.add_options()("workload", po::value<std::string>()->required());
+  // clang-format on
+  po::positional_options_description positional;
+  positional.add("workload", 1);
+  po::variables_map values;
+  if (!parse_command_line(usage, visible, hidden, positional, arguments, values)) return 0;
+  const auto text = [&](const char* option) { return values[option].as<std::string>(); };
+
+  SimulationOptions options;
+  options.engine = parse_engine(text("engine"));
+  options.measure_baselines = !values["no-baselines"].as<bool>();
+  if (values.count("array") != 0) options.array = sim::load_array_config(text("array"));
+  if (values.count("tensors") != 0) options.tensors = text("tensors");
+  if (values.count("trace") != 0) options.trace = text("trace");
+  const energy::Laws laws(energy::find_cost_table(text("table")));
+  std::unique_ptr<tbb::global_control> limit;
+  if (values.count("jobs") != 0) {
+    limit = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism,
+                                                  parse_whole_number("--jobs", text("jobs"), 1, 1024));
+  }
+
+  workloads::Workload workload = workloads::load_workload(text("workload"));
+  if (values.count("format") != 0) {
+    const models::Format format = models::parse_format(text("format"));
+    for (workloads::Layer& layer : workload.layers) {
+      for (workloads::LayerOperand& operand : layer.operands) operand.format = format;
+    }
+  }
+
+  // Opened before the work, so that a place that cannot be written to is known at once.
+  const bool to_file = values.count("results") != 0 && text("results") != "-";
+  std::unique_ptr<workloads::AtomicFile> file;
+  if (to_file) {
+    const std::filesystem::path path = text("results");
+    if (path.has_parent_path()) workloads::create_directories(path.parent_path());
+    file = std::make_unique<workloads::AtomicFile>(path);
+  }
+  const Results results = [&] {
+    const TerminalProgress progress("mlsim simulate");
+    return simulate(workload, options, [&](const std::string& what) { progress.show(what); });
+  }();
+  if (values.count("results") == 0) {
+    std::cout << text_report({{text("workload"), results}}, laws) << std::flush;
+  } else if (to_file) {
+    file->stream() << to_json(results).dump(2) << "\n";
+    file->commit();
+  } else {
+    std::cout << to_json(results).dump(2) << std::endl;
+  }
+  return 0;
+}
+
+}  // namespace mlsim::app
