@@ -74,18 +74,10 @@ void quantize_baseline(const Tensor<float>& input, const std::string& name, mode
                        const std::filesystem::path& out) {
   const models::BaselineTensor tensor = models::quantize_baseline(input, format, name);
   const Tensor<double> dequantized = models::dequantize(tensor);
-  models::QuantizationCounts counts;
-  for (std::size_t i = 0; i < input.values.size(); ++i) {
-    const double x = input.values[i];
-    const double y = dequantized.values[i];
-    if (std::isinf(y)) ++counts.saturated;
-    if (x != 0 && y == 0) ++counts.flushed_to_zero;
-    if (x == y) ++counts.exact;
-  }
   nlohmann::ordered_json json = describe(format, input, tensor.scale);
   json["rounding"] = "nearest";
   json["sqnr_db"] = sqnr(input, dequantized);
-  write_counts(json, counts);
+  write_counts(json, tensor.counts);
 
   workloads::create_directories(out);
   if (format == models::BaselineFormat::kFp32) {

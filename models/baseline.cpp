@@ -107,12 +107,16 @@ BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat form
   check_finite(input, name);
   float maximum = 0;
   for (const float x : input.values) maximum = std::max(maximum, std::fabs(x));
-  BaselineTensor result{format, input.shape, scale_of(format, maximum), {}, {}};
+  BaselineTensor result{format, input.shape, scale_of(format, maximum), {}, {}, {}};
   result.codes.reserve(input.values.size());
   result.values.reserve(input.values.size());
   for (const float x : input.values) {
     result.codes.push_back(encode_baseline(format, x / result.scale));
-    result.values.push_back(decode_baseline(format, result.codes.back()));
+    const float value = decode_baseline(format, result.codes.back());
+    result.values.push_back(value);
+    if (std::isinf(value)) ++result.counts.saturated;
+    if (x != 0 && value == 0) ++result.counts.flushed_to_zero;
+    if (static_cast<double>(result.scale) * value == x) ++result.counts.exact;
   }
   return result;
 }

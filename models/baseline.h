@@ -7,6 +7,7 @@
 
 #include "models/convolution.h"
 #include "models/format.h"
+#include "models/quantizer.h"
 #include "models/tensor.h"
 
 namespace mlsim::models {
@@ -30,6 +31,7 @@ struct BaselineTensor {
   float scale = 1;
   std::vector<std::uint32_t> codes;
   std::vector<float> values;  // of the codes, without the scale
+  QuantizationCounts counts;
 };
 
 // Throws std::runtime_error for a NaN or an infinity, with `name` and the index of the first one.
