@@ -45,19 +45,6 @@ energy::Datapath datapath_of(const models::Format& left, const models::Format& r
                                   baseline_of(std::get<models::BaselineFormat>(right))};
 }
 
-// The operand whose format the results of a pass take next: those of the forward pass become activations.
-Operand next_role(Pass pass) {
-  switch (pass) {
-    case Pass::kForward:
-      return Operand::kActivation;
-    case Pass::kBackwardData:
-      return Operand::kError;
-    case Pass::kBackwardWeight:
-      break;
-  }
-  return Operand::kWeight;
-}
-
 // Weights feed rows; so do errors where there are none.
 bool left_feeds_rows(Pass pass) {
   return pass == Pass::kBackwardWeight;
@@ -136,7 +123,7 @@ PricedPass price_pass(const Results& results, const LayerRecord& layer, const Pa
   const Pass pass = record.pass;
   const models::Format& left = formats[models::left_operand(pass)];
   const models::Format& right = formats[models::right_operand(pass)];
-  const models::Format& next = formats[next_role(pass)];
+  const models::Format& next = formats[models::result_operand(pass)];
   const bool mls = std::holds_alternative<models::MlsFormat>(left);
   const bool own = formats == layer.formats;
 
@@ -158,7 +145,7 @@ PricedPass price_pass(const Results& results, const LayerRecord& layer, const Pa
     }
     if (!own) traffic = sim::predict_pass(pass, layer.shape, left, right, results.array, next).traffic;
   }
-  const bool stochastic = mls && layer.rounding[next_role(pass)] == models::Rounding::kStochastic;
+  const bool stochastic = mls && layer.rounding[models::result_operand(pass)] == models::Rounding::kStochastic;
   add_results_and_traffic(layer, pass, next, stochastic, traffic, results.array, results.random_bits, counts);
 
   const energy::DatapathCost cost = energy::price_datapath(

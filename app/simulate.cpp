@@ -85,22 +85,9 @@ LayerValues load_values(const workloads::Workload& workload, std::size_t index, 
   return values;
 }
 
-// The role that results of a pass take next, and their quantization for it.
-Operand next_role(Pass pass) {
-  switch (pass) {
-    case Pass::kForward:
-      return Operand::kActivation;
-    case Pass::kBackwardData:
-      return Operand::kError;
-    case Pass::kBackwardWeight:
-      break;
-  }
-  return Operand::kWeight;
-}
-
 std::optional<models::Format> result_format(const workloads::Layer& layer, Pass pass, const sim::ArrayConfig& array) {
   if (!array.quantize_results) return std::nullopt;
-  return layer.operand(next_role(pass)).format;
+  return layer.operand(models::result_operand(pass)).format;
 }
 
 double baseline_sqnr(const BaselineMachine& machine, Pass pass, const models::ConvolutionShape& shape,
@@ -223,7 +210,7 @@ class Simulation {
     }
     std::optional<sim::ResultQuantization> quantization;
     if (const auto format = result_format(layer, pass, options_.array); format && is_mls(*format)) {
-      const Operand role = next_role(pass);
+      const Operand role = models::result_operand(pass);
       quantization = {std::get<models::MlsFormat>(*format), workloads::quantizer_options(workload_, index, role),
                       fmt::format("{} result of layer '{}'", models::to_string(pass), layer.name)};
     }

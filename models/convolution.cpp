@@ -55,6 +55,18 @@ Operand right_operand(Pass pass) {
   return pass == Pass::kBackwardWeight ? Operand::kActivation : Operand::kWeight;
 }
 
+Operand result_operand(Pass pass) {
+  switch (pass) {
+    case Pass::kForward:
+      return Operand::kActivation;
+    case Pass::kBackwardData:
+      return Operand::kError;
+    case Pass::kBackwardWeight:
+      break;
+  }
+  return Operand::kWeight;
+}
+
 void ConvolutionShape::check() const {
   const auto positive = [](const char* name, std::int64_t value) {
     if (value < 1)

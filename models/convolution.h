@@ -24,6 +24,8 @@ std::string to_string(Pass pass);        // forward, backward_data, backward_wei
 std::string to_string(Operand operand);  // activation, weight, error
 Operand left_operand(Pass pass);
 Operand right_operand(Pass pass);
+// The operand that the results of a pass become: activation, error, weight.
+Operand result_operand(Pass pass);
 
 // A cross-correlation with stride, zero padding and groups. Pairs are height, width.
 struct ConvolutionShape {
