@@ -104,7 +104,10 @@ class Simulation {
  public:
   Simulation(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress)
       : workload_(workload), options_(options), progress_(progress) {
-    if (is_systemc()) machine_.emplace(detail(), options.array, options.trace);
+    if (is_systemc()) {
+      simulator_.emplace(detail(), options.array,
+                         options.trace ? std::optional(options.trace->string()) : std::nullopt);
+    }
   }
 
   Results run() {
@@ -214,7 +217,7 @@ class Simulation {
       quantization = {std::get<models::MlsFormat>(*format), workloads::quantizer_options(workload_, index, role),
                       fmt::format("{} result of layer '{}'", models::to_string(pass), layer.name)};
     }
-    sim::PassResult result = machine_->simulate_pass(
+    sim::PassResult result = simulator_->simulate_pass(
         pass, layer.shape, values.mls[left], values.mls[right], workload_.accumulator, quantization,
         [&](std::uint64_t done, std::uint64_t predicted) {
           report(index, fmt::format("{}, {:.0f} % of {} cycles", models::to_string(pass),
@@ -240,7 +243,7 @@ class Simulation {
   const workloads::Workload& workload_;
   const SimulationOptions& options_;
   const Progress& progress_;
-  std::optional<sim::Machine> machine_;
+  std::optional<sim::Simulator> simulator_;
 };
 
 }  // namespace

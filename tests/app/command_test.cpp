@@ -1,0 +1,351 @@
+// The command as a user meets it: files in, files and exit status out.
+#include "tests/support/command.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "models/quantizer.h"
+#include "models/reference_convolution.h"
+#include "models/reference_quantizer.h"
+#include "workloads/npy.h"
+
+namespace mlsim {
+namespace {
+
+using nlohmann::json;
+using test::CommandResult;
+using test::TemporaryFolder;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class Command : public testing::Test {
+ protected:
+  CommandResult run(const std::string& arguments) const { return test::run_mlsim(MLSIM_COMMAND, folder_, arguments); }
+
+  // A user's error: one sentence on standard error, exit status 2, nothing on standard output.
+  void expect_error(const std::string& arguments, const std::vector<std::string>& parts) const {
+    const CommandResult result = run(arguments);
+    EXPECT_EQ(result.status, 2) << arguments << "\n" << result.err;
+    EXPECT_EQ(result.out, "") << arguments;
+    EXPECT_THAT(result.err, StartsWith("mlsim: error: ")) << arguments;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    for (const std::string& part : parts) EXPECT_THAT(result.err, HasSubstr(part)) << arguments;
+  }
+
+  models::Tensor<float> random_tensor(const models::Shape& shape, double zeros = 0) {
+    models::Tensor<float> tensor{shape, std::vector<float>(static_cast<std::size_t>(models::element_count(shape)))};
+    std::normal_distribution<float> normal(0, 1);
+    std::bernoulli_distribution zero(zeros);
+    for (float& x : tensor.values) x = zero(random_) ? 0 : normal(random_);
+    return tensor;
+  }
+
+  void write(const std::string& name, const models::Tensor<float>& tensor) const {
+    workloads::write_npy(folder_.path() / name, tensor);
+  }
+
+  json read_json(const std::string& name) const { return json::parse(folder_.read(name)); }
+
+  // A strided layer with tensors and a pointwise one without.
+  json small_workload() {
+    models::ConvolutionShape shape;
+    shape.batch = 2;
+    shape.in_channels = 3;
+    shape.out_channels = 4;
+    shape.in_size = {7, 6};
+    shape.kernel = {3, 3};
+    shape.stride = {2, 2};
+    shape.padding = {1, 1};
+    shape_ = shape;
+    activation_ = random_tensor(shape.activation_shape(), 0.5);
+    weight_ = random_tensor(shape.weight_shape());
+    error_ = random_tensor(shape.error_shape());
+    write("a.npy", activation_);
+    write("w.npy", weight_);
+    write("e.npy", error_);
+    return json::parse(R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 7, "step": 3, "format": "e2m4",
+      "rounding": { "activation": "nearest", "weight": "nearest", "error": "stochastic" },
+      "layers": [
+        { "name": "conv1", "type": "conv2d", "batch": 2, "in_channels": 3, "out_channels": 4, "in_size": [7, 6],
+          "kernel": [3, 3], "stride": [2, 2], "padding": [1, 1],
+          "tensors": { "activation": "a.npy", "weight": "w.npy", "error": "e.npy" } } ] })");
+  }
+
+  void write_workload(const json& workload) const { folder_.write("workload.json", workload.dump()); }
+
+  TemporaryFolder folder_;
+  std::mt19937 random_{11};
+  models::ConvolutionShape shape_;
+  models::Tensor<float> activation_;
+  models::Tensor<float> weight_;
+  models::Tensor<float> error_;
+};
+
+// The data of a .npy file of version 1.0, behind its header.
+std::string npy_data(const std::string& file) {
+  return file.substr(10 + static_cast<unsigned char>(file[8]) + 256 * static_cast<unsigned char>(file[9]));
+}
+
+TEST_F(Command, HelpIsThereForEverything) {
+  EXPECT_EQ(run("--help").status, 0);
+  EXPECT_THAT(run("--version").out, StartsWith("mlsim "));
+  for (const std::string command : {"quantize", "simulate", "report", "counts"}) {
+    const CommandResult result = run(command + " --help");
+    EXPECT_EQ(result.status, 0) << command;
+    EXPECT_THAT(result.out, StartsWith("usage: mlsim " + command));
+    EXPECT_EQ(result.err, "");
+  }
+  EXPECT_EQ(run("").status, 2);
+  expect_error("frobnicate", {"'frobnicate'"});
+  expect_error("simulate w.json --frobnicate", {"--frobnicate"});
+  expect_error("quantize", {"mlsim quantize --help"});
+}
+
+TEST_F(Command, QuantizeWritesWhatTheContractSays) {
+  const models::Tensor<float> input = random_tensor({2, 3, 4, 5}, 0.2);
+  write("x.npy", input);
+  const CommandResult result =
+      run("quantize x.npy --format e2m1/g8m0/n --rounding stochastic --random-bits 9 --seed 5 --stream 77 --out q");
+  ASSERT_EQ(result.status, 0) << result.err;
+  const models::QuantizedTensor expected = models::reference_quantize(input, models::parse_mls_format("e2m1/g8m0/n"),
+                                                                      {models::Rounding::kStochastic, 9, 5, 77}, "x");
+  const auto bytes = [](const auto& values) {
+    return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0]));
+  };
+  EXPECT_EQ(npy_data(folder_.read("q/codes.npy")), bytes(expected.tensor.codes));
+  EXPECT_EQ(npy_data(folder_.read("q/group_exponent.npy")), bytes(expected.tensor.group_exponent));
+  EXPECT_EQ(npy_data(folder_.read("q/group_fraction.npy")), bytes(expected.tensor.group_fraction));
+  EXPECT_EQ(npy_data(folder_.read("q/dequantized.npy")), bytes(models::dequantize(expected.tensor).values));
+  EXPECT_THAT(folder_.read("q/codes.npy"), HasSubstr("'<u2'"));
+  EXPECT_THAT(folder_.read("q/group_exponent.npy"), HasSubstr("(2, 3)"));
+  EXPECT_THAT(folder_.read("q/dequantized.npy"), HasSubstr("'<f8'"));
+  const json summary = read_json("q/quantized.json");
+  EXPECT_EQ(summary["format"], "e2m1/g8m0/n");
+  EXPECT_EQ(summary["saturated"], expected.counts.saturated);
+  EXPECT_EQ(summary["flushed_to_zero"], expected.counts.flushed_to_zero);
+  EXPECT_EQ(summary["exact"], expected.counts.exact);
+  EXPECT_EQ(std::stoul(summary["tensor_scale_hex"].get<std::string>(), nullptr, 16),
+            std::bit_cast<std::uint32_t>(expected.tensor.tensor_scale));
+  EXPECT_GT(summary["sqnr_db"].get<double>(), 5);
+}
+
+TEST_F(Command, QuantizeReadsStandardInputAndTakesBaselines) {
+  write("x.npy", random_tensor({4, 5}));
+  for (const std::string format : {"fp32", "fp16", "bf16", "fp8-e4m3", "fp8-e5m2", "int8"}) {
+    ASSERT_EQ(run("quantize - --format " + format + " --out q <x.npy").status, 0) << format;
+    EXPECT_EQ(read_json("q/quantized.json")["format"], format);
+  }
+  EXPECT_TRUE(read_json("q/quantized.json")["sqnr_db"].get<double>() > 30);
+  ASSERT_EQ(run("quantize x.npy --format fp32 --out q").status, 0);
+  EXPECT_TRUE(read_json("q/quantized.json")["sqnr_db"].is_null()) << "nothing differs";
+}
+
+TEST_F(Command, QuantizeRefuses) {
+  write("x.npy", random_tensor({4, 5}));
+  expect_error("quantize x.npy --format e5m2 --out q", {"e5m2", "exponent bits"});
+  expect_error("quantize x.npy --format e2m11 --out q", {"e2m11", "mantissa bits"});
+  expect_error("quantize x.npy --format fp12 --out q", {"fp12"});
+  expect_error("quantize x.npy --format e2m4 --rounding up --out q", {"'up'"});
+  expect_error("quantize x.npy --format e2m4 --random-bits 25 --out q", {"--random-bits", "25", "1 to 24"});
+  expect_error("quantize x.npy --format e2m4 --seed -1 --out q", {"--seed", "-1"});
+  expect_error("quantize missing.npy --format e2m4 --out q", {"missing.npy"});
+  expect_error("quantize x.npy --format e2m4 --out /proc/q", {"/proc/q"});
+  write("vector.npy", random_tensor({4}));
+  expect_error("quantize vector.npy --format e2m4 --out q", {"vector.npy", "2 to 4"});
+  models::Tensor<float> bad = random_tensor({2, 3});
+  bad.values[4] = NAN;
+  write("nan.npy", bad);
+  expect_error("quantize nan.npy --format e2m4 --out q", {"nan.npy", "[1, 1]", "NaN"});
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "q"));
+}
+
+TEST_F(Command, EnginesAgreeWithTheReference) {
+  write_workload(small_workload());
+  const std::string formats[] = {"e2m4", "e2m1/g8m0/n", "e0m4/g4m2/none"};
+  for (const std::string& format : formats) {
+    const models::MlsFormat mls = models::parse_mls_format(format);
+    const std::uint64_t stream = 3ULL << 32;
+    const models::MlsTensor a = models::reference_quantize(activation_, mls, {}, "a").tensor;
+    const models::MlsTensor w = models::reference_quantize(weight_, mls, {}, "w").tensor;
+    const models::MlsTensor e =
+        models::reference_quantize(error_, mls, {models::Rounding::kStochastic, 16, 7, stream + 2}, "e").tensor;
+    json first;
+    for (const std::string engine : {"functional", "cycle", "structural"}) {
+      const CommandResult result = run("simulate workload.json --engine " + engine + " --format " + format +
+                                       " --tensors " + engine + " --results r.json");
+      ASSERT_EQ(result.status, 0) << result.err;
+      const auto expect_tensor = [&](models::Pass pass, const models::MlsTensor& left, const models::MlsTensor& right) {
+        const models::Tensor<float> computed =
+            workloads::read_npy(folder_.path() / engine / ("conv1." + models::to_string(pass) + ".npy"));
+        const models::Tensor<float> expected = models::reference_convolution(pass, shape_, left, right, {}).values;
+        EXPECT_EQ(computed.shape, expected.shape);
+        EXPECT_EQ(std::memcmp(computed.values.data(), expected.values.data(), 4 * expected.values.size()), 0)
+            << engine << " " << format << " " << models::to_string(pass);
+      };
+      expect_tensor(models::Pass::kForward, a, w);
+      expect_tensor(models::Pass::kBackwardData, e, w);
+      expect_tensor(models::Pass::kBackwardWeight, e, a);
+      json results = read_json("r.json");
+      EXPECT_EQ(results["engine"], engine);
+      results.erase("engine");
+      if (first.is_null()) first = results;
+      EXPECT_EQ(results, first) << engine << ": the same counts, cycles, traffic and errors";
+    }
+  }
+}
+
+TEST_F(Command, AccumulatorsOverflowAsAsked) {
+  json workload = small_workload();
+  workload["accumulator_bits"] = 10;
+  write_workload(workload);
+  ASSERT_EQ(run("simulate workload.json --results saturate.json").status, 0);
+  workload["overflow"] = "wrap";
+  write_workload(workload);
+  ASSERT_EQ(run("simulate workload.json --results wrap.json --engine cycle").status, 0);
+  const json saturate = read_json("saturate.json")["layers"][0]["passes"][0];
+  EXPECT_GT(saturate["counts"]["overflows"].get<int>(), 0);
+  EXPECT_EQ(saturate["accumulator_bits"], 10);
+  EXPECT_GT(read_json("wrap.json")["layers"][0]["passes"][0]["counts"]["overflows"].get<int>(), 0);
+}
+
+TEST_F(Command, ShapesAreCountedAndPriced) {
+  json workload = small_workload();
+  workload["layers"][0].erase("tensors");
+  write_workload(workload);
+  for (const std::string engine : {"functional", "analytic"}) {
+    ASSERT_EQ(run("simulate workload.json --engine " + engine + " --results r.json").status, 0);
+    EXPECT_FALSE(read_json("r.json")["layers"][0]["passes"][0].contains("sqnr_db"));
+    EXPECT_EQ(run("report r.json").status, 0);
+  }
+  expect_error("simulate workload.json --engine cycle", {"conv1", "cycle"});
+}
+
+TEST_F(Command, BaselinesRunToo) {
+  write_workload(small_workload());
+  for (const std::string format : {"fp32", "fp16", "bf16", "fp8-e4m3", "int8"}) {
+    ASSERT_EQ(run("simulate workload.json --format " + format + " --results r.json --tensors t").status, 0) << format;
+    ASSERT_EQ(run("report r.json").status, 0) << format;
+    EXPECT_GT(read_json("r.json")["layers"][0]["passes"][0]["sqnr_db"].get<double>(), 10) << format;
+  }
+  expect_error("simulate workload.json --format fp16 --engine structural", {"fp16", "structural"});
+}
+
+TEST_F(Command, TracesTheStructuralEngine) {
+  write_workload(small_workload());
+  folder_.write("array.json", R"({ "rows": 2, "columns": 3 })");
+  ASSERT_EQ(run("simulate workload.json --array array.json --engine structural --trace t.vcd").status, 0);
+  EXPECT_THAT(folder_.read("t.vcd"), HasSubstr("$enddefinitions"));
+  expect_error("simulate workload.json --trace t.vcd", {"structural"});
+  expect_error("simulate workload.json --engine structural --trace /nowhere/t.vcd", {"/nowhere"});
+}
+
+TEST_F(Command, SimulateRefusesAndLeavesNothing) {
+  const json good = small_workload();
+  const auto refuse = [&](const json& workload, const std::vector<std::string>& parts) {
+    write_workload(workload);
+    expect_error("simulate workload.json --results r.json", parts);
+    EXPECT_FALSE(std::filesystem::exists(folder_.path() / "r.json")) << workload;
+  };
+  expect_error("simulate missing.json", {"missing.json"});
+  folder_.write("workload.json", "{ \"schema\": ");
+  expect_error("simulate workload.json", {"workload.json", "line 1"});
+  const auto with = [&](const std::string& pointer, const json& value) {
+    json workload = good;
+    workload[json::json_pointer(pointer)] = value;
+    return workload;
+  };
+  refuse(with("/colour", "red"), {"workload.json", "colour"});
+  refuse(with("/layers/0/colour", "red"), {"/layers/0", "colour"});
+  refuse(with("/layers/0/in_channels", -3), {"/layers/0/in_channels", "-3"});
+  refuse(with("/layers/0/stride", {0, 1}), {"/layers/0/stride"});
+  refuse(with("/format", "e9m1"), {"/format", "e9m1"});
+  refuse(with("/layers/0/in_size", {8, 6}), {"a.npy"});
+  refuse(with("/layers/0/tensors/weight", "none.npy"), {"none.npy"});
+  models::Tensor<float> bad = weight_;
+  bad.values[0] = INFINITY;
+  write("inf.npy", bad);
+  refuse(with("/layers/0/tensors/weight", "inf.npy"), {"inf.npy", "[0, 0, 0, 0]", "infinite"});
+
+  std::string npy = folder_.read("w.npy");
+  folder_.write("cut.npy", npy.substr(0, npy.size() - 5));
+  refuse(with("/layers/0/tensors/weight", "cut.npy"), {"cut.npy"});
+  for (const std::string type : {"<f8", ">f4", "<i4"}) {
+    std::string other = npy;
+    other.replace(other.find("<f4"), 3, type);
+    folder_.write("type.npy", other);
+    refuse(with("/layers/0/tensors/weight", "type.npy"), {"type.npy"});
+  }
+  npy.replace(npy.find("False"), 5, "True ");
+  folder_.write("fortran.npy", npy);
+  refuse(with("/layers/0/tensors/weight", "fortran.npy"), {"fortran.npy", "Fortran"});
+
+  write_workload(good);
+  folder_.write("array.json", R"({ "rows": 0 })");
+  expect_error("simulate workload.json --array array.json", {"array.json", "rows", "0"});
+  folder_.write("array.json", R"({ "rows": 4, "colour": 1 })");
+  expect_error("simulate workload.json --array array.json", {"array.json", "colour"});
+  expect_error("simulate workload.json --results /proc/nowhere/r.json", {"/proc/nowhere"});
+  expect_error("simulate workload.json --tensors /proc/nowhere", {"/proc/nowhere"});
+  expect_error("simulate workload.json --engine quantum", {"quantum"});
+  expect_error("simulate workload.json --jobs 0", {"--jobs"});
+}
+
+TEST_F(Command, ReportRefuses) {
+  write_workload(small_workload());
+  ASSERT_EQ(run("simulate workload.json --results r.json").status, 0);
+  expect_error("report missing.json", {"missing.json"});
+  expect_error("report r.json --format pdf", {"pdf"});
+  expect_error("report r.json --table none.json", {"none.json"});
+  expect_error("report workload.json", {"workload.json", "schema"});
+  json results = read_json("r.json");
+  results["layers"][0]["passes"][0]["multiply_adds"] = -1;
+  folder_.write("bad.json", results.dump());
+  expect_error("report bad.json", {"bad.json", "/layers/0/passes/0/multiply_adds"});
+  results.erase("array");
+  folder_.write("bad.json", results.dump());
+  expect_error("report bad.json", {"bad.json", "array"});
+  folder_.write("bad.json", "[]");
+  expect_error("report bad.json", {"bad.json"});
+  folder_.write("bad.json", "{");
+  expect_error("report bad.json", {"bad.json"});
+}
+
+TEST_F(Command, ReportSpeaksEveryFormat) {
+  write_workload(small_workload());
+  ASSERT_EQ(run("simulate workload.json --results r.json").status, 0);
+  const CommandResult text = run("report r.json");
+  for (const std::string part : {"forward", "backward_data", "backward_weight", "fp32 /", "fp8 /", "int8 /", "SQNR"}) {
+    EXPECT_THAT(text.out, HasSubstr(part));
+  }
+  EXPECT_EQ(run("report - <r.json").status, 0);
+  const json report = json::parse(run("report r.json --format json").out);
+  EXPECT_EQ(report["schema"], "mlsim.report/1");
+  const std::string csv = run("report r.json r.json --format csv").out;
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7) << "a header and 2 × 3 passes";
+  ASSERT_EQ(run("report r.json --format csv --out r.csv").status, 0);
+  EXPECT_THAT(folder_.read("r.csv"), StartsWith("file,"));
+}
+
+TEST_F(Command, CountsTheNetworksOfThePublication) {
+  const std::string resnet18 = run("counts resnet18-3x3-stem").out;
+  for (const std::string part : {"2.72E+10", "5.44E+10", "3.01E+07", "1.12E+07", "1.20E+07", "1.49E+07"}) {
+    EXPECT_THAT(resnet18, HasSubstr(part));
+  }
+  const std::string resnet20 = run("counts resnet20").out;
+  for (const std::string part : {"4.05E+07", "8.11E+07", "1.88E+05", "2.68E+05", "8.60E+04", "7.37E+04"}) {
+    EXPECT_THAT(resnet20, HasSubstr(part));
+  }
+  EXPECT_EQ(json::parse(run("counts resnet20 --format json --batch 2").out)["batch"], 2);
+  expect_error("counts resnet99", {"resnet99"});
+  expect_error("counts resnet20 --batch 0", {"--batch"});
+}
+
+}  // namespace
+}  // namespace mlsim
