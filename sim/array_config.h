@@ -1,0 +1,38 @@
+// The parameters of an array: what a file of sim/configs/ holds.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace mlsim::sim {
+
+// The buffer of the feeder that supplies the rows, or the columns, of the array.
+struct FeederConfig {
+  std::int64_t buffer_elements = 8192;  // both halves together
+  std::int64_t fill_ports = 16;         // elements a cycle, from the global SRAM
+  bool operator==(const FeederConfig&) const = default;
+};
+
+struct ArrayConfig {
+  int rows = 16;
+  int columns = 16;
+  int elements_per_scaler = 8;  // processing elements that share one group-scale unit
+  FeederConfig row_feeder;
+  FeederConfig column_feeder;
+  int quantizer_lanes = 16;                     // results a cycle
+  bool quantize_results = true;                 // into the format of their next role
+  std::int64_t global_sram_bytes = 512 * 1024;  // a third each for left operand, right operand and results
+  double clock_ghz = 1;                         // for reports only
+  bool operator==(const ArrayConfig&) const = default;
+
+  // Throws std::runtime_error with a sentence that starts with `name` and names the key and what was expected.
+  void check(const std::string& name) const;
+};
+
+// Reads a JSON object whose keys are the members above; one that is left out keeps its default. `elements_per_scaler`
+// may be "all": one unit for the whole array. Throws std::runtime_error with a sentence that names the file, the key
+// and what was expected: for a file that cannot be read, broken JSON, an unknown key, a value of another type or out of
+// range.
+ArrayConfig load_array_config(const std::string& path);
+
+}  // namespace mlsim::sim

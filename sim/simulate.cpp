@@ -1,0 +1,130 @@
+#include "sim/simulate.h"
+
+#include <cassert>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <system_error>
+#include <systemc>
+
+#include "sim/accelerator.h"
+#include "sim/analytic.h"
+#include "sim/schedule.h"
+
+// The SystemC library asks for it. Programs have a main of their own.
+int sc_main(int /*argc*/, char** /*argv*/) {
+  return 0;
+}
+
+namespace mlsim::sim {
+namespace {
+
+using models::Pass;
+
+// Cycles between two calls of the progress callback.
+constexpr int kCyclesOfProgress = 1 << 16;
+
+bool simulator_made = false;
+
+// A name for the trace while it is written. SystemC appends ".vcd" to what it is given.
+constexpr const char* kUnfinished = ".unfinished";
+
+void check_writable(const std::string& path) {
+  std::ofstream probe(path + kUnfinished + ".vcd");
+  if (!probe) throw std::runtime_error(path + ": the trace cannot be written, expected a folder that can be");
+}
+
+}  // namespace
+
+struct Simulator::Design {
+  Design(Detail detail, const ArrayConfig& config, const std::optional<std::string>& file)
+      : accelerator("accelerator", detail, config) {
+    if (!file) return;
+    trace_path = *file;
+    trace = sc_core::sc_create_vcd_trace_file((trace_path + kUnfinished).c_str());
+    trace->set_time_unit(100, sc_core::SC_PS);
+    accelerator.trace(trace);
+  }
+  ~Design() {
+    if (trace == nullptr) return;
+    sc_core::sc_close_vcd_trace_file(trace);
+    std::error_code ignored;
+    std::filesystem::rename(trace_path + kUnfinished + ".vcd", trace_path, ignored);
+  }
+  Design(const Design&) = delete;
+  Design& operator=(const Design&) = delete;
+
+  Accelerator accelerator;
+  sc_core::sc_trace_file* trace = nullptr;
+  std::string trace_path;
+};
+
+Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::optional<std::string>& trace_file)
+    : config_(config) {
+  config.check("array");
+  if (simulator_made) {
+    throw std::runtime_error("a second array cannot be simulated in the same process, expected one of its own");
+  }
+  if (trace_file) check_writable(*trace_file);
+  simulator_made = true;
+  // Keeps SystemC's banner off the terminal.
+  setenv("SC_COPYRIGHT_MESSAGE", "DISABLE", 1);  // NOLINT(concurrency-mt-unsafe)
+  design_ = std::make_unique<Design>(detail, config, trace_file);
+}
+
+Simulator::~Simulator() = default;
+
+PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& shape, const models::MlsTensor& left,
+                                    const models::MlsTensor& right, const models::Accumulator& accumulator,
+                                    const std::optional<ResultQuantization>& quantization, const Progress& progress) {
+  assert(left.shape == shape.shape_of(left_operand(pass)) && right.shape == shape.shape_of(right_operand(pass)));
+  const bool left_in_rows = pass == Pass::kBackwardWeight;
+  const Schedule schedule(pass, shape, left.format.grouping, right.format.grouping, config_);
+  const int full_bits = full_accumulator_bits(left.format.element, right.format.element, schedule.reduction().taps);
+
+  Job job;
+  job.schedule = &schedule;
+  job.row_operand = left_in_rows ? &left : &right;
+  job.column_operand = left_in_rows ? &right : &left;
+  job.accumulator_bits = accumulator.bits != 0 ? accumulator.bits : full_bits;
+  job.overflow = accumulator.overflow;
+  job.can_overflow = job.accumulator_bits < full_bits;
+  job.has_exponents = left.format.element.exponent_bits > 0 || right.format.element.exponent_bits > 0;
+  job.scaler = models::GroupScaler(job.row_operand->format, job.column_operand->format);
+  job.tensor_scale = product_scale(pass, left, right);
+  if (config_.quantize_results) job.quantization = quantization;
+  if (job.accumulator_bits > 64) {
+    throw std::runtime_error(to_string(pass) + ": the accumulator has " + std::to_string(job.accumulator_bits) +
+                             " bits, expected at most 64");
+  }
+
+  std::optional<models::Format> result_format;
+  if (job.quantization) result_format = job.quantization->format;
+  const std::uint64_t predicted =
+      predict_pass(pass, shape, left.format, right.format, config_, result_format).cycles.total();
+
+  Accelerator& accelerator = design_->accelerator;
+  accelerator.load(job);
+  while (!accelerator.done()) {
+    sc_core::sc_start(kCyclesOfProgress, sc_core::SC_NS);
+    if (progress) progress(accelerator.cycles().total(), predicted);
+  }
+
+  PassResult result;
+  result.values = accelerator.results();
+  result.counts = accelerator.counts();
+  result.cycles = accelerator.cycles();
+  result.traffic = accelerator.traffic();
+  if (!job.quantization) return result;
+  if (!accelerator.results_are_finite()) {
+    throw std::runtime_error(job.quantization->name +
+                             ": a result is infinite and cannot be quantized, expected finite "
+                             "numbers");
+  }
+  result.quantized = accelerator.quantized();
+  return result;
+}
+
+}  // namespace mlsim::sim

@@ -1,0 +1,56 @@
+// Runs passes of layers on the simulated accelerator.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "models/convolution.h"
+#include "models/mls_tensor.h"
+#include "models/operation_counts.h"
+#include "models/tensor.h"
+#include "sim/array_config.h"
+#include "sim/job.h"
+#include "sim/statistics.h"
+
+namespace mlsim::sim {
+
+struct PassResult {
+  models::Tensor<float> values;
+  models::OperationCounts counts;
+  CycleCounts cycles;
+  Traffic traffic;
+  std::optional<models::MlsTensor> quantized;  // where the configuration and the call ask for it
+};
+
+// Cycles that are done, of those that the closed form predicts for the pass.
+using Progress = std::function<void(std::uint64_t done, std::uint64_t predicted)>;
+
+// One accelerator, built once, through which any number of passes run one after the other. SystemC knows one design in
+// a process: a second simulator in the same process is refused (std::runtime_error), also after the first is gone.
+class Simulator {
+ public:
+  // `trace_file` asks for a VCD of all that is run; it appears under its name when the simulator is destroyed. Throws
+  // std::runtime_error with a sentence for a configuration out of range and for a trace file that cannot be written.
+  Simulator(Detail detail, const ArrayConfig& config, const std::optional<std::string>& trace_file = std::nullopt);
+  ~Simulator();
+  Simulator(const Simulator&) = delete;
+  Simulator& operator=(const Simulator&) = delete;
+
+  // Operands as in models::left_operand and models::right_operand, with the shapes that `shape` gives them. Results are
+  // quantized where both the configuration and `quantization` ask for it. Throws std::runtime_error with a sentence for
+  // a tensor scale beyond binary32, for results to be quantized that are, and for accumulators above 64 bits.
+  PassResult simulate_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::MlsTensor& left,
+                           const models::MlsTensor& right, const models::Accumulator& accumulator,
+                           const std::optional<ResultQuantization>& quantization, const Progress& progress = {});
+
+ private:
+  struct Design;
+
+  ArrayConfig config_;
+  std::unique_ptr<Design> design_;
+};
+
+}  // namespace mlsim::sim

@@ -1,0 +1,78 @@
+// What a pass costs on the array besides its operations: cycles and moved bits.
+#pragma once
+
+#include <cstdint>
+
+namespace mlsim::sim {
+
+struct CycleCounts {
+  std::uint64_t array = 0;      // from the first fill to the last result in its bank
+  std::uint64_t quantizer = 0;  // after the array; 0 where results are not quantized
+  // Parts of `array` in which no element adds anything:
+  std::uint64_t fill_stalls = 0;    // the next operands are not in their buffer yet
+  std::uint64_t scaler_stalls = 0;  // the group-scale units still serve the group before
+
+  std::uint64_t total() const { return array + quantizer; }
+  CycleCounts& operator+=(const CycleCounts& other) {
+    array += other.array;
+    quantizer += other.quantizer;
+    fill_stalls += other.fill_stalls;
+    scaler_stalls += other.scaler_stalls;
+    return *this;
+  }
+  bool operator==(const CycleCounts&) const = default;
+};
+
+// Moved bits, each counted where it crosses a port. Which operand feeds rows and which columns depends on the pass:
+// docs/dataflow.md.
+struct Traffic {
+  // DRAM
+  std::uint64_t dram_row_reads = 0;      // the operand of the rows, packed, with its group scales
+  std::uint64_t dram_column_reads = 0;   // the operand of the columns, likewise
+  std::uint64_t dram_result_writes = 0;  // binary32
+  std::uint64_t dram_code_writes = 0;    // quantized results with their group scales
+  // Global SRAM
+  std::uint64_t sram_operand_writes = 0;  // what comes from DRAM
+  std::uint64_t sram_row_reads = 0;       // fills of the row feeder, with group scales
+  std::uint64_t sram_column_reads = 0;    // fills of the column feeder, with group scales
+  std::uint64_t sram_result_writes = 0;   // banks of the group-scale units
+  std::uint64_t sram_result_reads = 0;    // results on their way to DRAM, and into the quantizer
+  // Feeder buffers
+  std::uint64_t row_buffer_writes = 0;
+  std::uint64_t row_buffer_reads = 0;
+  std::uint64_t column_buffer_writes = 0;
+  std::uint64_t column_buffer_reads = 0;
+
+  std::uint64_t dram() const { return dram_row_reads + dram_column_reads + dram_result_writes + dram_code_writes; }
+  std::uint64_t sram() const {
+    return sram_operand_writes + sram_row_reads + sram_column_reads + sram_result_writes + sram_result_reads;
+  }
+  std::uint64_t buffers() const {
+    return row_buffer_writes + row_buffer_reads + column_buffer_writes + column_buffer_reads;
+  }
+  Traffic& operator+=(const Traffic& other) {
+    dram_row_reads += other.dram_row_reads;
+    dram_column_reads += other.dram_column_reads;
+    dram_result_writes += other.dram_result_writes;
+    dram_code_writes += other.dram_code_writes;
+    sram_operand_writes += other.sram_operand_writes;
+    sram_row_reads += other.sram_row_reads;
+    sram_column_reads += other.sram_column_reads;
+    sram_result_writes += other.sram_result_writes;
+    sram_result_reads += other.sram_result_reads;
+    row_buffer_writes += other.row_buffer_writes;
+    row_buffer_reads += other.row_buffer_reads;
+    column_buffer_writes += other.column_buffer_writes;
+    column_buffer_reads += other.column_buffer_reads;
+    return *this;
+  }
+  bool operator==(const Traffic&) const = default;
+};
+
+// Cycles from a group's last tap to the last result in its bank, besides those in which the group-scale units serve
+// their elements: operand register, hand-over register, conversion, binary32 sum, tensor scale, bank.
+inline constexpr int kArrayPipeline = 6;
+// The same of the dynamic quantizer: value, division by the tensor's scale, by the group's, rounding.
+inline constexpr int kQuantizerPipeline = 4;
+
+}  // namespace mlsim::sim

@@ -1,0 +1,126 @@
+// Values, counts, cycles and traffic of both details, on arrays of many kinds. Each test elaborates a design of its
+// own.
+#include "sim/simulate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "models/reference_convolution.h"
+#include "models/reference_quantizer.h"
+#include "sim/analytic.h"
+#include "tests/sim/random_pass.h"
+
+namespace mlsim::sim {
+namespace {
+
+struct ArrayCase {
+  const char* name;
+  ArrayConfig config;
+  int cycle_passes;       // random passes in the cycle detail
+  int structural_passes;  // in the structural detail
+};
+
+ArrayConfig array(int rows, int columns, int share, FeederConfig row_feeder, FeederConfig column_feeder) {
+  ArrayConfig config;
+  config.rows = rows;
+  config.columns = columns;
+  config.elements_per_scaler = share;
+  config.row_feeder = row_feeder;
+  config.column_feeder = column_feeder;
+  return config;
+}
+
+ArrayConfig with_small_sram(ArrayConfig config) {
+  config.global_sram_bytes = 600;
+  config.quantizer_lanes = 3;
+  return config;
+}
+
+const std::array<ArrayCase, 9> kArrays{{
+    {"Default16x16", {}, 150, 20},
+    {"One", array(1, 1, 1, {2, 1}, {2, 1}), 60, 40},
+    {"OneBuffered", array(1, 1, 1, {24, 3}, {40, 2}), 60, 30},
+    {"Odd3x5Share3", array(3, 5, 3, {30, 2}, {70, 3}), 120, 40},
+    {"Odd3x5Tiny", with_small_sram(array(3, 5, 8, {6, 1}, {10, 7})), 120, 40},
+    {"Odd5x3Unshared", array(5, 3, 1, {100, 5}, {64, 3}), 120, 40},
+    {"Square4Share16", array(4, 4, 16, {512, 4}, {512, 4}), 120, 40},
+    {"Square16ShareAll", array(16, 16, 256, {1024, 16}, {1024, 16}), 60, 10},
+    {"Wide4x32", with_small_sram(array(4, 32, 8, {200, 4}, {1600, 8})), 120, 20},
+}};
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](float x, float y) {
+           return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y);
+         });
+}
+
+void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& random) {
+  const models::ConvolutionResult expected =
+      models::reference_convolution(random.pass, random.shape, random.left, random.right, random.accumulator);
+  const PassResult result = simulator.simulate_pass(random.pass, random.shape, random.left, random.right,
+                                                    random.accumulator, random.quantization);
+  EXPECT_EQ(result.values.shape, expected.values.shape);
+  EXPECT_TRUE(same_bits(result.values.values, expected.values.values));
+  EXPECT_EQ(result.counts, expected.counts);
+
+  PassPrediction predicted = predict_pass(random.pass, random.shape, random.left.format, random.right.format, config,
+                                          random.quantization.format);
+  predicted.counts.overflows = expected.counts.overflows;
+  EXPECT_EQ(predicted.counts, expected.counts);
+  EXPECT_EQ(result.cycles.array, predicted.cycles.array);
+  EXPECT_EQ(result.cycles.fill_stalls, predicted.cycles.fill_stalls);
+  EXPECT_EQ(result.cycles.scaler_stalls, predicted.cycles.scaler_stalls);
+  EXPECT_EQ(result.cycles.quantizer, predicted.cycles.quantizer);
+  const Traffic& t = result.traffic;
+  const Traffic& p = predicted.traffic;
+  EXPECT_EQ(t.dram_row_reads, p.dram_row_reads);
+  EXPECT_EQ(t.dram_column_reads, p.dram_column_reads);
+  EXPECT_EQ(t.dram_code_writes, p.dram_code_writes);
+  EXPECT_EQ(t.sram_row_reads, p.sram_row_reads);
+  EXPECT_EQ(t.sram_column_reads, p.sram_column_reads);
+  EXPECT_EQ(t.sram_result_writes, p.sram_result_writes);
+  EXPECT_EQ(t.sram_result_reads, p.sram_result_reads);
+  EXPECT_EQ(t.row_buffer_writes, p.row_buffer_writes);
+  EXPECT_EQ(t.row_buffer_reads, p.row_buffer_reads);
+  EXPECT_EQ(t.column_buffer_writes, p.column_buffer_writes);
+  EXPECT_EQ(t.column_buffer_reads, p.column_buffer_reads);
+  EXPECT_TRUE(t == p);
+
+  const models::MlsTensor codes =
+      models::reference_quantize(expected.values, random.quantization.format, random.quantization.options, "result")
+          .tensor;
+  ASSERT_TRUE(result.quantized.has_value());
+  EXPECT_EQ(std::bit_cast<std::uint32_t>(result.quantized->tensor_scale),
+            std::bit_cast<std::uint32_t>(codes.tensor_scale));
+  EXPECT_EQ(result.quantized->group_exponent, codes.group_exponent);
+  EXPECT_EQ(result.quantized->group_fraction, codes.group_fraction);
+  EXPECT_EQ(result.quantized->codes, codes.codes);
+}
+
+class RandomLayers : public testing::TestWithParam<ArrayCase> {
+ protected:
+  static void run(Detail detail, int passes) {
+    const ArrayConfig& config = GetParam().config;
+    Simulator simulator(detail, config);
+    constexpr std::uint64_t kSeed = 20;
+    for (int i = 0; i < passes; ++i) {
+      RandomPasses passes_of_seed(kSeed + static_cast<std::uint64_t>(i));
+      const RandomPass random = passes_of_seed.next();
+      SCOPED_TRACE("seed " + std::to_string(kSeed + static_cast<std::uint64_t>(i)) + ": " + random.describe());
+      check(simulator, config, random);
+      if (HasFailure()) return;
+    }
+  }
+};
+
+TEST_P(RandomLayers, CycleDetailEqualsReferenceAndClosedForm) {
+  run(Detail::kCycle, GetParam().cycle_passes);
+}
+
+INSTANTIATE_TEST_SUITE_P(Arrays, RandomLayers, testing::ValuesIn(kArrays),
+                         [](const auto& array_case) { return std::string(array_case.param.name); });
+
+}  // namespace
+}  // namespace mlsim::sim
