@@ -1,0 +1,120 @@
+#include "workloads/json_file.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/support/temporary_folder.h"
+#include "workloads/embedded_files.h"
+
+namespace mlsim::workloads {
+namespace {
+
+using nlohmann::json;
+using test::error_of;
+
+std::string parse_error(const std::string& text) {
+  return error_of([&] { parse_json(text, "a.json"); });
+}
+
+TEST(ParseJson, GivesLineAndColumn) {
+  EXPECT_EQ(
+      parse_error("{\n  \"a\": 1,\n  b\n}"),
+      "a.json: line 3, column 3: is no JSON: invalid literal; last read: '1,<U+000A>  b'; expected string literal");
+  EXPECT_EQ(parse_error(""),
+            "a.json: line 1, column 1: is no JSON: unexpected end of input; expected '[', '{', or a literal");
+  EXPECT_EQ(parse_error("[1, 2"), "a.json: line 1, column 6: is no JSON: unexpected end of input; expected ']'");
+  EXPECT_EQ(parse_error("{} x"),
+            "a.json: line 1, column 4: is no JSON: invalid literal; last read: '{} x'; expected end of input");
+  EXPECT_EQ(parse_error("[NaN]").substr(0, 40), "a.json: line 1, column 2: is no JSON: in");
+}
+
+TEST(ParseJson, RefusesNumbersBeyondBinary64) {
+  EXPECT_EQ(parse_error("[1e400]"), "a.json: is no JSON: number overflow parsing '1e400'");
+}
+
+TEST(ParseJson, RefusesAKeyGivenTwice) {
+  EXPECT_EQ(parse_error(R"({"a": {"b": 1}, "c": [{"b": 1}, {"b": 2, "b": 2}]})"),
+            "a.json: the key \"b\" is given twice in one object");
+  EXPECT_EQ(parse_error(R"({"a": {"a": {"a": 1}}, "b": [{"a": 1}, {"a": 2}]})"), "nothing was thrown");
+}
+
+TEST(ReadText, RefusesWhatCannotBeRead) {
+  const test::TemporaryFolder folder;
+  const std::string root = folder.path().string();
+  EXPECT_EQ(error_of([&] { read_text(root + "/none.json"); }),
+            root + "/none.json: cannot be read: No such file or directory");
+  EXPECT_EQ(error_of([&] { read_text(root); }), root + ": cannot be read: it is a folder");
+}
+
+TEST(CheckSchema, NamesThePlaceAndWhatWasExpected) {
+  const json schema = json::parse(R"({
+    "type": "object", "required": ["n"], "additionalProperties": false,
+    "properties": {
+      "n": {"type": "integer", "minimum": 1}, "m": {"type": "integer", "minimum": 2, "maximum": 5},
+      "x": {"type": "number", "exclusiveMinimum": 0}, "b": {"type": "boolean"}, "c": {"const": "v/1"},
+      "e": {"enum": ["p", "q"]}, "t": {"type": "string", "minLength": 1}, "a/b": {"type": "integer", "maximum": 0},
+      "p": {"type": "array", "minItems": 2, "maxItems": 2, "items": {"$ref": "#/properties/m"}},
+      "u": {"type": "array", "minItems": 1, "uniqueItems": true, "items": {"type": "string"}},
+      "w": {"type": ["string", "object"], "minLength": 1, "minProperties": 1, "additionalProperties": false,
+            "properties": {"k": {"type": "number"}}} } })");
+  const auto error = [&](const std::string& text) {
+    return error_of([&] { check_schema(json::parse(text), schema, "a.json"); });
+  };
+  EXPECT_EQ(error(R"({"n": 1, "m": 5, "x": 0.5, "b": true, "c": "v/1", "e": "q", "t": "t", "a/b": -1,
+                      "p": [2, 3], "u": ["x", "y"], "w": {"k": 1}})"),
+            "nothing was thrown");
+  EXPECT_EQ(error(R"([])"), "a.json: is [], expected an object");
+  EXPECT_EQ(error(R"({})"), "a.json: the key \"n\" is missing");
+  EXPECT_EQ(error(R"({"n": 0})"), "a.json: /n: is 0, expected an integer of 1 or more");
+  EXPECT_EQ(error(R"({"n": 1.5})"), "a.json: /n: is 1.5, expected an integer of 1 or more");
+  EXPECT_EQ(error(R"({"n": 1, "m": 6})"), "a.json: /m: is 6, expected an integer from 2 to 5");
+  EXPECT_EQ(error(R"({"n": 1, "x": 0})"), "a.json: /x: is 0, expected a number above 0");
+  EXPECT_EQ(error(R"({"n": 1, "b": 1})"), "a.json: /b: is 1, expected true or false");
+  EXPECT_EQ(error(R"({"n": 1, "c": "v/2"})"), "a.json: /c: is \"v/2\", expected \"v/1\"");
+  EXPECT_EQ(error(R"({"n": 1, "e": "r"})"), "a.json: /e: is \"r\", expected one of \"p\", \"q\"");
+  EXPECT_EQ(error(R"({"n": 1, "t": ""})"), "a.json: /t: is \"\", expected a text that is not empty");
+  EXPECT_EQ(error(R"({"n": 1, "a/b": 1})"), "a.json: /a~1b: is 1, expected an integer of 0 or less");
+  EXPECT_EQ(error(R"({"n": 1, "p": [2]})"), "a.json: /p: is [2], expected a list of 2, each an integer from 2 to 5");
+  EXPECT_EQ(error(R"({"n": 1, "p": [2, 9]})"), "a.json: /p/1: is 9, expected an integer from 2 to 5");
+  EXPECT_EQ(error(R"({"n": 1, "u": ["x", "x"]})"),
+            "a.json: /u: is [\"x\",\"x\"], expected a list that is not empty without repetition, each a text");
+  EXPECT_EQ(error(R"({"n": 1, "w": 3})"),
+            "a.json: /w: is 3, expected a text that is not empty or an object that is not empty");
+  EXPECT_EQ(error(R"({"n": 1, "w": {"j": 3}})"), "a.json: /w/j: is an unknown key, expected one of k");
+  EXPECT_EQ(error(R"({"n": 1, "w\n": 3})"),
+            "a.json: /w\\n: is an unknown key, expected one of a/b, b, c, e, m, n, p, t, u, w, x");
+  EXPECT_EQ(error(R"({"n": ")" + std::string(100, 'y') + R"("})"),
+            "a.json: /n: is \"" + std::string(56, 'y') + "..., expected an integer of 1 or more");
+}
+
+TEST(CheckSchema, FollowsConditionals) {
+  const json schema = json::parse(R"({
+    "type": "object", "required": ["type"], "properties": {"type": {"enum": ["a", "b"]}},
+    "allOf": [
+      {"if": {"required": ["type"], "properties": {"type": {"const": "a"}}}, "then": {"$ref": "#/definitions/a"}},
+      {"if": {"required": ["type"], "properties": {"type": {"enum": ["b"]}}}, "then": {"$ref": "#/definitions/b"}}],
+    "definitions": {
+      "a": {"required": ["x"], "additionalProperties": false,
+            "properties": {"type": {"type": "string"}, "x": {"type": "integer", "minimum": 1}}},
+      "b": {"required": ["y"], "additionalProperties": false,
+            "properties": {"type": {"type": "string"}, "y": {"type": "boolean"}}} } })");
+  const auto error = [&](const std::string& text) {
+    return error_of([&] { check_schema(json::parse(text), schema, "a.json"); });
+  };
+  EXPECT_EQ(error(R"({"type": "a", "x": 1})"), "nothing was thrown");
+  EXPECT_EQ(error(R"({"type": "b", "y": true})"), "nothing was thrown");
+  EXPECT_EQ(error(R"({"x": 1})"), "a.json: the key \"type\" is missing");
+  EXPECT_EQ(error(R"({"type": "c", "x": 1})"), "a.json: /type: is \"c\", expected one of \"a\", \"b\"");
+  EXPECT_EQ(error(R"({"type": "a"})"), "a.json: the key \"x\" is missing");
+  EXPECT_EQ(error(R"({"type": "a", "x": 0})"), "a.json: /x: is 0, expected an integer of 1 or more");
+  EXPECT_EQ(error(R"({"type": "b", "x": 1})"), "a.json: /x: is an unknown key, expected one of type, y");
+}
+
+TEST(EmbeddedFiles, AreThoseOfTheRepository) {
+  ASSERT_FALSE(embedded_files().empty());
+  for (const EmbeddedFile& file : embedded_files()) {
+    EXPECT_EQ(file.text, read_text(std::string(MLSIM_SOURCE_DIR) + "/workloads/" + std::string(file.name)));
+  }
+}
+
+}  // namespace
+}  // namespace mlsim::workloads

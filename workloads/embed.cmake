@@ -1,0 +1,12 @@
+# Writes a C++ source that holds text files: cmake -DOUTPUT=FILE -DFOLDER=FOLDER -DFILES=a,b -P embed.cmake
+string(REPLACE "," ";" FILES "${FILES}")
+list(LENGTH FILES count)
+set(source "#include \"workloads/embedded_files.h\"\n\nnamespace mlsim::workloads {\nnamespace {\n")
+string(APPEND source "constexpr std::array<EmbeddedFile, ${count}> kFiles{{\n")
+foreach(name IN LISTS FILES)
+  file(READ "${FOLDER}/${name}" text)
+  string(APPEND source "{\"${name}\", R\"embedded(${text})embedded\"},\n")
+endforeach()
+string(APPEND source "}};\n}  // namespace\n\n")
+string(APPEND source "std::span<const EmbeddedFile> embedded_files() {\n  return kFiles;\n}\n\n}  // namespace mlsim::workloads\n")
+file(WRITE "${OUTPUT}" "${source}")

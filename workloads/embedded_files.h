@@ -1,0 +1,17 @@
+// The schemas and the shipped networks, built into the library so that the command needs no files of its own.
+#pragma once
+
+#include <array>
+#include <span>
+#include <string_view>
+
+namespace mlsim::workloads {
+
+struct EmbeddedFile {
+  std::string_view name;  // workload.schema.json, networks/resnet20.json, ...
+  std::string_view text;
+};
+
+std::span<const EmbeddedFile> embedded_files();
+
+}  // namespace mlsim::workloads

@@ -1,0 +1,225 @@
+#include "workloads/json_file.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <system_error>
+#include <valijson/adapters/nlohmann_json_adapter.hpp>
+#include <valijson/schema.hpp>
+#include <valijson/schema_parser.hpp>
+#include <valijson/validator.hpp>
+#include <vector>
+
+#include "workloads/embedded_files.h"
+
+namespace mlsim::workloads {
+namespace {
+
+using nlohmann::json;
+
+std::string joined(const std::vector<std::string>& words, const std::string& separator) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : separator) + word;
+  return text;
+}
+
+// A value as a message shows it.
+std::string shown(const json& value) {
+  constexpr std::size_t kLongest = 60;
+  std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
+  if (text.size() > kLongest) text = text.substr(0, kLongest - 3) + "...";
+  return text;
+}
+
+// A key as a JSON pointer has it, on one line.
+std::string pointer_token(const std::string& key) {
+  const std::string quoted = json(key).dump(-1, ' ', false, json::error_handler_t::replace);
+  std::string text;
+  for (const char c : quoted.substr(1, quoted.size() - 2)) {
+    text += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
+  }
+  return text;
+}
+
+// The part of the schema that says what an instance must be: references followed, and the branch taken that a
+// conditional on the key "type" asks for.
+const json& resolved(const json& root, const json& schema, const json& instance) {
+  if (const auto reference = schema.find("$ref"); reference != schema.end()) {
+    return resolved(root, root.at(json::json_pointer(reference->get<std::string>().substr(1))), instance);
+  }
+  if (!schema.contains("allOf") || !instance.is_object() || !instance.contains("type")) return schema;
+  for (const json& branch : schema.at("allOf")) {
+    const json& wanted = branch.at("if").at("properties").at("type");
+    const json& type = instance.at("type");
+    const json choices = wanted.contains("const") ? json::array({wanted.at("const")}) : wanted.at("enum");
+    if (std::find(choices.begin(), choices.end(), type) != choices.end()) {
+      return resolved(root, branch.at("then"), instance);
+    }
+  }
+  return schema;
+}
+
+std::string range_of(const json& schema, const std::string& one, const std::string& least, const std::string& most) {
+  const bool has_least = schema.contains(least);
+  const bool has_most = schema.contains(most);
+  if (has_least && has_most && schema.at(least) == schema.at(most)) return one + schema.at(least).dump();
+  if (has_least && has_most) return " from " + schema.at(least).dump() + " to " + schema.at(most).dump();
+  if (has_least) return " of " + schema.at(least).dump() + " or more";
+  if (has_most) return " of " + schema.at(most).dump() + " or less";
+  return {};
+}
+
+std::string expectation(const json& root, const json& unresolved);
+
+std::string expectation_of_type(const json& root, const json& schema, const std::string& type) {
+  if (type == "integer") return "an integer" + range_of(schema, " ", "minimum", "maximum");
+  if (type == "number" && schema.contains("exclusiveMinimum")) {
+    return "a number above " + schema.at("exclusiveMinimum").dump() +
+           (schema.contains("maximum") ? " and up to " + schema.at("maximum").dump() : "");
+  }
+  if (type == "number") return "a number" + range_of(schema, " ", "minimum", "maximum");
+  if (type == "string") return schema.contains("minLength") ? "a text that is not empty" : "a text";
+  if (type == "boolean") return "true or false";
+  if (type == "object") return schema.contains("minProperties") ? "an object that is not empty" : "an object";
+  assert(type == "array");
+  std::string text = "a list";
+  if (schema.value("maxItems", 0) == schema.value("minItems", 1)) {
+    text += " of " + schema.at("minItems").dump();
+  } else if (schema.value("minItems", 0) == 1) {
+    text += " that is not empty";
+  } else if (schema.contains("minItems")) {
+    text += " of " + schema.at("minItems").dump() + " or more";
+  }
+  if (schema.value("uniqueItems", false)) text += " without repetition";
+  return text + ", each " + expectation(root, schema.at("items"));
+}
+
+// What a schema asks for, in words.
+std::string expectation(const json& root, const json& unresolved) {
+  const json& schema = resolved(root, unresolved, json());
+  if (schema.contains("const")) return schema.at("const").dump();
+  if (schema.contains("enum")) {
+    std::vector<std::string> choices;
+    for (const json& choice : schema.at("enum")) choices.push_back(choice.dump());
+    return "one of " + joined(choices, ", ");
+  }
+  const json types = schema.value("type", json("object"));
+  if (types.is_string()) return expectation_of_type(root, schema, types.get<std::string>());
+  std::vector<std::string> choices;
+  for (const json& type : types) choices.push_back(expectation_of_type(root, schema, type.get<std::string>()));
+  return joined(choices, " or ");
+}
+
+// Throws for the instance at the end of a path of keys and indices, the first place where validation failed.
+[[noreturn]] void refuse_violation(const json& document, const json& root, const std::vector<std::string>& path,
+                                   const std::string& file) {
+  const json* instance = &document;
+  const json* schema = &resolved(root, root, document);
+  std::string pointer;
+  for (const std::string& token : path) {
+    pointer += "/" + pointer_token(token);
+    if (instance->is_array()) {
+      instance = &instance->at(std::stoul(token));
+      schema = &resolved(root, schema->at("items"), *instance);
+    } else {
+      instance = &instance->at(token);
+      schema = &resolved(root, schema->at("properties").at(token), *instance);
+    }
+  }
+  if (instance->is_object() && schema->contains("properties")) {
+    const json& known = schema->at("properties");
+    std::vector<std::string> names;
+    for (const auto& [key, value] : known.items()) names.push_back(key);
+    if (schema->contains("additionalProperties")) {
+      for (const auto& [key, value] : instance->items()) {
+        if (!known.contains(key)) {
+          refuse_json(file, pointer + "/" + pointer_token(key),
+                      "is an unknown key, expected one of " + joined(names, ", "));
+        }
+      }
+    }
+    for (const json& key : schema->value("required", json::array())) {
+      if (!instance->contains(key.get<std::string>())) {
+        refuse_json(file, pointer, "the key " + key.dump() + " is missing");
+      }
+    }
+  }
+  refuse_json(file, pointer, "is " + shown(*instance) + ", expected " + expectation(root, *schema));
+}
+
+std::string place_of(std::string_view text, std::size_t byte) {
+  const std::string_view before = text.substr(0, byte == 0 ? 0 : std::min(byte - 1, text.size()));
+  const auto line = std::count(before.begin(), before.end(), '\n') + 1;
+  const std::size_t column = before.size() - (before.rfind('\n') + 1) + 1;
+  return "line " + std::to_string(line) + ", column " + std::to_string(column);
+}
+
+}  // namespace
+
+void refuse_json(const std::string& file, const std::string& pointer, const std::string& reason) {
+  throw std::runtime_error(file + ": " + (pointer.empty() ? "" : pointer + ": ") + reason);
+}
+
+json parse_json(std::string_view text, const std::string& file) {
+  std::vector<std::set<std::string>> keys;
+  const json::parser_callback_t refuse_repetition = [&](int, json::parse_event_t event, json& parsed) {
+    if (event == json::parse_event_t::object_start) keys.emplace_back();
+    if (event == json::parse_event_t::object_end) keys.pop_back();
+    if (event == json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
+      refuse_json(file, "", "the key " + parsed.dump() + " is given twice in one object");
+    }
+    return true;
+  };
+  try {
+    return json::parse(text.begin(), text.end(), refuse_repetition);
+  } catch (const json::parse_error& error) {
+    const std::string what = error.what();
+    const std::size_t reason = what.find(" - ");
+    refuse_json(file, "",
+                place_of(text, error.byte) + ": is no JSON: " +
+                    (reason == std::string::npos ? what.substr(what.find(": ") + 2) : what.substr(reason + 3)));
+  } catch (const json::out_of_range& error) {
+    const std::string what = error.what();
+    refuse_json(file, "", "is no JSON: " + what.substr(what.find("] ") + 2));
+  }
+}
+
+std::string read_text(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) refuse_json(path.string(), "", "cannot be read: it is a folder");
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) {
+    refuse_json(path.string(), "", "cannot be read: " + std::error_code(errno, std::generic_category()).message());
+  }
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return std::move(text).str();
+}
+
+void check_schema(const json& document, const json& schema, const std::string& file) {
+  valijson::Schema compiled;
+  valijson::SchemaParser(valijson::SchemaParser::kDraft7)
+      .populateSchema(valijson::adapters::NlohmannJsonAdapter(schema), compiled);
+  valijson::ValidationResults results;
+  if (valijson::Validator().validate(compiled, valijson::adapters::NlohmannJsonAdapter(document), &results)) return;
+
+  // The first error is the deepest of its branch; those of the enclosing values follow.
+  std::vector<std::string> path;
+  for (const std::string& token : results.begin()->context) {
+    if (token.starts_with('[')) path.push_back(token.substr(1, token.size() - 2));
+  }
+  refuse_violation(document, schema, path, file);
+}
+
+json embedded_json(std::string_view name) {
+  const auto files = embedded_files();
+  const auto file = std::find_if(files.begin(), files.end(), [&](const EmbeddedFile& f) { return f.name == name; });
+  assert(file != files.end());
+  return json::parse(file->text);
+}
+
+}  // namespace mlsim::workloads

@@ -1,0 +1,204 @@
+#include "workloads/network.h"
+
+#include <algorithm>
+#include <cassert>
+#include <system_error>
+#include <utility>
+
+#include "workloads/convolution_check.h"
+#include "workloads/embedded_files.h"
+#include "workloads/json_file.h"
+
+namespace mlsim::workloads {
+namespace {
+
+using nlohmann::json;
+using Pair = std::array<std::int64_t, 2>;
+
+constexpr std::array<std::pair<std::string_view, LayerType>, 9> kTypeNames{{
+    {"conv2d", LayerType::kConvolution},
+    {"batch_norm", LayerType::kBatchNorm},
+    {"relu", LayerType::kRelu},
+    {"relu6", LayerType::kRelu6},
+    {"add", LayerType::kAdd},
+    {"max_pool", LayerType::kMaxPool},
+    {"avg_pool", LayerType::kAvgPool},
+    {"subsample", LayerType::kSubsample},
+    {"linear", LayerType::kLinear},
+}};
+
+LayerType type_of(const std::string& name) {
+  const auto* entry =
+      std::find_if(kTypeNames.begin(), kTypeNames.end(), [&](const auto& known) { return known.first == name; });
+  assert(entry != kTypeNames.end());
+  return entry->second;
+}
+
+std::string to_string(const FeatureMap& map) {
+  return std::to_string(map.channels) + " × " + std::to_string(map.size[0]) + " × " + std::to_string(map.size[1]);
+}
+
+// Pooling and subsampling have the sizes of a convolution with as many groups as channels.
+Pair out_size(const NetworkLayer& layer) {
+  return models::ConvolutionShape{.batch = 1,
+                                  .in_channels = 1,
+                                  .out_channels = 1,
+                                  .in_size = layer.input.size,
+                                  .kernel = layer.kernel,
+                                  .stride = layer.stride,
+                                  .padding = layer.padding,
+                                  .groups = 1}
+      .out_size();
+}
+
+NetworkLayer read_layer(const json& source) {
+  NetworkLayer layer;
+  layer.name = source.at("name");
+  layer.type = type_of(source.at("type"));
+  layer.inputs = source.at("inputs").get<std::vector<std::string>>();
+  layer.kernel = source.value("kernel", layer.kernel);
+  layer.stride = source.value("stride", layer.stride);
+  layer.padding = source.value("padding", layer.padding);
+  layer.groups = source.value("groups", layer.groups);
+  layer.bias = source.value("bias", layer.bias);
+  switch (layer.type) {
+    case LayerType::kConvolution:
+    case LayerType::kSubsample:
+      layer.input = {source.at("in_channels"), source.at("in_size")};
+      layer.output = {source.at("out_channels"), out_size(layer)};
+      break;
+    case LayerType::kBatchNorm:
+    case LayerType::kRelu:
+    case LayerType::kRelu6:
+    case LayerType::kAdd:
+      layer.input = {source.at("channels"), source.at("size")};
+      layer.output = layer.input;
+      break;
+    case LayerType::kMaxPool:
+    case LayerType::kAvgPool:
+      layer.input = {source.at("channels"), source.at("in_size")};
+      layer.output = {layer.input.channels, out_size(layer)};
+      break;
+    case LayerType::kLinear:
+      layer.input = {source.at("in_features"), {1, 1}};
+      layer.output = {source.at("out_features"), {1, 1}};
+      break;
+  }
+  return layer;
+}
+
+// Throws where the layer by itself makes no sense. Layers that are no convolution are checked as one of the same sizes.
+void check_layer(const NetworkLayer& layer, const std::string& file, const std::string& pointer) {
+  const bool by_channel = layer.type != LayerType::kConvolution && layer.input.channels == layer.output.channels;
+  check_convolution({.batch = 1,
+                     .in_channels = layer.input.channels,
+                     .out_channels = layer.output.channels,
+                     .in_size = layer.input.size,
+                     .kernel = layer.kernel,
+                     .stride = layer.stride,
+                     .padding = layer.padding,
+                     .groups = by_channel ? layer.input.channels : layer.groups},
+                    file, pointer);
+  if (layer.type == LayerType::kSubsample && layer.output.channels < layer.input.channels) {
+    refuse_json(file, pointer + "/out_channels",
+                "is " + std::to_string(layer.output.channels) + ", expected at least the " +
+                    std::to_string(layer.input.channels) + " of in_channels");
+  }
+}
+
+}  // namespace
+
+std::int64_t NetworkLayer::weight_count() const {
+  if (type == LayerType::kLinear) return input.channels * output.channels;
+  if (type != LayerType::kConvolution) return 0;
+  return output.channels * (input.channels / groups) * kernel[0] * kernel[1];
+}
+
+std::int64_t NetworkLayer::parameter_count() const {
+  if (type == LayerType::kBatchNorm) return 2 * output.channels;
+  return weight_count() + (bias ? output.channels : 0);
+}
+
+models::ConvolutionShape NetworkLayer::convolution_shape(std::int64_t batch) const {
+  assert(type == LayerType::kConvolution);
+  return {.batch = batch,
+          .in_channels = input.channels,
+          .out_channels = output.channels,
+          .in_size = input.size,
+          .kernel = kernel,
+          .stride = stride,
+          .padding = padding,
+          .groups = groups};
+}
+
+std::int64_t Network::parameter_count() const {
+  std::int64_t count = 0;
+  for (const NetworkLayer& layer : layers) count += layer.parameter_count();
+  return count;
+}
+
+Network parse_network(std::string_view text, const std::string& file) {
+  const json document = parse_json(text, file);
+  check_schema(document, embedded_json("network.schema.json"), file);
+
+  Network network;
+  network.name = document.at("name");
+  network.input = {document.at("input").at("channels"), document.at("input").at("size")};
+  if (const auto published = document.find("published"); published != document.end()) {
+    network.published =
+        PublishedCounts{published->at("source"), published->at("batch"),
+                        published->at("counts").get<std::map<std::string, double>>(), published->value("remark", "")};
+  }
+  std::map<std::string, FeatureMap> maps{{"input", network.input}};
+  for (const json& source : document.at("layers")) {
+    const std::string pointer = "/layers/" + std::to_string(network.layers.size());
+    NetworkLayer layer = read_layer(source);
+    check_layer(layer, file, pointer);
+    for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
+      const std::string at = pointer + "/inputs/" + std::to_string(i);
+      const auto found = maps.find(layer.inputs[i]);
+      if (found == maps.end()) refuse_json(file, at, json(layer.inputs[i]).dump() + " is no earlier layer");
+      const FeatureMap fed =
+          layer.type == LayerType::kLinear ? FeatureMap{found->second.elements(), {1, 1}} : found->second;
+      if (fed != layer.input) {
+        refuse_json(file, at,
+                    json(layer.inputs[i]).dump() + " gives " + to_string(found->second) + ", but the layer reads " +
+                        (layer.type == LayerType::kLinear ? std::to_string(layer.input.channels) + " features"
+                                                          : to_string(layer.input)));
+      }
+    }
+    if (!maps.emplace(layer.name, layer.output).second) {
+      refuse_json(file, pointer + "/name", json(layer.name).dump() + " is the name of another layer or of the input");
+    }
+    network.layers.push_back(std::move(layer));
+  }
+  return network;
+}
+
+Network load_network(const std::string& file_or_name, const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / file_or_name;
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) {
+    const std::string wanted = "networks/" + file_or_name + ".json";
+    for (const EmbeddedFile& file : embedded_files()) {
+      if (file.name == wanted) return parse_network(file.text, file_or_name);
+    }
+    std::string names;
+    for (const std::string& name : shipped_networks()) names += (names.empty() ? "" : ", ") + name;
+    throw std::runtime_error(path.string() + ": is neither a file nor a shipped network (" + names + ")");
+  }
+  return parse_network(read_text(path), path.string());
+}
+
+std::vector<std::string> shipped_networks() {
+  constexpr std::string_view kStart = "networks/";
+  constexpr std::string_view kEnd = ".json";
+  std::vector<std::string> names;
+  for (const EmbeddedFile& file : embedded_files()) {
+    if (!file.name.starts_with(kStart)) continue;
+    names.emplace_back(file.name.substr(kStart.size(), file.name.size() - kStart.size() - kEnd.size()));
+  }
+  return names;
+}
+
+}  // namespace mlsim::workloads

@@ -1,0 +1,322 @@
+#include "workloads/workload.h"
+
+#include <algorithm>
+#include <cassert>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include "workloads/convolution_check.h"
+#include "workloads/json_file.h"
+#include "workloads/network.h"
+#include "workloads/npy.h"
+
+namespace mlsim::workloads {
+namespace {
+
+using models::Operand;
+using models::Pass;
+using nlohmann::json;
+
+// Streams of synthetic values have the top bit, which no stream of rounding has.
+constexpr std::uint64_t kValueStreams = std::uint64_t{1} << 63;
+
+constexpr std::size_t index_of(Operand operand) {
+  return static_cast<std::size_t>(operand);
+}
+
+constexpr std::array<models::Rounding, 3> kDefaultRounding{models::Rounding::kNearest, models::Rounding::kNearest,
+                                                           models::Rounding::kStochastic};
+
+// Operands as they come before anything is computed: activations past a ReLU, weights of a usual initialization, small
+// errors.
+constexpr std::array<std::pair<Distribution, double>, 3> kDefaultValues{
+    {{Distribution::kReluNormal, 1.0}, {Distribution::kNormal, 0.05}, {Distribution::kNormal, 0.001}}};
+
+std::string to_string(const models::Shape& shape) {
+  std::string text = "(";
+  for (const std::int64_t extent : shape) text += (text.size() == 1 ? "" : ", ") + std::to_string(extent);
+  return text + (shape.size() == 1 ? ",)" : ")");
+}
+
+class WorkloadReader {
+ public:
+  WorkloadReader(const json& document, const std::string& file, const std::filesystem::path& folder)
+      : document_(document), file_(file), folder_(folder) {}
+
+  Workload read() {
+    Workload workload;
+    workload.name = document_.at("name");
+    workload.seed = seed_of(document_, "").value();
+    workload.step = document_.value("step", workload.step);
+    workload.random_bits = document_.value("random_bits", workload.random_bits);
+    workload.accumulator.bits = document_.value("accumulator_bits", 0);
+    if (workload.accumulator.bits == 1) {
+      refuse("/accumulator_bits", "is 1, expected 2 to 64, or 0 for the width that no sum can overflow");
+    }
+    if (document_.value("overflow", "saturate") == "wrap") workload.accumulator.overflow = models::Overflow::kWrap;
+
+    seed_ = workload.seed;
+    const json& layers = document_.at("layers");
+    if (layers.is_string()) {
+      workload.layers = layers_of_network(layers);
+    } else {
+      if (document_.contains("batch")) {
+        refuse("/batch", "is given, but here each layer has its own: expected it only where layers names a network");
+      }
+      for (std::size_t i = 0; i < layers.size(); ++i) workload.layers.push_back(read_layer(i));
+    }
+    check_names(workload.layers, layers.is_string());
+    return workload;
+  }
+
+ private:
+  [[noreturn]] void refuse(const std::string& pointer, const std::string& reason) const {
+    refuse_json(file_, pointer, reason);
+  }
+
+  static std::string pointer_to(std::size_t layer_index) { return "/layers/" + std::to_string(layer_index); }
+
+  std::optional<std::uint64_t> seed_of(const json& object, const std::string& pointer) const {
+    if (!object.contains("seed")) return std::nullopt;
+    const json& seed = object.at("seed");
+    if (!seed.is_number_unsigned()) {
+      refuse(pointer + "/seed", "is " + seed.dump() + ", expected an integer from 0 to 2^64 - 1");
+    }
+    return seed.get<std::uint64_t>();
+  }
+
+  // Everything of a layer but its shape. `own` holds the keys of the layer itself: an empty object for one of a
+  // network.
+  void fill_layer(Layer& layer, std::size_t index, const json& own) const {
+    for (const Operand operand : models::kOperands) {
+      LayerOperand& filled = layer.operands[index_of(operand)];
+      filled.format = format_of(operand, index, own);
+      filled.rounding = rounding_of(operand);
+      filled.source = source_of(operand, index, own);
+    }
+    check_families(layer, index, own);
+    layer.passes = passes_of(layer, index, own);
+  }
+
+  Layer read_layer(std::size_t index) const {
+    const json& source = document_.at("layers").at(index);
+    const std::string pointer = pointer_to(index);
+    Layer layer;
+    layer.name = source.at("name");
+    layer.shape.batch = source.at("batch");
+    layer.shape.in_channels = source.at("in_channels");
+    layer.shape.out_channels = source.at("out_channels");
+    layer.shape.in_size = source.at("in_size");
+    layer.shape.kernel = source.at("kernel");
+    layer.shape.stride = source.value("stride", layer.shape.stride);
+    layer.shape.padding = source.value("padding", layer.shape.padding);
+    layer.shape.groups = source.value("groups", layer.shape.groups);
+    check_convolution(layer.shape, file_, pointer);
+    if (source.contains("tensors") && source.contains("values")) {
+      refuse(pointer + "/values", "is given beside tensors, expected one of the two");
+    }
+    fill_layer(layer, index, source);
+    return layer;
+  }
+
+  Network network_named(const std::string& reference) const {
+    try {
+      return load_network(reference, folder_);
+    } catch (const std::runtime_error& error) {
+      refuse("/layers", error.what());
+    }
+  }
+
+  std::vector<Layer> layers_of_network(const std::string& reference) const {
+    const Network network = network_named(reference);
+    const std::int64_t batch = document_.value("batch", std::int64_t{1});
+    std::vector<Layer> layers;
+    for (const NetworkLayer& source : network.layers) {
+      if (source.type != LayerType::kConvolution) continue;
+      Layer layer;
+      layer.name = source.name;
+      layer.shape = source.convolution_shape(batch);
+      check_convolution(layer.shape, file_, "/layers");
+      fill_layer(layer, layers.size(), json::object());
+      layers.push_back(std::move(layer));
+    }
+    if (layers.empty()) refuse("/layers", "names a network without a convolution");
+    return layers;
+  }
+
+  // The format of the layer, or else of the workload; either may be a text or give the operand its own.
+  models::Format format_of(Operand operand, std::size_t index, const json& own) const {
+    const std::string name = models::to_string(operand);
+    for (const auto& [object, start] : {std::pair<const json*, std::string>{&own, pointer_to(index)},
+                                        std::pair<const json*, std::string>{&document_, ""}}) {
+      if (!object->contains("format")) continue;
+      const json& format = object->at("format");
+      if (format.is_object() && !format.contains(name)) continue;
+      const std::string pointer = start + "/format" + (format.is_object() ? "/" + name : "");
+      const std::string text = format.is_object() ? format.at(name) : format;
+      try {
+        return models::parse_format(text);
+      } catch (const std::runtime_error& error) {
+        refuse(pointer, error.what());
+      }
+    }
+    refuse(own.empty() ? "" : pointer_to(index),
+           "no format is given for the " + name + ", expected a format in the layer or in the workload");
+  }
+
+  models::Rounding rounding_of(Operand operand) const {
+    const std::string name = models::to_string(operand);
+    const json given = document_.value("rounding", json::object());
+    return given.contains(name) ? models::parse_rounding(given.at(name)) : kDefaultRounding[index_of(operand)];
+  }
+
+  OperandSource source_of(Operand operand, std::size_t index, const json& own) const {
+    const std::string name = models::to_string(operand);
+    if (own.contains("tensors")) {
+      const json& tensors = own.at("tensors");
+      if (!tensors.contains(name)) return std::monostate{};
+      return folder_ / tensors.at(name).get<std::string>();
+    }
+    const bool is_own = own.contains("values");
+    if (!is_own && !document_.contains("values")) return std::monostate{};
+    const json& given = is_own ? own.at("values") : document_.at("values");
+    const json by_operand = given.value(name, json::object());
+    SyntheticValues values;
+    std::tie(values.distribution, values.scale) = kDefaultValues[index_of(operand)];
+    for (const json& object : {given, by_operand}) {
+      values.scale = object.value("scale", values.scale);
+      if (object.contains("distribution")) values.distribution = distribution_of(object.at("distribution"));
+    }
+    values.seed = seed_of(given, (is_own ? pointer_to(index) : "") + "/values").value_or(seed_);
+    values.stream = kValueStreams | random_stream(0, index, operand);
+    return values;
+  }
+
+  static Distribution distribution_of(const std::string& name) {
+    for (const Distribution distribution : {Distribution::kNormal, Distribution::kReluNormal, Distribution::kUniform}) {
+      if (to_string(distribution) == name) return distribution;
+    }
+    return Distribution::kLaplace;
+  }
+
+  // An MLS operand is multiplied with MLS operands, a baseline one with baseline ones.
+  void check_families(const Layer& layer, std::size_t index, const json& own) const {
+    const auto is_mls = [](const LayerOperand& operand) {
+      return std::holds_alternative<models::MlsFormat>(operand.format);
+    };
+    const auto count = std::count_if(layer.operands.begin(), layer.operands.end(), is_mls);
+    if (count == 0 || count == 3) return;
+    std::string formats;
+    for (const LayerOperand& operand : layer.operands) {
+      formats += (formats.empty() ? "" : ", ") + models::to_string(operand.format);
+    }
+    refuse((own.contains("format") ? pointer_to(index) : "") + "/format",
+           "mixes MLS and baseline formats (" + formats + "), expected all three operands of one kind");
+  }
+
+  std::vector<Pass> passes_of(const Layer& layer, std::size_t index, const json& own) const {
+    const auto missing = [&](Pass pass) -> std::optional<Operand> {
+      if (layer.is_shape_only()) return std::nullopt;
+      for (const Operand operand : {models::left_operand(pass), models::right_operand(pass)}) {
+        if (!layer.operand(operand).has_values()) return operand;
+      }
+      return std::nullopt;
+    };
+    const json& holder = own.contains("passes") ? own : document_;
+    std::vector<Pass> passes;
+    if (!holder.contains("passes")) {
+      for (const Pass pass : models::kPasses) {
+        if (!missing(pass)) passes.push_back(pass);
+      }
+      if (passes.empty()) {
+        refuse(pointer_to(index) + "/tensors", "gives both operands of no pass, expected at least two operands");
+      }
+      return passes;
+    }
+    const json& names = holder.at("passes");
+    const std::string start = &holder == &own ? pointer_to(index) : "";
+    for (const Pass pass : models::kPasses) {
+      const auto name = std::find(names.begin(), names.end(), json(models::to_string(pass)));
+      if (name == names.end()) continue;
+      if (const auto operand = missing(pass)) {
+        refuse(start + "/passes/" + std::to_string(name - names.begin()),
+               models::to_string(pass) + " needs the " + models::to_string(*operand) + ", which " + pointer_to(index) +
+                   "/tensors does not give");
+      }
+      passes.push_back(pass);
+    }
+    return passes;
+  }
+
+  // Names become names of files.
+  void check_names(const std::vector<Layer>& layers, bool of_network) const {
+    constexpr std::size_t kLongest = 200;
+    std::map<std::string, std::size_t> first;
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const std::string& name = layers[i].name;
+      const std::string pointer = of_network ? "/layers" : pointer_to(i) + "/name";
+      const bool printable = std::none_of(name.begin(), name.end(), [](char c) {
+        return static_cast<unsigned char>(c) < 0x20 || c == 0x7F || c == '/' || c == '\\';
+      });
+      if (!printable || name == "." || name == ".." || name.size() > kLongest) {
+        refuse(pointer, json(name).dump() +
+                            " cannot name a file, expected up to 200 bytes without slashes or control characters");
+      }
+      const auto [entry, is_new] = first.emplace(name, i);
+      if (!is_new) refuse(pointer, json(name).dump() + " is also the name of " + pointer_to(entry->second));
+    }
+  }
+
+  const json& document_;
+  const std::string& file_;
+  const std::filesystem::path& folder_;
+  std::uint64_t seed_ = 0;
+};
+
+}  // namespace
+
+bool Layer::is_shape_only() const {
+  return std::none_of(operands.begin(), operands.end(), [](const LayerOperand& o) { return o.has_values(); });
+}
+
+Workload parse_workload(std::string_view text, const std::string& file, const std::filesystem::path& folder) {
+  const json document = parse_json(text, file);
+  check_schema(document, embedded_json("workload.schema.json"), file);
+  return WorkloadReader(document, file, folder).read();
+}
+
+Workload load_workload(const std::filesystem::path& path) {
+  return parse_workload(read_text(path), path.string(), path.parent_path());
+}
+
+models::Tensor<float> load_operand(const Layer& layer, models::Operand operand) {
+  const models::Shape expected = layer.shape.shape_of(operand);
+  const OperandSource& source = layer.operand(operand).source;
+  if (const auto* values = std::get_if<SyntheticValues>(&source)) return synthetic_tensor(expected, *values);
+  assert(std::holds_alternative<std::filesystem::path>(source));
+  const auto& path = std::get<std::filesystem::path>(source);
+  models::Tensor<float> tensor = read_npy(path);
+  if (tensor.shape != expected) {
+    throw std::runtime_error(path.string() + ": has the shape " + to_string(tensor.shape) + ", expected " +
+                             to_string(expected) + " for the " + models::to_string(operand) + " of layer " +
+                             layer.name);
+  }
+  return tensor;
+}
+
+std::uint64_t random_stream(std::uint64_t step, std::size_t layer_index, models::Operand operand) {
+  return (step << 32) + 3 * layer_index + index_of(operand);
+}
+
+models::QuantizerOptions quantizer_options(const Workload& workload, std::size_t layer_index, models::Operand operand) {
+  models::QuantizerOptions options;
+  options.rounding = workload.layers.at(layer_index).operand(operand).rounding;
+  options.random_bits = workload.random_bits;
+  options.seed = workload.seed;
+  options.stream = random_stream(workload.step, layer_index, operand);
+  return options;
+}
+
+}  // namespace mlsim::workloads
