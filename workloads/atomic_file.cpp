@@ -70,7 +70,7 @@ void write_file(const fs::path& path, std::string_view content) {
   file.commit();
 }
 
-void make_folder(const fs::path& path) {
+void create_directories(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);
   if (!error && !fs::is_directory(path, error)) error = std::make_error_code(std::errc::not_a_directory);

@@ -34,6 +34,6 @@ class AtomicFile {
 void write_file(const std::filesystem::path& path, std::string_view content);
 
 // Makes a folder for output, and its parents, unless it is there.
-void make_folder(const std::filesystem::path& path);
+void create_directories(const std::filesystem::path& path);
 
 }  // namespace mlsim::workloads

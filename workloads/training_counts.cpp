@@ -41,7 +41,7 @@ void count_layer(const NetworkLayer& layer, std::int64_t batch, TrainingCounts& 
       counts.activation += each_way(outputs);
       break;
     case LayerType::kAdd:
-      counts.element_add.forward += outputs * (layer.inputs.size() - 1);
+      counts.element_add += each_way(outputs * (layer.inputs.size() - 1));
       break;
     case LayerType::kMaxPool:
       counts.pooling += {outputs * window, outputs};
@@ -78,11 +78,12 @@ struct Row {
   StepCount count;
 };
 
-std::array<Row, 7> rows_of(const TrainingCounts& counts) {
+std::array<Row, 8> rows_of(const TrainingCounts& counts) {
   return {{{"convolution", "convolution, multiply-adds", counts.convolution},
            {"convolution_in_range", "  of these not on padding", counts.convolution_in_range},
            {"batch_norm", "batch normalization, elements", counts.batch_norm},
            {"element_add", "addition of feature maps", counts.element_add},
+           {"gradient_add", "  gradients where paths part", counts.gradient_add},
            {"activation", "activation, elements", counts.activation},
            {"pooling", "pooling, window elements", counts.pooling},
            {"linear", "linear, multiply-adds", counts.linear}}};
@@ -110,7 +111,7 @@ TrainingCounts count_training_step(const Network& network, std::int64_t batch) {
   counts.network = network.name;
   counts.batch = batch;
   for (const NetworkLayer& layer : network.layers) count_layer(layer, batch, counts);
-  counts.element_add.backward = unsigned_of(batch) * gradient_additions(network);
+  counts.gradient_add.backward = unsigned_of(batch) * gradient_additions(network);
   counts.parameters = unsigned_of(network.parameter_count());
   if (network.published && network.published->batch == batch) counts.published = network.published;
   return counts;

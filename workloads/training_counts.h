@@ -33,10 +33,11 @@ struct TrainingCounts {
   StepCount convolution_in_range;
   // Elements normalized, each way.
   StepCount batch_norm;
-  // Additions of feature maps. Forward: an element of the output, for each input beyond the first. Backward: where an
-  // output is read by several layers, their gradients are added, an addition for each element and each reader beyond
-  // the first (the images need no gradient).
+  // Additions of feature maps: an element of the sum for each map beyond the first, each way.
   StepCount element_add;
+  // Additions that back-propagation itself needs: where several layers read an output, its gradients are added, an
+  // element for each reader beyond the first (the images need no gradient). Backward only.
+  StepCount gradient_add;
   // Elements of ReLU and ReLU6, each way.
   StepCount activation;
   // Comparisons or additions of pooling: an output times its window (padding included); backward, a maximum passes each

@@ -73,19 +73,21 @@ TEST(AtomicFile, RefusesWhatCannotBeWritten) {
   }
 }
 
-TEST(MakeFolder, MakesParentsAndAcceptsWhatExists) {
+TEST(CreateDirectories, MakesParentsAndAcceptsWhatExists) {
   const TemporaryFolder folder;
-  make_folder(folder.path() / "a/b");
-  make_folder(folder.path() / "a/b/");
-  make_folder(folder.path() / "a/b");
+  workloads::create_directories(folder.path() / "a/b");
+  workloads::create_directories(folder.path() / "a/b/");
+  workloads::create_directories(folder.path() / "a/b");
   EXPECT_TRUE(fs::is_directory(folder.path() / "a/b"));
 }
 
-TEST(MakeFolder, RefusesAFileInItsPlace) {
+TEST(CreateDirectories, RefusesAFileInItsPlace) {
   const TemporaryFolder folder;
   const std::string path = folder.write("file", "").string();
-  EXPECT_EQ(error_of([&] { make_folder(path); }), path + ": cannot be made a folder: Not a directory");
-  EXPECT_EQ(error_of([&] { make_folder(path + "/b"); }), path + "/b: cannot be made a folder: Not a directory");
+  EXPECT_EQ(error_of([&] { workloads::create_directories(path); }),
+            path + ": cannot be made a folder: Not a directory");
+  EXPECT_EQ(error_of([&] { workloads::create_directories(path + "/b"); }),
+            path + "/b: cannot be made a folder: Not a directory");
 }
 
 }  // namespace

@@ -202,8 +202,8 @@ def main():
                    "batch_norm_backward": 3.01e7, "element_add_forward": 1.49e7, "element_add_backward": 1.20e7,
                    "weight_update": 1.12e7},
         "remark": "The published additions forward count the three down-sampling blocks twice: a residual join adds each "
-                  "element of its output once, 1.20E+07 in all. Backward, the gradients of the two branches of a block "
-                  "are added at its input, 1.49E+07 elements in all: the two published figures look exchanged.",
+                  "element of its output once, 1.20E+07 in all. (1.49E+07 is also what back-propagation adds where the "
+                  "paths of a block part.)",
     }
     small = resnet20()
     small.published = {
@@ -213,7 +213,7 @@ def main():
                    "batch_norm_backward": 1.88e5, "element_add_forward": 7.37e4, "element_add_backward": 7.37e4,
                    "weight_update": 2.68e5},
         "remark": "The published additions leave out two of the nine blocks, those that change the size: all nine add "
-                  "8.60E+04 elements forward. The 40,550,400 multiply-adds forward are printed as 4.05E+07, cut rather "
+                  "8.60E+04 elements. The 40,550,400 multiply-adds forward are printed as 4.05E+07, cut rather "
                   "than rounded.",
     }
     for net in [imagenet_resnet("resnet18", basic_block, [2, 2, 2, 2]), published,
