@@ -91,9 +91,10 @@ ConvolutionResult reference_convolution(Pass pass, const ConvolutionShape& shape
       if (accumulator.overflow == Overflow::kSaturate) {
         sum = sum < lowest ? lowest : highest;
       } else {
+        // Congruent to the sum, in range; a remainder has the sign of the dividend.
         const Wide modulus = Wide{1} << bits;
-        while (sum < lowest) sum += modulus;
-        while (sum > highest) sum -= modulus;
+        const Wide remainder = (sum - lowest) % modulus;
+        sum = lowest + (remainder < 0 ? remainder + modulus : remainder);
       }
     }
     p = sum;
