@@ -1,0 +1,716 @@
+#include "models/functional_convolution.h"
+
+#include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/parallel_for.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cassert>
+#include <cmath>
+#include <optional>
+#include <vector>
+
+#include "models/convolution_kernels.h"
+#include "models/datapath.h"
+#include "models/wide_convolution.h"
+
+namespace mlsim::models {
+namespace {
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// Bytes of operand planes that are prepared at a time: as many images as fit (at least one).
+constexpr std::int64_t kPreparedBytes = 2 << 20;
+
+template <typename T>
+std::int64_t images_at_once(std::int64_t batch, std::int64_t elements) {
+  return std::clamp<std::int64_t>(kPreparedBytes / (elements * static_cast<std::int64_t>(sizeof(T))), 1, batch);
+}
+
+// ---- The numbers: which of them hold every sum exactly
+
+enum class Arithmetic : std::uint8_t {
+  kFloat,   // sums in binary32
+  kDouble,  // sums in binary64
+  kNarrow,  // a narrow register, its values in binary64
+  kWide,    // 128-bit sums
+};
+
+struct Bounds {
+  Int128 product;  // |k_left · k_right|
+  Int128 sum;      // of a group: |P|
+  Int128 scaled;   // |Q|
+  bool narrow;     // a register was asked for that a sum might leave
+  NarrowRegister narrow_register;
+};
+
+Bounds bounds_of(const MlsFormat& left, const MlsFormat& right, std::int64_t taps, const Accumulator& accumulator) {
+  Bounds bounds{};
+  bounds.product = Int128{left.element.max_integer()} * right.element.max_integer();
+  bounds.sum = bounds.product * taps;
+  if (accumulator.bits != 0) {
+    const Int128 highest = (Int128{1} << (accumulator.bits - 1)) - 1;
+    bounds.narrow = bounds.sum > highest;
+    bounds.narrow_register = {accumulator.bits, accumulator.overflow == Overflow::kWrap};
+    bounds.sum = std::min(bounds.sum, highest + 1);
+  }
+  const int largest_left_fraction = (2 << left.scale.fraction_bits) - 1;
+  const int largest_right_fraction = (2 << right.scale.fraction_bits) - 1;
+  bounds.scaled = bounds.sum * largest_left_fraction * largest_right_fraction;
+  return bounds;
+}
+
+constexpr Int128 kFloatIntegers = Int128{1} << 24;
+constexpr Int128 kDoubleIntegers = Int128{1} << 53;
+
+Arithmetic arithmetic_beyond_float(const Bounds& bounds) {
+  if (bounds.scaled > kDoubleIntegers) return Arithmetic::kWide;
+  if (!bounds.narrow) return Arithmetic::kDouble;
+  return bounds.sum + bounds.product > kDoubleIntegers ? Arithmetic::kWide : Arithmetic::kNarrow;
+}
+
+std::size_t pair_index(const MlsTensor& tensor, std::int64_t i0, std::int64_t i1) {
+  return static_cast<std::size_t>(i0 * tensor.shape[1] + i1);
+}
+
+// S_g · 2^-U: what an element of this index pair has for its integer 1.
+double unit_of(const MlsTensor& tensor, std::size_t pair) {
+  const int mg = tensor.format.scale.fraction_bits;
+  return std::ldexp((1 << mg) + tensor.group_fraction[pair],
+                    -(mg + tensor.group_exponent[pair] + tensor.format.element.unit_exponent()));
+}
+
+// The largest e such that an element is a multiple of 2^-e and no smaller power of two; zero groups do not matter.
+int finest_exponent(const MlsTensor& tensor) {
+  const auto inner = static_cast<std::ptrdiff_t>(tensor.inner_size());
+  int largest = 0;
+  for (std::size_t pair = 0; pair < tensor.group_exponent.size(); ++pair) {
+    if (tensor.group_exponent[pair] <= largest) continue;
+    const auto first = tensor.codes.begin() + static_cast<std::ptrdiff_t>(pair) * inner;
+    if (std::any_of(first, first + inner, [](std::uint16_t code) { return code != 0; })) {
+      largest = tensor.group_exponent[pair];
+    }
+  }
+  return largest + tensor.format.scale.fraction_bits + tensor.format.element.unit_exponent();
+}
+
+// ---- Forward and backward data: results as shifted sums of padded planes
+
+// A kernel position along one axis: the phase of the source plane that it reads, and how far from the result's place.
+struct AxisTap {
+  std::int64_t kernel;
+  std::int64_t phase;
+  std::int64_t offset;
+};
+
+// Results first, first + step, ... that share their taps.
+struct ResultPhase {
+  std::int64_t first;
+  std::int64_t step;
+  std::int64_t count;
+  std::vector<AxisTap> taps;
+};
+
+// One axis of the source planes. Phase j of a plane holds, at c, the element c · step + j - lead of the operand, or
+// zero where there is none.
+struct SourceAxis {
+  std::int64_t size;  // of the operand
+  std::int64_t step;
+  std::int64_t phases;
+  std::int64_t lead;
+  std::int64_t extent;  // of a phase, as far as it is read
+  std::vector<ResultPhase> results;
+};
+
+SourceAxis forward_axis(const ConvolutionShape& shape, std::size_t axis) {
+  const std::int64_t kernel = shape.kernel[axis];
+  const std::int64_t stride = shape.stride[axis];
+  const std::int64_t out = shape.out_size()[axis];
+  SourceAxis source{shape.in_size[axis],         stride, std::min(kernel, stride), shape.padding[axis],
+                    out + (kernel - 1) / stride, {}};
+  ResultPhase results{0, 1, out, {}};
+  for (std::int64_t k = 0; k < kernel; ++k) results.taps.push_back({k, k % stride, k / stride});
+  source.results.push_back(std::move(results));
+  return source;
+}
+
+SourceAxis backward_axis(const ConvolutionShape& shape, std::size_t axis) {
+  const std::int64_t stride = shape.stride[axis];
+  const std::int64_t in = shape.in_size[axis];
+  SourceAxis source{shape.out_size()[axis], 1, 1, 0, 1, {}};
+  for (std::int64_t first = 0; first < std::min(stride, in); ++first) {
+    ResultPhase results{first, stride, ceil_div(in - first, stride), {}};
+    for (std::int64_t k = 0; k < shape.kernel[axis]; ++k) {
+      const std::int64_t distance = first + shape.padding[axis] - k;
+      if (distance % stride != 0) continue;
+      results.taps.push_back({k, 0, distance / stride});
+      source.lead = std::max(source.lead, -distance / stride);
+    }
+    source.results.push_back(std::move(results));
+  }
+  for (ResultPhase& results : source.results) {
+    for (AxisTap& tap : results.taps) {
+      tap.offset += source.lead;
+      source.extent = std::max(source.extent, tap.offset + results.count);
+    }
+  }
+  return source;
+}
+
+// Distance between the rows of a plane. The zeros at the end of a row may be those that the next row starts with.
+std::int64_t row_pitch(const SourceAxis& axis, bool share_zeros) {
+  if (!share_zeros) return axis.extent;
+  const std::int64_t leading_zeros = std::max<std::int64_t>(ceil_div(axis.lead - axis.phases + 1, axis.step), 0);
+  const std::int64_t nonzero = ceil_div(axis.size + axis.lead, axis.step);
+  return std::min(axis.extent, std::max(nonzero, axis.extent - leading_zeros));
+}
+
+// Both kinds of correlation see a source operand (activation or error), weights and reduction over source channels.
+template <typename T>
+class Correlation {
+ public:
+  Correlation(Pass pass, const ConvolutionShape& shape, const MlsTensor& source, const MlsTensor& weight,
+              const Bounds& bounds, bool merged, float tensor_scale)
+      : pass_(pass),
+        source_(source),
+        weight_(weight),
+        bounds_(bounds),
+        merged_(merged),
+        tensor_scale_(tensor_scale),
+        batch_(shape.batch),
+        groups_(shape.groups),
+        outer_(shape.outer_count(pass)),
+        channels_((pass == Pass::kForward ? shape.out_channels : shape.in_channels) / shape.groups),
+        kernel_columns_(shape.kernel[1]),
+        vertical_(pass == Pass::kForward ? forward_axis(shape, 0) : backward_axis(shape, 0)),
+        horizontal_(pass == Pass::kForward ? forward_axis(shape, 1) : backward_axis(shape, 1)),
+        pitch_(row_pitch(horizontal_, !bounds.narrow)),
+        phase_plane_(vertical_.extent * pitch_),
+        plane_(vertical_.phases * horizontal_.phases * phase_plane_),
+        result_shape_(shape.result_shape(pass)),
+        lanes_(static_cast<std::int64_t>(vector_lanes<T>())) {}
+
+  // Returns how many additions have overflowed.
+  std::uint64_t run(float* results) {
+    weight_integers_.resize(weight_.codes.size());
+    tbb::parallel_for(tbb::blocked_range<std::size_t>(0, weight_integers_.size(), 1 << 14), [&](const auto& range) {
+      decode_scaled(weight_.format.element, weight_.codes.data() + range.begin(), range.size(), 1.0,
+                    weight_integers_.data() + range.begin());
+    });
+    std::vector<Phase> phases;
+    for (const ResultPhase& rows : vertical_.results) {
+      for (const ResultPhase& columns : horizontal_.results) {
+        if (!rows.taps.empty() && !columns.taps.empty()) phases.push_back(make_phase(rows, columns));
+      }
+    }
+
+    const std::int64_t image_planes = groups_ * outer_;
+    const std::int64_t at_once = images_at_once<T>(batch_, image_planes * plane_);
+    // A tile reads beyond the last plane where its last vector has no results.
+    const std::int64_t slack = plane_ + lanes_ * tile_vectors();
+    planes_.assign(static_cast<std::size_t>(at_once * image_planes * plane_ + slack), T{0});
+    for (std::int64_t first = 0; first < batch_; first += at_once) {
+      const std::int64_t images = std::min(at_once, batch_ - first);
+      tbb::parallel_for(std::int64_t{0}, images * image_planes, [&](std::int64_t plane) {
+        fill_plane(static_cast<std::size_t>(first * image_planes + plane), planes_.data() + plane * plane_);
+      });
+      for (const Phase& phase : phases) correlate_images(phase, first, images, results);
+    }
+    return overflows_;
+  }
+
+ private:
+  // The results that share their taps.
+  struct Phase {
+    const ResultPhase* rows;
+    const ResultPhase* columns;
+    std::vector<std::int64_t> offsets;
+    std::vector<T> weights;       // [group][channel block][outer][tap][channel]
+    std::vector<double> counted;  // 1 at positions with a result, for narrow registers
+    std::int64_t positions;
+    std::int64_t tiles;
+    std::int64_t vectors;  // of a tile
+  };
+
+  std::int64_t weight_pair(std::int64_t group, std::int64_t channel, std::int64_t outer) const {
+    return pass_ == Pass::kForward ? (group * channels_ + channel) * outer_ + outer
+                                   : (group * outer_ + outer) * channels_ + channel;
+  }
+
+  // Channels from `first` on that one tile computes.
+  int block_at(std::int64_t first) const {
+    return !bounds_.narrow && channels_ - first >= kChannelBlock ? kChannelBlock : 1;
+  }
+
+  Phase make_phase(const ResultPhase& rows, const ResultPhase& columns) const {
+    Phase phase{&rows, &columns, {}, {}, {}, 0, 0, 0};
+    std::vector<std::int64_t> kernel;
+    for (const AxisTap& y : rows.taps) {
+      for (const AxisTap& x : columns.taps) {
+        phase.offsets.push_back((y.phase * horizontal_.phases + x.phase) * phase_plane_ + y.offset * pitch_ + x.offset);
+        kernel.push_back(y.kernel * kernel_columns_ + x.kernel);
+      }
+    }
+    const auto taps = static_cast<std::int64_t>(kernel.size());
+    const std::int64_t kernel_size = weight_.inner_size();
+    phase.weights.resize(static_cast<std::size_t>(groups_ * channels_ * outer_ * taps));
+    tbb::parallel_for(std::int64_t{0}, groups_ * ceil_div(channels_, kChannelBlock), [&](std::int64_t index) {
+      const std::int64_t group = index / ceil_div(channels_, kChannelBlock);
+      const std::int64_t begin = index % ceil_div(channels_, kChannelBlock) * kChannelBlock;
+      const std::int64_t end = std::min(begin + kChannelBlock, channels_);
+      for (std::int64_t first = begin; first < end; first += block_at(first)) {
+        const int block = block_at(first);
+        T* target = phase.weights.data() + (group * channels_ + first) * outer_ * taps;
+        for (std::int64_t outer = 0; outer < outer_; ++outer, target += taps * block) {
+          for (int c = 0; c < block; ++c) {
+            const std::int64_t pair = weight_pair(group, first + c, outer);
+            const auto unit = bounds_.narrow ? T{1} : static_cast<T>(unit_of(weight_, static_cast<std::size_t>(pair)));
+            const float* k = weight_integers_.data() + pair * kernel_size;
+            for (std::int64_t tap = 0; tap < taps; ++tap) {
+              target[tap * block + c] = unit * static_cast<T>(k[kernel[static_cast<std::size_t>(tap)]]);
+            }
+          }
+        }
+      }
+    });
+
+    phase.positions = (rows.count - 1) * pitch_ + columns.count;
+    const std::int64_t all_vectors = ceil_div(phase.positions, lanes_);
+    phase.tiles = ceil_div(all_vectors, tile_vectors());
+    phase.vectors = ceil_div(all_vectors, phase.tiles);
+    phase.tiles = ceil_div(all_vectors, phase.vectors);
+    if (bounds_.narrow) {
+      phase.counted.assign(static_cast<std::size_t>(phase.tiles * phase.vectors * lanes_), 0);
+      for (std::int64_t p = 0; p < phase.positions; ++p) {
+        phase.counted[static_cast<std::size_t>(p)] = p % pitch_ < columns.count ? 1 : 0;
+      }
+    }
+    return phase;
+  }
+
+  // Decodes an index pair of the source into its zero-padded phases; the zeros are there already.
+  void fill_plane(std::size_t pair, T* plane) const {
+    const double unit = bounds_.narrow ? 1 : unit_of(source_, pair);
+    const std::uint16_t* codes =
+        source_.codes.data() + static_cast<std::int64_t>(pair) * vertical_.size * horizontal_.size;
+    const std::int64_t rows_at_once = std::max<std::int64_t>(2048 / horizontal_.size, 1);
+    std::vector<T> values(static_cast<std::size_t>(std::min(rows_at_once, vertical_.size) * horizontal_.size));
+    for (std::int64_t first = 0; first < vertical_.size; first += rows_at_once) {
+      const std::int64_t end = std::min(first + rows_at_once, vertical_.size);
+      decode_scaled(source_.format.element, codes + first * horizontal_.size,
+                    static_cast<std::size_t>((end - first) * horizontal_.size), unit, values.data());
+      for (std::int64_t y = first; y < end; ++y) {
+        const std::int64_t row = (y + vertical_.lead) / vertical_.step;
+        const std::int64_t phase = (y + vertical_.lead) % vertical_.step;
+        if (phase >= vertical_.phases || row >= vertical_.extent) continue;
+        fill_row(values.data() + (y - first) * horizontal_.size,
+                 plane + phase * horizontal_.phases * phase_plane_ + row * pitch_);
+      }
+    }
+  }
+
+  void fill_row(const T* values, T* row) const {
+    for (std::int64_t phase = 0; phase < horizontal_.phases; ++phase, row += phase_plane_) {
+      // The first place whose element exists, and the end of those.
+      const std::int64_t begin = std::max<std::int64_t>(ceil_div(horizontal_.lead - phase, horizontal_.step), 0);
+      const std::int64_t end =
+          std::min(pitch_, ceil_div(horizontal_.size + horizontal_.lead - phase, horizontal_.step));
+      const T* value = values + begin * horizontal_.step + phase - horizontal_.lead;
+      for (std::int64_t c = begin; c < end; ++c, value += horizontal_.step) row[c] = *value;
+    }
+  }
+
+  void correlate_images(const Phase& phase, std::int64_t first_image, std::int64_t images, float* results) {
+    // Channels are cut into slices, so that few large planes give every thread work, too.
+    constexpr std::int64_t kSlice = 8 * kChannelBlock;
+    const std::int64_t slices = ceil_div(channels_, kSlice);
+    tbb::parallel_for(std::int64_t{0}, images * groups_ * phase.tiles * slices, [&](std::int64_t task) {
+      const std::int64_t slice = task % slices;
+      const std::int64_t tile_index = task / slices % phase.tiles;
+      const std::int64_t group = task / slices / phase.tiles % groups_;
+      const std::int64_t image = task / slices / phase.tiles / groups_;
+      const std::int64_t position = tile_index * phase.vectors * lanes_;
+      const auto taps = static_cast<std::int64_t>(phase.offsets.size());
+      CorrelationTile<T> tile{
+          .source = planes_.data() + (image * groups_ + group) * outer_ * plane_ + position,
+          .plane = plane_,
+          .outer = outer_,
+          .offsets = phase.offsets.data(),
+          .taps = taps,
+          .vectors = static_cast<int>(phase.vectors),
+          // A single product is exact in binary32: no need to keep it from the sum over the groups.
+          .merged = merged_ || (std::is_same_v<T, float> && taps == 1),
+      };
+      std::vector<float> y(static_cast<std::size_t>(kChannelBlock * phase.vectors * lanes_));
+      const std::int64_t end = std::min(channels_, (slice + 1) * kSlice);
+      for (std::int64_t channel = slice * kSlice; channel < end; channel += tile.channels) {
+        tile.channels = block_at(channel);
+        tile.weights = phase.weights.data() + (group * channels_ + channel) * outer_ * taps;
+        if (bounds_.narrow) {
+          correlate_channel_narrow(phase, tile, first_image + image, group, channel, position, y.data());
+        } else {
+          correlate(tile, y.data());
+        }
+        for (int c = 0; c < tile.channels; ++c) {
+          float* plane = results + ((first_image + image) * groups_ * channels_ + group * channels_ + channel + c) *
+                                       result_shape_[2] * result_shape_[3];
+          store_results(phase, position, y.data() + c * phase.vectors * lanes_, plane);
+        }
+      }
+    });
+  }
+
+  void correlate_channel_narrow(const Phase& phase, const CorrelationTile<T>& tile, std::int64_t image,
+                                std::int64_t group, std::int64_t channel, std::int64_t position, float* y) {
+    if constexpr (std::is_same_v<T, double>) {
+      std::vector<double> factors(static_cast<std::size_t>(outer_));
+      for (std::int64_t outer = 0; outer < outer_; ++outer) {
+        factors[static_cast<std::size_t>(outer)] =
+            unit_of(source_, pair_index(source_, image, group * outer_ + outer)) *
+            unit_of(weight_, static_cast<std::size_t>(weight_pair(group, channel, outer)));
+      }
+      overflows_ += correlate_narrow(tile, bounds_.narrow_register, factors.data(), phase.counted.data() + position, y);
+    }
+  }
+
+  // Results at positions from `position` on, of a whole tile.
+  void store_results(const Phase& phase, std::int64_t position, const float* y, float* plane) const {
+    const std::int64_t end = std::min(position + phase.vectors * lanes_, phase.positions);
+    const std::int64_t columns = phase.columns->count;
+    const std::int64_t step = phase.columns->step;
+    const std::int64_t first_row = position < columns ? 0 : (position - columns) / pitch_ + 1;
+    for (std::int64_t row = first_row; row < phase.rows->count && row * pitch_ < end; ++row) {
+      float* target = plane + (phase.rows->first + row * phase.rows->step) * result_shape_[3] + phase.columns->first;
+      const float* sums = y + row * pitch_ - position;
+      const std::int64_t from = std::max<std::int64_t>(position - row * pitch_, 0);
+      const std::int64_t to = std::min(columns, end - row * pitch_);
+      if (step == 1) {
+        for (std::int64_t x = from; x < to; ++x) target[x] = sums[x] * tensor_scale_;
+      } else {
+        for (std::int64_t x = from; x < to; ++x) target[x * step] = sums[x] * tensor_scale_;
+      }
+    }
+  }
+
+  Pass pass_;
+  const MlsTensor& source_;
+  const MlsTensor& weight_;
+  Bounds bounds_;
+  bool merged_;
+  float tensor_scale_;
+  std::int64_t batch_;
+  std::int64_t groups_;
+  std::int64_t outer_;     // source channels of a group
+  std::int64_t channels_;  // result channels of a group
+  std::int64_t kernel_columns_;
+  SourceAxis vertical_;
+  SourceAxis horizontal_;
+  std::int64_t pitch_;
+  std::int64_t phase_plane_;
+  std::int64_t plane_;
+  Shape result_shape_;
+  std::int64_t lanes_;
+  std::vector<float> weight_integers_;
+  std::vector<T> planes_;  // [image][channel][vertical phase][horizontal phase][row][pitch]
+  std::atomic<std::uint64_t> overflows_ = 0;
+};
+
+// ---- Backward weight: lanes are output channels
+
+template <typename T>
+class WeightGradient {
+ public:
+  WeightGradient(const ConvolutionShape& shape, const MlsTensor& error, const MlsTensor& activation,
+                 const Bounds& bounds, bool merged, float tensor_scale)
+      : shape_(shape),
+        error_(error),
+        activation_(activation),
+        bounds_(bounds),
+        merged_(merged),
+        tensor_scale_(tensor_scale),
+        out_size_(shape.out_size()),
+        cin_(shape.in_channels / shape.groups),
+        cout_(shape.out_channels / shape.groups),
+        vector_(static_cast<std::int64_t>(vector_lanes<T>())),
+        expanded_(shape.groups > 1 && cout_ < vector_),
+        lane_groups_(expanded_ ? 1 : shape.groups),
+        group_channels_(expanded_ ? shape.out_channels : cout_),
+        group_lanes_(ceil_div(group_channels_, vector_) * vector_),
+        lanes_(lane_groups_ * group_lanes_),
+        rows_((out_size_[0] - 1) * shape.stride[0] + shape.kernel[0]),
+        row_((out_size_[1] - 1) * shape.stride[1] + shape.kernel[1]),
+        kernel_(shape.kernel[0] * shape.kernel[1]),
+        columns_(cin_ * kernel_) {}
+
+  // Rows of products whose sum T holds (0: not one).
+  static std::int64_t rows_at_once(const ConvolutionShape& shape, const Bounds& bounds) {
+    const Int128 products = (std::is_same_v<T, float> ? kFloatIntegers : kDoubleIntegers) / bounds.product;
+    return static_cast<std::int64_t>(std::min<Int128>(products / shape.out_size()[1], shape.out_size()[0]));
+  }
+
+  std::uint64_t run(float* results) {
+    const std::int64_t width = expanded_ ? group_lanes_ : 1;
+    const std::int64_t planes = expanded_ ? cin_ : shape_.in_channels;
+    const std::int64_t error_elements = out_size_[0] * out_size_[1] * lanes_;
+    const std::int64_t activation_elements = planes * rows_ * row_ * width;
+    const std::int64_t at_once = images_at_once<T>(shape_.batch, error_elements + activation_elements);
+    errors_.assign(static_cast<std::size_t>(at_once * error_elements), T{0});
+    activations_.assign(static_cast<std::size_t>(at_once * activation_elements), T{0});
+    for (std::int64_t ci = 0; ci < cin_; ++ci) {
+      for (std::int64_t i = 0; i < shape_.kernel[0]; ++i) {
+        for (std::int64_t j = 0; j < shape_.kernel[1]; ++j) {
+          offsets_.push_back(((ci * rows_ + i) * row_ + j) * width);
+        }
+      }
+    }
+    values_.assign(static_cast<std::size_t>(lanes_ * columns_), 0.0F);
+    if (merged_) sums_.assign(values_.size(), 0.0);
+
+    for (std::int64_t first = 0; first < shape_.batch; first += at_once) {
+      const std::int64_t images = std::min(at_once, shape_.batch - first);
+      tbb::parallel_for(std::int64_t{0}, images * shape_.out_channels, [&](std::int64_t index) {
+        fill_error(first + index / shape_.out_channels, index % shape_.out_channels,
+                   errors_.data() + index / shape_.out_channels * error_elements);
+      });
+      tbb::parallel_for(std::int64_t{0}, images * shape_.in_channels, [&](std::int64_t index) {
+        fill_activation(first + index / shape_.in_channels, index % shape_.in_channels,
+                        activations_.data() + index / shape_.in_channels * activation_elements);
+      });
+      sum_images(first, images, error_elements, activation_elements);
+    }
+
+    tbb::parallel_for(std::int64_t{0}, shape_.out_channels, [&](std::int64_t co) {
+      const std::int64_t lane = lane_of(co);
+      for (std::int64_t j = 0; j < columns_; ++j) {
+        results[co * columns_ + j] = values_[static_cast<std::size_t>(value_index(lane, j))] * tensor_scale_;
+      }
+    });
+    return overflows_;
+  }
+
+ private:
+  static constexpr std::int64_t kColumnSlice = 48;
+
+  std::int64_t lane_of(std::int64_t co) const { return expanded_ ? co : co / cout_ * group_lanes_ + co % cout_; }
+
+  // Lanes come in tiles of up to kWeightVectors vectors, which never cross a group; values are [tile][column][lane].
+  std::int64_t tile_width() const { return kWeightVectors * vector_; }
+  std::int64_t value_index(std::int64_t lane, std::int64_t column) const {
+    const std::int64_t group = lane / group_lanes_;
+    const std::int64_t tile = lane % group_lanes_ / tile_width() * tile_width();
+    const std::int64_t width = std::min(tile_width(), group_lanes_ - tile);
+    return (group * group_lanes_ + tile) * columns_ + column * width + lane % group_lanes_ - tile;
+  }
+
+  void fill_error(std::int64_t image, std::int64_t co, T* errors) const {
+    const std::int64_t positions = out_size_[0] * out_size_[1];
+    std::vector<T> values(static_cast<std::size_t>(positions));
+    decode_scaled(error_.format.element, error_.codes.data() + (image * shape_.out_channels + co) * positions,
+                  values.size(), 1.0, values.data());
+    T* target = errors + lane_of(co);
+    for (std::int64_t p = 0; p < positions; ++p) target[p * lanes_] = values[static_cast<std::size_t>(p)];
+  }
+
+  void fill_activation(std::int64_t image, std::int64_t channel, T* activations) const {
+    const std::int64_t height = shape_.in_size[0];
+    const std::int64_t width = shape_.in_size[1];
+    std::vector<T> values(static_cast<std::size_t>(height * width));
+    decode_scaled(activation_.format.element,
+                  activation_.codes.data() + (image * shape_.in_channels + channel) * height * width, values.size(),
+                  1.0, values.data());
+    const std::int64_t rows = std::min(height, rows_ - shape_.padding[0]);
+    const std::int64_t columns = std::min(width, row_ - shape_.padding[1]);
+    const std::int64_t plane = expanded_ ? channel % cin_ : channel;
+    for (std::int64_t y = 0; y < rows; ++y) {
+      const T* value = values.data() + y * width;
+      const std::int64_t at = (plane * rows_ + y + shape_.padding[0]) * row_ + shape_.padding[1];
+      if (!expanded_) {
+        std::copy_n(value, std::max<std::int64_t>(columns, 0), activations + at);
+        continue;
+      }
+      for (std::int64_t x = 0; x < columns; ++x) {
+        std::fill_n(activations + (at + x) * group_lanes_ + channel / cin_ * cout_, cout_, value[x]);
+      }
+    }
+  }
+
+  void sum_images(std::int64_t first, std::int64_t images, std::int64_t error_elements,
+                  std::int64_t activation_elements) {
+    const std::int64_t group_tiles = ceil_div(group_lanes_, tile_width());
+    const std::int64_t slices = ceil_div(columns_, kColumnSlice);
+    tbb::parallel_for(std::int64_t{0}, lane_groups_ * group_tiles * slices, [&](std::int64_t task) {
+      const std::int64_t slice = task % slices;
+      const std::int64_t group = task / slices / group_tiles;
+      const std::int64_t lane = group * group_lanes_ + task / slices % group_tiles * tile_width();
+      const std::int64_t width = std::min(tile_width(), (group + 1) * group_lanes_ - lane);
+      const std::int64_t begin = slice * kColumnSlice;
+      const std::int64_t count = std::min(columns_ - begin, kColumnSlice);
+      const std::int64_t step = expanded_ ? group_lanes_ : 1;
+      WeightTile<T> tile{
+          .error_pitch = lanes_,
+          .row_step = shape_.stride[0] * row_ * step,
+          .column_step = shape_.stride[1] * step,
+          .rows = out_size_[0],
+          .columns = out_size_[1],
+          .offsets = offsets_.data() + begin,
+          .weight_columns = static_cast<int>(count),
+          .vectors = static_cast<int>(width / vector_),
+          .expanded = expanded_,
+          .rows_at_once = rows_at_once(shape_, bounds_),
+      };
+      const auto values = static_cast<std::size_t>(value_index(lane, begin));
+      std::vector<double> image_sums(merged_ ? 0 : static_cast<std::size_t>(count * width));
+      double* sums = merged_ ? sums_.data() + values : image_sums.data();
+      for (std::int64_t image = 0; image < images; ++image) {
+        tile.error = errors_.data() + image * error_elements + lane;
+        tile.activation =
+            activations_.data() + image * activation_elements + (expanded_ ? lane : group * cin_ * rows_ * row_);
+        if (!merged_) std::fill(image_sums.begin(), image_sums.end(), 0.0);
+        sum_tile(tile, sums);
+        if (!merged_ || first + image + 1 == shape_.batch) {
+          add_groups(first + image, group, lane, width, begin, count, sums, values_.data() + values);
+        }
+      }
+    });
+  }
+
+  void sum_tile(const WeightTile<T>& tile, double* sums) {
+    if constexpr (std::is_same_v<T, double>) {
+      if (bounds_.narrow) {
+        overflows_ += sum_weight_tile_narrow(tile, bounds_.narrow_register, sums);
+        return;
+      }
+    }
+    sum_weight_tile(tile, sums);
+  }
+
+  // Adds the groups of an image to the values.
+  void add_groups(std::int64_t image, std::int64_t group, std::int64_t lane, std::int64_t width, std::int64_t begin,
+                  std::int64_t count, const double* sums, float* values) const {
+    std::array<double, kWeightVectors * 64> error_units;
+    std::array<double, kWeightVectors * 64> factors;
+    const std::int64_t first_channel = expanded_ ? lane : group * cout_ + lane % group_lanes_;
+    const std::int64_t channels = std::min(width, group_channels_ - lane % group_lanes_);
+    for (std::int64_t i = 0; i < width; ++i) {
+      error_units[static_cast<std::size_t>(i)] =
+          i < channels ? unit_of(error_, pair_index(error_, image, first_channel + i)) : 0;
+    }
+    for (std::int64_t j = 0; j < count; ++j) {
+      const std::int64_t ci = (begin + j) / kernel_;
+      double factor = 1;
+      const double* lane_factors = error_units.data();
+      if (!expanded_) {
+        factor = unit_of(activation_, pair_index(activation_, image, group * cin_ + ci));
+      } else {
+        if (j == 0 || (begin + j) % kernel_ == 0) {
+          for (std::int64_t i = 0; i < width; ++i) {
+            const std::int64_t channel = std::min(first_channel + i, shape_.out_channels - 1) / cout_ * cin_ + ci;
+            factors[static_cast<std::size_t>(i)] = error_units[static_cast<std::size_t>(i)] *
+                                                   unit_of(activation_, pair_index(activation_, image, channel));
+          }
+        }
+        lane_factors = factors.data();
+      }
+      add_rounded(sums + j * width, lane_factors, factor, static_cast<std::size_t>(width), values + j * width);
+    }
+  }
+
+  const ConvolutionShape& shape_;
+  const MlsTensor& error_;
+  const MlsTensor& activation_;
+  Bounds bounds_;
+  bool merged_;
+  float tensor_scale_;
+  std::array<std::int64_t, 2> out_size_;
+  std::int64_t cin_;
+  std::int64_t cout_;
+  std::int64_t vector_;  // lanes of a vector
+  bool expanded_;        // lanes are the output channels of all groups, each with the activation of its own group
+  std::int64_t lane_groups_;
+  std::int64_t group_channels_;
+  std::int64_t group_lanes_;  // whole vectors
+  std::int64_t lanes_;
+  std::int64_t rows_;  // of a padded activation plane, as far as they are read
+  std::int64_t row_;
+  std::int64_t kernel_;
+  std::int64_t columns_;        // of a group's weights: input channels × kernel positions
+  std::vector<T> errors_;       // [image][y][x][lane]
+  std::vector<T> activations_;  // [image][channel][y][x], or [image][channel of a group][y][x][lane] if expanded
+  std::vector<std::int64_t> offsets_;
+  std::vector<float> values_;
+  std::vector<double> sums_;
+  std::atomic<std::uint64_t> overflows_ = 0;
+};
+
+// Results of a pass for which at least one kernel position is in step with the stride.
+std::uint64_t results_with_taps(Pass pass, const ConvolutionShape& shape) {
+  if (pass != Pass::kBackwardData) return static_cast<std::uint64_t>(element_count(shape.result_shape(pass)));
+  std::uint64_t results = static_cast<std::uint64_t>(shape.batch * shape.in_channels);
+  for (const std::size_t axis : {0U, 1U}) {
+    std::int64_t count = 0;
+    for (const ResultPhase& phase : backward_axis(shape, axis).results) count += phase.taps.empty() ? 0 : phase.count;
+    results *= static_cast<std::uint64_t>(count);
+  }
+  return results;
+}
+
+OperationCounts counts_of(Pass pass, const ConvolutionShape& shape, const MlsFormat& left, const MlsFormat& right,
+                          std::int64_t groups) {
+  OperationCounts counts;
+  counts.mantissa_multiplies = shape.multiply_adds(pass);
+  counts.integer_adds = counts.mantissa_multiplies;
+  if (left.element.exponent_bits > 0 || right.element.exponent_bits > 0) {
+    counts.exponent_adds = counts.mantissa_multiplies;
+    counts.shifts = counts.mantissa_multiplies;
+  }
+  counts.tensor_scale_multiplies = results_with_taps(pass, shape);
+  counts.group_exponent_adds = counts.tensor_scale_multiplies * static_cast<std::uint64_t>(groups);
+  counts.shift_adds = counts.group_exponent_adds;
+  counts.conversions = counts.group_exponent_adds;
+  counts.float_adds = counts.group_exponent_adds;
+  return counts;
+}
+
+}  // namespace
+
+ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
+                                         const MlsTensor& right, const Accumulator& accumulator) {
+  assert(left.shape == shape.shape_of(left_operand(pass)) && right.shape == shape.shape_of(right_operand(pass)));
+  const float tensor_scale = product_scale(pass, left, right);
+  const Reduction reduction = reduction_of(pass, shape, left.format.grouping, right.format.grouping);
+  const Bounds bounds = bounds_of(left.format, right.format, reduction.taps, accumulator);
+  Arithmetic arithmetic = arithmetic_beyond_float(bounds);
+  if (arithmetic == Arithmetic::kDouble) {
+    // Binary32 has integers up to 2^24 and no multiples of less than 2^-149.
+    const bool fits = pass == Pass::kBackwardWeight
+                          ? WeightGradient<float>::rows_at_once(shape, bounds) > 0
+                          : bounds.scaled <= kFloatIntegers && finest_exponent(left) + finest_exponent(right) <= 149;
+    if (fits) arithmetic = Arithmetic::kFloat;
+  }
+
+  ConvolutionResult result;
+  if (arithmetic == Arithmetic::kWide) {
+    result = wide_convolution(pass, shape, left, right, accumulator);
+  } else {
+    result.values.shape = shape.result_shape(pass);
+    result.values.values.assign(static_cast<std::size_t>(element_count(result.values.shape)), 0.0F);
+    const auto run = [&](auto zero) {
+      using T = decltype(zero);
+      float* values = result.values.values.data();
+      if (pass == Pass::kBackwardWeight) {
+        return WeightGradient<T>(shape, left, right, bounds, reduction.merged, tensor_scale).run(values);
+      }
+      return Correlation<T>(pass, shape, left, right, bounds, reduction.merged, tensor_scale).run(values);
+    };
+    result.counts.overflows = arithmetic == Arithmetic::kFloat ? run(0.0F) : run(0.0);
+  }
+  const std::uint64_t overflows = result.counts.overflows;
+  result.counts = counts_of(pass, shape, left.format, right.format, reduction.groups);
+  result.counts.overflows = overflows;
+  return result;
+}
+
+}  // namespace mlsim::models

@@ -1,0 +1,191 @@
+#include "models/functional_convolution.h"
+
+#include <gmock/gmock.h>
+
+#include <bit>
+#include <string>
+
+#include "models/quantizer.h"
+#include "models/reference_convolution.h"
+#include "tests/support/random_layers.h"
+#include "tests/support/vector_targets.h"
+
+namespace mlsim::models {
+namespace {
+
+using tests::between;
+using tests::Random;
+
+void expect_equal(const ConvolutionResult& result, const ConvolutionResult& expected) {
+  EXPECT_EQ(result.values.shape, expected.values.shape);
+  ASSERT_EQ(result.values.values.size(), expected.values.values.size());
+  for (std::size_t i = 0; i < expected.values.values.size(); ++i) {
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(result.values.values[i]),
+              std::bit_cast<std::uint32_t>(expected.values.values[i]))
+        << "at " << i << ": " << result.values.values[i] << " instead of " << expected.values.values[i];
+  }
+  EXPECT_EQ(result.counts.mantissa_multiplies, expected.counts.mantissa_multiplies);
+  EXPECT_EQ(result.counts.exponent_adds, expected.counts.exponent_adds);
+  EXPECT_EQ(result.counts.shifts, expected.counts.shifts);
+  EXPECT_EQ(result.counts.integer_adds, expected.counts.integer_adds);
+  EXPECT_EQ(result.counts.group_exponent_adds, expected.counts.group_exponent_adds);
+  EXPECT_EQ(result.counts.shift_adds, expected.counts.shift_adds);
+  EXPECT_EQ(result.counts.conversions, expected.counts.conversions);
+  EXPECT_EQ(result.counts.float_adds, expected.counts.float_adds);
+  EXPECT_EQ(result.counts.tensor_scale_multiplies, expected.counts.tensor_scale_multiplies);
+  EXPECT_EQ(result.counts.overflows, expected.counts.overflows);
+}
+
+// Compares one pass on every instruction set; false where the tensor scales overflow, which both refuse.
+bool compare(Pass pass, const ConvolutionShape& shape, const MlsTensor& left, const MlsTensor& right,
+             const Accumulator& accumulator) {
+  SCOPED_TRACE(to_string(pass) + " of " + tests::to_string(shape) + ", " + to_string(left.format) + " by " +
+               to_string(right.format) + ", accumulator bits " + std::to_string(accumulator.bits) +
+               (accumulator.overflow == Overflow::kWrap ? ", wrap" : ", saturate"));
+  ConvolutionResult expected;
+  try {
+    expected = reference_convolution(pass, shape, left, right, accumulator);
+  } catch (const std::runtime_error&) {
+    EXPECT_THROW(functional_convolution(pass, shape, left, right, accumulator), std::runtime_error);
+    return false;
+  }
+  tests::for_each_vector_target(
+      [&] { expect_equal(functional_convolution(pass, shape, left, right, accumulator), expected); });
+  return true;
+}
+
+MlsTensor random_operand(Random& random, const Shape& shape, const MlsFormat& format) {
+  const QuantizerOptions options{.rounding = static_cast<Rounding>(between(random, 0, 1)), .seed = random()};
+  return quantize(tests::random_tensor(random, shape), format, options, "x").tensor;
+}
+
+Accumulator random_accumulator(Random& random) {
+  if (between(random, 0, 1) == 0) return {};
+  return {static_cast<int>(between(random, 2, between(random, 0, 3) == 0 ? 64 : 24)),
+          static_cast<Overflow>(between(random, 0, 1))};
+}
+
+void compare_random_layers(std::uint64_t first_seed, std::uint64_t seeds, MlsFormat (*format_of)(Random& random)) {
+  int compared = 0;
+  for (std::uint64_t seed = first_seed; seed < first_seed + seeds; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    const ConvolutionShape shape = tests::random_layer(random);
+    ASSERT_NO_THROW(shape.check());
+    for (const Pass pass : kPasses) {
+      const MlsTensor left = random_operand(random, shape.shape_of(left_operand(pass)), format_of(random));
+      const MlsTensor right = random_operand(random, shape.shape_of(right_operand(pass)), format_of(random));
+      if (compare(pass, shape, left, right, random_accumulator(random))) ++compared;
+      if (testing::Test::HasFailure()) return;
+    }
+  }
+  EXPECT_GT(compared, static_cast<int>(seeds));
+}
+
+TEST(FunctionalConvolution, EqualsReferenceOnRandomLayers) {
+  compare_random_layers(0, 300, tests::random_format);
+}
+
+// Formats that people use: most sums are held in binary32.
+TEST(FunctionalConvolution, EqualsReferenceOnNarrowFormats) {
+  compare_random_layers(1000, 200, [](Random& random) {
+    constexpr std::array<ElementFormat, 5> kElements{{{2, 4}, {2, 1}, {1, 3}, {0, 7}, {2, 3}}};
+    return MlsFormat{kElements[static_cast<std::size_t>(between(random, 0, 4))],
+                     {8, static_cast<int>(between(random, 0, 1))},
+                     static_cast<Grouping>(between(random, 0, 3))};
+  });
+}
+
+// The widest formats, whose scaled sums need 128 bits.
+TEST(FunctionalConvolution, EqualsReferenceOnWideFormats) {
+  compare_random_layers(2000, 60, [](Random& random) {
+    const ElementFormat element = between(random, 0, 1) == 0 ? ElementFormat{4, 4} : ElementFormat{3, 10};
+    return MlsFormat{element, {8, 3}, static_cast<Grouping>(between(random, 0, 3))};
+  });
+}
+
+// Layers that fill whole vectors, tiles and channel blocks.
+TEST(FunctionalConvolution, EqualsReferenceOnLargerLayers) {
+  const ConvolutionShape base{.batch = 2,
+                              .in_channels = 5,
+                              .out_channels = 9,
+                              .in_size = {16, 17},
+                              .kernel = {3, 3},
+                              .stride = {1, 1},
+                              .padding = {1, 1},
+                              .groups = 1};
+  std::vector<ConvolutionShape> shapes(6, base);
+  shapes[1].stride = {2, 2};
+  shapes[2].kernel = {1, 1};
+  shapes[2].padding = {0, 0};
+  shapes[2].in_channels = 37;
+  shapes[3].in_channels = 35;
+  shapes[3].out_channels = 35;
+  shapes[3].groups = 35;
+  shapes[4].kernel = {7, 7};
+  shapes[4].padding = {3, 3};
+  shapes[4].stride = {2, 2};
+  shapes[4].in_size = {33, 35};
+  shapes[4].out_channels = 36;
+  shapes[5].in_channels = 24;
+  shapes[5].out_channels = 40;
+  shapes[5].groups = 8;
+  std::uint64_t seed = 1;
+  for (const ConvolutionShape& shape : shapes) {
+    for (const Grouping grouping : {Grouping::kNc, Grouping::kNone}) {
+      Random random(seed++);
+      const MlsFormat format{{2, 4}, {8, 1}, grouping};
+      std::normal_distribution<float> normal;
+      const auto operand = [&](Operand which) {
+        Tensor<float> values{shape.shape_of(which), {}};
+        for (std::int64_t i = 0; i < element_count(values.shape); ++i) values.values.push_back(normal(random));
+        return quantize(values, format, {}, "x").tensor;
+      };
+      for (const Pass pass : kPasses) {
+        const MlsTensor left = operand(left_operand(pass));
+        const MlsTensor right = operand(right_operand(pass));
+        compare(pass, shape, left, right, {});
+        compare(pass, shape, left, right, {14, Overflow::kSaturate});
+        compare(pass, shape, left, right, {14, Overflow::kWrap});
+      }
+    }
+  }
+}
+
+// Every element at its largest: sums at the edge of what binary32 and binary64 hold.
+TEST(FunctionalConvolution, EqualsReferenceOnLargestElements) {
+  for (const std::int64_t size : {1, 2, 3, 5, 7, 15, 33}) {
+    const ConvolutionShape shape{.batch = 1,
+                                 .in_channels = 2,
+                                 .out_channels = 1,
+                                 .in_size = {size, size},
+                                 .kernel = {std::min<std::int64_t>(size, 7), std::min<std::int64_t>(size, 7)}};
+    for (int ex = 0; ex <= 4; ++ex) {
+      for (int mx = ex == 0 ? 1 : 0; mx <= (ex == 4 ? 4 : 10); ++mx) {
+        for (const int mg : {0, 1, 3}) {
+          const MlsFormat format{{ex, mx}, {8, mg}, Grouping::kNone};
+          const auto operand = [&](Operand which) {
+            MlsTensor tensor{format, shape.shape_of(which), 1, {}, {}, {}};
+            const auto pairs = static_cast<std::size_t>(tensor.shape[0] * tensor.shape[1]);
+            tensor.group_exponent.assign(pairs, 1);
+            tensor.group_fraction.assign(pairs, static_cast<std::uint8_t>((1 << mg) - 1));
+            tensor.codes.assign(static_cast<std::size_t>(element_count(tensor.shape)),
+                                encode_element(format.element, format.element.max_integer()));
+            return tensor;
+          };
+          for (const Pass pass : kPasses) {
+            const MlsTensor left = operand(left_operand(pass));
+            const MlsTensor right = operand(right_operand(pass));
+            SCOPED_TRACE(to_string(pass) + " " + to_string(format) + " size " + std::to_string(size));
+            expect_equal(functional_convolution(pass, shape, left, right, {}),
+                         reference_convolution(pass, shape, left, right, {}));
+            if (HasFailure()) return;
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mlsim::models
