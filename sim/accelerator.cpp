@@ -20,10 +20,13 @@ Accelerator::Accelerator(sc_core::sc_module_name name, Detail detail, const Arra
       scaler_first_group_("scaler_first_group"),
       scaler_last_group_("scaler_last_group"),
       quantizer_start_("quantizer_start"),
+      result_valid_("result_valid", detail == Detail::kStructural ? scaler_count(config) : 0),
+      result_address_("result_address", result_valid_.size()),
+      result_("result", result_valid_.size()),
       controller_("controller", config),
       row_feeder_("row_feeder", Side::kRows, config, detail == Detail::kStructural),
       column_feeder_("column_feeder", Side::kColumns, config, detail == Detail::kStructural),
-      banks_("result_banks", 0),
+      banks_("result_banks", result_valid_.size()),
       quantizer_("quantizer", config, banks_) {
   controller_.clock(clock_);
   controller_.reset(reset_);
@@ -60,6 +63,32 @@ Accelerator::Accelerator(sc_core::sc_module_name name, Detail detail, const Arra
   quantizer_.reset(reset_);
   quantizer_.start(quantizer_start_);
 
+  if (detail == Detail::kStructural) {
+    add_array(config);
+  } else {
+    add_cycle_array(config);
+  }
+}
+
+void Accelerator::add_array(const ArrayConfig& config) {
+  array_ = std::make_unique<Array>("array", config, row_feeder_.wires(), column_feeder_.wires());
+  array_->clock(clock_);
+  array_->reset(reset_);
+  array_->hand_over(hand_over_);
+  array_->scaler_start(scaler_start_);
+  array_->scaler_first_group(scaler_first_group_);
+  array_->scaler_last_group(scaler_last_group_);
+  for (std::size_t unit = 0; unit < result_valid_.size(); ++unit) {
+    array_->result_valid[unit](result_valid_[unit]);
+    array_->result_address[unit](result_address_[unit]);
+    array_->result[unit](result_[unit]);
+    banks_.valid[unit](result_valid_[unit]);
+    banks_.address[unit](result_address_[unit]);
+    banks_.value[unit](result_[unit]);
+  }
+}
+
+void Accelerator::add_cycle_array(const ArrayConfig& config) {
   cycle_array_ = std::make_unique<CycleArray>("array", config, row_feeder_.buffer(), column_feeder_.buffer(), banks_);
   cycle_array_->clock(clock_);
   cycle_array_->reset(reset_);
@@ -78,12 +107,13 @@ void Accelerator::load(const Job& job) {
   column_feeder_.load(job);
   banks_.load(job);
   quantizer_.load(job);
-  cycle_array_->load(job);
+  if (array_) array_->load(job);
+  if (cycle_array_) cycle_array_->load(job);
   controller_.load(job);
 }
 
 models::OperationCounts Accelerator::counts() const {
-  return cycle_array_->counts();
+  return array_ ? array_->counts() : cycle_array_->counts();
 }
 
 Traffic Accelerator::traffic() const {
@@ -127,6 +157,12 @@ void Accelerator::trace(sc_core::sc_trace_file* file) const {
   row_feeder_.trace(file);
   column_feeder_.trace(file);
   quantizer_.trace(file);
+  if (array_) array_->trace(file);
+  for (std::size_t unit = 0; unit < result_valid_.size(); ++unit) {
+    sc_core::sc_trace(file, result_valid_[unit], result_valid_[unit].name());
+    sc_core::sc_trace(file, result_address_[unit], result_address_[unit].name());
+    sc_core::sc_trace(file, result_[unit], result_[unit].name());
+  }
 }
 
 }  // namespace mlsim::sim

@@ -6,6 +6,7 @@
 #include <systemc>
 
 #include "models/operation_counts.h"
+#include "sim/array.h"
 #include "sim/array_config.h"
 #include "sim/controller.h"
 #include "sim/cycle_array.h"
@@ -34,6 +35,9 @@ class Accelerator : public sc_core::sc_module {
   const models::MlsTensor& quantized() const { return quantizer_.tensor(); }
 
  private:
+  void add_array(const ArrayConfig& config);
+  void add_cycle_array(const ArrayConfig& config);
+
   sc_core::sc_clock clock_;
   sc_core::sc_signal<bool> reset_;
   sc_core::sc_signal<bool> fill_start_;
@@ -51,11 +55,18 @@ class Accelerator : public sc_core::sc_module {
   sc_core::sc_signal<bool> scaler_last_group_;
   sc_core::sc_signal<bool> quantizer_start_;
 
+  // From the group-scale units to their banks; none at cycle detail.
+  sc_core::sc_vector<sc_core::sc_signal<bool>> result_valid_;
+  sc_core::sc_vector<sc_core::sc_signal<std::uint64_t>> result_address_;
+  sc_core::sc_vector<sc_core::sc_signal<std::uint32_t>> result_;
+
   Controller controller_;
   OperandFeeder row_feeder_;
   OperandFeeder column_feeder_;
   ResultBanks banks_;
   DynamicQuantizer quantizer_;
+  // One of the two, as the detail asks for.
+  std::unique_ptr<Array> array_;
   std::unique_ptr<CycleArray> cycle_array_;
 };
 

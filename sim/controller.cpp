@@ -25,8 +25,17 @@ void Controller::load(const Job& job) {
 void Controller::tick() {
   // 1. Control travels along with the operands: one register to the elements, one more to the group-scale units.
   const bool at_elements = hand_over.read();
-  if (at_elements != scaler_start.read()) scaler_start.write(at_elements);
-  if (group_end.read() != at_elements) hand_over.write(!at_elements);
+  scaler_start.write(at_elements);
+  if (at_elements) {
+    scaler_first_group.write(hands_over_first_);
+    scaler_last_group.write(hands_over_last_);
+  }
+  const bool at_feeders = group_end.read();
+  hand_over.write(at_feeders);
+  if (at_feeders) {
+    hands_over_first_ = first_group.read();
+    hands_over_last_ = last_group.read();
+  }
 
   // 2. What happens in this cycle.
   switch (state_) {

@@ -56,6 +56,10 @@ class Controller : public sc_core::sc_module {
   State state_ = State::kDone;
   CycleCounts cycles_;
 
+  // Beside `hand_over`: which group of its tile it is.
+  bool hands_over_first_ = false;
+  bool hands_over_last_ = false;
+
   std::optional<StepWalk> next_;  // the step that is filled, or waits filled
   std::int64_t fill_left_ = 0;
   Step step_;  // the step that is computed

@@ -1,6 +1,7 @@
 #include "sim/result_banks.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace mlsim::sim {
@@ -42,7 +43,7 @@ void ResultBanks::store(std::uint64_t at, float result) {
 
 void ResultBanks::tick() {
   for (std::size_t unit = 0; unit < valid.size(); ++unit) {
-    if (valid[unit].read()) store(address[unit].read(), value[unit].read());
+    if (valid[unit].read()) store(address[unit].read(), std::bit_cast<float>(value[unit].read()));
   }
 }
 

@@ -16,7 +16,7 @@ class ResultBanks : public sc_core::sc_module {
   // One of each for every group-scale unit that is a module of its own.
   sc_core::sc_vector<sc_core::sc_in<bool>> valid;
   sc_core::sc_vector<sc_core::sc_in<std::uint64_t>> address;
-  sc_core::sc_vector<sc_core::sc_in<float>> value;
+  sc_core::sc_vector<sc_core::sc_in<std::uint32_t>> value;  // bits of a binary32
 
   ResultBanks(sc_core::sc_module_name name, std::size_t units);
 

@@ -22,6 +22,10 @@ struct ArrayCase {
   int structural_passes;  // in the structural detail
 };
 
+void PrintTo(const ArrayCase& array_case, std::ostream* stream) {
+  *stream << array_case.name;
+}  // NOLINT
+
 ArrayConfig array(int rows, int columns, int share, FeederConfig row_feeder, FeederConfig column_feeder) {
   ArrayConfig config;
   config.rows = rows;
@@ -117,6 +121,10 @@ class RandomLayers : public testing::TestWithParam<ArrayCase> {
 
 TEST_P(RandomLayers, CycleDetailEqualsReferenceAndClosedForm) {
   run(Detail::kCycle, GetParam().cycle_passes);
+}
+
+TEST_P(RandomLayers, StructuralDetailEqualsReferenceAndClosedForm) {
+  run(Detail::kStructural, GetParam().structural_passes);
 }
 
 INSTANTIATE_TEST_SUITE_P(Arrays, RandomLayers, testing::ValuesIn(kArrays),

@@ -1,0 +1,17 @@
+#include "sim/mantissa_multiplier.h"
+
+#include "models/datapath.h"
+
+namespace mlsim::sim {
+
+MantissaMultiplier::MantissaMultiplier(sc_core::sc_module_name name) : sc_core::sc_module(name) {
+  SC_HAS_PROCESS(MantissaMultiplier);
+  SC_METHOD(multiply);
+  sensitive << left << right;
+}
+
+void MantissaMultiplier::multiply() {
+  product.write(models::multiply_mantissas(left.read(), right.read()));
+}
+
+}  // namespace mlsim::sim
