@@ -100,10 +100,11 @@ TrainingCounts count_training_step(const Network& network, std::int64_t batch) {
   double bound = 0;
   for (const NetworkLayer& layer : network.layers) {
     const auto window = static_cast<double>(layer.kernel[0]) * static_cast<double>(layer.kernel[1]);
-    const double inputs = layer.type == LayerType::kConvolution || layer.type == LayerType::kLinear
-                              ? static_cast<double>(layer.input.channels / layer.groups)
-                              : static_cast<double>(layer.inputs.size());
-    bound += 4.0 * static_cast<double>(batch) * static_cast<double>(layer.output.elements()) * window * inputs;
+    const bool reads_channels = layer.type == LayerType::kConvolution || layer.type == LayerType::kLinear;
+    const auto inputs = static_cast<std::int64_t>(layer.inputs.size());
+    const std::int64_t operands = reads_channels ? layer.input.channels / layer.groups : inputs;
+    bound += 4.0 * static_cast<double>(batch) * static_cast<double>(layer.output.elements()) * window *
+             static_cast<double>(operands);
   }
   if (bound > 0x1p62) throw std::runtime_error(fmt::format("{}: a step has more than 2^60 operations", network.name));
 

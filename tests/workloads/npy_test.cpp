@@ -162,6 +162,19 @@ TEST(ReadNpy, RefusesShapesThatHoldNothingOrTooMuch) {
             "a.npy: is truncated: it holds 8 of the 4398046511104 bytes of data that its shape asks for");
 }
 
+TEST(ReadNpy, EndsWellWithAnyByteChangedOrTheRestCutOff) {
+  const std::string file = npy(dictionary("<f4", "(1, 2)"), kTwoFloats);
+  for (std::size_t i = 0; i < file.size(); ++i) {
+    EXPECT_NE(error_of_reading(file.substr(0, i)), "nothing was thrown") << i;
+    for (int byte = 0; byte < 256; ++byte) {
+      std::string changed = file;
+      changed[i] = static_cast<char>(byte);
+      const std::string error = error_of_reading(changed);
+      EXPECT_TRUE(error == "nothing was thrown" || error.starts_with("a.npy: ")) << i << " " << byte << " " << error;
+    }
+  }
+}
+
 TEST(ReadNpy, RefusesAFileThatIsMissingOrAFolder) {
   const TemporaryFolder folder;
   const std::string root = folder.path().string();

@@ -6,6 +6,7 @@
 
 #include "tests/support/temporary_folder.h"
 #include "workloads/json_file.h"
+#include "workloads/network.h"
 #include "workloads/npy.h"
 
 namespace mlsim::workloads {
@@ -389,6 +390,31 @@ TEST(LoadWorkload, FindsANetworkBesideIt) {
   const std::string network = folder.write("mine.json", "[]").string();
   EXPECT_EQ(error_of([&] { load_workload(path); }),
             path.string() + ": /layers: " + network + ": is [], expected an object");
+}
+
+// Every workload and network that docs/workload-format.md shows.
+TEST(LoadWorkload, ReadsTheExamplesOfThePage) {
+  const std::string page = read_text(std::string(MLSIM_SOURCE_DIR) + "/docs/workload-format.md");
+  const std::string start = "```json\n";
+  int examples = 0;
+  for (std::size_t at = page.find(start); at != std::string::npos; at = page.find(start, at)) {
+    at += start.size();
+    const std::string example = page.substr(at, page.find("```", at) - at);
+    if (example.find("mlsim.network/1") != std::string::npos) {
+      EXPECT_GT(parse_network(example, "page").layers.size(), 0U);
+    } else {
+      EXPECT_GT(parse_workload(example, "page", "").layers.size(), 0U);
+    }
+    ++examples;
+  }
+  EXPECT_EQ(examples, 5);
+}
+
+TEST(ParseWorkload, RefusesEveryTruncation) {
+  const std::string text = full_workload().dump();
+  for (std::size_t length = 0; length < text.size(); ++length) {
+    EXPECT_THROW(parse_workload(text.substr(0, length), "w.json", ""), std::runtime_error) << length;
+  }
 }
 
 TEST(LoadWorkload, RefusesWhatIsMissingOrBroken) {
