@@ -239,7 +239,7 @@ TEST_F(Command, BaselinesRunToo) {
 
 TEST_F(Command, TracesTheStructuralEngine) {
   write_workload(small_workload());
-  folder_.write("array.json", R"({ "rows": 2, "columns": 3 })");
+  folder_.write("array.json", R"({ "rows": 2, "columns": 3, "elements_per_scaler": 2 })");
   ASSERT_EQ(run("simulate workload.json --array array.json --engine structural --trace t.vcd").status, 0);
   EXPECT_THAT(folder_.read("t.vcd"), HasSubstr("$enddefinitions"));
   expect_error("simulate workload.json --trace t.vcd", {"structural"});
