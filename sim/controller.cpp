@@ -64,8 +64,7 @@ void Controller::tick() {
       quantizer_start.write(false);
       ++cycles_.quantizer;
       if (--quantize_left_ == 0) {
-        state_ = State::kDone;
-        sc_core::sc_pause();
+        end_job();
       }
       break;
     case State::kDone:
@@ -138,8 +137,7 @@ void Controller::issue() {
 
 void Controller::end_array() {
   if (!job_->quantization) {
-    state_ = State::kDone;
-    sc_core::sc_pause();
+    end_job();
     return;
   }
   state_ = State::kQuantize;
@@ -147,6 +145,11 @@ void Controller::end_array() {
   quantize_left_ =
       (models::element_count(result) + config_.quantizer_lanes - 1) / config_.quantizer_lanes + kQuantizerPipeline;
   quantizer_start.write(true);
+}
+
+void Controller::end_job() {
+  state_ = State::kDone;
+  sc_core::sc_pause();
 }
 
 }  // namespace mlsim::sim

@@ -50,6 +50,7 @@ class Controller : public sc_core::sc_module {
   void begin_step();
   void issue();
   void end_array();
+  void end_job();
 
   const ArrayConfig config_;
   const Job* job_ = nullptr;

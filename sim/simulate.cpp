@@ -38,17 +38,28 @@ void check_writable(const std::string& path) {
 
 }  // namespace
 
+const models::MlsFormat& require_mls(models::Operand operand, const models::Format& format) {
+  const auto* mls = std::get_if<models::MlsFormat>(&format);
+  if (mls == nullptr) {
+    throw std::runtime_error("the engines cycle and structural simulate MLS formats only, but the " +
+                             to_string(operand) + " is " + to_string(format) +
+                             ", which the engines functional and analytic take");
+  }
+  return *mls;
+}
+
 struct Simulator::Design {
   Design(Detail detail, const ArrayConfig& config, const std::optional<std::string>& file)
       : accelerator("accelerator", detail, config) {
     if (!file) return;
     trace_path = *file;
     trace = sc_core::sc_create_vcd_trace_file((trace_path + kUnfinished).c_str());
-    trace->set_time_unit(100, sc_core::SC_PS);
     accelerator.trace(trace);
   }
   ~Design() {
     if (trace == nullptr) return;
+    // The last edge is written as time moves on from it.
+    sc_core::sc_start(1, sc_core::SC_NS);
     sc_core::sc_close_vcd_trace_file(trace);
     std::error_code ignored;
     std::filesystem::rename(trace_path + kUnfinished + ".vcd", trace_path, ignored);
@@ -69,8 +80,9 @@ Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::option
   }
   if (trace_file) check_writable(*trace_file);
   simulator_made = true;
-  // Keeps SystemC's banner off the terminal.
+  // Keeps SystemC's banner and its remarks on tracing off the terminal.
   setenv("SC_COPYRIGHT_MESSAGE", "DISABLE", 1);  // NOLINT(concurrency-mt-unsafe)
+  sc_core::sc_report_handler::set_actions(sc_core::SC_INFO, sc_core::SC_DO_NOTHING);
   design_ = std::make_unique<Design>(detail, config, trace_file);
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "models/convolution.h"
+#include "models/format.h"
 #include "models/mls_tensor.h"
 #include "models/operation_counts.h"
 #include "models/tensor.h"
@@ -27,6 +28,10 @@ struct PassResult {
 
 // Cycles that are done, of those that the closed form predicts for the pass.
 using Progress = std::function<void(std::uint64_t done, std::uint64_t predicted)>;
+
+// The MLS format of an operand. Throws std::runtime_error with a sentence for a baseline format, which names the
+// engines that take it.
+const models::MlsFormat& require_mls(models::Operand operand, const models::Format& format);
 
 // One accelerator, built once, through which any number of passes run one after the other. SystemC knows one design in
 // a process: a second simulator in the same process is refused (std::runtime_error), also after the first is gone.

@@ -43,15 +43,15 @@ ArrayConfig with_small_sram(ArrayConfig config) {
 }
 
 const std::array<ArrayCase, 9> kArrays{{
-    {"Default16x16", {}, 150, 20},
-    {"One", array(1, 1, 1, {2, 1}, {2, 1}), 60, 40},
-    {"OneBuffered", array(1, 1, 1, {24, 3}, {40, 2}), 60, 30},
-    {"Odd3x5Share3", array(3, 5, 3, {30, 2}, {70, 3}), 120, 40},
-    {"Odd3x5Tiny", with_small_sram(array(3, 5, 8, {6, 1}, {10, 7})), 120, 40},
-    {"Odd5x3Unshared", array(5, 3, 1, {100, 5}, {64, 3}), 120, 40},
-    {"Square4Share16", array(4, 4, 16, {512, 4}, {512, 4}), 120, 40},
-    {"Square16ShareAll", array(16, 16, 256, {1024, 16}, {1024, 16}), 60, 10},
-    {"Wide4x32", with_small_sram(array(4, 32, 8, {200, 4}, {1600, 8})), 120, 20},
+    {"Default16x16", {}, 600, 60},
+    {"One", array(1, 1, 1, {2, 1}, {2, 1}), 200, 100},
+    {"OneBuffered", array(1, 1, 1, {24, 3}, {40, 2}), 200, 100},
+    {"Odd3x5Share3", array(3, 5, 3, {30, 2}, {70, 3}), 400, 150},
+    {"Odd3x5Tiny", with_small_sram(array(3, 5, 8, {6, 1}, {10, 7})), 400, 150},
+    {"Odd5x3Unshared", array(5, 3, 1, {100, 5}, {64, 3}), 400, 150},
+    {"Square4Share16", array(4, 4, 16, {512, 4}, {512, 4}), 400, 150},
+    {"Square16ShareAll", array(16, 16, 256, {1024, 16}, {1024, 16}), 200, 25},
+    {"Wide4x32", with_small_sram(array(4, 32, 8, {200, 4}, {1600, 8})), 400, 60},
 }};
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
@@ -129,6 +129,84 @@ TEST_P(RandomLayers, StructuralDetailEqualsReferenceAndClosedForm) {
 
 INSTANTIATE_TEST_SUITE_P(Arrays, RandomLayers, testing::ValuesIn(kArrays),
                          [](const auto& array_case) { return std::string(array_case.param.name); });
+
+models::MlsTensor constant_tensor(const models::Shape& shape, float value) {
+  const models::Tensor<float> values{shape,
+                                     std::vector<float>(static_cast<std::size_t>(models::element_count(shape)), value)};
+  return models::reference_quantize(values, models::parse_mls_format("e2m4"), {}, "operand").tensor;
+}
+
+constexpr models::ConvolutionShape kSmall{.batch = 1,
+                                          .in_channels = 4,
+                                          .out_channels = 4,
+                                          .in_size = {4, 4},
+                                          .kernel = {3, 3},
+                                          .stride = {1, 1},
+                                          .padding = {1, 1},
+                                          .groups = 1};
+
+TEST(Simulator, RefusesASecondArray) {
+  const Simulator first(Detail::kCycle, {});
+  EXPECT_THAT([] { Simulator(Detail::kCycle, {}); },
+              testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("in the same process")));
+}
+
+TEST(Simulator, RefusesAnArrayOutOfRange) {
+  ArrayConfig config;
+  config.rows = 0;
+  EXPECT_THAT([&] { Simulator(Detail::kCycle, config); },
+              testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("array: rows is 0, expected 1 to")));
+}
+
+TEST(Simulator, RefusesBaselinesWithTheEnginesThatTakeThem) {
+  EXPECT_THAT([] { require_mls(models::Operand::kWeight, models::BaselineFormat::kBf16); },
+              testing::ThrowsMessage<std::runtime_error>(
+                  testing::AllOf(testing::HasSubstr("weight is bf16"), testing::HasSubstr("functional"))));
+  EXPECT_EQ(require_mls(models::Operand::kWeight, models::parse_format("e2m1")), models::parse_mls_format("e2m1"));
+}
+
+TEST(Simulator, RefusesInfiniteResultsAndGoesOn) {
+  Simulator simulator(Detail::kCycle, {});
+  const models::MlsTensor large = constant_tensor(kSmall.activation_shape(), 0x1p64F);
+  const models::MlsTensor weight = constant_tensor(kSmall.weight_shape(), 0x1p63F);
+  const models::MlsTensor larger = constant_tensor(kSmall.weight_shape(), 0x1p64F);
+  const ResultQuantization quantization{models::parse_mls_format("e2m4"), {}, "conv1 result"};
+  EXPECT_THAT([&] { simulator.simulate_pass(models::Pass::kForward, kSmall, large, weight, {}, quantization); },
+              testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("conv1 result: a result is infinite")));
+  EXPECT_THAT([&] { simulator.simulate_pass(models::Pass::kForward, kSmall, large, larger, {}, quantization); },
+              testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("beyond binary32")));
+  const models::MlsTensor small = constant_tensor(kSmall.activation_shape(), 1);
+  EXPECT_EQ(simulator.simulate_pass(models::Pass::kForward, kSmall, small, weight, {}, std::nullopt).quantized,
+            std::nullopt);
+}
+
+TEST(Simulator, RefusesAccumulatorsAbove64Bits) {
+  Simulator simulator(Detail::kCycle, {});
+  const models::MlsTensor activation = constant_tensor(kSmall.activation_shape(), 1);
+  const models::MlsTensor weight = constant_tensor(kSmall.weight_shape(), 1);
+  EXPECT_THAT([&] { simulator.simulate_pass(models::Pass::kForward, kSmall, activation, weight, {65}, std::nullopt); },
+              testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("65 bits, expected at most 64")));
+}
+
+TEST(Simulator, ReportsProgress) {
+  Simulator simulator(Detail::kCycle, {});
+  models::ConvolutionShape shape = kSmall;
+  shape.in_size = {64, 64};
+  shape.batch = 8;
+  const models::MlsTensor activation = constant_tensor(shape.activation_shape(), 1);
+  const models::MlsTensor weight = constant_tensor(shape.weight_shape(), 1);
+  std::vector<std::uint64_t> done;
+  std::uint64_t total = 0;
+  const PassResult result = simulator.simulate_pass(models::Pass::kForward, shape, activation, weight, {}, std::nullopt,
+                                                    [&](std::uint64_t cycles, std::uint64_t predicted) {
+                                                      done.push_back(cycles);
+                                                      total = predicted;
+                                                    });
+  ASSERT_GE(done.size(), 2U);
+  EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
+  EXPECT_EQ(done.back(), total);
+  EXPECT_EQ(result.cycles.total(), total);
+}
 
 }  // namespace
 }  // namespace mlsim::sim

@@ -1,0 +1,82 @@
+#include "sim/array_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+
+namespace mlsim::sim {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+class ArrayConfigFile : public testing::Test {
+ protected:
+  std::string write(const std::string& text) const {
+    std::ofstream(path_) << text;
+    return path_;
+  }
+  void expect_refused(const std::string& text, const std::string& key, const std::string& expectation) const {
+    const std::string path = write(text);
+    EXPECT_THAT([&] { load_array_config(path); }, testing::ThrowsMessage<std::runtime_error>(
+                                                      AllOf(StartsWith(path), HasSubstr(key), HasSubstr(expectation))))
+        << text;
+  }
+  ~ArrayConfigFile() override { std::filesystem::remove(path_); }
+
+  const std::string path_ = testing::TempDir() + "array-" + std::to_string(getpid()) + ".json";
+};
+
+TEST_F(ArrayConfigFile, ShippedConfigurationsLoad) {
+  const std::string folder = std::string(MLSIM_SOURCE_DIR) + "/sim/configs/";
+  EXPECT_EQ(load_array_config(folder + "default-16x16.json"), ArrayConfig{});
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    EXPECT_NO_THROW(load_array_config(entry.path())) << entry.path();
+    ++files;
+  }
+  EXPECT_GE(files, 3);
+}
+
+TEST_F(ArrayConfigFile, LeftOutKeysKeepTheirDefaults) {
+  EXPECT_EQ(load_array_config(write("{}")), ArrayConfig{});
+  const ArrayConfig config = load_array_config(
+      write(R"({"rows": 4, "columns": 2, "elements_per_scaler": "all", "column_feeder": {"fill_ports": 3}})"));
+  EXPECT_EQ(config.rows, 4);
+  EXPECT_EQ(config.elements_per_scaler, 8);
+  EXPECT_EQ(config.column_feeder.fill_ports, 3);
+  EXPECT_EQ(config.column_feeder.buffer_elements, FeederConfig{}.buffer_elements);
+}
+
+TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
+  expect_refused("[]", "the file", "expected an object");
+  expect_refused("{", "", "valid JSON");
+  expect_refused(R"({"row": 4})", "row", "expected one of rows");
+  expect_refused(R"({"row_feeder": {"ports": 4}})", "row_feeder.ports", "buffer_elements");
+  expect_refused(R"({"row_feeder": 4})", "row_feeder", "object");
+  expect_refused(R"({"rows": 0})", "rows is 0", "1 to 1024");
+  expect_refused(R"({"rows": -3})", "rows is -3", "1 to 1024");
+  expect_refused(R"({"rows": 99999999999})", "rows", "expected");
+  expect_refused(R"({"rows": "all"})", "rows", "integer");
+  expect_refused(R"({"columns": 2.5})", "columns is 2.5", "integer");
+  expect_refused(R"({"elements_per_scaler": 257})", "elements_per_scaler", "1 to 256");
+  expect_refused(R"({"elements_per_scaler": 0})", "elements_per_scaler", "1 to 256");
+  expect_refused(R"({"row_feeder": {"buffer_elements": 31}})", "row_feeder.buffer_elements", "32");
+  expect_refused(R"({"column_feeder": {"fill_ports": 0}})", "column_feeder.fill_ports", "1 to");
+  expect_refused(R"({"quantizer_lanes": 0})", "quantizer_lanes", "1 to");
+  expect_refused(R"({"quantize_results": 1})", "quantize_results", "true or false");
+  expect_refused(R"({"global_sram_bytes": 0})", "global_sram_bytes", "1 to");
+  expect_refused(R"({"clock_ghz": 0})", "clock_ghz", "more than 0");
+  expect_refused(R"({"clock_ghz": "fast"})", "clock_ghz", "number");
+  EXPECT_THAT([] { load_array_config("no-such-array.json"); },
+              testing::ThrowsMessage<std::runtime_error>(HasSubstr("no-such-array.json: cannot be read")));
+}
+
+}  // namespace
+}  // namespace mlsim::sim

@@ -1,0 +1,203 @@
+// Reads the VCD of a small layer back.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <random>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "models/reference_quantizer.h"
+#include "sim/simulate.h"
+
+namespace mlsim::sim {
+namespace {
+
+// The values of chosen signals over time.
+class ValueChangeDump {
+ public:
+  explicit ValueChangeDump(const std::string& path) : file_(path) {
+    std::vector<std::string> scopes;
+    std::string word;
+    while (file_ >> word && word != "$enddefinitions") {
+      if (word == "$scope") {
+        file_ >> word >> word;
+        scopes.push_back(word);
+      } else if (word == "$upscope") {
+        scopes.pop_back();
+      } else if (word == "$var") {
+        std::string type;
+        std::string width;
+        std::string id;
+        std::string name;
+        file_ >> type >> width >> id >> name;
+        std::string full;
+        for (const std::string& scope : scopes) full += scope == "SystemC" ? "" : scope + ".";
+        id_of_[full + name] = id;
+      }
+    }
+    while (file_ >> word && word != "$dumpvars") continue;  // the values at time 0 follow
+  }
+
+  bool has(const std::string& name) const { return id_of_.contains(name); }
+
+  // Moves on to the next time stamp and takes all that changes at it; false at the end.
+  bool advance() {
+    std::string word;
+    while (file_ >> word) {
+      if (word[0] == '#') {
+        return true;
+      } else if (word[0] == '0' || word[0] == '1') {
+        value_[word.substr(1)] = word[0] - '0';
+      } else if (word[0] == 'b') {
+        std::string id;
+        file_ >> id;
+        value_[id] = static_cast<std::int64_t>(std::strtoull(word.c_str() + 1, nullptr, 2));
+      } else if (word[0] == 'r') {
+        file_ >> word;
+      }
+    }
+    return !std::exchange(at_end_, true);
+  }
+  std::int64_t value(const std::string& name) const {
+    const auto found = value_.find(id_of_.at(name));
+    return found == value_.end() ? 0 : found->second;
+  }
+
+ private:
+  std::ifstream file_;
+  std::map<std::string, std::string> id_of_;
+  std::map<std::string, std::int64_t> value_;
+  bool at_end_ = false;
+};
+
+struct SmallLayer {
+  // Two output channels and two output columns: one tile of a 2×2 array.
+  models::ConvolutionShape shape{.batch = 1,
+                                 .in_channels = 3,
+                                 .out_channels = 2,
+                                 .in_size = {3, 4},
+                                 .kernel = {3, 3},
+                                 .stride = {1, 1},
+                                 .padding = {0, 0},
+                                 .groups = 1};
+  models::MlsTensor activation = tensor(shape.activation_shape(), 1);
+  models::MlsTensor weight = tensor(shape.weight_shape(), 2);
+
+  static models::MlsTensor tensor(const models::Shape& shape, unsigned seed) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> normal;
+    models::Tensor<float> values{shape, {}};
+    for (std::int64_t i = 0; i < models::element_count(shape); ++i) values.values.push_back(normal(generator));
+    return models::reference_quantize(values, models::parse_mls_format("e2m4"), {}, "operand").tensor;
+  }
+};
+
+ArrayConfig small_array() {
+  ArrayConfig config;
+  config.rows = 2;
+  config.columns = 2;
+  config.elements_per_scaler = 4;
+  config.quantizer_lanes = 2;
+  return config;
+}
+
+TEST(Trace, ElementFollowsTheReference) {
+  const std::string path = testing::TempDir() + "small-" + std::to_string(getpid()) + ".vcd";
+  const SmallLayer layer;
+  PassResult result;
+  PassResult second;
+  {
+    Simulator simulator(Detail::kStructural, small_array(), path);
+    result = simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {},
+                                     ResultQuantization{models::parse_mls_format("e2m4"), {}, "result"});
+    second =
+        simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);
+    EXPECT_FALSE(std::filesystem::exists(path));
+  }
+  ASSERT_TRUE(std::filesystem::exists(path));
+
+  // What element (0, 0) multiplies and adds: output channel 0, output position 0.
+  const models::ElementFormat format = layer.weight.format.element;
+  std::vector<std::int64_t> products;
+  std::vector<std::int64_t> sums;
+  std::vector<std::int64_t> group_sums;
+  for (std::size_t channel = 0; channel < 3; ++channel) {
+    std::int64_t sum = 0;
+    for (std::size_t y = 0; y < 3; ++y) {
+      for (std::size_t x = 0; x < 3; ++x) {
+        const std::uint16_t a = layer.activation.codes[channel * 12 + y * 4 + x];
+        const std::uint16_t w = layer.weight.codes[channel * 9 + y * 3 + x];
+        const auto significand = [](std::uint16_t code) { return code % 16 + ((code >> 4) % 4 == 0 ? 0 : 16); };
+        products.push_back(significand(a) * significand(w));
+        sum += std::int64_t{models::decode_element(format, a)} * models::decode_element(format, w);
+        sums.push_back(sum);
+      }
+    }
+    group_sums.push_back(sum);
+    sums.back() = 0;  // the register is cleared as its sum is handed over
+  }
+
+  ValueChangeDump dump(path);
+  const std::string element = "accelerator.array.element_0_0.";
+  for (const std::string name :
+       {"accelerator.clock", "accelerator.reset", "accelerator.hand_over", "accelerator.row_feeder.significand_0",
+        "accelerator.column_feeder.valid_0", "accelerator.array.element_0_0.shift",
+        "accelerator.array.element_1_1.accumulator", "accelerator.array.scaler_0.scaled.low",
+        "accelerator.array.scaler_0.partial_sum_3", "accelerator.result_0", "accelerator.quantizer.code_1"}) {
+    EXPECT_TRUE(dump.has(name)) << name;
+  }
+  std::vector<std::int64_t> seen_products;
+  std::vector<std::int64_t> seen_sums;
+  std::vector<std::int64_t> seen_group_sums;
+  std::uint64_t rising = 0;
+  std::uint64_t falling = 0;
+  std::int64_t clock = 0;
+  bool adds = false;
+  bool hands_over = false;
+  bool in_reset = false;
+  std::uint64_t resets = 0;
+  while (dump.advance()) {
+    const std::int64_t level = dump.value("accelerator.clock");
+    rising += level == 1 && clock == 0 ? 1 : 0;
+    falling += level == 0 && clock == 1 ? 1 : 0;
+    if (level == 1 && clock == 0) {
+      // Registers have taken what their inputs were before this edge.
+      if (adds) seen_sums.push_back(dump.value(element + "accumulator"));
+      if (hands_over) seen_group_sums.push_back(dump.value(element + "handed_over"));
+      adds = dump.value("accelerator.row_feeder.valid_0") == 1 && dump.value("accelerator.column_feeder.valid_0") == 1;
+      if (adds) seen_products.push_back(dump.value(element + "product"));
+      hands_over = dump.value("accelerator.hand_over") == 1;
+    }
+    clock = level;
+    resets += dump.value("accelerator.reset") == 1 && !in_reset ? 1 : 0;
+    in_reset = dump.value("accelerator.reset") == 1;
+  }
+  // The pass was run twice.
+  for (auto* sequence : {&products, &sums, &group_sums}) {
+    const std::vector<std::int64_t> once = *sequence;
+    sequence->insert(sequence->end(), once.begin(), once.end());
+  }
+  EXPECT_EQ(seen_products, products);
+  EXPECT_EQ(seen_sums, sums);
+  EXPECT_EQ(seen_group_sums, group_sums);
+  EXPECT_EQ(resets, 2U);
+  EXPECT_EQ(rising, result.cycles.total() + second.cycles.total());
+  EXPECT_GE(falling + 1, rising);
+  std::filesystem::remove(path);
+}
+
+TEST(Trace, UnwritableFileIsRefused) {
+  EXPECT_THAT([] { Simulator(Detail::kStructural, small_array(), "no-such-folder/trace.vcd"); },
+              testing::ThrowsMessage<std::runtime_error>(
+                  testing::HasSubstr("no-such-folder/trace.vcd: the trace cannot be written")));
+}
+
+}  // namespace
+}  // namespace mlsim::sim
