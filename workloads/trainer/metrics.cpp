@@ -1,0 +1,51 @@
+#include "workloads/trainer/metrics.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <utility>
+
+#include "workloads/atomic_file.h"
+
+namespace mlsim::trainer {
+
+std::string metrics_line(const EpochReport& report) {
+  return nlohmann::ordered_json{{"epoch", report.epoch},
+                                {"step", report.steps_done},
+                                {"learning_rate", report.learning_rate},
+                                {"train_loss", report.train_loss},
+                                {"train_accuracy", report.train_accuracy},
+                                {"test_loss", report.test_loss},
+                                {"test_accuracy", report.test_accuracy},
+                                {"train_seconds", report.train_seconds},
+                                {"test_seconds", report.test_seconds}}
+      .dump();
+}
+
+MetricsFile::MetricsFile(std::filesystem::path path) : path_(std::move(path)) {}
+
+void MetricsFile::continue_file() {
+  std::ifstream stream(path_);
+  std::string text;
+  while (std::getline(stream, text)) {
+    const nlohmann::json line = nlohmann::json::parse(text, nullptr, false);
+    if (!line.is_object() || !line.contains("step") || !line["step"].is_number_unsigned()) {
+      throw std::runtime_error(
+          fmt::format("{}: line {} is not a JSON object with a step, expected metrics of mlsim-train", path_.string(),
+                      lines_.size() + 1));
+    }
+    lines_.push_back({line["step"].get<std::uint64_t>(), text});
+  }
+}
+
+void MetricsFile::add(const EpochReport& report) {
+  std::erase_if(lines_, [&](const Line& line) { return line.step >= report.steps_done; });
+  lines_.push_back({report.steps_done, metrics_line(report)});
+  std::string content;
+  for (const Line& line : lines_) content += line.text + "\n";
+  workloads::write_file(path_, content);
+}
+
+}  // namespace mlsim::trainer

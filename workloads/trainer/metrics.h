@@ -1,0 +1,37 @@
+// The metrics file: one JSON object a line for each epoch.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "workloads/trainer/training.h"
+
+namespace mlsim::trainer {
+
+// Keys: epoch, step, learning_rate, train_loss, train_accuracy, test_loss, test_accuracy, train_seconds, test_seconds.
+// Accuracies are 0..1.
+std::string metrics_line(const EpochReport& report);
+
+// A file that is whole after every line.
+class MetricsFile {
+ public:
+  // Starts the file anew.
+  explicit MetricsFile(std::filesystem::path path);
+  // Writes the file with one more line. A line of the same or a later step goes first: training went back to a
+  // checkpoint before it.
+  void add(const EpochReport& report);
+  // Keeps the lines that the file has. Throws std::runtime_error for a line that is no JSON object with a step.
+  void continue_file();
+
+ private:
+  struct Line {
+    std::uint64_t step;
+    std::string text;
+  };
+  std::filesystem::path path_;
+  std::vector<Line> lines_;
+};
+
+}  // namespace mlsim::trainer

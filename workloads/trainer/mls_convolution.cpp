@@ -1,0 +1,135 @@
+#include "workloads/trainer/mls_convolution.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace mlsim::trainer {
+namespace {
+
+using models::Operand;
+
+// A tensor as values S_g · x, times a tensor scale.
+struct ScaledTensor {
+  torch::Tensor values;
+  float scale = 1;
+};
+
+// Everything a convolution must remember between its two directions besides tensors.
+struct Call : torch::CustomClassHolder {
+  Call(ConvolutionLayer layer_, const PassState& state_) : layer(std::move(layer_)), state(state_) {}
+  ConvolutionLayer layer;
+  const PassState& state;
+  float activation_scale = 1;
+  float weight_scale = 1;
+};
+
+models::Shape shape_of(const torch::Tensor& tensor) {
+  return {tensor.sizes().begin(), tensor.sizes().end()};
+}
+
+ScaledTensor quantize_operand(const torch::Tensor& tensor, Operand operand, const ConvolutionLayer& layer,
+                              const PassState& state) {
+  const OperandQuantization& quantization = state.quantization[operand];
+  if (!quantization.format) return {tensor, 1};
+  const models::QuantizerOptions options{
+      .rounding = state.evaluating ? models::Rounding::kNearest : quantization.rounding,
+      .random_bits = state.quantization.random_bits,
+      .seed = state.quantization.seed,
+      .stream = operand_stream(state.step, layer.index, operand),
+  };
+  const torch::Tensor dense = tensor.contiguous();
+  torch::Tensor values = at::empty_like(dense);
+  const auto size = static_cast<std::size_t>(dense.numel());
+  const float scale =
+      models::quantize_scaled({dense.data_ptr<float>(), size}, shape_of(dense), *quantization.format, options,
+                              layer.name + " " + to_string(operand), {values.data_ptr<float>(), size});
+  return {std::move(values), scale};
+}
+
+// A result of scaled operands times both tensor scales, whose product is rounded first as in the numeric contract.
+torch::Tensor rescaled(torch::Tensor result, float left, float right) {
+  if (result.defined() && left * right != 1) result.mul_(left * right);
+  return result;
+}
+
+models::Tensor<float> copy_first(const torch::Tensor& tensor, std::int64_t count) {
+  const torch::Tensor slice = tensor.slice(0, 0, count).contiguous();
+  const float* const data = slice.data_ptr<float>();
+  return {shape_of(slice), {data, data + slice.numel()}};
+}
+
+class MlsConvolution : public torch::autograd::Function<MlsConvolution> {
+ public:
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& activation,
+                               const torch::Tensor& weight, const c10::intrusive_ptr<Call>& call) {
+    const ConvolutionLayer& layer = call->layer;
+    const ScaledTensor a = quantize_operand(activation, Operand::kActivation, layer, call->state);
+    const ScaledTensor w = quantize_operand(weight, Operand::kWeight, layer, call->state);
+    if (call->state.trace != nullptr) {
+      start_trace(activation, weight, *call);
+    }
+    call->activation_scale = a.scale;
+    call->weight_scale = w.scale;
+    context->save_for_backward({a.values, w.values});
+    context->saved_data["call"] = c10::IValue::make_capsule(call);
+    torch::Tensor result =
+        at::conv2d(a.values, w.values, {}, {layer.stride, layer.stride}, {layer.padding, layer.padding});
+    return rescaled(std::move(result), a.scale, w.scale);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& gradients) {
+    const auto call = c10::static_intrusive_pointer_cast<Call>(context->saved_data["call"].toCapsule());
+    const ConvolutionLayer& layer = call->layer;
+    const torch::autograd::variable_list saved = context->get_saved_variables();
+    const ScaledTensor e = quantize_operand(gradients[0], Operand::kError, layer, call->state);
+    if (call->state.trace != nullptr) finish_trace(gradients[0], *call);
+    auto [for_activation, for_weight, for_bias] = at::convolution_backward(
+        e.values, saved[0], saved[1], c10::nullopt, {layer.stride, layer.stride}, {layer.padding, layer.padding},
+        {1, 1}, false, {0, 0}, 1, {context->needs_input_grad(0), context->needs_input_grad(1), false});
+    return {rescaled(std::move(for_activation), e.scale, call->weight_scale),
+            rescaled(std::move(for_weight), e.scale, call->activation_scale), torch::Tensor()};
+  }
+
+ private:
+  static void start_trace(const torch::Tensor& activation, const torch::Tensor& weight, const Call& call) {
+    const std::int64_t samples = std::min(call.state.trace_samples, activation.size(0));
+    for (TracedConvolution& traced : *call.state.trace) {
+      if (traced.name != call.layer.name) continue;
+      traced.shape = {
+          .batch = samples,
+          .in_channels = activation.size(1),
+          .out_channels = weight.size(0),
+          .in_size = {activation.size(2), activation.size(3)},
+          .kernel = {weight.size(2), weight.size(3)},
+          .stride = {call.layer.stride, call.layer.stride},
+          .padding = {call.layer.padding, call.layer.padding},
+          .groups = 1,
+      };
+      traced.operands[static_cast<std::size_t>(Operand::kActivation)] = copy_first(activation, samples);
+      traced.operands[static_cast<std::size_t>(Operand::kWeight)] = copy_first(weight, weight.size(0));
+    }
+  }
+
+  static void finish_trace(const torch::Tensor& error, const Call& call) {
+    for (TracedConvolution& traced : *call.state.trace) {
+      if (traced.name != call.layer.name) continue;
+      traced.operands[static_cast<std::size_t>(Operand::kError)] = copy_first(error, traced.shape.batch);
+    }
+  }
+};
+
+}  // namespace
+
+std::uint64_t operand_stream(std::uint64_t step, std::int64_t layer_index, Operand operand) {
+  return (step << 32) + 3 * static_cast<std::uint64_t>(layer_index) + static_cast<std::uint64_t>(operand);
+}
+
+torch::Tensor mls_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
+                              const ConvolutionLayer& layer, const PassState& state) {
+  return MlsConvolution::apply(activation, weight, c10::make_intrusive<Call>(layer, state));
+}
+
+}  // namespace mlsim::trainer

@@ -1,0 +1,44 @@
+// The convolution of quantized training: MLS operands in all three passes, straight-through gradients.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "workloads/trainer/quantization.h"
+#include "workloads/trainer/trace.h"
+
+namespace mlsim::trainer {
+
+// What a network's convolutions share during a pass through it.
+struct PassState {
+  Quantization quantization;
+  std::uint64_t step = 0;
+  // Where to copy the operands of the convolutions that are named in it; null at a step that is not traced.
+  std::vector<TracedConvolution>* trace = nullptr;
+  std::int64_t trace_samples = 0;
+  bool evaluating = false;  // every operand is rounded to nearest
+};
+
+// What tells one convolution from another.
+struct ConvolutionLayer {
+  std::string name;
+  std::int64_t index = 0;  // among the quantized convolutions of the network: it chooses the random stream
+  std::int64_t stride = 1;
+  std::int64_t padding = 1;
+};
+
+// 3 · index + {activation 0, weight 1, error 2} of step · 2^32: the random stream of an operand.
+std::uint64_t operand_stream(std::uint64_t step, std::int64_t layer_index, models::Operand operand);
+
+// The convolution of (N, Cin, H, W) with (Cout, Cin, Kh, Kw). Its result, and the gradients of both, are those of
+// quantized operands: each pass convolves S_g · x, which binary32 holds exactly, and multiplies the result by the
+// product of the two tensor scales. The gradient of quantization itself is taken as 1. `state` is read in both
+// directions and must outlive the backward pass. Throws std::runtime_error with the layer and the operand for a NaN or
+// an infinity.
+torch::Tensor mls_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
+                              const ConvolutionLayer& layer, const PassState& state);
+
+}  // namespace mlsim::trainer

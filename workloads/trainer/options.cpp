@@ -1,0 +1,215 @@
+#include "workloads/trainer/options.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <limits>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+namespace mlsim::trainer {
+namespace {
+
+namespace po = boost::program_options;
+using models::Operand;
+
+po::options_description description() {
+  po::options_description numbers("Numbers", 100);
+  numbers.add_options()  //
+      ("format", po::value<std::string>()->default_value("e2m1"),
+       "format of all operands: eXmY[/gAmB][/GROUPING] or fp32")                                  //
+      ("activation-format", po::value<std::string>(), "format of the activations")                //
+      ("weight-format", po::value<std::string>(), "format of the weights")                        //
+      ("error-format", po::value<std::string>(), "format of the errors")                          //
+      ("rounding", po::value<std::string>(), "rounding of all operands: nearest or stochastic")   //
+      ("activation-rounding", po::value<std::string>(), "rounding of the activations (nearest)")  //
+      ("weight-rounding", po::value<std::string>(), "rounding of the weights (nearest)")          //
+      ("error-rounding", po::value<std::string>(), "rounding of the errors (stochastic)")         //
+      ("random-bits", po::value<int>()->default_value(16), "random bits of stochastic rounding, 1 to 24");
+  po::options_description training("Training", 100);
+  training.add_options()  //
+      ("data", po::value<std::string>()->default_value("data/cifar-10-batches-bin"),
+       "folder of CIFAR-10's binary files")                                                            //
+      ("epochs", po::value<std::string>(), "length of training in epochs (60)")                        //
+      ("steps", po::value<std::string>(), "length of training in steps, instead of --epochs")          //
+      ("batch", po::value<std::string>()->default_value("128"), "images in a step")                    //
+      ("learning-rate", po::value<double>()->default_value(0.1, "0.1"), "learning rate at the start")  //
+      ("schedule", po::value<std::string>()->default_value("cosine"),
+       "cosine, or step: a tenth at 50 % and at 75 %")                                     //
+      ("momentum", po::value<double>()->default_value(0.9, "0.9"), "momentum of SGD")      //
+      ("weight-decay", po::value<double>()->default_value(5e-4, "5e-4"), "weight decay")   //
+      ("seed", po::value<std::string>()->default_value("1"), "seed of every random draw")  //
+      ("threads", po::value<int>(), "threads (as many as the processor runs)");
+  po::options_description output("Output", 100);
+  output.add_options()                                                             //
+      ("metrics", po::value<std::string>(), "file for one line of JSON an epoch")  //
+      ("checkpoint", po::value<std::string>(),
+       "file for the state after each epoch, at the end and when interrupted")                                   //
+      ("resume", po::value<std::string>(), "checkpoint to go on from, with the same options")                    //
+      ("trace-step", po::value<std::string>(), "step whose operands are written as a workload; the first is 0")  //
+      ("trace", po::value<std::string>(), "folder for the workload")                                             //
+      ("trace-samples", po::value<std::string>()->default_value("1"),
+       "images of the batch in the workload, from the first on")                                              //
+      ("trace-layers", po::value<std::string>(), "convolutions in the workload, a,b,c (all quantized ones)")  //
+      ("help", "print this text");
+  po::options_description all;
+  all.add(numbers).add(training).add(output);
+  return all;
+}
+
+// A whole number; Boost's own conversion takes -1 for the largest one.
+std::uint64_t whole_number(const po::variables_map& options, const std::string& name, std::uint64_t least) {
+  const auto& text = options[name].as<std::string>();
+  std::uint64_t value = 0;
+  std::istringstream stream(text);
+  const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+  if (!digits || !(stream >> value) || value < least) {
+    throw std::runtime_error(fmt::format("--{} {}: expected a whole number from {} on", name, text, least));
+  }
+  return value;
+}
+
+double number(const po::variables_map& options, const std::string& name) {
+  const double value = options[name].as<double>();
+  if (!(value >= 0 && value < std::numeric_limits<double>::infinity())) {
+    throw std::runtime_error(fmt::format("--{} {}: expected a number from 0 on", name, value));
+  }
+  return value;
+}
+
+std::optional<models::MlsFormat> training_format(const std::string& option, const std::string& text) {
+  std::optional<models::Format> format;
+  try {
+    format = models::parse_format(text);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(fmt::format("--{}: {}", option, error.what()));
+  }
+  if (const auto* const mls = std::get_if<models::MlsFormat>(&*format)) return *mls;
+  if (std::get<models::BaselineFormat>(*format) != models::BaselineFormat::kFp32) {
+    throw std::runtime_error(
+        fmt::format("--{} {}: cannot be trained with, expected an MLS format such as e2m1, or fp32", option, text));
+  }
+  return std::nullopt;
+}
+
+models::Rounding training_rounding(const std::string& option, const std::string& text) {
+  try {
+    return models::parse_rounding(text);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(fmt::format("--{}: {}", option, error.what()));
+  }
+}
+
+Quantization read_quantization(const po::variables_map& options) {
+  Quantization quantization;
+  for (const Operand operand : models::kOperands) {
+    OperandQuantization& chosen = quantization[operand];
+    const std::string own_format = to_string(operand) + "-format";
+    const std::string format = options.count(own_format) > 0 ? own_format : "format";
+    chosen.format = training_format(format, options[format].as<std::string>());
+    for (const std::string& rounding : {std::string("rounding"), to_string(operand) + "-rounding"}) {
+      if (options.count(rounding) > 0) {
+        chosen.rounding = training_rounding(rounding, options[rounding].as<std::string>());
+      }
+    }
+  }
+  quantization.random_bits = options["random-bits"].as<int>();
+  if (quantization.random_bits < 1 || quantization.random_bits > 24) {
+    throw std::runtime_error(fmt::format("--random-bits {}: expected 1 to 24", quantization.random_bits));
+  }
+  return quantization;
+}
+
+std::optional<TraceRequest> read_trace(const po::variables_map& options) {
+  if (options.count("trace") != options.count("trace-step")) {
+    throw std::runtime_error("--trace FOLDER and --trace-step N: expected both or neither");
+  }
+  if (options.count("trace") == 0) {
+    if (options.count("trace-layers") > 0 || !options["trace-samples"].defaulted()) {
+      throw std::runtime_error("--trace-layers and --trace-samples: expected only beside --trace FOLDER");
+    }
+    return std::nullopt;
+  }
+  TraceRequest trace;
+  trace.step = whole_number(options, "trace-step", 0);
+  trace.folder = options["trace"].as<std::string>();
+  trace.samples = static_cast<std::int64_t>(whole_number(options, "trace-samples", 1));
+  if (options.count("trace-layers") > 0) {
+    std::istringstream list(options["trace-layers"].as<std::string>());
+    for (std::string layer; std::getline(list, layer, ',');) trace.layers.push_back(layer);
+  }
+  return trace;
+}
+
+}  // namespace
+
+Options parse_options(int argc, const char* const* argv) {
+  po::variables_map values;
+  try {
+    po::store(po::command_line_parser(argc, argv)
+                  .options(description())
+                  .positional(po::positional_options_description())
+                  .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
+                  .run(),
+              values);
+    po::notify(values);
+  } catch (const po::error& error) {
+    throw std::runtime_error(fmt::format("{} (see mlsim-train --help)", error.what()));
+  }
+
+  Options options;
+  options.help = values.count("help") > 0;
+  if (options.help) return options;
+  const auto path_of = [&](const char* name) -> std::filesystem::path {
+    return values.count(name) > 0 ? values[name].as<std::string>() : std::string();
+  };
+  options.data = path_of("data");
+  options.metrics = path_of("metrics");
+
+  TrainingRun& run = options.run;
+  Recipe& recipe = run.recipe;
+  recipe.quantization = read_quantization(values);
+  recipe.seed = whole_number(values, "seed", 0);
+  recipe.batch = whole_number(values, "batch", 1);
+  recipe.learning_rate = number(values, "learning-rate");
+  recipe.momentum = number(values, "momentum");
+  recipe.weight_decay = number(values, "weight-decay");
+  const auto& schedule = values["schedule"].as<std::string>();
+  if (schedule != "cosine" && schedule != "step") {
+    throw std::runtime_error(fmt::format("--schedule {}: expected cosine or step", schedule));
+  }
+  recipe.schedule = schedule == "cosine" ? Schedule::kCosine : Schedule::kStep;
+  if (values.count("epochs") > 0 && values.count("steps") > 0) {
+    throw std::runtime_error("--epochs and --steps: expected one of them");
+  }
+  if (values.count("steps") > 0) {
+    recipe.steps = whole_number(values, "steps", 1);
+  } else {
+    options.epochs = values.count("epochs") > 0 ? whole_number(values, "epochs", 1) : 60;
+  }
+  run.threads = static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U));
+  if (values.count("threads") > 0) run.threads = values["threads"].as<int>();
+  if (run.threads < 1) throw std::runtime_error(fmt::format("--threads {}: expected 1 or more", run.threads));
+  run.checkpoint = path_of("checkpoint");
+  run.resume = path_of("resume");
+  run.trace = read_trace(values);
+  if (run.trace && static_cast<std::uint64_t>(run.trace->samples) > recipe.batch) {
+    throw std::runtime_error(
+        fmt::format("--trace-samples {}: expected at most the batch of {}", run.trace->samples, recipe.batch));
+  }
+  return options;
+}
+
+std::string help_text() {
+  std::ostringstream text;
+  text << "usage: mlsim-train [OPTION]...\n\n"
+          "Trains ResNet-20 on CIFAR-10 with MLS operands in all three convolutions of every convolution but the "
+          "first.\n"
+       << description();
+  return text.str();
+}
+
+}  // namespace mlsim::trainer

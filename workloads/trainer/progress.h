@@ -1,0 +1,37 @@
+// What mlsim-train tells about its progress.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "workloads/trainer/training.h"
+
+namespace mlsim::trainer {
+
+// One line for an epoch.
+std::string epoch_line(const EpochReport& report, std::uint64_t epochs);
+
+// Seconds as 1:02:03 or 02:03.
+std::string duration_text(double seconds);
+
+// Lines of epochs on standard output and, where that is a terminal, a line that is rewritten as steps are made.
+class Progress {
+ public:
+  Progress(std::uint64_t steps, bool terminal);
+  void step(const StepReport& report);
+  void epoch(const EpochReport& report);
+
+ private:
+  void clear();
+
+  using Clock = std::chrono::steady_clock;
+  std::uint64_t steps_;
+  bool terminal_;
+  std::uint64_t first_step_ = 0;
+  std::uint64_t steps_per_epoch_ = 1;
+  Clock::time_point start_{};
+  Clock::time_point shown_{};
+};
+
+}  // namespace mlsim::trainer

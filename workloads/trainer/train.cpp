@@ -1,0 +1,79 @@
+// mlsim-train: the reference trainer.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <optional>
+#include <stdexcept>
+
+#include "workloads/trainer/metrics.h"
+#include "workloads/trainer/options.h"
+#include "workloads/trainer/progress.h"
+
+namespace {
+
+using namespace mlsim::trainer;
+
+// What shells report for a program that SIGINT ended.
+constexpr int kInterrupted = 130;
+
+std::atomic<bool> stop{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+// The first signal asks for an orderly end, a second one ends the program.
+void ask_to_stop(int signal) {
+  stop.store(true);
+  std::signal(signal, SIG_DFL);
+}
+
+int run(const Options& given) {
+  Options options = given;
+  const Cifar10 data = read_cifar10(options.data);
+  Recipe& recipe = options.run.recipe;
+  if (options.epochs > 0)
+    recipe.steps = std::max<std::uint64_t>(options.epochs * (data.train.size() / recipe.batch), 1);
+
+  std::optional<MetricsFile> metrics;
+  if (!options.metrics.empty()) {
+    metrics.emplace(options.metrics);
+    if (!options.run.resume.empty()) metrics->continue_file();
+  }
+  Progress progress(recipe.steps, isatty(STDOUT_FILENO) == 1);
+  options.run.on_step = [&](const StepReport& report) { progress.step(report); };
+  options.run.on_epoch = [&](const EpochReport& report) {
+    progress.epoch(report);
+    if (metrics) metrics->add(report);
+  };
+  options.run.stop = &stop;
+  std::signal(SIGINT, ask_to_stop);
+  std::signal(SIGTERM, ask_to_stop);
+
+  const TrainingResult result = train(data, options.run);
+  if (!result.stopped) return 0;
+  fmt::print(stderr, "mlsim-train: interrupted after step {}{}\n", result.steps_done,
+             options.run.checkpoint.empty() ? ", nothing is saved without --checkpoint"
+                                            : ", go on with --resume " + options.run.checkpoint.string());
+  return kInterrupted;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    const Options options = parse_options(argc, argv);
+    if (options.help) {
+      fmt::print("{}", help_text());
+      return 0;
+    }
+    return run(options);
+  } catch (const std::runtime_error& error) {
+    fmt::print(stderr, "mlsim-train: error: {}\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "mlsim-train: error: {}\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,298 @@
+#include "workloads/trainer/training.h"
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <oneapi/tbb/global_control.h>
+#include <torch/nn/functional/loss.h>
+#include <torch/optim/sgd.h>
+#include <torch/serialize.h>
+#include <torch/utils.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <numbers>
+#include <stdexcept>
+
+#include "workloads/atomic_file.h"
+#include "workloads/trainer/batches.h"
+#include "workloads/trainer/resnet.h"
+#include "workloads/trainer/trace.h"
+
+namespace mlsim::trainer {
+namespace {
+
+constexpr std::uint64_t kEvaluationBatch = 250;
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Sums over images.
+struct Tally {
+  double loss = 0;
+  std::int64_t correct = 0;
+  std::int64_t images = 0;
+
+  void add(double mean_loss, const torch::Tensor& logits, const torch::Tensor& labels) {
+    loss += mean_loss * static_cast<double>(labels.size(0));
+    correct += logits.argmax(1).eq(labels).sum().item<std::int64_t>();
+    images += labels.size(0);
+  }
+  double mean_loss() const { return loss / static_cast<double>(images); }
+  double accuracy() const { return static_cast<double>(correct) / static_cast<double>(images); }
+};
+
+// Everything of a recipe that a checkpoint must agree with, by the names of the options.
+nlohmann::json to_json(const Recipe& recipe) {
+  nlohmann::json json{{"blocks-per-stage", recipe.blocks_per_stage},
+                      {"seed", recipe.seed},
+                      {"batch", recipe.batch},
+                      {"steps", recipe.steps},
+                      {"schedule", recipe.schedule == Schedule::kCosine ? "cosine" : "step"},
+                      {"learning-rate", recipe.learning_rate},
+                      {"momentum", recipe.momentum},
+                      {"weight-decay", recipe.weight_decay},
+                      {"random-bits", recipe.quantization.random_bits}};
+  for (const models::Operand operand : models::kOperands) {
+    json[to_string(operand) + "-format"] = format_name(recipe.quantization[operand]);
+    json[to_string(operand) + "-rounding"] = to_string(recipe.quantization[operand].rounding);
+  }
+  return json;
+}
+
+class Session {
+ public:
+  Session(const Cifar10& data, const TrainingRun& run)
+      : data_(data), run_(run), recipe_(run.recipe), normalization_(normalization_of(data.train)) {
+    if (recipe_.batch > data_.train.size()) {
+      throw std::runtime_error(
+          fmt::format("a batch of {} images is larger than the training set of {}", recipe_.batch, data_.train.size()));
+    }
+    torch::manual_seed(recipe_.seed);
+    model_ = std::make_shared<ResNet>(recipe_.blocks_per_stage);
+    PassState& state = model_->state();
+    state.quantization = recipe_.quantization;
+    state.quantization.seed = recipe_.seed;
+    optimizer_ = std::make_unique<torch::optim::SGD>(
+        model_->parameters(),
+        torch::optim::SGDOptions(recipe_.learning_rate).momentum(recipe_.momentum).weight_decay(recipe_.weight_decay));
+    if (!run_.resume.empty()) load_checkpoint();
+    if (run_.trace) check_trace();
+  }
+
+  TrainingResult train() {
+    const std::uint64_t steps_per_epoch = data_.train.size() / recipe_.batch;
+    std::optional<TrainingOrder> order;
+    std::uint64_t order_epoch = 0;
+    auto start = std::chrono::steady_clock::now();
+    while (step_ < recipe_.steps) {
+      if (run_.stop != nullptr && run_.stop->load()) {
+        save_checkpoint();
+        return {step_, true};
+      }
+      const std::uint64_t epoch = step_ / steps_per_epoch;
+      if (!order || order_epoch != epoch) {
+        order.emplace(data_.train, normalization_, recipe_.seed, epoch);
+        order_epoch = epoch;
+      }
+      const double loss = train_step(order->batch(step_ % steps_per_epoch * recipe_.batch, recipe_.batch));
+      ++step_;
+      if (run_.on_step) run_.on_step({step_, steps_per_epoch, loss});
+      if (step_ % steps_per_epoch == 0 || step_ == recipe_.steps) {
+        const double train_seconds = seconds_since(start);
+        report(epoch + 1, train_seconds);
+        if (step_ % steps_per_epoch == 0) tally_ = {};
+        save_checkpoint();
+        start = std::chrono::steady_clock::now();
+      }
+    }
+    return {step_, false};
+  }
+
+ private:
+  static torch::Tensor images_of(Batch& batch) {
+    const auto side = static_cast<std::int64_t>(kImageSide);
+    return torch::from_blob(batch.images.data(), {static_cast<std::int64_t>(batch.labels.size()), 3, side, side});
+  }
+  static torch::Tensor labels_of(Batch& batch) {
+    return torch::from_blob(batch.labels.data(), {static_cast<std::int64_t>(batch.labels.size())}, torch::kLong);
+  }
+
+  double train_step(Batch batch) {
+    PassState& state = model_->state();
+    state.step = step_;
+    std::vector<TracedConvolution> trace;
+    if (run_.trace && run_.trace->step == step_) {
+      for (const std::string& layer : traced_layers_) trace.push_back({.name = layer, .shape = {}, .operands = {}});
+      state.trace = &trace;
+      state.trace_samples = run_.trace->samples;
+    }
+    model_->train();
+    static_cast<torch::optim::SGDOptions&>(optimizer_->param_groups()[0].options())
+        .lr(learning_rate_at(recipe_, step_));
+    optimizer_->zero_grad();
+    const torch::Tensor labels = labels_of(batch);
+    const torch::Tensor logits = model_->forward(images_of(batch));
+    const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, labels);
+    const double loss_value = loss.item<double>();
+    if (!std::isfinite(loss_value)) {
+      throw std::runtime_error(fmt::format("training diverged: the loss at step {} is {}", step_, loss_value));
+    }
+    loss.backward();
+    optimizer_->step();
+    tally_.add(loss_value, logits.detach(), labels);
+    if (state.trace != nullptr) {
+      state.trace = nullptr;
+      write_trace(run_.trace->folder, fmt::format("resnet{}-cifar10", 6 * recipe_.blocks_per_stage + 2),
+                  state.quantization, step_, trace);
+    }
+    return loss_value;
+  }
+
+  void report(std::uint64_t epoch, double train_seconds) {
+    const auto start = std::chrono::steady_clock::now();
+    const Tally test = evaluate();
+    if (!run_.on_epoch) return;
+    run_.on_epoch({.epoch = epoch,
+                   .steps_done = step_,
+                   .learning_rate = learning_rate_at(recipe_, step_ - 1),
+                   .train_loss = tally_.mean_loss(),
+                   .train_accuracy = tally_.accuracy(),
+                   .test_loss = test.mean_loss(),
+                   .test_accuracy = test.accuracy(),
+                   .train_seconds = train_seconds,
+                   .test_seconds = seconds_since(start)});
+  }
+
+  Tally evaluate() {
+    const torch::NoGradGuard no_gradients;
+    model_->eval();
+    model_->state().evaluating = true;
+    Tally tally;
+    for (std::size_t first = 0; first < data_.test.size(); first += kEvaluationBatch) {
+      Batch batch =
+          plain_batch(data_.test, normalization_, first, std::min(kEvaluationBatch, data_.test.size() - first));
+      const torch::Tensor labels = labels_of(batch);
+      const torch::Tensor logits = model_->forward(images_of(batch));
+      tally.add(torch::nn::functional::cross_entropy(logits, labels).item<double>(), logits, labels);
+    }
+    model_->state().evaluating = false;
+    return tally;
+  }
+
+  void check_trace() {
+    const TraceRequest& trace = *run_.trace;
+    if (trace.step < step_ || trace.step >= recipe_.steps) {
+      throw std::runtime_error(fmt::format("--trace-step {}: is no step of this run, expected {} to {}", trace.step,
+                                           step_, recipe_.steps - 1));
+    }
+    const std::vector<std::string>& known = model_->quantized_layers();
+    for (const std::string& layer : trace.layers) {
+      if (std::find(known.begin(), known.end(), layer) == known.end()) {
+        throw std::runtime_error(fmt::format("--trace-layers: '{}' is no quantized convolution, expected some of {}",
+                                             layer, fmt::join(known, ", ")));
+      }
+    }
+    for (const std::string& layer : known) {
+      const bool chosen =
+          trace.layers.empty() || std::find(trace.layers.begin(), trace.layers.end(), layer) != trace.layers.end();
+      if (chosen) traced_layers_.push_back(layer);
+    }
+    workloads::make_folder(trace.folder);
+  }
+
+  void save_checkpoint() {
+    if (run_.checkpoint.empty()) return;
+    torch::serialize::OutputArchive model;
+    model_->save(model);
+    torch::serialize::OutputArchive optimizer;
+    optimizer_->save(optimizer);
+    torch::serialize::OutputArchive archive;
+    archive.write("model", model);
+    archive.write("optimizer", optimizer);
+    archive.write("recipe", c10::IValue(to_json(recipe_).dump()));
+    archive.write("step", c10::IValue(static_cast<std::int64_t>(step_)));
+    archive.write("loss", c10::IValue(tally_.loss));
+    archive.write("correct", c10::IValue(tally_.correct));
+    archive.write("images", c10::IValue(tally_.images));
+    workloads::AtomicFile file(run_.checkpoint);
+    archive.save_to(file.stream());
+    file.commit();
+  }
+
+  void load_checkpoint() {
+    torch::serialize::InputArchive archive;
+    nlohmann::json recipe;
+    try {
+      archive.load_from(run_.resume.string());
+      c10::IValue value;
+      archive.read("recipe", value);
+      recipe = nlohmann::json::parse(value.toStringRef());
+    } catch (const std::exception&) {
+      throw std::runtime_error(
+          fmt::format("{}: cannot be read, expected a checkpoint of mlsim-train", run_.resume.string()));
+    }
+    const nlohmann::json ours = to_json(recipe_);
+    for (const auto& [key, value] : ours.items()) {
+      if (recipe.value(key, nlohmann::json()) != value) {
+        throw std::runtime_error(fmt::format("{}: was made with {} {}, this run has {}", run_.resume.string(), key,
+                                             recipe.value(key, nlohmann::json()).dump(), value.dump()));
+      }
+    }
+    torch::serialize::InputArchive model;
+    torch::serialize::InputArchive optimizer;
+    archive.read("model", model);
+    archive.read("optimizer", optimizer);
+    model_->load(model);
+    optimizer_->load(optimizer);
+    c10::IValue value;
+    archive.read("step", value);
+    step_ = static_cast<std::uint64_t>(value.toInt());
+    archive.read("loss", value);
+    tally_.loss = value.toDouble();
+    archive.read("correct", value);
+    tally_.correct = value.toInt();
+    archive.read("images", value);
+    tally_.images = value.toInt();
+  }
+
+  const Cifar10& data_;
+  const TrainingRun& run_;
+  const Recipe& recipe_;
+  Normalization normalization_;
+  std::shared_ptr<ResNet> model_;
+  std::unique_ptr<torch::optim::SGD> optimizer_;
+  std::vector<std::string> traced_layers_;
+  std::uint64_t step_ = 0;  // steps done
+  Tally tally_;             // of the epoch at hand
+};
+
+}  // namespace
+
+double learning_rate_at(const Recipe& recipe, std::uint64_t step) {
+  const double progress = static_cast<double>(step) / static_cast<double>(recipe.steps);
+  switch (recipe.schedule) {
+    case Schedule::kCosine:
+      return recipe.learning_rate * (1 + std::cos(std::numbers::pi * progress)) / 2;
+    case Schedule::kStep:
+      break;
+  }
+  return recipe.learning_rate * (progress < 0.5 ? 1 : progress < 0.75 ? 0.1 : 0.01);
+}
+
+TrainingResult train(const Cifar10& data, const TrainingRun& run) {
+  // Every step allocates the same tensors again. Kept in the heap they cost nothing; mapped anew, as the C library does
+  // with large blocks, the page faults take several times as long as the convolutions.
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  const oneapi::tbb::global_control threads(oneapi::tbb::global_control::max_allowed_parallelism,
+                                            static_cast<std::size_t>(run.threads));
+  torch::set_num_threads(run.threads);
+  return Session(data, run).train();
+}
+
+}  // namespace mlsim::trainer

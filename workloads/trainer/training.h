@@ -1,0 +1,85 @@
+// Training: the loop over steps and epochs, evaluation, checkpoints, traces. No Torch in this header.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "workloads/trainer/cifar10.h"
+#include "workloads/trainer/quantization.h"
+
+namespace mlsim::trainer {
+
+enum class Schedule : std::uint8_t {
+  kCosine,  // half a cosine from the learning rate to 0
+  kStep,    // a tenth of it from half of the steps on, a hundredth from three quarters on
+};
+
+// What decides the bits of a training run, besides the data and the number of threads.
+struct Recipe {
+  int blocks_per_stage = 3;  // ResNet-20
+  Quantization quantization;
+  std::uint64_t seed = 0;  // of initial weights, order and augmentation; quantization has the same
+  std::uint64_t batch = 128;
+  std::uint64_t steps = 1;
+  Schedule schedule = Schedule::kCosine;
+  double learning_rate = 0.1;
+  double momentum = 0.9;
+  double weight_decay = 5e-4;
+};
+
+double learning_rate_at(const Recipe& recipe, std::uint64_t step);
+
+// The operands of one step, written as a workload.
+struct TraceRequest {
+  std::uint64_t step = 0;  // the first is 0
+  std::filesystem::path folder;
+  std::int64_t samples = 1;         // the first of the batch
+  std::vector<std::string> layers;  // quantized convolutions; empty: all of them
+};
+
+struct StepReport {
+  std::uint64_t steps_done = 0;
+  std::uint64_t steps_per_epoch = 1;
+  double loss = 0;
+};
+
+// After each epoch, and after the last step. Means are over the images of the epoch so far.
+struct EpochReport {
+  std::uint64_t epoch = 0;  // counted from 1
+  std::uint64_t steps_done = 0;
+  double learning_rate = 0;  // of the last step
+  double train_loss = 0;
+  double train_accuracy = 0;  // 0..1
+  double test_loss = 0;
+  double test_accuracy = 0;
+  double train_seconds = 0;  // since the last report, or since this run began
+  double test_seconds = 0;
+};
+
+struct TrainingRun {
+  Recipe recipe;
+  int threads = 1;
+  std::filesystem::path checkpoint;  // written after each epoch, at the end and when stopped; empty: never
+  std::filesystem::path resume;      // a checkpoint of the same recipe to go on from; empty: start
+  std::optional<TraceRequest> trace;
+  std::function<void(const StepReport&)> on_step;
+  std::function<void(const EpochReport&)> on_epoch;
+  const std::atomic<bool>* stop = nullptr;  // when it becomes true, training ends after the step at hand
+};
+
+struct TrainingResult {
+  std::uint64_t steps_done = 0;
+  bool stopped = false;  // by TrainingRun::stop, before the last step
+};
+
+// Trains a ResNet on the data. Throws std::runtime_error with a sentence for a trace that cannot be made (a step that
+// is not reached, an unknown layer, a folder that cannot be written), for a checkpoint that cannot be read or is one of
+// another recipe, and for a loss that is no number any more.
+TrainingResult train(const Cifar10& data, const TrainingRun& run);
+
+}  // namespace mlsim::trainer
