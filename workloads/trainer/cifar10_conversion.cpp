@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 #include <png.h>
 
-#include <algorithm>
 #include <array>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <stdexcept>
 #include <string>
+
+#include "workloads/atomic_file.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -25,19 +26,15 @@ void check_balance(const std::filesystem::path& file, std::span<const std::uint8
   }
 }
 
-void write_records(const std::filesystem::path& file, std::span<const std::uint8_t> pixels,
+void write_records(const std::filesystem::path& path, std::span<const std::uint8_t> pixels,
                    std::span<const std::uint8_t> labels) {
-  const std::filesystem::path partial = file.string() + ".partial";
-  std::ofstream stream(partial, std::ios::binary | std::ios::trunc);
+  workloads::AtomicFile file(path);
   for (std::size_t record = 0; record < labels.size(); ++record) {
-    stream.put(static_cast<char>(labels[record]));
-    for (const std::uint8_t byte : pixels.subspan(record * kImageBytes, kImageBytes)) {
-      stream.put(static_cast<char>(byte));
-    }
+    file.stream().put(static_cast<char>(labels[record]));
+    const std::span<const std::uint8_t> image = pixels.subspan(record * kImageBytes, kImageBytes);
+    file.stream().write(reinterpret_cast<const char*>(image.data()), static_cast<std::streamsize>(image.size()));
   }
-  stream.close();
-  if (!stream) throw std::runtime_error(fmt::format("{}: cannot be written", file.string()));
-  std::filesystem::rename(partial, file);
+  file.commit();
 }
 
 }  // namespace
@@ -113,9 +110,7 @@ void convert_package(const std::filesystem::path& package, const std::filesystem
 
   const std::vector<std::uint8_t> train = read_set_labels(train_labels, kTrainFiles.size() * records);
   const std::vector<std::uint8_t> test = read_set_labels(test_labels, records);
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) throw std::runtime_error(fmt::format("{}: cannot be made: {}", folder.string(), error.message()));
+  workloads::create_directories(folder);
   for (std::size_t i = 0; i < kTrainFiles.size(); ++i) {
     convert_file(kTrainFiles[i], std::span(train).subspan(i * records, records));
   }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "workloads/workload.h"
+
 namespace mlsim::trainer {
 namespace {
 
@@ -37,7 +39,7 @@ ScaledTensor quantize_operand(const torch::Tensor& tensor, Operand operand, cons
       .rounding = state.evaluating ? models::Rounding::kNearest : quantization.rounding,
       .random_bits = state.quantization.random_bits,
       .seed = state.quantization.seed,
-      .stream = operand_stream(state.step, layer.index, operand),
+      .stream = workloads::random_stream(state.step, layer.index, operand),
   };
   const torch::Tensor dense = tensor.contiguous();
   torch::Tensor values = at::empty_like(dense);
@@ -122,10 +124,6 @@ class MlsConvolution : public torch::autograd::Function<MlsConvolution> {
 };
 
 }  // namespace
-
-std::uint64_t operand_stream(std::uint64_t step, std::int64_t layer_index, Operand operand) {
-  return (step << 32) + 3 * static_cast<std::uint64_t>(layer_index) + static_cast<std::uint64_t>(operand);
-}
 
 torch::Tensor mls_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
                               const ConvolutionLayer& layer, const PassState& state) {

@@ -25,13 +25,12 @@ struct PassState {
 // What tells one convolution from another.
 struct ConvolutionLayer {
   std::string name;
-  std::int64_t index = 0;  // among the quantized convolutions of the network: it chooses the random stream
+  // Among the quantized convolutions of the network: with the step and the operand it chooses the stream of random
+  // bits, as the index of a layer does in a workload.
+  std::size_t index = 0;
   std::int64_t stride = 1;
   std::int64_t padding = 1;
 };
-
-// 3 · index + {activation 0, weight 1, error 2} of step · 2^32: the random stream of an operand.
-std::uint64_t operand_stream(std::uint64_t step, std::int64_t layer_index, models::Operand operand);
 
 // The convolution of (N, Cin, H, W) with (Cout, Cin, Kh, Kw). Its result, and the gradients of both, are those of
 // quantized operands: each pass convolves S_g · x, which binary32 holds exactly, and multiplies the result by the

@@ -16,6 +16,9 @@ namespace {
 namespace po = boost::program_options;
 using models::Operand;
 
+// The step is the upper half of a random stream; the upper half of those belongs to the order of the images.
+constexpr std::uint64_t kMostSteps = (std::uint64_t{1} << 31) - 1;
+
 po::options_description description() {
   po::options_description numbers("Numbers", 100);
   numbers.add_options()  //
@@ -189,6 +192,13 @@ Options parse_options(int argc, const char* const* argv) {
     recipe.steps = whole_number(values, "steps", 1);
   } else {
     options.epochs = values.count("epochs") > 0 ? whole_number(values, "epochs", 1) : 60;
+  }
+  if (recipe.steps > kMostSteps) {
+    throw std::runtime_error(fmt::format("--steps {}: expected at most {}", recipe.steps, kMostSteps));
+  }
+  constexpr std::uint64_t kMostEpochs = kMostSteps / (kTrainFiles.size() * kRecordsPerFile);
+  if (options.epochs > kMostEpochs) {
+    throw std::runtime_error(fmt::format("--epochs {}: expected at most {}", options.epochs, kMostEpochs));
   }
   run.threads = static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U));
   if (values.count("threads") > 0) run.threads = values["threads"].as<int>();

@@ -25,7 +25,7 @@ torch::Tensor ConvolutionModule::forward(const torch::Tensor& input) {
 class ResidualBlock : public torch::nn::Module {
  public:
   ResidualBlock(std::int64_t in_channels, std::int64_t out_channels, std::int64_t stride, const std::string& name,
-                std::int64_t first_index, const PassState* state)
+                std::size_t first_index, const PassState* state)
       : stride_(stride),
         new_channels_(out_channels - in_channels),
         conv1_(register_module(
@@ -72,9 +72,9 @@ ResNet::ResNet(int blocks_per_stage) {
     const std::string stage_name = fmt::format("layer{}", stage + 1);
     torch::nn::Sequential blocks;
     for (int i = 0; i < blocks_per_stage; ++i) {
-      const auto block = std::make_shared<ResidualBlock>(in_channels, kChannels[stage], stage > 0 && i == 0 ? 2 : 1,
-                                                         fmt::format("{}.{}", stage_name, i),
-                                                         static_cast<std::int64_t>(quantized_layers_.size()), &state_);
+      const auto block =
+          std::make_shared<ResidualBlock>(in_channels, kChannels[stage], stage > 0 && i == 0 ? 2 : 1,
+                                          fmt::format("{}.{}", stage_name, i), quantized_layers_.size(), &state_);
       quantized_layers_.push_back(block->conv1().layer().name);
       quantized_layers_.push_back(block->conv2().layer().name);
       blocks->push_back(block);

@@ -10,7 +10,7 @@ namespace mlsim::trainer {
 void write_trace(const std::filesystem::path& folder, const std::string& name, const Quantization& quantization,
                  std::uint64_t step, std::span<const TracedConvolution> layers) {
   using Json = nlohmann::ordered_json;
-  workloads::make_folder(folder);
+  workloads::create_directories(folder);
 
   Json format;
   Json rounding;

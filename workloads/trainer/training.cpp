@@ -202,7 +202,7 @@ class Session {
           trace.layers.empty() || std::find(trace.layers.begin(), trace.layers.end(), layer) != trace.layers.end();
       if (chosen) traced_layers_.push_back(layer);
     }
-    workloads::make_folder(trace.folder);
+    workloads::create_directories(trace.folder);
   }
 
   void save_checkpoint() {

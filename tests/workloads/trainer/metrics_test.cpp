@@ -1,0 +1,63 @@
+#include "workloads/trainer/metrics.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/support/temporary_folder.h"
+#include "workloads/trainer/progress.h"
+
+namespace mlsim::trainer {
+namespace {
+
+using test::error_of;
+using test::TemporaryFolder;
+
+EpochReport report_at(std::uint64_t epoch, std::uint64_t steps_done) {
+  return {.epoch = epoch,
+          .steps_done = steps_done,
+          .learning_rate = 0.5,
+          .train_loss = 1.25,
+          .train_accuracy = 0.5,
+          .test_loss = 1.5,
+          .test_accuracy = 0.75,
+          .train_seconds = 3.0,
+          .test_seconds = 0.5};
+}
+
+TEST(Metrics, AreOneObjectALine) {
+  EXPECT_EQ(metrics_line(report_at(2, 20)),
+            R"({"epoch":2,"step":20,"learning_rate":0.5,"train_loss":1.25,"train_accuracy":0.5,"test_loss":1.5,)"
+            R"("test_accuracy":0.75,"train_seconds":3.0,"test_seconds":0.5})");
+}
+
+TEST(Metrics, GoOnAfterACheckpoint) {
+  const TemporaryFolder folder;
+  MetricsFile first(folder.path() / "m.jsonl");
+  for (const std::uint64_t epoch : {1, 2, 3}) first.add(report_at(epoch, 10 * epoch));
+  MetricsFile second(folder.path() / "m.jsonl");
+  second.continue_file();
+  second.add(report_at(2, 20));
+  EXPECT_EQ(folder.read("m.jsonl"), metrics_line(report_at(1, 10)) + "\n" + metrics_line(report_at(2, 20)) + "\n");
+}
+
+TEST(Metrics, RefuseAnotherFile) {
+  const TemporaryFolder folder;
+  MetricsFile metrics(folder.write("m.jsonl", "{\"step\": 1}\nhello\n"));
+  EXPECT_EQ(error_of([&] { metrics.continue_file(); }),
+            (folder.path() / "m.jsonl").string() +
+                ": line 2 is not a JSON object with a step, expected metrics of mlsim-train");
+}
+
+TEST(Progress, TellsDurations) {
+  EXPECT_EQ(duration_text(0), "00:00");
+  EXPECT_EQ(duration_text(61.4), "01:01");
+  EXPECT_EQ(duration_text(3723), "1:02:03");
+}
+
+TEST(Progress, TellsEpochs) {
+  EXPECT_EQ(
+      epoch_line(report_at(2, 20), 3),
+      "epoch 2/3: step 20, train loss 1.2500, train accuracy 50.00 %, test loss 1.5000, test accuracy 75.00 %, 4 s");
+}
+
+}  // namespace
+}  // namespace mlsim::trainer

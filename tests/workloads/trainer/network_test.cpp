@@ -1,0 +1,236 @@
+#include <gmock/gmock.h>
+#include <torch/nn/functional/loss.h>
+
+#include <cmath>
+
+#include "models/reference_convolution.h"
+#include "models/reference_quantizer.h"
+#include "tests/support/random_tensors.h"
+#include "workloads/trainer/mls_convolution.h"
+#include "workloads/trainer/resnet.h"
+#include "workloads/workload.h"
+
+namespace mlsim::trainer {
+namespace {
+
+using models::ConvolutionShape;
+using models::Operand;
+using models::Pass;
+using models::Rounding;
+using models::Tensor;
+
+Tensor<float> normal_tensor(tests::Random& random, const models::Shape& shape) {
+  Tensor<float> tensor{shape, {}};
+  std::normal_distribution<float> normal;
+  for (std::int64_t i = 0; i < models::element_count(shape); ++i) tensor.values.push_back(normal(random));
+  return tensor;
+}
+
+torch::Tensor to_torch(const Tensor<float>& tensor) {
+  return torch::tensor(tensor.values).reshape(at::IntArrayRef(tensor.shape));
+}
+
+Tensor<float> from_torch(const torch::Tensor& tensor) {
+  const torch::Tensor dense = tensor.detach().contiguous();
+  return {{dense.sizes().begin(), dense.sizes().end()},
+          {dense.data_ptr<float>(), dense.data_ptr<float>() + dense.numel()}};
+}
+
+// Sums of up to some hundred products in another order: a few units in the last place of the largest one.
+void expect_close(const torch::Tensor& found, const Tensor<float>& expected, const std::string& what) {
+  const Tensor<float> values = from_torch(found);
+  ASSERT_EQ(values.shape, expected.shape) << what;
+  float largest = 0;
+  for (const float x : expected.values) largest = std::max(largest, std::fabs(x));
+  for (std::size_t i = 0; i < values.values.size(); ++i) {
+    ASSERT_NEAR(values.values[i], expected.values[i], largest * 0x1p-18F) << what << ", element " << i;
+  }
+}
+
+// A convolution, both ways, and its operands.
+struct Example {
+  ConvolutionShape shape;
+  std::array<Tensor<float>, 3> operands;
+  torch::Tensor result;
+  torch::Tensor activation_gradient;
+  torch::Tensor weight_gradient;
+
+  const Tensor<float>& operator[](Operand operand) const { return operands[static_cast<std::size_t>(operand)]; }
+};
+
+Example run_convolution(tests::Random& random, const ConvolutionLayer& layer, const PassState& state) {
+  Example example;
+  const std::int64_t kernel = tests::between(random, 0, 1) == 0 ? 1 : 3;
+  example.shape = {.batch = tests::between(random, 1, 3),
+                   .in_channels = tests::between(random, 1, 6),
+                   .out_channels = tests::between(random, 1, 6),
+                   .in_size = {tests::between(random, 3, 9), tests::between(random, 3, 9)},
+                   .kernel = {kernel, kernel},
+                   .stride = {layer.stride, layer.stride},
+                   .padding = {layer.padding, layer.padding},
+                   .groups = 1};
+  for (const Operand operand : models::kOperands) {
+    example.operands[static_cast<std::size_t>(operand)] = normal_tensor(random, example.shape.shape_of(operand));
+  }
+  const torch::Tensor activation = to_torch(example[Operand::kActivation]).requires_grad_();
+  const torch::Tensor weight = to_torch(example[Operand::kWeight]).requires_grad_();
+  example.result = mls_convolution(activation, weight, layer, state);
+  example.result.backward(to_torch(example[Operand::kError]));
+  example.activation_gradient = activation.grad();
+  example.weight_gradient = weight.grad();
+  return example;
+}
+
+TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
+  constexpr const char* kFormats[] = {"e2m1", "e2m4", "e2m4/g8m0/n", "e1m3/g4m2/c", "e0m4/none", "e3m2"};
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    tests::Random random(seed);
+    PassState state;
+    state.step = seed;
+    state.quantization.seed = seed * 977;
+    for (const Operand operand : models::kOperands) {
+      state.quantization[operand].format = models::parse_mls_format(kFormats[tests::between(random, 0, 5)]);
+      state.quantization[operand].rounding =
+          tests::between(random, 0, 1) == 0 ? Rounding::kNearest : Rounding::kStochastic;
+    }
+    const ConvolutionLayer layer{.name = "layer",
+                                 .index = static_cast<std::size_t>(seed % 7),
+                                 .stride = tests::between(random, 1, 2),
+                                 .padding = tests::between(random, 0, 1)};
+    const Example example = run_convolution(random, layer, state);
+
+    const auto quantized = [&](Operand operand) {
+      const models::QuantizerOptions options{.rounding = state.quantization[operand].rounding,
+                                             .random_bits = 16,
+                                             .seed = seed * 977,
+                                             .stream = workloads::random_stream(seed, seed % 7, operand)};
+      return models::reference_quantize(example[operand], *state.quantization[operand].format, options, "x").tensor;
+    };
+    const auto expected = [&](Pass pass) {
+      return models::reference_convolution(pass, example.shape, quantized(models::left_operand(pass)),
+                                           quantized(models::right_operand(pass)), {})
+          .values;
+    };
+    expect_close(example.result, expected(Pass::kForward), "forward");
+    expect_close(example.activation_gradient, expected(Pass::kBackwardData), "backward data");
+    expect_close(example.weight_gradient, expected(Pass::kBackwardWeight), "backward weight");
+  }
+}
+
+TEST(MlsConvolution, IsAPlainConvolutionWithoutFormats) {
+  tests::Random random(1);
+  const Example example = run_convolution(random, {.name = "layer", .index = 0, .stride = 2}, PassState());
+  const torch::Tensor activation = to_torch(example[Operand::kActivation]).requires_grad_();
+  const torch::Tensor weight = to_torch(example[Operand::kWeight]).requires_grad_();
+  const torch::Tensor result = torch::conv2d(activation, weight, {}, 2, 1);
+  result.backward(to_torch(example[Operand::kError]));
+  EXPECT_TRUE(torch::equal(example.result, result));
+  EXPECT_TRUE(torch::allclose(example.activation_gradient, activation.grad(), 1e-6, 1e-6));
+  EXPECT_TRUE(torch::allclose(example.weight_gradient, weight.grad(), 1e-6, 1e-6));
+}
+
+TEST(MlsConvolution, PassesGradientsStraightThrough) {
+  // One 1×1 convolution of one channel: the gradient of each operand is the error times the other operand, both
+  // quantized, whatever became of the operand itself (0.01 of the activation is quantized to 0).
+  PassState state;
+  for (const Operand operand : models::kOperands) {
+    state.quantization[operand].format = models::parse_mls_format("e0m2/g0m0/none");
+  }
+  const torch::Tensor activation = torch::tensor({1.0F, 0.01F, -0.5F, 0.25F}).reshape({1, 1, 2, 2}).requires_grad_();
+  const torch::Tensor weight = torch::full({1, 1, 1, 1}, 2.0F).requires_grad_();
+  const torch::Tensor result = mls_convolution(activation, weight, {.name = "layer", .index = 0, .padding = 0}, state);
+  // <0,2> holds 0, 0.25, 0.5 and 0.75: the largest element of each tensor saturates.
+  EXPECT_TRUE(torch::equal(result.flatten(), torch::tensor({0.75F, 0.0F, -0.5F, 0.25F}) * 1.5F));
+  result.backward(torch::tensor({4.0F, 2.0F, 1.0F, -3.0F}).reshape({1, 1, 2, 2}));
+  EXPECT_TRUE(torch::equal(activation.grad().flatten(), torch::tensor({3.0F, 2.0F, 1.0F, -3.0F}) * 1.5F));
+  EXPECT_FLOAT_EQ(weight.grad().item<float>(), 3.0F * 0.75F - 1.0F * 0.5F - 3.0F * 0.25F);
+}
+
+TEST(MlsConvolution, RoundsToNearestWhileEvaluating) {
+  tests::Random random(3);
+  const torch::Tensor activation = to_torch(normal_tensor(random, {2, 3, 5, 5}));
+  const torch::Tensor weight = to_torch(normal_tensor(random, {4, 3, 3, 3}));
+  const ConvolutionLayer layer{.name = "layer", .index = 0};
+  PassState stochastic;
+  for (const Operand operand : models::kOperands) {
+    stochastic.quantization[operand] = {models::parse_mls_format("e2m1"), Rounding::kStochastic};
+  }
+  PassState nearest = stochastic;
+  for (const Operand operand : models::kOperands) nearest.quantization[operand].rounding = Rounding::kNearest;
+  EXPECT_FALSE(torch::equal(mls_convolution(activation, weight, layer, stochastic),
+                            mls_convolution(activation, weight, layer, nearest)));
+  stochastic.evaluating = true;
+  EXPECT_TRUE(torch::equal(mls_convolution(activation, weight, layer, stochastic),
+                           mls_convolution(activation, weight, layer, nearest)));
+}
+
+TEST(MlsConvolution, TracesTheFirstSamplesBeforeQuantization) {
+  tests::Random random(5);
+  std::vector<TracedConvolution> trace{{.name = "other", .shape = {}, .operands = {}},
+                                       {.name = "layer", .shape = {}, .operands = {}}};
+  PassState state;
+  state.trace = &trace;
+  state.trace_samples = 2;
+  for (const Operand operand : models::kOperands) {
+    state.quantization[operand].format = models::parse_mls_format("e2m1");
+  }
+  const Tensor<float> activation = normal_tensor(random, {3, 2, 4, 5});
+  const Tensor<float> weight = normal_tensor(random, {6, 2, 3, 3});
+  const Tensor<float> error = normal_tensor(random, {3, 6, 2, 3});
+  const torch::Tensor leaf = to_torch(activation).requires_grad_();
+  mls_convolution(leaf, to_torch(weight), {.name = "layer", .index = 0, .stride = 2}, state).backward(to_torch(error));
+  EXPECT_TRUE(trace[0].operands[0].values.empty());
+  const TracedConvolution& traced = trace[1];
+  EXPECT_EQ(traced.shape, (ConvolutionShape{.batch = 2,
+                                            .in_channels = 2,
+                                            .out_channels = 6,
+                                            .in_size = {4, 5},
+                                            .kernel = {3, 3},
+                                            .stride = {2, 2},
+                                            .padding = {1, 1},
+                                            .groups = 1}));
+  for (const Operand operand : models::kOperands) {
+    EXPECT_EQ(traced.operands[static_cast<std::size_t>(operand)].shape, traced.shape.shape_of(operand));
+  }
+  EXPECT_THAT(traced.operands[0].values,
+              testing::ElementsAreArray(activation.values.begin(), activation.values.begin() + 80));
+  EXPECT_EQ(traced.operands[1].values, weight.values);
+  EXPECT_THAT(traced.operands[2].values, testing::ElementsAreArray(error.values.begin(), error.values.begin() + 72));
+}
+
+TEST(ResNet, HasTheParametersOfResNet20) {
+  ResNet network(3);
+  std::int64_t parameters = 0;
+  for (const torch::Tensor& parameter : network.parameters()) parameters += parameter.numel();
+  // 267,696 in convolutions, 1,376 in batch norms, 650 in the linear layer.
+  EXPECT_EQ(parameters, 269'722);
+  EXPECT_EQ(network.quantized_layers().size(), 18U);
+  EXPECT_EQ(network.quantized_layers().front(), "layer1.0.conv1");
+  EXPECT_EQ(network.quantized_layers()[6], "layer2.0.conv1");
+  EXPECT_EQ(network.quantized_layers().back(), "layer3.2.conv2");
+  const auto named = network.named_parameters();
+  EXPECT_EQ(named["conv1.weight"].sizes(), (std::vector<std::int64_t>{16, 3, 3, 3}));
+  EXPECT_EQ(named["layer2.0.conv1.weight"].sizes(), (std::vector<std::int64_t>{32, 16, 3, 3}));
+  EXPECT_EQ(named["layer3.2.conv2.weight"].sizes(), (std::vector<std::int64_t>{64, 64, 3, 3}));
+  EXPECT_EQ(named["layer3.2.bn2.bias"].sizes(), (std::vector<std::int64_t>{64}));
+  EXPECT_EQ(named["fc.weight"].sizes(), (std::vector<std::int64_t>{10, 64}));
+  // He et al.: a standard deviation of sqrt(2 / fan).
+  EXPECT_NEAR(named["layer3.2.conv2.weight"].std().item<float>(), std::sqrt(2.0F / (64 * 9)), 0.002F);
+}
+
+TEST(ResNet, GivesALogitForEachClass) {
+  ResNet network(1);
+  for (const Operand operand : models::kOperands) {
+    network.state().quantization[operand].format = models::parse_mls_format("e2m4");
+  }
+  const torch::Tensor logits = network.forward(torch::randn({2, 3, 32, 32}));
+  EXPECT_EQ(logits.sizes(), (std::vector<std::int64_t>{2, 10}));
+  torch::nn::functional::cross_entropy(logits, torch::tensor({1, 2}, torch::kLong)).backward();
+  for (const auto& parameter : network.named_parameters()) {
+    EXPECT_TRUE(parameter.value().grad().defined()) << parameter.key();
+  }
+}
+
+}  // namespace
+}  // namespace mlsim::trainer

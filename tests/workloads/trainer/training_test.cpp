@@ -1,0 +1,196 @@
+#include "workloads/trainer/training.h"
+
+#include <gmock/gmock.h>
+
+#include <limits>
+
+#include "tests/support/temporary_folder.h"
+#include "tests/workloads/trainer/synthetic_images.h"
+#include "workloads/trainer/metrics.h"
+#include "workloads/workload.h"
+
+namespace mlsim::trainer {
+namespace {
+
+using models::Operand;
+using models::Pass;
+using models::Rounding;
+using test::error_of;
+using test::synthetic_images;
+using test::TemporaryFolder;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// ResNet-8 on a few images: two epochs of three steps.
+Cifar10 small_data() {
+  return {synthetic_images(24, 1), synthetic_images(16, 2)};
+}
+
+TrainingRun small_run() {
+  TrainingRun run;
+  run.recipe.blocks_per_stage = 1;
+  run.recipe.batch = 8;
+  run.recipe.steps = 6;
+  run.recipe.seed = 11;
+  for (const Operand operand : models::kOperands) {
+    run.recipe.quantization[operand].format = models::parse_mls_format("e2m4");
+  }
+  return run;
+}
+
+// What an epoch reports that does not depend on the clock.
+std::vector<double> figures(const EpochReport& report) {
+  return {static_cast<double>(report.epoch),
+          static_cast<double>(report.steps_done),
+          report.learning_rate,
+          report.train_loss,
+          report.train_accuracy,
+          report.test_loss,
+          report.test_accuracy};
+}
+
+TEST(Training, FollowsTheSchedule) {
+  Recipe recipe;
+  recipe.steps = 100;
+  recipe.learning_rate = 0.2;
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 0), 0.2);
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 50), 0.1);
+  EXPECT_LT(learning_rate_at(recipe, 99), 1e-3);
+  recipe.schedule = Schedule::kStep;
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 49), 0.2);
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 50), 0.02);
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 75), 0.002);
+}
+
+TEST(Training, WritesATraceThatLoadsAsAWorkload) {
+  const TemporaryFolder folder;
+  const Cifar10 data = small_data();
+  TrainingRun run = small_run();
+  run.recipe.quantization[Operand::kWeight].format = models::parse_mls_format("e2m1/g8m0/n");
+  run.recipe.quantization[Operand::kActivation].format = std::nullopt;
+  run.recipe.quantization.random_bits = 12;
+  run.trace = TraceRequest{.step = 4, .folder = folder.path() / "trace", .samples = 3, .layers = {}};
+  EXPECT_FALSE(train(data, run).stopped);
+
+  const workloads::Workload workload = workloads::load_workload(folder.path() / "trace" / "workload.json");
+  EXPECT_EQ(workload.name, "resnet8-cifar10");
+  EXPECT_EQ(workload.seed, 11U);
+  EXPECT_EQ(workload.step, 4U);
+  EXPECT_EQ(workload.random_bits, 12);
+  std::vector<std::string> names;
+  for (const workloads::Layer& layer : workload.layers) {
+    names.push_back(layer.name);
+    EXPECT_THAT(layer.passes, ElementsAre(Pass::kForward, Pass::kBackwardData, Pass::kBackwardWeight));
+    EXPECT_EQ(layer.shape.batch, 3);
+    EXPECT_EQ(to_string(layer.operand(Operand::kActivation).format), "fp32");
+    EXPECT_EQ(to_string(layer.operand(Operand::kWeight).format), "e2m1/g8m0/n");
+    EXPECT_EQ(to_string(layer.operand(Operand::kError).format), "e2m4/g8m1/nc");
+    EXPECT_EQ(layer.operand(Operand::kActivation).rounding, Rounding::kNearest);
+    EXPECT_EQ(layer.operand(Operand::kWeight).rounding, Rounding::kNearest);
+    EXPECT_EQ(layer.operand(Operand::kError).rounding, Rounding::kStochastic);
+    for (const Operand operand : models::kOperands) {
+      const models::Tensor<float> values = workloads::load_operand(layer, operand);
+      EXPECT_THAT(values.values, testing::Contains(testing::Ne(0.0F))) << layer.name << " " << to_string(operand);
+    }
+  }
+  EXPECT_THAT(names, ElementsAre("layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "layer2.0.conv2",
+                                 "layer3.0.conv1", "layer3.0.conv2"));
+  EXPECT_THAT(workload.layers[2].shape.stride, ElementsAre(2, 2));
+  EXPECT_THAT(workload.layers[2].shape.error_shape(), ElementsAre(3, 32, 16, 16));
+}
+
+TEST(Training, TracesChosenLayersWithoutChangingTheRun) {
+  const TemporaryFolder folder;
+  const Cifar10 data = small_data();
+  std::vector<std::vector<double>> plain;
+  TrainingRun run = small_run();
+  run.on_epoch = [&](const EpochReport& report) { plain.push_back(figures(report)); };
+  train(data, run);
+  ASSERT_EQ(plain.size(), 2U);
+
+  std::vector<std::vector<double>> traced;
+  run.on_epoch = [&](const EpochReport& report) { traced.push_back(figures(report)); };
+  run.trace =
+      TraceRequest{.step = 0, .folder = folder.path(), .samples = 1, .layers = {"layer3.0.conv1", "layer1.0.conv2"}};
+  train(data, run);
+  EXPECT_EQ(traced, plain);
+  const workloads::Workload workload = workloads::load_workload(folder.path() / "workload.json");
+  ASSERT_EQ(workload.layers.size(), 2U);
+  EXPECT_EQ(workload.layers[0].name, "layer1.0.conv2");
+  EXPECT_EQ(workload.layers[1].name, "layer3.0.conv1");
+  EXPECT_EQ(to_string(workload.layers[0].operand(Operand::kError).format), "e2m4/g8m1/nc");
+}
+
+TEST(Training, GoesOnFromACheckpointToTheSameFigures) {
+  const TemporaryFolder folder;
+  const Cifar10 data = small_data();
+  std::vector<std::vector<double>> whole;
+  TrainingRun run = small_run();
+  run.on_epoch = [&](const EpochReport& report) { whole.push_back(figures(report)); };
+  train(data, run);
+
+  std::vector<std::vector<double>> parts;
+  run.on_epoch = [&](const EpochReport& report) { parts.push_back(figures(report)); };
+  run.checkpoint = folder.path() / "checkpoint.pt";
+  std::atomic<bool> stop{false};
+  run.stop = &stop;
+  run.on_step = [&](const StepReport& report) { stop = report.steps_done == 4; };
+  const TrainingResult first = train(data, run);
+  EXPECT_TRUE(first.stopped);
+  EXPECT_EQ(first.steps_done, 4U);
+  run.resume = run.checkpoint;
+  run.on_step = nullptr;
+  stop = false;
+  const TrainingResult second = train(data, run);
+  EXPECT_FALSE(second.stopped);
+  EXPECT_EQ(second.steps_done, 6U);
+  EXPECT_EQ(parts, whole);
+}
+
+TEST(Training, RefusesACheckpointThatDoesNotFit) {
+  const TemporaryFolder folder;
+  const Cifar10 data = small_data();
+  TrainingRun run = small_run();
+  run.recipe.steps = 1;
+  run.checkpoint = folder.path() / "checkpoint.pt";
+  train(data, run);
+  run.resume = run.checkpoint;
+  run.recipe.seed = 12;
+  EXPECT_EQ(error_of([&] { train(data, run); }), run.resume.string() + ": was made with seed 11, this run has 12");
+  run.resume = folder.write("text.pt", "no checkpoint");
+  EXPECT_EQ(error_of([&] { train(data, run); }),
+            run.resume.string() + ": cannot be read, expected a checkpoint of mlsim-train");
+}
+
+TEST(Training, RefusesATraceThatCannotBeMade) {
+  const TemporaryFolder folder;
+  const Cifar10 data = small_data();
+  TrainingRun run = small_run();
+  run.trace = TraceRequest{.step = 6, .folder = folder.path() / "trace", .samples = 1, .layers = {}};
+  EXPECT_EQ(error_of([&] { train(data, run); }), "--trace-step 6: is no step of this run, expected 0 to 5");
+  run.trace->step = 0;
+  run.trace->layers = {"conv1"};
+  EXPECT_THAT(error_of([&] { train(data, run); }),
+              HasSubstr("--trace-layers: 'conv1' is no quantized convolution, expected some of layer1.0.conv1, "));
+  run.trace->layers.clear();
+  run.trace->folder = folder.write("file", "") / "trace";
+  EXPECT_THAT(error_of([&] { train(data, run); }), HasSubstr(run.trace->folder.string()));
+}
+
+TEST(Training, SaysThatItDiverged) {
+  const Cifar10 data = small_data();
+  TrainingRun run = small_run();
+  run.recipe.learning_rate = 1e30;
+  EXPECT_THAT(error_of([&] { train(data, run); }),
+              testing::AnyOf(HasSubstr("training diverged"), HasSubstr("expected a finite number")));
+}
+
+TEST(Training, RefusesABatchLargerThanTheData) {
+  const Cifar10 data = small_data();
+  TrainingRun run = small_run();
+  run.recipe.batch = 25;
+  EXPECT_EQ(error_of([&] { train(data, run); }), "a batch of 25 images is larger than the training set of 24");
+}
+
+}  // namespace
+}  // namespace mlsim::trainer
