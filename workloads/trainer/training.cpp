@@ -190,6 +190,11 @@ class Session {
       throw std::runtime_error(fmt::format("--trace-step {}: is no step of this run, expected {} to {}", trace.step,
                                            step_, recipe_.steps - 1));
     }
+    const auto& operands = recipe_.quantization.operands;
+    const auto has_format = [](const OperandQuantization& operand) { return operand.format.has_value(); };
+    if (std::ranges::any_of(operands, has_format) && !std::ranges::all_of(operands, has_format)) {
+      throw std::runtime_error("--trace: a workload cannot mix fp32 and MLS operands, expected one kind for all three");
+    }
     const std::vector<std::string>& known = model_->quantized_layers();
     for (const std::string& layer : trace.layers) {
       if (std::find(known.begin(), known.end(), layer) == known.end()) {

@@ -78,8 +78,8 @@ struct TrainingResult {
 };
 
 // Trains a ResNet on the data. Throws std::runtime_error with a sentence for a trace that cannot be made (a step that
-// is not reached, an unknown layer, a folder that cannot be written), for a checkpoint that cannot be read or is one of
-// another recipe, and for a loss that is no number any more.
+// is not reached, an unknown layer, operands of which only some are quantized, a folder that cannot be written), for a
+// checkpoint that cannot be read or is one of another recipe, and for a loss that is no number any more.
 TrainingResult train(const Cifar10& data, const TrainingRun& run);
 
 }  // namespace mlsim::trainer

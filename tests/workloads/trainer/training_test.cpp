@@ -67,7 +67,7 @@ TEST(Training, WritesATraceThatLoadsAsAWorkload) {
   const Cifar10 data = small_data();
   TrainingRun run = small_run();
   run.recipe.quantization[Operand::kWeight].format = models::parse_mls_format("e2m1/g8m0/n");
-  run.recipe.quantization[Operand::kActivation].format = std::nullopt;
+  run.recipe.quantization[Operand::kActivation].format = models::parse_mls_format("e1m3/c");
   run.recipe.quantization.random_bits = 12;
   run.trace = TraceRequest{.step = 4, .folder = folder.path() / "trace", .samples = 3, .layers = {}};
   EXPECT_FALSE(train(data, run).stopped);
@@ -82,7 +82,7 @@ TEST(Training, WritesATraceThatLoadsAsAWorkload) {
     names.push_back(layer.name);
     EXPECT_THAT(layer.passes, ElementsAre(Pass::kForward, Pass::kBackwardData, Pass::kBackwardWeight));
     EXPECT_EQ(layer.shape.batch, 3);
-    EXPECT_EQ(to_string(layer.operand(Operand::kActivation).format), "fp32");
+    EXPECT_EQ(to_string(layer.operand(Operand::kActivation).format), "e1m3/g8m1/c");
     EXPECT_EQ(to_string(layer.operand(Operand::kWeight).format), "e2m1/g8m0/n");
     EXPECT_EQ(to_string(layer.operand(Operand::kError).format), "e2m4/g8m1/nc");
     EXPECT_EQ(layer.operand(Operand::kActivation).rounding, Rounding::kNearest);
@@ -173,6 +173,10 @@ TEST(Training, RefusesATraceThatCannotBeMade) {
   EXPECT_THAT(error_of([&] { train(data, run); }),
               HasSubstr("--trace-layers: 'conv1' is no quantized convolution, expected some of layer1.0.conv1, "));
   run.trace->layers.clear();
+  run.recipe.quantization[Operand::kError].format = std::nullopt;
+  EXPECT_EQ(error_of([&] { train(data, run); }),
+            "--trace: a workload cannot mix fp32 and MLS operands, expected one kind for all three");
+  run.recipe.quantization[Operand::kError].format = models::parse_mls_format("e2m4");
   run.trace->folder = folder.write("file", "") / "trace";
   EXPECT_THAT(error_of([&] { train(data, run); }), HasSubstr(run.trace->folder.string()));
 }
