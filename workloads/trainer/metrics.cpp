@@ -24,7 +24,9 @@ std::string metrics_line(const EpochReport& report) {
       .dump();
 }
 
-MetricsFile::MetricsFile(std::filesystem::path path) : path_(std::move(path)) {}
+MetricsFile::MetricsFile(std::filesystem::path path) : path_(std::move(path)) {
+  workloads::AtomicFile{path_};
+}
 
 void MetricsFile::continue_file() {
   std::ifstream stream(path_);

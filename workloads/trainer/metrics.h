@@ -17,7 +17,8 @@ std::string metrics_line(const EpochReport& report);
 // A file that is whole after every line.
 class MetricsFile {
  public:
-  // Starts the file anew.
+  // Without lines, which leaves a file that is there until the first is added. Throws std::runtime_error that names a
+  // file that cannot be written.
   explicit MetricsFile(std::filesystem::path path);
   // Writes the file with one more line. A line of the same or a later step goes first: training went back to a
   // checkpoint before it.

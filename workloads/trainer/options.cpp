@@ -22,41 +22,45 @@ constexpr std::uint64_t kMostSteps = (std::uint64_t{1} << 31) - 1;
 po::options_description description() {
   po::options_description numbers("Numbers", 100);
   numbers.add_options()  //
-      ("format", po::value<std::string>()->default_value("e2m1"),
-       "format of all operands: eXmY[/gAmB][/GROUPING] or fp32")                                  //
-      ("activation-format", po::value<std::string>(), "format of the activations")                //
-      ("weight-format", po::value<std::string>(), "format of the weights")                        //
-      ("error-format", po::value<std::string>(), "format of the errors")                          //
-      ("rounding", po::value<std::string>(), "rounding of all operands: nearest or stochastic")   //
-      ("activation-rounding", po::value<std::string>(), "rounding of the activations (nearest)")  //
-      ("weight-rounding", po::value<std::string>(), "rounding of the weights (nearest)")          //
-      ("error-rounding", po::value<std::string>(), "rounding of the errors (stochastic)")         //
-      ("random-bits", po::value<int>()->default_value(16), "random bits of stochastic rounding, 1 to 24");
+      ("format", po::value<std::string>()->value_name("F")->default_value("e2m1"),
+       "format of all operands: eXmY[/gAmB][/GROUPING] or fp32")                                                   //
+      ("activation-format", po::value<std::string>()->value_name("F"), "format of the activations")                //
+      ("weight-format", po::value<std::string>()->value_name("F"), "format of the weights")                        //
+      ("error-format", po::value<std::string>()->value_name("F"), "format of the errors")                          //
+      ("rounding", po::value<std::string>()->value_name("R"), "rounding of all operands: nearest or stochastic")   //
+      ("activation-rounding", po::value<std::string>()->value_name("R"), "rounding of the activations (nearest)")  //
+      ("weight-rounding", po::value<std::string>()->value_name("R"), "rounding of the weights (nearest)")          //
+      ("error-rounding", po::value<std::string>()->value_name("R"), "rounding of the errors (stochastic)")         //
+      ("random-bits", po::value<int>()->value_name("N")->default_value(16),
+       "random bits of stochastic rounding, 1 to 24");
   po::options_description training("Training", 100);
   training.add_options()  //
-      ("data", po::value<std::string>()->default_value("data/cifar-10-batches-bin"),
-       "folder of CIFAR-10's binary files")                                                            //
-      ("epochs", po::value<std::string>(), "length of training in epochs (60)")                        //
-      ("steps", po::value<std::string>(), "length of training in steps, instead of --epochs")          //
-      ("batch", po::value<std::string>()->default_value("128"), "images in a step")                    //
-      ("learning-rate", po::value<double>()->default_value(0.1, "0.1"), "learning rate at the start")  //
-      ("schedule", po::value<std::string>()->default_value("cosine"),
-       "cosine, or step: a tenth at 50 % and at 75 %")                                     //
-      ("momentum", po::value<double>()->default_value(0.9, "0.9"), "momentum of SGD")      //
-      ("weight-decay", po::value<double>()->default_value(5e-4, "5e-4"), "weight decay")   //
-      ("seed", po::value<std::string>()->default_value("1"), "seed of every random draw")  //
-      ("threads", po::value<int>(), "threads (as many as the processor runs)");
+      ("data", po::value<std::string>()->value_name("FOLDER")->default_value("data/cifar-10-batches-bin"),
+       "folder of CIFAR-10's binary files")                                                                     //
+      ("epochs", po::value<std::string>()->value_name("N"), "length of training in epochs (60)")                //
+      ("steps", po::value<std::string>()->value_name("N"), "length of training in steps, instead of --epochs")  //
+      ("batch", po::value<std::string>()->value_name("N")->default_value("128"), "images in a step")            //
+      ("learning-rate", po::value<double>()->value_name("X")->default_value(0.1, "0.1"),
+       "learning rate at the start")  //
+      ("schedule", po::value<std::string>()->value_name("S")->default_value("cosine"),
+       "cosine, or step: a tenth at 50 % and at 75 %")                                                      //
+      ("momentum", po::value<double>()->value_name("X")->default_value(0.9, "0.9"), "momentum of SGD")      //
+      ("weight-decay", po::value<double>()->value_name("X")->default_value(5e-4, "5e-4"), "weight decay")   //
+      ("seed", po::value<std::string>()->value_name("N")->default_value("1"), "seed of every random draw")  //
+      ("threads", po::value<int>()->value_name("N"), "threads (as many as the processor runs)");
   po::options_description output("Output", 100);
-  output.add_options()                                                             //
-      ("metrics", po::value<std::string>(), "file for one line of JSON an epoch")  //
-      ("checkpoint", po::value<std::string>(),
-       "file for the state after each epoch, at the end and when interrupted")                                   //
-      ("resume", po::value<std::string>(), "checkpoint to go on from, with the same options")                    //
-      ("trace-step", po::value<std::string>(), "step whose operands are written as a workload; the first is 0")  //
-      ("trace", po::value<std::string>(), "folder for the workload")                                             //
-      ("trace-samples", po::value<std::string>()->default_value("1"),
-       "images of the batch in the workload, from the first on")                                              //
-      ("trace-layers", po::value<std::string>(), "convolutions in the workload, a,b,c (all quantized ones)")  //
+  output.add_options()                                                                                 //
+      ("metrics", po::value<std::string>()->value_name("FILE"), "file for one line of JSON an epoch")  //
+      ("checkpoint", po::value<std::string>()->value_name("FILE"),
+       "file for the state after each epoch, at the end and when interrupted")                                     //
+      ("resume", po::value<std::string>()->value_name("FILE"), "checkpoint to go on from, with the same options")  //
+      ("trace-step", po::value<std::string>()->value_name("N"),
+       "step whose operands are written as a workload; the first is 0")                     //
+      ("trace", po::value<std::string>()->value_name("FOLDER"), "folder for the workload")  //
+      ("trace-samples", po::value<std::string>()->value_name("K")->default_value("1"),
+       "images of the batch in the workload, from the first on")  //
+      ("trace-layers", po::value<std::string>()->value_name("LAYERS"),
+       "convolutions in the workload, a,b,c (all quantized ones)")  //
       ("help", "print this text");
   po::options_description all;
   all.add(numbers).add(training).add(output);

@@ -82,6 +82,8 @@ class Session {
         torch::optim::SGDOptions(recipe_.learning_rate).momentum(recipe_.momentum).weight_decay(recipe_.weight_decay));
     if (!run_.resume.empty()) load_checkpoint();
     if (run_.trace) check_trace();
+    // A file that cannot be written is better known now than after an epoch.
+    if (!run_.checkpoint.empty()) workloads::AtomicFile{run_.checkpoint};
   }
 
   TrainingResult train() {

@@ -47,6 +47,12 @@ TEST(Metrics, RefuseAnotherFile) {
                 ": line 2 is not a JSON object with a step, expected metrics of mlsim-train");
 }
 
+TEST(Metrics, AreWrittenWhereTheyCanBe) {
+  const TemporaryFolder folder;
+  EXPECT_THAT(error_of([&] { const MetricsFile metrics(folder.path() / "none" / "m.jsonl"); }),
+              testing::HasSubstr((folder.path() / "none" / "m.jsonl").string()));
+}
+
 TEST(Progress, TellsDurations) {
   EXPECT_EQ(duration_text(0), "00:00");
   EXPECT_EQ(duration_text(61.4), "01:01");

@@ -160,6 +160,9 @@ TEST(Training, RefusesACheckpointThatDoesNotFit) {
   run.resume = folder.write("text.pt", "no checkpoint");
   EXPECT_EQ(error_of([&] { train(data, run); }),
             run.resume.string() + ": cannot be read, expected a checkpoint of mlsim-train");
+  run.resume.clear();
+  run.checkpoint = folder.path() / "none" / "checkpoint.pt";
+  EXPECT_THAT(error_of([&] { train(data, run); }), HasSubstr(run.checkpoint.string()));
 }
 
 TEST(Training, RefusesATraceThatCannotBeMade) {
