@@ -1,14 +1,14 @@
 #include "models/functional_convolution.h"
 
-#include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/cache_aligned_allocator.h>
 #include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cassert>
-#include <cmath>
-#include <optional>
+#include <type_traits>
 #include <vector>
 
 #include "models/convolution_kernels.h"
@@ -21,6 +21,11 @@ namespace {
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
 }
+
+// Large memory comes from oneTBB's allocator, which keeps it for the next call: pages that the system has just mapped
+// cost more than the convolution of a small layer.
+template <typename T>
+using Buffer = std::vector<T, tbb::cache_aligned_allocator<T>>;
 
 // Bytes of operand planes that are prepared at a time: as many images as fit (at least one).
 constexpr std::int64_t kPreparedBytes = 2 << 20;
@@ -79,8 +84,9 @@ std::size_t pair_index(const MlsTensor& tensor, std::int64_t i0, std::int64_t i1
 // S_g · 2^-U: what an element of this index pair has for its integer 1.
 double unit_of(const MlsTensor& tensor, std::size_t pair) {
   const int mg = tensor.format.scale.fraction_bits;
-  return std::ldexp((1 << mg) + tensor.group_fraction[pair],
-                    -(mg + tensor.group_exponent[pair] + tensor.format.element.unit_exponent()));
+  const int exponent = mg + tensor.group_exponent[pair] + tensor.format.element.unit_exponent();
+  const double power = std::bit_cast<double>(static_cast<std::uint64_t>(1023 - exponent) << 52);
+  return power * ((1 << mg) + tensor.group_fraction[pair]);
 }
 
 // The largest e such that an element is a multiple of 2^-e and no smaller power of two; zero groups do not matter.
@@ -195,11 +201,6 @@ class Correlation {
 
   // Returns how many additions have overflowed.
   std::uint64_t run(float* results) {
-    weight_integers_.resize(weight_.codes.size());
-    tbb::parallel_for(tbb::blocked_range<std::size_t>(0, weight_integers_.size(), 1 << 14), [&](const auto& range) {
-      decode_scaled(weight_.format.element, weight_.codes.data() + range.begin(), range.size(), 1.0,
-                    weight_integers_.data() + range.begin());
-    });
     std::vector<Phase> phases;
     for (const ResultPhase& rows : vertical_.results) {
       for (const ResultPhase& columns : horizontal_.results) {
@@ -228,7 +229,7 @@ class Correlation {
     const ResultPhase* rows;
     const ResultPhase* columns;
     std::vector<std::int64_t> offsets;
-    std::vector<T> weights;       // [group][channel block][outer][tap][channel]
+    Buffer<T> weights;            // [group][channel block][outer][tap][channel]
     std::vector<double> counted;  // 1 at positions with a result, for narrow registers
     std::int64_t positions;
     std::int64_t tiles;
@@ -255,25 +256,13 @@ class Correlation {
       }
     }
     const auto taps = static_cast<std::int64_t>(kernel.size());
-    const std::int64_t kernel_size = weight_.inner_size();
     phase.weights.resize(static_cast<std::size_t>(groups_ * channels_ * outer_ * taps));
     tbb::parallel_for(std::int64_t{0}, groups_ * ceil_div(channels_, kChannelBlock), [&](std::int64_t index) {
       const std::int64_t group = index / ceil_div(channels_, kChannelBlock);
       const std::int64_t begin = index % ceil_div(channels_, kChannelBlock) * kChannelBlock;
       const std::int64_t end = std::min(begin + kChannelBlock, channels_);
       for (std::int64_t first = begin; first < end; first += block_at(first)) {
-        const int block = block_at(first);
-        T* target = phase.weights.data() + (group * channels_ + first) * outer_ * taps;
-        for (std::int64_t outer = 0; outer < outer_; ++outer, target += taps * block) {
-          for (int c = 0; c < block; ++c) {
-            const std::int64_t pair = weight_pair(group, first + c, outer);
-            const auto unit = bounds_.narrow ? T{1} : static_cast<T>(unit_of(weight_, static_cast<std::size_t>(pair)));
-            const float* k = weight_integers_.data() + pair * kernel_size;
-            for (std::int64_t tap = 0; tap < taps; ++tap) {
-              target[tap * block + c] = unit * static_cast<T>(k[kernel[static_cast<std::size_t>(tap)]]);
-            }
-          }
-        }
+        fill_weights(group, first, kernel, phase.weights.data() + (group * channels_ + first) * outer_ * taps);
       }
     });
 
@@ -289,6 +278,35 @@ class Correlation {
       }
     }
     return phase;
+  }
+
+  // Weights of the channels of a tile, [outer][tap][channel].
+  void fill_weights(std::int64_t group, std::int64_t first, const std::vector<std::int64_t>& kernel, T* target) const {
+    const int block = block_at(first);
+    const std::int64_t size = weight_.inner_size();
+    // Index pairs that follow each other in memory: a channel's outer indices, or an outer index's channels.
+    const bool channel_major = pass_ == Pass::kForward;
+    const std::int64_t runs = channel_major ? block : outer_;
+    const std::int64_t run = block * outer_ / runs * size;
+    std::vector<T> integers(static_cast<std::size_t>(runs * run));
+    for (std::int64_t r = 0; r < runs; ++r) {
+      const std::int64_t pair = channel_major ? weight_pair(group, first + r, 0) : weight_pair(group, first, r);
+      decode_scaled(weight_.format.element, weight_.codes.data() + pair * size, static_cast<std::size_t>(run), 1.0,
+                    integers.data() + r * run);
+    }
+    for (std::int64_t outer = 0; outer < outer_; ++outer) {
+      for (int c = 0; c < block; ++c) {
+        const auto pair = static_cast<std::size_t>(weight_pair(group, first + c, outer));
+        const T unit = bounds_.narrow ? T{1} : static_cast<T>(unit_of(weight_, pair));
+        const T* k = integers.data() + (channel_major ? c * outer_ + outer : outer * block + c) * size;
+        T* place = target + c;
+        for (const std::int64_t position : kernel) {
+          *place = unit * k[position];
+          place += block;
+        }
+      }
+      target += block * static_cast<std::int64_t>(kernel.size());
+    }
   }
 
   // Decodes an index pair of the source into its zero-padded phases; the zeros are there already.
@@ -413,8 +431,7 @@ class Correlation {
   std::int64_t plane_;
   Shape result_shape_;
   std::int64_t lanes_;
-  std::vector<float> weight_integers_;
-  std::vector<T> planes_;  // [image][channel][vertical phase][horizontal phase][row][pitch]
+  Buffer<T> planes_;  // [image][channel][vertical phase][horizontal phase][row][pitch]
   std::atomic<std::uint64_t> overflows_ = 0;
 };
 
@@ -471,9 +488,10 @@ class WeightGradient {
 
     for (std::int64_t first = 0; first < shape_.batch; first += at_once) {
       const std::int64_t images = std::min(at_once, shape_.batch - first);
-      tbb::parallel_for(std::int64_t{0}, images * shape_.out_channels, [&](std::int64_t index) {
-        fill_error(first + index / shape_.out_channels, index % shape_.out_channels,
-                   errors_.data() + index / shape_.out_channels * error_elements);
+      const std::int64_t blocks = ceil_div(shape_.out_channels, kTransposed);
+      tbb::parallel_for(std::int64_t{0}, images * blocks, [&](std::int64_t index) {
+        fill_errors(first + index / blocks, index % blocks * kTransposed,
+                    errors_.data() + index / blocks * error_elements);
       });
       tbb::parallel_for(std::int64_t{0}, images * shape_.in_channels, [&](std::int64_t index) {
         fill_activation(first + index / shape_.in_channels, index % shape_.in_channels,
@@ -493,6 +511,7 @@ class WeightGradient {
 
  private:
   static constexpr std::int64_t kColumnSlice = 48;
+  static constexpr std::int64_t kTransposed = 16;
 
   std::int64_t lane_of(std::int64_t co) const { return expanded_ ? co : co / cout_ * group_lanes_ + co % cout_; }
 
@@ -505,13 +524,28 @@ class WeightGradient {
     return (group * group_lanes_ + tile) * columns_ + column * width + lane % group_lanes_ - tile;
   }
 
-  void fill_error(std::int64_t image, std::int64_t co, T* errors) const {
+  // Decodes up to kTransposed channels, from one on, and turns them from [channel][position] to [position][lane].
+  void fill_errors(std::int64_t image, std::int64_t first, T* errors) const {
+    constexpr std::int64_t kPositions = 256;
     const std::int64_t positions = out_size_[0] * out_size_[1];
-    std::vector<T> values(static_cast<std::size_t>(positions));
-    decode_scaled(error_.format.element, error_.codes.data() + (image * shape_.out_channels + co) * positions,
-                  values.size(), 1.0, values.data());
-    T* target = errors + lane_of(co);
-    for (std::int64_t p = 0; p < positions; ++p) target[p * lanes_] = values[static_cast<std::size_t>(p)];
+    const std::int64_t channels = std::min(kTransposed, shape_.out_channels - first);
+    std::array<T, static_cast<std::size_t>(kTransposed * kPositions)> values;
+    std::array<std::int64_t, static_cast<std::size_t>(kTransposed)> lanes;
+    for (std::int64_t c = 0; c < channels; ++c) lanes[static_cast<std::size_t>(c)] = lane_of(first + c);
+    for (std::int64_t begin = 0; begin < positions; begin += kPositions) {
+      const std::int64_t count = std::min(kPositions, positions - begin);
+      for (std::int64_t c = 0; c < channels; ++c) {
+        decode_scaled(error_.format.element,
+                      error_.codes.data() + (image * shape_.out_channels + first + c) * positions + begin,
+                      static_cast<std::size_t>(count), 1.0, values.data() + c * kPositions);
+      }
+      for (std::int64_t p = 0; p < count; ++p) {
+        T* target = errors + (begin + p) * lanes_;
+        for (std::int64_t c = 0; c < channels; ++c) {
+          target[lanes[static_cast<std::size_t>(c)]] = values[static_cast<std::size_t>(c * kPositions + p)];
+        }
+      }
+    }
   }
 
   void fill_activation(std::int64_t image, std::int64_t channel, T* activations) const {
@@ -636,12 +670,12 @@ class WeightGradient {
   std::int64_t rows_;  // of a padded activation plane, as far as they are read
   std::int64_t row_;
   std::int64_t kernel_;
-  std::int64_t columns_;        // of a group's weights: input channels × kernel positions
-  std::vector<T> errors_;       // [image][y][x][lane]
-  std::vector<T> activations_;  // [image][channel][y][x], or [image][channel of a group][y][x][lane] if expanded
+  std::int64_t columns_;   // of a group's weights: input channels × kernel positions
+  Buffer<T> errors_;       // [image][y][x][lane]
+  Buffer<T> activations_;  // [image][channel][y][x], or [image][channel of a group][y][x][lane] if expanded
   std::vector<std::int64_t> offsets_;
-  std::vector<float> values_;
-  std::vector<double> sums_;
+  Buffer<float> values_;
+  Buffer<double> sums_;
   std::atomic<std::uint64_t> overflows_ = 0;
 };
 
