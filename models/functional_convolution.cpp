@@ -85,7 +85,7 @@ std::size_t pair_index(const MlsTensor& tensor, std::int64_t i0, std::int64_t i1
 double unit_of(const MlsTensor& tensor, std::size_t pair) {
   const int mg = tensor.format.scale.fraction_bits;
   const int exponent = mg + tensor.group_exponent[pair] + tensor.format.element.unit_exponent();
-  const double power = std::bit_cast<double>(static_cast<std::uint64_t>(1023 - exponent) << 52);
+  const auto power = std::bit_cast<double>(static_cast<std::uint64_t>(1023 - exponent) << 52);
   return power * ((1 << mg) + tensor.group_fraction[pair]);
 }
 
@@ -682,7 +682,7 @@ class WeightGradient {
 // Results of a pass for which at least one kernel position is in step with the stride.
 std::uint64_t results_with_taps(Pass pass, const ConvolutionShape& shape) {
   if (pass != Pass::kBackwardData) return static_cast<std::uint64_t>(element_count(shape.result_shape(pass)));
-  std::uint64_t results = static_cast<std::uint64_t>(shape.batch * shape.in_channels);
+  auto results = static_cast<std::uint64_t>(shape.batch * shape.in_channels);
   for (const std::size_t axis : {0U, 1U}) {
     std::int64_t count = 0;
     for (const ResultPhase& phase : backward_axis(shape, axis).results) count += phase.taps.empty() ? 0 : phase.count;

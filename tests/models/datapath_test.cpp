@@ -37,6 +37,7 @@ std::int64_t product_of(const Fields& left, const Fields& right) {
 void expect_all_products(const ElementFormat& left, const ElementFormat& right) {
   SCOPED_TRACE(name_of(left) + " by " + name_of(right));
   std::vector<std::int64_t> right_values;
+  right_values.reserve(std::size_t{1} << right.code_bits());
   for (int code = 0; code < 1 << right.code_bits(); ++code) {
     right_values.push_back(decode_element(right, static_cast<std::uint16_t>(code)));
   }
