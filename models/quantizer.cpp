@@ -103,16 +103,18 @@ Scales find_scales(std::span<const float> input, const Shape& shape, const MlsFo
 
   spread_over_groups(magnitudes, d0, d1, format.grouping, largest);
   const int mg = format.scale.fraction_bits;
-  for (std::size_t pair = 0; pair < pairs; ++pair) {
-    const auto ratio = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitudes[pair]) / scales.tensor_scale);
-    // Exponent and fraction in one number: rounding the fraction up carries into the exponent. Zeros and subnormal
-    // numbers have exponent field 0 or, rounded up, 1: not above the smallest scale.
-    const std::uint32_t rounded_up = (ratio + ((1U << (23 - mg)) - 1)) >> (23 - mg);
-    const int exponent = 127 - static_cast<int>(rounded_up >> mg);
-    if (exponent > smallest) continue;
-    scales.exponent[pair] = static_cast<std::uint8_t>(exponent);
-    scales.fraction[pair] = static_cast<std::uint8_t>(rounded_up & ((1U << mg) - 1));
-  }
+  tbb::parallel_for(Range(0, pairs, kGrain), [&](const Range& range) {
+    for (std::size_t pair = range.begin(); pair != range.end(); ++pair) {
+      const auto ratio = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitudes[pair]) / scales.tensor_scale);
+      // Exponent and fraction in one number: rounding the fraction up carries into the exponent. Zeros and subnormal
+      // numbers have exponent field 0 or, rounded up, 1: not above the smallest scale.
+      const std::uint32_t rounded_up = (ratio + ((1U << (23 - mg)) - 1)) >> (23 - mg);
+      const int exponent = 127 - static_cast<int>(rounded_up >> mg);
+      if (exponent > smallest) continue;
+      scales.exponent[pair] = static_cast<std::uint8_t>(exponent);
+      scales.fraction[pair] = static_cast<std::uint8_t>(rounded_up & ((1U << mg) - 1));
+    }
+  });
   return scales;
 }
 
@@ -135,11 +137,11 @@ QuantizationCounts round_all(std::span<const float> input, const Scales& scales,
     for (std::size_t first = blocks.begin() * kBlock; first < std::min(blocks.end() * kBlock, input.size());
          first += kBlock) {
       const std::size_t count = std::min(kBlock, input.size() - first);
-      for (std::size_t i = 0; i < count;) {
-        const std::size_t pair = (first + i) / scales.inner;
-        const std::size_t end = std::min(count, (pair + 1) * scales.inner - first);
-        std::fill(group_scales.data() + i, group_scales.data() + end, scale_of(pair));
-        i = end;
+      std::size_t pair = first / scales.inner;
+      std::size_t end = (pair + 1) * scales.inner - first;
+      for (std::size_t i = 0; i < count; end += scales.inner) {
+        const float scale = scale_of(pair++);
+        for (const std::size_t stop = std::min(count, end); i < stop; ++i) group_scales[i] = scale;
       }
       if (options.rounding == Rounding::kStochastic) {
         random_words(options.seed, options.stream, first, (count + 3) / 4 * 4, words.data());
