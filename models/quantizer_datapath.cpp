@@ -70,7 +70,7 @@ std::uint16_t round_to_code(const ElementFormat& format, float v, bool negative,
   const std::uint64_t k = std::min((whole + (up ? 1 : 0)) << d, static_cast<std::uint64_t>(format.max_integer()));
   if (k == 0) return 0;
 
-  std::uint32_t fields = static_cast<std::uint32_t>(k);
+  auto fields = static_cast<std::uint32_t>(k);
   if (format.exponent_bits != 0 && (k >> format.mantissa_bits) != 0) {
     const int shift = static_cast<int>(std::bit_width(k)) - 1 - format.mantissa_bits;
     fields = (static_cast<std::uint32_t>(shift + 1) << format.mantissa_bits) |

@@ -2,7 +2,7 @@
 
 namespace mlsim::sim {
 
-Accelerator::Accelerator(sc_core::sc_module_name name, Detail detail, const ArrayConfig& config)
+Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, const ArrayConfig& config)
     : sc_core::sc_module(name),
       clock_("clock", sc_core::sc_time(1, sc_core::SC_NS), 0.5, sc_core::sc_time(1, sc_core::SC_NS)),
       reset_("reset"),

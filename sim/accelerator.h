@@ -19,12 +19,12 @@ namespace mlsim::sim {
 
 class Accelerator : public sc_core::sc_module {
  public:
-  Accelerator(sc_core::sc_module_name name, Detail detail, const ArrayConfig& config);
+  Accelerator(const sc_core::sc_module_name& name, Detail detail, const ArrayConfig& config);
 
   // A job must outlive its run. It begins with the next clock edge; the simulation pauses at its end.
   void load(const Job& job);
   bool done() const { return controller_.done(); }
-  void trace(sc_core::sc_trace_file* file) const;
+  void trace(sc_core::sc_trace_file* file) const override;
 
   // Of the job that was loaded last.
   CycleCounts cycles() const { return controller_.cycles(); }

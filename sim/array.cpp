@@ -9,7 +9,7 @@ std::size_t scaler_count(const ArrayConfig& config) {
                                   config.elements_per_scaler);
 }
 
-Array::Array(sc_core::sc_module_name name, const ArrayConfig& config, const OperandWires& rows,
+Array::Array(const sc_core::sc_module_name& name, const ArrayConfig& config, const OperandWires& rows,
              const OperandWires& columns)
     : sc_core::sc_module(name),
       result_valid("result_valid", scaler_count(config)),

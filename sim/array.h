@@ -26,10 +26,11 @@ class Array : public sc_core::sc_module {
   sc_core::sc_vector<sc_core::sc_out<std::uint64_t>> result_address;
   sc_core::sc_vector<sc_core::sc_out<std::uint32_t>> result;  // bits of a binary32
 
-  Array(sc_core::sc_module_name name, const ArrayConfig& config, const OperandWires& rows, const OperandWires& columns);
+  Array(const sc_core::sc_module_name& name, const ArrayConfig& config, const OperandWires& rows,
+        const OperandWires& columns);
 
   void load(const Job& job);
-  void trace(sc_core::sc_trace_file* file) const;
+  void trace(sc_core::sc_trace_file* file) const override;
   models::OperationCounts counts() const;
 
  private:

@@ -4,7 +4,7 @@
 
 namespace mlsim::sim {
 
-Controller::Controller(sc_core::sc_module_name name, const ArrayConfig& config)
+Controller::Controller(const sc_core::sc_module_name& name, const ArrayConfig& config)
     : sc_core::sc_module(name), config_(config) {
   SC_HAS_PROCESS(Controller);
   SC_METHOD(tick);

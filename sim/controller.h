@@ -35,7 +35,7 @@ class Controller : public sc_core::sc_module {
 
   sc_core::sc_out<bool> quantizer_start;
 
-  Controller(sc_core::sc_module_name name, const ArrayConfig& config);
+  Controller(const sc_core::sc_module_name& name, const ArrayConfig& config);
 
   // Registers of a job; it begins with the next clock edge, with a cycle of reset.
   void load(const Job& job);

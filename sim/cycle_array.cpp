@@ -13,7 +13,7 @@ double negative_power(int exponent) {
 
 }  // namespace
 
-CycleArray::CycleArray(sc_core::sc_module_name name, const ArrayConfig& config, FeederBuffer& rows,
+CycleArray::CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
                        FeederBuffer& columns, ResultBanks& banks)
     : sc_core::sc_module(name),
       array_rows_(config.rows),

@@ -27,7 +27,7 @@ class CycleArray : public sc_core::sc_module {
   sc_core::sc_in<bool> last_group;
 
   // Reads the feeders' buffers and writes the banks by itself.
-  CycleArray(sc_core::sc_module_name name, const ArrayConfig& config, FeederBuffer& rows, FeederBuffer& columns,
+  CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows, FeederBuffer& columns,
              ResultBanks& banks);
 
   void load(const Job& job);

@@ -7,7 +7,8 @@
 
 namespace mlsim::sim {
 
-DynamicQuantizer::DynamicQuantizer(sc_core::sc_module_name name, const ArrayConfig& config, const ResultBanks& banks)
+DynamicQuantizer::DynamicQuantizer(const sc_core::sc_module_name& name, const ArrayConfig& config,
+                                   const ResultBanks& banks)
     : sc_core::sc_module(name),
       banks_(banks),
       lanes_(config.quantizer_lanes),

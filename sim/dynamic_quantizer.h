@@ -19,10 +19,10 @@ class DynamicQuantizer : public sc_core::sc_module {
   sc_core::sc_in<bool> reset;
   sc_core::sc_in<bool> start;
 
-  DynamicQuantizer(sc_core::sc_module_name name, const ArrayConfig& config, const ResultBanks& banks);
+  DynamicQuantizer(const sc_core::sc_module_name& name, const ArrayConfig& config, const ResultBanks& banks);
 
   void load(const Job& job);
-  void trace(sc_core::sc_trace_file* file) const;
+  void trace(sc_core::sc_trace_file* file) const override;
 
   const models::MlsTensor& tensor() const { return tensor_; }
   std::uint64_t read_bits() const { return read_bits_; }

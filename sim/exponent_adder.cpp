@@ -4,7 +4,7 @@
 
 namespace mlsim::sim {
 
-ExponentAdder::ExponentAdder(sc_core::sc_module_name name) : sc_core::sc_module(name) {
+ExponentAdder::ExponentAdder(const sc_core::sc_module_name& name) : sc_core::sc_module(name) {
   SC_HAS_PROCESS(ExponentAdder);
   SC_METHOD(add);
   sensitive << left << right;

@@ -12,7 +12,7 @@ class ExponentAdder : public sc_core::sc_module {
   sc_core::sc_in<std::uint8_t> right;
   sc_core::sc_out<std::uint8_t> shift;
 
-  explicit ExponentAdder(sc_core::sc_module_name name);
+  explicit ExponentAdder(const sc_core::sc_module_name& name);
 
  private:
   void add();

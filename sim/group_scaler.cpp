@@ -26,7 +26,7 @@ void sc_trace(sc_core::sc_trace_file* file, const ScaledSum& sum, const std::str
   sc_core::sc_trace(file, sum.shift, name + ".shift");
 }
 
-GroupScaler::GroupScaler(sc_core::sc_module_name name, const OperandWires& rows, const OperandWires& columns,
+GroupScaler::GroupScaler(const sc_core::sc_module_name& name, const OperandWires& rows, const OperandWires& columns,
                          std::size_t first_element, std::size_t share, std::size_t array_columns)
     : sc_core::sc_module(name),
       handed_over("handed_over", share),

@@ -48,11 +48,11 @@ class GroupScaler : public sc_core::sc_module {
   sc_core::sc_out<std::uint32_t> result;  // the bits of a binary32: wires tell -0 from +0
 
   // Elements `first_element` and on in row-major order, `share` of them, in an array of `array_columns` columns.
-  GroupScaler(sc_core::sc_module_name name, const OperandWires& rows, const OperandWires& columns,
+  GroupScaler(const sc_core::sc_module_name& name, const OperandWires& rows, const OperandWires& columns,
               std::size_t first_element, std::size_t share, std::size_t array_columns);
 
   void load(const Job& job);
-  void trace(sc_core::sc_trace_file* file) const;
+  void trace(sc_core::sc_trace_file* file) const override;
   const models::OperationCounts& counts() const { return counts_; }
 
  private:

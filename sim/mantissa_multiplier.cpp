@@ -4,7 +4,7 @@
 
 namespace mlsim::sim {
 
-MantissaMultiplier::MantissaMultiplier(sc_core::sc_module_name name) : sc_core::sc_module(name) {
+MantissaMultiplier::MantissaMultiplier(const sc_core::sc_module_name& name) : sc_core::sc_module(name) {
   SC_HAS_PROCESS(MantissaMultiplier);
   SC_METHOD(multiply);
   sensitive << left << right;

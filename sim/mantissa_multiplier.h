@@ -12,7 +12,7 @@ class MantissaMultiplier : public sc_core::sc_module {
   sc_core::sc_in<std::uint16_t> right;
   sc_core::sc_out<std::uint32_t> product;
 
-  explicit MantissaMultiplier(sc_core::sc_module_name name);
+  explicit MantissaMultiplier(const sc_core::sc_module_name& name);
 
  private:
   void multiply();

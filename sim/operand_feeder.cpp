@@ -12,7 +12,8 @@ OperandWires::OperandWires(std::size_t lanes)
       scale_fraction("scale_fraction", lanes),
       address("address", lanes) {}
 
-OperandFeeder::OperandFeeder(sc_core::sc_module_name name, Side side, const ArrayConfig& config, bool drives_wires)
+OperandFeeder::OperandFeeder(const sc_core::sc_module_name& name, Side side, const ArrayConfig& config,
+                             bool drives_wires)
     : sc_core::sc_module(name),
       buffer_(side, config),
       drives_wires_(drives_wires),

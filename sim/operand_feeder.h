@@ -39,10 +39,10 @@ class OperandFeeder : public sc_core::sc_module {
   sc_core::sc_in<bool> hand_over;
 
   // Without `drives_wires` the array reads the buffer by itself, and there are no wires.
-  OperandFeeder(sc_core::sc_module_name name, Side side, const ArrayConfig& config, bool drives_wires);
+  OperandFeeder(const sc_core::sc_module_name& name, Side side, const ArrayConfig& config, bool drives_wires);
 
   void load(const Job& job);
-  void trace(sc_core::sc_trace_file* file) const;
+  void trace(sc_core::sc_trace_file* file) const override;
 
   const OperandWires& wires() const { return wires_; }
   FeederBuffer& buffer() { return buffer_; }

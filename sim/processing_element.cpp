@@ -2,7 +2,7 @@
 
 namespace mlsim::sim {
 
-ProcessingElement::ProcessingElement(sc_core::sc_module_name name, const OperandWires& rows,
+ProcessingElement::ProcessingElement(const sc_core::sc_module_name& name, const OperandWires& rows,
                                      const OperandWires& columns, std::size_t row, std::size_t column)
     : sc_core::sc_module(name),
       product_("product"),

@@ -20,11 +20,11 @@ class ProcessingElement : public sc_core::sc_module {
   sc_core::sc_in<bool> hand_over;
 
   // An element at the crossing of a row's and a column's wires.
-  ProcessingElement(sc_core::sc_module_name name, const OperandWires& rows, const OperandWires& columns,
+  ProcessingElement(const sc_core::sc_module_name& name, const OperandWires& rows, const OperandWires& columns,
                     std::size_t row, std::size_t column);
 
   void load(const Job& job);
-  void trace(sc_core::sc_trace_file* file) const;
+  void trace(sc_core::sc_trace_file* file) const override;
 
   const sc_core::sc_signal<std::int64_t>& handed_over() const { return handed_over_; }
   models::OperationCounts counts() const;

@@ -6,7 +6,7 @@
 
 namespace mlsim::sim {
 
-ResultBanks::ResultBanks(sc_core::sc_module_name name, std::size_t units)
+ResultBanks::ResultBanks(const sc_core::sc_module_name& name, std::size_t units)
     : sc_core::sc_module(name), valid("valid", units), address("address", units), value("value", units) {
   SC_HAS_PROCESS(ResultBanks);
   if (units == 0) return;

@@ -18,7 +18,7 @@ class ResultBanks : public sc_core::sc_module {
   sc_core::sc_vector<sc_core::sc_in<std::uint64_t>> address;
   sc_core::sc_vector<sc_core::sc_in<std::uint32_t>> value;  // bits of a binary32
 
-  ResultBanks(sc_core::sc_module_name name, std::size_t units);
+  ResultBanks(const sc_core::sc_module_name& name, std::size_t units);
 
   void load(const Job& job);
   // One bank takes one result.

@@ -4,7 +4,7 @@
 
 namespace mlsim::sim {
 
-ShiftAccumulator::ShiftAccumulator(sc_core::sc_module_name name) : sc_core::sc_module(name) {
+ShiftAccumulator::ShiftAccumulator(const sc_core::sc_module_name& name) : sc_core::sc_module(name) {
   SC_HAS_PROCESS(ShiftAccumulator);
   SC_METHOD(tick);
   sensitive << clock.pos();

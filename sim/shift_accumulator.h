@@ -23,7 +23,7 @@ class ShiftAccumulator : public sc_core::sc_module {
   sc_core::sc_out<std::int64_t> accumulator;
   sc_core::sc_out<std::int64_t> handed_over;
 
-  explicit ShiftAccumulator(sc_core::sc_module_name name);
+  explicit ShiftAccumulator(const sc_core::sc_module_name& name);
 
   void load(const Job& job);
   std::uint64_t additions() const { return additions_; }

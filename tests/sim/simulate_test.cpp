@@ -22,9 +22,9 @@ struct ArrayCase {
   int structural_passes;  // in the structural detail
 };
 
-void PrintTo(const ArrayCase& array_case, std::ostream* stream) {
-  *stream << array_case.name;
-}  // NOLINT
+std::ostream& operator<<(std::ostream& stream, const ArrayCase& array_case) {
+  return stream << array_case.name;
+}
 
 ArrayConfig array(int rows, int columns, int share, FeederConfig row_feeder, FeederConfig column_feeder) {
   ArrayConfig config;

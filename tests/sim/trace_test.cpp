@@ -51,9 +51,8 @@ class ValueChangeDump {
   bool advance() {
     std::string word;
     while (file_ >> word) {
-      if (word[0] == '#') {
-        return true;
-      } else if (word[0] == '0' || word[0] == '1') {
+      if (word[0] == '#') return true;
+      if (word[0] == '0' || word[0] == '1') {
         value_[word.substr(1)] = word[0] - '0';
       } else if (word[0] == 'b') {
         std::string id;
