@@ -162,7 +162,7 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargerLayers) {
   }
 }
 
-// Every element at its largest: sums at the edge of what binary32 and binary64 hold.
+// All elements but one at their largest: sums at the edge of what binary32 and binary64 hold.
 TEST(FunctionalConvolution, EqualsReferenceOnLargestElements) {
   for (const std::int64_t size : {1, 2, 3, 5, 7, 15, 33}) {
     const ConvolutionShape shape{.batch = 1,
@@ -181,6 +181,7 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargestElements) {
             tensor.group_fraction.assign(pairs, static_cast<std::uint8_t>((1 << mg) - 1));
             tensor.codes.assign(static_cast<std::size_t>(element_count(tensor.shape)),
                                 encode_element(format.element, format.element.max_integer()));
+            tensor.codes[0] = encode_element(format.element, 1);  // the last place of a sum matters
             return tensor;
           };
           for (const Pass pass : kPasses) {
@@ -193,6 +194,31 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargestElements) {
           }
         }
       }
+    }
+  }
+}
+
+// Groups so small that their sums are subnormal in binary32, under tensor scales that make them visible.
+TEST(FunctionalConvolution, EqualsReferenceOnTinyGroups) {
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    const ConvolutionShape shape = tests::random_layer(random);
+    for (const Pass pass : kPasses) {
+      const auto operand = [&](Operand which) {
+        const MlsFormat format{{2, static_cast<int>(between(random, 0, 4))}, {8, 1}, Grouping::kNc};
+        MlsTensor tensor = random_operand(random, shape.shape_of(which), format);
+        tensor.tensor_scale = 0x1.8p60F;
+        for (std::uint8_t& exponent : tensor.group_exponent) {
+          exponent = static_cast<std::uint8_t>(between(random, 55, 80));
+        }
+        return tensor;
+      };
+      const MlsTensor left = operand(left_operand(pass));
+      const MlsTensor right = operand(right_operand(pass));
+      compare(pass, shape, left, right, {});
+      compare(pass, shape, left, right, {10, Overflow::kSaturate});
+      if (HasFailure()) return;
     }
   }
 }
