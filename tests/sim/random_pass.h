@@ -82,6 +82,13 @@ class RandomPasses {
     return input;
   }
 
+  models::Tensor<float> normal_values(const models::Shape& shape) {
+    models::Tensor<float> input{shape, {}};
+    std::normal_distribution<float> normal;
+    for (std::int64_t i = 0; i < models::element_count(shape); ++i) input.values.push_back(normal(generator_));
+    return input;
+  }
+
  private:
   models::MlsTensor tensor(const models::Shape& shape) {
     return models::reference_quantize(values(shape), format(), {}, "operand").tensor;

@@ -7,6 +7,8 @@
 
 #include <bit>
 
+#include "models/functional_convolution.h"
+#include "models/quantizer.h"
 #include "models/reference_convolution.h"
 #include "models/reference_quantizer.h"
 #include "sim/analytic.h"
@@ -130,6 +132,40 @@ TEST_P(RandomLayers, StructuralDetailEqualsReferenceAndClosedForm) {
 INSTANTIATE_TEST_SUITE_P(Arrays, RandomLayers, testing::ValuesIn(kArrays),
                          [](const auto& array_case) { return std::string(array_case.param.name); });
 
+// Layers of real networks, too large for the reference, against the functional engine.
+TEST(Simulator, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
+  const std::array<models::ConvolutionShape, 5> layers{{
+      {2, 16, 16, {32, 32}, {3, 3}, {1, 1}, {1, 1}, 1},     // ResNet-20
+      {2, 32, 64, {16, 16}, {3, 3}, {2, 2}, {1, 1}, 1},     // ResNet-20, down-sampling
+      {1, 3, 64, {112, 112}, {7, 7}, {2, 2}, {3, 3}, 1},    // stem of ResNet-18, a quarter of its image
+      {1, 256, 64, {14, 14}, {1, 1}, {1, 1}, {0, 0}, 1},    // ResNet-50
+      {1, 144, 144, {28, 28}, {3, 3}, {2, 2}, {1, 1}, 144}  // MobileNetV2, depthwise
+  }};
+  const ArrayConfig config;
+  Simulator simulator(Detail::kCycle, config);
+  RandomPasses random(99);
+  const models::MlsFormat format = models::parse_mls_format("e2m4");
+  for (const models::ConvolutionShape& shape : layers) {
+    for (const models::Pass pass : models::kPasses) {
+      SCOPED_TRACE(to_string(pass) + " of " + std::to_string(shape.in_channels) + " channels");
+      const auto operand = [&](models::Operand which) {
+        return models::quantize(random.normal_values(shape.shape_of(which)), format, {}, to_string(which)).tensor;
+      };
+      const models::MlsTensor left = operand(left_operand(pass));
+      const models::MlsTensor right = operand(right_operand(pass));
+      const models::ConvolutionResult expected = models::functional_convolution(pass, shape, left, right, {});
+      const PassResult result =
+          simulator.simulate_pass(pass, shape, left, right, {}, ResultQuantization{format, {}, "result"});
+      EXPECT_TRUE(same_bits(result.values.values, expected.values.values));
+      EXPECT_EQ(result.counts, expected.counts);
+      const PassPrediction predicted = predict_pass(pass, shape, format, format, config, format);
+      EXPECT_EQ(result.cycles, predicted.cycles);
+      EXPECT_EQ(result.traffic, predicted.traffic);
+      EXPECT_EQ(result.quantized->codes, models::quantize(expected.values, format, {}, "result").tensor.codes);
+    }
+  }
+}
+
 models::MlsTensor constant_tensor(const models::Shape& shape, float value) {
   const models::Tensor<float> values{shape,
                                      std::vector<float>(static_cast<std::size_t>(models::element_count(shape)), value)};
@@ -144,6 +180,17 @@ constexpr models::ConvolutionShape kSmall{.batch = 1,
                                           .stride = {1, 1},
                                           .padding = {1, 1},
                                           .groups = 1};
+
+TEST(Simulator, PassThatNoKernelPositionMeets) {
+  Simulator simulator(Detail::kStructural, {});
+  RandomPass random = RandomPasses(5).next();
+  random.pass = models::Pass::kBackwardData;
+  random.shape = {1, 2, 2, {1, 1}, {1, 1}, {3, 3}, {1, 1}, 1};
+  random.left = constant_tensor(random.shape.error_shape(), 1);
+  random.right = constant_tensor(random.shape.weight_shape(), 1);
+  check(simulator, {}, random);
+  EXPECT_EQ(predict_pass(random.pass, random.shape, random.left.format, random.right.format, {}, {}).cycles.array, 0U);
+}
 
 TEST(Simulator, RefusesASecondArray) {
   const Simulator first(Detail::kCycle, {});
