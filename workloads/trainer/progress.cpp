@@ -50,7 +50,9 @@ void Progress::epoch(const EpochReport& report) {
 }
 
 void Progress::clear() {
-  if (terminal_) fmt::print("\r\033[K");
+  if (!terminal_) return;
+  fmt::print("\r\033[K");
+  std::fflush(stdout);
 }
 
 }  // namespace mlsim::trainer

@@ -19,12 +19,18 @@ std::string duration_text(double seconds);
 class Progress {
  public:
   Progress(std::uint64_t steps, bool terminal);
+  ~Progress() { clear(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  Progress(Progress&&) = delete;
+  Progress& operator=(Progress&&) = delete;
+
   void step(const StepReport& report);
   void epoch(const EpochReport& report);
-
- private:
+  // Takes the line away, so that something else can be told.
   void clear();
 
+ private:
   using Clock = std::chrono::steady_clock;
   std::uint64_t steps_;
   bool terminal_;

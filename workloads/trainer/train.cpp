@@ -53,6 +53,7 @@ int run(const Options& given) {
 
   const TrainingResult result = train(data, options.run);
   if (!result.stopped) return 0;
+  progress.clear();
   fmt::print(stderr, "mlsim-train: interrupted after step {}{}\n", result.steps_done,
              options.run.checkpoint.empty() ? ", nothing is saved without --checkpoint"
                                             : ", go on with --resume " + options.run.checkpoint.string());
