@@ -1,0 +1,30 @@
+// The SystemC engine at one detail: simulated cycles and multiply-adds a second on the default array.
+#include <benchmark/benchmark.h>
+
+#include "bench/layers.h"
+#include "sim/simulate.h"
+
+namespace mlsim {
+namespace {
+
+void simulate(benchmark::State& state) {
+  static sim::Simulator simulator(sim::Detail::MLSIM_DETAIL, {});
+  const auto pass = static_cast<models::Pass>(state.range(0));
+  const models::ConvolutionShape shape = bench::resnet20_layer(1);
+  const models::MlsTensor left = bench::quantized_operand(shape, models::left_operand(pass), "e2m4");
+  const models::MlsTensor right = bench::quantized_operand(shape, models::right_operand(pass), "e2m4");
+  std::uint64_t cycles = 0;
+  for (auto _ : state) {
+    cycles = simulator.simulate_pass(pass, shape, left, right, {}, std::nullopt).cycles.total();
+  }
+  state.SetLabel(models::to_string(pass));
+  const auto rate = [](std::uint64_t count) {
+    return benchmark::Counter(static_cast<double>(count), benchmark::Counter::kIsIterationInvariantRate);
+  };
+  state.counters["cycles"] = rate(cycles);
+  state.counters["multiply_adds"] = rate(shape.multiply_adds(pass));
+}
+BENCHMARK(simulate)->DenseRange(0, 2)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace mlsim
