@@ -58,6 +58,11 @@ FloatFormat float_format(Baseline baseline) {
   return kFloatFormats[static_cast<std::size_t>(baseline)];
 }
 
+// Floats whose tensors carry a power of two; the range of the others is that of binary32.
+bool is_scaled(Baseline baseline) {
+  return baseline != Baseline::kFp32 && baseline != Baseline::kBf16 && baseline != Baseline::kInt8;
+}
+
 int stored_bits(Baseline baseline) {
   return baseline == Baseline::kInt8 ? 8 : total_bits(float_format(baseline));
 }
@@ -129,7 +134,7 @@ Quantizer quantizer_of(const Laws& laws, Baseline baseline) {
   }
   const int mantissa = mantissa_bits(float_format(baseline));
   // fp16 and fp8 are scaled by a power of two, which needs the maximum and changes exponents alone; bf16 is not.
-  if (baseline != Baseline::kBf16) quantizer.maximum = maximum_search(laws);
+  if (is_scaled(baseline)) quantizer.maximum = maximum_search(laws);
   quantizer.alignment = alignment_of(laws, mantissa) + laws.adder(kFloatExponent);
   quantizer.rounding = laws.adder(mantissa + 1);
   return quantizer;
@@ -238,11 +243,10 @@ DatapathCost price_baseline(const Laws& laws, const BaselineDatapath& datapath, 
   const Bars bars(laws.table().error_bars);
   const Cost operands = operand_registers(laws, stored_bits(datapath.left), stored_bits(datapath.right), surroundings);
   const Cost accumulator = laws.registers(32);
-  const Cost tensor_scale = laws.float_multiplier(FloatFormat::kFp32);
 
   DatapathCost cost;
   cost.price_pj[Operation::kRegister] = bars.integer(operands.energy_pj + accumulator.energy_pj);
-  cost.price_pj[Operation::kTensorScale] = bars.floating(tensor_scale.energy_pj);
+  Cost tensor_scale;
   Cost multiply;
   Cost add;
   Cost convert;
@@ -250,12 +254,16 @@ DatapathCost price_baseline(const Laws& laws, const BaselineDatapath& datapath, 
     multiply = laws.multiplier(8, 8);
     add = laws.adder(32);
     convert = laws.integer_to_float(32);
+    tensor_scale = laws.float_multiplier(FloatFormat::kFp32);
+    cost.price_pj[Operation::kTensorScale] = bars.floating(tensor_scale.energy_pj);
     cost.price_pj[Operation::kIntegerMultiply] = bars.integer(multiply.energy_pj);
     cost.price_pj[Operation::kIntegerAccumulate] = bars.integer(add.energy_pj);
     cost.price_pj[Operation::kConvertToFloat] = bars.shifter(convert.energy_pj);
   } else {
     multiply = laws.float_multiplier(float_format(datapath.left), float_format(datapath.right));
     add = laws.float_adder(FloatFormat::kFp32);
+    if (is_scaled(datapath.left) || is_scaled(datapath.right)) tensor_scale = laws.adder(kFloatExponent);
+    cost.price_pj[Operation::kTensorScale] = bars.integer(tensor_scale.energy_pj);
     cost.price_pj[Operation::kFloatMultiply] = bars.floating(multiply.energy_pj);
     cost.price_pj[Operation::kFloatAccumulate] = bars.floating(add.energy_pj);
   }

@@ -105,6 +105,17 @@ TEST(DatapathCost, OperandRegistersAreSharedByTheirFanout) {
   EXPECT_NEAR(own - shared, 0.0051 * (7 * (1 - 1 / 16.0) + 4 * (1 - 1 / 8.0)), 1e-12);
 }
 
+TEST(DatapathCost, BaselinesPayForTheScaleThatTheyHave) {
+  const auto scale = [](Baseline baseline) {
+    return price_of(price_datapath(laws(), BaselineDatapath{baseline, baseline}), Operation::kTensorScale);
+  };
+  EXPECT_EQ(scale(Baseline::kFp32), 0);
+  EXPECT_EQ(scale(Baseline::kBf16), 0);
+  EXPECT_EQ(scale(Baseline::kFp16), 0.03) << "an 8-bit adder on the exponent";
+  EXPECT_EQ(scale(Baseline::kFp8E5m2), 0.03);
+  EXPECT_EQ(scale(Baseline::kInt8), 3.7) << "a binary32 multiplier";
+}
+
 // Every price and every area of one datapath is at least that of another.
 void expect_no_less(const DatapathCost& low, const DatapathCost& high, const std::string& what) {
   for (const Operation operation :
