@@ -20,7 +20,7 @@ struct ScaledTensor {
 
 // Everything a convolution must remember between its two directions besides tensors.
 struct Call : torch::CustomClassHolder {
-  Call(ConvolutionLayer layer_, const PassState& state_) : layer(std::move(layer_)), state(state_) {}
+  Call(ConvolutionLayer called, const PassState& pass) : layer(std::move(called)), state(pass) {}
   ConvolutionLayer layer;
   const PassState& state;
   float activation_scale = 1;

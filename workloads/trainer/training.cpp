@@ -140,7 +140,7 @@ class Session {
     const torch::Tensor labels = labels_of(batch);
     const torch::Tensor logits = model_->forward(images_of(batch));
     const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, labels);
-    const double loss_value = loss.item<double>();
+    const auto loss_value = loss.item<double>();
     if (!std::isfinite(loss_value)) {
       throw std::runtime_error(fmt::format("training diverged: the loss at step {} is {}", step_, loss_value));
     }
