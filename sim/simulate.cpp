@@ -13,11 +13,6 @@
 #include "sim/analytic.h"
 #include "sim/schedule.h"
 
-// The SystemC library asks for it. Programs have a main of their own.
-int sc_main(int /*argc*/, char** /*argv*/) {
-  return 0;
-}
-
 namespace mlsim::sim {
 namespace {
 
