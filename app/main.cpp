@@ -11,6 +11,7 @@
 #include "app/quantize_command.h"
 #include "app/report_command.h"
 #include "app/simulate_command.h"
+#include "app/sweep_command.h"
 
 namespace {
 
@@ -23,6 +24,7 @@ constexpr const char* kHelp =
     "  quantize   turn a tensor into an MLS (or baseline) format and say what that did to it\n"
     "  simulate   run a workload's training convolutions and count every operation, cycle and bit moved\n"
     "  report     energy, area and error of results, against the float baselines\n"
+    "  sweep      price and measure many formats and arrays on one workload\n"
     "  counts     operations of one training step of a network, by type\n"
     "\n"
     "mlsim COMMAND --help says more about one; mlsim --version prints the version.\n";
@@ -45,8 +47,9 @@ int run(const std::vector<std::string>& arguments) {
   if (command == "quantize") return mlsim::app::run_quantize(rest);
   if (command == "simulate") return mlsim::app::run_simulate(rest);
   if (command == "report") return mlsim::app::run_report(rest);
+  if (command == "sweep") return mlsim::app::run_sweep(rest);
   if (command == "counts") return mlsim::app::run_counts(rest);
-  throw std::runtime_error("'" + command + "' is no command: expected quantize, simulate, report or counts");
+  throw std::runtime_error("'" + command + "' is no command: expected quantize, simulate, report, sweep or counts");
 }
 
 }  // namespace

@@ -194,6 +194,7 @@ Json pass_to_json(const PassRecord& record) {
   visit_cycles(record.cycles, Writer{json["cycles"]});
   json["utilization"] = record.utilization;
   if (record.sqnr_db) json["sqnr_db"] = decibels(*record.sqnr_db);
+  if (record.cosine_error) json["cosine_error"] = *record.cosine_error;
   if (!record.baselines.empty()) {
     for (const MeasuredError& error : record.baselines) json["baseline_sqnr_db"][error.name] = decibels(error.sqnr_db);
   }
@@ -213,6 +214,7 @@ PassRecord pass_from_json(const Place& place) {
     const Place value = place["sqnr_db"];
     record.sqnr_db = value.guarded([&] { return parse_decibels(value.json()); });
   }
+  if (place.has("cosine_error")) record.cosine_error = place["cosine_error"].get<double>();
   if (place.has("baseline_sqnr_db")) {
     for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
       record.baselines.push_back({name, place.guarded([&value = value] { return parse_decibels(value); })});

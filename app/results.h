@@ -61,6 +61,7 @@ struct PassRecord {
   sim::Traffic traffic;
   double utilization = 0;
   std::optional<double> sqnr_db;
+  std::optional<double> cosine_error;  // 1 - cosine of the angle to the binary64 result
   std::vector<MeasuredError> baselines;
 };
 

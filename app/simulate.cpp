@@ -234,6 +234,7 @@ class Simulation {
     const std::vector<double> exact = models::direct_convolution<double>(
         pass, shape, values.exact[models::left_operand(pass)], values.exact[models::right_operand(pass)]);
     record.sqnr_db = models::sqnr_db<float>(exact, result.values);
+    record.cosine_error = models::cosine_error<float>(exact, result.values);
     if (!options_.measure_baselines) return;
     for (const BaselineMachine& machine : baseline_machines()) {
       record.baselines.push_back({machine.name, baseline_sqnr(machine, pass, shape, values, exact)});

@@ -24,4 +24,21 @@ double sqnr_db(std::span<const double> exact, std::span<const T> computed) {
   return 10 * std::log10(signal / noise);
 }
 
+// 1 - cosine of the angle between both; 0 where both are all zeros, 1 where one is.
+template <typename T>
+double cosine_error(std::span<const double> exact, std::span<const T> computed) {
+  double dot = 0;
+  double exact_square = 0;
+  double computed_square = 0;
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    const auto value = static_cast<double>(computed[i]);
+    dot += exact[i] * value;
+    exact_square += exact[i] * exact[i];
+    computed_square += value * value;
+  }
+  if (exact_square == 0 && computed_square == 0) return 0;
+  if (exact_square == 0 || computed_square == 0) return 1;
+  return 1 - dot / std::sqrt(exact_square * computed_square);
+}
+
 }  // namespace mlsim::models
