@@ -96,7 +96,7 @@ std::string npy_data(const std::string& file) {
 TEST_F(Command, HelpIsThereForEverything) {
   EXPECT_EQ(run("--help").status, 0);
   EXPECT_THAT(run("--version").out, StartsWith("mlsim "));
-  for (const std::string command : {"quantize", "simulate", "report", "counts"}) {
+  for (const std::string command : {"quantize", "simulate", "report", "sweep", "counts"}) {
     const CommandResult result = run(command + " --help");
     EXPECT_EQ(result.status, 0) << command;
     EXPECT_THAT(result.out, StartsWith("usage: mlsim " + command));

@@ -1,0 +1,200 @@
+// mlsim sweep: its points, its front, and that a kill at any moment loses nothing.
+#include "app/sweep.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <thread>
+
+#include "tests/support/command.h"
+
+extern char** environ;
+
+namespace mlsim {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+using test::TemporaryFolder;
+using testing::HasSubstr;
+
+constexpr const char* kWorkload = R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 1, "format": "e2m4",
+  "values": {}, "layers": [
+    { "name": "conv", "type": "conv2d", "batch": 2, "in_channels": 8, "out_channels": 8, "in_size": [12, 12],
+      "kernel": [3, 3], "padding": [1, 1] } ] })";
+
+class Sweep : public testing::Test {
+ protected:
+  Sweep() { folder_.write("workload.json", kWorkload); }
+
+  test::CommandResult run(const std::string& arguments) const {
+    return test::run_mlsim(MLSIM_COMMAND, folder_, "sweep workload.json " + arguments);
+  }
+  void expect_error(const std::string& arguments, const std::string& part) const {
+    const test::CommandResult result = run(arguments);
+    EXPECT_EQ(result.status, 2) << arguments;
+    EXPECT_THAT(result.err, HasSubstr(part)) << arguments;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+
+  // The command as a process of its own; its output is thrown away.
+  pid_t start(const std::string& out, const std::string& ranges) const {
+    std::vector<std::string> words{MLSIM_COMMAND, "sweep", folder_.path() / "workload.json", "--out",
+                                   folder_.path() / out};
+    std::istringstream more(ranges);
+    for (std::string word; more >> word;) words.push_back(word);
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    pid_t process = 0;
+    EXPECT_EQ(posix_spawn(&process, MLSIM_COMMAND, &actions, nullptr, arguments.data(), environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    return process;
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(Sweep, CombinesEveryAxis) {
+  ASSERT_EQ(run("--exponent-bits 1:2 --mantissa-bits 1:3 --grouping nc,n --accumulator-bits full,12 --sharing 4,8 "
+                "--out s.json")
+                .status,
+            0);
+  const json sweep = json::parse(folder_.read("s.json"));
+  EXPECT_EQ(sweep["schema"], "mlsim.sweep/1");
+  EXPECT_EQ(sweep["points"].size(), 2U * 3 * 2 * 2 * 2);
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "s.json.journal"));
+  for (const json& point : sweep["points"]) {
+    EXPECT_GT(point["computing_pj"].get<double>(), point["operations_only_pj"].get<double>());
+    EXPECT_GT(point["mean_sqnr_db"].get<double>(), 0);
+    EXPECT_GT(point["passes"]["forward"]["cosine_error"].get<double>(), 0);
+  }
+}
+
+TEST_F(Sweep, TakesAFormatForEachOperand) {
+  ASSERT_EQ(run("--formats e2m4,e2m4+e2m3+e2m1/g8m0/n,int8 --out s.json").status, 0);
+  const json points = json::parse(folder_.read("s.json"))["points"];
+  ASSERT_EQ(points.size(), 3U);
+  EXPECT_EQ(points[1]["activation"], "e2m4/g8m1/nc");
+  EXPECT_EQ(points[1]["weight"], "e2m3/g8m1/nc");
+  EXPECT_EQ(points[1]["error"], "e2m1/g8m0/n");
+  EXPECT_EQ(points[2]["weight"], "int8");
+}
+
+TEST_F(Sweep, WritesTheSameInEveryWay) {
+  ASSERT_EQ(run("--exponent-bits 2 --mantissa-bits 1:4 --out a.csv --jobs 1").status, 0);
+  ASSERT_EQ(run("--exponent-bits 2 --mantissa-bits 1:4 --out b.csv").status, 0);
+  EXPECT_EQ(folder_.read("a.csv"), folder_.read("b.csv"));
+  const std::string csv = folder_.read("a.csv");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
+}
+
+TEST_F(Sweep, Refuses) {
+  expect_error("", "nothing to sweep");
+  expect_error("--formats e2m4 --mantissa-bits 1:2", "expected one of them");
+  expect_error("--exponent-bits 3:1 --mantissa-bits 1", "lower end first");
+  expect_error("--exponent-bits 0:9 --mantissa-bits 1", "--exponent-bits");
+  expect_error("--exponent-bits 0 --mantissa-bits 0", "nothing to sweep");
+  expect_error("--formats e2m4+e2m1", "ACTIVATION+WEIGHT+ERROR");
+  expect_error("--formats e2m99", "e2m99");
+  expect_error("--formats e2m4 --grouping x", "");
+  expect_error("--formats e2m4 --out s.txt", ".csv or .json");
+  expect_error("--formats e2m4 --sharing 300", "300");
+  expect_error("--formats e2m4 --engine cycle", "functional or analytic");
+  expect_error("--formats e2m4 --out /proc/nowhere/s.csv", "/proc/nowhere");
+}
+
+TEST_F(Sweep, ASecondOneWithTheSameOutputIsRefused) {
+  const app::SweepJournal journal(folder_.path() / "s.csv", "first");
+  EXPECT_THAT(test::error_of([&] { app::SweepJournal(folder_.path() / "s.csv", "first"); }),
+              HasSubstr("another sweep"));
+}
+
+TEST_F(Sweep, AJournalIsTakenUpOnlyForTheSameSweep) {
+  const std::filesystem::path out = folder_.path() / "s.csv";
+  {
+    app::SweepJournal journal(out, "first");
+    journal.add(3, {{"x", 1}});
+    journal.add(1, {{"x", 2}});
+  }
+  // A kill may cut the last line anywhere.
+  std::ofstream(out.string() + ".journal", std::ios::app) << R"({"point":7,"ro)";
+  {
+    const app::SweepJournal journal(out, "first");
+    ASSERT_EQ(journal.finished().size(), 2U);
+    EXPECT_EQ(journal.finished()[0].first, 3U);
+    EXPECT_EQ(journal.finished()[1].second["x"], 2);
+  }
+  const app::SweepJournal journal(out, "second");
+  EXPECT_TRUE(journal.finished().empty());
+}
+
+TEST_F(Sweep, MarksTheParetoFront) {
+  const auto row = [](double energy, const ordered_json& sqnr) {
+    return ordered_json{{"computing_pj", energy}, {"mean_sqnr_db", sqnr}};
+  };
+  std::vector<ordered_json> rows{row(1, 10), row(2, 20), row(2, 15), row(3, 20), row(0.5, nullptr), row(2, 20)};
+  app::mark_pareto_front(rows);
+  const bool expected[] = {true, true, false, false, false, true};
+  for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i]["pareto"], expected[i]) << i;
+}
+
+TEST_F(Sweep, KilledAtRandomMomentsItEndsInTheSameBytes) {
+  const std::string ranges = "--exponent-bits 0:3 --mantissa-bits 1:5 --grouping nc,n";
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_EQ(run(ranges + " --out whole.csv").status, 0);
+  const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - begin;
+  const std::string expected = folder_.read("whole.csv");
+
+  const unsigned seed = 20;
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<double> moment(0, whole.count());
+  int killed = 0;
+  for (int trial = 0; trial < 20; ++trial) {
+    const pid_t process = start("killed.csv", ranges);
+    std::this_thread::sleep_for(std::chrono::duration<double>(moment(random)));
+    kill(process, SIGKILL);
+    int status = 0;
+    waitpid(process, &status, 0);
+    killed += WIFSIGNALED(status) ? 1 : 0;
+    // Now and then it is let through to the end; the next trial starts a sweep from nothing.
+    if (trial % 3 == 2) {
+      ASSERT_EQ(run(ranges + " --out killed.csv").status, 0) << "seed " << seed << ", trial " << trial;
+      ASSERT_EQ(folder_.read("killed.csv"), expected) << "seed " << seed << ", trial " << trial;
+      std::filesystem::remove(folder_.path() / "killed.csv");
+    }
+  }
+  EXPECT_GT(killed, 0);
+  ASSERT_EQ(run(ranges + " --out killed.csv").status, 0);
+  EXPECT_EQ(folder_.read("killed.csv"), expected);
+}
+
+TEST_F(Sweep, TwoSideBySideDoNotDisturbEachOther) {
+  const std::string ranges = "--exponent-bits 0:3 --mantissa-bits 1:4";
+  ASSERT_EQ(run(ranges + " --out expected.json").status, 0);
+  const pid_t first = start("a.json", ranges);
+  const pid_t second = start("b.json", ranges);
+  for (const pid_t process : {first, second}) {
+    int status = 0;
+    waitpid(process, &status, 0);
+    EXPECT_EQ(status, 0);
+  }
+  EXPECT_EQ(folder_.read("a.json"), folder_.read("expected.json"));
+  EXPECT_EQ(folder_.read("b.json"), folder_.read("expected.json"));
+}
+
+}  // namespace
+}  // namespace mlsim
