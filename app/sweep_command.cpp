@@ -104,10 +104,11 @@ std::vector<PerOperand<models::Format>> formats_of(const po::variables_map& valu
   return formats;
 }
 
-SweepAxes axes_of(const po::variables_map& values) {
+SweepAxes axes_of(const po::variables_map& values, const workloads::Workload& workload) {
   const auto text = [&](const char* option) { return values[option].as<std::string>(); };
   SweepAxes axes;
   axes.formats = formats_of(values);
+  axes.accumulator_bits = {workload.accumulator.bits};
   if (values.count("accumulator-bits") != 0) {
     axes.accumulator_bits.clear();
     for (const std::string& bits : split(text("accumulator-bits"), ',')) {
@@ -285,8 +286,8 @@ int run_sweep(const std::vector<std::string>& arguments) {
                                                   parse_whole_number("--jobs", text("jobs"), 1, 1024));
   }
   const energy::Laws laws(energy::find_cost_table(text("table")));
-  const std::vector<SweepPoint> points = sweep_points(axes_of(values));
   const workloads::Workload workload = workloads::load_workload(text("workload"));
+  const std::vector<SweepPoint> points = sweep_points(axes_of(values, workload));
 
   std::vector<Json> rows(points.size());
   std::unique_ptr<SweepJournal> journal;
