@@ -72,8 +72,9 @@ std::vector<PerOperand<models::Format>> formats_of(const po::variables_map& valu
   const auto text = [&](const char* option) { return values[option].as<std::string>(); };
   std::vector<PerOperand<models::Format>> formats;
   if (values.count("formats") != 0) {
-    for (const char* option : {"exponent-bits", "mantissa-bits"}) {
-      if (values.count(option) != 0) {
+    for (const char* option :
+         {"exponent-bits", "mantissa-bits", "scale-exponent-bits", "scale-fraction-bits", "grouping"}) {
+      if (values.count(option) != 0 && !values[option].defaulted()) {
         throw std::runtime_error(fmt::format("--formats and --{} are given, expected one of them", option));
       }
     }

@@ -110,7 +110,8 @@ TEST_F(Sweep, Refuses) {
   expect_error("--exponent-bits 0 --mantissa-bits 0", "nothing to sweep");
   expect_error("--formats e2m4+e2m1", "ACTIVATION+WEIGHT+ERROR");
   expect_error("--formats e2m99", "e2m99");
-  expect_error("--formats e2m4 --grouping x", "");
+  expect_error("--formats e2m4 --grouping n", "expected one of them");
+  expect_error("--exponent-bits 2 --mantissa-bits 1 --grouping x", "e2m1/g8m1/x");
   expect_error("--formats e2m4 --out s.txt", ".csv or .json");
   expect_error("--formats e2m4 --sharing 300", "300");
   expect_error("--formats e2m4 --engine cycle", "functional or analytic");
