@@ -8,6 +8,7 @@
 #include <fstream>
 #include <initializer_list>
 #include <iterator>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
@@ -102,12 +103,40 @@ class Node {
     return value.get<int>();
   }
 
-  Cost cost() const { return {positive("energy_pj"), positive("area_um2")}; }
+  bool flag(const std::string& key) const {
+    const json& value = at(key);
+    if (!value.is_boolean()) refuse_key(key, fmt::format("expected true or false, found {}", value.dump()));
+    return value.get<bool>();
+  }
 
  private:
   const json* value_;
   std::string file_;
   std::string place_;
+};
+
+// Areas of a table: either everything has one or nothing has.
+class Areas {
+ public:
+  explicit Areas(bool has_area) : has_area_(has_area) {}
+
+  double of(const Node& node) const {
+    if (has_area_) return node.positive("area_um2");
+    refuse(node, "area_um2");
+    return std::numeric_limits<double>::quiet_NaN();
+  }
+  Cost cost(const Node& node) const { return {node.positive("energy_pj"), of(node)}; }
+
+  bool exist() const { return has_area_; }
+  // Refuses a key that speaks of area where the table has none.
+  void refuse(const Node& node, const std::string& key) const {
+    if (!has_area_ && node.has(key)) {
+      node.refuse_key(key, "expected no area, since the table's units name none");
+    }
+  }
+
+ private:
+  bool has_area_;
 };
 
 // Figures as they are read, before completeness is checked.
@@ -120,9 +149,9 @@ struct Figures {
   std::optional<Range> dram_bit;
 };
 
-void read_integer(const Node& node, int smallest, std::vector<WidthPoint>& points) {
-  node.allow({"operation", "width", "energy_pj", "area_um2", "source"});
-  const WidthPoint point{node.width("width"), node.cost()};
+void read_integer(const Node& node, const Areas& areas, int smallest, std::vector<WidthPoint>& points) {
+  node.allow({"operation", "width", "energy_pj", "area_um2", "source", "derived"});
+  const WidthPoint point{node.width("width"), areas.cost(node)};
   if (point.width < smallest) {
     node.refuse_key("width", fmt::format("expected at least {} bits, found {}", smallest, point.width));
   }
@@ -132,8 +161,8 @@ void read_integer(const Node& node, int smallest, std::vector<WidthPoint>& point
   points.push_back(point);
 }
 
-void read_float(const Node& node, std::array<std::optional<Cost>, kFloatFormats.size()>& costs) {
-  node.allow({"operation", "format", "width", "energy_pj", "area_um2", "source"});
+void read_float(const Node& node, const Areas& areas, std::array<std::optional<Cost>, kFloatFormats.size()>& costs) {
+  node.allow({"operation", "format", "width", "energy_pj", "area_um2", "source", "derived"});
   const std::string format = node.text("format");
   std::size_t index = 0;
   while (index < costs.size() && kFloatDescriptions[index].name != format) ++index;
@@ -144,11 +173,11 @@ void read_float(const Node& node, std::array<std::optional<Cost>, kFloatFormats.
   if (node.width("width") != kFloatDescriptions[index].bits) {
     node.refuse_key("width", fmt::format("expected {}, the width of {}", kFloatDescriptions[index].bits, format));
   }
-  costs[index] = node.cost();
+  costs[index] = areas.cost(node);
 }
 
 void read_sram(const Node& node, std::vector<SramPoint>& points) {
-  node.allow({"operation", "capacity_bytes", "width", "energy_pj", "source"});
+  node.allow({"operation", "capacity_bytes", "width", "energy_pj", "source", "derived"});
   const SramPoint point{node.positive("capacity_bytes"), node.width("width"), node.positive("energy_pj")};
   for (const SramPoint& other : points) {
     if (other.capacity_bytes == point.capacity_bytes) {
@@ -159,7 +188,7 @@ void read_sram(const Node& node, std::vector<SramPoint>& points) {
 }
 
 void read_dram(const Node& node, std::optional<Range>& dram_bit) {
-  node.allow({"operation", "width", "energy_pj", "energy_low_pj", "energy_high_pj", "source"});
+  node.allow({"operation", "width", "energy_pj", "energy_low_pj", "energy_high_pj", "source", "derived"});
   if (dram_bit) node.refuse_key("operation", "a second figure of dram_access");
   const double width = node.width("width");
   const Range energy{node.positive("energy_low_pj"), node.positive("energy_pj"), node.positive("energy_high_pj")};
@@ -169,21 +198,22 @@ void read_dram(const Node& node, std::optional<Range>& dram_bit) {
   dram_bit = energy * (1 / width);
 }
 
-Figures read_figures(const json& list, const std::string& file) {
+Figures read_figures(const json& list, const Areas& areas, const std::string& file) {
   if (!list.is_array()) refuse(file, "/figures", "expected an array");
   Figures figures;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Node node(list[i], file, fmt::format("/figures/{}", i));
     const std::string operation = node.text("operation");
     node.text("source");
+    if (node.has("derived")) node.flag("derived");
     if (operation == "integer_add") {
-      read_integer(node, 1, figures.integer_add);
+      read_integer(node, areas, 1, figures.integer_add);
     } else if (operation == "integer_multiply") {
-      read_integer(node, 2, figures.integer_multiply);
+      read_integer(node, areas, 2, figures.integer_multiply);
     } else if (operation == "float_add") {
-      read_float(node, figures.float_add);
+      read_float(node, areas, figures.float_add);
     } else if (operation == "float_multiply") {
-      read_float(node, figures.float_multiply);
+      read_float(node, areas, figures.float_multiply);
     } else if (operation == "sram_read") {
       read_sram(node, figures.sram_read);
     } else if (operation == "dram_access") {
@@ -198,15 +228,11 @@ Figures read_figures(const json& list, const std::string& file) {
   return figures;
 }
 
-std::vector<WidthPoint> complete_integer(std::vector<WidthPoint> points, std::initializer_list<int> required,
-                                         std::string_view operation, const std::string& file) {
+std::vector<WidthPoint> complete_integer(std::vector<WidthPoint> points, std::string_view operation,
+                                         const std::string& file) {
+  if (points.empty()) refuse(file, "/figures", fmt::format("expected a figure of {} at some width", operation));
   std::sort(points.begin(), points.end(),
             [](const WidthPoint& left, const WidthPoint& right) { return left.width < right.width; });
-  for (const int width : required) {
-    if (std::none_of(points.begin(), points.end(), [&](const WidthPoint& point) { return point.width == width; })) {
-      refuse(file, "/figures", fmt::format("expected a figure of {} at {} bits", operation, width));
-    }
-  }
   for (std::size_t i = 1; i < points.size(); ++i) {
     if (points[i].cost.energy_pj < points[i - 1].cost.energy_pj ||
         points[i].cost.area_um2 < points[i - 1].cost.area_um2) {
@@ -249,12 +275,7 @@ void check_multiplier_area(const CostTable& table, const std::string& file) {
 std::vector<SramPoint> complete_sram(std::vector<SramPoint> points, const std::string& file) {
   std::sort(points.begin(), points.end(),
             [](const SramPoint& left, const SramPoint& right) { return left.capacity_bytes < right.capacity_bytes; });
-  for (const int capacity : {8192, 32768, 1048576}) {
-    if (std::none_of(points.begin(), points.end(),
-                     [&](const SramPoint& point) { return point.capacity_bytes == capacity; })) {
-      refuse(file, "/figures", fmt::format("expected a figure of sram_read at {} bytes", capacity));
-    }
-  }
+  if (points.size() < 2) refuse(file, "/figures", "expected a figure of sram_read at two capacities or more");
   for (std::size_t i = 1; i < points.size(); ++i) {
     if (points[i].energy_pj / points[i].width < points[i - 1].energy_pj / points[i - 1].width) {
       refuse(file, "/figures",
@@ -274,16 +295,16 @@ Node law(const Node& laws, const std::string& key, std::initializer_list<std::st
   return node;
 }
 
-LawConstants read_laws(const Node& laws) {
+LawConstants read_laws(const Node& laws, const Areas& areas) {
   laws.allow({"multiplier_row", "shifter", "register", "sign_and_clear", "processing_element", "sram_area"});
   LawConstants constants;
-  constants.multiplier_row = law(laws, "multiplier_row", {"energy_pj", "area_um2", "source", "error"}).cost();
-  constants.shifter = law(laws, "shifter", {"energy_pj", "area_um2", "source", "error"}).cost();
+  constants.multiplier_row = areas.cost(law(laws, "multiplier_row", {"energy_pj", "area_um2", "source", "error"}));
+  constants.shifter = areas.cost(law(laws, "shifter", {"energy_pj", "area_um2", "source", "error"}));
   const Node registers = law(laws, "register", {"clock_energy_pj", "data_energy_pj", "area_um2", "source", "error"});
   constants.register_clock_pj = registers.positive("clock_energy_pj");
   constants.register_data_pj = registers.positive("data_energy_pj");
-  constants.register_area = registers.positive("area_um2");
-  constants.sign_and_clear = law(laws, "sign_and_clear", {"energy_pj", "area_um2", "source", "error"}).cost();
+  constants.register_area = areas.of(registers);
+  constants.sign_and_clear = areas.cost(law(laws, "sign_and_clear", {"energy_pj", "area_um2", "source", "error"}));
   const Node element =
       law(laws, "processing_element",
           {"multiplier_factor", "shift_energy_pj", "product_energy_pj", "accumulator_energy_pj", "source", "error"});
@@ -291,10 +312,15 @@ LawConstants read_laws(const Node& laws) {
   constants.element_shift_pj = element.positive("shift_energy_pj");
   constants.element_product_pj = element.positive("product_energy_pj");
   constants.element_accumulator_pj = element.positive("accumulator_energy_pj");
-  const Node sram = law(laws, "sram_area", {"cell_area_um2", "array_efficiency", "source", "error"});
-  constants.sram_cell_area = sram.positive("cell_area_um2");
-  constants.sram_array_efficiency = sram.positive("array_efficiency");
-  if (constants.sram_array_efficiency > 1) sram.refuse_key("array_efficiency", "expected a share of at most 1");
+  areas.refuse(laws, "sram_area");
+  constants.sram_cell_area = std::numeric_limits<double>::quiet_NaN();
+  constants.sram_array_efficiency = 1;
+  if (areas.exist()) {
+    const Node sram = law(laws, "sram_area", {"cell_area_um2", "array_efficiency", "source", "error"});
+    constants.sram_cell_area = sram.positive("cell_area_um2");
+    constants.sram_array_efficiency = sram.positive("array_efficiency");
+    if (constants.sram_array_efficiency > 1) sram.refuse_key("array_efficiency", "expected a share of at most 1");
+  }
   return constants;
 }
 
@@ -340,23 +366,25 @@ CostTable parse_cost_table(std::string_view text, const std::string& file) {
   const Node units = root.object("units");
   units.allow({"energy", "area"});
   units.constant("energy", "pJ");
-  units.constant("area", "um2");
+  if (units.has("area")) units.constant("area", "um2");
+  const Areas areas(units.has("area"));
 
-  const Figures figures = read_figures(root.at("figures"), file);
+  const Figures figures = read_figures(root.at("figures"), areas, file);
   CostTable table;
   table.name = root.text("name");
   table.node_nm = root.positive("node_nm");
-  table.voltage_v = root.positive("voltage_v");
+  if (root.has("voltage_v")) table.voltage_v = root.positive("voltage_v");
   table.source = root.text("source");
-  table.integer_add = complete_integer(figures.integer_add, {8, 16, 32}, "integer_add", file);
-  table.integer_multiply = complete_integer(figures.integer_multiply, {8, 32}, "integer_multiply", file);
+  table.has_area = areas.exist();
+  table.integer_add = complete_integer(figures.integer_add, "integer_add", file);
+  table.integer_multiply = complete_integer(figures.integer_multiply, "integer_multiply", file);
   table.float_add = complete_float(figures.float_add, "float_add", file);
   table.float_multiply = complete_float(figures.float_multiply, "float_multiply", file);
   check_multiplier_area(table, file);
   table.sram_read = complete_sram(figures.sram_read, file);
   if (!figures.dram_bit) refuse(file, "/figures", "expected a figure of dram_access");
   table.dram_bit_pj = *figures.dram_bit;
-  table.laws = read_laws(root.object("laws"));
+  table.laws = read_laws(root.object("laws"), areas);
   table.error_bars = read_error_bars(root.object("error_bars"));
   return table;
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,7 +13,7 @@
 
 namespace mlsim::energy {
 
-// What one operation costs.
+// What one operation costs. The area is NaN, and so is everything computed from it, where a table has no areas.
 struct Cost {
   double energy_pj = 0;
   double area_um2 = 0;
@@ -75,8 +76,9 @@ struct ErrorBars {
 struct CostTable {
   std::string name;
   double node_nm = 0;
-  double voltage_v = 0;
+  std::optional<double> voltage_v;  // where the source states it
   std::string source;
+  bool has_area = true;
   std::vector<WidthPoint> integer_add;       // ascending widths
   std::vector<WidthPoint> integer_multiply;  // square multipliers, ascending widths
   std::array<Cost, kFloatFormats.size()> float_add;
@@ -88,8 +90,8 @@ struct CostTable {
 };
 
 // Reads a table of the form of energy/tables/horowitz-45nm.json (schema mlsim.cost_table/1).
-// Required figures: integer_add of 8, 16 and 32 bits, integer_multiply of 8 and 32, float_add and float_multiply of the
-// five formats, sram_read of 8192, 32768 and 1048576 bytes, dram_access. More widths and capacities may be given.
+// Required figures: integer_add and integer_multiply of one width or more, float_add and float_multiply of the five
+// formats, sram_read of two capacities or more, dram_access. A table whose units name no area has none.
 // Throws std::runtime_error with one sentence that names the file, the place in it and what was expected: broken JSON,
 // an unknown or missing key, a missing or repeated figure, a number that is negative or no number, another unit, a
 // figure below that of a smaller width.

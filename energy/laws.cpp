@@ -16,8 +16,10 @@ struct Point {
   double y;
 };
 
-// Straight lines in log-log through the points (ascending x, at least two), the outer ones prolonged.
+// Straight lines in log-log through the points (ascending x), the outer ones prolonged; proportional to x through a
+// single one.
 double power_law(const std::vector<Point>& points, double x) {
+  if (points.size() == 1) return points[0].y * (x / points[0].x);
   std::size_t upper = 1;
   while (upper + 1 < points.size() && points[upper].x < x) ++upper;
   const Point& low = points[upper - 1];

@@ -15,7 +15,8 @@ class Laws {
   const CostTable& table() const { return table_; }
 
   // Integer multiplier of n by m bits; n, m >= 1. With f = n·m - (n+m)/2: proportional to f up to the table's smallest
-  // square multiplier, a power of f between two figures and beyond the last. A single-bit operand makes a row of gates.
+  // square multiplier, a power of f between two figures and beyond the last; proportional to f where there is one
+  // figure. A single-bit operand makes a row of gates.
   Cost multiplier(int n, int m) const;
 
   // Adder of n >= 0 bits (0: nothing): linear between the figures, proportional to n outside them.

@@ -3,13 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <functional>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace mlsim::energy {
 namespace {
@@ -21,8 +22,8 @@ using ::testing::Not;
 
 const char* const kShippedFile = MLSIM_SOURCE_DIR "/energy/tables/horowitz-45nm.json";
 
-json shipped() {
-  std::ifstream stream(kShippedFile);
+json shipped(const std::string& name = "horowitz-45nm") {
+  std::ifstream stream(std::string(MLSIM_SOURCE_DIR "/energy/tables/") + name + ".json");
   return json::parse(stream);
 }
 
@@ -55,6 +56,7 @@ TEST(CostTable, ShippedTableHoldsThePublishedFigures) {
   EXPECT_EQ(table.name, "horowitz-45nm");
   EXPECT_EQ(table.node_nm, 45);
   EXPECT_EQ(table.voltage_v, 0.9);
+  EXPECT_TRUE(table.has_area);
   ASSERT_EQ(table.integer_add.size(), 3U);
   EXPECT_EQ(table.integer_add[1].width, 16);
   EXPECT_EQ(table.integer_add[1].cost, (Cost{0.05, 67}));
@@ -69,13 +71,73 @@ TEST(CostTable, ShippedTableHoldsThePublishedFigures) {
   EXPECT_DOUBLE_EQ(table.dram_bit_pj.high * 64, 2600);
 }
 
-TEST(CostTable, EveryFigureAndLawNamesItsSource) {
-  const json document = shipped();
-  for (const json& figure : document["figures"]) EXPECT_FALSE(figure["source"].get<std::string>().empty()) << figure;
-  for (const json& law : document["laws"]) {
-    EXPECT_FALSE(law["source"].get<std::string>().empty()) << law;
-    EXPECT_FALSE(law["error"].get<std::string>().empty()) << law;
+TEST(CostTable, AladdinHoldsTheReleasedFiguresAtFiveNanoseconds) {
+  const CostTable table = find_cost_table("aladdin-40nm");
+  EXPECT_EQ(table.node_nm, 40);
+  EXPECT_FALSE(table.voltage_v);
+  ASSERT_EQ(table.integer_multiply.size(), 1U);
+  EXPECT_EQ(table.integer_multiply[0].cost, (Cost{8.625412, 4595}));
+  EXPECT_EQ(table.float_multiply[0], (Cost{24.35215, 4905.719}));
+  EXPECT_EQ(table.float_add[0], (Cost{7.928188, 2063.594}));
+}
+
+TEST(CostTable, SevenNanometresHaveNoArea) {
+  const CostTable table = find_cost_table("tpuv4i-7nm");
+  EXPECT_FALSE(table.has_area);
+  EXPECT_TRUE(std::isnan(table.integer_add[0].cost.area_um2));
+  EXPECT_EQ(table.integer_add[1].width, 32);
+  EXPECT_EQ(table.integer_add[1].cost.energy_pj, 0.03);
+  EXPECT_EQ(table.float_multiply[2].energy_pj, 0.21);
+  EXPECT_DOUBLE_EQ(table.dram_bit_pj.value * 64, 350);
+}
+
+// What a figure of a float is derived from stands in its source: the same ratio as in the default table.
+TEST(CostTable, DerivedFloatsKeepTheRatiosOfTheDefaultTable) {
+  const CostTable horowitz = find_cost_table();
+  for (const std::string_view name : shipped_cost_tables()) {
+    const CostTable table = find_cost_table(std::string(name));
+    const std::size_t base = name == "tpuv4i-7nm" ? 1 : 0;  // fp16 where it is published, else fp32
+    for (const std::size_t i : {std::size_t{3}, std::size_t{4}}) {
+      EXPECT_NEAR(table.float_add[i].energy_pj / table.float_add[base].energy_pj,
+                  horowitz.float_add[i].energy_pj / horowitz.float_add[base].energy_pj, 2e-4);
+      EXPECT_NEAR(table.float_multiply[i].energy_pj / table.float_multiply[base].energy_pj,
+                  horowitz.float_multiply[i].energy_pj / horowitz.float_multiply[base].energy_pj, 2e-4);
+    }
   }
+}
+
+TEST(CostTable, EveryFigureAndLawNamesItsSource) {
+  for (const std::string_view name : shipped_cost_tables()) {
+    const json document = shipped(std::string(name));
+    for (const json& figure : document["figures"]) EXPECT_FALSE(figure["source"].get<std::string>().empty()) << figure;
+    for (const json& law : document["laws"]) {
+      EXPECT_FALSE(law["source"].get<std::string>().empty()) << law;
+      EXPECT_FALSE(law["error"].get<std::string>().empty()) << law;
+    }
+  }
+}
+
+TEST(CostTable, AreasAreAllOrNone) {
+  const auto without_areas = [](json& d) {
+    d["units"].erase("area");
+    for (json& figure : d["figures"]) figure.erase("area_um2");
+    for (json& law : d["laws"]) law.erase("area_um2");
+    d["laws"].erase("sram_area");
+  };
+  EXPECT_EQ(refusal(without_areas), "accepted");
+  const auto changed = [&](const std::function<void(json&)>& change) {
+    return refusal([&](json& d) {
+      without_areas(d);
+      change(d);
+    });
+  };
+  EXPECT_EQ(changed([](json& d) { d["figures"][0]["area_um2"] = 36; }),
+            "own.json: at /figures/0/area_um2: expected no area, since the table's units name none");
+  EXPECT_THAT(changed([](json& d) { d["laws"]["register"]["area_um2"] = 4; }),
+              HasSubstr("at /laws/register/area_um2: expected no area"));
+  EXPECT_THAT(changed([](json& d) { d["laws"]["sram_area"] = shipped()["laws"]["sram_area"]; }),
+              HasSubstr("at /laws/sram_area: expected no area"));
+  EXPECT_THAT(refusal([](json& d) { d["units"].erase("area"); }), HasSubstr("at /figures/0/area_um2"));
 }
 
 TEST(CostTable, BuiltInTablesAreFoundByName) {
@@ -103,22 +165,37 @@ TEST(CostTable, RefusesUnknownKeysByPlace) {
 }
 
 TEST(CostTable, RefusesMissingKeysAndFigures) {
-  for (const char* key :
-       {"schema", "name", "node_nm", "voltage_v", "units", "source", "figures", "laws", "error_bars"}) {
+  for (const char* key : {"schema", "name", "node_nm", "units", "source", "figures", "laws", "error_bars"}) {
     EXPECT_THAT(refusal([&](json& d) { d.erase(key); }), HasSubstr("expected the key \"" + std::string(key) + "\""));
   }
   const json figures = shipped()["figures"];
   for (std::size_t i = 0; i < figures.size(); ++i) {
     const std::string operation = figures[i]["operation"];
-    EXPECT_THAT(refusal([&](json& d) { d["figures"].erase(i); }),
-                AllOf(HasSubstr("own.json: at /figures: expected a figure of "), HasSubstr(operation)));
+    if (operation.starts_with("float") || operation == "dram_access") {
+      EXPECT_THAT(refusal([&](json& d) { d["figures"].erase(i); }),
+                  AllOf(HasSubstr("own.json: at /figures: expected a figure of "), HasSubstr(operation)));
+    }
     for (const auto& item : figures[i].items()) {
+      if (item.key() == "derived") continue;
       EXPECT_THAT(refusal([&](json& d) { d["figures"][i].erase(item.key()); }),
                   AllOf(HasSubstr("at /figures/" + std::to_string(i)), HasSubstr(item.key())));
     }
   }
-  EXPECT_EQ(refusal([](json& d) { remove(d, "integer_multiply", "width", 32); }),
-            "own.json: at /figures: expected a figure of integer_multiply at 32 bits");
+  EXPECT_EQ(refusal([](json& d) { remove(d, "integer_multiply", "width", 32); }), "accepted");
+  EXPECT_EQ(refusal([](json& d) {
+              remove(d, "integer_multiply", "width", 32);
+              remove(d, "integer_multiply", "width", 8);
+            }),
+            "own.json: at /figures: expected a figure of integer_multiply at some width");
+  EXPECT_EQ(refusal([](json& d) {
+              for (const int width : {8, 16, 32}) remove(d, "integer_add", "width", width);
+            }),
+            "own.json: at /figures: expected a figure of integer_add at some width");
+  EXPECT_EQ(refusal([](json& d) {
+              remove(d, "sram_read", "capacity_bytes", 8192);
+              remove(d, "sram_read", "capacity_bytes", 32768);
+            }),
+            "own.json: at /figures: expected a figure of sram_read at two capacities or more");
   const json laws = shipped()["laws"];
   for (const auto& law : laws.items()) {
     EXPECT_THAT(refusal([&](json& d) { d["laws"].erase(law.key()); }), HasSubstr(law.key()));
@@ -136,6 +213,9 @@ TEST(CostTable, RefusesBadNumbers) {
   EXPECT_THAT(refusal([](json& d) { d["figures"][0]["width"] = 8.5; }), HasSubstr("whole number of bits"));
   EXPECT_THAT(refusal([](json& d) { d["figures"][3]["width"] = 1; }), HasSubstr("at least 2 bits, found 1"));
   EXPECT_THAT(refusal([](json& d) { d["node_nm"] = -45; }), HasSubstr("at /node_nm"));
+  EXPECT_THAT(refusal([](json& d) { d["voltage_v"] = "0.9"; }), HasSubstr("at /voltage_v"));
+  EXPECT_THAT(refusal([](json& d) { d["figures"][0]["derived"] = 1; }),
+              HasSubstr("at /figures/0/derived: expected true or false, found 1"));
   EXPECT_THAT(refusal([](json& d) { d["laws"]["sram_area"]["array_efficiency"] = 1.5; }), HasSubstr("at most 1"));
   EXPECT_THAT(refusal([](json& d) { d["error_bars"]["float_factor"] = 0.5; }), HasSubstr("at least 1"));
   EXPECT_THAT(refusal([](json& d) { d["error_bars"]["integer"] = 1.0; }), HasSubstr("below 1"));

@@ -7,6 +7,7 @@
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlsim::energy {
@@ -95,6 +96,32 @@ TEST(DatapathCost, RegisterShareIsNeverNegative) {
       }
     }
   }
+}
+
+TEST(DatapathCost, RegisterShareIsNeverNegativeInAnyTable) {
+  const Surroundings broadcast{.left_fanout = 1 << 30, .right_fanout = 1 << 30};
+  for (const std::string_view table : shipped_cost_tables()) {
+    const Laws own(find_cost_table(std::string(table)));
+    for (const MlsOperand& left : all_elements()) {
+      for (const MlsOperand& right : all_elements()) {
+        for (const int accumulator : {2, 19, 64}) {
+          const DatapathCost cost = price_datapath(own, MlsDatapath{left, right, accumulator}, broadcast);
+          ASSERT_GT(price_of(cost, Operation::kRegister), 0)
+              << table << ": e" << left.exponent_bits << "m" << left.mantissa_bits << " e" << right.exponent_bits << "m"
+              << right.mantissa_bits << " accumulator " << accumulator;
+        }
+      }
+    }
+  }
+}
+
+TEST(DatapathCost, ATableWithoutAreasPricesNone) {
+  const DatapathCost cost = price_datapath(Laws(find_cost_table("tpuv4i-7nm")), MlsDatapath{});
+  EXPECT_GT(price_of(cost, Operation::kMantissaMultiply), 0);
+  EXPECT_TRUE(std::isnan(cost.processing_element.total()));
+  EXPECT_TRUE(std::isnan(cost.group_scale_unit.total()));
+  EXPECT_TRUE(std::isnan(cost.sram_area_um2));
+  EXPECT_TRUE(std::isnan(machine_area(cost, {256, 16, 1, 2, 1}).total()));
 }
 
 TEST(DatapathCost, OperandRegistersAreSharedByTheirFanout) {
