@@ -154,7 +154,7 @@ PricedPass price_pass(const Results& results, const LayerRecord& layer, const Pa
 }
 
 void keep_larger(energy::UnitArea& largest, const energy::UnitArea& area) {
-  if (area.total() > largest.total()) largest = area;
+  if (largest.blocks.empty() || area.total() > largest.total()) largest = area;
 }
 
 }  // namespace

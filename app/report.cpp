@@ -252,8 +252,11 @@ std::string energy_table(const std::vector<std::pair<std::string, Total>>& total
   return text;
 }
 
-std::string range_lines(const Total& all) {
-  std::string text = "\nWith error bars (worst case; integer ±20 %, shifter ±35 %, floating point a factor 1.5)\n";
+std::string range_lines(const Total& all, const energy::Laws& laws) {
+  const energy::ErrorBars& bars = laws.table().error_bars;
+  std::string text =
+      fmt::format("\nWith error bars (worst case; integer ±{:g} %, shifter ±{:g} %, floating point a factor {:g})\n",
+                  100 * bars.integer, 100 * bars.shifter, bars.float_factor);
   Table table(1);
   std::vector<std::string> head{"line"};
   for (const BaselineMachine& machine : baseline_machines()) head.push_back(machine.name + " /");
@@ -268,6 +271,58 @@ std::string range_lines(const Total& all) {
   table.row(operations);
   table.row(computing);
   return text + table.text();
+}
+
+// All passes of the results and the baselines', priced with one of the shipped tables.
+struct TablePrice {
+  std::string table;
+  PassPrice all;
+};
+
+std::vector<TablePrice> price_with_every_table(const Results& results) {
+  std::vector<TablePrice> prices;
+  for (const std::string_view table : energy::shipped_cost_tables()) {
+    const Price priced = price(results, energy::Laws(energy::find_cost_table(std::string(table))));
+    const Total all = total_of(results, priced, [](const LayerRecord&, const PassRecord&) { return true; });
+    prices.push_back({std::string(table), all.price});
+  }
+  return prices;
+}
+
+// The smallest and the largest of a ratio's stated values over the tables.
+template <typename RatioOf>
+std::optional<std::pair<double, double>> range_over(const std::vector<TablePrice>& prices, const RatioOf& ratio_of) {
+  std::optional<std::pair<double, double>> range;
+  for (const TablePrice& price : prices) {
+    const std::optional<Range> ratio = ratio_of(price.all);
+    if (!ratio) return std::nullopt;
+    if (!range) range = {ratio->value, ratio->value};
+    range = {std::min(range->first, ratio->value), std::max(range->second, ratio->value)};
+  }
+  return range;
+}
+
+std::string table_range_lines(const std::vector<TablePrice>& prices) {
+  std::vector<std::string> names;
+  for (const TablePrice& price : prices) names.push_back(price.table);
+  Table table(1);
+  std::vector<std::string> head{"line"};
+  for (const BaselineMachine& machine : baseline_machines()) head.push_back(machine.name + " /");
+  table.row(head);
+  const auto row = [&](const char* name, auto sum_of) {
+    std::vector<std::string> cells{name};
+    for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
+      const auto range = range_over(prices, [&](const PassPrice& price) {
+        return energy::ratio(sum_of(price.baselines[b]), sum_of(price.energy));
+      });
+      cells.push_back(range ? fmt::format("{:.1f}-{:.1f}", range->first, range->second) : "-");
+    }
+    table.row(cells);
+  };
+  row("operations only", [](const Breakdown& b) { return b.operations_only(); });
+  row("with everything but memory", [](const Breakdown& b) { return b.computing(); });
+  return fmt::format("\nRange over the shipped tables ({}), values without error bars\n", fmt::join(names, ", ")) +
+         table.text();
 }
 
 std::string operation_table(const Total& all) {
@@ -287,7 +342,8 @@ std::string operation_table(const Total& all) {
   return "\nEnergy by operation\n" + table.text();
 }
 
-std::string area_table(const Price& price) {
+std::string area_table(const Price& price, const energy::Laws& laws) {
+  if (!laws.table().has_area) return fmt::format("\nArea\n  -  ({} has no areas)\n", laws.table().name);
   std::set<std::string> seen;
   std::vector<std::string> blocks;
   const auto note = [&](const energy::UnitArea& area) {
@@ -338,14 +394,24 @@ std::string layer_table(const Results& results, const Price& price) {
   return "\nLayers (fp32 / is the ratio with all of computing)\n" + table.text();
 }
 
-constexpr const char* kNotes =
-    "\nNotes\n"
-    "  A baseline is the same array and dataflow with elements of its own format, accumulating in binary32 (int8 in "
-    "32\n"
-    "  bits). fp8 is e4m3 for activations and weights and e5m2 for errors. \"Operations only\" is what publications\n"
-    "  quote. Every operand costs the same here, zeros included: a ReLU stream costs an integer multiply-add about a\n"
-    "  third less and an MLS one a fifth less. The choice of table alone moves fp32 : int8 from 20 to 58.\n"
-    "  Laws, sources and error bars: docs/energy.md.\n";
+std::string notes(const std::vector<TablePrice>& prices) {
+  std::string text =
+      "\nNotes\n"
+      "  A baseline is the same array and dataflow with elements of its own format, accumulating in binary32 (int8 in "
+      "32\n"
+      "  bits). fp8 is e4m3 for activations and weights and e5m2 for errors. \"Operations only\" is what publications\n"
+      "  quote. Every operand costs the same here, zeros included: a ReLU stream costs an integer multiply-add about "
+      "a\n"
+      "  third less and an MLS one a fifth less.\n";
+  const auto range = range_over(prices, [](const PassPrice& price) {
+    return energy::ratio(price.baselines.front().operations_only(), price.baselines.back().operations_only());
+  });
+  if (range) {
+    text += fmt::format("  The choice of table alone moves {} : {} from {:.1f} to {:.1f} (operations only).\n",
+                        baseline_machines().front().name, baseline_machines().back().name, range->first, range->second);
+  }
+  return text + "  Laws, sources and error bars: docs/energy.md.\n";
+}
 
 Json to_json(const Range& range) {
   return {{"low", range.low}, {"value", range.value}, {"high", range.high}};
@@ -356,6 +422,7 @@ Json to_json(const std::optional<Range>& range) {
 }
 
 Json to_json(const energy::UnitArea& area) {
+  if (std::isnan(area.total())) return nullptr;
   Json json;
   for (const energy::AreaBlock& block : area.blocks) json[block.name] = block.area_um2;
   json["total"] = area.total();
@@ -390,6 +457,25 @@ Json to_json(const PassPrice& price) {
   return json;
 }
 
+Json table_range_json(const std::vector<TablePrice>& prices) {
+  Json json;
+  for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
+    const auto add = [&](const char* name, auto sum_of) {
+      const auto ratio_of = [&](const PassPrice& price) {
+        return energy::ratio(sum_of(price.baselines[b]), sum_of(price.energy));
+      };
+      const auto range = range_over(prices, ratio_of);
+      if (!range) return;
+      Json& entry = json[baseline_machines()[b].name][name];
+      entry = {{"low", range->first}, {"high", range->second}};
+      for (const TablePrice& price : prices) entry["by_table"][price.table] = ratio_of(price.all)->value;
+    };
+    add("operations_only_ratio", [](const Breakdown& breakdown) { return breakdown.operations_only(); });
+    add("computing_ratio", [](const Breakdown& breakdown) { return breakdown.computing(); });
+  }
+  return json;
+}
+
 Json decibels_json(const std::optional<double>& value) {
   if (!value || std::isnan(*value)) return nullptr;
   if (std::isinf(*value)) return "exact";
@@ -400,6 +486,7 @@ Json decibels_json(const std::optional<double>& value) {
 
 std::string text_report(const std::vector<ReportSource>& sources, const energy::Laws& laws) {
   std::string text;
+  std::string note;
   for (const ReportSource& source : sources) {
     const Price prices = price(source.results, laws);
     const auto totals = totals_of(source.results, prices);
@@ -409,12 +496,15 @@ std::string text_report(const std::vector<ReportSource>& sources, const energy::
     text += work_table(source.results, totals);
     text += error_table(totals);
     text += energy_table(totals);
-    text += range_lines(all->second);
+    text += range_lines(all->second, laws);
+    const std::vector<TablePrice> by_table = price_with_every_table(source.results);
+    text += table_range_lines(by_table);
     text += operation_table(all->second);
-    text += area_table(prices);
+    text += area_table(prices, laws);
     text += layer_table(source.results, prices);
+    if (note.empty()) note = notes(by_table);
   }
-  return text + kNotes;
+  return text + note;
 }
 
 Json json_report(const std::vector<ReportSource>& sources, const energy::Laws& laws) {
@@ -443,6 +533,7 @@ Json json_report(const std::vector<ReportSource>& sources, const energy::Laws& l
       sum["mean_sqnr_db"] = decibels_json(total.mean_sqnr());
       sum.update(to_json(total.price));
     }
+    entry["table_range"] = table_range_json(price_with_every_table(results));
     entry["layers"] = Json::array();
     for (std::size_t l = 0; l < results.layers.size(); ++l) {
       Json& layer = entry["layers"].emplace_back();

@@ -327,6 +327,16 @@ TEST_F(Command, ReportSpeaksEveryFormat) {
   EXPECT_EQ(run("report - <r.json").status, 0);
   const json report = json::parse(run("report r.json --format json").out);
   EXPECT_EQ(report["schema"], "mlsim.report/1");
+  const json range = report["results"][0]["table_range"]["fp32"]["computing_ratio"];
+  EXPECT_EQ(range["by_table"].size(), 3U);
+  EXPECT_LT(range["low"], range["high"]);
+  EXPECT_THAT(text.out, HasSubstr("Range over the shipped tables (horowitz-45nm, aladdin-40nm, tpuv4i-7nm)"));
+  EXPECT_THAT(text.out, HasSubstr("fp32 : int8 from 15.3 to 56.4"));
+  const json no_area = json::parse(run("report r.json --format json --table tpuv4i-7nm").out);
+  EXPECT_TRUE(no_area["results"][0]["area_um2"].is_null());
+  EXPECT_TRUE(no_area["results"][0]["baseline_area_um2"]["fp32"].is_null());
+  EXPECT_GT(no_area["results"][0]["totals"]["all"]["energy"]["computing_pj"]["value"], 0);
+  EXPECT_THAT(run("report r.json --table tpuv4i-7nm").out, HasSubstr("(tpuv4i-7nm has no areas)"));
   const std::string csv = run("report r.json r.json --format csv").out;
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7) << "a header and 2 × 3 passes";
   ASSERT_EQ(run("report r.json --format csv --out r.csv").status, 0);
