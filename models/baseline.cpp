@@ -136,12 +136,7 @@ ConvolutionResult baseline_convolution(Pass pass, const ConvolutionShape& shape,
     throw std::runtime_error(to_string(pass) + ": " + to_string(left.format) + " and " + to_string(right.format) +
                              " do not multiply: int8 goes with int8 alone");
   }
-  const float scale = left.scale * right.scale;
-  if (std::isinf(scale)) {
-    throw std::runtime_error(to_string(pass) + ": the product of the tensor scales of " +
-                             to_string(left_operand(pass)) + " and " + to_string(right_operand(pass)) +
-                             " is beyond binary32");
-  }
+  const float scale = product_scale(pass, left.scale, right.scale);
   ConvolutionResult result;
   result.values.shape = shape.result_shape(pass);
   result.counts.mantissa_multiplies = shape.multiply_adds(pass);

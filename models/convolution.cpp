@@ -188,14 +188,18 @@ int full_accumulator_bits(const ElementFormat& left, const ElementFormat& right,
   return left.unit_exponent() + right.unit_exponent() + log2_taps + 1;
 }
 
-float product_scale(Pass pass, const MlsTensor& left, const MlsTensor& right) {
-  const float scale = left.tensor_scale * right.tensor_scale;
+float product_scale(Pass pass, float left, float right) {
+  const float scale = left * right;
   if (std::isinf(scale)) {
     throw std::runtime_error(to_string(pass) + ": the product of the tensor scales of " +
                              to_string(left_operand(pass)) + " and " + to_string(right_operand(pass)) +
                              " is beyond binary32");
   }
   return scale;
+}
+
+float product_scale(Pass pass, const MlsTensor& left, const MlsTensor& right) {
+  return product_scale(pass, left.tensor_scale, right.tensor_scale);
 }
 
 }  // namespace mlsim::models

@@ -84,7 +84,8 @@ struct ConvolutionResult {
   OperationCounts counts;
 };
 
-// T = S_t,left · S_t,right in binary32. Throws std::runtime_error when it overflows.
+// T, the product of both operands' tensor scales in binary32. Throws std::runtime_error when it overflows.
+float product_scale(Pass pass, float left, float right);
 float product_scale(Pass pass, const MlsTensor& left, const MlsTensor& right);
 
 }  // namespace mlsim::models
