@@ -43,7 +43,7 @@ struct Layer {
 struct Workload {
   std::string name;
   std::uint64_t seed = 0;
-  std::uint64_t step = 0;  // below 2^31
+  std::uint64_t step = 0;  // below 2^32
   int random_bits = 16;
   models::Accumulator accumulator;
   std::vector<Layer> layers;

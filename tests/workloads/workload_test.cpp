@@ -188,7 +188,7 @@ TEST(ParseWorkload, RefusesValuesOutOfRange) {
   EXPECT_EQ(error_with("/name", ""), "w.json: /name: is \"\", expected a text that is not empty");
   EXPECT_EQ(error_with("/seed", -1), "w.json: /seed: is -1, expected an integer from 0 to 2^64 - 1");
   EXPECT_EQ(error_with("/seed", 1e30), "w.json: /seed: is 1e+30, expected an integer");
-  EXPECT_EQ(error_with("/step", -1), "w.json: /step: is -1, expected an integer from 0 to 2147483647");
+  EXPECT_EQ(error_with("/step", -1), "w.json: /step: is -1, expected an integer from 0 to 4294967295");
   EXPECT_EQ(error_with("/random_bits", 25), "w.json: /random_bits: is 25, expected an integer from 1 to 24");
   EXPECT_EQ(error_with("/accumulator_bits", 65), "w.json: /accumulator_bits: is 65, expected an integer from 0 to 64");
   EXPECT_EQ(error_with("/accumulator_bits", 1),
