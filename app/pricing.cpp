@@ -119,7 +119,8 @@ struct PricedPass {
 };
 
 PricedPass price_pass(const Results& results, const LayerRecord& layer, const PassRecord& record,
-                      const PerOperand<models::Format>& formats, int accumulator_bits, const energy::Laws& laws) {
+                      const PerOperand<models::Format>& formats, int accumulator_bits, const energy::Laws& laws,
+                      const OwnPrices& known) {
   const Pass pass = record.pass;
   const models::Format& left = formats[models::left_operand(pass)];
   const models::Format& right = formats[models::right_operand(pass)];
@@ -148,9 +149,19 @@ PricedPass price_pass(const Results& results, const LayerRecord& layer, const Pa
   const bool stochastic = mls && layer.rounding[models::result_operand(pass)] == models::Rounding::kStochastic;
   add_results_and_traffic(layer, pass, next, stochastic, traffic, results.array, results.random_bits, counts);
 
-  const energy::DatapathCost cost = energy::price_datapath(
+  energy::DatapathCost cost = energy::price_datapath(
       laws, datapath, surroundings_of(pass, left, right, results.array, stochastic ? results.random_bits : 0));
+  for (const auto& [operation, pj] : known) cost.price_pj[operation] = {pj, pj, pj};
   return {energy::price(counts, cost), energy::machine_area(cost, units_of(results.array))};
+}
+
+// Of the array: the widest of its passes.
+int accumulator_bits(const Results& results) {
+  int widest = 0;
+  for (const LayerRecord& layer : results.layers) {
+    for (const PassRecord& pass : layer.passes) widest = std::max(widest, pass.accumulator_bits);
+  }
+  return widest;
 }
 
 void keep_larger(energy::UnitArea& largest, const energy::UnitArea& area) {
@@ -172,25 +183,35 @@ PassPrice Price::sum(const Results& results, Pass pass) const {
   return total;
 }
 
-Price price(const Results& results, const energy::Laws& laws) {
-  Price price;
-  price.baseline_areas.resize(baseline_machines().size());
+Machine machine_of(const Results& results, const energy::Laws& laws) {
+  const LayerRecord& first = results.layers.at(0);
+  const models::Format& format = first.formats[Operand::kActivation];
+  int random_bits = 0;
   for (const LayerRecord& layer : results.layers) {
-    for (const PassRecord& pass : layer.passes) {
-      price.accumulator_bits = std::max(price.accumulator_bits, pass.accumulator_bits);
+    for (const Operand operand : models::kOperands) {
+      if (layer.rounding[operand] == models::Rounding::kStochastic) random_bits = results.random_bits;
     }
   }
+  return {energy::price_datapath(laws, datapath_of(format, format, accumulator_bits(results)),
+                                 surroundings_of(Pass::kForward, format, format, results.array, random_bits)),
+          units_of(results.array)};
+}
+
+Price price(const Results& results, const energy::Laws& laws, const OwnPrices& own_prices) {
+  Price price;
+  price.baseline_areas.resize(baseline_machines().size());
+  price.accumulator_bits = accumulator_bits(results);
   for (const LayerRecord& layer : results.layers) {
     std::vector<PassPrice>& passes = price.layers.emplace_back();
     for (const PassRecord& record : layer.passes) {
       PassPrice& pass_price = passes.emplace_back();
-      PricedPass own = price_pass(results, layer, record, layer.formats, price.accumulator_bits, laws);
+      PricedPass own = price_pass(results, layer, record, layer.formats, price.accumulator_bits, laws, own_prices);
       pass_price.energy = own.energy;
       keep_larger(price.area, own.area);
       for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
         PerOperand<models::Format> formats;
         for (const Operand operand : models::kOperands) formats[operand] = baseline_machines()[b].formats[operand];
-        PricedPass baseline = price_pass(results, layer, record, formats, 0, laws);
+        PricedPass baseline = price_pass(results, layer, record, formats, 0, laws, {});
         pass_price.baselines.push_back(baseline.energy);
         keep_larger(price.baseline_areas[b], baseline.area);
       }

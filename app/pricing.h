@@ -1,6 +1,7 @@
 // Introduces what was counted to what it costs.
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "app/results.h"
@@ -25,9 +26,22 @@ struct Price {
   PassPrice sum(const Results& results, models::Pass pass) const;
 };
 
+// Prices of the format's machine that stand in the place of the table's, in pJ.
+using OwnPrices = std::map<energy::Operation, double>;
+
 // Prices every pass of the results, and the same passes on the baselines' machines: the same dataflow and array with
 // their own elements and no group-scale units. An array has one accumulator width, so every pass pays for the widest.
-// Throws std::runtime_error where a datapath cannot be priced.
-Price price(const Results& results, const energy::Laws& laws);
+// `own` has prices of the results' machine that are known from elsewhere, without error bars; the baselines' are the
+// table's. Throws std::runtime_error where a datapath cannot be priced.
+Price price(const Results& results, const energy::Laws& laws, const OwnPrices& own = {});
+
+// What the results' machine pays for each operation, and how many units it has.
+struct Machine {
+  energy::DatapathCost cost;
+  energy::Units units;
+};
+
+// The machine of results whose layers and operands all have the format of the first layer's activations.
+Machine machine_of(const Results& results, const energy::Laws& laws);
 
 }  // namespace mlsim::app

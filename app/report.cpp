@@ -190,7 +190,8 @@ std::string header(const ReportSource& source, const Price& price, const energy:
   text += fmt::format("  array    {} x {} elements, {} to a group-scale unit", array.rows, array.columns,
                       array.elements_per_scaler);
   if (price.accumulator_bits > 0) text += fmt::format(", accumulators of {} bits", price.accumulator_bits);
-  text += fmt::format("\n  prices   {}\n", laws.table().name);
+  text += fmt::format("\n  prices   {}{}\n", laws.table().name,
+                      source.own_prices.empty() ? "" : ", those of this format from an Accelergy ERT");
   return text;
 }
 
@@ -488,7 +489,7 @@ std::string text_report(const std::vector<ReportSource>& sources, const energy::
   std::string text;
   std::string note;
   for (const ReportSource& source : sources) {
-    const Price prices = price(source.results, laws);
+    const Price prices = price(source.results, laws, source.own_prices);
     const auto totals = totals_of(source.results, prices);
     const auto all = std::find_if(totals.begin(), totals.end(), [](const auto& t) { return t.first == "all"; });
     if (!text.empty()) text += "\n";
@@ -514,7 +515,7 @@ Json json_report(const std::vector<ReportSource>& sources, const energy::Laws& l
   json["results"] = Json::array();
   for (const ReportSource& source : sources) {
     const Results& results = source.results;
-    const Price prices = price(results, laws);
+    const Price prices = price(results, laws, source.own_prices);
     Json& entry = json["results"].emplace_back();
     entry["file"] = source.file;
     entry["workload"] = results.workload;
@@ -576,7 +577,7 @@ std::string csv_report(const std::vector<ReportSource>& sources, const energy::L
     return std::isinf(*value) ? std::string("inf") : fmt::format("{:.6g}", *value);
   };
   for (const ReportSource& source : sources) {
-    const Price prices = price(source.results, laws);
+    const Price prices = price(source.results, laws, source.own_prices);
     for (std::size_t l = 0; l < source.results.layers.size(); ++l) {
       const LayerRecord& layer = source.results.layers[l];
       for (std::size_t p = 0; p < layer.passes.size(); ++p) {

@@ -14,6 +14,7 @@ namespace mlsim::app {
 struct ReportSource {
   std::string file;
   Results results;
+  OwnPrices own_prices{};  // of the results' machine, where they are not the table's
 };
 
 // For people: one section for each source, at most 120 columns wide.

@@ -1,11 +1,13 @@
 #include "app/report_command.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "app/accelergy.h"
 #include "app/options.h"
 #include "app/report.h"
 #include "energy/cost_table.h"
@@ -23,9 +25,11 @@ int run_report(const std::vector<std::string>& arguments) {
   po::options_description visible("options");
   // clang-format off
   visible.add_options()
-      ("format", po::value<std::string>()->value_name("F")->default_value("text"), "text, json or csv")
+      ("format", po::value<std::string>()->value_name("F")->default_value("text"), "text, json, csv, accelergy-ert or accelergy-art")
       ("table", po::value<std::string>()->value_name("TABLE")->default_value(std::string(energy::kDefaultCostTable)),
        "cost table: a shipped one by name, or a file")
+      ("ert", po::value<std::string>()->value_name("FILE"),
+       "Accelergy ERT whose energies stand in the place of the table's for the results' own machine")
       ("out", po::value<std::string>()->value_name("FILE"), "write to FILE and not to standard output");
   po::options_description hidden;
   hidden.add_options()("results", po::value<std::vector<std::string>>()->required());
@@ -36,18 +40,31 @@ int run_report(const std::vector<std::string>& arguments) {
   if (!parse_command_line(usage, visible, hidden, positional, arguments, values)) return 0;
 
   const std::string format = values["format"].as<std::string>();
-  if (format != "text" && format != "json" && format != "csv") {
-    throw std::runtime_error("--format is '" + format + "', expected text, json or csv");
+  const std::vector<std::string> formats{"text", "json", "csv", "accelergy-ert", "accelergy-art"};
+  if (std::find(formats.begin(), formats.end(), format) == formats.end()) {
+    throw std::runtime_error(fmt::format("--format is '{}', expected one of {}", format, fmt::join(formats, ", ")));
   }
+  const std::vector<std::string> files = values["results"].as<std::vector<std::string>>();
+  const bool accelergy = format.starts_with("accelergy-");
+  if (accelergy && files.size() != 1) {
+    throw std::runtime_error(fmt::format("--format {} expects one file of results, found {}", format, files.size()));
+  }
+  if (accelergy && values.count("ert") != 0) {
+    throw std::runtime_error(fmt::format("--format {} expects no --ert beside it", format));
+  }
+  OwnPrices own_prices;
+  if (values.count("ert") != 0) own_prices = load_accelergy_ert(values["ert"].as<std::string>());
   const energy::Laws laws(energy::find_cost_table(values["table"].as<std::string>()));
   std::vector<ReportSource> sources;
-  for (const std::string& file : values["results"].as<std::vector<std::string>>()) {
-    sources.push_back({file == "-" ? "standard input" : file, load_results(file)});
+  for (const std::string& file : files) {
+    sources.push_back({file == "-" ? "standard input" : file, load_results(file), own_prices});
   }
   std::string text;
   if (format == "text") text = text_report(sources, laws);
   if (format == "json") text = json_report(sources, laws).dump(2) + "\n";
   if (format == "csv") text = csv_report(sources, laws);
+  if (format == "accelergy-ert") text = accelergy_ert(sources[0].results, sources[0].file, laws);
+  if (format == "accelergy-art") text = accelergy_art(sources[0].results, sources[0].file, laws);
   if (values.count("out") != 0) {
     workloads::write_file(values["out"].as<std::string>(), text);
   } else {

@@ -303,6 +303,11 @@ TEST_F(Command, ReportRefuses) {
   expect_error("report missing.json", {"missing.json"});
   expect_error("report r.json --format pdf", {"pdf"});
   expect_error("report r.json --table none.json", {"none.json"});
+  expect_error("report r.json --ert none.yaml", {"none.yaml", "cannot be read"});
+  expect_error("report r.json --ert workload.json", {"workload.json", "\"ERT\""});
+  expect_error("report r.json r.json --format accelergy-ert", {"accelergy-ert", "one file"});
+  expect_error("report r.json --format accelergy-art --ert none.yaml", {"--ert"});
+  expect_error("report r.json --format accelergy-art --table tpuv4i-7nm", {"tpuv4i-7nm has no areas"});
   expect_error("report workload.json", {"workload.json", "schema"});
   json results = read_json("r.json");
   results["layers"][0]["passes"][0]["multiply_adds"] = -1;
@@ -337,6 +342,10 @@ TEST_F(Command, ReportSpeaksEveryFormat) {
   EXPECT_TRUE(no_area["results"][0]["baseline_area_um2"]["fp32"].is_null());
   EXPECT_GT(no_area["results"][0]["totals"]["all"]["energy"]["computing_pj"]["value"], 0);
   EXPECT_THAT(run("report r.json --table tpuv4i-7nm").out, HasSubstr("(tpuv4i-7nm has no areas)"));
+  EXPECT_THAT(run("report r.json --format accelergy-art").out, StartsWith("ART:\n  version: 0.3\n"));
+  ASSERT_EQ(run("report r.json --format accelergy-ert --out ert.yaml").status, 0);
+  EXPECT_THAT(folder_.read("ert.yaml"), StartsWith("ERT:\n  version: 0.3\n"));
+  EXPECT_THAT(run("report r.json --ert ert.yaml").out, HasSubstr("those of this format from an Accelergy ERT"));
   const std::string csv = run("report r.json r.json --format csv").out;
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7) << "a header and 2 × 3 passes";
   ASSERT_EQ(run("report r.json --format csv --out r.csv").status, 0);

@@ -1,0 +1,153 @@
+#include "app/accelergy.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <yaml-cpp/yaml.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <stdexcept>
+#include <string>
+
+#include "app/simulate.h"
+#include "energy/cost_table.h"
+#include "tests/support/temporary_folder.h"
+#include "workloads/workload.h"
+
+namespace mlsim::app {
+namespace {
+
+using energy::Operation;
+using test::error_of;
+using testing::HasSubstr;
+
+energy::Laws laws(const std::string& table = "horowitz-45nm") {
+  return energy::Laws(energy::find_cost_table(table));
+}
+
+Results results(const std::string& format = "\"e2m4\"") {
+  const std::string text = R"({"schema": "mlsim.workload/1", "name": "w", "seed": 1, "format": )" + format + R"(,
+    "layers": [{"name": "conv", "type": "conv2d", "batch": 1, "in_channels": 4, "out_channels": 4, "in_size": [8, 8],
+                "kernel": [3, 3], "padding": [1, 1]}]})";
+  SimulationOptions options;
+  options.engine = Engine::kAnalytic;
+  return simulate(workloads::parse_workload(text, "workload", "."), options, [](const std::string&) {});
+}
+
+// Units that a component's name stands for: mlsim.element[0..255].multiplier are 256.
+std::int64_t instances(const std::string& name) {
+  const std::size_t range = name.find("[0..");
+  return range == std::string::npos ? 1 : std::stoll(name.substr(range + 4)) + 1;
+}
+
+TEST(AccelergyErt, HasEveryPriceOfTheMachineOnce) {
+  const Machine machine = machine_of(results(), laws());
+  const YAML::Node ert = YAML::Load(accelergy_ert(results(), "r.json", laws()))["ERT"];
+  EXPECT_EQ(ert["version"].as<double>(), 0.3);
+  std::map<std::string, double> energies;
+  for (const YAML::Node& table : ert["tables"]) {
+    for (const YAML::Node& action : table["actions"]) {
+      EXPECT_TRUE(action["arguments"].IsNull());
+      EXPECT_TRUE(energies.emplace(action["name"].as<std::string>(), action["energy"].as<double>()).second);
+    }
+  }
+  for (const Operation operation : energy::kOperations) {
+    const double price = machine.cost.price_pj[operation].value;
+    const auto found = energies.find(std::string(name(operation)));
+    ASSERT_EQ(found != energies.end(), price > 0) << name(operation);
+    if (price > 0) {
+      EXPECT_EQ(found->second, price) << name(operation);
+    }
+  }
+  EXPECT_EQ(ert["tables"][0]["name"].as<std::string>(), "mlsim.element[0..255].multiplier");
+}
+
+TEST(AccelergyArt, AddsUpToTheMachine) {
+  for (const std::string format : {"\"e2m4\"", "\"int8\"", "\"fp32\""}) {
+    const Results run = results(format);
+    const Machine machine = machine_of(run, laws());
+    const YAML::Node art = YAML::Load(accelergy_art(run, "r.json", laws()))["ART"];
+    EXPECT_EQ(art["version"].as<double>(), 0.3);
+    double sum = 0;
+    for (const YAML::Node& table : art["tables"]) {
+      sum += table["area"].as<double>() * static_cast<double>(instances(table["name"].as<std::string>()));
+    }
+    EXPECT_NEAR(sum, energy::machine_area(machine.cost, machine.units).total(), 1e-9 * sum) << format;
+  }
+}
+
+TEST(AccelergyTables, RefuseWhatIsNoSingleMachine) {
+  const Results mixed = results(R"({"activation": "e2m4", "weight": "e2m4", "error": "e2m1"})");
+  EXPECT_THAT(error_of([&] { accelergy_ert(mixed, "r.json", laws()); }),
+              HasSubstr("r.json: at layer conv: expected the format e2m4"));
+  EXPECT_THAT(error_of([&] { accelergy_art(mixed, "r.json", laws()); }), HasSubstr("one machine"));
+  EXPECT_EQ(error_of([] { accelergy_art(results(), "r.json", laws("tpuv4i-7nm")); }),
+            "the cost table tpuv4i-7nm has no areas, expected one that has");
+}
+
+TEST(AccelergyErt, ReadsBackTheSamePrices) {
+  const Results run = results();
+  const OwnPrices own = parse_accelergy_ert(accelergy_ert(run, "r.json", laws()), "own.yaml");
+  const Price from_table = price(run, laws());
+  const Price from_ert = price(run, laws(), own);
+  for (std::size_t pass = 0; pass < 3; ++pass) {
+    const PassPrice& left = from_table.layers[0][pass];
+    const PassPrice& right = from_ert.layers[0][pass];
+    EXPECT_DOUBLE_EQ(left.energy.computing().value, right.energy.computing().value);
+    EXPECT_DOUBLE_EQ(left.energy.memory().value, right.energy.memory().value);
+    EXPECT_EQ(right.energy.computing().low, right.energy.computing().high) << "an ERT has no error bars";
+    EXPECT_EQ(left.baselines[0].energy_pj, right.baselines[0].energy_pj);
+  }
+}
+
+TEST(AccelergyErt, TakesTheOperationsThatItNames) {
+  const OwnPrices own = parse_accelergy_ert(R"(
+ERT:
+  version: 0.3
+  tables:
+  - name: chip.pe[0..3].mac
+    actions:
+    - {name: mantissa_multiply, arguments: null, energy: 0.5}
+    - {name: idle, energy: 0.1}
+)",
+                                            "own.yaml");
+  EXPECT_EQ(own, (OwnPrices{{Operation::kMantissaMultiply, 0.5}}));
+  const Price priced = price(results(), laws(), own);
+  const energy::Breakdown& forward = priced.layers[0][0].energy;
+  EXPECT_DOUBLE_EQ(forward.energy_pj[Operation::kMantissaMultiply].value,
+                   0.5 * static_cast<double>(forward.counts[Operation::kMantissaMultiply]));
+  EXPECT_DOUBLE_EQ(forward.energy_pj[Operation::kExponentAdd].value,
+                   0.0075 * static_cast<double>(forward.counts[Operation::kExponentAdd]));
+}
+
+TEST(AccelergyErt, RefusesWhatItCannotRead) {
+  const auto sentence = [](const std::string& text) {
+    return error_of([&] { parse_accelergy_ert(text, "own.yaml"); });
+  };
+  const auto action = [&](const std::string& keys) {
+    return sentence("ERT: {version: 0.3, tables: [{name: a, actions: [" + keys + "]}]}");
+  };
+  EXPECT_EQ(sentence("ERT: [1"), "own.yaml: at line 1: expected valid YAML");
+  EXPECT_EQ(sentence("[]"), "own.yaml: at /: expected a map");
+  EXPECT_EQ(sentence("{}"), "own.yaml: at /: expected the key \"ERT\"");
+  EXPECT_EQ(sentence("ERT: {version: 0.2, tables: []}"), "own.yaml: at /ERT/version: expected 0.3");
+  EXPECT_EQ(sentence("ERT: {version: 0.3, tables: {}}"), "own.yaml: at /ERT/tables: expected a list of components");
+  EXPECT_THAT(sentence("ERT: {version: 0.3, tables: []}"), HasSubstr("expected an action that is an operation"));
+  EXPECT_EQ(sentence("ERT: {version: 0.3, tables: [{name: a}]}"),
+            "own.yaml: at /ERT/tables/0: expected the key \"actions\"");
+  EXPECT_EQ(action("{name: mac_random, energy: 1}"),
+            "own.yaml: at /ERT/tables/0/actions/0/name: expected an operation of mlsim, idle or leak, found "
+            "\"mac_random\"");
+  EXPECT_EQ(action("{name: shift, energy: -1}"),
+            "own.yaml: at /ERT/tables/0/actions/0/energy: expected a number of at least 0");
+  EXPECT_THAT(action("{name: shift, energy: nan}"), HasSubstr("/energy: expected a number"));
+  EXPECT_THAT(action("{name: shift, energy: [1]}"), HasSubstr("/energy: expected a number"));
+  EXPECT_THAT(action("{name: shift}"), HasSubstr("expected the key \"energy\""));
+  EXPECT_THAT(action("{name: shift, energy: 1, arguments: {delta: 1}}"), HasSubstr("expected no arguments"));
+  EXPECT_THAT(action("{name: shift, energy: 1}, {name: shift, energy: 1}"), HasSubstr("a second energy of shift"));
+  EXPECT_THROW(load_accelergy_ert("no-such.yaml"), std::runtime_error);
+}
+
+}  // namespace
+}  // namespace mlsim::app
