@@ -1,0 +1,214 @@
+// The functional engine against libtorch's binary32 convolutions: the same layers, batch, threads and process, in turn.
+//
+//   ratios [REPETITIONS]     medians of so many runs of each, 5 by default
+//
+// A ratio above 1 says that the exact low-bit convolution takes less time than the float one.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fmt/core.h>
+#include <malloc.h>
+#include <tbb/global_control.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "bench/layers.h"
+#include "models/functional_convolution.h"
+#include "workloads/network.h"
+
+namespace mlsim {
+namespace {
+
+using models::Operand;
+using models::Pass;
+
+constexpr const char* kFormat = "e2m4";
+
+double seconds_of(const auto& action) {
+  const auto begin = std::chrono::steady_clock::now();
+  action();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+struct Times {
+  double ours = 0;
+  double torch = 0;
+  double ratio() const { return torch / ours; }
+};
+
+// Both in turn, so that a change of the machine's speed meets both.
+Times in_turn(int repetitions, const auto& ours, const auto& torch) {
+  std::vector<double> our_times;
+  std::vector<double> torch_times;
+  ours();
+  torch();
+  for (int i = 0; i < repetitions; ++i) {
+    our_times.push_back(seconds_of(ours));
+    torch_times.push_back(seconds_of(torch));
+  }
+  return {median(our_times), median(torch_times)};
+}
+
+// One layer's operands for both libraries.
+struct Layer {
+  std::string name;
+  models::ConvolutionShape shape;
+  std::array<models::Tensor<float>, 3> values;
+  std::array<models::MlsTensor, 3> mls;
+  std::array<at::Tensor, 3> torch;
+
+  Layer(std::string layer_name, const models::ConvolutionShape& layer_shape)
+      : name(std::move(layer_name)), shape(layer_shape) {
+    for (const Operand operand : models::kOperands) {
+      const auto i = static_cast<std::size_t>(operand);
+      values[i] = bench::random_operand(shape, operand);
+      torch[i] = at::from_blob(values[i].values.data(), values[i].shape, at::kFloat).clone();
+    }
+    quantize();
+  }
+
+  void quantize() {
+    for (const Operand operand : models::kOperands) {
+      const auto i = static_cast<std::size_t>(operand);
+      models::QuantizerOptions options;
+      options.rounding = operand == Operand::kError ? models::Rounding::kStochastic : models::Rounding::kNearest;
+      mls[i] = models::quantize(values[i], models::parse_mls_format(kFormat), options, name).tensor;
+    }
+  }
+  void run(Pass pass) const {
+    models::functional_convolution(pass, shape, mls[static_cast<std::size_t>(models::left_operand(pass))],
+                                   mls[static_cast<std::size_t>(models::right_operand(pass))], {});
+  }
+  void run_torch(Pass pass) const {
+    const at::Tensor& activation = torch[0];
+    const at::Tensor& weight = torch[1];
+    const at::Tensor& error = torch[2];
+    const at::IntArrayRef stride(shape.stride);
+    const at::IntArrayRef padding(shape.padding);
+    if (pass == Pass::kForward) {
+      at::convolution(activation, weight, {}, stride, padding, {1, 1}, false, {0, 0}, shape.groups);
+    } else {
+      at::convolution_backward(error, activation, weight, at::OptionalIntArrayRef(), stride, padding, {1, 1}, false,
+                               {0, 0}, shape.groups,
+                               {pass == Pass::kBackwardData, pass == Pass::kBackwardWeight, false});
+    }
+  }
+};
+
+class Threads {
+ public:
+  explicit Threads(int count) : limit_(tbb::global_control::max_allowed_parallelism, static_cast<std::size_t>(count)) {
+    at::set_num_threads(count);
+  }
+
+ private:
+  tbb::global_control limit_;
+};
+
+template <typename Filter>
+std::vector<std::pair<std::string, models::ConvolutionShape>> shapes_of(const std::string& network, std::int64_t batch,
+                                                                        const Filter& filter) {
+  std::vector<std::pair<std::string, models::ConvolutionShape>> shapes;
+  for (const workloads::NetworkLayer& layer : workloads::load_network(network).layers) {
+    if (layer.type != workloads::LayerType::kConvolution) continue;
+    const models::ConvolutionShape shape = layer.convolution_shape(batch);
+    if (filter(shape)) shapes.emplace_back(layer.name, shape);
+  }
+  return shapes;
+}
+
+// Geometric mean of the ratios of each pass over the layers, equal ones measured once.
+template <typename Filter>
+void print_layers(const std::string& title, const std::string& network, std::int64_t batch, int repetitions,
+                  const Filter& filter) {
+  const Threads one(1);
+  std::vector<std::pair<models::ConvolutionShape, std::array<double, 3>>> known;
+  std::array<double, 3> log_sums{};
+  std::array<double, 3> lowest{1e9, 1e9, 1e9};
+  const auto shapes = shapes_of(network, batch, filter);
+  for (const auto& [name, shape] : shapes) {
+    auto entry = std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.first == shape; });
+    if (entry == known.end()) {
+      const Layer layer(name, shape);
+      std::array<double, 3> ratios{};
+      for (const Pass pass : models::kPasses) {
+        ratios[static_cast<std::size_t>(pass)] =
+            in_turn(
+                repetitions, [&] { layer.run(pass); }, [&] { layer.run_torch(pass); })
+                .ratio();
+      }
+      entry = known.insert(known.end(), {shape, ratios});
+    }
+    for (std::size_t p = 0; p < 3; ++p) {
+      log_sums[p] += std::log(entry->second[p]);
+      lowest[p] = std::min(lowest[p], entry->second[p]);
+    }
+  }
+  const auto count = static_cast<double>(shapes.size());
+  fmt::print("{:<44} {:>7.2f} {:>7.2f} {:>7.2f}   lowest {:.2f} {:.2f} {:.2f}\n", title, std::exp(log_sums[0] / count),
+             std::exp(log_sums[1] / count), std::exp(log_sums[2] / count), lowest[0], lowest[1], lowest[2]);
+  std::fflush(stdout);
+}
+
+void print_step(const std::string& network, std::int64_t batch, int repetitions) {
+  std::vector<Layer> layers;
+  for (const auto& [name, shape] : shapes_of(network, batch, [](const auto&) { return true; })) {
+    layers.emplace_back(name, shape);
+  }
+  const auto ours = [&] {
+    for (Layer& layer : layers) {
+      layer.quantize();
+      for (const Pass pass : models::kPasses) layer.run(pass);
+    }
+  };
+  const auto torch = [&] {
+    for (const Layer& layer : layers) {
+      for (const Pass pass : models::kPasses) layer.run_torch(pass);
+    }
+  };
+  std::map<int, Times> times;
+  for (const int threads : {1, 2}) {
+    const Threads limit(threads);
+    times[threads] = in_turn(repetitions, ours, torch);
+    fmt::print("{:<44} {:>7.2f}   ours {:.0f} ms, libtorch {:.0f} ms\n",
+               fmt::format("{} step, batch {}, quantize and convolve, {} thr.", network, batch, threads),
+               times[threads].ratio(), 1e3 * times[threads].ours, 1e3 * times[threads].torch);
+  }
+  fmt::print("{:<44} {:>7.2f}   (libtorch {:.2f})\n", "two threads against one", times[1].ours / times[2].ours,
+             times[1].torch / times[2].torch);
+}
+
+}  // namespace
+}  // namespace mlsim
+
+int main(int argc, char** argv) {
+  using mlsim::models::ConvolutionShape;
+  const int repetitions = argc > 1 ? std::max(std::atoi(argv[1]), 1) : 5;
+  // Both allocate their results anew each time; keeping memory spares both the page faults.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  const auto all = [](const ConvolutionShape&) { return true; };
+  const auto pointwise = [](const ConvolutionShape& s) { return s.kernel[0] * s.kernel[1] == 1 && s.groups == 1; };
+  const auto depthwise = [](const ConvolutionShape& s) { return s.groups > 1; };
+  fmt::print("libtorch's time as a multiple of the functional engine's ({}), medians of {}\n\n", mlsim::kFormat,
+             repetitions);
+  fmt::print("{:<44} {:>7} {:>7} {:>7}\n", "geometric mean over the layers, one thread", "forward", "b. data",
+             "b. wgt.");
+  mlsim::print_layers("resnet20, batch 64", "resnet20", 64, repetitions, all);
+  mlsim::print_layers("resnet18, 224x224, batch 1", "resnet18", 1, repetitions, all);
+  mlsim::print_layers("resnet50, 1x1 layers, batch 1", "resnet50", 1, repetitions, pointwise);
+  mlsim::print_layers("mobilenetv2, 1x1 layers, batch 1", "mobilenetv2", 1, repetitions, pointwise);
+  mlsim::print_layers("mobilenetv2, depthwise layers, batch 1", "mobilenetv2", 1, repetitions, depthwise);
+  fmt::print("\n");
+  mlsim::print_step("resnet20", 128, repetitions);
+}
