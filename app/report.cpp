@@ -305,6 +305,7 @@ std::optional<std::pair<double, double>> range_over(const std::vector<TablePrice
 
 std::string table_range_lines(const std::vector<TablePrice>& prices) {
   std::vector<std::string> names;
+  names.reserve(prices.size());
   for (const TablePrice& price : prices) names.push_back(price.table);
   Table table(1);
   std::vector<std::string> head{"line"};

@@ -56,6 +56,7 @@ int run_report(const std::vector<std::string>& arguments) {
   if (values.count("ert") != 0) own_prices = load_accelergy_ert(values["ert"].as<std::string>());
   const energy::Laws laws(energy::find_cost_table(values["table"].as<std::string>()));
   std::vector<ReportSource> sources;
+  sources.reserve(files.size());
   for (const std::string& file : files) {
     sources.push_back({file == "-" ? "standard input" : file, load_results(file), own_prices});
   }
