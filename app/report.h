@@ -20,6 +20,9 @@ struct ReportSource {
 // For people: one section for each source, at most 120 columns wide.
 std::string text_report(const std::vector<ReportSource>& sources, const energy::Laws& laws);
 
+// The tables of the text, after one that has every source side by side.
+std::string markdown_report(const std::vector<ReportSource>& sources, const energy::Laws& laws);
+
 // Schema mlsim.report/1: every figure of the text and more, documented in docs/report.md.
 nlohmann::ordered_json json_report(const std::vector<ReportSource>& sources, const energy::Laws& laws);
 

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 
 #include "app/accelergy.h"
+#include "app/html_report.h"
 #include "app/options.h"
 #include "app/report.h"
 #include "energy/cost_table.h"
@@ -25,7 +27,8 @@ int run_report(const std::vector<std::string>& arguments) {
   po::options_description visible("options");
   // clang-format off
   visible.add_options()
-      ("format", po::value<std::string>()->value_name("F")->default_value("text"), "text, json, csv, accelergy-ert or accelergy-art")
+      ("format", po::value<std::string>()->value_name("F")->default_value("text"), "text, markdown, html, json, csv, accelergy-ert or accelergy-art")
+      ("sweep", po::value<std::string>()->value_name("SWEEP.json"), "what mlsim sweep has written, to plot in html")
       ("table", po::value<std::string>()->value_name("TABLE")->default_value(std::string(energy::kDefaultCostTable)),
        "cost table: a shipped one by name, or a file")
       ("ert", po::value<std::string>()->value_name("FILE"),
@@ -40,7 +43,7 @@ int run_report(const std::vector<std::string>& arguments) {
   if (!parse_command_line(usage, visible, hidden, positional, arguments, values)) return 0;
 
   const std::string format = values["format"].as<std::string>();
-  const std::vector<std::string> formats{"text", "json", "csv", "accelergy-ert", "accelergy-art"};
+  const std::vector<std::string> formats{"text", "markdown", "html", "json", "csv", "accelergy-ert", "accelergy-art"};
   if (std::find(formats.begin(), formats.end(), format) == formats.end()) {
     throw std::runtime_error(fmt::format("--format is '{}', expected one of {}", format, fmt::join(formats, ", ")));
   }
@@ -52,6 +55,11 @@ int run_report(const std::vector<std::string>& arguments) {
   if (accelergy && values.count("ert") != 0) {
     throw std::runtime_error(fmt::format("--format {} expects no --ert beside it", format));
   }
+  std::optional<SweepSource> sweep;
+  if (values.count("sweep") != 0) {
+    if (format != "html") throw std::runtime_error(fmt::format("--format {} expects no --sweep beside it", format));
+    sweep = load_sweep(values["sweep"].as<std::string>());
+  }
   OwnPrices own_prices;
   if (values.count("ert") != 0) own_prices = load_accelergy_ert(values["ert"].as<std::string>());
   const energy::Laws laws(energy::find_cost_table(values["table"].as<std::string>()));
@@ -62,6 +70,8 @@ int run_report(const std::vector<std::string>& arguments) {
   }
   std::string text;
   if (format == "text") text = text_report(sources, laws);
+  if (format == "markdown") text = markdown_report(sources, laws);
+  if (format == "html") text = html_report(sources, sweep, laws);
   if (format == "json") text = json_report(sources, laws).dump(2) + "\n";
   if (format == "csv") text = csv_report(sources, laws);
   if (format == "accelergy-ert") text = accelergy_ert(sources[0].results, sources[0].file, laws);

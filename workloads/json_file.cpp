@@ -84,6 +84,7 @@ std::string expectation_of_type(const json& root, const json& schema, const std:
   if (type == "number") return "a number" + range_of(schema, " ", "minimum", "maximum");
   if (type == "string") return schema.contains("minLength") ? "a text that is not empty" : "a text";
   if (type == "boolean") return "true or false";
+  if (type == "null") return "null";
   if (type == "object") return schema.contains("minProperties") ? "an object that is not empty" : "an object";
   assert(type == "array");
   std::string text = "a list";

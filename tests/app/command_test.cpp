@@ -302,6 +302,8 @@ TEST_F(Command, ReportRefuses) {
   ASSERT_EQ(run("simulate workload.json --results r.json").status, 0);
   expect_error("report missing.json", {"missing.json"});
   expect_error("report r.json --format pdf", {"pdf"});
+  expect_error("report r.json --sweep r.json", {"text", "--sweep"});
+  expect_error("report r.json --format html --sweep r.json", {"r.json", "schema"});
   expect_error("report r.json --table none.json", {"none.json"});
   expect_error("report r.json --ert none.yaml", {"none.yaml", "cannot be read"});
   expect_error("report r.json --ert workload.json", {"workload.json", "\"ERT\""});
@@ -346,6 +348,8 @@ TEST_F(Command, ReportSpeaksEveryFormat) {
   ASSERT_EQ(run("report r.json --format accelergy-ert --out ert.yaml").status, 0);
   EXPECT_THAT(folder_.read("ert.yaml"), StartsWith("ERT:\n  version: 0.3\n"));
   EXPECT_THAT(run("report r.json --ert ert.yaml").out, HasSubstr("those of this format from an Accelergy ERT"));
+  EXPECT_THAT(run("report r.json --format markdown").out, HasSubstr("| forward | "));
+  EXPECT_THAT(run("report r.json --format html").out, StartsWith("<!DOCTYPE html>"));
   const std::string csv = run("report r.json r.json --format csv").out;
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7) << "a header and 2 × 3 passes";
   ASSERT_EQ(run("report r.json --format csv --out r.csv").status, 0);

@@ -18,7 +18,6 @@ for package in vega vega-lite vega-embed; do
   cp "node_modules/$package/build/$package.min.js" "$here"
 done
 
-export LC_ALL=C
 # What only the packages' command lines use is not in the minified files.
 skipped=' @types ansi-regex ansi-styles cliui commander emoji-regex escalade get-caller-file get-east-asian-width
  iconv-lite rw safer-buffer string-width strip-ansi vega-typings wrap-ansi y18n yargs yargs-parser '

@@ -1,0 +1,244 @@
+// The page as a document: what is in it, that nothing is outside it, and that no name can break it.
+#include "app/html_report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <regex>
+
+#include "app/report_tables.h"
+#include "energy/cost_table.h"
+#include "tests/support/temporary_folder.h"
+
+namespace mlsim::app {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* kHostile = "</script><b>x</b> & \"q\" <!-- {{data}} | *";
+constexpr const char* kHostileEscaped = "&lt;/script&gt;&lt;b&gt;x&lt;/b&gt; &amp; &quot;q&quot; &lt;!-- {{data}} | *";
+
+class HtmlReport : public testing::Test {
+ protected:
+  static ReportSource shipped(const std::string& format) {
+    const std::string file = MLSIM_SOURCE_DIR "/results/shipped-trace/" + format + ".json";
+    return {format + ".json", load_results(file)};
+  }
+
+  static json sweep_point(const std::string& format, const json& sqnr, bool pareto) {
+    return {{"activation", format},
+            {"weight", format},
+            {"error", format},
+            {"array", "default"},
+            {"rows", 16},
+            {"columns", 16},
+            {"elements_per_scaler", 8},
+            {"accumulator_bits", 25},
+            {"multiply_adds", 1000},
+            {"cycles", 40},
+            {"operations_only_pj", 225.0},
+            {"computing_pj", 631.0},
+            {"memory_pj", 9000.0},
+            {"area_um2", 3.7e6},
+            {"mean_sqnr_db", sqnr},
+            {"passes", {{"forward", {{"overflows", 3}}}, {"backward_data", {{"overflows", 4}}}}},
+            {"pareto", pareto}};
+  }
+  static json small_sweep() {
+    return {{"schema", "mlsim.sweep/1"},
+            {"workload", "w"},
+            {"points", {sweep_point("e2m4/g8m1/nc", 38.25, true), sweep_point("e9m9/odd", nullptr, false)}}};
+  }
+
+  std::string page(const std::vector<ReportSource>& sources, const std::optional<SweepSource>& sweep = {}) const {
+    return html_report(sources, sweep, laws_);
+  }
+
+  energy::Laws laws_{energy::find_cost_table(std::string(energy::kDefaultCostTable))};
+};
+
+// The page's tags; the contents of scripts and styles are left out.
+std::vector<std::string> tags_of(const std::string& page) {
+  std::vector<std::string> tags;
+  std::size_t at = 0;
+  while ((at = page.find('<', at)) != std::string::npos) {
+    const std::size_t end = page.find('>', at);
+    tags.push_back(page.substr(at, end - at + 1));
+    at = end;
+    for (const std::string raw : {"script", "style"}) {
+      if (tags.back().starts_with("<" + raw)) at = page.find("</" + raw, at);
+    }
+  }
+  return tags;
+}
+
+std::string name_of(const std::string& tag) {
+  const std::size_t begin = tag[1] == '/' ? 2 : 1;
+  return tag.substr(begin, tag.find_first_of(" >", begin) - begin);
+}
+
+void expect_balanced(const std::string& page) {
+  std::vector<std::string> open;
+  for (const std::string& tag : tags_of(page)) {
+    const std::string name = name_of(tag);
+    if (name == "!DOCTYPE" || name == "meta" || name == "link") continue;
+    if (tag[1] != '/') {
+      open.push_back(name);
+      continue;
+    }
+    ASSERT_FALSE(open.empty()) << tag;
+    ASSERT_EQ(open.back(), name);
+    open.pop_back();
+  }
+  EXPECT_THAT(open, testing::IsEmpty());
+}
+
+std::size_t occurrences(const std::string& text, const std::string& part) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+json data_of(const std::string& page) {
+  const std::string begin = "<script type=\"application/json\" id=\"data\">";
+  const std::size_t at = page.find(begin) + begin.size();
+  return json::parse(page.substr(at, page.find("</script>", at) - at));
+}
+
+TEST_F(HtmlReport, HasEveryFigureOfTheText) {
+  const std::vector<ReportSource> sources{shipped("e2m4"), shipped("e2m1")};
+  const std::string html = page(sources);
+  expect_balanced(html);
+  std::ptrdiff_t tables = 0;
+  for (const ReportSection& section : report_sections(sources, laws_)) {
+    for (const ReportTable& table : section.tables) {
+      ++tables;
+      EXPECT_THAT(html, HasSubstr("<b>" + section.label + "</b> " + table.title));
+      for (const auto& row : table.rows) {
+        std::string cells;
+        for (std::size_t i = table.text_columns; i < row.size(); ++i) cells += "<td>" + row[i] + "</td>";
+        EXPECT_THAT(html, HasSubstr(row[table.text_columns - 1] + "</th>" + cells + "</tr>"));
+      }
+    }
+  }
+  const std::vector<std::string> tags = tags_of(html);
+  EXPECT_EQ(std::count(tags.begin(), tags.end(), "<table>"), tables + 1) << "with the overview";
+  EXPECT_EQ(occurrences(html, "<caption id="), static_cast<std::size_t>(tables) + 1);
+  EXPECT_THAT(html, Not(HasSubstr("<th>"))) << "every heading has a scope";
+  for (const std::string& note : report_notes(sources)) EXPECT_THAT(html, HasSubstr(note.substr(note.rfind('"') + 1)));
+  EXPECT_EQ(data_of(html)["report"], json(json_report(sources, laws_)));
+  EXPECT_EQ(data_of(html)["labels"], json({"e2m4/g8m1/nc", "e2m1/g8m1/nc"}));
+}
+
+TEST_F(HtmlReport, NothingIsOutsideThePage) {
+  const std::string html = page({shipped("e2m4")}, SweepSource{"s.json", small_sweep()});
+  EXPECT_THAT(html, HasSubstr("content=\"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+                              "img-src data:;"));
+  const std::regex reference("(src|href|srcset|action|poster|data)=\"([^\"]*)\"");
+  for (const std::string& tag : tags_of(html)) {
+    for (std::sregex_iterator match(tag.begin(), tag.end(), reference), end; match != end; ++match) {
+      const std::string target = (*match)[2];
+      EXPECT_TRUE(target.starts_with("#") || target == "data:,") << tag;
+      if (target.starts_with("#") && target.size() > 1) {
+        EXPECT_THAT(html, HasSubstr("id=\"" + target.substr(1) + "\""));
+      }
+    }
+  }
+  const std::string style = html.substr(html.find("<style>"), html.find("</style>") - html.find("<style>"));
+  EXPECT_THAT(style, Not(HasSubstr("url(")));
+  EXPECT_THAT(style, Not(HasSubstr("@import")));
+  EXPECT_THAT(html, Not(HasSubstr("sourceMappingURL")));
+  EXPECT_EQ(occurrences(html, "<script>"), 4U) << "three of the library, one of the plots";
+  EXPECT_EQ(occurrences(html, "</script"), 5U);
+}
+
+TEST_F(HtmlReport, NamesCannotBreakIt) {
+  ReportSource source = shipped("e2m4");
+  source.file = kHostile;
+  source.results.workload = kHostile;
+  source.results.layers[0].name = kHostile;
+  json sweep = small_sweep();
+  sweep["workload"] = kHostile;
+  sweep["points"][0]["activation"] = kHostile;
+  // The same twice, so that labels have the file's name.
+  const std::vector<ReportSource> sources{source, source};
+  const std::string html = page(sources, SweepSource{kHostile, sweep});
+  expect_balanced(html);
+  EXPECT_EQ(occurrences(html, "</script"), 5U);
+  EXPECT_THAT(html, Not(HasSubstr("<b>x")));
+  EXPECT_THAT(html, Not(HasSubstr("<!--")));
+  EXPECT_THAT(html, HasSubstr(std::string("<title>mlsim report: ") + kHostileEscaped + "</title>"));
+  EXPECT_THAT(html, HasSubstr(std::string("rowspan=\"3\">") + kHostileEscaped + "</th>"));
+  EXPECT_EQ(occurrences(html, "id=\"data\""), 1U);
+  EXPECT_EQ(data_of(html)["report"]["results"][0]["layers"][0]["name"], kHostile);
+  EXPECT_EQ(data_of(html)["labels"][1], std::string("e2m4/g8m1/nc (") + kHostile + ") #2");
+  EXPECT_EQ(data_of(html)["sweep"], sweep);
+
+  const std::string markdown = markdown_report(sources, laws_);
+  EXPECT_THAT(markdown, Not(HasSubstr("<b>")));
+  EXPECT_THAT(markdown, HasSubstr("| \\</script\\>\\<b\\>x\\</b\\> \\& \"q\" \\<!-- {{data}} \\| \\* | forward |"));
+}
+
+TEST_F(HtmlReport, LeavesOutWhatIsNotThere) {
+  ReportSource source = shipped("e2m4");
+  for (LayerRecord& layer : source.results.layers) {
+    for (PassRecord& pass : layer.passes) {
+      pass.sqnr_db.reset();
+      pass.baselines.clear();
+    }
+  }
+  const std::string html = page({source});
+  expect_balanced(html);
+  EXPECT_THAT(html, Not(HasSubstr("data-plot=\"error\"")));
+  EXPECT_THAT(html, Not(HasSubstr("href=\"#error\"")));
+  EXPECT_THAT(html, Not(HasSubstr("data-plot=\"sweep\"")));
+  EXPECT_THAT(html, HasSubstr("data-plot=\"baselines\""));
+}
+
+TEST_F(HtmlReport, ShowsTheSweep) {
+  const test::TemporaryFolder folder;
+  folder.write("s.json", small_sweep().dump());
+  const std::string html = page({shipped("e2m4")}, load_sweep((folder.path() / "s.json").string()));
+  EXPECT_THAT(html, HasSubstr("data-plot=\"sweep\""));
+  EXPECT_THAT(html,
+              HasSubstr(">e2m4/g8m1/nc</th><th scope=\"row\" class=\"name\">Pareto</th><td>25 bits</td><td>16 x 16 "
+                        "/ 8</td><td>0.225</td><td>0.631</td><td>9.000</td><td>40</td><td>3.7000</td><td>38.2</td>"
+                        "<td>7</td></tr>"));
+  EXPECT_THAT(html, HasSubstr("<td>-</td><td>7</td></tr>"));
+}
+
+TEST_F(HtmlReport, RefusesWhatIsNoSweep) {
+  const test::TemporaryFolder folder;
+  const auto refused = [&](const json& document, const std::string& place) {
+    folder.write("bad.json", document.dump());
+    try {
+      load_sweep((folder.path() / "bad.json").string());
+      ADD_FAILURE() << place << " is accepted";
+    } catch (const std::runtime_error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("bad.json"));
+      EXPECT_THAT(error.what(), HasSubstr(place));
+    }
+  };
+  refused({{"schema", "mlsim.results/1"}}, "schema");
+  refused(json::array(), "bad.json");
+  json sweep = small_sweep();
+  sweep["points"] = json::array();
+  refused(sweep, "/points");
+  for (const char* key : {"activation", "computing_pj", "mean_sqnr_db", "pareto", "passes", "multiply_adds"}) {
+    sweep = small_sweep();
+    sweep["points"][1][key] = json::array({1});
+    refused(sweep, std::string("/points/1/") + key);
+    sweep["points"][1].erase(key);
+    refused(sweep, key);
+  }
+  sweep = small_sweep();
+  sweep["points"][0]["passes"]["forward"].erase("overflows");
+  refused(sweep, "/points/0/passes/forward");
+  EXPECT_THROW(load_sweep((folder.path() / "none.json").string()), std::runtime_error);
+}
+
+}  // namespace
+}  // namespace mlsim::app
