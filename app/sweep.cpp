@@ -139,7 +139,7 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
   row["operations_only_pj"] = total.operations_only().value;
   row["computing_pj"] = total.computing().value;
   row["memory_pj"] = total.memory().value;
-  row["area_um2"] = prices.area.total();
+  row["area_um2"] = number_or_null(prices.area.total());  // a table may have no areas
   row["mean_sqnr_db"] = sqnr_count > 0 ? number_or_null(sqnr_sum / sqnr_count) : Json();
   row["passes"] = std::move(passes);
   return row;

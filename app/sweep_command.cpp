@@ -200,13 +200,13 @@ std::string to_table(const std::vector<Json>& rows) {
     }
     std::uint64_t overflows = 0;
     for (const auto& [pass, entry] : row["passes"].items()) overflows += entry["overflows"].get<std::uint64_t>();
-    text += fmt::format("{:<18} {:>5} {:>7} {:>10.3f} {:>10.3f} {:>10} {:>9.4f} {:>8} {:>9}{}\n", format,
+    text += fmt::format("{:<18} {:>5} {:>7} {:>10.3f} {:>10.3f} {:>10} {:>9} {:>8} {:>9}{}\n", format,
                         row["accumulator_bits"].get<int>(),
                         fmt::format("{}x{}/{}", row["rows"].get<int>(), row["columns"].get<int>(),
                                     row["elements_per_scaler"].get<int>()),
                         row["operations_only_pj"].get<double>() / multiply_adds,
                         row["computing_pj"].get<double>() / multiply_adds, row["cycles"].get<std::uint64_t>(),
-                        row["area_um2"].get<double>() / 1e6,
+                        row["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", row["area_um2"].get<double>() / 1e6),
                         row["mean_sqnr_db"].is_null() ? "-" : fmt::format("{:.1f}", row["mean_sqnr_db"].get<double>()),
                         overflows, row["pareto"].get<bool>() ? "  *" : "");
   }

@@ -183,6 +183,13 @@ TEST_F(Sweep, KilledAtRandomMomentsItEndsInTheSameBytes) {
   EXPECT_EQ(folder_.read("killed.csv"), expected);
 }
 
+TEST_F(Sweep, ATableWithoutAreasLeavesThemOut) {
+  const test::CommandResult result = run("--formats e2m4,e2m1 --table tpuv4i-7nm --out s.json");
+  ASSERT_EQ(result.status, 0) << result.err;
+  EXPECT_THAT(result.out, testing::Not(HasSubstr("nan")));
+  for (const json& point : json::parse(folder_.read("s.json"))["points"]) EXPECT_TRUE(point["area_um2"].is_null());
+}
+
 TEST_F(Sweep, TwoSideBySideDoNotDisturbEachOther) {
   const std::string ranges = "--exponent-bits 0:3 --mantissa-bits 1:4";
   ASSERT_EQ(run(ranges + " --out expected.json").status, 0);
