@@ -13,13 +13,13 @@
 
 // app/html/assets.S
 extern "C" {
-extern const char mlsim_html_page[];
-extern const char mlsim_html_style[];
-extern const char mlsim_html_plots[];
-extern const char mlsim_html_vega[];
-extern const char mlsim_html_vega_lite[];
-extern const char mlsim_html_vega_embed[];
-extern const char mlsim_html_licences[];
+extern const char kMlsimHtmlPage[];
+extern const char kMlsimHtmlStyle[];
+extern const char kMlsimHtmlPlots[];
+extern const char kMlsimHtmlVega[];
+extern const char kMlsimHtmlVegaLite[];
+extern const char kMlsimHtmlVegaEmbed[];
+extern const char kMlsimHtmlLicences[];
 }
 
 namespace mlsim::app {
@@ -161,7 +161,7 @@ std::string to_html(const ReportTable& table, const std::string& id, const std::
   if (!label.empty()) html += fmt::format("<b>{}</b> ", escaped(label));
   html += escaped(table.title) + "</span></caption>\n<thead><tr>";
   for (std::size_t i = 0; i < table.head.size(); ++i) {
-    html += fmt::format("<th scope=\"col\"{}>{}</th>", i < table.text_columns ? " class=\"name\"" : "",
+    html += fmt::format(R"(<th scope="col"{}>{}</th>)", i < table.text_columns ? R"( class="name")" : "",
                         escaped(table.head[i]));
   }
   html += "</tr></thead>\n";
@@ -177,12 +177,12 @@ std::string to_html(const ReportTable& table, const std::string& id, const std::
       if (group_begins) {
         const auto end = std::find_if(table.rows.begin() + static_cast<std::ptrdiff_t>(r), table.rows.end(),
                                       [&](const auto& other) { return other[0] != row[0]; });
-        html += fmt::format("<th scope=\"rowgroup\" class=\"name\" rowspan=\"{}\">{}</th>",
+        html += fmt::format(R"(<th scope="rowgroup" class="name" rowspan="{}">{}</th>)",
                             end - table.rows.begin() - static_cast<std::ptrdiff_t>(r), escaped(row[0]));
       }
     }
     for (std::size_t i = first; i < row.size(); ++i) {
-      html += i < table.text_columns ? fmt::format("<th scope=\"row\" class=\"name\">{}</th>", escaped(row[i]))
+      html += i < table.text_columns ? fmt::format(R"(<th scope="row" class="name">{}</th>)", escaped(row[i]))
                                      : fmt::format("<td>{}</td>", escaped(row[i]));
     }
     html += "</tr>\n";
@@ -199,7 +199,7 @@ struct Topic {
 };
 
 const std::vector<Topic>& topics() {
-  static const std::vector<Topic> kTopics = {
+  static const std::vector<Topic> all = {
       {"baselines",
        "Energy against the baselines",
        "“Operations only” counts multiplications, exponent additions, shifts and accumulations, for floats "
@@ -229,7 +229,7 @@ const std::vector<Topic>& topics() {
        {"area"}},
       {"by-layer", "Layers", "Energy of each layer and pass, as above.", {"layers"}},
   };
-  return kTopics;
+  return all;
 }
 
 std::string topic_html(const Topic& topic, const std::vector<ReportSection>& sections) {
@@ -350,20 +350,20 @@ std::string html_report(const std::vector<ReportSource>& sources, const std::opt
   const std::string facts = facts_html(sections);
   const std::string overview = to_html(overview_table(sources, laws), "overview-1", "");
   const std::string data_text = script_data(data);
-  const std::string licences = escaped(mlsim_html_licences);
-  return filled(mlsim_html_page, {{"title", title},
-                                  {"style", mlsim_html_style},
-                                  {"facts", facts},
-                                  {"overview", overview},
-                                  {"navigation", navigation},
-                                  {"body", body},
-                                  {"notes", notes},
-                                  {"licences", licences},
-                                  {"data", data_text},
-                                  {"vega", without_source_map(mlsim_html_vega)},
-                                  {"vega-lite", without_source_map(mlsim_html_vega_lite)},
-                                  {"vega-embed", without_source_map(mlsim_html_vega_embed)},
-                                  {"plots", mlsim_html_plots}});
+  const std::string licences = escaped(kMlsimHtmlLicences);
+  return filled(kMlsimHtmlPage, {{"title", title},
+                                 {"style", kMlsimHtmlStyle},
+                                 {"facts", facts},
+                                 {"overview", overview},
+                                 {"navigation", navigation},
+                                 {"body", body},
+                                 {"notes", notes},
+                                 {"licences", licences},
+                                 {"data", data_text},
+                                 {"vega", without_source_map(kMlsimHtmlVega)},
+                                 {"vega-lite", without_source_map(kMlsimHtmlVegaLite)},
+                                 {"vega-embed", without_source_map(kMlsimHtmlVegaEmbed)},
+                                 {"plots", kMlsimHtmlPlots}});
 }
 
 }  // namespace mlsim::app

@@ -1,38 +1,38 @@
 // The files of the HTML report, each ended by a zero.
     .section .rodata
 
-    .globl mlsim_html_page
-mlsim_html_page:
+    .globl kMlsimHtmlPage
+kMlsimHtmlPage:
     .incbin "app/html/page.html"
     .byte 0
 
-    .globl mlsim_html_style
-mlsim_html_style:
+    .globl kMlsimHtmlStyle
+kMlsimHtmlStyle:
     .incbin "app/html/page.css"
     .byte 0
 
-    .globl mlsim_html_plots
-mlsim_html_plots:
+    .globl kMlsimHtmlPlots
+kMlsimHtmlPlots:
     .incbin "app/html/plots.js"
     .byte 0
 
-    .globl mlsim_html_vega
-mlsim_html_vega:
+    .globl kMlsimHtmlVega
+kMlsimHtmlVega:
     .incbin "third_party/vega/vega.min.js"
     .byte 0
 
-    .globl mlsim_html_vega_lite
-mlsim_html_vega_lite:
+    .globl kMlsimHtmlVegaLite
+kMlsimHtmlVegaLite:
     .incbin "third_party/vega/vega-lite.min.js"
     .byte 0
 
-    .globl mlsim_html_vega_embed
-mlsim_html_vega_embed:
+    .globl kMlsimHtmlVegaEmbed
+kMlsimHtmlVegaEmbed:
     .incbin "third_party/vega/vega-embed.min.js"
     .byte 0
 
-    .globl mlsim_html_licences
-mlsim_html_licences:
+    .globl kMlsimHtmlLicences
+kMlsimHtmlLicences:
     .incbin "third_party/vega/LICENSES.txt"
     .byte 0
 
