@@ -293,12 +293,16 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
 }
 
 std::string sweep_html(const SweepSource& sweep) {
+  const nlohmann::json& points = sweep.document["points"];
+  // A sweep without values has no errors, so there is nothing to plot.
+  const bool measured =
+      std::any_of(points.begin(), points.end(), [](const auto& point) { return !point["mean_sqnr_db"].is_null(); });
   return fmt::format(
       "<section id=\"sweep\">\n<h2>Sweep: error and energy</h2>\n<p>{}: {}. Each point is a format on an array. On the "
-      "Pareto front no other point has both less energy (with everything but memory) and a higher mean SQNR.</p>\n"
-      "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n<div class=\"tables\">\n{}"
-      "</div>\n</section>\n",
+      "Pareto front no other point has both less energy (with everything but memory) and a higher mean SQNR.</p>\n{}"
+      "<div class=\"tables\">\n{}</div>\n</section>\n",
       escaped(sweep.file), escaped(sweep.document["workload"].get_ref<const std::string&>()),
+      measured ? "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n" : "",
       to_html(sweep_table(sweep.document), "sweep-1", ""));
 }
 

@@ -208,6 +208,15 @@ TEST_F(HtmlReport, ShowsTheSweep) {
                         "/ 8</td><td>0.225</td><td>0.631</td><td>9.000</td><td>40</td><td>3.7000</td><td>38.2</td>"
                         "<td>7</td></tr>"));
   EXPECT_THAT(html, HasSubstr("<td>-</td><td>7</td></tr>"));
+
+  json unmeasured = small_sweep();
+  for (json& point : unmeasured["points"]) {
+    point["mean_sqnr_db"] = nullptr;
+    point["area_um2"] = nullptr;
+  }
+  const std::string table_alone = page({shipped("e2m4")}, SweepSource{"s.json", unmeasured});
+  EXPECT_THAT(table_alone, Not(HasSubstr("data-plot=\"sweep\"")));
+  EXPECT_THAT(table_alone, HasSubstr("<td>40</td><td>-</td><td>-</td><td>7</td></tr>"));
 }
 
 TEST_F(HtmlReport, RefusesWhatIsNoSweep) {
