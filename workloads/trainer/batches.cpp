@@ -26,18 +26,17 @@ std::uint32_t below(std::uint32_t bound, std::uint32_t word) {
   return static_cast<std::uint32_t>(std::uint64_t{word} * bound >> 32);
 }
 
-// One image moved by (dy, dx), mirrored or not; 0 where it is left.
-void append_image(const ImageSet& set, const Normalization& normalization, std::size_t index, int dy, int dx,
-                  bool mirrored, Batch& batch) {
+void append_image(const ImageSet& set, const Normalization& normalization, const Placement& placement, Batch& batch) {
+  const std::size_t index = placement.image;
   batch.labels.push_back(set.labels[index]);
   for (std::size_t channel = 0; channel < kImageChannels; ++channel) {
     const std::uint8_t* const plane = set.pixels.data() + index * kImageBytes + channel * kPlaneBytes;
-    const float scale = 1 / (255 * normalization.deviation[channel]);
-    const float offset = normalization.mean[channel] / normalization.deviation[channel];
+    const float scale = normalization.scale(channel);
+    const float offset = normalization.offset(channel);
     for (int y = 0; y < kSide; ++y) {
       for (int x = 0; x < kSide; ++x) {
-        const int from_y = y + dy;
-        const int from_x = (mirrored ? kSide - 1 - x : x) + dx;
+        const int from_y = y + placement.dy;
+        const int from_x = (placement.mirrored ? kSide - 1 - x : x) + placement.dx;
         const bool inside = from_y >= 0 && from_y < kSide && from_x >= 0 && from_x < kSide;
         batch.images.push_back(inside ? static_cast<float>(plane[from_y * kSide + from_x]) * scale - offset : 0.0F);
       }
@@ -78,19 +77,25 @@ TrainingOrder::TrainingOrder(const ImageSet& set, const Normalization& normaliza
   }
 }
 
+Placement TrainingOrder::placement(std::size_t position) const {
+  assert(position < order_.size());
+  constexpr std::uint32_t kOffsets = 2 * kPadding + 1;
+  const auto draw = [&](std::size_t which) {
+    return models::random_word(seed_, stream_of(Draw::kAugmentation, epoch_), position * 4 + which);
+  };
+  return {.image = order_[position],
+          .dy = static_cast<std::int32_t>(below(kOffsets, draw(0))) - kPadding,
+          .dx = static_cast<std::int32_t>(below(kOffsets, draw(1))) - kPadding,
+          .mirrored = below(2, draw(2)) == 1};
+}
+
 Batch TrainingOrder::batch(std::size_t first, std::size_t count) const {
   assert(first + count <= order_.size());
   Batch result;
   result.images.reserve(count * kImageBytes);
   result.labels.reserve(count);
-  constexpr std::uint32_t kOffsets = 2 * kPadding + 1;
   for (std::size_t position = first; position < first + count; ++position) {
-    const auto draw = [&](std::size_t which) {
-      return models::random_word(seed_, stream_of(Draw::kAugmentation, epoch_), position * 4 + which);
-    };
-    const int dy = static_cast<int>(below(kOffsets, draw(0))) - kPadding;
-    const int dx = static_cast<int>(below(kOffsets, draw(1))) - kPadding;
-    append_image(set_, normalization_, order_[position], dy, dx, below(2, draw(2)) == 1, result);
+    append_image(set_, normalization_, placement(position), result);
   }
   return result;
 }
@@ -101,7 +106,7 @@ Batch plain_batch(const ImageSet& set, const Normalization& normalization, std::
   result.images.reserve(count * kImageBytes);
   result.labels.reserve(count);
   for (std::size_t index = first; index < first + count; ++index) {
-    append_image(set, normalization, index, 0, 0, false, result);
+    append_image(set, normalization, {.image = static_cast<std::uint32_t>(index)}, result);
   }
   return result;
 }

@@ -14,6 +14,10 @@ namespace mlsim::trainer {
 struct Normalization {
   std::array<float, kImageChannels> mean{};
   std::array<float, kImageChannels> deviation{};
+
+  // A normalized pixel is byte · scale(channel) - offset(channel), both rounded to binary32.
+  float scale(std::size_t channel) const { return 1 / (255 * deviation[channel]); }
+  float offset(std::size_t channel) const { return mean[channel] / deviation[channel]; }
 };
 Normalization normalization_of(const ImageSet& set);
 
@@ -23,6 +27,15 @@ struct Batch {
   std::vector<std::int64_t> labels;
 };
 
+// Where an image of a batch comes from: pixel (y, x) is pixel (y + dy, x + dx) of image `image` of the set, mirrored
+// before if told, and 0 where that lies outside.
+struct Placement {
+  std::uint32_t image = 0;
+  std::int32_t dy = 0;
+  std::int32_t dx = 0;
+  bool mirrored = false;
+};
+
 // The images of a training epoch, shuffled, cropped at random out of the image padded by 4 on each side, and mirrored
 // at random. Every draw depends on the seed, the epoch and the position in the epoch alone, so that training that goes
 // on at any step sees the same images.
@@ -30,6 +43,8 @@ class TrainingOrder {
  public:
   TrainingOrder(const ImageSet& set, const Normalization& normalization, std::uint64_t seed, std::uint64_t epoch);
 
+  // The image at a position of the epoch.
+  Placement placement(std::size_t position) const;
   // Images first .. first + count - 1 of the epoch. Padding is 0 after normalization.
   Batch batch(std::size_t first, std::size_t count) const;
 

@@ -12,19 +12,11 @@ namespace {
 
 using models::Operand;
 
-// A tensor as values S_g · x, times a tensor scale.
-struct ScaledTensor {
-  torch::Tensor values;
-  float scale = 1;
-};
-
 // Everything a convolution must remember between its two directions besides tensors.
 struct Call : torch::CustomClassHolder {
   Call(ConvolutionLayer called, const PassState& pass) : layer(std::move(called)), state(pass) {}
   ConvolutionLayer layer;
   const PassState& state;
-  float activation_scale = 1;
-  float weight_scale = 1;
 };
 
 models::Shape shape_of(const torch::Tensor& tensor) {
@@ -34,30 +26,33 @@ models::Shape shape_of(const torch::Tensor& tensor) {
 ScaledTensor quantize_operand(const torch::Tensor& tensor, Operand operand, const ConvolutionLayer& layer,
                               const PassState& state) {
   const OperandQuantization& quantization = state.quantization[operand];
-  if (!quantization.format) return {tensor, 1};
+  if (!quantization.format) return {tensor, {}};
+  const bool nearest = state.evaluating && !state.quantization.evaluate_as_trained;
   const models::QuantizerOptions options{
-      .rounding = state.evaluating ? models::Rounding::kNearest : quantization.rounding,
+      .rounding = nearest ? models::Rounding::kNearest : quantization.rounding,
       .random_bits = state.quantization.random_bits,
       .seed = state.quantization.seed,
-      .stream = workloads::random_stream(state.step, layer.index, operand),
+      .stream = workloads::random_stream(state.gpu == nullptr ? state.step : 0, layer.index, operand),
   };
+  if (state.gpu != nullptr) return state.gpu->quantize(tensor, *quantization.format, options);
   const torch::Tensor dense = tensor.contiguous();
   torch::Tensor values = at::empty_like(dense);
   const auto size = static_cast<std::size_t>(dense.numel());
   const float scale =
       models::quantize_scaled({dense.data_ptr<float>(), size}, shape_of(dense), *quantization.format, options,
                               layer.name + " " + to_string(operand), {values.data_ptr<float>(), size});
-  return {std::move(values), scale};
+  return {std::move(values), torch::tensor(scale)};
 }
 
 // A result of scaled operands times both tensor scales, whose product is rounded first as in the numeric contract.
-torch::Tensor rescaled(torch::Tensor result, float left, float right) {
-  if (result.defined() && left * right != 1) result.mul_(left * right);
-  return result;
+torch::Tensor rescaled(torch::Tensor result, const torch::Tensor& left, const torch::Tensor& right) {
+  if (!result.defined() || (!left.defined() && !right.defined())) return result;
+  if (left.defined() && right.defined()) return result.mul_(left * right);
+  return result.mul_(left.defined() ? left : right);
 }
 
 models::Tensor<float> copy_first(const torch::Tensor& tensor, std::int64_t count) {
-  const torch::Tensor slice = tensor.slice(0, 0, count).contiguous();
+  const torch::Tensor slice = tensor.slice(0, 0, count).cpu().contiguous();
   const float* const data = slice.data_ptr<float>();
   return {shape_of(slice), {data, data + slice.numel()}};
 }
@@ -72,9 +67,7 @@ class MlsConvolution : public torch::autograd::Function<MlsConvolution> {
     if (call->state.trace != nullptr) {
       start_trace(activation, weight, *call);
     }
-    call->activation_scale = a.scale;
-    call->weight_scale = w.scale;
-    context->save_for_backward({a.values, w.values});
+    context->save_for_backward({a.values, w.values, a.scale, w.scale});
     context->saved_data["call"] = c10::IValue::make_capsule(call);
     torch::Tensor result =
         at::conv2d(a.values, w.values, {}, {layer.stride, layer.stride}, {layer.padding, layer.padding});
@@ -91,8 +84,8 @@ class MlsConvolution : public torch::autograd::Function<MlsConvolution> {
     auto [for_activation, for_weight, for_bias] = at::convolution_backward(
         e.values, saved[0], saved[1], c10::nullopt, {layer.stride, layer.stride}, {layer.padding, layer.padding},
         {1, 1}, false, {0, 0}, 1, {context->needs_input_grad(0), context->needs_input_grad(1), false});
-    return {rescaled(std::move(for_activation), e.scale, call->weight_scale),
-            rescaled(std::move(for_weight), e.scale, call->activation_scale), torch::Tensor()};
+    return {rescaled(std::move(for_activation), e.scale, saved[3]), rescaled(std::move(for_weight), e.scale, saved[2]),
+            torch::Tensor()};
   }
 
  private:

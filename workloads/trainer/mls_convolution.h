@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "workloads/trainer/gpu.h"
 #include "workloads/trainer/quantization.h"
 #include "workloads/trainer/trace.h"
 
@@ -19,7 +20,8 @@ struct PassState {
   // Where to copy the operands of the convolutions that are named in it; null at a step that is not traced.
   std::vector<TracedConvolution>* trace = nullptr;
   std::int64_t trace_samples = 0;
-  bool evaluating = false;  // every operand is rounded to nearest
+  bool evaluating = false;  // every operand is rounded to nearest unless Quantization tells otherwise
+  Gpu* gpu = nullptr;       // where the tensors are; null: in the processor's memory
 };
 
 // What tells one convolution from another.
@@ -36,7 +38,7 @@ struct ConvolutionLayer {
 // quantized operands: each pass convolves S_g · x, which binary32 holds exactly, and multiplies the result by the
 // product of the two tensor scales. The gradient of quantization itself is taken as 1. `state` is read in both
 // directions and must outlive the backward pass. Throws std::runtime_error with the layer and the operand for a NaN or
-// an infinity.
+// an infinity; on a GPU the result is NaN instead.
 torch::Tensor mls_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
                               const ConvolutionLayer& layer, const PassState& state);
 

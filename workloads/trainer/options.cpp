@@ -31,6 +31,8 @@ po::options_description description() {
       ("activation-rounding", po::value<std::string>()->value_name("R"), "rounding of the activations (nearest)")  //
       ("weight-rounding", po::value<std::string>()->value_name("R"), "rounding of the weights (nearest)")          //
       ("error-rounding", po::value<std::string>()->value_name("R"), "rounding of the errors (stochastic)")         //
+      ("evaluation-rounding", po::value<std::string>()->value_name("R")->default_value("nearest"),
+       "rounding in evaluation: nearest, or training for that of training")  //
       ("random-bits", po::value<int>()->value_name("N")->default_value(16),
        "random bits of stochastic rounding, 1 to 24");
   po::options_description training("Training", 100);
@@ -47,6 +49,7 @@ po::options_description description() {
       ("momentum", po::value<double>()->value_name("X")->default_value(0.9, "0.9"), "momentum of SGD")      //
       ("weight-decay", po::value<double>()->value_name("X")->default_value(5e-4, "5e-4"), "weight decay")   //
       ("seed", po::value<std::string>()->value_name("N")->default_value("1"), "seed of every random draw")  //
+      ("device", po::value<std::string>()->value_name("D")->default_value("cpu"), "cpu or cuda")            //
       ("threads", po::value<int>()->value_name("N"), "threads (as many as the processor runs)");
   po::options_description output("Output", 100);
   output.add_options()                                                                                 //
@@ -123,6 +126,11 @@ Quantization read_quantization(const po::variables_map& options) {
       }
     }
   }
+  const auto& evaluation = options["evaluation-rounding"].as<std::string>();
+  if (evaluation != "nearest" && evaluation != "training") {
+    throw std::runtime_error(fmt::format("--evaluation-rounding {}: expected nearest or training", evaluation));
+  }
+  quantization.evaluate_as_trained = evaluation == "training";
   quantization.random_bits = options["random-bits"].as<int>();
   if (quantization.random_bits < 1 || quantization.random_bits > 24) {
     throw std::runtime_error(fmt::format("--random-bits {}: expected 1 to 24", quantization.random_bits));
@@ -189,6 +197,11 @@ Options parse_options(int argc, const char* const* argv) {
     throw std::runtime_error(fmt::format("--schedule {}: expected cosine or step", schedule));
   }
   recipe.schedule = schedule == "cosine" ? Schedule::kCosine : Schedule::kStep;
+  const auto& device = values["device"].as<std::string>();
+  if (device != "cpu" && device != "cuda") {
+    throw std::runtime_error(fmt::format("--device {}: expected cpu or cuda", device));
+  }
+  recipe.device = device == "cpu" ? Device::kCpu : Device::kCuda;
   if (values.count("epochs") > 0 && values.count("steps") > 0) {
     throw std::runtime_error("--epochs and --steps: expected one of them");
   }

@@ -21,6 +21,7 @@ struct Quantization {
   std::array<OperandQuantization, 3> operands{{{}, {}, {std::nullopt, models::Rounding::kStochastic}}};
   int random_bits = 16;  // R
   std::uint64_t seed = 0;
+  bool evaluate_as_trained = false;  // evaluation rounds as training does; otherwise to nearest
 
   const OperandQuantization& operator[](models::Operand operand) const {
     return operands[static_cast<std::size_t>(operand)];

@@ -1,6 +1,7 @@
 #include "workloads/trainer/training.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <malloc.h>
 #include <oneapi/tbb/global_control.h>
 #include <torch/nn/functional/loss.h>
@@ -19,6 +20,7 @@
 
 #include "workloads/atomic_file.h"
 #include "workloads/trainer/batches.h"
+#include "workloads/trainer/gpu.h"
 #include "workloads/trainer/resnet.h"
 #include "workloads/trainer/trace.h"
 
@@ -26,6 +28,8 @@ namespace mlsim::trainer {
 namespace {
 
 constexpr std::uint64_t kEvaluationBatch = 250;
+// Steps on a GPU before one is recorded: the first ones choose algorithms and allocate what stays.
+constexpr std::uint64_t kStepsBeforeRecording = 3;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -37,18 +41,23 @@ struct Tally {
   std::int64_t correct = 0;
   std::int64_t images = 0;
 
-  void add(double mean_loss, const torch::Tensor& logits, const torch::Tensor& labels) {
-    loss += mean_loss * static_cast<double>(labels.size(0));
-    correct += logits.argmax(1).eq(labels).sum().item<std::int64_t>();
-    images += labels.size(0);
+  void add(double mean_loss, std::int64_t correct_labels, std::int64_t count) {
+    loss += mean_loss * static_cast<double>(count);
+    correct += correct_labels;
+    images += count;
   }
   double mean_loss() const { return loss / static_cast<double>(images); }
   double accuracy() const { return static_cast<double>(correct) / static_cast<double>(images); }
 };
 
+torch::Tensor correct_labels(const torch::Tensor& logits, const torch::Tensor& labels) {
+  return logits.argmax(1).eq(labels).sum();
+}
+
 // Everything of a recipe that a checkpoint must agree with, by the names of the options.
 nlohmann::json to_json(const Recipe& recipe) {
-  nlohmann::json json{{"blocks-per-stage", recipe.blocks_per_stage},
+  nlohmann::json json{{"device", recipe.device == Device::kCpu ? "cpu" : "cuda"},
+                      {"blocks-per-stage", recipe.blocks_per_stage},
                       {"seed", recipe.seed},
                       {"batch", recipe.batch},
                       {"steps", recipe.steps},
@@ -56,7 +65,8 @@ nlohmann::json to_json(const Recipe& recipe) {
                       {"learning-rate", recipe.learning_rate},
                       {"momentum", recipe.momentum},
                       {"weight-decay", recipe.weight_decay},
-                      {"random-bits", recipe.quantization.random_bits}};
+                      {"random-bits", recipe.quantization.random_bits},
+                      {"evaluation-rounding", recipe.quantization.evaluate_as_trained ? "training" : "nearest"}};
   for (const models::Operand operand : models::kOperands) {
     json[to_string(operand) + "-format"] = format_name(recipe.quantization[operand]);
     json[to_string(operand) + "-rounding"] = to_string(recipe.quantization[operand].rounding);
@@ -75,6 +85,12 @@ class Session {
     torch::manual_seed(recipe_.seed);
     model_ = std::make_shared<ResNet>(recipe_.blocks_per_stage);
     PassState& state = model_->state();
+    if (recipe_.device == Device::kCuda) {
+      gpu_ = make_gpu();
+      gpu_->keep_images(data_.train, normalization_);
+      model_->to(gpu_->device());
+      state.gpu = gpu_.get();
+    }
     state.quantization = recipe_.quantization;
     state.quantization.seed = recipe_.seed;
     optimizer_ = std::make_unique<torch::optim::SGD>(
@@ -101,7 +117,7 @@ class Session {
         order.emplace(data_.train, normalization_, recipe_.seed, epoch);
         order_epoch = epoch;
       }
-      const double loss = train_step(order->batch(step_ % steps_per_epoch * recipe_.batch, recipe_.batch));
+      const double loss = train_step(*order, step_ % steps_per_epoch * recipe_.batch);
       ++step_;
       if (run_.on_step) run_.on_step({step_, steps_per_epoch, loss});
       if (step_ % steps_per_epoch == 0 || step_ == recipe_.steps) {
@@ -124,7 +140,8 @@ class Session {
     return torch::from_blob(batch.labels.data(), {static_cast<std::int64_t>(batch.labels.size())}, torch::kLong);
   }
 
-  double train_step(Batch batch) {
+  // The step on images first .. first + batch - 1 of the epoch; returns the loss.
+  double train_step(const TrainingOrder& order, std::size_t first) {
     PassState& state = model_->state();
     state.step = step_;
     std::vector<TracedConvolution> trace;
@@ -136,23 +153,75 @@ class Session {
     model_->train();
     static_cast<torch::optim::SGDOptions&>(optimizer_->param_groups()[0].options())
         .lr(learning_rate_at(recipe_, step_));
-    optimizer_->zero_grad();
-    const torch::Tensor labels = labels_of(batch);
-    const torch::Tensor logits = model_->forward(images_of(batch));
-    const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, labels);
-    const auto loss_value = loss.item<double>();
-    if (!std::isfinite(loss_value)) {
-      throw std::runtime_error(fmt::format("training diverged: the loss at step {} is {}", step_, loss_value));
-    }
-    loss.backward();
-    optimizer_->step();
-    tally_.add(loss_value, logits.detach(), labels);
+    const auto [loss, correct] = gpu_ ? step_on_gpu(order, first) : step_on_cpu(order.batch(first, recipe_.batch));
+    tally_.add(loss, correct, static_cast<std::int64_t>(recipe_.batch));
     if (state.trace != nullptr) {
       state.trace = nullptr;
       write_trace(run_.trace->folder, fmt::format("resnet{}-cifar10", 6 * recipe_.blocks_per_stage + 2),
                   state.quantization, step_, trace);
     }
-    return loss_value;
+    return loss;
+  }
+
+  struct StepResult {
+    double loss;
+    std::int64_t correct;
+  };
+
+  StepResult step_on_cpu(Batch batch) {
+    optimizer_->zero_grad();
+    const torch::Tensor labels = labels_of(batch);
+    const torch::Tensor logits = model_->forward(images_of(batch));
+    const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, labels);
+    const auto loss_value = loss.item<double>();
+    check_loss(loss_value);
+    loss.backward();
+    optimizer_->step();
+    return {loss_value, correct_labels(logits.detach(), labels).item<std::int64_t>()};
+  }
+
+  StepResult step_on_gpu(const TrainingOrder& order, std::size_t first) {
+    std::vector<Placement> placements;
+    for (std::size_t i = 0; i < recipe_.batch; ++i) placements.push_back(order.placement(first + i));
+    const DeviceBatch& batch = gpu_->place(placements);
+    gpu_->set_step(step_, learning_rate_at(recipe_, step_));
+    const auto work = [&] {
+      const torch::Tensor logits = model_->forward(batch.images);
+      const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, batch.labels);
+      loss.backward();
+      gpu_->update(*optimizer_);
+      const torch::Tensor correct = correct_labels(logits.detach(), batch.labels);
+      step_figures_ = torch::stack({loss.detach().to(torch::kDouble), correct.to(torch::kDouble)});
+    };
+    // A traced step copies its operands to the processor, which a recording cannot.
+    const bool traced = model_->state().trace != nullptr;
+    if (traced || steps_here_ < kStepsBeforeRecording) {
+      forget_gradients();
+      work();
+    } else if (!gpu_->recorded()) {
+      forget_gradients();
+      gpu_->record(work);
+      recorded_figures_ = step_figures_;
+    } else {
+      gpu_->replay();
+      step_figures_ = recorded_figures_;
+    }
+    ++steps_here_;
+    const torch::Tensor figures = step_figures_.cpu();
+    const auto loss = figures[0].item<double>();
+    check_loss(loss);
+    return {loss, static_cast<std::int64_t>(figures[1].item<double>())};
+  }
+
+  // The next backward pass stores gradients instead of adding to them.
+  void forget_gradients() {
+    for (torch::Tensor& parameter : model_->parameters()) parameter.mutable_grad().reset();
+  }
+
+  void check_loss(double loss) const {
+    if (!std::isfinite(loss)) {
+      throw std::runtime_error(fmt::format("training diverged: the loss at step {} is {}", step_, loss));
+    }
   }
 
   void report(std::uint64_t epoch, double train_seconds) {
@@ -176,14 +245,24 @@ class Session {
     model_->state().evaluating = true;
     Tally tally;
     for (std::size_t first = 0; first < data_.test.size(); first += kEvaluationBatch) {
-      Batch batch =
-          plain_batch(data_.test, normalization_, first, std::min(kEvaluationBatch, data_.test.size() - first));
-      const torch::Tensor labels = labels_of(batch);
-      const torch::Tensor logits = model_->forward(images_of(batch));
-      tally.add(torch::nn::functional::cross_entropy(logits, labels).item<double>(), logits, labels);
+      const DeviceBatch batch = test_batch(first);
+      const torch::Tensor logits = model_->forward(batch.images);
+      tally.add(torch::nn::functional::cross_entropy(logits, batch.labels).item<double>(),
+                correct_labels(logits, batch.labels).item<std::int64_t>(), batch.labels.size(0));
     }
     model_->state().evaluating = false;
     return tally;
+  }
+
+  // Images of the test set from `first` on, where the model is.
+  DeviceBatch test_batch(std::size_t first) {
+    if (gpu_ && first / kEvaluationBatch < test_batches_.size()) return test_batches_[first / kEvaluationBatch];
+    Batch batch = plain_batch(data_.test, normalization_, first, std::min(kEvaluationBatch, data_.test.size() - first));
+    const torch::Device device = gpu_ ? gpu_->device() : torch::Device(torch::kCPU);
+    DeviceBatch result{images_of(batch).to(device, torch::kFloat, false, true),
+                       labels_of(batch).to(device, torch::kLong, false, true)};
+    if (gpu_) test_batches_.push_back(result);
+    return result;
   }
 
   void check_trace() {
@@ -235,7 +314,7 @@ class Session {
     torch::serialize::InputArchive archive;
     nlohmann::json recipe;
     try {
-      archive.load_from(run_.resume.string());
+      archive.load_from(run_.resume.string(), gpu_ ? gpu_->device() : torch::Device(torch::kCPU));
       c10::IValue value;
       archive.read("recipe", value);
       recipe = nlohmann::json::parse(value.toStringRef());
@@ -271,11 +350,16 @@ class Session {
   const TrainingRun& run_;
   const Recipe& recipe_;
   Normalization normalization_;
+  std::unique_ptr<Gpu> gpu_;  // null on the processor
   std::shared_ptr<ResNet> model_;
   std::unique_ptr<torch::optim::SGD> optimizer_;
   std::vector<std::string> traced_layers_;
-  std::uint64_t step_ = 0;  // steps done
-  Tally tally_;             // of the epoch at hand
+  std::uint64_t step_ = 0;                 // steps done
+  Tally tally_;                            // of the epoch at hand
+  std::uint64_t steps_here_ = 0;           // steps of this process
+  torch::Tensor step_figures_;             // loss and correct labels of the last step on a GPU
+  torch::Tensor recorded_figures_;         // where a replay writes them
+  std::vector<DeviceBatch> test_batches_;  // in the GPU's memory
 };
 
 }  // namespace

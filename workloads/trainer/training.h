@@ -19,8 +19,11 @@ enum class Schedule : std::uint8_t {
   kStep,    // a tenth of it from half of the steps on, a hundredth from three quarters on
 };
 
+enum class Device : std::uint8_t { kCpu, kCuda };
+
 // What decides the bits of a training run, besides the data and the number of threads.
 struct Recipe {
+  Device device = Device::kCpu;
   int blocks_per_stage = 3;  // ResNet-20
   Quantization quantization;
   std::uint64_t seed = 0;  // of initial weights, order and augmentation; quantization has the same
@@ -79,7 +82,8 @@ struct TrainingResult {
 
 // Trains a ResNet on the data. Throws std::runtime_error with a sentence for a trace that cannot be made (a step that
 // is not reached, an unknown layer, operands of which only some are quantized, a folder that cannot be written), for a
-// checkpoint that cannot be read or is one of another recipe, and for a loss that is no number any more.
+// checkpoint that cannot be read or is one of another recipe, for a device that is not there, and for a loss that is no
+// number any more.
 TrainingResult train(const Cifar10& data, const TrainingRun& run);
 
 }  // namespace mlsim::trainer

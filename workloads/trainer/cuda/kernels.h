@@ -1,0 +1,42 @@
+// The CUDA kernels of training. No Torch; pointers are to the GPU's memory, and nothing waits for the GPU.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "models/quantizer.h"
+#include "workloads/trainer/batches.h"
+
+namespace mlsim::trainer::cuda {
+
+// A tensor as (D0, D1, inner), its elements being contiguous.
+struct PairedShape {
+  std::size_t d0 = 0;
+  std::size_t d1 = 0;
+  std::size_t inner = 0;
+};
+
+// Words of scratch memory that quantize_scaled needs: one for the tensor and one for each of its groups.
+std::size_t scratch_words(const PairedShape& shape, models::Grouping grouping);
+
+// models::quantize_scaled on the GPU, bit by bit: `output` gets S_g · x of every element and `*tensor_scale` S_t.
+// Instead of a refusal, a NaN or an infinity in the input makes S_t NaN. The stream of random words is that of the
+// options plus *step · 2^32 (`step` may be null: 0), so that a captured graph reads the step of its replay.
+void quantize_scaled(const float* input, const PairedShape& shape, const models::MlsFormat& format,
+                     const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
+                     float* output, float* tensor_scale, cudaStream_t stream);
+
+// Images of a set in the GPU's memory, placed as TrainingOrder::batch places them, bit by bit.
+struct ImageSource {
+  const std::uint8_t* pixels = nullptr;  // kImageBytes for each image
+  const std::uint8_t* labels = nullptr;
+  std::array<float, kImageChannels> scale{};  // pixel · scale - offset
+  std::array<float, kImageChannels> offset{};
+};
+void place_images(const ImageSource& source, const Placement* placements, std::size_t count, float* images,
+                  std::int64_t* labels, cudaStream_t stream);
+
+}  // namespace mlsim::trainer::cuda
