@@ -27,8 +27,8 @@ struct DeviceBatch {
 };
 
 // A GPU and what training keeps in its memory. While one lives, work of the thread that made it goes to a stream of its
-// own. Binary32 stays binary32: TF32, which rounds operands to 11 bits and would spoil the exact sums of the numeric
-// contract, is off in cuDNN and cuBLAS.
+// own. Binary32 stays binary32: TF32, which keeps 11 significant bits of an operand, is off
+// in cuDNN and cuBLAS.
 class Gpu {
  public:
   Gpu() = default;
