@@ -53,8 +53,8 @@ void FeederBuffer::load(const Job& job) {
     integer_of_code_[code] = models::decode_element(format.element, static_cast<std::uint16_t>(code));
   }
   element_bits_ = static_cast<std::uint64_t>(format.element.code_bits());
-  scale_bits_ = static_cast<std::uint64_t>(format.scale.exponent_bits) +
-                static_cast<std::uint64_t>(format.scale.fraction_bits);
+  scale_bits_ =
+      static_cast<std::uint64_t>(format.scale.exponent_bits) + static_cast<std::uint64_t>(format.scale.fraction_bits);
 
   traffic_ = {};
   panel_dram_bits_ = 0;
