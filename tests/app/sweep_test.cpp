@@ -187,7 +187,9 @@ TEST_F(Sweep, ATableWithoutAreasLeavesThemOut) {
   const test::CommandResult result = run("--formats e2m4,e2m1 --table tpuv4i-7nm --out s.json");
   ASSERT_EQ(result.status, 0) << result.err;
   EXPECT_THAT(result.out, testing::Not(HasSubstr("nan")));
-  for (const json& point : json::parse(folder_.read("s.json"))["points"]) EXPECT_TRUE(point["area_um2"].is_null());
+  const json points = json::parse(folder_.read("s.json"))["points"];
+  ASSERT_EQ(points.size(), 2U);
+  for (const json& point : points) EXPECT_TRUE(point["area_um2"].is_null());
 }
 
 TEST_F(Sweep, TwoSideBySideDoNotDisturbEachOther) {
