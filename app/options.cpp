@@ -42,4 +42,10 @@ std::uint64_t parse_whole_number(const std::string& option, const std::string& t
   return value;
 }
 
+std::unique_ptr<tbb::global_control> limit_threads(const po::variables_map& values) {
+  if (values.count("jobs") == 0) return nullptr;
+  return std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism,
+                                               parse_whole_number("--jobs", values["jobs"].as<std::string>(), 1, 1024));
+}
+
 }  // namespace mlsim::app

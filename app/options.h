@@ -1,8 +1,11 @@
 // What the commands share in reading their command lines.
 #pragma once
 
+#include <oneapi/tbb/global_control.h>
+
 #include <boost/program_options.hpp>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,5 +26,8 @@ bool parse_command_line(const Usage& usage, const boost::program_options::option
 // A whole number from `low` to `high`; throws std::runtime_error that names the option.
 std::uint64_t parse_whole_number(const std::string& option, const std::string& text, std::uint64_t low,
                                  std::uint64_t high);
+
+// Bounds the threads of the process to what --jobs says, for as long as the result lives; null where it was not given.
+std::unique_ptr<tbb::global_control> limit_threads(const boost::program_options::variables_map& values);
 
 }  // namespace mlsim::app

@@ -1,7 +1,6 @@
 #include "app/simulate_command.h"
 
 #include <fmt/core.h>
-#include <tbb/global_control.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -84,11 +83,7 @@ int run_simulate(const std::vector<std::string>& arguments) {
   if (values.count("tensors") != 0) options.tensors = text("tensors");
   if (values.count("trace") != 0) options.trace = text("trace");
   const energy::Laws laws(energy::find_cost_table(text("table")));
-  std::unique_ptr<tbb::global_control> limit;
-  if (values.count("jobs") != 0) {
-    limit = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism,
-                                                  parse_whole_number("--jobs", text("jobs"), 1, 1024));
-  }
+  const std::unique_ptr<tbb::global_control> limit = limit_threads(values);
 
   workloads::Workload workload = workloads::load_workload(text("workload"));
   if (values.count("format") != 0) {

@@ -1,7 +1,6 @@
 #include "app/sweep_command.h"
 
 #include <fmt/core.h>
-#include <tbb/global_control.h>
 #include <tbb/parallel_for_each.h>
 #include <unistd.h>
 
@@ -281,11 +280,7 @@ int run_sweep(const std::vector<std::string>& arguments) {
   if (!out.empty() && out.extension() != ".csv" && out.extension() != ".json") {
     throw std::runtime_error("--out is '" + out.string() + "', expected a name that ends in .csv or .json");
   }
-  std::unique_ptr<tbb::global_control> limit;
-  if (values.count("jobs") != 0) {
-    limit = std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism,
-                                                  parse_whole_number("--jobs", text("jobs"), 1, 1024));
-  }
+  const std::unique_ptr<tbb::global_control> limit = limit_threads(values);
   const energy::Laws laws(energy::find_cost_table(text("table")));
   const workloads::Workload workload = workloads::load_workload(text("workload"));
   const std::vector<SweepPoint> points = sweep_points(axes_of(values, workload));
