@@ -37,6 +37,8 @@ po::options_description description() {
        "random bits of stochastic rounding, 1 to 24");
   po::options_description training("Training", 100);
   training.add_options()  //
+      ("model", po::value<std::string>()->value_name("NAME")->default_value("resnet20"),
+       "resnet20, resnet18, resnet18-imagenet, vgg16-bn, or resnet8 for short runs")  //
       ("data", po::value<std::string>()->value_name("FOLDER")->default_value("data/cifar-10-batches-bin"),
        "folder of CIFAR-10's binary files")                                                                     //
       ("epochs", po::value<std::string>()->value_name("N"), "length of training in epochs (60)")                //
@@ -187,6 +189,11 @@ Options parse_options(int argc, const char* const* argv) {
   TrainingRun& run = options.run;
   Recipe& recipe = run.recipe;
   recipe.quantization = read_quantization(values);
+  try {
+    recipe.model = parse_model(values["model"].as<std::string>());
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(fmt::format("--model: {}", error.what()));
+  }
   recipe.seed = whole_number(values, "seed", 0);
   recipe.batch = whole_number(values, "batch", 1);
   recipe.learning_rate = number(values, "learning-rate");
@@ -233,8 +240,7 @@ Options parse_options(int argc, const char* const* argv) {
 std::string help_text() {
   std::ostringstream text;
   text << "usage: mlsim-train [OPTION]...\n\n"
-          "Trains ResNet-20 on CIFAR-10 with MLS operands in all three convolutions of every convolution but the "
-          "first.\n"
+          "Trains a network on images with MLS operands in all three passes of every convolution but the first.\n"
        << description();
   return text.str();
 }

@@ -21,7 +21,7 @@
 #include "workloads/atomic_file.h"
 #include "workloads/trainer/batches.h"
 #include "workloads/trainer/gpu.h"
-#include "workloads/trainer/resnet.h"
+#include "workloads/trainer/network.h"
 #include "workloads/trainer/trace.h"
 
 namespace mlsim::trainer {
@@ -57,7 +57,7 @@ torch::Tensor correct_labels(const torch::Tensor& logits, const torch::Tensor& l
 // Everything of a recipe that a checkpoint must agree with, by the names of the options.
 nlohmann::json to_json(const Recipe& recipe) {
   nlohmann::json json{{"device", recipe.device == Device::kCpu ? "cpu" : "cuda"},
-                      {"blocks-per-stage", recipe.blocks_per_stage},
+                      {"model", to_string(recipe.model)},
                       {"seed", recipe.seed},
                       {"batch", recipe.batch},
                       {"steps", recipe.steps},
@@ -83,7 +83,7 @@ class Session {
           fmt::format("a batch of {} images is larger than the training set of {}", recipe_.batch, data_.train.size()));
     }
     torch::manual_seed(recipe_.seed);
-    model_ = std::make_shared<ResNet>(recipe_.blocks_per_stage);
+    model_ = make_network(recipe_.model, {});
     PassState& state = model_->state();
     if (recipe_.device == Device::kCuda) {
       gpu_ = make_gpu();
@@ -157,8 +157,7 @@ class Session {
     tally_.add(loss, correct, static_cast<std::int64_t>(recipe_.batch));
     if (state.trace != nullptr) {
       state.trace = nullptr;
-      write_trace(run_.trace->folder, fmt::format("resnet{}-cifar10", 6 * recipe_.blocks_per_stage + 2),
-                  state.quantization, step_, trace);
+      write_trace(run_.trace->folder, to_string(recipe_.model) + "-cifar10", state.quantization, step_, trace);
     }
     return loss;
   }
@@ -351,7 +350,7 @@ class Session {
   const Recipe& recipe_;
   Normalization normalization_;
   std::unique_ptr<Gpu> gpu_;  // null on the processor
-  std::shared_ptr<ResNet> model_;
+  std::shared_ptr<Network> model_;
   std::unique_ptr<torch::optim::SGD> optimizer_;
   std::vector<std::string> traced_layers_;
   std::uint64_t step_ = 0;                 // steps done

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "workloads/trainer/cifar10.h"
+#include "workloads/trainer/model.h"
 #include "workloads/trainer/quantization.h"
 
 namespace mlsim::trainer {
@@ -24,7 +25,7 @@ enum class Device : std::uint8_t { kCpu, kCuda };
 // What decides the bits of a training run, besides the data and the number of threads.
 struct Recipe {
   Device device = Device::kCpu;
-  int blocks_per_stage = 3;  // ResNet-20
+  Model model = Model::kResNet20;
   Quantization quantization;
   std::uint64_t seed = 0;  // of initial weights, order and augmentation; quantization has the same
   std::uint64_t batch = 128;
@@ -80,7 +81,7 @@ struct TrainingResult {
   bool stopped = false;  // by TrainingRun::stop, before the last step
 };
 
-// Trains a ResNet on the data. Throws std::runtime_error with a sentence for a trace that cannot be made (a step that
+// Trains a network on the data. Throws std::runtime_error with a sentence for a trace that cannot be made (a step that
 // is not reached, an unknown layer, operands of which only some are quantized, a folder that cannot be written), for a
 // checkpoint that cannot be read or is one of another recipe, for a device that is not there, and for a loss that is no
 // number any more.

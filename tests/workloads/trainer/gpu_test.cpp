@@ -175,7 +175,7 @@ TEST_F(OnGpu, TrainsAsTheProcessorDoes) {
     for (std::size_t i = 0; i < 3; ++i) {
       TrainingRun run;
       run.recipe.device = i == 0 ? Device::kCpu : Device::kCuda;
-      run.recipe.blocks_per_stage = 1;
+      run.recipe.model = Model::kResNet8;
       run.recipe.batch = 32;
       run.recipe.steps = 12;
       run.recipe.learning_rate = 0.02;

@@ -1,3 +1,5 @@
+#include "workloads/trainer/network.h"
+
 #include <gmock/gmock.h>
 #include <torch/nn/functional/loss.h>
 
@@ -7,7 +9,6 @@
 #include "models/reference_quantizer.h"
 #include "tests/support/random_tensors.h"
 #include "workloads/trainer/mls_convolution.h"
-#include "workloads/trainer/resnet.h"
 #include "workloads/workload.h"
 
 namespace mlsim::trainer {
@@ -199,17 +200,21 @@ TEST(MlsConvolution, TracesTheFirstSamplesBeforeQuantization) {
   EXPECT_THAT(traced.operands[2].values, testing::ElementsAreArray(error.values.begin(), error.values.begin() + 72));
 }
 
-TEST(ResNet, HasTheParametersOfResNet20) {
-  ResNet network(3);
+std::int64_t parameters_of(const Network& network) {
   std::int64_t parameters = 0;
   for (const torch::Tensor& parameter : network.parameters()) parameters += parameter.numel();
+  return parameters;
+}
+
+TEST(Network, HasTheParametersOfResNet20) {
+  const auto network = make_network(Model::kResNet20, {});
   // 267,696 in convolutions, 1,376 in batch norms, 650 in the linear layer.
-  EXPECT_EQ(parameters, 269'722);
-  EXPECT_EQ(network.quantized_layers().size(), 18U);
-  EXPECT_EQ(network.quantized_layers().front(), "layer1.0.conv1");
-  EXPECT_EQ(network.quantized_layers()[6], "layer2.0.conv1");
-  EXPECT_EQ(network.quantized_layers().back(), "layer3.2.conv2");
-  const auto named = network.named_parameters();
+  EXPECT_EQ(parameters_of(*network), 269'722);
+  EXPECT_EQ(network->quantized_layers().size(), 18U);
+  EXPECT_EQ(network->quantized_layers().front(), "layer1.0.conv1");
+  EXPECT_EQ(network->quantized_layers()[6], "layer2.0.conv1");
+  EXPECT_EQ(network->quantized_layers().back(), "layer3.2.conv2");
+  const auto named = network->named_parameters();
   EXPECT_EQ(named["conv1.weight"].sizes(), (std::vector<std::int64_t>{16, 3, 3, 3}));
   EXPECT_EQ(named["layer2.0.conv1.weight"].sizes(), (std::vector<std::int64_t>{32, 16, 3, 3}));
   EXPECT_EQ(named["layer3.2.conv2.weight"].sizes(), (std::vector<std::int64_t>{64, 64, 3, 3}));
@@ -219,17 +224,85 @@ TEST(ResNet, HasTheParametersOfResNet20) {
   EXPECT_NEAR(named["layer3.2.conv2.weight"].std().item<float>(), std::sqrt(2.0F / (64 * 9)), 0.002F);
 }
 
-TEST(ResNet, GivesALogitForEachClass) {
-  ResNet network(1);
-  for (const Operand operand : models::kOperands) {
-    network.state().quantization[operand].format = models::parse_mls_format("e2m4");
+// torchvision gives resnet18 11,689,512 parameters and vgg16_bn 138,365,992 ("num_params" of their weights, pages
+// torchvision.models.resnet18 and .vgg16_bn).
+constexpr std::int64_t kTorchvisionResNet18 = 11'689'512;
+constexpr std::int64_t kTorchvisionVgg16Bn = 138'365'992;
+
+TEST(Network, HasTheParametersOfResNet18) {
+  const auto large = make_network(Model::kResNet18ImageNet, {.channels = 3, .side = 224, .classes = 1000});
+  EXPECT_EQ(parameters_of(*large), kTorchvisionResNet18);
+  const auto named = large->named_parameters();
+  EXPECT_EQ(named["conv1.weight"].sizes(), (std::vector<std::int64_t>{64, 3, 7, 7}));
+  EXPECT_EQ(named["layer2.0.downsample.0.weight"].sizes(), (std::vector<std::int64_t>{128, 64, 1, 1}));
+  EXPECT_EQ(named["layer2.0.downsample.1.weight"].sizes(), (std::vector<std::int64_t>{128}));
+  EXPECT_EQ(named["layer4.1.conv2.weight"].sizes(), (std::vector<std::int64_t>{512, 512, 3, 3}));
+  EXPECT_EQ(named["fc.weight"].sizes(), (std::vector<std::int64_t>{1000, 512}));
+  EXPECT_EQ(large->quantized_layers().size(), 19U);
+  EXPECT_THAT(large->quantized_layers(), testing::Contains("layer2.0.downsample.0"));
+  EXPECT_EQ(large->quantized_layers().front(), "layer1.0.conv1");
+
+  // A 3×3 stem in place of 7×7, ten classes in place of a thousand.
+  const auto small = make_network(Model::kResNet18, {});
+  EXPECT_EQ(parameters_of(*small), kTorchvisionResNet18 - 64 * 3 * (49 - 9) - 513 * (1000 - 10));
+  EXPECT_EQ(small->quantized_layers(), large->quantized_layers());
+}
+
+TEST(Network, HasTheParametersOfVgg16) {
+  const auto network = make_network(Model::kVgg16Bn, {});
+  const std::int64_t convolution_biases = 2 * 64 + 2 * 128 + 3 * 256 + 6 * 512;
+  const std::int64_t linear_layers = (25088 + 1) * 4096 + (4096 + 1) * 4096 + (4096 + 1) * 1000;
+  EXPECT_EQ(parameters_of(*network), kTorchvisionVgg16Bn - convolution_biases - linear_layers + 513 * 10);
+  const auto named = network->named_parameters();
+  EXPECT_EQ(named["features.0.weight"].sizes(), (std::vector<std::int64_t>{64, 3, 3, 3}));
+  EXPECT_EQ(named["features.40.weight"].sizes(), (std::vector<std::int64_t>{512, 512, 3, 3}));
+  EXPECT_EQ(named["features.41.weight"].sizes(), (std::vector<std::int64_t>{512}));
+  EXPECT_EQ(network->quantized_layers().size(), 12U);
+  EXPECT_EQ(network->quantized_layers().front(), "features.3");
+  EXPECT_EQ(network->quantized_layers().back(), "features.40");
+}
+
+// Sides of the activations that the convolutions of a network see, from a traced pass.
+std::vector<std::int64_t> traced_sides(Model model, const DataShape& data) {
+  const auto network = make_network(model, data);
+  std::vector<TracedConvolution> trace;
+  for (const std::string& layer : network->quantized_layers()) {
+    trace.push_back({.name = layer, .shape = {}, .operands = {}});
   }
-  const torch::Tensor logits = network.forward(torch::randn({2, 3, 32, 32}));
-  EXPECT_EQ(logits.sizes(), (std::vector<std::int64_t>{2, 10}));
+  network->state().trace = &trace;
+  network->state().trace_samples = 1;
+  for (const Operand operand : models::kOperands) {
+    network->state().quantization[operand].format = models::parse_mls_format("e2m4");
+  }
+  const auto side = static_cast<std::int64_t>(data.side);
+  const torch::Tensor logits =
+      network->forward(torch::randn({2, static_cast<std::int64_t>(data.channels), side, side}));
+  EXPECT_EQ(logits.sizes(), (std::vector<std::int64_t>{2, static_cast<std::int64_t>(data.classes)}));
   torch::nn::functional::cross_entropy(logits, torch::tensor({1, 2}, torch::kLong)).backward();
-  for (const auto& parameter : network.named_parameters()) {
+  for (const auto& parameter : network->named_parameters()) {
     EXPECT_TRUE(parameter.value().grad().defined()) << parameter.key();
   }
+  std::vector<std::int64_t> sides;
+  for (const TracedConvolution& layer : trace) sides.push_back(layer.shape.in_size[0]);
+  return sides;
+}
+
+TEST(Network, NarrowsWhereItShould) {
+  using testing::ElementsAre;
+  EXPECT_THAT(traced_sides(Model::kResNet8, {}), ElementsAre(32, 32, 32, 16, 16, 8));
+  EXPECT_THAT(traced_sides(Model::kResNet8, {.channels = 1, .side = 28, .classes = 7}),
+              ElementsAre(28, 28, 28, 14, 14, 7));
+  EXPECT_THAT(traced_sides(Model::kResNet18, {.channels = 3, .side = 16, .classes = 10}),
+              ElementsAre(16, 16, 16, 16, 16, 8, 16, 8, 8, 8, 4, 8, 4, 4, 4, 2, 4, 2, 2));
+  EXPECT_THAT(traced_sides(Model::kResNet18ImageNet, {.channels = 3, .side = 64, .classes = 5}),
+              ElementsAre(16, 16, 16, 16, 16, 8, 16, 8, 8, 8, 4, 8, 4, 4, 4, 2, 4, 2, 2));
+  EXPECT_THAT(traced_sides(Model::kVgg16Bn, {}), ElementsAre(32, 16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2));
+}
+
+TEST(Network, RefusesImagesThatAreTooSmall) {
+  EXPECT_THAT([] { make_network(Model::kVgg16Bn, {.channels = 1, .side = 28, .classes = 10}); },
+              testing::ThrowsMessage<std::runtime_error>(
+                  "--model vgg16-bn: the images are 28×28 pixels, expected at least 32×32"));
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ TEST(TrainerOptions, HaveTheDefaultsOfTheManual) {
   EXPECT_EQ(recipe.quantization[Operand::kWeight].rounding, Rounding::kNearest);
   EXPECT_EQ(recipe.quantization[Operand::kError].rounding, Rounding::kStochastic);
   EXPECT_EQ(recipe.quantization.random_bits, 16);
+  EXPECT_EQ(recipe.model, Model::kResNet20);
   EXPECT_EQ(options.epochs, 60U);
   EXPECT_EQ(recipe.batch, 128U);
   EXPECT_EQ(recipe.learning_rate, 0.1);
@@ -53,6 +54,15 @@ TEST(TrainerOptions, SetFormatsAndRoundingByOperand) {
   EXPECT_EQ(quantization[Operand::kActivation].rounding, Rounding::kStochastic);
   EXPECT_EQ(quantization[Operand::kWeight].rounding, Rounding::kNearest);
   EXPECT_EQ(quantization[Operand::kError].rounding, Rounding::kStochastic);
+}
+
+TEST(TrainerOptions, NameTheModel) {
+  for (const Model model : kModels) {
+    EXPECT_EQ(parse({"--model", to_string(model).c_str()}).run.recipe.model, model);
+  }
+  EXPECT_EQ(error_with({"--model", "resnet"}),
+            "--model: model 'resnet' is unknown, expected one of resnet8, resnet20, resnet18, resnet18-imagenet, "
+            "vgg16-bn");
 }
 
 TEST(TrainerOptions, AskForATrace) {

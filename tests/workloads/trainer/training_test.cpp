@@ -28,7 +28,7 @@ Cifar10 small_data() {
 
 TrainingRun small_run() {
   TrainingRun run;
-  run.recipe.blocks_per_stage = 1;
+  run.recipe.model = Model::kResNet8;
   run.recipe.batch = 8;
   run.recipe.steps = 6;
   run.recipe.seed = 11;

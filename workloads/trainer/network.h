@@ -1,0 +1,56 @@
+// A network whose convolutions take MLS operands.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "workloads/trainer/mls_convolution.h"
+#include "workloads/trainer/model.h"
+
+namespace mlsim::trainer {
+
+// A bias-free convolution with a square kernel, quantized or, without `state`, in binary32. Weights start as He et al.
+// (ICCV 2015) have it, from Torch's generator: set its seed first.
+class ConvolutionModule : public torch::nn::Module {
+ public:
+  ConvolutionModule(std::int64_t in_channels, std::int64_t out_channels, std::int64_t kernel, ConvolutionLayer layer,
+                    const PassState* state);
+  torch::Tensor forward(const torch::Tensor& input);
+
+ private:
+  ConvolutionLayer layer_;
+  const PassState* state_;
+  torch::Tensor weight_;
+};
+
+class Network : public torch::nn::Module {
+ public:
+  // Images (N, channels, side, side) to logits (N, classes).
+  virtual torch::Tensor forward(const torch::Tensor& images) = 0;
+
+  // Read by the quantized convolutions in both directions.
+  PassState& state() { return state_; }
+  // Names of the quantized convolutions, in the order of their indices.
+  const std::vector<std::string>& quantized_layers() const { return quantized_layers_; }
+
+ protected:
+  // The next convolution of the network; padding keeps the side where the stride is 1. The first one stays binary32,
+  // the others are quantized and get an index in the order of these calls.
+  std::shared_ptr<ConvolutionModule> next_convolution(const std::string& name, std::int64_t in_channels,
+                                                      std::int64_t out_channels, std::int64_t kernel,
+                                                      std::int64_t stride);
+
+ private:
+  PassState state_;
+  bool any_convolution_ = false;
+  std::vector<std::string> quantized_layers_;
+};
+
+// A network with new weights. Throws std::runtime_error for images that are too small for the model.
+std::shared_ptr<Network> make_network(Model model, const DataShape& data);
+
+}  // namespace mlsim::trainer
