@@ -40,6 +40,15 @@ nlohmann::ordered_json describe(const models::Format& format, const Tensor<float
   return json;
 }
 
+void write_rounding(nlohmann::ordered_json& json, const models::QuantizerOptions& options) {
+  json["rounding"] = models::to_string(options.rounding);
+  if (options.rounding == models::Rounding::kStochastic) {
+    json["random_bits"] = options.random_bits;
+    json["seed"] = options.seed;
+    json["stream"] = options.stream;
+  }
+}
+
 void write_counts(nlohmann::ordered_json& json, const models::QuantizationCounts& counts) {
   json["saturated"] = counts.saturated;
   json["flushed_to_zero"] = counts.flushed_to_zero;
@@ -52,12 +61,7 @@ void quantize_mls(const Tensor<float>& input, const std::string& name, const mod
   const models::MlsTensor& tensor = quantized.tensor;
   const Tensor<double> dequantized = models::dequantize(tensor);
   nlohmann::ordered_json json = describe(format, input, tensor.tensor_scale);
-  json["rounding"] = models::to_string(options.rounding);
-  if (options.rounding == models::Rounding::kStochastic) {
-    json["random_bits"] = options.random_bits;
-    json["seed"] = options.seed;
-    json["stream"] = options.stream;
-  }
+  write_rounding(json, options);
   json["sqnr_db"] = sqnr(input, dequantized);
   write_counts(json, quantized.counts);
 
@@ -71,11 +75,11 @@ void quantize_mls(const Tensor<float>& input, const std::string& name, const mod
 }
 
 void quantize_baseline(const Tensor<float>& input, const std::string& name, models::BaselineFormat format,
-                       const std::filesystem::path& out) {
-  const models::BaselineTensor tensor = models::quantize_baseline(input, format, name);
+                       const models::QuantizerOptions& options, const std::filesystem::path& out) {
+  const models::BaselineTensor tensor = models::quantize_baseline(input, format, options, name);
   const Tensor<double> dequantized = models::dequantize(tensor);
   nlohmann::ordered_json json = describe(format, input, tensor.scale);
-  json["rounding"] = "nearest";
+  write_rounding(json, options);
   json["sqnr_db"] = sqnr(input, dequantized);
   write_counts(json, tensor.counts);
 
@@ -98,7 +102,7 @@ int run_quantize(const std::vector<std::string>& arguments) {
       "Quantizes a float32 tensor of 2 to 4 dimensions (- reads it from standard input) and writes to DIR: codes.npy,\n"
       "group_exponent.npy, group_fraction.npy, dequantized.npy (float64, exact) and quantized.json.\n"
       "Formats: eXmY[/gAmB][/GROUPING], for example e2m4 or e2m1/g8m0/n; fp32, fp16, bf16, fp8-e4m3, fp8-e5m2, int8\n"
-      "(always to nearest, without group files)."};
+      "(without group files)."};
   po::options_description visible("options");
   // clang-format off
   visible.add_options()
@@ -131,11 +135,7 @@ int run_quantize(const std::vector<std::string>& arguments) {
   if (const auto* mls = std::get_if<models::MlsFormat>(&format)) {
     quantize_mls(input, name, *mls, options, text("out"));
   } else {
-    if (options.rounding == models::Rounding::kStochastic) {
-      throw std::runtime_error("--rounding is stochastic, but " + models::to_string(format) +
-                               " is always rounded to nearest");
-    }
-    quantize_baseline(input, name, std::get<models::BaselineFormat>(format), text("out"));
+    quantize_baseline(input, name, std::get<models::BaselineFormat>(format), options, text("out"));
   }
   return 0;
 }

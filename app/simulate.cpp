@@ -70,14 +70,15 @@ LayerValues load_values(const workloads::Workload& workload, std::size_t index, 
     values.exact[operand].assign(input.values.begin(), input.values.end());
     const std::string name = operand_name(layer, operand);
     const models::Format& format = layer.operand(operand).format;
+    const models::QuantizerOptions rounding = workloads::quantizer_options(workload, index, operand);
     if (is_mls(format)) {
-      models::QuantizedTensor quantized = models::quantize(
-          input, std::get<models::MlsFormat>(format), workloads::quantizer_options(workload, index, operand), name);
+      models::QuantizedTensor quantized = models::quantize(input, std::get<models::MlsFormat>(format), rounding, name);
       record.operands[operand] =
           record_of(values.exact[operand], models::dequantize(quantized.tensor), quantized.counts);
       values.mls[operand] = std::move(quantized.tensor);
     } else {
-      values.baseline[operand] = models::quantize_baseline(input, std::get<models::BaselineFormat>(format), name);
+      values.baseline[operand] =
+          models::quantize_baseline(input, std::get<models::BaselineFormat>(format), rounding, name);
       record.operands[operand] = record_of(values.exact[operand], models::dequantize(values.baseline[operand]),
                                            values.baseline[operand].counts);
     }

@@ -1,12 +1,19 @@
 #include "models/baseline.h"
 
+#include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/parallel_for.h>
+#include <oneapi/tbb/parallel_reduce.h>
+
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cassert>
 #include <cmath>
 #include <stdexcept>
 
 #include "models/direct_convolution.h"
 #include "models/finite.h"
+#include "models/quantizer_kernels.h"
 
 namespace mlsim::models {
 namespace {
@@ -40,13 +47,15 @@ std::uint32_t encode_float(const Layout& layout, float value) {
   const int bias = (1 << (layout.exponent_bits - 1)) - 1;
   const double magnitude = std::fabs(static_cast<double>(value));
   if (magnitude == 0) return sign;
+  if (std::isinf(magnitude) && layout.infinities) {
+    return sign | (((1U << layout.exponent_bits) - 1) << layout.mantissa_bits);
+  }
   const int binade = std::max(std::ilogb(magnitude), 1 - bias);
   // An integer number of the binade's last places; nearbyint rounds ties to even in the default mode.
   const double places = std::nearbyint(std::ldexp(magnitude, layout.mantissa_bits - binade));
   const double rounded = std::ldexp(places, binade - layout.mantissa_bits);
   if (rounded > layout.largest) {
-    if (layout.infinities) return sign | (((1U << layout.exponent_bits) - 1) << layout.mantissa_bits);
-    return encode_float(layout, std::copysign(layout.largest, value));
+    return encode_float(layout, std::copysign(layout.infinities ? INFINITY : layout.largest, value));
   }
   // Codes count upwards in last places: a rounding up into the next binade carries into the exponent by itself.
   const auto subnormal_base = static_cast<std::uint32_t>(binade - (1 - bias)) << layout.mantissa_bits;
@@ -86,7 +95,103 @@ bool is_integer(BaselineFormat format) {
   return format == BaselineFormat::kInt8;
 }
 
+constexpr std::uint32_t kInfinityBits = 0x7F800000;
+// Elements rounded at a time: a multiple of 4, so that Philox blocks are never cut.
+constexpr std::size_t kBlock = 1024;
+constexpr std::size_t kGrain = 16;  // blocks that are worth a thread's while
+using Range = tbb::blocked_range<std::size_t>;
+
+// |n| rounded to an integer; `word` is read for stochastic rounding only.
+template <Rounding kRounding>
+float round_integer(float n, int random_bits, std::uint32_t word) {
+  if constexpr (kRounding == Rounding::kNearest) {
+    return std::nearbyint(n);
+  } else {
+    const float floor = std::floor(n);
+    const std::uint32_t rho = word >> (32 - random_bits);
+    const float threshold = static_cast<float>((1U << random_bits) - rho) *
+                            std::bit_cast<float>(static_cast<std::uint32_t>(127 - random_bits) << 23);
+    return n - floor >= threshold ? floor + 1 : floor;
+  }
+}
+
+// An element of the tensor, already divided by its scale, on the format's grid.
+template <Rounding kRounding>
+float round_to_grid(const BaselineGrid& grid, float y, int random_bits, std::uint32_t word) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(y) & 0x7FFFFFFF;
+  if (bits < grid.smallest_normal) {
+    const float places = round_integer<kRounding>(std::fabs(y) * grid.inverse_step, random_bits, word);
+    const float magnitude = std::min(places * grid.step, std::bit_cast<float>(grid.largest));
+    return grid.negative_zero || magnitude != 0 ? std::copysign(magnitude, y) : 0.0F;
+  }
+  // Of normal numbers the low bits of the encoding go; a carry into the exponent is right by itself.
+  const int dropped = 23 - grid.mantissa_bits;
+  const std::uint32_t kept = bits >> dropped;
+  const std::uint32_t rest = bits & ((1U << dropped) - 1);
+  bool up = false;
+  if constexpr (kRounding == Rounding::kNearest) {
+    const std::uint32_t half = 1U << (dropped - 1);
+    up = rest > half || (rest == half && kept % 2 == 1);
+  } else {
+    const std::uint64_t rho = word >> (32 - random_bits);
+    up = std::uint64_t{rest} << random_bits >= ((std::uint64_t{1} << random_bits) - rho) << dropped;
+  }
+  const std::uint32_t magnitude = std::min((kept + (up ? 1 : 0)) << dropped, grid.largest);
+  return std::copysign(std::bit_cast<float>(magnitude), y);
+}
+
+template <Rounding kRounding>
+void round_all(std::span<const float> input, const BaselineGrid& grid, float scale, const QuantizerOptions& options,
+               float* output) {
+  const std::size_t blocks = (input.size() + kBlock - 1) / kBlock;
+  tbb::parallel_for(Range(0, blocks, kGrain), [&](const Range& range) {
+    alignas(64) std::array<std::uint32_t, kBlock> words{};
+    for (std::size_t block = range.begin(); block != range.end(); ++block) {
+      const std::size_t first = block * kBlock;
+      const std::size_t count = std::min(kBlock, input.size() - first);
+      if constexpr (kRounding == Rounding::kStochastic) {
+        random_words(options.seed, options.stream, first, (count + 3) / 4 * 4, words.data());
+      }
+      for (std::size_t i = 0; i < count; ++i) {
+        output[first + i] = round_to_grid<kRounding>(grid, input[first + i] / scale, options.random_bits, words[i]);
+      }
+    }
+  });
+}
+
 }  // namespace
+
+BaselineGrid grid_of(BaselineFormat format) {
+  if (format == BaselineFormat::kInt8) {
+    // Every magnitude is below its smallest normal number: the steps are all the same.
+    return {.scaling = BaselineScaling::kInteger,
+            .mantissa_bits = 0,
+            .smallest_normal = kInfinityBits + 1,
+            .step = 1,
+            .inverse_step = 1,
+            .largest = std::bit_cast<std::uint32_t>(127.0F),
+            .negative_zero = false};
+  }
+  if (format == BaselineFormat::kBf16) {
+    // Binary32's own exponents: its subnormal encodings lose their low bits as the others do.
+    return {.scaling = BaselineScaling::kNone,
+            .mantissa_bits = 7,
+            .smallest_normal = 0,
+            .step = 0,
+            .inverse_step = 0,
+            .largest = kInfinityBits,
+            .negative_zero = true};
+  }
+  const Layout layout = layout_of(format);
+  const int smallest_exponent = 2 - (1 << (layout.exponent_bits - 1));
+  return {.scaling = BaselineScaling::kPowerOfTwo,
+          .mantissa_bits = layout.mantissa_bits,
+          .smallest_normal = static_cast<std::uint32_t>(127 + smallest_exponent) << 23,
+          .step = std::ldexp(1.0F, smallest_exponent - layout.mantissa_bits),
+          .inverse_step = std::ldexp(1.0F, layout.mantissa_bits - smallest_exponent),
+          .largest = std::bit_cast<std::uint32_t>(layout.largest),
+          .negative_zero = true};
+}
 
 std::uint32_t encode_baseline(BaselineFormat format, float value) {
   if (format == BaselineFormat::kFp32) return std::bit_cast<std::uint32_t>(value);
@@ -103,22 +208,49 @@ float decode_baseline(BaselineFormat format, std::uint32_t code) {
   return decode_float(format, layout_of(format), code);
 }
 
-BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat format, const std::string& name) {
-  check_finite(input, name);
-  float maximum = 0;
-  for (const float x : input.values) maximum = std::max(maximum, std::fabs(x));
-  BaselineTensor result{format, input.shape, scale_of(format, maximum), {}, {}, {}};
+float quantize_baseline_scaled(std::span<const float> input, const Shape& shape, BaselineFormat format,
+                               const QuantizerOptions& options, const std::string& name, std::span<float> output) {
+  assert(output.size() == input.size());
+  const std::size_t blocks = (input.size() + kBlock - 1) / kBlock;
+  const auto largest_of = [&](const Range& range, std::uint32_t largest) {
+    const std::size_t end = std::min(range.end() * kBlock, input.size());
+    for (std::size_t i = range.begin() * kBlock; i < end; ++i) {
+      largest = std::max(largest, std::bit_cast<std::uint32_t>(input[i]) & 0x7FFFFFFF);
+    }
+    return largest;
+  };
+  const std::uint32_t largest = tbb::parallel_reduce(Range(0, blocks, kGrain), std::uint32_t{0}, largest_of,
+                                                     [](std::uint32_t a, std::uint32_t b) { return std::max(a, b); });
+  if (largest >= kInfinityBits) check_finite(input, shape, name);
+  const float scale = scale_of(format, std::bit_cast<float>(largest));
+  if (format == BaselineFormat::kFp32) {
+    std::copy(input.begin(), input.end(), output.begin());
+  } else if (options.rounding == Rounding::kStochastic) {
+    round_all<Rounding::kStochastic>(input, grid_of(format), scale, options, output.data());
+  } else {
+    round_all<Rounding::kNearest>(input, grid_of(format), scale, options, output.data());
+  }
+  return scale;
+}
+
+BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat format, const QuantizerOptions& options,
+                                 const std::string& name) {
+  BaselineTensor result{format, input.shape, 1, {}, std::vector<float>(input.values.size()), {}};
+  result.scale = quantize_baseline_scaled(input.values, input.shape, format, options, name, result.values);
   result.codes.reserve(input.values.size());
-  result.values.reserve(input.values.size());
-  for (const float x : input.values) {
-    result.codes.push_back(encode_baseline(format, x / result.scale));
-    const float value = decode_baseline(format, result.codes.back());
-    result.values.push_back(value);
+  for (std::size_t i = 0; i < input.values.size(); ++i) {
+    const float x = input.values[i];
+    const float value = result.values[i];
+    result.codes.push_back(encode_baseline(format, value));
     if (std::isinf(value)) ++result.counts.saturated;
     if (x != 0 && value == 0) ++result.counts.flushed_to_zero;
     if (static_cast<double>(result.scale) * value == x) ++result.counts.exact;
   }
   return result;
+}
+
+BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat format, const std::string& name) {
+  return quantize_baseline(input, format, QuantizerOptions{}, name);
 }
 
 Tensor<double> dequantize(const BaselineTensor& tensor) {

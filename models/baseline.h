@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,8 +35,33 @@ struct BaselineTensor {
   QuantizationCounts counts;
 };
 
+// Rounds every element divided by the scale: to nearest even, or stochastically as the numeric contract has it for MLS,
+// with the last place of the element's binade (int8: 1) as the unit and the same random words.
 // Throws std::runtime_error for a NaN or an infinity, with `name` and the index of the first one.
+BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat format, const QuantizerOptions& options,
+                                 const std::string& name);
+// The same, to nearest.
 BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat format, const std::string& name);
+
+// The same numbers without codes, threaded: writes every value to `output`, which may be `input`, and returns the
+// scale.
+float quantize_baseline_scaled(std::span<const float> input, const Shape& shape, BaselineFormat format,
+                               const QuantizerOptions& options, const std::string& name, std::span<float> output);
+
+// How a tensor's largest magnitude gives its scale.
+enum class BaselineScaling : std::uint8_t { kNone, kPowerOfTwo, kInteger };
+
+// The numbers of a format other than fp32 as rounding needs them; bits are those of binary32.
+struct BaselineGrid {
+  BaselineScaling scaling = BaselineScaling::kNone;
+  int mantissa_bits = 0;              // of normal numbers
+  std::uint32_t smallest_normal = 0;  // bits; below it numbers are multiples of `step`
+  float step = 0;
+  float inverse_step = 0;
+  std::uint32_t largest = 0;  // bits of the largest magnitude; of infinity where an overflow becomes one
+  bool negative_zero = false;
+};
+BaselineGrid grid_of(BaselineFormat format);
 
 // Every element's value, exact in binary64.
 Tensor<double> dequantize(const BaselineTensor& tensor);

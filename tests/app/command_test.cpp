@@ -143,6 +143,9 @@ TEST_F(Command, QuantizeReadsStandardInputAndTakesBaselines) {
     EXPECT_EQ(read_json("q/quantized.json")["format"], format);
   }
   EXPECT_TRUE(read_json("q/quantized.json")["sqnr_db"].get<double>() > 30);
+  ASSERT_EQ(run("quantize x.npy --format int8 --rounding stochastic --seed 3 --out q").status, 0);
+  EXPECT_EQ(read_json("q/quantized.json")["rounding"], "stochastic");
+  EXPECT_EQ(read_json("q/quantized.json")["seed"], 3);
   ASSERT_EQ(run("quantize x.npy --format fp32 --out q").status, 0);
   EXPECT_TRUE(read_json("q/quantized.json")["sqnr_db"].is_null()) << "nothing differs";
 }

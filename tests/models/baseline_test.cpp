@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
+
+#include "models/philox.h"
 
 namespace mlsim::models {
 namespace {
@@ -94,6 +97,92 @@ TEST(Baseline, ScalesTensors) {
     EXPECT_EQ(largest, 127.0F);
   }
   EXPECT_EQ(quantize_baseline({{1, 2}, {0, 0}}, BaselineFormat::kInt8, "x").scale, 1.0F);
+}
+
+// Magnitudes over many binades around a center, zeros of both signs and subnormal numbers among them.
+Tensor<float> wide_tensor(const Shape& shape, std::mt19937& random) {
+  Tensor<float> tensor{shape, {}};
+  const int center = std::uniform_int_distribution(-149, 127)(random);
+  const int spread = std::uniform_int_distribution(0, 40)(random);
+  std::uniform_real_distribution<float> significand(-1, 1);
+  for (std::int64_t i = 0; i < element_count(shape); ++i) {
+    const int exponent = center - std::uniform_int_distribution(0, spread)(random);
+    tensor.values.push_back(random() % 16 == 0 ? std::copysign(0.0F, significand(random))
+                                               : std::ldexp(significand(random), exponent));
+  }
+  return tensor;
+}
+
+constexpr BaselineFormat kAllFormats[] = {BaselineFormat::kFp32,    BaselineFormat::kFp16,    BaselineFormat::kBf16,
+                                          BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E5m2, BaselineFormat::kInt8};
+
+std::uint32_t bits_of(float value) {
+  return std::bit_cast<std::uint32_t>(value);
+}
+
+TEST(Baseline, TheFastPathHasTheCodesOfEachElement) {
+  for (unsigned seed = 0; seed < 300; ++seed) {
+    std::mt19937 random(seed);
+    const Tensor<float> input = wide_tensor({3, 5, 7, 11}, random);
+    for (const BaselineFormat format : kAllFormats) {
+      const BaselineTensor tensor = quantize_baseline(input, format, "x");
+      std::vector<float> values(input.values.size());
+      const float scale = quantize_baseline_scaled(input.values, input.shape, format, {}, "x", values);
+      ASSERT_EQ(scale, tensor.scale);
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        const std::uint32_t code = encode_baseline(format, input.values[i] / tensor.scale);
+        ASSERT_EQ(tensor.codes[i], code) << "seed " << seed << ", " << to_string(format) << ", element " << i;
+        ASSERT_EQ(bits_of(values[i]), bits_of(decode_baseline(format, code)))
+            << "seed " << seed << ", " << to_string(format) << ", element " << i << ": " << input.values[i];
+      }
+    }
+  }
+}
+
+// floor(n) + 1 where frac(n) >= 1 - rho / 2^R, between the two codes around each element, in binary64.
+TEST(Baseline, RoundsStochasticallyByTheWordOfEachElement) {
+  for (unsigned seed = 0; seed < 300; ++seed) {
+    std::mt19937 random(seed);
+    const Tensor<float> input = wide_tensor({2, 3, 20, 9}, random);
+    const QuantizerOptions options{.rounding = Rounding::kStochastic,
+                                   .random_bits = std::uniform_int_distribution(1, 24)(random),
+                                   .seed = random(),
+                                   .stream = (std::uint64_t{random()} << 32) + random()};
+    for (const BaselineFormat format : kAllFormats) {
+      const BaselineTensor tensor = quantize_baseline(input, format, options, "x");
+      const bool int8 = format == BaselineFormat::kInt8;
+      for (std::size_t i = 0; i < input.values.size(); ++i) {
+        const float y = input.values[i] / tensor.scale;
+        const double magnitude = std::fabs(y);
+        const std::uint32_t nearest = encode_baseline(format, std::fabs(y));
+        const double near = decode_baseline(format, nearest);
+        const double low = near > magnitude ? decode_baseline(format, nearest - 1) : near;
+        double expected = low;
+        if (low < magnitude && !(int8 && low == 127)) {
+          // The largest bf16 has infinity above it, one more step of its binade.
+          double high = decode_baseline(format, near > magnitude ? nearest : nearest + 1);
+          const double step = std::isinf(high) ? 0x1p120 : high - low;
+          const double rho = random_word(options.seed, options.stream, i) >> (32 - options.random_bits);
+          if ((magnitude - low) / step >= 1 - std::ldexp(rho, -options.random_bits)) expected = high;
+        }
+        float value = std::copysign(static_cast<float>(expected), y);
+        if (int8 && expected == 0) value = 0;
+        ASSERT_EQ(bits_of(tensor.values[i]), bits_of(value))
+            << "seed " << seed << ", " << to_string(format) << ", element " << i << ": " << y;
+        ASSERT_EQ(bits_of(decode_baseline(format, tensor.codes[i])), bits_of(value));
+      }
+    }
+  }
+}
+
+TEST(Baseline, StochasticRoundingHasTheRightMean) {
+  Tensor<float> input{{1, 20001}, std::vector<float>(20001, 10.3F)};
+  input.values.back() = 127;
+  const BaselineTensor tensor =
+      quantize_baseline(input, BaselineFormat::kInt8, {.rounding = Rounding::kStochastic, .seed = 4}, "x");
+  double sum = 0;
+  for (std::size_t i = 0; i < 20000; ++i) sum += tensor.values[i];
+  EXPECT_NEAR(sum / 20000, 10.3, 0.013);  // four standard deviations
 }
 
 TEST(Baseline, RefusesNaN) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 
+#include "models/format.h"
 #include "models/quantizer.h"
 #include "workloads/trainer/batches.h"
 
@@ -44,9 +45,10 @@ class Gpu {
   // those that are set at its replay.
   virtual void set_step(std::uint64_t step, double learning_rate) = 0;
 
-  // S_g · x and S_t, bit by bit those of models::quantize_scaled, but NaN in place of a refusal. The step that was set
-  // is added to the upper half of the options' stream.
-  virtual ScaledTensor quantize(const torch::Tensor& tensor, const models::MlsFormat& format,
+  // Values and scale, bit by bit those of models::quantize_scaled (S_g · x and S_t) or of
+  // models::quantize_baseline_scaled, but with a scale of NaN in place of a refusal. The step that was set is added to
+  // the upper half of the options' stream.
+  virtual ScaledTensor quantize(const torch::Tensor& tensor, const models::Format& format,
                                 const models::QuantizerOptions& options) = 0;
 
   // Keeps a set in the GPU's memory and makes batches of it, equal to those of batches.h; each is valid until the next.

@@ -3,8 +3,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
+#include <variant>
 
+#include "models/baseline.h"
 #include "workloads/workload.h"
 
 namespace mlsim::trainer {
@@ -23,10 +26,14 @@ models::Shape shape_of(const torch::Tensor& tensor) {
   return {tensor.sizes().begin(), tensor.sizes().end()};
 }
 
+bool is_binary32(const models::Format& format) {
+  return format == models::Format(models::BaselineFormat::kFp32);
+}
+
 ScaledTensor quantize_operand(const torch::Tensor& tensor, Operand operand, const ConvolutionLayer& layer,
                               const PassState& state) {
   const OperandQuantization& quantization = state.quantization[operand];
-  if (!quantization.format) return {tensor, {}};
+  if (is_binary32(quantization.format)) return {tensor, {}};
   const bool nearest = state.evaluating && !state.quantization.evaluate_as_trained;
   const models::QuantizerOptions options{
       .rounding = nearest ? models::Rounding::kNearest : quantization.rounding,
@@ -34,13 +41,19 @@ ScaledTensor quantize_operand(const torch::Tensor& tensor, Operand operand, cons
       .seed = state.quantization.seed,
       .stream = workloads::random_stream(state.gpu == nullptr ? state.step : 0, layer.index, operand),
   };
-  if (state.gpu != nullptr) return state.gpu->quantize(tensor, *quantization.format, options);
+  if (state.gpu != nullptr) return state.gpu->quantize(tensor, quantization.format, options);
   const torch::Tensor dense = tensor.contiguous();
   torch::Tensor values = at::empty_like(dense);
   const auto size = static_cast<std::size_t>(dense.numel());
+  const std::span<const float> input(dense.data_ptr<float>(), size);
+  const std::span<float> output(values.data_ptr<float>(), size);
+  const std::string name = layer.name + " " + to_string(operand);
+  const auto* const mls = std::get_if<models::MlsFormat>(&quantization.format);
   const float scale =
-      models::quantize_scaled({dense.data_ptr<float>(), size}, shape_of(dense), *quantization.format, options,
-                              layer.name + " " + to_string(operand), {values.data_ptr<float>(), size});
+      mls != nullptr
+          ? models::quantize_scaled(input, shape_of(dense), *mls, options, name, output)
+          : models::quantize_baseline_scaled(
+                input, shape_of(dense), std::get<models::BaselineFormat>(quantization.format), options, name, output);
   return {std::move(values), torch::tensor(scale)};
 }
 

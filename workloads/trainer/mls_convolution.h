@@ -1,4 +1,4 @@
-// The convolution of quantized training: MLS operands in all three passes, straight-through gradients.
+// The convolution of quantized training: MLS or baseline operands in all three passes, straight-through gradients.
 #pragma once
 
 #include <torch/types.h>
@@ -35,10 +35,10 @@ struct ConvolutionLayer {
 };
 
 // The convolution of (N, Cin, H, W) with (Cout, Cin, Kh, Kw). Its result, and the gradients of both, are those of
-// quantized operands: each pass convolves S_g · x, which binary32 holds exactly, and multiplies the result by the
-// product of the two tensor scales. The gradient of quantization itself is taken as 1. `state` is read in both
-// directions and must outlive the backward pass. Throws std::runtime_error with the layer and the operand for a NaN or
-// an infinity; on a GPU the result is NaN instead.
+// quantized operands: each pass convolves S_g · x (in a baseline format: the values of its codes), which binary32 holds
+// exactly, and multiplies the result by the product of the two tensor scales. The gradient of quantization itself is
+// taken as 1. `state` is read in both directions and must outlive the backward pass. Throws std::runtime_error with the
+// layer and the operand for a NaN or an infinity; on a GPU the result is NaN instead.
 torch::Tensor mls_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
                               const ConvolutionLayer& layer, const PassState& state);
 

@@ -23,7 +23,8 @@ po::options_description description() {
   po::options_description numbers("Numbers", 100);
   numbers.add_options()  //
       ("format", po::value<std::string>()->value_name("F")->default_value("e2m1"),
-       "format of all operands: eXmY[/gAmB][/GROUPING] or fp32")                                                   //
+       "format of all operands: eXmY[/gAmB][/GROUPING], fp32, bf16, fp16, int8, fp8-e4m3, fp8-e5m2, or fp8 (e4m3, "
+       "errors e5m2)")                                                                                             //
       ("activation-format", po::value<std::string>()->value_name("F"), "format of the activations")                //
       ("weight-format", po::value<std::string>()->value_name("F"), "format of the weights")                        //
       ("error-format", po::value<std::string>()->value_name("F"), "format of the errors")                          //
@@ -92,19 +93,16 @@ double number(const po::variables_map& options, const std::string& name) {
   return value;
 }
 
-std::optional<models::MlsFormat> training_format(const std::string& option, const std::string& text) {
-  std::optional<models::Format> format;
+// fp8 stands for the two formats of the usual recipe: e4m3 forward, e5m2 for errors.
+models::Format training_format(const std::string& option, const std::string& text, Operand operand) {
+  if (text == "fp8") {
+    return operand == Operand::kError ? models::BaselineFormat::kFp8E5m2 : models::BaselineFormat::kFp8E4m3;
+  }
   try {
-    format = models::parse_format(text);
+    return models::parse_format(text);
   } catch (const std::runtime_error& error) {
     throw std::runtime_error(fmt::format("--{}: {}", option, error.what()));
   }
-  if (const auto* const mls = std::get_if<models::MlsFormat>(&*format)) return *mls;
-  if (std::get<models::BaselineFormat>(*format) != models::BaselineFormat::kFp32) {
-    throw std::runtime_error(
-        fmt::format("--{} {}: cannot be trained with, expected an MLS format such as e2m1, or fp32", option, text));
-  }
-  return std::nullopt;
 }
 
 models::Rounding training_rounding(const std::string& option, const std::string& text) {
@@ -121,7 +119,7 @@ Quantization read_quantization(const po::variables_map& options) {
     OperandQuantization& chosen = quantization[operand];
     const std::string own_format = to_string(operand) + "-format";
     const std::string format = options.count(own_format) > 0 ? own_format : "format";
-    chosen.format = training_format(format, options[format].as<std::string>());
+    chosen.format = training_format(format, options[format].as<std::string>(), operand);
     for (const std::string& rounding : {std::string("rounding"), to_string(operand) + "-rounding"}) {
       if (options.count(rounding) > 0) {
         chosen.rounding = training_rounding(rounding, options[rounding].as<std::string>());

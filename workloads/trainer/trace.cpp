@@ -15,7 +15,7 @@ void write_trace(const std::filesystem::path& folder, const std::string& name, c
   Json format;
   Json rounding;
   for (const models::Operand operand : models::kOperands) {
-    format[to_string(operand)] = format_name(quantization[operand]);
+    format[to_string(operand)] = to_string(quantization[operand].format);
     rounding[to_string(operand)] = to_string(quantization[operand].rounding);
   }
   if (format["activation"] == format["weight"] && format["activation"] == format["error"]) {

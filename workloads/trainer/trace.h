@@ -19,7 +19,7 @@ struct TracedConvolution {
 };
 
 // Writes FOLDER/workload.json (mlsim.workload/1) and a .npy file for each operand of each layer, the workload last.
-// The format of an operand that is not quantized is fp32. Throws std::runtime_error that names what cannot be written.
+// Throws std::runtime_error that names what cannot be written.
 void write_trace(const std::filesystem::path& folder, const std::string& name, const Quantization& quantization,
                  std::uint64_t step, std::span<const TracedConvolution> layers);
 

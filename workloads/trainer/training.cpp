@@ -16,6 +16,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numbers>
+#include <set>
 #include <stdexcept>
 
 #include "workloads/atomic_file.h"
@@ -68,7 +69,7 @@ nlohmann::json to_json(const Recipe& recipe) {
                       {"random-bits", recipe.quantization.random_bits},
                       {"evaluation-rounding", recipe.quantization.evaluate_as_trained ? "training" : "nearest"}};
   for (const models::Operand operand : models::kOperands) {
-    json[to_string(operand) + "-format"] = format_name(recipe.quantization[operand]);
+    json[to_string(operand) + "-format"] = to_string(recipe.quantization[operand].format);
     json[to_string(operand) + "-rounding"] = to_string(recipe.quantization[operand].rounding);
   }
   return json;
@@ -271,9 +272,14 @@ class Session {
                                            step_, recipe_.steps - 1));
     }
     const auto& operands = recipe_.quantization.operands;
-    const auto has_format = [](const OperandQuantization& operand) { return operand.format.has_value(); };
-    if (std::ranges::any_of(operands, has_format) && !std::ranges::all_of(operands, has_format)) {
-      throw std::runtime_error("--trace: a workload cannot mix fp32 and MLS operands, expected one kind for all three");
+    const auto kind_of = [](const OperandQuantization& operand) {
+      const auto* const baseline = std::get_if<models::BaselineFormat>(&operand.format);
+      return baseline == nullptr ? "MLS" : *baseline == models::BaselineFormat::kInt8 ? "int8" : "floating-point";
+    };
+    const std::set<std::string> kinds{kind_of(operands[0]), kind_of(operands[1]), kind_of(operands[2])};
+    if (kinds.size() > 1) {
+      throw std::runtime_error(fmt::format(
+          "--trace: a workload cannot mix {} operands, expected one kind for all three", fmt::join(kinds, " and ")));
     }
     const std::vector<std::string>& known = model_->quantized_layers();
     for (const std::string& layer : trace.layers) {

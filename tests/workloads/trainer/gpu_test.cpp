@@ -9,7 +9,10 @@
 #include <cstdlib>
 #include <limits>
 #include <random>
+#include <string>
+#include <variant>
 
+#include "models/baseline.h"
 #include "tests/workloads/trainer/synthetic_images.h"
 #include "workloads/trainer/mls_convolution.h"
 #include "workloads/trainer/training.h"
@@ -103,10 +106,49 @@ TEST_F(OnGpu, QuantizesToTheBitsOfTheProcessor) {
   std::printf("%zu elements compared\n", elements);
 }
 
+TEST_F(OnGpu, QuantizesBaselinesToTheBitsOfTheProcessor) {
+  const char* const given = std::getenv("MLSIM_TEST_SEED");
+  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
+  SCOPED_TRACE("MLSIM_TEST_SEED=" + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  const auto below = [&](int bound) { return static_cast<int>(random() % static_cast<unsigned>(bound)); };
+  const std::vector<models::Shape> shapes{{1, 1, 1, 1}, {3, 5},       {16, 16, 3, 3}, {2, 3, 7},
+                                          {5, 3, 1, 2}, {7, 9, 5, 5}, {64, 64, 3, 3}, {8, 16, 32, 32}};
+  std::size_t elements = 0;
+  for (const char* const name : {"bf16", "fp16", "fp8-e4m3", "fp8-e5m2", "int8"}) {
+    const models::Format format = models::parse_format(name);
+    for (int round = 0; round < 400; ++round) {
+      models::QuantizerOptions options;
+      options.rounding = static_cast<Rounding>(below(2));
+      options.random_bits = 1 + below(24);
+      options.seed = random();
+      options.stream = random() >> 33;
+      const models::Shape& shape = shapes[static_cast<std::size_t>(below(static_cast<int>(shapes.size())))];
+      std::vector<float> input = random_values(random, shape);
+      if (round % 50 == 0) std::fill(input.begin(), input.end(), -0.0F);
+      if (round % 50 == 1) input[0] = std::numeric_limits<float>::max();
+      const std::uint64_t step = random() >> 34;
+      gpu_->set_step(step, 0);
+      const ScaledTensor ours = gpu_->quantize(copy(input, shape), format, options);
+      options.stream += step << 32;
+      std::vector<float> expected(input.size());
+      const float scale = models::quantize_baseline_scaled(input, shape, std::get<models::BaselineFormat>(format),
+                                                           options, "input", expected);
+      ASSERT_EQ(bits(values_of(ours.scale)), bits({scale})) << name << " round " << round;
+      ASSERT_EQ(bits(values_of(ours.values)), bits(expected))
+          << name << " " << to_string(options.rounding) << " round " << round;
+      elements += input.size();
+    }
+  }
+  std::printf("%zu elements compared\n", elements);
+}
+
 TEST_F(OnGpu, TellsOfANonFiniteElementByTheScale) {
   for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::quiet_NaN()}) {
-    const ScaledTensor result = gpu_->quantize(copy({1, bad, 2, 3}, {1, 1, 2, 2}), {}, {});
-    EXPECT_TRUE(std::isnan(result.scale.item<float>()));
+    for (const char* const format : {"e2m4", "bf16", "fp16", "fp8-e4m3", "int8"}) {
+      const ScaledTensor result = gpu_->quantize(copy({1, bad, 2, 3}, {1, 1, 2, 2}), models::parse_format(format), {});
+      EXPECT_TRUE(std::isnan(result.scale.item<float>())) << format;
+    }
   }
 }
 
@@ -170,7 +212,8 @@ Cifar10 small_data() {
 
 TEST_F(OnGpu, TrainsAsTheProcessorDoes) {
   const Cifar10 data = small_data();
-  for (const bool quantized : {false, true}) {
+  for (const std::string format : {"fp32", "e2m4", "bf16", "fp8-e5m2", "int8"}) {
+    SCOPED_TRACE(format);
     std::vector<std::vector<double>> losses(3);
     for (std::size_t i = 0; i < 3; ++i) {
       TrainingRun run;
@@ -180,17 +223,15 @@ TEST_F(OnGpu, TrainsAsTheProcessorDoes) {
       run.recipe.steps = 12;
       run.recipe.learning_rate = 0.02;
       run.recipe.seed = 5;
-      if (quantized) {
-        for (OperandQuantization& operand : run.recipe.quantization.operands) {
-          operand.format = models::parse_mls_format("e2m4");
-        }
+      for (OperandQuantization& operand : run.recipe.quantization.operands) {
+        operand.format = models::parse_format(format);
       }
       run.on_step = [&](const StepReport& report) { losses[i].push_back(report.loss); };
       gpu_.reset();
       train(data, run);
     }
     // The first steps are eager, the later ones replay a recording. Rounding errors grow with the steps.
-    EXPECT_NEAR(losses[0][0], losses[1][0], quantized ? 1e-2 : 1e-5);
+    EXPECT_NEAR(losses[0][0], losses[1][0], format != "fp32" ? 1e-2 : 1e-5);
     for (std::size_t step = 0; step < losses[0].size(); ++step) {
       EXPECT_NEAR(losses[0][step], losses[1][step], 0.02 * (1 + losses[0][step])) << step;
     }

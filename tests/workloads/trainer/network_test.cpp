@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "models/baseline.h"
 #include "models/reference_convolution.h"
 #include "models/reference_quantizer.h"
 #include "tests/support/random_tensors.h"
@@ -106,7 +107,9 @@ TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
                                              .random_bits = 16,
                                              .seed = seed * 977,
                                              .stream = workloads::random_stream(seed, seed % 7, operand)};
-      return models::reference_quantize(example[operand], *state.quantization[operand].format, options, "x").tensor;
+      return models::reference_quantize(example[operand],
+                                        std::get<models::MlsFormat>(state.quantization[operand].format), options, "x")
+          .tensor;
     };
     const auto expected = [&](Pass pass) {
       return models::reference_convolution(pass, example.shape, quantized(models::left_operand(pass)),
@@ -117,6 +120,70 @@ TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
     expect_close(example.activation_gradient, expected(Pass::kBackwardData), "backward data");
     expect_close(example.weight_gradient, expected(Pass::kBackwardWeight), "backward weight");
   }
+}
+
+TEST(MlsConvolution, AgreesWithTheBaselinesInAllPasses) {
+  constexpr const char* kFormats[] = {"fp32", "bf16", "fp16", "fp8-e4m3", "fp8-e5m2"};
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    tests::Random random(seed);
+    PassState state;
+    state.step = seed;
+    state.quantization.seed = seed * 977;
+    state.quantization.random_bits = static_cast<int>(tests::between(random, 1, 24));
+    for (const Operand operand : models::kOperands) {
+      state.quantization[operand].format =
+          models::parse_format(seed % 3 == 0 ? "int8" : kFormats[tests::between(random, 0, 4)]);
+      state.quantization[operand].rounding =
+          tests::between(random, 0, 1) == 0 ? Rounding::kNearest : Rounding::kStochastic;
+    }
+    const ConvolutionLayer layer{.name = "layer",
+                                 .index = static_cast<std::size_t>(seed % 7),
+                                 .stride = tests::between(random, 1, 2),
+                                 .padding = tests::between(random, 0, 1)};
+    const Example example = run_convolution(random, layer, state);
+    const auto quantized = [&](Operand operand) {
+      const models::QuantizerOptions options{.rounding = state.quantization[operand].rounding,
+                                             .random_bits = state.quantization.random_bits,
+                                             .seed = seed * 977,
+                                             .stream = workloads::random_stream(seed, seed % 7, operand)};
+      return models::quantize_baseline(
+          example[operand], std::get<models::BaselineFormat>(state.quantization[operand].format), options, "x");
+    };
+    const auto expected = [&](Pass pass) {
+      return models::baseline_convolution(pass, example.shape, quantized(models::left_operand(pass)),
+                                          quantized(models::right_operand(pass)))
+          .values;
+    };
+    expect_close(example.result, expected(Pass::kForward), "forward");
+    expect_close(example.activation_gradient, expected(Pass::kBackwardData), "backward data");
+    expect_close(example.weight_gradient, expected(Pass::kBackwardWeight), "backward weight");
+  }
+}
+
+TEST(MlsConvolution, MixesMlsAndBaselines) {
+  tests::Random random(9);
+  PassState state;
+  state.quantization[Operand::kActivation].format = models::parse_format("e2m4");
+  state.quantization[Operand::kWeight].format = models::parse_format("int8");
+  state.quantization[Operand::kError] = {models::parse_format("fp8-e5m2"), Rounding::kNearest};
+  const Example example = run_convolution(random, {.name = "layer", .index = 0}, state);
+  const auto dequantized = [&](Operand operand) {
+    const models::Format& format = state.quantization[operand].format;
+    const auto* const mls = std::get_if<models::MlsFormat>(&format);
+    const Tensor<double> exact = mls != nullptr
+                                     ? models::dequantize(models::quantize(example[operand], *mls, {}, "x").tensor)
+                                     : models::dequantize(models::quantize_baseline(
+                                           example[operand], std::get<models::BaselineFormat>(format), "x"));
+    return torch::tensor(exact.values, torch::kDouble).reshape(at::IntArrayRef(exact.shape)).requires_grad_();
+  };
+  const torch::Tensor activation = dequantized(Operand::kActivation);
+  const torch::Tensor weight = dequantized(Operand::kWeight);
+  const torch::Tensor result = torch::conv2d(activation, weight, {}, 1, 1);
+  result.backward(dequantized(Operand::kError));
+  expect_close(example.result, from_torch(result.to(torch::kFloat)), "forward");
+  expect_close(example.activation_gradient, from_torch(activation.grad().to(torch::kFloat)), "backward data");
+  expect_close(example.weight_gradient, from_torch(weight.grad().to(torch::kFloat)), "backward weight");
 }
 
 TEST(MlsConvolution, IsAPlainConvolutionWithoutFormats) {

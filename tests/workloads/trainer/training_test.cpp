@@ -176,9 +176,9 @@ TEST(Training, RefusesATraceThatCannotBeMade) {
   EXPECT_THAT(error_of([&] { train(data, run); }),
               HasSubstr("--trace-layers: 'conv1' is no quantized convolution, expected some of layer1.0.conv1, "));
   run.trace->layers.clear();
-  run.recipe.quantization[Operand::kError].format = std::nullopt;
+  run.recipe.quantization[Operand::kError].format = models::BaselineFormat::kBf16;
   EXPECT_EQ(error_of([&] { train(data, run); }),
-            "--trace: a workload cannot mix fp32 and MLS operands, expected one kind for all three");
+            "--trace: a workload cannot mix MLS and floating-point operands, expected one kind for all three");
   run.recipe.quantization[Operand::kError].format = models::parse_mls_format("e2m4");
   run.trace->folder = folder.write("file", "") / "trace";
   EXPECT_THAT(error_of([&] { train(data, run); }), HasSubstr(run.trace->folder.string()));

@@ -13,8 +13,10 @@
 #include <cassert>
 #include <optional>
 #include <stdexcept>
+#include <variant>
 #include <vector>
 
+#include "models/baseline.h"
 #include "workloads/trainer/cuda/kernels.h"
 
 namespace mlsim::trainer {
@@ -37,18 +39,29 @@ class CudaGpu : public Gpu {
     learning_rate_.fill_(learning_rate);
   }
 
-  ScaledTensor quantize(const torch::Tensor& tensor, const models::MlsFormat& format,
+  ScaledTensor quantize(const torch::Tensor& tensor, const models::Format& format,
                         const models::QuantizerOptions& options) override {
     const torch::Tensor dense = tensor.contiguous();
     ScaledTensor result{at::empty_like(dense), at::empty({}, dense.options())};
     const auto sizes = dense.sizes();
     cuda::PairedShape shape{static_cast<std::size_t>(sizes[0]), static_cast<std::size_t>(sizes[1]), 1};
     for (const std::int64_t size : sizes.slice(2)) shape.inner *= static_cast<std::size_t>(size);
+    const auto* const mls = std::get_if<models::MlsFormat>(&format);
+    const models::Grouping grouping = mls != nullptr ? mls->grouping : models::Grouping::kNone;
     const torch::Tensor scratch =
-        at::empty({static_cast<std::int64_t>(cuda::scratch_words(shape, format.grouping))}, dense.options());
-    cuda::quantize_scaled(dense.const_data_ptr<float>(), shape, format, options, step_.const_data_ptr<std::int64_t>(),
-                          static_cast<std::uint32_t*>(scratch.data_ptr()), result.values.mutable_data_ptr<float>(),
-                          result.scale.mutable_data_ptr<float>(), c10::cuda::getCurrentCUDAStream());
+        at::empty({static_cast<std::int64_t>(cuda::scratch_words(shape, grouping))}, dense.options());
+    const auto* const input = dense.const_data_ptr<float>();
+    const auto* const step = step_.const_data_ptr<std::int64_t>();
+    auto* const words = static_cast<std::uint32_t*>(scratch.data_ptr());
+    auto* const values = result.values.mutable_data_ptr<float>();
+    auto* const scale = result.scale.mutable_data_ptr<float>();
+    const auto stream = c10::cuda::getCurrentCUDAStream();
+    if (mls != nullptr) {
+      cuda::quantize_scaled(input, shape, *mls, options, step, words, values, scale, stream);
+    } else {
+      const models::BaselineGrid grid = models::grid_of(std::get<models::BaselineFormat>(format));
+      cuda::quantize_baseline_scaled(input, shape, grid, options, step, words, values, scale, stream);
+    }
     return result;
   }
 

@@ -133,6 +133,15 @@ __device__ float group_scale(const Constants& c, std::uint32_t group_maximum, fl
                                                                                 << (23 - mg));
 }
 
+// 1 where a part 0 <= part < 1 is rounded up by the word's top R bits.
+__device__ float stochastic_unit(float part, int random_bits, std::uint32_t word) {
+  const std::uint32_t rho = word >> (32 - random_bits);
+  const float threshold =
+      __fmul_rn(static_cast<float>((std::int32_t{1} << random_bits) - static_cast<std::int32_t>(rho)),
+                __uint_as_float(static_cast<std::uint32_t>(127 - random_bits) << 23));
+  return part >= threshold ? 1.0F : 0.0F;
+}
+
 template <bool kStochastic>
 __device__ float rounded_value(const Constants& c, float x, float tensor_scale, float scale, std::uint32_t word) {
   const float w = __fmul_rn(__fdiv_rn(__fdiv_rn(fabsf(x), tensor_scale), scale), c.unit);
@@ -143,11 +152,7 @@ __device__ float rounded_value(const Constants& c, float x, float tensor_scale, 
     const float inverse_step = __uint_as_float((static_cast<std::uint32_t>(254 + c.mantissa_bits) << 23) - binade);
     const float n = __fmul_rn(w, inverse_step);
     const float floor = floorf(n);
-    const std::uint32_t rho = word >> (32 - c.random_bits);
-    const float threshold =
-        __fmul_rn(static_cast<float>((std::int32_t{1} << c.random_bits) - static_cast<std::int32_t>(rho)),
-                  __uint_as_float(static_cast<std::uint32_t>(127 - c.random_bits) << 23));
-    rounded = __fmul_rn(__fadd_rn(floor, __fsub_rn(n, floor) >= threshold ? 1.0F : 0.0F), step);
+    rounded = __fmul_rn(__fadd_rn(floor, stochastic_unit(__fsub_rn(n, floor), c.random_bits, word)), step);
   } else {
     const float magic = __uint_as_float(binade + (static_cast<std::uint32_t>(23 - c.mantissa_bits) << 23));
     rounded = __fsub_rn(__fadd_rn(w, magic), magic);
@@ -207,6 +212,83 @@ __global__ void round_elements(const float* __restrict__ input, Constants c, con
   }
 }
 
+// scale_of in models/baseline.cpp, from the bits of the largest magnitude.
+__device__ float baseline_scale(const models::BaselineGrid& grid, std::uint32_t maximum) {
+  if (maximum >= kInfinityBits) return __uint_as_float(0x7FC00000U);
+  if (maximum == 0 || grid.scaling == models::BaselineScaling::kNone) return 1;
+  if (grid.scaling == models::BaselineScaling::kInteger) {
+    return fmaxf(__fdiv_rn(__uint_as_float(maximum), 127.0F), __uint_as_float(1));
+  }
+  // Both are normal numbers, or else the result is the smallest scale.
+  int exponent = static_cast<int>(maximum >> 23) - static_cast<int>(grid.largest >> 23);
+  if ((maximum & 0x7FFFFFU) > (grid.largest & 0x7FFFFFU)) ++exponent;
+  return __uint_as_float(static_cast<std::uint32_t>(127 + max(exponent, -126)) << 23);
+}
+
+// round_to_grid in models/baseline.cpp.
+template <bool kStochastic>
+__device__ float on_grid(const models::BaselineGrid& grid, float y, int random_bits, std::uint32_t word) {
+  const std::uint32_t bits = magnitude_bits(y);
+  if (bits < grid.smallest_normal) {
+    const float n = __fmul_rn(fabsf(y), grid.inverse_step);
+    float places = 0;
+    if constexpr (kStochastic) {
+      const float floor = floorf(n);
+      places = __fadd_rn(floor, stochastic_unit(__fsub_rn(n, floor), random_bits, word));
+    } else {
+      places = rintf(n);
+    }
+    const float magnitude = fminf(__fmul_rn(places, grid.step), __uint_as_float(grid.largest));
+    return grid.negative_zero || magnitude != 0 ? copysignf(magnitude, y) : 0.0F;
+  }
+  const int dropped = 23 - grid.mantissa_bits;
+  const std::uint32_t kept = bits >> dropped;
+  const std::uint32_t rest = bits & ((1U << dropped) - 1);
+  bool up = false;
+  if constexpr (kStochastic) {
+    const std::uint64_t rho = word >> (32 - random_bits);
+    up = std::uint64_t{rest} << random_bits >= ((std::uint64_t{1} << random_bits) - rho) << dropped;
+  } else {
+    const std::uint32_t half = 1U << (dropped - 1);
+    up = rest > half || (rest == half && kept % 2 == 1);
+  }
+  return copysignf(__uint_as_float(min((kept + (up ? 1 : 0)) << dropped, grid.largest)), y);
+}
+
+// A thread for four elements, as in round_elements.
+template <bool kStochastic>
+__global__ void round_to_baseline(const float* __restrict__ input, std::size_t size, models::BaselineGrid grid,
+                                  models::QuantizerOptions options, const std::int64_t* step,
+                                  const std::uint32_t* __restrict__ scratch, float* __restrict__ output,
+                                  float* __restrict__ scale_output) {
+  const std::size_t block = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const float scale = baseline_scale(grid, scratch[0]);
+  if (block == 0) *scale_output = scale;
+  const std::size_t first = block * 4;
+  if (first >= size) return;
+  uint4 words{};
+  if constexpr (kStochastic) {
+    const std::uint64_t stream = options.stream + (step == nullptr ? 0 : static_cast<std::uint64_t>(*step) << 32);
+    words = philox(block, stream, options.seed);
+  }
+  const auto rounded = [&](float x, std::uint32_t word) {
+    return on_grid<kStochastic>(grid, __fdiv_rn(x, scale), options.random_bits, word);
+  };
+  if (first + 4 <= size && reinterpret_cast<std::uintptr_t>(input) % 16 == 0 &&
+      reinterpret_cast<std::uintptr_t>(output) % 16 == 0) {
+    const float4 quad = reinterpret_cast<const float4*>(input)[block];
+    reinterpret_cast<float4*>(output)[block] = {rounded(quad.x, words.x), rounded(quad.y, words.y),
+                                                rounded(quad.z, words.z), rounded(quad.w, words.w)};
+    return;
+  }
+#pragma unroll
+  for (unsigned j = 0; j < 4; ++j) {
+    if (first + j >= size) return;
+    const std::uint32_t word = j == 0 ? words.x : j == 1 ? words.y : j == 2 ? words.z : words.w;
+    output[first + j] = rounded(input[first + j], word);
+  }
+}
+
 // A block for each plane of an image.
 __global__ void place_planes(ImageSource source, const Placement* __restrict__ placements, float* __restrict__ images,
                              std::int64_t* __restrict__ labels) {
@@ -234,6 +316,25 @@ std::size_t scratch_words(const PairedShape& shape, models::Grouping grouping) {
   return 1 + group_count(shape, grouping);
 }
 
+namespace {
+
+void launch_find_maxima(const float* input, const PairedShape& shape, models::Grouping grouping, std::uint32_t* scratch,
+                        cudaStream_t stream) {
+  cudaMemsetAsync(scratch, 0, scratch_words(shape, grouping) * sizeof(std::uint32_t), stream);
+  constexpr std::size_t kPairsOfBlock = kThreads / kWarp;
+  const std::size_t pairs = shape.d0 * shape.d1;
+  const auto blocks = static_cast<unsigned>(std::max<std::size_t>((pairs + kPairsOfBlock - 1) / kPairsOfBlock, 1));
+  find_maxima<<<blocks, kThreads, 0, stream>>>(input, shape, grouping, scratch);
+  check_launch("find_maxima");
+}
+
+unsigned blocks_of_quads(std::size_t size) {
+  const std::size_t quads = (size + 3) / 4;
+  return static_cast<unsigned>(std::max<std::size_t>((quads + kThreads - 1) / kThreads, 1));
+}
+
+}  // namespace
+
 void quantize_scaled(const float* input, const PairedShape& shape, const models::MlsFormat& format,
                      const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
                      float* output, float* tensor_scale, cudaStream_t stream) {
@@ -255,19 +356,28 @@ void quantize_scaled(const float* input, const PairedShape& shape, const models:
       .seed = options.seed,
       .stream = options.stream,
   };
-  cudaMemsetAsync(scratch, 0, scratch_words(shape, format.grouping) * sizeof(std::uint32_t), stream);
-  constexpr std::size_t kPairsOfBlock = kThreads / kWarp;
-  const auto pair_blocks = static_cast<unsigned>(std::max<std::size_t>((pairs + kPairsOfBlock - 1) / kPairsOfBlock, 1));
-  find_maxima<<<pair_blocks, kThreads, 0, stream>>>(input, shape, format.grouping, scratch);
-  check_launch("find_maxima");
-  const std::size_t quads = (constants.size + 3) / 4;
-  const auto blocks = static_cast<unsigned>(std::max<std::size_t>((quads + kThreads - 1) / kThreads, 1));
+  launch_find_maxima(input, shape, format.grouping, scratch, stream);
+  const unsigned blocks = blocks_of_quads(constants.size);
   if (options.rounding == models::Rounding::kStochastic) {
     round_elements<true><<<blocks, kThreads, 0, stream>>>(input, constants, step, scratch, output, tensor_scale);
   } else {
     round_elements<false><<<blocks, kThreads, 0, stream>>>(input, constants, step, scratch, output, tensor_scale);
   }
   check_launch("round_elements");
+}
+
+void quantize_baseline_scaled(const float* input, const PairedShape& shape, const models::BaselineGrid& grid,
+                              const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
+                              float* output, float* scale, cudaStream_t stream) {
+  launch_find_maxima(input, shape, models::Grouping::kNone, scratch, stream);
+  const std::size_t size = shape.d0 * shape.d1 * shape.inner;
+  const unsigned blocks = blocks_of_quads(size);
+  if (options.rounding == models::Rounding::kStochastic) {
+    round_to_baseline<true><<<blocks, kThreads, 0, stream>>>(input, size, grid, options, step, scratch, output, scale);
+  } else {
+    round_to_baseline<false><<<blocks, kThreads, 0, stream>>>(input, size, grid, options, step, scratch, output, scale);
+  }
+  check_launch("round_to_baseline");
 }
 
 void place_images(const ImageSource& source, const Placement* placements, std::size_t count, float* images,

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "models/baseline.h"
 #include "models/quantizer.h"
 #include "workloads/trainer/batches.h"
 
@@ -28,6 +29,11 @@ std::size_t scratch_words(const PairedShape& shape, models::Grouping grouping);
 void quantize_scaled(const float* input, const PairedShape& shape, const models::MlsFormat& format,
                      const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
                      float* output, float* tensor_scale, cudaStream_t stream);
+
+// models::quantize_baseline_scaled on the GPU for the format of a grid, in the same way; scratch as for one group.
+void quantize_baseline_scaled(const float* input, const PairedShape& shape, const models::BaselineGrid& grid,
+                              const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
+                              float* output, float* scale, cudaStream_t stream);
 
 // Images of a set in the GPU's memory, placed as TrainingOrder::batch places them, bit by bit.
 struct ImageSource {
