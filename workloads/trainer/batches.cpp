@@ -11,9 +11,6 @@
 namespace mlsim::trainer {
 namespace {
 
-constexpr int kPadding = 4;
-constexpr auto kSide = static_cast<int>(kImageSide);
-
 // Streams of random words that no quantizer uses: those have the training step in their upper half, far below 2^31.
 enum class Draw : std::uint64_t { kOrder = 0, kAugmentation = 1 };
 
@@ -26,35 +23,18 @@ std::uint32_t below(std::uint32_t bound, std::uint32_t word) {
   return static_cast<std::uint32_t>(std::uint64_t{word} * bound >> 32);
 }
 
-void append_image(const ImageSet& set, const Normalization& normalization, const Placement& placement, Batch& batch) {
-  const std::size_t index = placement.image;
-  batch.labels.push_back(set.labels[index]);
-  for (std::size_t channel = 0; channel < kImageChannels; ++channel) {
-    const std::uint8_t* const plane = set.pixels.data() + index * kImageBytes + channel * kPlaneBytes;
-    const float scale = normalization.scale(channel);
-    const float offset = normalization.offset(channel);
-    for (int y = 0; y < kSide; ++y) {
-      for (int x = 0; x < kSide; ++x) {
-        const int from_y = y + placement.dy;
-        const int from_x = (placement.mirrored ? kSide - 1 - x : x) + placement.dx;
-        const bool inside = from_y >= 0 && from_y < kSide && from_x >= 0 && from_x < kSide;
-        batch.images.push_back(inside ? static_cast<float>(plane[from_y * kSide + from_x]) * scale - offset : 0.0F);
-      }
-    }
-  }
-}
-
 }  // namespace
 
 Normalization normalization_of(const ImageSet& set) {
   Normalization result;
-  const auto count = static_cast<double>(set.size() * kPlaneBytes);
-  for (std::size_t channel = 0; channel < kImageChannels; ++channel) {
+  const std::size_t plane_size = set.shape.plane();
+  const auto count = static_cast<double>(set.size() * plane_size);
+  for (std::size_t channel = 0; channel < set.shape.channels; ++channel) {
     std::uint64_t sum = 0;
     std::uint64_t squares = 0;
     for (std::size_t image = 0; image < set.size(); ++image) {
-      const std::uint8_t* const plane = set.pixels.data() + image * kImageBytes + channel * kPlaneBytes;
-      for (std::size_t i = 0; i < kPlaneBytes; ++i) {
+      const std::uint8_t* const plane = set.pixels.data() + image * set.shape.image() + channel * plane_size;
+      for (std::size_t i = 0; i < plane_size; ++i) {
         sum += plane[i];
         squares += std::uint64_t{plane[i]} * plane[i];
       }
@@ -67,9 +47,8 @@ Normalization normalization_of(const ImageSet& set) {
   return result;
 }
 
-TrainingOrder::TrainingOrder(const ImageSet& set, const Normalization& normalization, std::uint64_t seed,
-                             std::uint64_t epoch)
-    : set_(set), normalization_(normalization), seed_(seed), epoch_(epoch), order_(set.size()) {
+TrainingOrder::TrainingOrder(std::size_t images, std::uint64_t seed, std::uint64_t epoch)
+    : seed_(seed), epoch_(epoch), order_(images) {
   std::iota(order_.begin(), order_.end(), std::uint32_t{0});
   for (auto left = static_cast<std::uint32_t>(order_.size()); left > 1; --left) {
     const std::uint32_t word = models::random_word(seed_, stream_of(Draw::kOrder, epoch_), left - 1);
@@ -77,36 +56,63 @@ TrainingOrder::TrainingOrder(const ImageSet& set, const Normalization& normaliza
   }
 }
 
-Placement TrainingOrder::placement(std::size_t position) const {
-  assert(position < order_.size());
-  constexpr std::uint32_t kOffsets = 2 * kPadding + 1;
-  const auto draw = [&](std::size_t which) {
-    return models::random_word(seed_, stream_of(Draw::kAugmentation, epoch_), position * 4 + which);
-  };
-  return {.image = order_[position],
-          .dy = static_cast<std::int32_t>(below(kOffsets, draw(0))) - kPadding,
-          .dx = static_cast<std::int32_t>(below(kOffsets, draw(1))) - kPadding,
-          .mirrored = below(2, draw(2)) == 1};
+std::uint32_t TrainingOrder::draw(std::uint64_t index, std::uint32_t bound) const {
+  return below(bound, models::random_word(seed_, stream_of(Draw::kAugmentation, epoch_), index));
 }
 
-Batch TrainingOrder::batch(std::size_t first, std::size_t count) const {
-  assert(first + count <= order_.size());
+MemoryDataset::MemoryDataset(std::string name, ImageSets sets, Augmentation augmentation)
+    : name_(std::move(name)),
+      sets_(std::move(sets)),
+      augmentation_(augmentation),
+      normalization_(normalization_of(sets_.train)) {
+  assert(sets_.train.shape == sets_.test.shape);
+}
+
+Placement MemoryDataset::placement(const TrainingOrder& order, std::size_t position) const {
+  const auto offsets = static_cast<std::uint32_t>(2 * augmentation_.padding + 1);
+  return {.image = order.image(position),
+          .dy = static_cast<std::int32_t>(order.draw(position * 4, offsets)) - augmentation_.padding,
+          .dx = static_cast<std::int32_t>(order.draw(position * 4 + 1, offsets)) - augmentation_.padding,
+          .mirrored = augmentation_.mirrors && order.draw(position * 4 + 2, 2) == 1};
+}
+
+void MemoryDataset::append_image(const ImageSet& set, const Placement& placement, Batch& batch) const {
+  const std::size_t index = placement.image;
+  const auto side = static_cast<int>(set.shape.side);
+  batch.labels.push_back(set.labels[index]);
+  for (std::size_t channel = 0; channel < set.shape.channels; ++channel) {
+    const std::uint8_t* const plane = set.pixels.data() + index * set.shape.image() + channel * set.shape.plane();
+    const float scale = normalization_.scale(channel);
+    const float offset = normalization_.offset(channel);
+    for (int y = 0; y < side; ++y) {
+      for (int x = 0; x < side; ++x) {
+        const int from_y = y + placement.dy;
+        const int from_x = (placement.mirrored ? side - 1 - x : x) + placement.dx;
+        const bool inside = from_y >= 0 && from_y < side && from_x >= 0 && from_x < side;
+        batch.images.push_back(inside ? static_cast<float>(plane[from_y * side + from_x]) * scale - offset : 0.0F);
+      }
+    }
+  }
+}
+
+Batch MemoryDataset::training_batch(const TrainingOrder& order, std::size_t first, std::size_t count) const {
+  assert(first + count <= train_size());
   Batch result;
-  result.images.reserve(count * kImageBytes);
+  result.images.reserve(count * shape().image());
   result.labels.reserve(count);
   for (std::size_t position = first; position < first + count; ++position) {
-    append_image(set_, normalization_, placement(position), result);
+    append_image(sets_.train, placement(order, position), result);
   }
   return result;
 }
 
-Batch plain_batch(const ImageSet& set, const Normalization& normalization, std::size_t first, std::size_t count) {
-  assert(first + count <= set.size());
+Batch MemoryDataset::test_batch(std::size_t first, std::size_t count) const {
+  assert(first + count <= test_size());
   Batch result;
-  result.images.reserve(count * kImageBytes);
+  result.images.reserve(count * shape().image());
   result.labels.reserve(count);
   for (std::size_t index = first; index < first + count; ++index) {
-    append_image(set, normalization, {.image = static_cast<std::uint32_t>(index)}, result);
+    append_image(sets_.test, {.image = static_cast<std::uint32_t>(index)}, result);
   }
   return result;
 }

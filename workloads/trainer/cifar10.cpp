@@ -38,8 +38,8 @@ void append_records(const std::filesystem::path& file, std::size_t records, Imag
   }
 }
 
-Cifar10 read_cifar10(const std::filesystem::path& folder) {
-  Cifar10 data;
+ImageSets read_cifar10(const std::filesystem::path& folder) {
+  ImageSets data;
   for (const char* const file : kTrainFiles) append_records(folder / file, kRecordsPerFile, data.train);
   append_records(folder / kTestFile, kRecordsPerFile, data.test);
   return data;

@@ -7,7 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <vector>
+
+#include "workloads/trainer/images.h"
 
 namespace mlsim::trainer {
 
@@ -23,23 +24,12 @@ inline constexpr std::array<const char*, 5> kTrainFiles{"data_batch_1.bin", "dat
                                                         "data_batch_4.bin", "data_batch_5.bin"};
 inline constexpr const char* kTestFile = "test_batch.bin";
 
-struct ImageSet {
-  std::vector<std::uint8_t> pixels;  // kImageBytes for each image
-  std::vector<std::uint8_t> labels;  // 0..9
-
-  std::size_t size() const { return labels.size(); }
-};
-
-struct Cifar10 {
-  ImageSet train;  // 50,000 images
-  ImageSet test;   // 10,000 images
-};
-
-// Appends the records of one file. Throws std::runtime_error with the file and what was expected, for a file that is
-// missing, that does not hold exactly `records` records, or that has a label above 9.
+// Appends the records of one file to a set of 3×32×32 images and 10 classes, as DataShape is by default. Throws
+// std::runtime_error with the file and what was expected, for a file that is missing, that does not hold exactly
+// `records` records, or that has a label above 9.
 void append_records(const std::filesystem::path& file, std::size_t records, ImageSet& set);
 
-// Reads the six files of a folder. Throws as append_records does.
-Cifar10 read_cifar10(const std::filesystem::path& folder);
+// Reads the six files of a folder: 50,000 and 10,000 images. Throws as append_records does.
+ImageSets read_cifar10(const std::filesystem::path& folder);
 
 }  // namespace mlsim::trainer

@@ -51,9 +51,12 @@ class Gpu {
   virtual ScaledTensor quantize(const torch::Tensor& tensor, const models::Format& format,
                                 const models::QuantizerOptions& options) = 0;
 
-  // Keeps a set in the GPU's memory and makes batches of it, equal to those of batches.h; each is valid until the next.
+  // Keeps a set in the GPU's memory and makes batches of it, equal to those of MemoryDataset; each is valid until the
+  // next.
   virtual void keep_images(const ImageSet& set, const Normalization& normalization) = 0;
   virtual const DeviceBatch& place(std::span<const Placement> placements) = 0;
+  // Copies a batch of images of a shape, to where `place` puts them.
+  virtual const DeviceBatch& copy(const Batch& batch, const DataShape& shape) = 0;
 
   // One step of SGD with the learning rate that was set; momenta are those of the optimizer.
   virtual void update(torch::optim::SGD& optimizer) = 0;

@@ -16,9 +16,6 @@ namespace {
 namespace po = boost::program_options;
 using models::Operand;
 
-// The step is the upper half of a random stream; the upper half of those belongs to the order of the images.
-constexpr std::uint64_t kMostSteps = (std::uint64_t{1} << 31) - 1;
-
 po::options_description description() {
   po::options_description numbers("Numbers", 100);
   numbers.add_options()  //
@@ -40,11 +37,14 @@ po::options_description description() {
   training.add_options()  //
       ("model", po::value<std::string>()->value_name("NAME")->default_value("resnet20"),
        "resnet20, resnet18, resnet18-imagenet, vgg16-bn, or resnet8 for short runs")  //
-      ("data", po::value<std::string>()->value_name("FOLDER")->default_value("data/cifar-10-batches-bin"),
-       "folder of CIFAR-10's binary files")                                                                     //
-      ("epochs", po::value<std::string>()->value_name("N"), "length of training in epochs (60)")                //
-      ("steps", po::value<std::string>()->value_name("N"), "length of training in steps, instead of --epochs")  //
-      ("batch", po::value<std::string>()->value_name("N")->default_value("128"), "images in a step")            //
+      ("dataset", po::value<std::string>()->value_name("NAME")->default_value("cifar10"),
+       "cifar10, mnist, or images for a folder of images by class")  //
+      ("data", po::value<std::string>()->value_name("FOLDER"),
+       "folder of the data set (data/cifar-10-batches-bin, data/mnist)")                                         //
+      ("image-size", po::value<std::string>()->value_name("N"), "side of the images of --dataset images (224)")  //
+      ("epochs", po::value<std::string>()->value_name("N"), "length of training in epochs (60)")                 //
+      ("steps", po::value<std::string>()->value_name("N"), "length of training in steps, instead of --epochs")   //
+      ("batch", po::value<std::string>()->value_name("N")->default_value("128"), "images in a step")             //
       ("learning-rate", po::value<double>()->value_name("X")->default_value(0.1, "0.1"),
        "learning rate at the start")  //
       ("schedule", po::value<std::string>()->value_name("S")->default_value("cosine"),
@@ -138,6 +138,32 @@ Quantization read_quantization(const po::variables_map& options) {
   return quantization;
 }
 
+// The value of an option that `parse` knows by name.
+template <typename Value>
+Value named(const std::string& option, const po::variables_map& options, Value (*parse)(const std::string&)) {
+  try {
+    return parse(options[option].as<std::string>());
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(fmt::format("--{}: {}", option, error.what()));
+  }
+}
+
+void read_data(const po::variables_map& values, Options& options) {
+  const bool folder_of_images = options.dataset == DatasetKind::kImages;
+  if (values.count("data") > 0) {
+    options.data = values["data"].as<std::string>();
+  } else if (folder_of_images) {
+    throw std::runtime_error("--dataset images: expected --data FOLDER beside it");
+  } else {
+    options.data = options.dataset == DatasetKind::kMnist ? "data/mnist" : "data/cifar-10-batches-bin";
+  }
+  if (values.count("image-size") > 0 && !folder_of_images) {
+    throw std::runtime_error("--image-size: expected only beside --dataset images");
+  }
+  if (folder_of_images)
+    options.image_size = values.count("image-size") > 0 ? whole_number(values, "image-size", 8) : 224;
+}
+
 std::optional<TraceRequest> read_trace(const po::variables_map& options) {
   if (options.count("trace") != options.count("trace-step")) {
     throw std::runtime_error("--trace FOLDER and --trace-step N: expected both or neither");
@@ -181,17 +207,14 @@ Options parse_options(int argc, const char* const* argv) {
   const auto path_of = [&](const char* name) -> std::filesystem::path {
     return values.count(name) > 0 ? values[name].as<std::string>() : std::string();
   };
-  options.data = path_of("data");
+  options.dataset = named("dataset", values, parse_dataset);
+  read_data(values, options);
   options.metrics = path_of("metrics");
 
   TrainingRun& run = options.run;
   Recipe& recipe = run.recipe;
   recipe.quantization = read_quantization(values);
-  try {
-    recipe.model = parse_model(values["model"].as<std::string>());
-  } catch (const std::runtime_error& error) {
-    throw std::runtime_error(fmt::format("--model: {}", error.what()));
-  }
+  recipe.model = named("model", values, parse_model);
   recipe.seed = whole_number(values, "seed", 0);
   recipe.batch = whole_number(values, "batch", 1);
   recipe.learning_rate = number(values, "learning-rate");
@@ -218,9 +241,8 @@ Options parse_options(int argc, const char* const* argv) {
   if (recipe.steps > kMostSteps) {
     throw std::runtime_error(fmt::format("--steps {}: expected at most {}", recipe.steps, kMostSteps));
   }
-  constexpr std::uint64_t kMostEpochs = kMostSteps / (kTrainFiles.size() * kRecordsPerFile);
-  if (options.epochs > kMostEpochs) {
-    throw std::runtime_error(fmt::format("--epochs {}: expected at most {}", options.epochs, kMostEpochs));
+  if (options.epochs > kMostSteps) {
+    throw std::runtime_error(fmt::format("--epochs {}: expected at most {}", options.epochs, kMostSteps));
   }
   run.threads = static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U));
   if (values.count("threads") > 0) run.threads = values["threads"].as<int>();

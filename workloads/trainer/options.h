@@ -4,13 +4,16 @@
 #include <filesystem>
 #include <string>
 
+#include "workloads/trainer/dataset.h"
 #include "workloads/trainer/training.h"
 
 namespace mlsim::trainer {
 
 struct Options {
   bool help = false;
-  std::filesystem::path data;
+  DatasetKind dataset = DatasetKind::kCifar10;
+  std::filesystem::path data;     // its folder
+  std::size_t image_size = 0;     // of a folder of images; 0 for the others
   std::filesystem::path metrics;  // empty: none
   std::uint64_t epochs = 0;       // 0: the recipe's steps were given
   TrainingRun run;

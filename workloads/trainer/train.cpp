@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 
@@ -31,10 +33,15 @@ void ask_to_stop(int signal) {
 
 int run(const Options& given) {
   Options options = given;
-  const Cifar10 data = read_cifar10(options.data);
+  const std::unique_ptr<Dataset> data = open_dataset(options.dataset, options.data, options.image_size);
   Recipe& recipe = options.run.recipe;
-  if (options.epochs > 0)
-    recipe.steps = std::max<std::uint64_t>(options.epochs * (data.train.size() / recipe.batch), 1);
+  if (options.epochs > 0) {
+    recipe.steps = std::max<std::uint64_t>(options.epochs * (data->train_size() / recipe.batch), 1);
+    if (recipe.steps > kMostSteps) {
+      throw std::runtime_error(
+          fmt::format("--epochs {}: makes {} steps, expected at most {}", options.epochs, recipe.steps, kMostSteps));
+    }
+  }
 
   std::optional<MetricsFile> metrics;
   if (!options.metrics.empty()) {
@@ -51,7 +58,7 @@ int run(const Options& given) {
   std::signal(SIGINT, ask_to_stop);
   std::signal(SIGTERM, ask_to_stop);
 
-  const TrainingResult result = train(data, options.run);
+  const TrainingResult result = train(*data, options.run);
   if (!result.stopped) return 0;
   progress.clear();
   fmt::print(stderr, "mlsim-train: interrupted after step {}{}\n", result.steps_done,

@@ -20,7 +20,7 @@
 #include <stdexcept>
 
 #include "workloads/atomic_file.h"
-#include "workloads/trainer/batches.h"
+#include "workloads/trainer/batch_queue.h"
 #include "workloads/trainer/gpu.h"
 #include "workloads/trainer/network.h"
 #include "workloads/trainer/trace.h"
@@ -56,8 +56,10 @@ torch::Tensor correct_labels(const torch::Tensor& logits, const torch::Tensor& l
 }
 
 // Everything of a recipe that a checkpoint must agree with, by the names of the options.
-nlohmann::json to_json(const Recipe& recipe) {
-  nlohmann::json json{{"device", recipe.device == Device::kCpu ? "cpu" : "cuda"},
+nlohmann::json to_json(const Recipe& recipe, const Dataset& data) {
+  nlohmann::json json{{"dataset", data.name()},
+                      {"image-size", data.shape().side},
+                      {"device", recipe.device == Device::kCpu ? "cpu" : "cuda"},
                       {"model", to_string(recipe.model)},
                       {"seed", recipe.seed},
                       {"batch", recipe.batch},
@@ -77,18 +79,19 @@ nlohmann::json to_json(const Recipe& recipe) {
 
 class Session {
  public:
-  Session(const Cifar10& data, const TrainingRun& run)
-      : data_(data), run_(run), recipe_(run.recipe), normalization_(normalization_of(data.train)) {
-    if (recipe_.batch > data_.train.size()) {
+  Session(const Dataset& data, const TrainingRun& run) : data_(data), run_(run), recipe_(run.recipe) {
+    if (recipe_.batch > data_.train_size()) {
       throw std::runtime_error(
-          fmt::format("a batch of {} images is larger than the training set of {}", recipe_.batch, data_.train.size()));
+          fmt::format("a batch of {} images is larger than the training set of {}", recipe_.batch, data_.train_size()));
     }
     torch::manual_seed(recipe_.seed);
-    model_ = make_network(recipe_.model, {});
+    model_ = make_network(recipe_.model, data_.shape());
     PassState& state = model_->state();
     if (recipe_.device == Device::kCuda) {
       gpu_ = make_gpu();
-      gpu_->keep_images(data_.train, normalization_);
+      if (const MemoryDataset* const memory = data_.in_memory()) {
+        gpu_->keep_images(memory->train(), memory->normalization());
+      }
       model_->to(gpu_->device());
       state.gpu = gpu_.get();
     }
@@ -104,26 +107,22 @@ class Session {
   }
 
   TrainingResult train() {
-    const std::uint64_t steps_per_epoch = data_.train.size() / recipe_.batch;
-    std::optional<TrainingOrder> order;
-    std::uint64_t order_epoch = 0;
+    const std::uint64_t steps_per_epoch = data_.train_size() / recipe_.batch;
+    std::optional<Epoch> epoch;
     auto start = std::chrono::steady_clock::now();
     while (step_ < recipe_.steps) {
       if (run_.stop != nullptr && run_.stop->load()) {
         save_checkpoint();
         return {step_, true};
       }
-      const std::uint64_t epoch = step_ / steps_per_epoch;
-      if (!order || order_epoch != epoch) {
-        order.emplace(data_.train, normalization_, recipe_.seed, epoch);
-        order_epoch = epoch;
-      }
-      const double loss = train_step(*order, step_ % steps_per_epoch * recipe_.batch);
+      const std::uint64_t number = step_ / steps_per_epoch;
+      if (!epoch || epoch->number != number) epoch.emplace(*this, number, step_ % steps_per_epoch, steps_per_epoch);
+      const double loss = train_step(*epoch, step_ % steps_per_epoch * recipe_.batch);
       ++step_;
       if (run_.on_step) run_.on_step({step_, steps_per_epoch, loss});
       if (step_ % steps_per_epoch == 0 || step_ == recipe_.steps) {
         const double train_seconds = seconds_since(start);
-        report(epoch + 1, train_seconds);
+        report(number + 1, train_seconds);
         if (step_ % steps_per_epoch == 0) tally_ = {};
         save_checkpoint();
         start = std::chrono::steady_clock::now();
@@ -133,16 +132,34 @@ class Session {
   }
 
  private:
-  static torch::Tensor images_of(Batch& batch) {
-    const auto side = static_cast<std::int64_t>(kImageSide);
-    return torch::from_blob(batch.images.data(), {static_cast<std::int64_t>(batch.labels.size()), 3, side, side});
+  // The images of an epoch from a step on.
+  struct Epoch {
+    Epoch(const Session& session, std::uint64_t epoch, std::uint64_t first_step, std::uint64_t steps)
+        : number(epoch),
+          order(session.data_.train_size(), session.recipe_.seed, epoch),
+          batches(
+              [this, &session](std::size_t step) {
+                const std::uint64_t batch = session.recipe_.batch;
+                return session.data_.training_batch(order, step * batch, batch);
+              },
+              first_step, steps) {}
+    std::uint64_t number;
+    TrainingOrder order;
+    BatchQueue batches;
+  };
+
+  torch::Tensor images_of(Batch& batch) const {
+    const DataShape& shape = data_.shape();
+    const auto side = static_cast<std::int64_t>(shape.side);
+    return torch::from_blob(batch.images.data(), {static_cast<std::int64_t>(batch.labels.size()),
+                                                  static_cast<std::int64_t>(shape.channels), side, side});
   }
   static torch::Tensor labels_of(Batch& batch) {
     return torch::from_blob(batch.labels.data(), {static_cast<std::int64_t>(batch.labels.size())}, torch::kLong);
   }
 
   // The step on images first .. first + batch - 1 of the epoch; returns the loss.
-  double train_step(const TrainingOrder& order, std::size_t first) {
+  double train_step(Epoch& epoch, std::size_t first) {
     PassState& state = model_->state();
     state.step = step_;
     std::vector<TracedConvolution> trace;
@@ -154,11 +171,12 @@ class Session {
     model_->train();
     static_cast<torch::optim::SGDOptions&>(optimizer_->param_groups()[0].options())
         .lr(learning_rate_at(recipe_, step_));
-    const auto [loss, correct] = gpu_ ? step_on_gpu(order, first) : step_on_cpu(order.batch(first, recipe_.batch));
+    const auto [loss, correct] = gpu_ ? step_on_gpu(epoch, first) : step_on_cpu(epoch.batches.next());
     tally_.add(loss, correct, static_cast<std::int64_t>(recipe_.batch));
     if (state.trace != nullptr) {
       state.trace = nullptr;
-      write_trace(run_.trace->folder, to_string(recipe_.model) + "-cifar10", state.quantization, step_, trace);
+      write_trace(run_.trace->folder, fmt::format("{}-{}", to_string(recipe_.model), data_.name()), state.quantization,
+                  step_, trace);
     }
     return loss;
   }
@@ -180,10 +198,17 @@ class Session {
     return {loss_value, correct_labels(logits.detach(), labels).item<std::int64_t>()};
   }
 
-  StepResult step_on_gpu(const TrainingOrder& order, std::size_t first) {
+  // The batch of the epoch from image `first` on, in the GPU's memory.
+  const DeviceBatch& batch_on_gpu(Epoch& epoch, std::size_t first) {
+    const MemoryDataset* const memory = data_.in_memory();
+    if (memory == nullptr) return gpu_->copy(epoch.batches.next(), data_.shape());
     std::vector<Placement> placements;
-    for (std::size_t i = 0; i < recipe_.batch; ++i) placements.push_back(order.placement(first + i));
-    const DeviceBatch& batch = gpu_->place(placements);
+    for (std::size_t i = 0; i < recipe_.batch; ++i) placements.push_back(memory->placement(epoch.order, first + i));
+    return gpu_->place(placements);
+  }
+
+  StepResult step_on_gpu(Epoch& epoch, std::size_t first) {
+    const DeviceBatch& batch = batch_on_gpu(epoch, first);
     gpu_->set_step(step_, learning_rate_at(recipe_, step_));
     const auto work = [&] {
       const torch::Tensor logits = model_->forward(batch.images);
@@ -244,8 +269,15 @@ class Session {
     model_->eval();
     model_->state().evaluating = true;
     Tally tally;
-    for (std::size_t first = 0; first < data_.test.size(); first += kEvaluationBatch) {
-      const DeviceBatch batch = test_batch(first);
+    const std::size_t batches = (data_.test_size() + kEvaluationBatch - 1) / kEvaluationBatch;
+    BatchQueue queue(
+        [this](std::size_t number) {
+          const std::size_t first = number * kEvaluationBatch;
+          return data_.test_batch(first, std::min(kEvaluationBatch, data_.test_size() - first));
+        },
+        test_batches_.size(), batches);
+    for (std::size_t number = 0; number < batches; ++number) {
+      const DeviceBatch batch = test_batch(number, queue);
       const torch::Tensor logits = model_->forward(batch.images);
       tally.add(torch::nn::functional::cross_entropy(logits, batch.labels).item<double>(),
                 correct_labels(logits, batch.labels).item<std::int64_t>(), batch.labels.size(0));
@@ -254,14 +286,14 @@ class Session {
     return tally;
   }
 
-  // Images of the test set from `first` on, where the model is.
-  DeviceBatch test_batch(std::size_t first) {
-    if (gpu_ && first / kEvaluationBatch < test_batches_.size()) return test_batches_[first / kEvaluationBatch];
-    Batch batch = plain_batch(data_.test, normalization_, first, std::min(kEvaluationBatch, data_.test.size() - first));
+  // A batch of the test set where the model is. A GPU keeps those of images that are in memory.
+  DeviceBatch test_batch(std::size_t number, BatchQueue& queue) {
+    if (number < test_batches_.size()) return test_batches_[number];
+    Batch batch = queue.next();
     const torch::Device device = gpu_ ? gpu_->device() : torch::Device(torch::kCPU);
     DeviceBatch result{images_of(batch).to(device, torch::kFloat, false, true),
                        labels_of(batch).to(device, torch::kLong, false, true)};
-    if (gpu_) test_batches_.push_back(result);
+    if (gpu_ && data_.in_memory() != nullptr) test_batches_.push_back(result);
     return result;
   }
 
@@ -305,7 +337,7 @@ class Session {
     torch::serialize::OutputArchive archive;
     archive.write("model", model);
     archive.write("optimizer", optimizer);
-    archive.write("recipe", c10::IValue(to_json(recipe_).dump()));
+    archive.write("recipe", c10::IValue(to_json(recipe_, data_).dump()));
     archive.write("step", c10::IValue(static_cast<std::int64_t>(step_)));
     archive.write("loss", c10::IValue(tally_.loss));
     archive.write("correct", c10::IValue(tally_.correct));
@@ -327,7 +359,7 @@ class Session {
       throw std::runtime_error(
           fmt::format("{}: cannot be read, expected a checkpoint of mlsim-train", run_.resume.string()));
     }
-    const nlohmann::json ours = to_json(recipe_);
+    const nlohmann::json ours = to_json(recipe_, data_);
     for (const auto& [key, value] : ours.items()) {
       if (recipe.value(key, nlohmann::json()) != value) {
         throw std::runtime_error(fmt::format("{}: was made with {} {}, this run has {}", run_.resume.string(), key,
@@ -351,10 +383,9 @@ class Session {
     tally_.images = value.toInt();
   }
 
-  const Cifar10& data_;
+  const Dataset& data_;
   const TrainingRun& run_;
   const Recipe& recipe_;
-  Normalization normalization_;
   std::unique_ptr<Gpu> gpu_;  // null on the processor
   std::shared_ptr<Network> model_;
   std::unique_ptr<torch::optim::SGD> optimizer_;
@@ -380,7 +411,7 @@ double learning_rate_at(const Recipe& recipe, std::uint64_t step) {
   return recipe.learning_rate * (progress < 0.5 ? 1 : progress < 0.75 ? 0.1 : 0.01);
 }
 
-TrainingResult train(const Cifar10& data, const TrainingRun& run) {
+TrainingResult train(const Dataset& data, const TrainingRun& run) {
   // Every step allocates the same tensors again. Kept in the heap they cost nothing; mapped anew, as the C library does
   // with large blocks, the page faults take several times as long as the convolutions.
   mallopt(M_MMAP_MAX, 0);

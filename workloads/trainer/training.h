@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "workloads/trainer/cifar10.h"
+#include "workloads/trainer/batches.h"
 #include "workloads/trainer/model.h"
 #include "workloads/trainer/quantization.h"
 
@@ -35,6 +35,9 @@ struct Recipe {
   double momentum = 0.9;
   double weight_decay = 5e-4;
 };
+
+// The step is the upper half of a random stream; the upper half of those belongs to the order of the images.
+inline constexpr std::uint64_t kMostSteps = (std::uint64_t{1} << 31) - 1;
 
 double learning_rate_at(const Recipe& recipe, std::uint64_t step);
 
@@ -83,8 +86,8 @@ struct TrainingResult {
 
 // Trains a network on the data. Throws std::runtime_error with a sentence for a trace that cannot be made (a step that
 // is not reached, an unknown layer, operands of which only some are quantized, a folder that cannot be written), for a
-// checkpoint that cannot be read or is one of another recipe, for a device that is not there, and for a loss that is no
-// number any more.
-TrainingResult train(const Cifar10& data, const TrainingRun& run);
+// checkpoint that cannot be read or is one of another recipe, for images that cannot be read or do not fit the model,
+// for a device that is not there, and for a loss that is no number any more.
+TrainingResult train(const Dataset& data, const TrainingRun& run);
 
 }  // namespace mlsim::trainer

@@ -39,6 +39,15 @@ class OnGpu : public testing::Test {
     return {host.data_ptr<float>(), host.data_ptr<float>() + host.numel()};
   }
 
+  static void expect_equal(const DeviceBatch& batch, const Batch& expected) {
+    EXPECT_EQ(values_of(batch.images), expected.images);
+    const torch::Tensor labels = batch.labels.cpu();
+    ASSERT_EQ(static_cast<std::size_t>(labels.numel()), expected.labels.size());
+    for (std::size_t i = 0; i < expected.labels.size(); ++i) {
+      EXPECT_EQ(labels.data_ptr<std::int64_t>()[i], expected.labels[i]);
+    }
+  }
+
   std::unique_ptr<Gpu> gpu_;
 };
 
@@ -153,18 +162,22 @@ TEST_F(OnGpu, TellsOfANonFiniteElementByTheScale) {
 }
 
 TEST_F(OnGpu, PlacesTheImagesOfTheProcessor) {
-  const ImageSet set = test::synthetic_images(50, 3);
-  const Normalization normalization = normalization_of(set);
-  const TrainingOrder order(set, normalization, 7, 2);
-  gpu_->keep_images(set, normalization);
-  const Batch expected = order.batch(8, 40);
-  std::vector<Placement> placements;
-  for (std::size_t i = 8; i < 48; ++i) placements.push_back(order.placement(i));
-  const DeviceBatch& batch = gpu_->place(placements);
-  EXPECT_EQ(bits(values_of(batch.images)), bits(expected.images));
-  const torch::Tensor labels = batch.labels.cpu();
-  for (std::int64_t i = 0; i < 40; ++i) {
-    EXPECT_EQ(labels[i].item<std::int64_t>(), expected.labels[static_cast<std::size_t>(i)]);
+  const DataShape gray{.channels = 1, .side = 28, .classes = 10};
+  for (const DataShape& shape : {DataShape{}, gray}) {
+    const MemoryDataset data("images", {test::synthetic_images(50, 3, shape), test::synthetic_images(1, 4, shape)},
+                             Augmentation{});
+    const TrainingOrder order(data.train_size(), 7, 2);
+    gpu_.reset();
+    gpu_ = make_gpu();
+    gpu_->keep_images(data.train(), data.normalization());
+    const Batch expected = data.training_batch(order, 8, 40);
+    std::vector<Placement> placements;
+    for (std::size_t i = 8; i < 48; ++i) placements.push_back(data.placement(order, i));
+    expect_equal(gpu_->place(placements), expected);
+    // The same without the placement.
+    gpu_.reset();
+    gpu_ = make_gpu();
+    expect_equal(gpu_->copy(expected, shape), expected);
   }
 }
 
@@ -206,12 +219,12 @@ TEST_F(OnGpu, ConvolvesIntegersExactly) {
   }
 }
 
-Cifar10 small_data() {
-  return {test::synthetic_images(64, 1), test::synthetic_images(16, 2)};
+MemoryDataset small_data() {
+  return {"cifar10", {test::synthetic_images(64, 1), test::synthetic_images(16, 2)}, Augmentation{}};
 }
 
 TEST_F(OnGpu, TrainsAsTheProcessorDoes) {
-  const Cifar10 data = small_data();
+  const MemoryDataset data = small_data();
   for (const std::string format : {"fp32", "e2m4", "bf16", "fp8-e5m2", "int8"}) {
     SCOPED_TRACE(format);
     std::vector<std::vector<double>> losses(3);

@@ -81,6 +81,22 @@ TEST(TrainerOptions, TakeBaselineFormats) {
   EXPECT_THAT(formats({"--activation-format", "fp8"}), ElementsAre("fp8-e4m3", "e2m1/g8m1/nc", "e2m1/g8m1/nc"));
 }
 
+TEST(TrainerOptions, NameTheData) {
+  EXPECT_EQ(parse({}).dataset, DatasetKind::kCifar10);
+  EXPECT_EQ(parse({"--dataset", "mnist"}).data, "data/mnist");
+  EXPECT_EQ(parse({"--dataset", "mnist", "--data", "there"}).data, "there");
+  const Options images = parse({"--dataset", "images", "--data", "there"});
+  EXPECT_EQ(images.dataset, DatasetKind::kImages);
+  EXPECT_EQ(images.image_size, 224U);
+  EXPECT_EQ(parse({"--dataset", "images", "--data", "there", "--image-size", "64"}).image_size, 64U);
+  EXPECT_EQ(error_with({"--dataset", "cifar"}),
+            "--dataset: data set 'cifar' is unknown, expected one of cifar10, mnist, images");
+  EXPECT_EQ(error_with({"--dataset", "images"}), "--dataset images: expected --data FOLDER beside it");
+  EXPECT_EQ(error_with({"--image-size", "64"}), "--image-size: expected only beside --dataset images");
+  EXPECT_EQ(error_with({"--dataset", "images", "--data", "there", "--image-size", "7"}),
+            "--image-size 7: expected a whole number from 8 on");
+}
+
 TEST(TrainerOptions, AskForATrace) {
   const Options options = parse({"--steps", "7", "--trace-step", "6", "--trace", "out", "--trace-samples", "3",
                                  "--trace-layers", "layer1.0.conv1,layer3.2.conv2"});
@@ -101,7 +117,7 @@ TEST(TrainerOptions, AreRefusedWithASentence) {
   EXPECT_EQ(error_with({"--steps", "99999999999999999999"}),
             "--steps 99999999999999999999: expected a whole number from 1 on");
   EXPECT_EQ(error_with({"--steps", "2147483648"}), "--steps 2147483648: expected at most 2147483647");
-  EXPECT_EQ(error_with({"--epochs", "50000"}), "--epochs 50000: expected at most 42949");
+  EXPECT_EQ(error_with({"--epochs", "2147483648"}), "--epochs 2147483648: expected at most 2147483647");
   EXPECT_EQ(error_with({"--steps", "5", "--epochs", "5"}), "--epochs and --steps: expected one of them");
   EXPECT_EQ(error_with({"--learning-rate", "-0.5"}), "--learning-rate -0.5: expected a number from 0 on");
   EXPECT_EQ(error_with({"--schedule", "linear"}), "--schedule linear: expected cosine or step");

@@ -4,18 +4,18 @@
 #include <cstdint>
 #include <random>
 
-#include "workloads/trainer/cifar10.h"
+#include "workloads/trainer/images.h"
 
 namespace mlsim::test {
 
 // Noise around a brightness that tells the class.
-inline trainer::ImageSet synthetic_images(std::size_t count, std::uint64_t seed) {
+inline trainer::ImageSet synthetic_images(std::size_t count, std::uint64_t seed, const trainer::DataShape& shape = {}) {
   std::mt19937_64 random(seed);
-  trainer::ImageSet set;
+  trainer::ImageSet set{.shape = shape, .pixels = {}, .labels = {}};
   for (std::size_t i = 0; i < count; ++i) {
-    const auto label = static_cast<std::uint8_t>(random() % trainer::kClasses);
+    const auto label = static_cast<std::uint8_t>(random() % shape.classes);
     set.labels.push_back(label);
-    for (std::size_t byte = 0; byte < trainer::kImageBytes; ++byte) {
+    for (std::size_t byte = 0; byte < shape.image(); ++byte) {
       set.pixels.push_back(static_cast<std::uint8_t>(20 * label + random() % 64));
     }
   }

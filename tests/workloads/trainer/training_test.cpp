@@ -6,6 +6,8 @@
 
 #include "tests/support/temporary_folder.h"
 #include "tests/workloads/trainer/synthetic_images.h"
+#include "tests/workloads/trainer/written_images.h"
+#include "workloads/trainer/image_folder.h"
 #include "workloads/trainer/metrics.h"
 #include "workloads/workload.h"
 
@@ -22,8 +24,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 // ResNet-8 on a few images: two epochs of three steps.
-Cifar10 small_data() {
-  return {synthetic_images(24, 1), synthetic_images(16, 2)};
+MemoryDataset small_data() {
+  return {"cifar10", {synthetic_images(24, 1), synthetic_images(16, 2)}, Augmentation{}};
 }
 
 TrainingRun small_run() {
@@ -64,7 +66,7 @@ TEST(Training, FollowsTheSchedule) {
 
 TEST(Training, WritesATraceThatLoadsAsAWorkload) {
   const TemporaryFolder folder;
-  const Cifar10 data = small_data();
+  const MemoryDataset data = small_data();
   TrainingRun run = small_run();
   run.recipe.quantization[Operand::kWeight].format = models::parse_mls_format("e2m1/g8m0/n");
   run.recipe.quantization[Operand::kActivation].format = models::parse_mls_format("e1m3/c");
@@ -101,7 +103,7 @@ TEST(Training, WritesATraceThatLoadsAsAWorkload) {
 
 TEST(Training, TracesChosenLayersWithoutChangingTheRun) {
   const TemporaryFolder folder;
-  const Cifar10 data = small_data();
+  const MemoryDataset data = small_data();
   std::vector<std::vector<double>> plain;
   TrainingRun run = small_run();
   run.on_epoch = [&](const EpochReport& report) { plain.push_back(figures(report)); };
@@ -121,9 +123,8 @@ TEST(Training, TracesChosenLayersWithoutChangingTheRun) {
   EXPECT_EQ(to_string(workload.layers[0].operand(Operand::kError).format), "e2m4/g8m1/nc");
 }
 
-TEST(Training, GoesOnFromACheckpointToTheSameFigures) {
+void expect_to_go_on_to_the_same_figures(const Dataset& data) {
   const TemporaryFolder folder;
-  const Cifar10 data = small_data();
   std::vector<std::vector<double>> whole;
   TrainingRun run = small_run();
   run.on_epoch = [&](const EpochReport& report) { whole.push_back(figures(report)); };
@@ -147,9 +148,47 @@ TEST(Training, GoesOnFromACheckpointToTheSameFigures) {
   EXPECT_EQ(parts, whole);
 }
 
+TEST(Training, GoesOnFromACheckpointToTheSameFigures) {
+  expect_to_go_on_to_the_same_figures(small_data());
+}
+
+TEST(Training, GoesOnWithImagesOfAFolderToTheSameFigures) {
+  const TemporaryFolder folder;
+  test::write_image_folder(folder.path(), 3, 8, 4, 40);
+  expect_to_go_on_to_the_same_figures(ImageFolder(folder.path(), 16));
+}
+
+TEST(Training, TakesShapeAndClassesFromTheData) {
+  const DataShape shape{.channels = 1, .side = 28, .classes = 4};
+  const TemporaryFolder folder;
+  const MemoryDataset data("mnist", {synthetic_images(64, 1, shape), synthetic_images(32, 2, shape)}, {2, false});
+  TrainingRun run = small_run();
+  run.recipe.batch = 16;
+  run.recipe.steps = 12;
+  run.recipe.learning_rate = 0.05;
+  run.trace = TraceRequest{.step = 0, .folder = folder.path(), .samples = 1, .layers = {"layer1.0.conv1"}};
+  double accuracy = 0;
+  run.on_epoch = [&](const EpochReport& report) { accuracy = report.test_accuracy; };
+  train(data, run);
+  // Chance is 0.25.
+  EXPECT_GT(accuracy, 0.5);
+  const workloads::Workload workload = workloads::load_workload(folder.path() / "workload.json");
+  EXPECT_EQ(workload.name, "resnet8-mnist");
+  EXPECT_THAT(workload.layers[0].shape.in_size, ElementsAre(28, 28));
+}
+
+TEST(Training, NamesAnImageThatCannotBeRead) {
+  const TemporaryFolder folder;
+  test::write_image_folder(folder.path(), 3, 8, 4, 40);
+  const ImageFolder data(folder.path(), 16);
+  const std::filesystem::path broken = folder.write("train/class1/image5.jpg", "no picture");
+  EXPECT_EQ(error_of([&] { train(data, small_run()); }),
+            broken.string() + ": Not a JPEG file: starts with 0x6e 0x6f, expected a whole JPEG or PNG image");
+}
+
 TEST(Training, RefusesACheckpointThatDoesNotFit) {
   const TemporaryFolder folder;
-  const Cifar10 data = small_data();
+  const MemoryDataset data = small_data();
   TrainingRun run = small_run();
   run.recipe.steps = 1;
   run.checkpoint = folder.path() / "checkpoint.pt";
@@ -167,7 +206,7 @@ TEST(Training, RefusesACheckpointThatDoesNotFit) {
 
 TEST(Training, RefusesATraceThatCannotBeMade) {
   const TemporaryFolder folder;
-  const Cifar10 data = small_data();
+  const MemoryDataset data = small_data();
   TrainingRun run = small_run();
   run.trace = TraceRequest{.step = 6, .folder = folder.path() / "trace", .samples = 1, .layers = {}};
   EXPECT_EQ(error_of([&] { train(data, run); }), "--trace-step 6: is no step of this run, expected 0 to 5");
@@ -185,7 +224,7 @@ TEST(Training, RefusesATraceThatCannotBeMade) {
 }
 
 TEST(Training, SaysThatItDiverged) {
-  const Cifar10 data = small_data();
+  const MemoryDataset data = small_data();
   TrainingRun run = small_run();
   run.recipe.learning_rate = 1e30;
   EXPECT_THAT(error_of([&] { train(data, run); }),
@@ -193,7 +232,7 @@ TEST(Training, SaysThatItDiverged) {
 }
 
 TEST(Training, RefusesABatchLargerThanTheData) {
-  const Cifar10 data = small_data();
+  const MemoryDataset data = small_data();
   TrainingRun run = small_run();
   run.recipe.batch = 25;
   EXPECT_EQ(error_of([&] { train(data, run); }), "a batch of 25 images is larger than the training set of 24");

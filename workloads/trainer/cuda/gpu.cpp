@@ -66,16 +66,19 @@ class CudaGpu : public Gpu {
   }
 
   void keep_images(const ImageSet& set, const Normalization& normalization) override {
-    const auto copy = [&](const std::vector<std::uint8_t>& bytes) {
+    const auto bytes_on_gpu = [&](const std::vector<std::uint8_t>& bytes) {
       // Only read.
       auto* const data = const_cast<std::uint8_t*>(bytes.data());
       return torch::from_blob(data, {static_cast<std::int64_t>(bytes.size())}, torch::kByte).to(device());
     };
-    pixels_ = copy(set.pixels);
-    labels_ = copy(set.labels);
+    pixels_ = bytes_on_gpu(set.pixels);
+    labels_ = bytes_on_gpu(set.labels);
     source_.pixels = pixels_.const_data_ptr<std::uint8_t>();
     source_.labels = labels_.const_data_ptr<std::uint8_t>();
-    for (std::size_t channel = 0; channel < kImageChannels; ++channel) {
+    shape_ = set.shape;
+    source_.channels = static_cast<unsigned>(shape_.channels);
+    source_.side = static_cast<unsigned>(shape_.side);
+    for (std::size_t channel = 0; channel < shape_.channels; ++channel) {
       source_.scale[channel] = normalization.scale(channel);
       source_.offset[channel] = normalization.offset(channel);
     }
@@ -83,10 +86,7 @@ class CudaGpu : public Gpu {
 
   const DeviceBatch& place(std::span<const Placement> placements) override {
     const auto count = static_cast<std::int64_t>(placements.size());
-    if (!batch_.labels.defined() || batch_.labels.size(0) != count) {
-      const auto side = static_cast<std::int64_t>(kImageSide);
-      batch_.images = at::empty({count, 3, side, side}, torch::dtype(torch::kFloat).device(device()));
-      batch_.labels = at::empty({count}, torch::dtype(torch::kLong).device(device()));
+    if (make_room(count, shape_)) {
       const auto bytes = static_cast<std::int64_t>(placements.size_bytes());
       placements_ = at::empty({bytes}, torch::dtype(torch::kByte).device(device()));
     }
@@ -96,6 +96,17 @@ class CudaGpu : public Gpu {
     cuda::place_images(source_, static_cast<const Placement*>(placements_.data_ptr()), placements.size(),
                        batch_.images.mutable_data_ptr<float>(), batch_.labels.mutable_data_ptr<std::int64_t>(),
                        c10::cuda::getCurrentCUDAStream());
+    return batch_;
+  }
+
+  const DeviceBatch& copy(const Batch& batch, const DataShape& shape) override {
+    const auto count = static_cast<std::int64_t>(batch.labels.size());
+    make_room(count, shape);
+    // Only read.
+    auto* const images = const_cast<float*>(batch.images.data());
+    auto* const labels = const_cast<std::int64_t*>(batch.labels.data());
+    batch_.images.copy_(torch::from_blob(images, batch_.images.sizes()));
+    batch_.labels.copy_(torch::from_blob(labels, batch_.labels.sizes(), torch::kLong));
     return batch_;
   }
 
@@ -127,6 +138,16 @@ class CudaGpu : public Gpu {
   void replay() override { graph_->replay(); }
 
  private:
+  // Tells whether the batch at hand had another number of images, and was made anew.
+  bool make_room(std::int64_t count, const DataShape& shape) {
+    if (batch_.labels.defined() && batch_.labels.size(0) == count) return false;
+    const auto side = static_cast<std::int64_t>(shape.side);
+    batch_.images = at::empty({count, static_cast<std::int64_t>(shape.channels), side, side},
+                              torch::dtype(torch::kFloat).device(device()));
+    batch_.labels = at::empty({count}, torch::dtype(torch::kLong).device(device()));
+    return true;
+  }
+
   static torch::Tensor momentum_of(torch::optim::SGD& optimizer, const torch::Tensor& parameter) {
     auto& state = optimizer.state()[parameter.unsafeGetTensorImpl()];
     if (state == nullptr) {
@@ -144,6 +165,7 @@ class CudaGpu : public Gpu {
   torch::Tensor pixels_;
   torch::Tensor labels_;
   cuda::ImageSource source_;
+  DataShape shape_;  // of the set that is kept
   torch::Tensor placements_;
   DeviceBatch batch_;
   std::optional<at::cuda::CUDAGraph> graph_;

@@ -292,20 +292,21 @@ __global__ void round_to_baseline(const float* __restrict__ input, std::size_t s
 // A block for each plane of an image.
 __global__ void place_planes(ImageSource source, const Placement* __restrict__ placements, float* __restrict__ images,
                              std::int64_t* __restrict__ labels) {
-  constexpr auto kSide = static_cast<int>(kImageSide);
-  const std::size_t position = blockIdx.x / kImageChannels;
-  const unsigned channel = blockIdx.x % kImageChannels;
+  const auto side = static_cast<int>(source.side);
+  const std::size_t plane_size = std::size_t{source.side} * source.side;
+  const std::size_t position = blockIdx.x / source.channels;
+  const unsigned channel = blockIdx.x % source.channels;
   const Placement placement = placements[position];
   const std::uint8_t* const plane =
-      source.pixels + static_cast<std::size_t>(placement.image) * kImageBytes + channel * kPlaneBytes;
+      source.pixels + (static_cast<std::size_t>(placement.image) * source.channels + channel) * plane_size;
   const float scale = channel == 0 ? source.scale[0] : channel == 1 ? source.scale[1] : source.scale[2];
   const float offset = channel == 0 ? source.offset[0] : channel == 1 ? source.offset[1] : source.offset[2];
-  for (int i = static_cast<int>(threadIdx.x); i < kSide * kSide; i += static_cast<int>(blockDim.x)) {
-    const int y = i / kSide + placement.dy;
-    const int x = (placement.mirrored ? kSide - 1 - i % kSide : i % kSide) + placement.dx;
-    const bool inside = y >= 0 && y < kSide && x >= 0 && x < kSide;
-    images[(position * kImageChannels + channel) * kPlaneBytes + static_cast<std::size_t>(i)] =
-        inside ? __fsub_rn(__fmul_rn(static_cast<float>(plane[y * kSide + x]), scale), offset) : 0.0F;
+  for (int i = static_cast<int>(threadIdx.x); i < side * side; i += static_cast<int>(blockDim.x)) {
+    const int y = i / side + placement.dy;
+    const int x = (placement.mirrored ? side - 1 - i % side : i % side) + placement.dx;
+    const bool inside = y >= 0 && y < side && x >= 0 && x < side;
+    images[blockIdx.x * plane_size + static_cast<std::size_t>(i)] =
+        inside ? __fsub_rn(__fmul_rn(static_cast<float>(plane[y * side + x]), scale), offset) : 0.0F;
   }
   if (channel == 0 && threadIdx.x == 0) labels[position] = source.labels[placement.image];
 }
@@ -383,8 +384,8 @@ void quantize_baseline_scaled(const float* input, const PairedShape& shape, cons
 void place_images(const ImageSource& source, const Placement* placements, std::size_t count, float* images,
                   std::int64_t* labels, cudaStream_t stream) {
   if (count == 0) return;
-  place_planes<<<static_cast<unsigned>(count * kImageChannels), kThreads, 0, stream>>>(source, placements, images,
-                                                                                       labels);
+  place_planes<<<static_cast<unsigned>(count * source.channels), kThreads, 0, stream>>>(source, placements, images,
+                                                                                        labels);
   check_launch("place_planes");
 }
 

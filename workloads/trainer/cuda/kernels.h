@@ -35,12 +35,14 @@ void quantize_baseline_scaled(const float* input, const PairedShape& shape, cons
                               const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
                               float* output, float* scale, cudaStream_t stream);
 
-// Images of a set in the GPU's memory, placed as TrainingOrder::batch places them, bit by bit.
+// Images of a set in the GPU's memory, placed as MemoryDataset places them, bit by bit.
 struct ImageSource {
-  const std::uint8_t* pixels = nullptr;  // kImageBytes for each image
+  const std::uint8_t* pixels = nullptr;  // channels · side · side for each image
   const std::uint8_t* labels = nullptr;
-  std::array<float, kImageChannels> scale{};  // pixel · scale - offset
-  std::array<float, kImageChannels> offset{};
+  unsigned channels = 0;
+  unsigned side = 0;
+  std::array<float, kMostChannels> scale{};  // pixel · scale - offset
+  std::array<float, kMostChannels> offset{};
 };
 void place_images(const ImageSource& source, const Placement* placements, std::size_t count, float* images,
                   std::int64_t* labels, cudaStream_t stream);

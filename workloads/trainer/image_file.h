@@ -1,0 +1,38 @@
+// Images of any size from files, and the part of one at the size that a network takes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "workloads/trainer/batches.h"
+
+namespace mlsim::trainer {
+
+struct RgbImage {
+  std::size_t width = 0;
+  std::size_t height = 0;
+  std::vector<std::uint8_t> pixels;  // height rows of width times red, green, blue
+};
+
+// Decodes a JPEG file (gray, colour, or CMYK as Adobe writes it) or a PNG file, whatever it is called. Throws
+// std::runtime_error with the file for one that cannot be read, is neither, or is broken or cut off.
+RgbImage read_image(const std::filesystem::path& file);
+
+// A part of an image; edges may lie between pixels.
+struct Box {
+  double left = 0;
+  double top = 0;
+  double width = 0;
+  double height = 0;
+};
+
+// The box at side×side pixels, mirrored or not, normalized, as three planes: `output` has 3 · side · side elements.
+// A pixel is the mean of the image around it under a triangle as wide as two pixels of the result, or of the image if
+// those are wider.
+void resample(const RgbImage& image, const Box& box, std::size_t side, bool mirrored,
+              const Normalization& normalization, std::span<float> output);
+
+}  // namespace mlsim::trainer
