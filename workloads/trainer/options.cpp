@@ -1,14 +1,21 @@
 #include "workloads/trainer/options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <limits>
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
+#include <vector>
+
+#include "workloads/json_file.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -16,7 +23,10 @@ namespace {
 namespace po = boost::program_options;
 using models::Operand;
 
-po::options_description description() {
+constexpr std::uint64_t kDefaultEpochs = 60;
+
+// The options, without those of output, which have no place in a recipe, unless told.
+po::options_description description(bool with_output = true) {
   po::options_description numbers("Numbers", 100);
   numbers.add_options()  //
       ("format", po::value<std::string>()->value_name("F")->default_value("e2m1"),
@@ -31,7 +41,7 @@ po::options_description description() {
       ("error-rounding", po::value<std::string>()->value_name("R"), "rounding of the errors (stochastic)")         //
       ("evaluation-rounding", po::value<std::string>()->value_name("R")->default_value("nearest"),
        "rounding in evaluation: nearest, or training for that of training")  //
-      ("random-bits", po::value<int>()->value_name("N")->default_value(16),
+      ("random-bits", po::value<std::string>()->value_name("N")->default_value("16"),
        "random bits of stochastic rounding, 1 to 24");
   po::options_description training("Training", 100);
   training.add_options()  //
@@ -45,18 +55,23 @@ po::options_description description() {
       ("epochs", po::value<std::string>()->value_name("N"), "length of training in epochs (60)")                 //
       ("steps", po::value<std::string>()->value_name("N"), "length of training in steps, instead of --epochs")   //
       ("batch", po::value<std::string>()->value_name("N")->default_value("128"), "images in a step")             //
-      ("learning-rate", po::value<double>()->value_name("X")->default_value(0.1, "0.1"),
+      ("learning-rate", po::value<std::string>()->value_name("X")->default_value("0.1"),
        "learning rate at the start")  //
       ("schedule", po::value<std::string>()->value_name("S")->default_value("cosine"),
-       "cosine, or step: a tenth at 50 % and at 75 %")                                                      //
-      ("momentum", po::value<double>()->value_name("X")->default_value(0.9, "0.9"), "momentum of SGD")      //
-      ("weight-decay", po::value<double>()->value_name("X")->default_value(5e-4, "5e-4"), "weight decay")   //
+       "cosine, or step: a tenth at 50 % and at 75 %")  //
+      ("warmup-epochs", po::value<std::string>()->value_name("N")->default_value("0"),
+       "epochs in which the learning rate rises to the schedule's")                                         //
+      ("momentum", po::value<std::string>()->value_name("X")->default_value("0.9"), "momentum of SGD")      //
+      ("weight-decay", po::value<std::string>()->value_name("X")->default_value("0.0005"), "weight decay")  //
       ("seed", po::value<std::string>()->value_name("N")->default_value("1"), "seed of every random draw")  //
       ("device", po::value<std::string>()->value_name("D")->default_value("cpu"), "cpu or cuda")            //
-      ("threads", po::value<int>()->value_name("N"), "threads (as many as the processor runs)");
+      ("threads", po::value<std::string>()->value_name("N"), "threads (as many as the processor runs)");
   po::options_description output("Output", 100);
-  output.add_options()                                                                                 //
-      ("metrics", po::value<std::string>()->value_name("FILE"), "file for one line of JSON an epoch")  //
+  output.add_options()  //
+      ("recipe", po::value<std::string>()->value_name("FILE"),
+       "JSON file with options of numbers and training; those given here win")                          //
+      ("save-recipe", po::value<std::string>()->value_name("FILE"), "file for the recipe of this run")  //
+      ("metrics", po::value<std::string>()->value_name("FILE"), "file for one line of JSON an epoch")   //
       ("checkpoint", po::value<std::string>()->value_name("FILE"),
        "file for the state after each epoch, at the end and when interrupted")                                     //
       ("resume", po::value<std::string>()->value_name("FILE"), "checkpoint to go on from, with the same options")  //
@@ -69,7 +84,8 @@ po::options_description description() {
        "convolutions in the workload, a,b,c (all quantized ones)")  //
       ("help", "print this text");
   po::options_description all;
-  all.add(numbers).add(training).add(output);
+  all.add(numbers).add(training);
+  if (with_output) all.add(output);
   return all;
 }
 
@@ -86,9 +102,11 @@ std::uint64_t whole_number(const po::variables_map& options, const std::string& 
 }
 
 double number(const po::variables_map& options, const std::string& name) {
-  const double value = options[name].as<double>();
-  if (!(value >= 0 && value < std::numeric_limits<double>::infinity())) {
-    throw std::runtime_error(fmt::format("--{} {}: expected a number from 0 on", name, value));
+  const auto& text = options[name].as<std::string>();
+  double value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (problem != std::errc() || end != text.data() + text.size() || !(value >= 0 && std::isfinite(value))) {
+    throw std::runtime_error(fmt::format("--{} {}: expected a number from 0 on", name, text));
   }
   return value;
 }
@@ -131,10 +149,9 @@ Quantization read_quantization(const po::variables_map& options) {
     throw std::runtime_error(fmt::format("--evaluation-rounding {}: expected nearest or training", evaluation));
   }
   quantization.evaluate_as_trained = evaluation == "training";
-  quantization.random_bits = options["random-bits"].as<int>();
-  if (quantization.random_bits < 1 || quantization.random_bits > 24) {
-    throw std::runtime_error(fmt::format("--random-bits {}: expected 1 to 24", quantization.random_bits));
-  }
+  const std::uint64_t random_bits = whole_number(options, "random-bits", 1);
+  if (random_bits > 24) throw std::runtime_error(fmt::format("--random-bits {}: expected 1 to 24", random_bits));
+  quantization.random_bits = static_cast<int>(random_bits);
   return quantization;
 }
 
@@ -152,9 +169,7 @@ void read_data(const po::variables_map& values, Options& options) {
   const bool folder_of_images = options.dataset == DatasetKind::kImages;
   if (values.count("data") > 0) {
     options.data = values["data"].as<std::string>();
-  } else if (folder_of_images) {
-    throw std::runtime_error("--dataset images: expected --data FOLDER beside it");
-  } else {
+  } else if (!folder_of_images) {
     options.data = options.dataset == DatasetKind::kMnist ? "data/mnist" : "data/cifar-10-batches-bin";
   }
   if (values.count("image-size") > 0 && !folder_of_images) {
@@ -185,31 +200,17 @@ std::optional<TraceRequest> read_trace(const po::variables_map& options) {
   return trace;
 }
 
-}  // namespace
-
-Options parse_options(int argc, const char* const* argv) {
-  po::variables_map values;
-  try {
-    po::store(po::command_line_parser(argc, argv)
-                  .options(description())
-                  .positional(po::positional_options_description())
-                  .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
-                  .run(),
-              values);
-    po::notify(values);
-  } catch (const po::error& error) {
-    throw std::runtime_error(fmt::format("{} (see mlsim-train --help)", error.what()));
-  }
-
+// All values but the recipe's file.
+Options options_of(const po::variables_map& values) {
   Options options;
-  options.help = values.count("help") > 0;
-  if (options.help) return options;
   const auto path_of = [&](const char* name) -> std::filesystem::path {
     return values.count(name) > 0 ? values[name].as<std::string>() : std::string();
   };
   options.dataset = named("dataset", values, parse_dataset);
   read_data(values, options);
   options.metrics = path_of("metrics");
+  options.save_recipe = path_of("save-recipe");
+  options.warmup_epochs = whole_number(values, "warmup-epochs", 0);
 
   TrainingRun& run = options.run;
   Recipe& recipe = run.recipe;
@@ -236,7 +237,7 @@ Options parse_options(int argc, const char* const* argv) {
   if (values.count("steps") > 0) {
     recipe.steps = whole_number(values, "steps", 1);
   } else {
-    options.epochs = values.count("epochs") > 0 ? whole_number(values, "epochs", 1) : 60;
+    options.epochs = values.count("epochs") > 0 ? whole_number(values, "epochs", 1) : kDefaultEpochs;
   }
   if (recipe.steps > kMostSteps) {
     throw std::runtime_error(fmt::format("--steps {}: expected at most {}", recipe.steps, kMostSteps));
@@ -244,9 +245,10 @@ Options parse_options(int argc, const char* const* argv) {
   if (options.epochs > kMostSteps) {
     throw std::runtime_error(fmt::format("--epochs {}: expected at most {}", options.epochs, kMostSteps));
   }
-  run.threads = static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U));
-  if (values.count("threads") > 0) run.threads = values["threads"].as<int>();
-  if (run.threads < 1) throw std::runtime_error(fmt::format("--threads {}: expected 1 or more", run.threads));
+  const std::uint64_t threads = values.count("threads") > 0 ? whole_number(values, "threads", 1)
+                                                            : std::max(std::thread::hardware_concurrency(), 1U);
+  if (threads > 65536) throw std::runtime_error(fmt::format("--threads {}: expected at most 65536", threads));
+  run.threads = static_cast<int>(threads);
   run.checkpoint = path_of("checkpoint");
   run.resume = path_of("resume");
   run.trace = read_trace(values);
@@ -254,6 +256,91 @@ Options parse_options(int argc, const char* const* argv) {
     throw std::runtime_error(
         fmt::format("--trace-samples {}: expected at most the batch of {}", run.trace->samples, recipe.batch));
   }
+  return options;
+}
+
+// A recipe as options that a command line could have.
+po::parsed_options read_recipe(const std::filesystem::path& file, const po::options_description& all) {
+  const nlohmann::json recipe = workloads::parse_json(workloads::read_text(file), file.string());
+  if (!recipe.is_object()) workloads::refuse_json(file.string(), "", "is no JSON object, expected options and values");
+  const po::options_description known = description(false);
+  po::parsed_options parsed(&all);
+  for (const auto& [key, value] : recipe.items()) {
+    if (known.find_nothrow(key, false) == nullptr) {
+      std::vector<std::string> names;
+      for (const auto& option : known.options()) names.push_back(option->long_name());
+      workloads::refuse_json(
+          file.string(), "/" + key,
+          fmt::format("is no option that a recipe can have, expected some of {}", fmt::join(names, ", ")));
+    }
+    if (!value.is_string() && !value.is_number()) {
+      workloads::refuse_json(file.string(), "/" + key,
+                             "is neither a string nor a number, expected a value of --" + key);
+    }
+    parsed.options.emplace_back(key, std::vector{value.is_string() ? value.get<std::string>() : value.dump()});
+  }
+  return parsed;
+}
+
+// Adds the options of a recipe that the command line does not have.
+void add_recipe(const std::filesystem::path& file, const po::options_description& all, po::variables_map& values) {
+  po::parsed_options recipe = read_recipe(file, all);
+  try {
+    po::variables_map alone;
+    po::store(recipe, alone);
+    options_of(alone);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(fmt::format("{}: {}", file.string(), error.what()));
+  } catch (const po::error& error) {
+    throw std::runtime_error(fmt::format("{}: {}", file.string(), error.what()));
+  }
+  // Each of the two lengths takes the place of the other.
+  std::erase_if(recipe.options, [&](const po::option& option) {
+    return (option.string_key == "epochs" && values.count("steps") > 0) ||
+           (option.string_key == "steps" && values.count("epochs") > 0);
+  });
+  po::store(recipe, values);
+}
+
+// The recipe of a run, defaults included.
+std::string recipe_text(const po::variables_map& values) {
+  const po::options_description known = description(false);
+  nlohmann::ordered_json recipe;
+  for (const auto& option : known.options()) {
+    const std::string& name = option->long_name();
+    if (name == "epochs" && values.count("epochs") == 0 && values.count("steps") == 0) recipe[name] = kDefaultEpochs;
+    if (values.count(name) == 0) continue;
+    const auto& text = values[name].as<std::string>();
+    const nlohmann::json number = nlohmann::json::parse(text, nullptr, false);
+    recipe[name] = number.is_number() && number.dump() == text ? number : nlohmann::json(text);
+  }
+  return recipe.dump(2) + "\n";
+}
+
+}  // namespace
+
+Options parse_options(int argc, const char* const* argv) {
+  const po::options_description all = description();
+  po::variables_map values;
+  try {
+    po::store(po::command_line_parser(argc, argv)
+                  .options(all)
+                  .positional(po::positional_options_description())
+                  .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
+                  .run(),
+              values);
+  } catch (const po::error& error) {
+    throw std::runtime_error(fmt::format("{} (see mlsim-train --help)", error.what()));
+  }
+  if (values.count("help") > 0) {
+    Options options;
+    options.help = true;
+    return options;
+  }
+  if (values.count("recipe") > 0) add_recipe(values["recipe"].as<std::string>(), all, values);
+  Options options = options_of(values);
+  if (options.data.empty()) throw std::runtime_error("--dataset images: expected --data FOLDER beside it");
+  options.recipe_text = recipe_text(values);
   return options;
 }
 

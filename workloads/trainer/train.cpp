@@ -11,6 +11,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "workloads/atomic_file.h"
 #include "workloads/trainer/metrics.h"
 #include "workloads/trainer/options.h"
 #include "workloads/trainer/progress.h"
@@ -35,13 +36,17 @@ int run(const Options& given) {
   Options options = given;
   const std::unique_ptr<Dataset> data = open_dataset(options.dataset, options.data, options.image_size);
   Recipe& recipe = options.run.recipe;
+  const std::uint64_t steps_per_epoch = data->train_size() / recipe.batch;
   if (options.epochs > 0) {
-    recipe.steps = std::max<std::uint64_t>(options.epochs * (data->train_size() / recipe.batch), 1);
+    recipe.steps = std::max<std::uint64_t>(options.epochs * steps_per_epoch, 1);
     if (recipe.steps > kMostSteps) {
       throw std::runtime_error(
           fmt::format("--epochs {}: makes {} steps, expected at most {}", options.epochs, recipe.steps, kMostSteps));
     }
   }
+
+  recipe.warmup_steps = options.warmup_epochs * steps_per_epoch;
+  if (!options.save_recipe.empty()) mlsim::workloads::write_file(options.save_recipe, options.recipe_text);
 
   std::optional<MetricsFile> metrics;
   if (!options.metrics.empty()) {

@@ -65,6 +65,7 @@ nlohmann::json to_json(const Recipe& recipe, const Dataset& data) {
                       {"batch", recipe.batch},
                       {"steps", recipe.steps},
                       {"schedule", recipe.schedule == Schedule::kCosine ? "cosine" : "step"},
+                      {"warmup-steps", recipe.warmup_steps},
                       {"learning-rate", recipe.learning_rate},
                       {"momentum", recipe.momentum},
                       {"weight-decay", recipe.weight_decay},
@@ -402,13 +403,17 @@ class Session {
 
 double learning_rate_at(const Recipe& recipe, std::uint64_t step) {
   const double progress = static_cast<double>(step) / static_cast<double>(recipe.steps);
+  double part = 1;
   switch (recipe.schedule) {
     case Schedule::kCosine:
-      return recipe.learning_rate * (1 + std::cos(std::numbers::pi * progress)) / 2;
+      part = (1 + std::cos(std::numbers::pi * progress)) / 2;
+      break;
     case Schedule::kStep:
+      part = progress < 0.5 ? 1 : progress < 0.75 ? 0.1 : 0.01;
       break;
   }
-  return recipe.learning_rate * (progress < 0.5 ? 1 : progress < 0.75 ? 0.1 : 0.01);
+  if (step < recipe.warmup_steps) part *= static_cast<double>(step + 1) / static_cast<double>(recipe.warmup_steps);
+  return recipe.learning_rate * part;
 }
 
 TrainingResult train(const Dataset& data, const TrainingRun& run) {

@@ -31,6 +31,7 @@ struct Recipe {
   std::uint64_t batch = 128;
   std::uint64_t steps = 1;
   Schedule schedule = Schedule::kCosine;
+  std::uint64_t warmup_steps = 0;  // in which the learning rate rises in equal parts to that of the schedule
   double learning_rate = 0.1;
   double momentum = 0.9;
   double weight_decay = 5e-4;

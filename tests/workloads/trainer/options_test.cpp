@@ -108,6 +108,100 @@ TEST(TrainerOptions, AskForATrace) {
   EXPECT_THAT(options.run.trace->layers, ElementsAre("layer1.0.conv1", "layer3.2.conv2"));
 }
 
+TEST(TrainerOptions, ComeFromARecipeToo) {
+  const test::TemporaryFolder folder;
+  const std::string file = folder.write("r.json", R"({"model": "resnet8", "format": "e2m4", "batch": 64, "epochs": 7,
+    "learning-rate": 0.25, "weight-decay": 1e-4, "threads": 3, "seed": "12", "warmup-epochs": 2})");
+  const Options options = parse({"--recipe", file.c_str()});
+  EXPECT_EQ(options.run.recipe.model, Model::kResNet8);
+  EXPECT_EQ(to_string(options.run.recipe.quantization[Operand::kError].format), "e2m4/g8m1/nc");
+  EXPECT_EQ(options.run.recipe.batch, 64U);
+  EXPECT_EQ(options.epochs, 7U);
+  EXPECT_EQ(options.warmup_epochs, 2U);
+  EXPECT_EQ(options.run.recipe.learning_rate, 0.25);
+  EXPECT_EQ(options.run.recipe.weight_decay, 1e-4);
+  EXPECT_EQ(options.run.recipe.momentum, 0.9);
+  EXPECT_EQ(options.run.threads, 3);
+  EXPECT_EQ(options.run.recipe.seed, 12U);
+
+  // The command line wins, even with a value that is the default.
+  const Options mixed = parse({"--recipe", file.c_str(), "--batch", "128", "--steps", "5", "--learning-rate=0.1"});
+  EXPECT_EQ(mixed.run.recipe.batch, 128U);
+  EXPECT_EQ(mixed.run.recipe.learning_rate, 0.1);
+  EXPECT_EQ(mixed.run.recipe.steps, 5U);
+  EXPECT_EQ(mixed.epochs, 0U);
+  EXPECT_EQ(mixed.run.recipe.model, Model::kResNet8);
+}
+
+TEST(TrainerOptions, RefuseARecipeByFileKeyAndExpectation) {
+  const test::TemporaryFolder folder;
+  const auto error_of_recipe = [&](const std::string& text) {
+    const std::string file = folder.write("r.json", text);
+    const std::string error = error_with({"--recipe", file.c_str()});
+    EXPECT_TRUE(error.starts_with(file + ": ")) << error;
+    return error.substr(std::min(file.size() + 2, error.size()));
+  };
+  EXPECT_THAT(error_of_recipe("{"), HasSubstr("line 1"));
+  EXPECT_EQ(error_of_recipe("[1]"), "is no JSON object, expected options and values");
+  EXPECT_THAT(error_of_recipe(R"({"batch": 1, "batch": 2})"), HasSubstr("batch"));
+  EXPECT_THAT(error_of_recipe(R"({"bach": 1})"),
+              testing::AllOf(HasSubstr("/bach: is no option that a recipe can have, expected some of format, "),
+                             HasSubstr(", batch, ")));
+  EXPECT_THAT(error_of_recipe(R"({"metrics": "m.jsonl"})"), HasSubstr("/metrics: is no option"));
+  EXPECT_EQ(error_of_recipe(R"({"batch": [1]})"),
+            "/batch: is neither a string nor a number, expected a value of --batch");
+  EXPECT_EQ(error_of_recipe(R"({"batch": -1})"), "--batch -1: expected a whole number from 1 on");
+  EXPECT_EQ(error_of_recipe(R"({"schedule": "linear"})"), "--schedule linear: expected cosine or step");
+  EXPECT_EQ(error_of_recipe(R"({"threads": 1.5})"), "--threads 1.5: expected a whole number from 1 on");
+  EXPECT_EQ(error_of_recipe(R"({"momentum": "a lot"})"), "--momentum a lot: expected a number from 0 on");
+  EXPECT_EQ(error_of_recipe(R"({"steps": 5, "epochs": 5})"), "--epochs and --steps: expected one of them");
+  EXPECT_THAT(error_with({"--recipe", "none.json"}), HasSubstr("none.json: "));
+}
+
+TEST(TrainerOptions, SaveARecipeThatGivesThemAgain) {
+  const test::TemporaryFolder folder;
+  const Options options = parse({"--format", "e2m4", "--error-format", "fp8", "--batch", "32", "--learning-rate",
+                                 "0.05", "--seed", "18446744073709551615", "--dataset", "images", "--data", "0012",
+                                 "--metrics", "m.jsonl", "--save-recipe", "saved.json"});
+  EXPECT_EQ(options.save_recipe, "saved.json");
+  const std::string file = folder.write("saved.json", options.recipe_text);
+  const Options again = parse({"--recipe", file.c_str()});
+  EXPECT_EQ(again.recipe_text, options.recipe_text);
+  EXPECT_EQ(again.run.recipe.seed, 18446744073709551615U);
+  EXPECT_EQ(again.data, "0012");
+  EXPECT_EQ(again.epochs, 60U);
+  EXPECT_EQ(to_string(again.run.recipe.quantization[Operand::kError].format), "fp8-e5m2");
+  EXPECT_THAT(options.recipe_text, HasSubstr("\"learning-rate\": 0.05,"));
+  EXPECT_THAT(options.recipe_text, HasSubstr("\"epochs\": 60,"));
+  EXPECT_THAT(options.recipe_text, testing::Not(HasSubstr("metrics")));
+}
+
+// Files are called MODEL-DATASET-FORMAT.json.
+TEST(TrainerOptions, ReadTheRecipesThatAreThere) {
+  const std::filesystem::path folder = std::filesystem::path(MLSIM_SOURCE_DIR) / "workloads" / "trainer" / "recipes";
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().stem();
+    SCOPED_TRACE(name);
+    names.push_back(name);
+    const Options options = parse({"--recipe", entry.path().c_str(), "--data", "somewhere"});
+    const Recipe& recipe = options.run.recipe;
+    std::string data = to_string(options.dataset);
+    if (options.dataset == DatasetKind::kImages) data = "imagenet";
+    // resnet18-imagenet names its data itself.
+    const std::string model = to_string(recipe.model);
+    const std::string beginning = model.ends_with(data) ? model : model + "-" + data;
+    std::string format = to_string(recipe.quantization[Operand::kWeight].format);
+    format = format.substr(0, format.find('/'));
+    EXPECT_EQ(name, beginning + "-" + format);
+    EXPECT_GE(options.epochs, 10U);
+  }
+  EXPECT_THAT(names,
+              testing::UnorderedElementsAre("resnet20-cifar10-fp32", "resnet20-cifar10-e2m1", "resnet20-cifar10-e2m4",
+                                            "resnet18-cifar10-fp32", "resnet18-cifar10-e2m4", "resnet18-imagenet-e2m4",
+                                            "vgg16-bn-cifar10-e2m4", "resnet8-mnist-e2m1"));
+}
+
 TEST(TrainerOptions, AreRefusedWithASentence) {
   EXPECT_THAT(error_with({"--format", "fp9"}), HasSubstr("--format: format 'fp9'"));
   EXPECT_THAT(error_with({"--error-format", "e9m1"}), HasSubstr("--error-format: "));
@@ -122,7 +216,7 @@ TEST(TrainerOptions, AreRefusedWithASentence) {
   EXPECT_EQ(error_with({"--learning-rate", "-0.5"}), "--learning-rate -0.5: expected a number from 0 on");
   EXPECT_EQ(error_with({"--schedule", "linear"}), "--schedule linear: expected cosine or step");
   EXPECT_EQ(error_with({"--random-bits", "25"}), "--random-bits 25: expected 1 to 24");
-  EXPECT_EQ(error_with({"--threads", "0"}), "--threads 0: expected 1 or more");
+  EXPECT_EQ(error_with({"--threads", "0"}), "--threads 0: expected a whole number from 1 on");
   EXPECT_EQ(error_with({"--trace", "out"}), "--trace FOLDER and --trace-step N: expected both or neither");
   EXPECT_EQ(error_with({"--trace-samples", "2"}),
             "--trace-layers and --trace-samples: expected only beside --trace FOLDER");

@@ -62,6 +62,11 @@ TEST(Training, FollowsTheSchedule) {
   EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 49), 0.2);
   EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 50), 0.02);
   EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 75), 0.002);
+  recipe.warmup_steps = 10;
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 0), 0.02);
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 8), 0.18);
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 9), 0.2);
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 10), 0.2);
 }
 
 TEST(Training, WritesATraceThatLoadsAsAWorkload) {
