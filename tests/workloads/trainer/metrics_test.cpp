@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdlib>
+#include <string>
+
 #include "tests/support/temporary_folder.h"
 #include "workloads/trainer/progress.h"
 
@@ -63,6 +66,42 @@ TEST(Progress, TellsEpochs) {
   EXPECT_EQ(
       epoch_line(report_at(2, 20), 3),
       "epoch 2/3: step 20, train loss 1.2500, train accuracy 50.00 %, test loss 1.5000, test accuracy 75.00 %, 4 s");
+}
+
+// The exit status of workloads/trainer/plot-curves, whose messages go to log.txt of the folder.
+int plot_curves(const TemporaryFolder& folder, const std::string& arguments) {
+  const std::string command = "cd '" + folder.path().string() +
+                              "' && '" MLSIM_SOURCE_DIR "/workloads/trainer/plot-curves' " + arguments + " 2> log.txt";
+  return WEXITSTATUS(std::system(command.c_str()));
+}
+
+TEST(PlotCurves, DrawsALineForEachFile) {
+  if (std::system("command -v gnuplot > /dev/null") != 0) GTEST_SKIP() << "no gnuplot";
+  const TemporaryFolder folder;
+  for (const char* const file : {"e2m1_first.jsonl", "fp32.jsonl"}) {
+    MetricsFile metrics(folder.path() / file);
+    for (const std::uint64_t epoch : {1, 2, 3}) metrics.add(report_at(epoch, 10 * epoch));
+  }
+  ASSERT_EQ(plot_curves(folder, "curves.svg e2m1_first.jsonl fp32.jsonl"), 0) << folder.read("log.txt");
+  const std::string plot = folder.read("curves.svg");
+  for (const char* const text : {"e2m1_first", "fp32", "test accuracy, %", "</svg>"}) {
+    EXPECT_THAT(plot, testing::HasSubstr(text));
+  }
+  EXPECT_EQ(plot_curves(folder, "-k train_loss curves.png fp32.jsonl"), 0) << folder.read("log.txt");
+  EXPECT_THAT(folder.read("curves.png"), testing::StartsWith("\x89PNG"));
+}
+
+TEST(PlotCurves, RefusesOtherFiles) {
+  if (std::system("command -v gnuplot > /dev/null") != 0) GTEST_SKIP() << "no gnuplot";
+  const TemporaryFolder folder;
+  folder.write("other.jsonl", "{\"epoch\": 1}\n");
+  EXPECT_EQ(plot_curves(folder, "curves.svg other.jsonl"), 2);
+  EXPECT_EQ(
+      folder.read("log.txt"),
+      "plot-curves: error: other.jsonl: a line has no epoch or no test_accuracy, expected metrics of mlsim-train\n");
+  EXPECT_EQ(plot_curves(folder, "curves.svg none.jsonl"), 2);
+  EXPECT_EQ(plot_curves(folder, "curves.pdf other.jsonl"), 2);
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "curves.svg"));
 }
 
 }  // namespace
