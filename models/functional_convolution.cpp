@@ -13,6 +13,8 @@
 
 #include "models/convolution_kernels.h"
 #include "models/datapath.h"
+#include "models/dot_convolution.h"
+#include "models/dot_kernels.h"
 #include "models/wide_convolution.h"
 
 namespace mlsim::models {
@@ -38,6 +40,7 @@ std::int64_t images_at_once(std::int64_t batch, std::int64_t elements) {
 // ---- The numbers: which of them hold every sum exactly
 
 enum class Arithmetic : std::uint8_t {
+  kBytes,   // sums of byte products in 32-bit integers
   kFloat,   // sums in binary32
   kDouble,  // sums in binary64
   kNarrow,  // a narrow register, its values in binary64
@@ -75,6 +78,12 @@ Arithmetic arithmetic_beyond_float(const Bounds& bounds) {
   if (bounds.scaled > kDoubleIntegers) return Arithmetic::kWide;
   if (!bounds.narrow) return Arithmetic::kDouble;
   return bounds.sum + bounds.product > kDoubleIntegers ? Arithmetic::kWide : Arithmetic::kNarrow;
+}
+
+// Byte products pay where the sums of a group have several of them.
+bool fits_bytes(Pass pass, const MlsTensor& left, const MlsTensor& right, const Reduction& reduction) {
+  return has_dot_products() && pass != Pass::kBackwardWeight && !reduction.merged && reduction.taps > 1 &&
+         left.format.element.max_integer() < kDotOffset && right.format.element.max_integer() < kDotOffset;
 }
 
 std::size_t pair_index(const MlsTensor& tensor, std::int64_t i0, std::int64_t i1) {
@@ -722,11 +731,15 @@ ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shap
     const bool fits = pass == Pass::kBackwardWeight
                           ? WeightGradient<float>::rows_at_once(shape, bounds) > 0
                           : bounds.scaled <= kFloatIntegers && finest_exponent(left) + finest_exponent(right) <= 149;
-    if (fits) arithmetic = Arithmetic::kFloat;
+    if (fits) arithmetic = fits_bytes(pass, left, right, reduction) ? Arithmetic::kBytes : Arithmetic::kFloat;
   }
 
   ConvolutionResult result;
-  if (arithmetic == Arithmetic::kWide) {
+  if (arithmetic == Arithmetic::kBytes) {
+    result.values.shape = shape.result_shape(pass);
+    result.values.values.assign(static_cast<std::size_t>(element_count(result.values.shape)), 0.0F);
+    correlate_bytes(pass, shape, left, right, tensor_scale, result.values.values.data());
+  } else if (arithmetic == Arithmetic::kWide) {
     result = wide_convolution(pass, shape, left, right, accumulator);
   } else {
     result.values.shape = shape.result_shape(pass);

@@ -1,0 +1,396 @@
+#include "models/dot_convolution.h"
+
+#include <oneapi/tbb/cache_aligned_allocator.h>
+#include <oneapi/tbb/parallel_for.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <memory>
+#include <vector>
+
+#include "models/dot_kernels.h"
+
+namespace mlsim::models {
+namespace {
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+template <typename T>
+struct Deallocate {
+  std::size_t size;
+  void operator()(T* data) const { tbb::cache_aligned_allocator<T>().deallocate(data, size); }
+};
+
+// Uninitialized memory from oneTBB's allocator, which keeps it for the next call.
+template <typename T>
+using Buffer = std::unique_ptr<T[], Deallocate<T>>;
+
+template <typename T>
+Buffer<T> make_buffer(std::int64_t count) {
+  const auto size = static_cast<std::size_t>(count);
+  return {tbb::cache_aligned_allocator<T>().allocate(size), Deallocate<T>{size}};
+}
+
+// Bytes of prepared source planes at a time: as many images as fit (at least one).
+constexpr std::int64_t kPreparedBytes = 1 << 20;
+
+// S_g · 2^-U of an index pair: what its integer 1 stands for. Exact: it has at most four significant bits, and none
+// below 2^-147.
+float unit_of(const MlsTensor& tensor, std::int64_t pair) {
+  const auto at = static_cast<std::size_t>(pair);
+  const int mg = tensor.format.scale.fraction_bits;
+  const auto exponent = static_cast<std::uint32_t>(127 - tensor.group_exponent[at]) << 23;
+  const auto fraction = std::uint32_t{tensor.group_fraction[at]} << (23 - mg);
+  const auto power = static_cast<std::uint32_t>(127 - tensor.format.element.unit_exponent()) << 23;
+  return std::bit_cast<float>(exponent | fraction) * std::bit_cast<float>(power);
+}
+
+// Results first, first + step, … along one axis, which share their taps: tap t of the i-th of them takes the source
+// element base + t + i · source_step and the weight kernel[t].
+struct AxisPhase {
+  std::int64_t first = 0;
+  std::int64_t step = 1;
+  std::int64_t count = 0;
+  std::int64_t source_step = 1;
+  std::int64_t base = 0;
+  std::vector<std::int64_t> kernel;
+
+  auto taps() const { return static_cast<std::int64_t>(kernel.size()); }
+};
+
+std::vector<AxisPhase> axis_phases(Pass pass, const ConvolutionShape& shape, std::size_t axis) {
+  const std::int64_t kernel = shape.kernel[axis];
+  const std::int64_t stride = shape.stride[axis];
+  const std::int64_t padding = shape.padding[axis];
+  std::vector<AxisPhase> phases;
+  if (pass == Pass::kForward) {
+    AxisPhase phase{0, 1, shape.out_size()[axis], stride, -padding, {}};
+    for (std::int64_t k = 0; k < kernel; ++k) phase.kernel.push_back(k);
+    phases.push_back(std::move(phase));
+    return phases;
+  }
+  const std::int64_t in = shape.in_size[axis];
+  for (std::int64_t first = 0; first < std::min(stride, in); ++first) {
+    AxisPhase phase{first, stride, ceil_div(in - first, stride), 1, 0, {}};
+    for (std::int64_t k = kernel; k-- > 0;) {
+      if ((first + padding - k) % stride != 0) continue;
+      if (phase.kernel.empty()) phase.base = (first + padding - k) / stride;
+      phase.kernel.push_back(k);
+    }
+    if (!phase.kernel.empty()) phases.push_back(std::move(phase));
+  }
+  return phases;
+}
+
+class ByteCorrelation {
+ public:
+  ByteCorrelation(Pass pass, const ConvolutionShape& shape, const MlsTensor& source, const MlsTensor& weight,
+                  float tensor_scale)
+      : forward_(pass == Pass::kForward),
+        source_(source),
+        weight_(weight),
+        tensor_scale_(tensor_scale),
+        batch_(shape.batch),
+        groups_(shape.groups),
+        outer_(shape.outer_count(pass)),
+        channels_((forward_ ? shape.out_channels : shape.in_channels) / shape.groups),
+        block_(channels_ == 1 ? 1 : kDotChannels),
+        blocks_(ceil_div(channels_, block_)),
+        kernel_(shape.kernel),
+        source_size_(forward_ ? shape.in_size : shape.out_size()),
+        result_size_(forward_ ? shape.out_size() : shape.in_size),
+        rows_(axis_phases(pass, shape, 0)),
+        columns_(axis_phases(pass, shape, 1)),
+        lanes_(static_cast<std::int64_t>(dot_lanes())),
+        step_(forward_ ? shape.stride[1] : 1) {
+    find_source_columns();
+    for (const AxisPhase& rows : rows_) {
+      for (const AxisPhase& columns : columns_) add_phase(rows, columns);
+    }
+    plane_ += lanes_;  // what a row's last vector holds beyond its end
+  }
+
+  void run(float* results) {
+    std::vector<Weights> weights;
+    weights.reserve(phases_.size());
+    {
+      const Buffer<std::uint8_t> bytes = weight_bytes();
+      for (const Phase& phase : phases_) weights.push_back(make_weights(phase, bytes.get()));
+    }
+    const std::int64_t image_planes = groups_ * outer_;
+    const std::int64_t image = image_planes * plane_;
+    const std::int64_t at_once =
+        std::clamp<std::int64_t>(kPreparedBytes / (image * static_cast<std::int64_t>(sizeof(std::uint32_t))), 1, batch_);
+    // The last tile reads beyond its plane.
+    const auto planes = make_buffer<std::uint32_t>(at_once * image + kDotVectors * lanes_);
+    const auto units = make_buffer<float>(at_once * image_planes);
+    for (std::int64_t first = 0; first < batch_; first += at_once) {
+      const std::int64_t images = std::min(at_once, batch_ - first);
+      tbb::parallel_for(std::int64_t{0}, images * image_planes, [&](std::int64_t index) {
+        const std::int64_t pair = first * image_planes + index;
+        units[index] = unit_of(source_, pair);
+        fill_plane(pair, planes.get() + index * plane_);
+      });
+      for (std::size_t p = 0; p < phases_.size(); ++p) {
+        correlate_images(phases_[p], weights[p], images, planes.get(), units.get(),
+                         results + first * groups_ * channels_ * result_size_[0] * result_size_[1]);
+      }
+    }
+  }
+
+ private:
+  // Results that share their taps, cut into quads of quad_rows × quad_columns taps. Part of each source plane is
+  // [row phase][quad column][row][column], as many columns as there are results in a row.
+  struct Phase {
+    const AxisPhase* rows;
+    const AxisPhase* columns;
+    std::int64_t quad_rows;
+    std::int64_t quad_columns;
+    std::int64_t row_phases;
+    std::int64_t column_quads;
+    std::int64_t extent;  // rows
+    std::int64_t place;   // in the plane
+    std::vector<std::int64_t> offsets;
+    std::vector<std::array<std::int64_t, 4>> taps;  // of each quad: its places in a kernel, or -1
+    std::int64_t positions() const { return rows->count * columns->count; }
+  };
+
+  // [group][channel block][outer][quad][channel], the others without quads.
+  struct Weights {
+    Buffer<std::int32_t> bytes;
+    Buffer<std::int32_t> corrections;
+    Buffer<float> units;
+  };
+
+  void find_source_columns() {
+    std::int64_t end = 0;
+    for (const AxisPhase& columns : columns_) {
+      first_column_ = std::min(first_column_, columns.base);
+      end = std::max(end, columns.base + (columns.count - 1) * step_ + ceil_div(columns.taps(), 4) * 4);
+    }
+    pitch_ = ceil_div(end - first_column_, step_);
+  }
+
+  void add_phase(const AxisPhase& rows, const AxisPhase& columns) {
+    Phase phase{&rows, &columns, 1, 4, 1, 1, 0, plane_, {}, {}};
+    phase.quad_columns = columns.taps() > 2 ? 4 : columns.taps();
+    phase.quad_rows = 4 / phase.quad_columns;
+    const std::int64_t row_quads = ceil_div(rows.taps(), phase.quad_rows);
+    phase.column_quads = ceil_div(columns.taps(), phase.quad_columns);
+    phase.row_phases = std::min(rows.source_step, (row_quads - 1) * phase.quad_rows + 1);
+    phase.extent = rows.count + (row_quads - 1) * phase.quad_rows / rows.source_step;
+    for (std::int64_t i = 0; i < row_quads; ++i) {
+      const std::int64_t row = i * phase.quad_rows;
+      for (std::int64_t j = 0; j < phase.column_quads; ++j) {
+        const std::int64_t part = row % rows.source_step * phase.column_quads + j;
+        phase.offsets.push_back(plane_ + (part * phase.extent + row / rows.source_step) * columns.count);
+        std::array<std::int64_t, 4> taps{-1, -1, -1, -1};
+        for (std::int64_t t = 0; t < 4; ++t) {
+          const std::int64_t y = row + t / phase.quad_columns;
+          const std::int64_t x = j * phase.quad_columns + t % phase.quad_columns;
+          if (y >= rows.taps() || x >= columns.taps()) continue;
+          taps[static_cast<std::size_t>(t)] =
+              rows.kernel[static_cast<std::size_t>(y)] * kernel_[1] + columns.kernel[static_cast<std::size_t>(x)];
+        }
+        phase.taps.push_back(taps);
+      }
+    }
+    plane_ += phase.row_phases * phase.column_quads * phase.extent * columns.count;
+    phases_.push_back(std::move(phase));
+  }
+
+  Buffer<std::uint8_t> weight_bytes() const {
+    const auto count = static_cast<std::int64_t>(weight_.codes.size());
+    auto bytes = make_buffer<std::uint8_t>(count);
+    constexpr std::int64_t kChunk = 1 << 14;
+    tbb::parallel_for(std::int64_t{0}, ceil_div(count, kChunk), [&](std::int64_t chunk) {
+      const std::int64_t begin = chunk * kChunk;
+      decode_bytes(weight_.format.element, weight_.codes.data() + begin,
+                   static_cast<std::size_t>(std::min(kChunk, count - begin)), 0, bytes.get() + begin);
+    });
+    return bytes;
+  }
+
+  Weights make_weights(const Phase& phase, const std::uint8_t* bytes) const {
+    const auto quads = static_cast<std::int64_t>(phase.taps.size());
+    const std::int64_t size = kernel_[0] * kernel_[1];
+    const std::int64_t block_size = outer_ * block_;
+    const std::int64_t count = groups_ * blocks_ * block_size;
+    Weights weights{make_buffer<std::int32_t>(count * quads), make_buffer<std::int32_t>(count),
+                    make_buffer<float>(count)};
+    tbb::parallel_for(std::int64_t{0}, groups_ * blocks_, [&](std::int64_t index) {
+      const std::int64_t group = index / blocks_;
+      std::int32_t* quad = weights.bytes.get() + index * block_size * quads;
+      std::int32_t* correction = weights.corrections.get() + index * block_size;
+      float* unit = weights.units.get() + index * block_size;
+      for (std::int64_t outer = 0; outer < outer_; ++outer, quad += quads * block_) {
+        for (std::int64_t c = 0; c < block_; ++c) {
+          const std::int64_t channel = index % blocks_ * block_ + c;
+          const bool used = channel < channels_;
+          const std::int64_t pair = forward_ ? (group * channels_ + channel) * outer_ + outer
+                                             : (group * outer_ + outer) * channels_ + channel;
+          *unit++ = used ? unit_of(weight_, pair) : 0;
+          std::int32_t sum = 0;
+          for (std::int64_t q = 0; q < quads; ++q) {
+            std::array<std::int8_t, 4> k{};
+            for (std::size_t t = 0; used && t < 4; ++t) {
+              const std::int64_t tap = phase.taps[static_cast<std::size_t>(q)][t];
+              if (tap >= 0) k[t] = static_cast<std::int8_t>(bytes[pair * size + tap]);
+              sum += k[t];
+            }
+            quad[q * block_ + c] = std::bit_cast<std::int32_t>(k);
+          }
+          *correction++ = -kDotOffset * sum;
+        }
+      }
+    });
+    return weights;
+  }
+
+  // Bytes of an index pair of the source, every row as [column phase][pitch], and the quads of all phases made of them.
+  void fill_plane(std::int64_t pair, std::uint32_t* plane) const {
+    const std::int64_t row_bytes = step_ * pitch_;
+    const std::int64_t size = source_size_[0] * source_size_[1];
+    thread_local std::vector<std::uint8_t> rows;
+    thread_local std::vector<std::uint8_t> decoded;
+    // Row -1 is one of zeros.
+    rows.assign(static_cast<std::size_t>((source_size_[0] + 1) * row_bytes + kDotSlack), kDotOffset);
+    decoded.resize(static_cast<std::size_t>(size));
+    decode_bytes(source_.format.element, source_.codes.data() + pair * size, static_cast<std::size_t>(size), kDotOffset,
+                 decoded.data());
+    std::uint8_t* first = rows.data() + row_bytes;
+    const std::int64_t read = std::min(source_size_[1], step_ * pitch_ + first_column_);
+    for (std::int64_t y = 0; y < source_size_[0]; ++y) {
+      const std::uint8_t* from = decoded.data() + y * source_size_[1];
+      std::uint8_t* row = first + y * row_bytes;
+      if (step_ == 1) {
+        std::copy_n(from, read, row - first_column_);
+      } else {
+        for (std::int64_t x = 0; x < read; ++x) {
+          row[(x - first_column_) % step_ * pitch_ + (x - first_column_) / step_] = from[x];
+        }
+      }
+    }
+    for (const Phase& phase : phases_) fill_phase(phase, first, plane + phase.place);
+  }
+
+  void fill_phase(const Phase& phase, const std::uint8_t* bytes, std::uint32_t* quads) const {
+    const std::int64_t row_bytes = step_ * pitch_;
+    for (std::int64_t row_phase = 0; row_phase < phase.row_phases; ++row_phase) {
+      for (std::int64_t j = 0; j < phase.column_quads; ++j) {
+        for (std::int64_t row = 0; row < phase.extent; ++row, quads += phase.columns->count) {
+          std::array<const std::uint8_t*, 4> taps;
+          for (std::int64_t t = 0; t < 4; ++t) {
+            const std::int64_t y =
+                row * phase.rows->source_step + row_phase + phase.rows->base + t / phase.quad_columns;
+            const std::int64_t x =
+                phase.columns->base - first_column_ + j * phase.quad_columns + t % phase.quad_columns;
+            taps[static_cast<std::size_t>(t)] = bytes + (y >= 0 && y < source_size_[0] ? y : -1) * row_bytes +
+                                                x % step_ * pitch_ + x / step_;
+          }
+          interleave_rows(taps, static_cast<std::size_t>(phase.columns->count), quads);
+        }
+      }
+    }
+  }
+
+  void correlate_images(const Phase& phase, const Weights& weights, std::int64_t images, const std::uint32_t* planes,
+                        const float* units, float* results) const {
+    // Channels are cut into slices, so that few large planes give every thread work, too.
+    constexpr std::int64_t kSlice = 8;
+    const std::int64_t slices = ceil_div(blocks_, kSlice);
+    const std::int64_t tile_positions = tile_size(phase.positions());
+    const std::int64_t tiles = ceil_div(phase.positions(), tile_positions);
+    const auto quads = static_cast<std::int64_t>(phase.taps.size());
+    const std::int64_t plane = result_size_[0] * result_size_[1];
+    tbb::parallel_for(std::int64_t{0}, images * groups_ * tiles * slices, [&](std::int64_t task) {
+      const std::int64_t slice = task % slices;
+      const std::int64_t position = task / slices % tiles * tile_positions;
+      const std::int64_t image_group = task / slices / tiles;
+      const std::int64_t group = image_group % groups_;
+      DotTile tile{
+          .source = planes + image_group * outer_ * plane_ + position,
+          .plane = plane_,
+          .outer = outer_,
+          .offsets = phase.offsets.data(),
+          .quads = quads,
+          .source_units = units + image_group * outer_,
+          .channels = static_cast<int>(block_),
+          .positions = std::min(tile_positions, phase.positions() - position),
+          .tensor_scale = tensor_scale_,
+      };
+      const std::int64_t end = std::min(blocks_, (slice + 1) * kSlice);
+      for (std::int64_t block = slice * kSlice; block < end; ++block) {
+        const std::int64_t at = (group * blocks_ + block) * outer_ * block_;
+        tile.weights = weights.bytes.get() + at * quads;
+        tile.corrections = weights.corrections.get() + at;
+        tile.weight_units = weights.units.get() + at;
+        tile.used_channels = static_cast<int>(std::min(block_, channels_ - block * block_));
+        float* target = results + (image_group * channels_ + block * block_) * plane;
+        if (phase.rows->step == 1 && phase.columns->step == 1) {
+          correlate_dots(tile, target + position, plane);
+        } else {
+          spread(phase, tile, position, target);
+        }
+      }
+    });
+  }
+
+  // Vectors of a tile, so that all of them are about as long.
+  std::int64_t tile_size(std::int64_t positions) const {
+    const std::int64_t vectors = ceil_div(positions, lanes_);
+    return ceil_div(vectors, ceil_div(vectors, kDotVectors)) * lanes_;
+  }
+
+  // Computes a tile whose results are not neighbours.
+  void spread(const Phase& phase, const DotTile& tile, std::int64_t position, float* target) const {
+    constexpr std::int64_t kMost = kDotVectors * 64;
+    std::array<float, static_cast<std::size_t>(kDotChannels * kMost)> y;
+    correlate_dots(tile, y.data(), kMost);
+    const std::int64_t columns = phase.columns->count;
+    for (int c = 0; c < tile.used_channels; ++c, target += result_size_[0] * result_size_[1]) {
+      const float* value = y.data() + c * kMost;
+      const float* end = value + tile.positions;
+      std::int64_t column = position % columns;
+      for (std::int64_t row = position / columns; value != end; ++row, column = 0) {
+        float* place = target + (phase.rows->first + row * phase.rows->step) * result_size_[1] + phase.columns->first +
+                       column * phase.columns->step;
+        for (; column < columns && value != end; ++column, place += phase.columns->step) *place = *value++;
+      }
+    }
+  }
+
+  bool forward_;
+  const MlsTensor& source_;
+  const MlsTensor& weight_;
+  float tensor_scale_;
+  std::int64_t batch_;
+  std::int64_t groups_;
+  std::int64_t outer_;     // source channels of a group
+  std::int64_t channels_;  // result channels of a group
+  std::int64_t block_;
+  std::int64_t blocks_;
+  std::array<std::int64_t, 2> kernel_;
+  std::array<std::int64_t, 2> source_size_;
+  std::array<std::int64_t, 2> result_size_;
+  std::vector<AxisPhase> rows_;
+  std::vector<AxisPhase> columns_;
+  std::int64_t lanes_;
+  std::int64_t step_;              // between the source columns of neighbouring results
+  std::int64_t first_column_ = 0;  // of the source, that any result reads
+  std::int64_t pitch_ = 0;         // bytes of a row's column phase
+  std::int64_t plane_ = 0;         // words of a source plane
+  std::vector<Phase> phases_;
+};
+
+}  // namespace
+
+void correlate_bytes(Pass pass, const ConvolutionShape& shape, const MlsTensor& source, const MlsTensor& weight,
+                     float tensor_scale, float* results) {
+  ByteCorrelation(pass, shape, source, weight, tensor_scale).run(results);
+}
+
+}  // namespace mlsim::models
