@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -46,6 +47,41 @@ float unit_of(const MlsTensor& tensor, std::int64_t pair) {
   const auto fraction = std::uint32_t{tensor.group_fraction[at]} << (23 - mg);
   const auto power = static_cast<std::uint32_t>(127 - tensor.format.element.unit_exponent()) << 23;
   return std::bit_cast<float>(exponent | fraction) * std::bit_cast<float>(power);
+}
+
+// Where the bytes of an operand's plane lie: every row as [column phase][pitch], column c of the operand in phase
+// (c + lead) % step.
+struct ByteRows {
+  std::int64_t step = 1;
+  std::int64_t lead = 0;   // zeros before the first column
+  std::int64_t pitch = 0;  // bytes of a column phase
+  std::int64_t bytes() const { return step * pitch; }
+};
+
+// Writes k + kDotOffset of the first rows of an index pair; the zeros around them are there already.
+void fill_rows(const MlsTensor& tensor, std::int64_t pair, std::int64_t height, std::int64_t width,
+               const ByteRows& layout, std::int64_t rows, std::uint8_t* target) {
+  thread_local std::vector<std::uint8_t> decoded;
+  decoded.resize(static_cast<std::size_t>(rows * width));
+  decode_bytes(tensor.format.element, tensor.codes.data() + pair * height * width, decoded.size(), kDotOffset,
+               decoded.data());
+  const std::int64_t columns = std::min(width, layout.bytes() - layout.lead);
+  const std::uint8_t* from = decoded.data();
+  for (std::int64_t y = 0; y < rows; ++y, from += width, target += layout.bytes()) {
+    if (layout.step == 1) {
+      std::copy_n(from, columns, target + layout.lead);
+      continue;
+    }
+    std::int64_t phase = layout.lead % layout.step;
+    std::int64_t place = layout.lead / layout.step;
+    for (std::int64_t x = 0; x < columns; ++x) {
+      target[phase * layout.pitch + place] = from[x];
+      if (++phase == layout.step) {
+        phase = 0;
+        ++place;
+      }
+    }
+  }
 }
 
 // Results first, first + step, … along one axis, which share their taps: tap t of the i-th of them takes the source
@@ -105,7 +141,7 @@ class ByteCorrelation {
         rows_(axis_phases(pass, shape, 0)),
         columns_(axis_phases(pass, shape, 1)),
         lanes_(static_cast<std::int64_t>(dot_lanes())),
-        step_(forward_ ? shape.stride[1] : 1) {
+        row_{.step = forward_ ? shape.stride[1] : 1} {
     find_source_columns();
     for (const AxisPhase& rows : rows_) {
       for (const AxisPhase& columns : columns_) add_phase(rows, columns);
@@ -168,10 +204,10 @@ class ByteCorrelation {
   void find_source_columns() {
     std::int64_t end = 0;
     for (const AxisPhase& columns : columns_) {
-      first_column_ = std::min(first_column_, columns.base);
-      end = std::max(end, columns.base + (columns.count - 1) * step_ + ceil_div(columns.taps(), 4) * 4);
+      row_.lead = std::max(row_.lead, -columns.base);
+      end = std::max(end, columns.base + (columns.count - 1) * row_.step + ceil_div(columns.taps(), 4) * 4);
     }
-    pitch_ = ceil_div(end - first_column_, step_);
+    row_.pitch = ceil_div(end + row_.lead, row_.step);
   }
 
   void add_phase(const AxisPhase& rows, const AxisPhase& columns) {
@@ -250,35 +286,18 @@ class ByteCorrelation {
     return weights;
   }
 
-  // Bytes of an index pair of the source, every row as [column phase][pitch], and the quads of all phases made of them.
+  // Quads of all phases, of an index pair of the source.
   void fill_plane(std::int64_t pair, std::uint32_t* plane) const {
-    const std::int64_t row_bytes = step_ * pitch_;
-    const std::int64_t size = source_size_[0] * source_size_[1];
     thread_local std::vector<std::uint8_t> rows;
-    thread_local std::vector<std::uint8_t> decoded;
     // Row -1 is one of zeros.
-    rows.assign(static_cast<std::size_t>((source_size_[0] + 1) * row_bytes + kDotSlack), kDotOffset);
-    decoded.resize(static_cast<std::size_t>(size));
-    decode_bytes(source_.format.element, source_.codes.data() + pair * size, static_cast<std::size_t>(size), kDotOffset,
-                 decoded.data());
-    std::uint8_t* first = rows.data() + row_bytes;
-    const std::int64_t read = std::min(source_size_[1], step_ * pitch_ + first_column_);
-    for (std::int64_t y = 0; y < source_size_[0]; ++y) {
-      const std::uint8_t* from = decoded.data() + y * source_size_[1];
-      std::uint8_t* row = first + y * row_bytes;
-      if (step_ == 1) {
-        std::copy_n(from, read, row - first_column_);
-      } else {
-        for (std::int64_t x = 0; x < read; ++x) {
-          row[(x - first_column_) % step_ * pitch_ + (x - first_column_) / step_] = from[x];
-        }
-      }
-    }
+    const std::int64_t size = (source_size_[0] + 1) * row_.bytes() + kDotSlack;
+    rows.assign(static_cast<std::size_t>(size), kDotOffset);
+    std::uint8_t* first = rows.data() + row_.bytes();
+    fill_rows(source_, pair, source_size_[0], source_size_[1], row_, source_size_[0], first);
     for (const Phase& phase : phases_) fill_phase(phase, first, plane + phase.place);
   }
 
   void fill_phase(const Phase& phase, const std::uint8_t* bytes, std::uint32_t* quads) const {
-    const std::int64_t row_bytes = step_ * pitch_;
     for (std::int64_t row_phase = 0; row_phase < phase.row_phases; ++row_phase) {
       for (std::int64_t j = 0; j < phase.column_quads; ++j) {
         for (std::int64_t row = 0; row < phase.extent; ++row, quads += phase.columns->count) {
@@ -287,9 +306,9 @@ class ByteCorrelation {
             const std::int64_t y =
                 row * phase.rows->source_step + row_phase + phase.rows->base + t / phase.quad_columns;
             const std::int64_t x =
-                phase.columns->base - first_column_ + j * phase.quad_columns + t % phase.quad_columns;
-            taps[static_cast<std::size_t>(t)] = bytes + (y >= 0 && y < source_size_[0] ? y : -1) * row_bytes +
-                                                x % step_ * pitch_ + x / step_;
+                phase.columns->base + row_.lead + j * phase.quad_columns + t % phase.quad_columns;
+            taps[static_cast<std::size_t>(t)] = bytes + (y >= 0 && y < source_size_[0] ? y : -1) * row_.bytes() +
+                                                x % row_.step * row_.pitch + x / row_.step;
           }
           interleave_rows(taps, static_cast<std::size_t>(phase.columns->count), quads);
         }
@@ -379,11 +398,163 @@ class ByteCorrelation {
   std::vector<AxisPhase> rows_;
   std::vector<AxisPhase> columns_;
   std::int64_t lanes_;
-  std::int64_t step_;              // between the source columns of neighbouring results
-  std::int64_t first_column_ = 0;  // of the source, that any result reads
-  std::int64_t pitch_ = 0;         // bytes of a row's column phase
+  ByteRows row_;            // of a source plane
   std::int64_t plane_ = 0;         // words of a source plane
   std::vector<Phase> phases_;
+};
+
+// ---- Backward weight: lanes are output channels
+
+class ByteWeightGradient {
+ public:
+  ByteWeightGradient(const ConvolutionShape& shape, const MlsTensor& error, const MlsTensor& activation,
+                     float tensor_scale, bool exact)
+      : shape_(shape),
+        error_(error),
+        activation_(activation),
+        tensor_scale_(tensor_scale),
+        exact_(exact),
+        out_size_(shape.out_size()),
+        cin_(shape.in_channels / shape.groups),
+        cout_(shape.out_channels / shape.groups),
+        vector_(static_cast<std::int64_t>(dot_lanes())),
+        group_lanes_(ceil_div(cout_, vector_) * vector_),
+        lanes_(shape.groups * group_lanes_),
+        quads_(ceil_div(out_size_[1], 4)),
+        rows_((out_size_[0] - 1) * shape.stride[0] + shape.kernel[0]),
+        kernel_(shape.kernel[0] * shape.kernel[1]),
+        columns_(cin_ * kernel_),
+        row_{shape.stride[1], shape.padding[1], 4 * quads_ + (shape.kernel[1] - 1) / shape.stride[1]},
+        error_size_(out_size_[0] * quads_ * lanes_),
+        activation_plane_(rows_ * row_.bytes()) {}
+
+  void run(float* results) {
+    const std::int64_t activation_size = shape_.in_channels * activation_plane_;
+    const std::int64_t image_bytes = 4 * error_size_ + activation_size;
+    const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / image_bytes, 1, shape_.batch);
+    const auto errors = make_buffer<std::int32_t>(at_once * error_size_);
+    const auto corrections = make_buffer<std::int32_t>(at_once * lanes_);
+    const auto error_units = make_buffer<float>(at_once * lanes_);
+    const auto activations = make_buffer<std::uint8_t>(at_once * activation_size);
+    const auto column_units = make_buffer<float>(at_once * shape_.groups * columns_);
+    std::vector<std::int64_t> offsets;
+    for (std::int64_t ci = 0; ci < cin_; ++ci) {
+      for (std::int64_t i = 0; i < shape_.kernel[0]; ++i) {
+        for (std::int64_t j = 0; j < shape_.kernel[1]; ++j) {
+          offsets.push_back((ci * rows_ + i) * row_.bytes() + j % row_.step * row_.pitch + j / row_.step);
+        }
+      }
+    }
+    const std::int64_t group_tiles = ceil_div(group_lanes_, kDotWeightVectors * vector_);
+    const std::int64_t slices = ceil_div(columns_, kDotWeightColumns);
+    const auto values = make_buffer<float>(lanes_ * columns_);
+    std::fill_n(values.get(), lanes_ * columns_, 0.0F);
+
+    for (std::int64_t first = 0; first < shape_.batch; first += at_once) {
+      const std::int64_t images = std::min(at_once, shape_.batch - first);
+      tbb::parallel_for(std::int64_t{0}, images, [&](std::int64_t image) {
+        std::int32_t* target = errors.get() + image * error_size_;
+        fill_errors(first + image, target, error_units.get() + image * lanes_);
+        sum_errors(target, out_size_[0] * quads_, lanes_, -kDotOffset, corrections.get() + image * lanes_);
+      });
+      tbb::parallel_for(std::int64_t{0}, images * shape_.in_channels, [&](std::int64_t plane) {
+        const std::int64_t pair = first * shape_.in_channels + plane;
+        std::uint8_t* target = activations.get() + plane * activation_plane_;
+        std::fill_n(target, activation_plane_, static_cast<std::uint8_t>(kDotOffset));
+        const std::int64_t rows = std::min(shape_.in_size[0], rows_ - shape_.padding[0]);
+        if (rows > 0) {
+          fill_rows(activation_, pair, shape_.in_size[0], shape_.in_size[1], row_, rows,
+                    target + shape_.padding[0] * row_.bytes());
+        }
+        std::fill_n(column_units.get() + plane * kernel_, kernel_, unit_of(activation_, pair));
+      });
+      tbb::parallel_for(std::int64_t{0}, shape_.groups * group_tiles * slices, [&](std::int64_t task) {
+        const std::int64_t begin = task % slices * kDotWeightColumns;
+        const std::int64_t group = task / slices / group_tiles;
+        const std::int64_t lane = group * group_lanes_ + task / slices % group_tiles * kDotWeightVectors * vector_;
+        const std::int64_t width = std::min(kDotWeightVectors * vector_, (group + 1) * group_lanes_ - lane);
+        DotWeightTile tile{
+            .error_pitch = lanes_,
+            .row_step = shape_.stride[0] * row_.bytes(),
+            .rows = out_size_[0],
+            .quads = quads_,
+            .offsets = offsets.data() + begin,
+            .columns = static_cast<int>(std::min<std::int64_t>(kDotWeightColumns, columns_ - begin)),
+            .vectors = static_cast<int>(width / vector_),
+            .exact = exact_,
+        };
+        for (std::int64_t image = 0; image < images; ++image) {
+          tile.errors = errors.get() + image * error_size_ + lane;
+          tile.activation = activations.get() + (image * shape_.in_channels + group * cin_) * activation_plane_;
+          tile.corrections = corrections.get() + image * lanes_ + lane;
+          tile.error_units = error_units.get() + image * lanes_ + lane;
+          tile.column_units = column_units.get() + (image * shape_.groups + group) * columns_ + begin;
+          add_weight_dots(tile, values.get() + lane * columns_ + begin * width);
+        }
+      });
+    }
+    store(values.get(), results);
+  }
+
+ private:
+  // Values are [lane tile][column][lane of the tile].
+  void store(const float* values, float* results) const {
+    tbb::parallel_for(std::int64_t{0}, shape_.out_channels, [&](std::int64_t co) {
+      const std::int64_t lane = co % cout_;
+      const std::int64_t tile = lane - lane % (kDotWeightVectors * vector_);
+      const std::int64_t width = std::min(kDotWeightVectors * vector_, group_lanes_ - tile);
+      const float* value = values + (co / cout_ * group_lanes_ + tile) * columns_ + lane - tile;
+      for (std::int64_t j = 0; j < columns_; ++j) results[co * columns_ + j] = value[j * width] * tensor_scale_;
+    });
+  }
+
+  // Errors of an image as [row][quad][lane], and what they stand for.
+  void fill_errors(std::int64_t image, std::int32_t* errors, float* units) const {
+    const std::int64_t positions = out_size_[0] * out_size_[1];
+    thread_local std::vector<std::uint8_t> decoded;
+    decoded.resize(static_cast<std::size_t>(positions + 4));
+    if (group_lanes_ != cout_) {
+      std::fill_n(errors, error_size_, 0);
+      std::fill_n(units, lanes_, 0.0F);
+    }
+    const std::int64_t rest = out_size_[1] - 4 * (quads_ - 1);
+    const std::uint32_t last_mask = 0xFFFFFFFFU >> (32 - 8 * rest);
+    for (std::int64_t co = 0; co < shape_.out_channels; ++co) {
+      const std::int64_t pair = image * shape_.out_channels + co;
+      const std::int64_t lane = co / cout_ * group_lanes_ + co % cout_;
+      units[lane] = unit_of(error_, pair);
+      decode_bytes(error_.format.element, error_.codes.data() + pair * positions, static_cast<std::size_t>(positions), 0,
+                   decoded.data());
+      std::int32_t* target = errors + lane;
+      const std::uint8_t* row = decoded.data();
+      for (std::int64_t y = 0; y < out_size_[0]; ++y, row += out_size_[1]) {
+        for (std::int64_t q = 0; q < quads_; ++q, target += lanes_) {
+          std::uint32_t quad;
+          std::memcpy(&quad, row + 4 * q, sizeof(quad));
+          *target = static_cast<std::int32_t>(q + 1 < quads_ ? quad : quad & last_mask);
+        }
+      }
+    }
+  }
+
+  const ConvolutionShape& shape_;
+  const MlsTensor& error_;
+  const MlsTensor& activation_;
+  float tensor_scale_;
+  bool exact_;
+  std::array<std::int64_t, 2> out_size_;
+  std::int64_t cin_;
+  std::int64_t cout_;
+  std::int64_t vector_;       // lanes of a vector
+  std::int64_t group_lanes_;  // whole vectors
+  std::int64_t lanes_;
+  std::int64_t quads_;  // of an output row
+  std::int64_t rows_;   // of a padded activation plane, as far as they are read
+  std::int64_t kernel_;
+  std::int64_t columns_;  // of a group's weights: input channels × kernel positions
+  ByteRows row_;          // of the activation
+  std::int64_t error_size_;
+  std::int64_t activation_plane_;
 };
 
 }  // namespace
@@ -391,6 +562,11 @@ class ByteCorrelation {
 void correlate_bytes(Pass pass, const ConvolutionShape& shape, const MlsTensor& source, const MlsTensor& weight,
                      float tensor_scale, float* results) {
   ByteCorrelation(pass, shape, source, weight, tensor_scale).run(results);
+}
+
+void sum_weight_bytes(const ConvolutionShape& shape, const MlsTensor& error, const MlsTensor& activation,
+                      float tensor_scale, bool exact, float* results) {
+  ByteWeightGradient(shape, error, activation, tensor_scale, exact).run(results);
 }
 
 }  // namespace mlsim::models

@@ -1,6 +1,8 @@
 #include "models/dot_kernels.h"
 
 #include <algorithm>
+#include <cstring>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "models/dot_kernels.cpp"
@@ -182,6 +184,108 @@ void correlate_any_tile(const DotTile& tile, float* y, std::int64_t pitch) {
   correlate_vectors<kDotVectors>(tile, y, pitch);
 }
 
+// y += sum · units, rounded before it is added.
+void add_rounded(Ints sum, hn::Vec<FloatTag> error_unit, float column_unit, float* y) {
+  const FloatTag df;
+  const hn::ScalableTag<double> dd;
+  const hn::Rebind<float, decltype(dd)> half;
+  const hn::Rebind<std::int32_t, decltype(dd)> half_int;
+  HWY_ALIGN std::int32_t sums[HWY_MAX_BYTES / sizeof(float)];
+  HWY_ALIGN float units[HWY_MAX_BYTES / sizeof(float)];
+  hn::Store(sum, IntTag(), sums);
+  hn::Store(error_unit, df, units);
+  const auto common = hn::Set(dd, double{column_unit});
+  for (std::size_t i = 0; i < hn::Lanes(df); i += hn::Lanes(dd)) {
+    const auto unit = hn::Mul(hn::PromoteTo(dd, hn::Load(half, units + i)), common);
+    const auto q = hn::DemoteTo(half, hn::Mul(hn::PromoteTo(dd, hn::Load(half_int, sums + i)), unit));
+    hn::StoreU(hn::Add(hn::LoadU(half, y + i), q), half, y + i);
+  }
+}
+
+template <int kColumns, int kVectors>
+void add_weight_tile(const DotWeightTile& tile, float* HWY_RESTRICT y) {
+  const FloatTag df;
+  const IntTag di;
+  const WordTag du;
+  const std::size_t lanes = hn::Lanes(di);
+  Ints sum[kColumns][kVectors];
+#pragma GCC unroll 16
+  for (int j = 0; j < kColumns; ++j) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      sum[j][v] = hn::LoadU(di, tile.corrections + static_cast<std::size_t>(v) * lanes);
+    }
+  }
+  const std::uint8_t* at[kColumns];
+  for (int j = 0; j < kColumns; ++j) at[j] = tile.activation + tile.offsets[j];
+  const std::int32_t* HWY_RESTRICT errors = tile.errors;
+  for (std::int64_t row = 0; row < tile.rows; ++row) {
+    const std::int64_t end = row * tile.row_step + 4 * tile.quads;
+    for (std::int64_t position = row * tile.row_step; position < end; position += 4) {
+      Ints e[kVectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) e[v] = hn::LoadU(di, errors + static_cast<std::size_t>(v) * lanes);
+#pragma GCC unroll 16
+      for (int j = 0; j < kColumns; ++j) {
+        std::uint32_t quad;
+        std::memcpy(&quad, at[j] + position, sizeof(quad));
+        const auto a = hn::Set(du, quad);
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v) sum[j][v] = add_dot(sum[j][v], a, e[v]);
+      }
+      errors += tile.error_pitch;
+    }
+  }
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) {
+    const auto error_unit = hn::LoadU(df, tile.error_units + static_cast<std::size_t>(v) * lanes);
+#pragma GCC unroll 16
+    for (int j = 0; j < kColumns; ++j) {
+      float* target = y + static_cast<std::size_t>(j * kVectors + v) * lanes;
+      if (tile.exact) {
+        const auto unit = hn::Mul(error_unit, hn::Set(df, tile.column_units[j]));
+        hn::StoreU(hn::MulAdd(hn::ConvertTo(df, sum[j][v]), unit, hn::LoadU(df, target)), df, target);
+      } else {
+        add_rounded(sum[j][v], error_unit, tile.column_units[j], target);
+      }
+    }
+  }
+}
+
+template <int kVectors>
+void add_weight_columns(DotWeightTile tile, float* y) {
+  const auto run = [&](auto columns) {
+    constexpr int kColumns = decltype(columns)::value;
+    while (tile.columns >= kColumns) {
+      add_weight_tile<kColumns, kVectors>(tile, y);
+      tile.offsets += kColumns;
+      tile.column_units += kColumns;
+      tile.columns -= kColumns;
+      y += kColumns * kVectors * hn::Lanes(IntTag());
+    }
+  };
+  run(std::integral_constant<int, kDotWeightColumns>());
+  run(std::integral_constant<int, 3>());
+  run(std::integral_constant<int, 1>());
+}
+
+void add_any_weight_tile(const DotWeightTile& tile, float* y) {
+  tile.vectors == 1 ? add_weight_columns<1>(tile, y) : add_weight_columns<kDotWeightVectors>(tile, y);
+}
+
+void sum_error_quads(const std::int32_t* errors, std::int64_t quads, std::int64_t lanes, int factor,
+                     std::int32_t* sums) {
+  const IntTag di;
+  const auto ones = hn::Set(WordTag(), 0x01010101);
+  for (std::int64_t lane = 0; lane < lanes; lane += static_cast<std::int64_t>(hn::Lanes(di))) {
+    auto sum = hn::Zero(di);
+    for (std::int64_t quad = 0; quad < quads; ++quad) {
+      sum = add_dot(sum, ones, hn::LoadU(di, errors + quad * lanes + lane));
+    }
+    hn::StoreU(hn::Mul(sum, hn::Set(di, factor)), di, sums + lane);
+  }
+}
+
 }  // namespace
 }  // namespace mlsim::models::HWY_NAMESPACE
 #if HWY_TARGET == HWY_AVX3_DL
@@ -197,6 +301,8 @@ HWY_EXPORT(lanes_of_dots);
 HWY_EXPORT(decode_to_bytes);
 HWY_EXPORT(interleave);
 HWY_EXPORT(correlate_any_tile);
+HWY_EXPORT(add_any_weight_tile);
+HWY_EXPORT(sum_error_quads);
 
 bool has_dot_products() {
   return HWY_DYNAMIC_DISPATCH(has_dots)();
@@ -217,6 +323,14 @@ void interleave_rows(const std::array<const std::uint8_t*, 4>& rows, std::size_t
 
 void correlate_dots(const DotTile& tile, float* y, std::int64_t pitch) {
   HWY_DYNAMIC_DISPATCH(correlate_any_tile)(tile, y, pitch);
+}
+
+void add_weight_dots(const DotWeightTile& tile, float* y) {
+  HWY_DYNAMIC_DISPATCH(add_any_weight_tile)(tile, y);
+}
+
+void sum_errors(const std::int32_t* errors, std::int64_t quads, std::int64_t lanes, int factor, std::int32_t* sums) {
+  HWY_DYNAMIC_DISPATCH(sum_error_quads)(errors, quads, lanes, factor, sums);
 }
 
 }  // namespace mlsim::models

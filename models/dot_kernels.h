@@ -55,4 +55,32 @@ struct DotTile {
 // caller has proven that every product of a sum and its units is a binary32 number.
 void correlate_dots(const DotTile& tile, float* y, std::int64_t pitch);
 
+// Weight columns (pairs of input channel and kernel position) and vectors of output channels that a tile sums at once.
+inline constexpr int kDotWeightColumns = 12;
+inline constexpr int kDotWeightVectors = 2;
+
+// Sums over the output positions of one image, four neighbours of a row at a time, for a run of weight columns and
+// lanes of output channels.
+struct DotWeightTile {
+  const std::int32_t* errors = nullptr;      // [row][quad][error_pitch] of four k each, the tile's first lane
+  std::int64_t error_pitch = 0;              // lanes
+  const std::uint8_t* activation = nullptr;  // k + kDotOffset
+  std::int64_t row_step = 0;                 // activation bytes between output rows
+  std::int64_t rows = 1;
+  std::int64_t quads = 1;                    // of a row
+  const std::int64_t* offsets = nullptr;     // where each weight column starts in the activation
+  int columns = 1;
+  int vectors = 1;                           // 1 to kDotWeightVectors
+  const std::int32_t* corrections = nullptr; // [lane]: -kDotOffset times the sum of the errors
+  const float* error_units = nullptr;        // [lane]: what a product's 1 stands for is the product of these two
+  const float* column_units = nullptr;       // [column]
+  bool exact = false;                        // every product of a sum and its units is a binary32 number
+};
+
+// Adds the sums, each rounded to binary32 first, to y[column][vectors · lanes].
+void add_weight_dots(const DotWeightTile& tile, float* y);
+
+// sums[lane] = the sum of factor · k over `quads` quads of errors.
+void sum_errors(const std::int32_t* errors, std::int64_t quads, std::int64_t lanes, int factor, std::int32_t* sums);
+
 }  // namespace mlsim::models

@@ -80,10 +80,14 @@ Arithmetic arithmetic_beyond_float(const Bounds& bounds) {
   return bounds.sum + bounds.product > kDoubleIntegers ? Arithmetic::kWide : Arithmetic::kNarrow;
 }
 
-// Byte products pay where the sums of a group have several of them.
+// Whether dot products of bytes compute a pass whose sums fit binary32 (backward weight: 32 bits beyond an offset).
+// They pay where a group has several products.
 bool fits_bytes(Pass pass, const MlsTensor& left, const MlsTensor& right, const Reduction& reduction) {
-  return has_dot_products() && pass != Pass::kBackwardWeight && !reduction.merged && reduction.taps > 1 &&
-         left.format.element.max_integer() < kDotOffset && right.format.element.max_integer() < kDotOffset;
+  if (!has_dot_products() || reduction.merged || reduction.taps == 1) return false;
+  const Int128 k_left = left.format.element.max_integer();
+  const Int128 k_right = right.format.element.max_integer();
+  if (k_left >= kDotOffset || k_right >= kDotOffset) return false;
+  return pass != Pass::kBackwardWeight || reduction.taps * k_left * (k_right + kDotOffset) < Int128{1} << 31;
 }
 
 std::size_t pair_index(const MlsTensor& tensor, std::int64_t i0, std::int64_t i1) {
@@ -726,33 +730,39 @@ ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shap
   const Reduction reduction = reduction_of(pass, shape, left.format.grouping, right.format.grouping);
   const Bounds bounds = bounds_of(left.format, right.format, reduction.taps, accumulator);
   Arithmetic arithmetic = arithmetic_beyond_float(bounds);
+  bool exact = false;
   if (arithmetic == Arithmetic::kDouble) {
     // Binary32 has integers up to 2^24 and no multiples of less than 2^-149.
-    const bool fits = pass == Pass::kBackwardWeight
-                          ? WeightGradient<float>::rows_at_once(shape, bounds) > 0
-                          : bounds.scaled <= kFloatIntegers && finest_exponent(left) + finest_exponent(right) <= 149;
-    if (fits) arithmetic = fits_bytes(pass, left, right, reduction) ? Arithmetic::kBytes : Arithmetic::kFloat;
+    exact = bounds.scaled <= kFloatIntegers && finest_exponent(left) + finest_exponent(right) <= 149;
+    const bool backward_weight = pass == Pass::kBackwardWeight;
+    if ((exact || backward_weight) && fits_bytes(pass, left, right, reduction)) {
+      arithmetic = Arithmetic::kBytes;
+    } else if (backward_weight ? WeightGradient<float>::rows_at_once(shape, bounds) > 0 : exact) {
+      arithmetic = Arithmetic::kFloat;
+    }
   }
 
   ConvolutionResult result;
-  if (arithmetic == Arithmetic::kBytes) {
-    result.values.shape = shape.result_shape(pass);
-    result.values.values.assign(static_cast<std::size_t>(element_count(result.values.shape)), 0.0F);
-    correlate_bytes(pass, shape, left, right, tensor_scale, result.values.values.data());
-  } else if (arithmetic == Arithmetic::kWide) {
+  if (arithmetic == Arithmetic::kWide) {
     result = wide_convolution(pass, shape, left, right, accumulator);
   } else {
     result.values.shape = shape.result_shape(pass);
     result.values.values.assign(static_cast<std::size_t>(element_count(result.values.shape)), 0.0F);
+    float* values = result.values.values.data();
     const auto run = [&](auto zero) {
       using T = decltype(zero);
-      float* values = result.values.values.data();
       if (pass == Pass::kBackwardWeight) {
         return WeightGradient<T>(shape, left, right, bounds, reduction.merged, tensor_scale).run(values);
       }
       return Correlation<T>(pass, shape, left, right, bounds, reduction.merged, tensor_scale).run(values);
     };
-    result.counts.overflows = arithmetic == Arithmetic::kFloat ? run(0.0F) : run(0.0);
+    if (arithmetic != Arithmetic::kBytes) {
+      result.counts.overflows = arithmetic == Arithmetic::kFloat ? run(0.0F) : run(0.0);
+    } else if (pass == Pass::kBackwardWeight) {
+      sum_weight_bytes(shape, left, right, tensor_scale, exact, values);
+    } else {
+      correlate_bytes(pass, shape, left, right, tensor_scale, values);
+    }
   }
   const std::uint64_t overflows = result.counts.overflows;
   result.counts = counts_of(pass, shape, left.format, right.format, reduction.groups);
