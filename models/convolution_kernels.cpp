@@ -10,7 +10,6 @@
 #include "hwy/foreach_target.h"
 // After foreach_target.h.
 #include "hwy/highway.h"
-#include "models/element_decoder-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace mlsim::models::HWY_NAMESPACE {
@@ -33,6 +32,33 @@ constexpr int kWeightColumns = 6;
 #endif
 
 // ---- Codes to numbers
+
+// k of a vector of codes, as binary32: a code word without its sign is a float with the bias moved, except below the
+// first binade with a hidden bit.
+struct Decoder {
+  explicit Decoder(const ElementFormat& format)
+      : mantissa_bits(format.mantissa_bits), sign_position(format.code_bits() - 1) {}
+
+  Vector<float> operator()(const std::uint16_t* codes) const {
+    const Tag<float> df;
+    const hn::RebindToUnsigned<Tag<float>> du;
+    const hn::RebindToSigned<Tag<float>> di;
+    const hn::Rebind<std::uint16_t, Tag<float>> d16;
+    const auto code = hn::PromoteTo(du, hn::LoadU(d16, codes));
+    const auto sign = hn::ShiftRightSame(code, sign_position);
+    const auto magnitude = hn::Sub(code, hn::ShiftLeftSame(sign, sign_position));
+    const auto normal = hn::Add(hn::ShiftLeftSame(magnitude, 23 - mantissa_bits),
+                                hn::Set(du, static_cast<std::uint32_t>(126 + mantissa_bits) << 23));
+    const auto magnitude_int = hn::BitCast(di, magnitude);
+    const auto subnormal = hn::ConvertTo(df, magnitude_int);
+    const auto is_subnormal = hn::RebindMask(df, hn::Lt(magnitude_int, hn::Set(di, std::int32_t{1} << mantissa_bits)));
+    const auto k = hn::IfThenElse(is_subnormal, subnormal, hn::BitCast(df, normal));
+    return hn::Or(k, hn::BitCast(df, hn::ShiftLeft<31>(sign)));
+  }
+
+  int mantissa_bits;
+  int sign_position;
+};
 
 void store_scaled(Vector<float> k, double scale, float* values) {
   hn::StoreU(hn::Mul(k, hn::Set(Tag<float>(), static_cast<float>(scale))), Tag<float>(), values);

@@ -59,12 +59,12 @@ struct ByteRows {
 };
 
 // Writes k + kDotOffset of the first rows of an index pair; the zeros around them are there already.
-void fill_rows(const MlsTensor& tensor, std::int64_t pair, std::int64_t height, std::int64_t width,
-               const ByteRows& layout, std::int64_t rows, std::uint8_t* target) {
+void fill_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair, std::int64_t rows,
+               const ByteRows& layout, std::uint8_t* target) {
+  const std::int64_t width = tensor.shape[3];
   thread_local std::vector<std::uint8_t> decoded;
   decoded.resize(static_cast<std::size_t>(rows * width));
-  decode_bytes(tensor.format.element, tensor.codes.data() + pair * height * width, decoded.size(), kDotOffset,
-               decoded.data());
+  decoder.decode(tensor.codes.data() + pair * tensor.inner_size(), decoded.size(), decoded.data());
   const std::int64_t columns = std::min(width, layout.bytes() - layout.lead);
   const std::uint8_t* from = decoded.data();
   for (std::int64_t y = 0; y < rows; ++y, from += width, target += layout.bytes()) {
@@ -128,6 +128,7 @@ class ByteCorrelation {
       : forward_(pass == Pass::kForward),
         source_(source),
         weight_(weight),
+        decoder_(source.format.element, kDotOffset),
         tensor_scale_(tensor_scale),
         batch_(shape.batch),
         groups_(shape.groups),
@@ -142,7 +143,7 @@ class ByteCorrelation {
         columns_(axis_phases(pass, shape, 1)),
         lanes_(static_cast<std::int64_t>(dot_lanes())),
         row_{.step = forward_ ? shape.stride[1] : 1} {
-    find_source_columns();
+    find_padding();
     for (const AxisPhase& rows : rows_) {
       for (const AxisPhase& columns : columns_) add_phase(rows, columns);
     }
@@ -158,8 +159,8 @@ class ByteCorrelation {
     }
     const std::int64_t image_planes = groups_ * outer_;
     const std::int64_t image = image_planes * plane_;
-    const std::int64_t at_once =
-        std::clamp<std::int64_t>(kPreparedBytes / (image * static_cast<std::int64_t>(sizeof(std::uint32_t))), 1, batch_);
+    const std::int64_t at_once = std::clamp<std::int64_t>(
+        kPreparedBytes / (image * static_cast<std::int64_t>(sizeof(std::uint32_t))), 1, batch_);
     // The last tile reads beyond its plane.
     const auto planes = make_buffer<std::uint32_t>(at_once * image + kDotVectors * lanes_);
     const auto units = make_buffer<float>(at_once * image_planes);
@@ -201,13 +202,14 @@ class ByteCorrelation {
     Buffer<float> units;
   };
 
-  void find_source_columns() {
+  void find_padding() {
     std::int64_t end = 0;
     for (const AxisPhase& columns : columns_) {
       row_.lead = std::max(row_.lead, -columns.base);
       end = std::max(end, columns.base + (columns.count - 1) * row_.step + ceil_div(columns.taps(), 4) * 4);
     }
     row_.pitch = ceil_div(end + row_.lead, row_.step);
+    for (const AxisPhase& rows : rows_) lead_rows_ = std::max(lead_rows_, -rows.base);
   }
 
   void add_phase(const AxisPhase& rows, const AxisPhase& columns) {
@@ -235,17 +237,20 @@ class ByteCorrelation {
       }
     }
     plane_ += phase.row_phases * phase.column_quads * phase.extent * columns.count;
+    plane_rows_ = std::max(plane_rows_, lead_rows_ + rows.base + (phase.extent - 1) * rows.source_step +
+                                            phase.row_phases - 1 + phase.quad_rows);
     phases_.push_back(std::move(phase));
   }
 
   Buffer<std::uint8_t> weight_bytes() const {
     const auto count = static_cast<std::int64_t>(weight_.codes.size());
     auto bytes = make_buffer<std::uint8_t>(count);
+    const ByteDecoder decoder(weight_.format.element, 0);
     constexpr std::int64_t kChunk = 1 << 14;
     tbb::parallel_for(std::int64_t{0}, ceil_div(count, kChunk), [&](std::int64_t chunk) {
       const std::int64_t begin = chunk * kChunk;
-      decode_bytes(weight_.format.element, weight_.codes.data() + begin,
-                   static_cast<std::size_t>(std::min(kChunk, count - begin)), 0, bytes.get() + begin);
+      decoder.decode(weight_.codes.data() + begin, static_cast<std::size_t>(std::min(kChunk, count - begin)),
+                     bytes.get() + begin);
     });
     return bytes;
   }
@@ -289,28 +294,21 @@ class ByteCorrelation {
   // Quads of all phases, of an index pair of the source.
   void fill_plane(std::int64_t pair, std::uint32_t* plane) const {
     thread_local std::vector<std::uint8_t> rows;
-    // Row -1 is one of zeros.
-    const std::int64_t size = (source_size_[0] + 1) * row_.bytes() + kDotSlack;
-    rows.assign(static_cast<std::size_t>(size), kDotOffset);
-    std::uint8_t* first = rows.data() + row_.bytes();
-    fill_rows(source_, pair, source_size_[0], source_size_[1], row_, source_size_[0], first);
-    for (const Phase& phase : phases_) fill_phase(phase, first, plane + phase.place);
-  }
-
-  void fill_phase(const Phase& phase, const std::uint8_t* bytes, std::uint32_t* quads) const {
-    for (std::int64_t row_phase = 0; row_phase < phase.row_phases; ++row_phase) {
-      for (std::int64_t j = 0; j < phase.column_quads; ++j) {
-        for (std::int64_t row = 0; row < phase.extent; ++row, quads += phase.columns->count) {
+    rows.assign(static_cast<std::size_t>(plane_rows_ * row_.bytes() + kDotSlack), kDotOffset);
+    const std::int64_t height = std::min(source_size_[0], plane_rows_ - lead_rows_);
+    if (height > 0) fill_rows(source_, decoder_, pair, height, row_, rows.data() + lead_rows_ * row_.bytes());
+    for (const Phase& phase : phases_) {
+      std::uint32_t* quads = plane + phase.place;
+      for (std::int64_t i = 0; i < phase.row_phases; ++i) {
+        for (std::int64_t j = 0; j < phase.column_quads; ++j, quads += phase.extent * phase.columns->count) {
           std::array<const std::uint8_t*, 4> taps;
           for (std::int64_t t = 0; t < 4; ++t) {
-            const std::int64_t y =
-                row * phase.rows->source_step + row_phase + phase.rows->base + t / phase.quad_columns;
-            const std::int64_t x =
-                phase.columns->base + row_.lead + j * phase.quad_columns + t % phase.quad_columns;
-            taps[static_cast<std::size_t>(t)] = bytes + (y >= 0 && y < source_size_[0] ? y : -1) * row_.bytes() +
-                                                x % row_.step * row_.pitch + x / row_.step;
+            const std::int64_t y = phase.rows->base + lead_rows_ + i + t / phase.quad_columns;
+            const std::int64_t x = phase.columns->base + row_.lead + j * phase.quad_columns + t % phase.quad_columns;
+            taps[static_cast<std::size_t>(t)] =
+                rows.data() + y * row_.bytes() + x % row_.step * row_.pitch + x / row_.step;
           }
-          interleave_rows(taps, static_cast<std::size_t>(phase.columns->count), quads);
+          interleave_bytes(taps, phase.rows->source_step * row_.bytes(), phase.extent, phase.columns->count, quads);
         }
       }
     }
@@ -385,6 +383,7 @@ class ByteCorrelation {
   bool forward_;
   const MlsTensor& source_;
   const MlsTensor& weight_;
+  ByteDecoder decoder_;
   float tensor_scale_;
   std::int64_t batch_;
   std::int64_t groups_;
@@ -398,8 +397,10 @@ class ByteCorrelation {
   std::vector<AxisPhase> rows_;
   std::vector<AxisPhase> columns_;
   std::int64_t lanes_;
-  ByteRows row_;            // of a source plane
-  std::int64_t plane_ = 0;         // words of a source plane
+  ByteRows row_;                 // of a decoded source plane
+  std::int64_t lead_rows_ = 0;   // of zeros above its first row
+  std::int64_t plane_rows_ = 0;  // of it, with those
+  std::int64_t plane_ = 0;       // words of a source plane
   std::vector<Phase> phases_;
 };
 
@@ -412,6 +413,8 @@ class ByteWeightGradient {
       : shape_(shape),
         error_(error),
         activation_(activation),
+        error_decoder_(error.format.element, 0),
+        activation_decoder_(activation.format.element, kDotOffset),
         tensor_scale_(tensor_scale),
         exact_(exact),
         out_size_(shape.out_size()),
@@ -463,8 +466,7 @@ class ByteWeightGradient {
         std::fill_n(target, activation_plane_, static_cast<std::uint8_t>(kDotOffset));
         const std::int64_t rows = std::min(shape_.in_size[0], rows_ - shape_.padding[0]);
         if (rows > 0) {
-          fill_rows(activation_, pair, shape_.in_size[0], shape_.in_size[1], row_, rows,
-                    target + shape_.padding[0] * row_.bytes());
+          fill_rows(activation_, activation_decoder_, pair, rows, row_, target + shape_.padding[0] * row_.bytes());
         }
         std::fill_n(column_units.get() + plane * kernel_, kernel_, unit_of(activation_, pair));
       });
@@ -523,8 +525,8 @@ class ByteWeightGradient {
       const std::int64_t pair = image * shape_.out_channels + co;
       const std::int64_t lane = co / cout_ * group_lanes_ + co % cout_;
       units[lane] = unit_of(error_, pair);
-      decode_bytes(error_.format.element, error_.codes.data() + pair * positions, static_cast<std::size_t>(positions), 0,
-                   decoded.data());
+      error_decoder_.decode(error_.codes.data() + pair * positions, static_cast<std::size_t>(positions),
+                            decoded.data());
       std::int32_t* target = errors + lane;
       const std::uint8_t* row = decoded.data();
       for (std::int64_t y = 0; y < out_size_[0]; ++y, row += out_size_[1]) {
@@ -540,6 +542,8 @@ class ByteWeightGradient {
   const ConvolutionShape& shape_;
   const MlsTensor& error_;
   const MlsTensor& activation_;
+  ByteDecoder error_decoder_;
+  ByteDecoder activation_decoder_;
   float tensor_scale_;
   bool exact_;
   std::array<std::int64_t, 2> out_size_;

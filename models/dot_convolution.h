@@ -10,8 +10,8 @@ namespace mlsim::models {
 void correlate_bytes(Pass pass, const ConvolutionShape& shape, const MlsTensor& source, const MlsTensor& weight,
                      float tensor_scale, float* results);
 
-// Backward weight, one reduction group an image. The caller has proven that sums fit 32 bits, in every product one
-// operand being larger by kDotOffset. `exact`: every group's contribution is a binary32 number.
+// Backward weight, one reduction group an image. The caller has proven that sums fit 32 bits. `exact`: every group's
+// contribution is a binary32 number.
 void sum_weight_bytes(const ConvolutionShape& shape, const MlsTensor& error, const MlsTensor& activation,
                       float tensor_scale, bool exact, float* results);
 

@@ -1,15 +1,17 @@
 #include "models/dot_kernels.h"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <type_traits>
+
+#include "models/mls_tensor.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "models/dot_kernels.cpp"
 #include "hwy/foreach_target.h"
 // After foreach_target.h.
 #include "hwy/highway.h"
-#include "models/element_decoder-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET == HWY_AVX3_DL
@@ -43,9 +45,8 @@ constexpr bool kDotProducts = false;
 Ints add_dot(Ints sum, Words a, Ints b) {
   const IntTag d;
   const auto byte = hn::Set(WordTag(), 0xFF);
-  const auto product = [&](auto u, auto s) HWY_ATTR {
-    return hn::Mul(hn::BitCast(d, hn::And(u, byte)), hn::ShiftRight<24>(s));
-  };
+  const auto product = [&](auto u, auto s)
+                           HWY_ATTR { return hn::Mul(hn::BitCast(d, hn::And(u, byte)), hn::ShiftRight<24>(s)); };
   sum = hn::Add(sum, product(a, hn::ShiftLeft<24>(b)));
   sum = hn::Add(sum, product(hn::ShiftRight<8>(a), hn::ShiftLeft<16>(b)));
   sum = hn::Add(sum, product(hn::ShiftRight<16>(a), hn::ShiftLeft<8>(b)));
@@ -62,36 +63,51 @@ std::size_t lanes_of_dots() {
   return hn::Lanes(IntTag());
 }
 
-void decode_to_bytes(const ElementFormat& format, const std::uint16_t* codes, std::size_t count, int offset,
-                     std::uint8_t* bytes) {
-  const IntTag di;
-  const ByteTag d8;
-  const Decoder decoder(format);
-  const auto add = hn::Set(di, offset);
-  const auto low_byte = hn::Set(di, 0xFF);
-  const auto decode = [&](const std::uint16_t* from, std::uint8_t* to) HWY_ATTR {
-    const auto k = hn::ConvertTo(di, decoder(from));
-    hn::StoreU(hn::DemoteTo(d8, hn::And(hn::Add(k, add), low_byte)), d8, to);
-  };
-  const std::size_t lanes = hn::Lanes(di);
+#if HWY_TARGET == HWY_AVX3_DL
+
+std::size_t decode_vectors(const std::uint8_t* table, const std::uint16_t* codes, std::size_t count,
+                           std::uint8_t* bytes) {
+  const hn::ScalableTag<std::uint8_t> d;
+  const std::size_t lanes = hn::Lanes(d);
+  const auto part = [&](std::size_t i) HWY_ATTR { return hn::Load(d, table + i * lanes).raw; };
+  const __m512i even = hn::Add(hn::Iota(d, 0), hn::Iota(d, 0)).raw;
   std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes) decode(codes + i, bytes + i);
-  if (i == count) return;
-  HWY_ALIGN std::uint16_t last_codes[HWY_MAX_BYTES / sizeof(float)] = {};
-  HWY_ALIGN std::uint8_t last_bytes[HWY_MAX_BYTES / sizeof(float)];
-  std::copy(codes + i, codes + count, last_codes);
-  decode(last_codes, last_bytes);
-  std::copy_n(last_bytes, count - i, bytes + i);
+  for (; i + lanes <= count; i += lanes) {
+    const __m512i code =
+        _mm512_permutex2var_epi8(_mm512_loadu_si512(codes + i), even, _mm512_loadu_si512(codes + i + lanes / 2));
+    const __m512i low = _mm512_permutex2var_epi8(part(0), code, part(1));
+    const __m512i high = _mm512_permutex2var_epi8(part(2), code, part(3));
+    _mm512_storeu_si512(bytes + i, _mm512_mask_blend_epi8(_mm512_movepi8_mask(code), low, high));
+  }
+  return i;
 }
 
-void interleave(const std::array<const std::uint8_t*, 4>& rows, std::size_t count, std::uint32_t* quads) {
+#else
+
+std::size_t decode_vectors(const std::uint8_t*, const std::uint16_t*, std::size_t, std::uint8_t*) {
+  return 0;
+}
+
+#endif
+
+void decode_bytes(const std::uint8_t* table, const std::uint16_t* codes, std::size_t count, std::uint8_t* bytes) {
+  for (std::size_t i = decode_vectors(table, codes, count, bytes); i < count; ++i) bytes[i] = table[codes[i]];
+}
+
+void interleave(const std::array<const std::uint8_t*, 4>& sources, std::int64_t pitch, std::int64_t rows,
+                std::int64_t columns, std::uint32_t* quads) {
   const WordTag du;
   const ByteTag d8;
-  for (std::size_t i = 0; i < count; i += hn::Lanes(du)) {
-    const auto row = [&](std::size_t j) HWY_ATTR { return hn::PromoteTo(du, hn::LoadU(d8, rows[j] + i)); };
-    const auto low = hn::Or(row(0), hn::ShiftLeft<8>(row(1)));
-    const auto high = hn::Or(hn::ShiftLeft<16>(row(2)), hn::ShiftLeft<24>(row(3)));
-    hn::StoreU(hn::Or(low, high), du, quads + i);
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(du));
+  for (std::int64_t row = 0; row < rows; ++row, quads += columns) {
+    for (std::int64_t i = 0; i < columns; i += lanes) {
+      const std::int64_t at = row * pitch + i;
+      const auto low = hn::Or(hn::PromoteTo(du, hn::LoadU(d8, sources[0] + at)),
+                              hn::ShiftLeft<8>(hn::PromoteTo(du, hn::LoadU(d8, sources[1] + at))));
+      const auto high = hn::Or(hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(d8, sources[2] + at))),
+                               hn::ShiftLeft<24>(hn::PromoteTo(du, hn::LoadU(d8, sources[3] + at))));
+      hn::StoreU(hn::Or(low, high), du, quads + i);
+    }
   }
 }
 
@@ -107,14 +123,15 @@ void store_some(hn::Vec<FloatTag> x, std::size_t count, float* y) {
   }
 }
 
-template <int kChannels, int kVectors>
+// kQuads is 0 where their number is not known beforehand.
+template <int kChannels, int kVectors, int kQuads>
 void correlate_tile(const DotTile& tile, float* HWY_RESTRICT y, std::int64_t pitch) {
   const FloatTag df;
   const IntTag di;
   const WordTag du;
   const std::size_t lanes = hn::Lanes(df);
   const std::int64_t* HWY_RESTRICT offsets = tile.offsets;
-  const std::int64_t quads = tile.quads;
+  const std::int64_t quads = kQuads == 0 ? tile.quads : kQuads;
   const std::int32_t* HWY_RESTRICT weights = tile.weights;
   const std::int32_t* HWY_RESTRICT corrections = tile.corrections;
   const float* HWY_RESTRICT units = tile.weight_units;
@@ -133,6 +150,7 @@ void correlate_tile(const DotTile& tile, float* HWY_RESTRICT y, std::int64_t pit
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) sum[c][v] = hn::Set(di, corrections[c]);
     }
+#pragma GCC unroll 3
     for (std::int64_t quad = 0; quad < quads; ++quad, weights += kChannels) {
       const std::uint32_t* HWY_RESTRICT at = source + offsets[quad];
       Words x[kVectors];
@@ -169,14 +187,28 @@ void correlate_tile(const DotTile& tile, float* HWY_RESTRICT y, std::int64_t pit
   }
 }
 
+template <int kChannels, int kVectors>
+void correlate_quads(const DotTile& tile, float* y, std::int64_t pitch) {
+  switch (tile.quads) {
+    case 1:
+      return correlate_tile<kChannels, kVectors, 1>(tile, y, pitch);
+    case 2:
+      return correlate_tile<kChannels, kVectors, 2>(tile, y, pitch);
+    case 3:
+      return correlate_tile<kChannels, kVectors, 3>(tile, y, pitch);
+    default:
+      return correlate_tile<kChannels, kVectors, 0>(tile, y, pitch);
+  }
+}
+
 template <int kVectors>
 void correlate_vectors(const DotTile& tile, float* y, std::int64_t pitch) {
   if (static_cast<std::size_t>(tile.positions) <= (kVectors - 1) * hn::Lanes(FloatTag())) {
     if constexpr (kVectors > 1) correlate_vectors<kVectors - 1>(tile, y, pitch);
   } else if (tile.channels == kDotChannels) {
-    correlate_tile<kDotChannels, kVectors>(tile, y, pitch);
+    correlate_quads<kDotChannels, kVectors>(tile, y, pitch);
   } else {
-    correlate_tile<1, kVectors>(tile, y, pitch);
+    correlate_quads<1, kVectors>(tile, y, pitch);
   }
 }
 
@@ -298,7 +330,7 @@ namespace mlsim::models {
 
 HWY_EXPORT(has_dots);
 HWY_EXPORT(lanes_of_dots);
-HWY_EXPORT(decode_to_bytes);
+HWY_EXPORT(decode_bytes);
 HWY_EXPORT(interleave);
 HWY_EXPORT(correlate_any_tile);
 HWY_EXPORT(add_any_weight_tile);
@@ -312,13 +344,21 @@ std::size_t dot_lanes() {
   return HWY_DYNAMIC_DISPATCH(lanes_of_dots)();
 }
 
-void decode_bytes(const ElementFormat& format, const std::uint16_t* codes, std::size_t count, int offset,
-                  std::uint8_t* bytes) {
-  HWY_DYNAMIC_DISPATCH(decode_to_bytes)(format, codes, count, offset, bytes);
+ByteDecoder::ByteDecoder(const ElementFormat& format, int offset) {
+  const std::size_t codes = std::size_t{1} << format.code_bits();
+  assert(codes <= table_.size());
+  for (std::size_t code = 0; code < codes; ++code) {
+    table_[code] = static_cast<std::uint8_t>(decode_element(format, static_cast<std::uint16_t>(code)) + offset);
+  }
 }
 
-void interleave_rows(const std::array<const std::uint8_t*, 4>& rows, std::size_t count, std::uint32_t* quads) {
-  HWY_DYNAMIC_DISPATCH(interleave)(rows, count, quads);
+void ByteDecoder::decode(const std::uint16_t* codes, std::size_t count, std::uint8_t* bytes) const {
+  HWY_DYNAMIC_DISPATCH(decode_bytes)(table_.data(), codes, count, bytes);
+}
+
+void interleave_bytes(const std::array<const std::uint8_t*, 4>& sources, std::int64_t pitch, std::int64_t rows,
+                      std::int64_t columns, std::uint32_t* quads) {
+  HWY_DYNAMIC_DISPATCH(interleave)(sources, pitch, rows, columns, quads);
 }
 
 void correlate_dots(const DotTile& tile, float* y, std::int64_t pitch) {

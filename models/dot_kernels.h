@@ -19,13 +19,21 @@ std::size_t dot_lanes();
 // One operand of a dot product is signed, the other one is k + kDotOffset.
 inline constexpr int kDotOffset = 128;
 
-// Writes k + offset of every code; the format's integers have at most 7 bits.
-void decode_bytes(const ElementFormat& format, const std::uint16_t* codes, std::size_t count, int offset,
-                  std::uint8_t* bytes);
+// k + offset of every code word of a format whose integers have at most 7 bits.
+class ByteDecoder {
+ public:
+  ByteDecoder(const ElementFormat& format, int offset);
+  void decode(const std::uint16_t* codes, std::size_t count, std::uint8_t* bytes) const;
 
-// quads[i] holds the bytes rows[0][i], rows[1][i], ... from the lowest place up. Up to kDotSlack elements beyond
-// `count` are read and written.
-void interleave_rows(const std::array<const std::uint8_t*, 4>& rows, std::size_t count, std::uint32_t* quads);
+ private:
+  alignas(64) std::array<std::uint8_t, 256> table_{};
+};
+
+// quads[row · columns + i] holds the bytes sources[0][row · pitch + i], sources[1][row · pitch + i], … from the lowest
+// place up. Sources are read, and quads written, up to a vector beyond the last of them.
+void interleave_bytes(const std::array<const std::uint8_t*, 4>& sources, std::int64_t pitch, std::int64_t rows,
+                      std::int64_t columns, std::uint32_t* quads);
+// Bytes that a source needs behind its last row.
 inline constexpr std::int64_t kDotSlack = 64;
 
 // Result channels that a tile computes at once, and vectors of neighbouring results.
@@ -67,14 +75,14 @@ struct DotWeightTile {
   const std::uint8_t* activation = nullptr;  // k + kDotOffset
   std::int64_t row_step = 0;                 // activation bytes between output rows
   std::int64_t rows = 1;
-  std::int64_t quads = 1;                    // of a row
-  const std::int64_t* offsets = nullptr;     // where each weight column starts in the activation
+  std::int64_t quads = 1;                 // of a row
+  const std::int64_t* offsets = nullptr;  // where each weight column starts in the activation
   int columns = 1;
-  int vectors = 1;                           // 1 to kDotWeightVectors
-  const std::int32_t* corrections = nullptr; // [lane]: -kDotOffset times the sum of the errors
-  const float* error_units = nullptr;        // [lane]: what a product's 1 stands for is the product of these two
-  const float* column_units = nullptr;       // [column]
-  bool exact = false;                        // every product of a sum and its units is a binary32 number
+  int vectors = 1;                            // 1 to kDotWeightVectors
+  const std::int32_t* corrections = nullptr;  // [lane]: -kDotOffset times the sum of the errors
+  const float* error_units = nullptr;         // [lane]: what a product's 1 stands for is the product of these two
+  const float* column_units = nullptr;        // [column]
+  bool exact = false;                         // every product of a sum and its units is a binary32 number
 };
 
 // Adds the sums, each rounded to binary32 first, to y[column][vectors · lanes].

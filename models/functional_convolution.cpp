@@ -80,14 +80,13 @@ Arithmetic arithmetic_beyond_float(const Bounds& bounds) {
   return bounds.sum + bounds.product > kDoubleIntegers ? Arithmetic::kWide : Arithmetic::kNarrow;
 }
 
-// Whether dot products of bytes compute a pass whose sums fit binary32 (backward weight: 32 bits beyond an offset).
-// They pay where a group has several products.
-bool fits_bytes(Pass pass, const MlsTensor& left, const MlsTensor& right, const Reduction& reduction) {
+// Whether dot products of bytes can compute the sums of a pass. They pay where a group has several products.
+bool fits_bytes(const MlsTensor& left, const MlsTensor& right, const Reduction& reduction) {
   if (!has_dot_products() || reduction.merged || reduction.taps == 1) return false;
   const Int128 k_left = left.format.element.max_integer();
   const Int128 k_right = right.format.element.max_integer();
   if (k_left >= kDotOffset || k_right >= kDotOffset) return false;
-  return pass != Pass::kBackwardWeight || reduction.taps * k_left * (k_right + kDotOffset) < Int128{1} << 31;
+  return reduction.taps * k_left * k_right < Int128{1} << 31;
 }
 
 std::size_t pair_index(const MlsTensor& tensor, std::int64_t i0, std::int64_t i1) {
@@ -735,7 +734,7 @@ ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shap
     // Binary32 has integers up to 2^24 and no multiples of less than 2^-149.
     exact = bounds.scaled <= kFloatIntegers && finest_exponent(left) + finest_exponent(right) <= 149;
     const bool backward_weight = pass == Pass::kBackwardWeight;
-    if ((exact || backward_weight) && fits_bytes(pass, left, right, reduction)) {
+    if ((exact || backward_weight) && fits_bytes(left, right, reduction)) {
       arithmetic = Arithmetic::kBytes;
     } else if (backward_weight ? WeightGradient<float>::rows_at_once(shape, bounds) > 0 : exact) {
       arithmetic = Arithmetic::kFloat;
