@@ -1,6 +1,6 @@
 // The functional engine against libtorch's binary32 convolutions: the same layers, batch, threads and process, in turn.
 //
-//   ratios [REPETITIONS]     medians of so many runs of each, 5 by default
+//   ratios [REPETITIONS [NETWORK]]     medians of so many runs of each, 5 by default; of one network, every layer
 //
 // A ratio above 1 says that the exact low-bit convolution takes less time than the float one.
 #include <ATen/ATen.h>
@@ -127,12 +127,25 @@ std::vector<std::pair<std::string, models::ConvolutionShape>> shapes_of(const st
   return shapes;
 }
 
+void print_layer(const Layer& layer, const std::array<Times, 3>& times) {
+  const models::ConvolutionShape& s = layer.shape;
+  fmt::print("{:<44}", fmt::format("{}: {}x{}x{} -> {}, {}x{}/{}", layer.name, s.in_channels, s.in_size[0],
+                                   s.in_size[1], s.out_channels, s.kernel[0], s.kernel[1], s.stride[0]));
+  for (const Pass pass : models::kPasses) {
+    const Times& t = times[static_cast<std::size_t>(pass)];
+    fmt::print(" {:>7.2f} ({:.3f} ms, {:.0f} G/s)", t.ratio(), 1e3 * t.ours,
+               1e-9 * static_cast<double>(s.multiply_adds(pass)) / t.ours);
+  }
+  fmt::print("\n");
+  std::fflush(stdout);
+}
+
 // Geometric mean of the ratios of each pass over the layers, equal ones measured once.
 template <typename Filter>
 void print_layers(const std::string& title, const std::string& network, std::int64_t batch, int repetitions,
-                  const Filter& filter) {
+                  const Filter& filter, bool every_layer) {
   const Threads one(1);
-  std::vector<std::pair<models::ConvolutionShape, std::array<double, 3>>> known;
+  std::vector<std::pair<models::ConvolutionShape, std::array<Times, 3>>> known;
   std::array<double, 3> log_sums{};
   std::array<double, 3> lowest{1e9, 1e9, 1e9};
   const auto shapes = shapes_of(network, batch, filter);
@@ -140,18 +153,17 @@ void print_layers(const std::string& title, const std::string& network, std::int
     auto entry = std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.first == shape; });
     if (entry == known.end()) {
       const Layer layer(name, shape);
-      std::array<double, 3> ratios{};
+      std::array<Times, 3> times;
       for (const Pass pass : models::kPasses) {
-        ratios[static_cast<std::size_t>(pass)] =
-            in_turn(
-                repetitions, [&] { layer.run(pass); }, [&] { layer.run_torch(pass); })
-                .ratio();
+        times[static_cast<std::size_t>(pass)] = in_turn(
+            repetitions, [&] { layer.run(pass); }, [&] { layer.run_torch(pass); });
       }
-      entry = known.insert(known.end(), {shape, ratios});
+      entry = known.insert(known.end(), {shape, times});
+      if (every_layer) print_layer(layer, times);
     }
     for (std::size_t p = 0; p < 3; ++p) {
-      log_sums[p] += std::log(entry->second[p]);
-      lowest[p] = std::min(lowest[p], entry->second[p]);
+      log_sums[p] += std::log(entry->second[p].ratio());
+      lowest[p] = std::min(lowest[p], entry->second[p].ratio());
     }
   }
   const auto count = static_cast<double>(shapes.size());
@@ -204,11 +216,16 @@ int main(int argc, char** argv) {
              repetitions);
   fmt::print("{:<44} {:>7} {:>7} {:>7}\n", "geometric mean over the layers, one thread", "forward", "b. data",
              "b. wgt.");
-  mlsim::print_layers("resnet20, batch 64", "resnet20", 64, repetitions, all);
-  mlsim::print_layers("resnet18, 224x224, batch 1", "resnet18", 1, repetitions, all);
-  mlsim::print_layers("resnet50, 1x1 layers, batch 1", "resnet50", 1, repetitions, pointwise);
-  mlsim::print_layers("mobilenetv2, 1x1 layers, batch 1", "mobilenetv2", 1, repetitions, pointwise);
-  mlsim::print_layers("mobilenetv2, depthwise layers, batch 1", "mobilenetv2", 1, repetitions, depthwise);
+  const std::string only = argc > 2 ? argv[2] : "";
+  const auto layers = [&](const std::string& title, const std::string& network, std::int64_t batch,
+                          const auto& filter) {
+    if (only.empty() || only == network) mlsim::print_layers(title, network, batch, repetitions, filter, !only.empty());
+  };
+  layers("resnet20, batch 64", "resnet20", 64, all);
+  layers("resnet18, 224x224, batch 1", "resnet18", 1, all);
+  layers("resnet50, 1x1 layers, batch 1", "resnet50", 1, pointwise);
+  layers("mobilenetv2, 1x1 layers, batch 1", "mobilenetv2", 1, pointwise);
+  layers("mobilenetv2, depthwise layers, batch 1", "mobilenetv2", 1, depthwise);
   fmt::print("\n");
-  mlsim::print_step("resnet20", 128, repetitions);
+  if (only.empty() || only == "resnet20") mlsim::print_step("resnet20", 128, repetitions);
 }
