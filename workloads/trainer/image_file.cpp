@@ -8,13 +8,12 @@
 #include <array>
 #include <cassert>
 #include <cmath>
-#include <cstring>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 namespace mlsim::trainer {
 namespace {

@@ -4,10 +4,13 @@
 #include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
-#include <array>
 #include <cassert>
+#include <cctype>
 #include <cmath>
+#include <span>
 #include <stdexcept>
+#include <system_error>
+#include <utility>
 
 namespace mlsim::trainer {
 namespace {

@@ -5,36 +5,29 @@
 #include <string>
 
 #include "tests/support/temporary_folder.h"
+#include "tests/workloads/trainer/written_mnist.h"
 
 namespace mlsim::trainer {
 namespace {
 
 using test::error_of;
+using test::idx_labels;
+using test::idx_word;
 using test::TemporaryFolder;
 using testing::ElementsAre;
 
-std::string word(std::uint32_t value) {
-  std::string bytes;
-  for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift & 0xFF);
-  return bytes;
-}
-
 // Images whose pixels are all the number of the image.
 std::string images(std::uint32_t count) {
-  std::string file = word(0x803) + word(count) + word(28) + word(28);
-  for (std::uint32_t i = 0; i < count; ++i) file += std::string(28 * 28, static_cast<char>(i));
-  return file;
-}
-
-std::string labels(const std::string& values) {
-  return word(0x801) + word(static_cast<std::uint32_t>(values.size())) + values;
+  std::string pixels;
+  for (std::uint32_t i = 0; i < count; ++i) pixels += std::string(28 * 28, static_cast<char>(i));
+  return test::idx_images(count, pixels);
 }
 
 void write_set(const TemporaryFolder& folder) {
   folder.write("train-images-idx3-ubyte", images(3));
-  folder.write("train-labels-idx1-ubyte", labels({7, 0, 9}));
+  folder.write("train-labels-idx1-ubyte", idx_labels({7, 0, 9}));
   folder.write("t10k-images-idx3-ubyte", images(2));
-  folder.write("t10k-labels-idx1-ubyte", labels({1, 2}));
+  folder.write("t10k-labels-idx1-ubyte", idx_labels({1, 2}));
 }
 
 TEST(Mnist, ReadsImagesAndLabels) {
@@ -63,18 +56,19 @@ TEST(Mnist, RefusesWhatIsNoSuchFile) {
   const std::string name = "train-images-idx3-ubyte";
   EXPECT_EQ(error_with(name, "no images"),
             "does not begin as an IDX file of unsigned bytes in 3 dimensions, expected 0x00000803");
-  EXPECT_EQ(error_with(name, word(0x803)),
+  EXPECT_EQ(error_with(name, idx_word(0x803)),
             "does not begin as an IDX file of unsigned bytes in 3 dimensions, expected 0x00000803");
-  EXPECT_EQ(error_with(name, labels({1, 2, 3})),
+  EXPECT_EQ(error_with(name, idx_labels({1, 2, 3})),
             "does not begin as an IDX file of unsigned bytes in 3 dimensions, expected 0x00000803");
-  EXPECT_EQ(error_with(name, word(0x803) + word(1) + word(28) + word(32) + std::string(28 * 32, 'x')),
+  EXPECT_EQ(error_with(name, idx_word(0x803) + idx_word(1) + idx_word(28) + idx_word(32) + std::string(28 * 32, 'x')),
             "dimension 2 is 32, expected images of 28×28 pixels");
   EXPECT_EQ(error_with(name, images(3) + "x"), "has 2353 bytes behind its header, expected 2352 for 3 records");
   EXPECT_EQ(error_with(name, images(3).substr(0, 2000)),
             "has 1984 bytes behind its header, expected 2352 for 3 records");
   EXPECT_EQ(error_with(name, images(0)), "has 0 bytes behind its header, expected 0 for 0 records");
-  EXPECT_EQ(error_with("t10k-labels-idx1-ubyte", labels({1, 2, 3})), "has 3 labels, expected 2 as there are images");
-  EXPECT_EQ(error_with("t10k-labels-idx1-ubyte", labels({1, 10})), "the label of record 1 is 10, expected 0 to 9");
+  EXPECT_EQ(error_with("t10k-labels-idx1-ubyte", idx_labels({1, 2, 3})),
+            "has 3 labels, expected 2 as there are images");
+  EXPECT_EQ(error_with("t10k-labels-idx1-ubyte", idx_labels({1, 10})), "the label of record 1 is 10, expected 0 to 9");
 }
 
 TEST(Mnist, TellsOfCompressedFiles) {

@@ -1,0 +1,75 @@
+// The command mlsim-train as users run it.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "tests/support/temporary_folder.h"
+#include "tests/workloads/trainer/written_mnist.h"
+
+namespace mlsim::trainer {
+namespace {
+
+using test::TemporaryFolder;
+
+// The exit status; standard error goes to log.txt of the folder, where the command runs.
+int run(const TemporaryFolder& folder, const std::string& arguments) {
+  const std::string command =
+      "cd '" + folder.path().string() + "' && '" MLSIM_TRAIN "' --threads 1 " + arguments + " > out.txt 2> log.txt";
+  return WEXITSTATUS(std::system(command.c_str()));
+}
+
+// Lines of a metrics file without what the clock tells.
+std::vector<nlohmann::json> metrics_of(const TemporaryFolder& folder, const std::string& file) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream text(folder.read(file));
+  for (std::string line; std::getline(text, line);) {
+    nlohmann::json values = nlohmann::json::parse(line);
+    values.erase("train_seconds");
+    values.erase("test_seconds");
+    lines.push_back(values);
+  }
+  return lines;
+}
+
+constexpr const char* kRecipe = R"({"model": "resnet8", "dataset": "mnist", "data": ".", "format": "e2m4", "batch": 10,
+  "epochs": 2, "learning-rate": 0.05, "warmup-epochs": 1, "seed": 5})";
+
+TEST(Train, MakesTheSameRunFromASavedRecipe) {
+  const TemporaryFolder folder;
+  test::write_mnist(folder.path(), 40, 20);
+  folder.write("recipe.json", kRecipe);
+  ASSERT_EQ(run(folder, "--recipe recipe.json --save-recipe saved.json --metrics whole.jsonl"), 0)
+      << folder.read("log.txt");
+  const std::vector<nlohmann::json> whole = metrics_of(folder, "whole.jsonl");
+  ASSERT_EQ(whole.size(), 2U);
+  EXPECT_EQ(whole[1]["step"], 8);
+  // The first of two epochs is the warm-up: its last learning rate is that of the cosine.
+  EXPECT_NEAR(whole[0]["learning_rate"].get<double>(), 0.05 * (1 + std::cos(3 * 3.14159265 / 8)) / 2, 1e-6);
+
+  ASSERT_EQ(run(folder, "--recipe saved.json --metrics again.jsonl --checkpoint c.pt"), 0) << folder.read("log.txt");
+  EXPECT_EQ(metrics_of(folder, "again.jsonl"), whole);
+  EXPECT_EQ(run(folder, "--recipe saved.json --seed 6 --resume c.pt"), 2);
+  EXPECT_EQ(folder.read("log.txt"), "mlsim-train: error: c.pt: was made with seed 5, this run has 6\n");
+}
+
+TEST(Train, RefusesWithASentence) {
+  const TemporaryFolder folder;
+  test::write_mnist(folder.path(), 40, 20);
+  folder.write("recipe.json", kRecipe);
+  const auto error = [&](const std::string& arguments) {
+    EXPECT_EQ(run(folder, arguments), 2) << arguments;
+    return folder.read("log.txt");
+  };
+  EXPECT_EQ(error("--recipe recipe.json --model vgg16-bn"),
+            "mlsim-train: error: --model vgg16-bn: the images are 28×28 pixels, expected at least 32×32\n");
+  EXPECT_EQ(error("--recipe recipe.json --epochs 2000000000"),
+            "mlsim-train: error: --epochs 2000000000: makes 8000000000 steps, expected at most 2147483647\n");
+}
+
+}  // namespace
+}  // namespace mlsim::trainer
