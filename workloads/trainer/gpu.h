@@ -28,8 +28,8 @@ struct DeviceBatch {
 };
 
 // A GPU and what training keeps in its memory. While one lives, work of the thread that made it goes to a stream of its
-// own. Binary32 stays binary32: TF32, which keeps 11 significant bits of an operand, is off
-// in cuDNN and cuBLAS.
+// own. Binary32 stays binary32: TF32, which keeps 11 significant bits of an operand, is off in cuDNN and cuBLAS except
+// for convolutions whose operands have no more (mls_convolution.h).
 class Gpu {
  public:
   Gpu() = default;
@@ -47,7 +47,7 @@ class Gpu {
 
   // Values and scale, bit by bit those of models::quantize_scaled (S_g · x and S_t) or of
   // models::quantize_baseline_scaled, but with a scale of NaN in place of a refusal. The step that was set is added to
-  // the upper half of the options' stream.
+  // the upper half of the options' stream. The result is in channels-last order where a tensor in an MLS format is.
   virtual ScaledTensor quantize(const torch::Tensor& tensor, const models::Format& format,
                                 const models::QuantizerOptions& options) = 0;
 

@@ -1,5 +1,6 @@
 #include "workloads/trainer/mls_convolution.h"
 
+#include <ATen/Context.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -64,6 +65,24 @@ torch::Tensor rescaled(torch::Tensor result, const torch::Tensor& left, const to
   return result.mul_(left.defined() ? left : right);
 }
 
+// While it lives, convolutions on the GPU multiply in TF32 if that keeps all bits of the operands.
+class Tf32WhereExact {
+ public:
+  explicit Tf32WhereExact(const PassState& state) : allowed_(state.gpu != nullptr && fits_tf32(state.quantization)) {
+    if (allowed_) at::globalContext().setAllowTF32CuDNN(true);
+  }
+  ~Tf32WhereExact() {
+    if (allowed_) at::globalContext().setAllowTF32CuDNN(false);
+  }
+  Tf32WhereExact(const Tf32WhereExact&) = delete;
+  Tf32WhereExact& operator=(const Tf32WhereExact&) = delete;
+  Tf32WhereExact(Tf32WhereExact&&) = delete;
+  Tf32WhereExact& operator=(Tf32WhereExact&&) = delete;
+
+ private:
+  bool allowed_;
+};
+
 models::Tensor<float> copy_first(const torch::Tensor& tensor, std::int64_t count) {
   const torch::Tensor slice = tensor.slice(0, 0, count).cpu().contiguous();
   const float* const data = slice.data_ptr<float>();
@@ -82,6 +101,7 @@ class MlsConvolution : public torch::autograd::Function<MlsConvolution> {
     }
     context->save_for_backward({a.values, w.values, a.scale, w.scale});
     context->saved_data["call"] = c10::IValue::make_capsule(call);
+    const Tf32WhereExact tf32(call->state);
     torch::Tensor result =
         at::conv2d(a.values, w.values, {}, {layer.stride, layer.stride}, {layer.padding, layer.padding});
     return rescaled(std::move(result), a.scale, w.scale);
@@ -94,6 +114,7 @@ class MlsConvolution : public torch::autograd::Function<MlsConvolution> {
     const torch::autograd::variable_list saved = context->get_saved_variables();
     const ScaledTensor e = quantize_operand(gradients[0], Operand::kError, layer, call->state);
     if (call->state.trace != nullptr) finish_trace(gradients[0], *call);
+    const Tf32WhereExact tf32(call->state);
     auto [for_activation, for_weight, for_bias] = at::convolution_backward(
         e.values, saved[0], saved[1], c10::nullopt, {layer.stride, layer.stride}, {layer.padding, layer.padding},
         {1, 1}, false, {0, 0}, 1, {context->needs_input_grad(0), context->needs_input_grad(1), false});

@@ -38,7 +38,8 @@ struct ConvolutionLayer {
 // quantized operands: each pass convolves S_g · x (in a baseline format: the values of its codes), which binary32 holds
 // exactly, and multiplies the result by the product of the two tensor scales. The gradient of quantization itself is
 // taken as 1. `state` is read in both directions and must outlive the backward pass. Throws std::runtime_error with the
-// layer and the operand for a NaN or an infinity; on a GPU the result is NaN instead.
+// layer and the operand for a NaN or an infinity; on a GPU the result is NaN instead. There the convolutions run in
+// TF32 where fits_tf32 tells that it keeps the operands.
 torch::Tensor mls_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
                               const ConvolutionLayer& layer, const PassState& state);
 

@@ -1,6 +1,7 @@
 // How the operands of a network's convolutions are quantized during training.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -26,5 +27,14 @@ struct Quantization {
   }
   OperandQuantization& operator[](models::Operand operand) { return operands[static_cast<std::size_t>(operand)]; }
 };
+
+// Whether all operands are MLS tensors whose S_g · x has no more than the 11 significant bits that TF32 keeps: Mg + 1
+// bits times Mx + 1.
+inline bool fits_tf32(const Quantization& quantization) {
+  return std::ranges::all_of(quantization.operands, [](const OperandQuantization& operand) {
+    const auto* const mls = std::get_if<models::MlsFormat>(&operand.format);
+    return mls != nullptr && mls->scale.fraction_bits + mls->element.mantissa_bits + 2 <= 11;
+  });
+}
 
 }  // namespace mlsim::trainer

@@ -94,6 +94,13 @@ class Session {
         gpu_->keep_images(memory->train(), memory->normalization());
       }
       model_->to(gpu_->device());
+      // The fastest order of the elements for TF32 convolutions; those in binary32 have faster algorithms without.
+      if (fits_tf32(recipe_.quantization)) {
+        const torch::NoGradGuard no_gradients;
+        for (torch::Tensor& parameter : model_->parameters()) {
+          if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+        }
+      }
       state.gpu = gpu_.get();
     }
     state.quantization = recipe_.quantization;

@@ -1,5 +1,6 @@
 #include "workloads/trainer/gpu.h"
 
+#include <ATen/Context.h>
 #include <gmock/gmock.h>
 #include <torch/cuda.h>
 #include <torch/nn/functional/conv.h>
@@ -102,13 +103,20 @@ TEST_F(OnGpu, QuantizesToTheBitsOfTheProcessor) {
     if (round % 50 == 0) std::fill(input.begin(), input.end(), -0.0F);
     const std::uint64_t step = random() >> 34;
     gpu_->set_step(step, 0);
-    const ScaledTensor ours = gpu_->quantize(copy(input, shape), format, options);
-    options.stream += step << 32;
+    models::QuantizerOptions whole_stream = options;
+    whole_stream.stream += step << 32;
     std::vector<float> expected(input.size());
-    const float scale = models::quantize_scaled(input, shape, format, options, "input", expected);
-    ASSERT_EQ(bits(values_of(ours.scale)), bits({scale})) << to_string(format) << " round " << round;
-    ASSERT_EQ(bits(values_of(ours.values)), bits(expected))
-        << to_string(format) << " " << to_string(options.rounding) << " round " << round;
+    const float scale = models::quantize_scaled(input, shape, format, whole_stream, "input", expected);
+    for (const bool channels_last : {false, true}) {
+      if (channels_last && shape.size() != 4) continue;
+      const torch::Tensor there = copy(input, shape);
+      const ScaledTensor ours =
+          gpu_->quantize(channels_last ? there.contiguous(at::MemoryFormat::ChannelsLast) : there, format, options);
+      ASSERT_EQ(bits(values_of(ours.scale)), bits({scale})) << to_string(format) << " round " << round;
+      ASSERT_EQ(bits(values_of(ours.values)), bits(expected))
+          << to_string(format) << " " << to_string(options.rounding) << (channels_last ? " channels last" : "")
+          << " round " << round;
+    }
     elements += input.size();
   }
   RecordProperty("elements", std::to_string(elements));
@@ -181,42 +189,49 @@ TEST_F(OnGpu, PlacesTheImagesOfTheProcessor) {
   }
 }
 
-// Sums of products of integers that stay below 2^24 are exact in binary32 in any order; TF32 would show here. Widths
-// are those of <2,4> with Mg = 1 and of <2,1>.
+// Sums of products of integers that stay below 2^24 are exact in any order, in binary32 and, with operands of at most
+// 11 bits, in TF32. Operands are those of <2,4> with the group scales 1 and 1.5.
 TEST_F(OnGpu, ConvolvesIntegersExactly) {
   struct Case {
     std::int64_t channels, side, stride;
   };
-  for (const std::int64_t largest : {12, 31}) {
-    for (const Case& layer : {Case{16, 32, 1}, Case{32, 16, 1}, Case{64, 8, 1}, Case{16, 32, 2}, Case{32, 16, 2}}) {
-      torch::manual_seed(largest);
-      const auto options = torch::dtype(torch::kDouble).device(gpu_->device());
-      const torch::Tensor a =
-          torch::randint(-largest, largest + 1, {128, layer.channels, layer.side, layer.side}, options);
-      const torch::Tensor w = torch::randint(-largest, largest + 1, {layer.channels, layer.channels, 3, 3}, options);
-      const auto run = [&](torch::Dtype type) {
-        const torch::Tensor activation = a.to(type).requires_grad_();
-        const torch::Tensor weight = w.to(type).requires_grad_();
-        const torch::Tensor result = torch::conv2d(activation, weight, {}, layer.stride, 1);
-        torch::manual_seed(7);
-        const torch::Tensor error =
-            torch::randint(-3, 4, result.sizes(), torch::dtype(torch::kDouble).device(gpu_->device()));
-        result.backward(error.to(type));
-        return std::vector<torch::Tensor>{result.detach().to(torch::kDouble), activation.grad().to(torch::kDouble),
-                                          weight.grad().to(torch::kDouble)};
-      };
-      const std::vector<torch::Tensor> single = run(torch::kFloat);
-      const std::vector<torch::Tensor> exact = run(torch::kDouble);
-      for (std::size_t pass = 0; pass < 3; ++pass) {
-        ASSERT_LT(exact[pass].abs().max().item<double>(), 1 << 24);
-        // cuDNN may choose a Winograd transform with fractions for the gradient of the weights.
-        const double tolerance = pass == 2 ? std::ldexp(exact[pass].abs().max().item<double>(), -16) : 0;
-        EXPECT_LE((single[pass] - exact[pass]).abs().max().item<double>(), tolerance)
-            << "pass " << pass << ", " << layer.channels << " channels, " << layer.side << ", stride " << layer.stride
-            << ", largest " << largest;
+  const auto on_gpu = torch::dtype(torch::kDouble).device(gpu_->device());
+  const auto operand = [&](at::IntArrayRef shape, bool positive) {
+    const torch::Tensor mantissa = torch::randint(positive ? 0 : -31, 32, shape, on_gpu);
+    return mantissa * torch::randint(1, 5, shape, on_gpu).clamp_min(2) * torch::randint(2, 4, shape, on_gpu);
+  };
+  for (const bool tf32 : {false, true}) {
+    at::globalContext().setAllowTF32CuDNN(tf32);
+    for (const bool positive : {false, true}) {
+      for (const Case& layer : {Case{16, 32, 1}, Case{32, 16, 1}, Case{64, 8, 1}, Case{16, 32, 2}, Case{32, 16, 2}}) {
+        torch::manual_seed(layer.channels + layer.stride);
+        const torch::Tensor a = operand({128, layer.channels, layer.side, layer.side}, positive);
+        const torch::Tensor w = operand({layer.channels, layer.channels, 3, 3}, positive);
+        const std::int64_t out = layer.side / layer.stride;
+        const torch::Tensor error = torch::randint(positive ? 0 : -1, 2, {128, layer.channels, out, out}, on_gpu);
+        const auto run = [&](torch::Dtype type) {
+          const auto order = tf32 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+          const torch::Tensor activation = a.to(type).contiguous(order).requires_grad_();
+          const torch::Tensor weight = w.to(type).contiguous(order).requires_grad_();
+          const torch::Tensor result = torch::conv2d(activation, weight, {}, layer.stride, 1);
+          result.backward(error.to(type).contiguous(order));
+          return std::vector<torch::Tensor>{result.detach().to(torch::kDouble), activation.grad().to(torch::kDouble),
+                                            weight.grad().to(torch::kDouble)};
+        };
+        const std::vector<torch::Tensor> single = run(torch::kFloat);
+        const std::vector<torch::Tensor> exact = run(torch::kDouble);
+        for (std::size_t pass = 0; pass < 3; ++pass) {
+          ASSERT_LT(exact[pass].abs().max().item<double>(), 1 << 24);
+          // In binary32, cuDNN's deterministic algorithm for the gradient of the weights is a Fourier transform.
+          const double tolerance = pass == 2 && !tf32 ? std::ldexp(exact[pass].abs().max().item<double>(), -16) : 0;
+          EXPECT_LE((single[pass] - exact[pass]).abs().max().item<double>(), tolerance)
+              << "pass " << pass << ", " << layer.channels << " channels, " << layer.side << ", stride " << layer.stride
+              << (positive ? ", positive" : "") << (tf32 ? ", TF32" : "");
+        }
       }
     }
   }
+  at::globalContext().setAllowTF32CuDNN(false);
 }
 
 MemoryDataset small_data() {

@@ -41,12 +41,16 @@ class CudaGpu : public Gpu {
 
   ScaledTensor quantize(const torch::Tensor& tensor, const models::Format& format,
                         const models::QuantizerOptions& options) override {
-    const torch::Tensor dense = tensor.contiguous();
+    const auto* const mls = std::get_if<models::MlsFormat>(&format);
+    const bool channels_last = mls != nullptr && tensor.dim() == 4 &&
+                               tensor.is_contiguous(at::MemoryFormat::ChannelsLast) &&
+                               static_cast<std::size_t>(tensor.size(1)) <= cuda::kMostChannelsLast;
+    const torch::Tensor dense = channels_last ? tensor : tensor.contiguous();
+    const auto order = channels_last ? cuda::ElementOrder::kChannelsLast : cuda::ElementOrder::kContiguous;
     ScaledTensor result{at::empty_like(dense), at::empty({}, dense.options())};
     const auto sizes = dense.sizes();
     cuda::PairedShape shape{static_cast<std::size_t>(sizes[0]), static_cast<std::size_t>(sizes[1]), 1};
     for (const std::int64_t size : sizes.slice(2)) shape.inner *= static_cast<std::size_t>(size);
-    const auto* const mls = std::get_if<models::MlsFormat>(&format);
     const models::Grouping grouping = mls != nullptr ? mls->grouping : models::Grouping::kNone;
     const torch::Tensor scratch =
         at::empty({static_cast<std::int64_t>(cuda::scratch_words(shape, grouping))}, dense.options());
@@ -57,7 +61,7 @@ class CudaGpu : public Gpu {
     auto* const scale = result.scale.mutable_data_ptr<float>();
     const auto stream = c10::cuda::getCurrentCUDAStream();
     if (mls != nullptr) {
-      cuda::quantize_scaled(input, shape, *mls, options, step, words, values, scale, stream);
+      cuda::quantize_scaled(input, shape, order, *mls, options, step, words, values, scale, stream);
     } else {
       const models::BaselineGrid grid = models::grid_of(std::get<models::BaselineFormat>(format));
       cuda::quantize_baseline_scaled(input, shape, grid, options, step, words, values, scale, stream);

@@ -65,6 +65,10 @@ __device__ uint4 philox(std::uint64_t block, std::uint64_t stream, std::uint64_t
   return c;
 }
 
+__device__ std::uint32_t word_of(const uint4& words, unsigned index) {
+  return index == 0 ? words.x : index == 1 ? words.y : index == 2 ? words.z : words.w;
+}
+
 __device__ std::uint32_t magnitude_bits(float x) {
   return __float_as_uint(x) & 0x7FFFFFFFU;
 }
@@ -102,6 +106,45 @@ __global__ void find_maxima(const float* __restrict__ input, PairedShape shape, 
   }
   __syncthreads();
   if (threadIdx.x == 0) atomicMax(scratch, block_maximum);
+}
+
+// The same for a tensor in channels-last order: a block for some positions of one index of dimension 0. `maxima`, as
+// many words as dimension 1 is long, is shared memory.
+__global__ void find_maxima_channels_last(const float* __restrict__ input, PairedShape shape,
+                                          std::size_t positions_of_block, models::Grouping grouping,
+                                          std::uint32_t* __restrict__ scratch) {
+  extern __shared__ std::uint32_t maxima[];
+  for (std::size_t channel = threadIdx.x; channel < shape.d1; channel += blockDim.x) maxima[channel] = 0;
+  __syncthreads();
+  const std::size_t first = blockIdx.x * positions_of_block;
+  const std::size_t count = min(positions_of_block, shape.inner - first) * shape.d1;
+  const float* const values = input + (blockIdx.y * shape.inner + first) * shape.d1;
+  // A thread keeps its channel where the block's threads are a multiple of the channels.
+  std::size_t channel = threadIdx.x % shape.d1;
+  const std::size_t stride = blockDim.x % shape.d1;
+  std::uint32_t largest = 0;
+  for (std::size_t i = threadIdx.x; i < count; i += blockDim.x) {
+    largest = max(largest, magnitude_bits(values[i]));
+    if (stride != 0) {
+      atomicMax(maxima + channel, largest);
+      largest = 0;
+      channel = (channel + stride) % shape.d1;
+    }
+  }
+  if (stride == 0 && largest != 0) atomicMax(maxima + channel, largest);
+  __syncthreads();
+  largest = 0;
+  for (std::size_t c = threadIdx.x; c < shape.d1; c += blockDim.x) {
+    const std::uint32_t maximum = maxima[c];
+    largest = max(largest, maximum);
+    if (grouping != models::Grouping::kNone && maximum != 0) {
+      atomicMax(scratch + 1 + group_of(blockIdx.y * shape.d1 + c, shape.d1, grouping), maximum);
+    }
+  }
+  for (unsigned other = kWarp / 2; other > 0; other /= 2) {
+    largest = max(largest, __shfl_xor_sync(0xFFFFFFFFU, largest, other));
+  }
+  if (threadIdx.x % kWarp == 0 && largest != 0) atomicMax(scratch, largest);
 }
 
 // What the elements of a tensor have in common; constants as in models/quantizer_kernels.cpp.
@@ -162,6 +205,21 @@ __device__ float rounded_value(const Constants& c, float x, float tensor_scale, 
   return copysignf(__fmul_rn(k, __fmul_rn(scale, c.inverse_unit)), x);
 }
 
+// S_t, or NaN for a tensor with an infinity or a NaN.
+__device__ float tensor_scale_of(std::uint32_t maximum) {
+  return __uint_as_float(maximum < kInfinityBits ? maximum : 0x7FC00000U);
+}
+
+__device__ std::uint64_t stream_of(std::uint64_t stream, const std::int64_t* step) {
+  return stream + (step == nullptr ? 0 : static_cast<std::uint64_t>(*step) << 32);
+}
+
+__device__ float scale_of_pair(const Constants& c, std::size_t pair, const std::uint32_t* scratch, float tensor_scale) {
+  const std::uint32_t group_maximum =
+      c.grouping == models::Grouping::kNone ? scratch[0] : scratch[1 + group_of(pair, c.shape.d1, c.grouping)];
+  return group_scale(c, group_maximum, tensor_scale);
+}
+
 // Scales and rounding in one: a thread for four elements, which are one block of random words.
 template <bool kStochastic>
 __global__ void round_elements(const float* __restrict__ input, Constants c, const std::int64_t* step,
@@ -169,7 +227,7 @@ __global__ void round_elements(const float* __restrict__ input, Constants c, con
                                float* __restrict__ tensor_scale_output) {
   const std::size_t block = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const std::uint32_t maximum = scratch[0];
-  const float tensor_scale = __uint_as_float(maximum < kInfinityBits ? maximum : 0x7FC00000U);
+  const float tensor_scale = tensor_scale_of(maximum);
   if (block == 0) *tensor_scale_output = tensor_scale;
   const std::size_t first = block * 4;
   if (first >= c.size) return;
@@ -179,16 +237,10 @@ __global__ void round_elements(const float* __restrict__ input, Constants c, con
   }
   uint4 words{};
   if constexpr (kStochastic) {
-    const std::uint64_t stream = c.stream + (step == nullptr ? 0 : static_cast<std::uint64_t>(*step) << 32);
-    words = philox(block, stream, c.seed);
+    words = philox(block, stream_of(c.stream, step), c.seed);
   }
-  const auto scale_of = [&](std::size_t pair) {
-    const std::uint32_t group_maximum =
-        c.grouping == models::Grouping::kNone ? maximum : scratch[1 + group_of(pair, c.shape.d1, c.grouping)];
-    return group_scale(c, group_maximum, tensor_scale);
-  };
   std::size_t pair = first / c.shape.inner;
-  float scale = scale_of(pair);
+  float scale = scale_of_pair(c, pair, scratch, tensor_scale);
   if (c.shape.inner % 4 == 0 && reinterpret_cast<std::uintptr_t>(input) % 16 == 0 &&
       reinterpret_cast<std::uintptr_t>(output) % 16 == 0) {
     const float4 quad = reinterpret_cast<const float4*>(input)[block];
@@ -204,12 +256,58 @@ __global__ void round_elements(const float* __restrict__ input, Constants c, con
     const std::size_t i = first + j;
     if (i >= c.size) return;
     if (i == end) {
-      scale = scale_of(++pair);
+      scale = scale_of_pair(c, ++pair, scratch, tensor_scale);
       end += c.shape.inner;
     }
-    const std::uint32_t word = j == 0 ? words.x : j == 1 ? words.y : j == 2 ? words.z : words.w;
-    output[i] = rounded_value<kStochastic>(c, input[i], tensor_scale, scale, word);
+    output[i] = rounded_value<kStochastic>(c, input[i], tensor_scale, scale, word_of(words, j));
   }
+}
+
+// The same for a tensor in channels-last order: a thread for kPositions elements of one pair, four where they are one
+// block of random words. Neighbouring threads have neighbouring channels, which lie side by side.
+template <bool kStochastic, unsigned kPositions>
+__global__ void round_elements_channels_last(const float* __restrict__ input, Constants c, const std::int64_t* step,
+                                             const std::uint32_t* __restrict__ scratch, float* __restrict__ output,
+                                             float* __restrict__ tensor_scale_output) {
+  const std::size_t thread = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const std::uint32_t maximum = scratch[0];
+  const float tensor_scale = tensor_scale_of(maximum);
+  if (thread == 0) *tensor_scale_output = tensor_scale;
+  if (thread * kPositions >= c.size) return;
+  const std::size_t channel = thread % c.shape.d1;
+  const std::size_t rest = thread / c.shape.d1;
+  const std::size_t position = rest % (c.shape.inner / kPositions) * kPositions;
+  const std::size_t n = rest / (c.shape.inner / kPositions);
+  const std::size_t pair = n * c.shape.d1 + channel;
+  const std::size_t element = pair * c.shape.inner + position;  // in C order
+  const std::size_t first = (n * c.shape.inner + position) * c.shape.d1 + channel;
+  const float scale = maximum == 0 ? 0 : scale_of_pair(c, pair, scratch, tensor_scale);
+  uint4 words{};
+  if constexpr (kStochastic) {
+    if (maximum != 0) words = philox(element / 4, stream_of(c.stream, step), c.seed);
+  }
+#pragma unroll
+  for (unsigned j = 0; j < kPositions; ++j) {
+    const std::size_t i = first + j * c.shape.d1;
+    const std::uint32_t word = word_of(words, kPositions == 4 ? j : static_cast<unsigned>(element % 4));
+    output[i] = maximum == 0 ? 0 : rounded_value<kStochastic>(c, input[i], tensor_scale, scale, word);
+  }
+}
+
+template <unsigned kPositions>
+void round_channels_last(const float* input, const Constants& constants, const models::QuantizerOptions& options,
+                         const std::int64_t* step, const std::uint32_t* scratch, float* output, float* tensor_scale,
+                         cudaStream_t stream) {
+  const std::size_t threads = std::max<std::size_t>(constants.size / kPositions, 1);
+  const auto blocks = static_cast<unsigned>((threads + kThreads - 1) / kThreads);
+  if (options.rounding == models::Rounding::kStochastic) {
+    round_elements_channels_last<true, kPositions>
+        <<<blocks, kThreads, 0, stream>>>(input, constants, step, scratch, output, tensor_scale);
+  } else {
+    round_elements_channels_last<false, kPositions>
+        <<<blocks, kThreads, 0, stream>>>(input, constants, step, scratch, output, tensor_scale);
+  }
+  check_launch("round_elements_channels_last");
 }
 
 // scale_of in models/baseline.cpp, from the bits of the largest magnitude.
@@ -268,8 +366,7 @@ __global__ void round_to_baseline(const float* __restrict__ input, std::size_t s
   if (first >= size) return;
   uint4 words{};
   if constexpr (kStochastic) {
-    const std::uint64_t stream = options.stream + (step == nullptr ? 0 : static_cast<std::uint64_t>(*step) << 32);
-    words = philox(block, stream, options.seed);
+    words = philox(block, stream_of(options.stream, step), options.seed);
   }
   const auto rounded = [&](float x, std::uint32_t word) {
     return on_grid<kStochastic>(grid, __fdiv_rn(x, scale), options.random_bits, word);
@@ -284,8 +381,7 @@ __global__ void round_to_baseline(const float* __restrict__ input, std::size_t s
 #pragma unroll
   for (unsigned j = 0; j < 4; ++j) {
     if (first + j >= size) return;
-    const std::uint32_t word = j == 0 ? words.x : j == 1 ? words.y : j == 2 ? words.z : words.w;
-    output[first + j] = rounded(input[first + j], word);
+    output[first + j] = rounded(input[first + j], word_of(words, j));
   }
 }
 
@@ -336,7 +432,7 @@ unsigned blocks_of_quads(std::size_t size) {
 
 }  // namespace
 
-void quantize_scaled(const float* input, const PairedShape& shape, const models::MlsFormat& format,
+void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder order, const models::MlsFormat& format,
                      const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
                      float* output, float* tensor_scale, cudaStream_t stream) {
   const std::size_t pairs = shape.d0 * shape.d1;
@@ -357,6 +453,25 @@ void quantize_scaled(const float* input, const PairedShape& shape, const models:
       .seed = options.seed,
       .stream = options.stream,
   };
+  cudaMemsetAsync(scratch, 0, scratch_words(shape, format.grouping) * sizeof(std::uint32_t), stream);
+  if (order == ElementOrder::kChannelsLast) {
+    // Some 16,384 elements a block: many blocks for a batch of activations, few atomic updates of a maximum.
+    const std::size_t positions_of_block = std::max<std::size_t>(16384 / std::max<std::size_t>(shape.d1, 1), 1);
+    const dim3 grid(
+        static_cast<unsigned>(std::max<std::size_t>((shape.inner + positions_of_block - 1) / positions_of_block, 1)),
+        static_cast<unsigned>(shape.d0));
+    if (constants.size > 0) {
+      find_maxima_channels_last<<<grid, kThreads, shape.d1 * sizeof(std::uint32_t), stream>>>(
+          input, shape, positions_of_block, format.grouping, scratch);
+      check_launch("find_maxima_channels_last");
+    }
+    if (shape.inner % 4 == 0) {
+      round_channels_last<4>(input, constants, options, step, scratch, output, tensor_scale, stream);
+    } else {
+      round_channels_last<1>(input, constants, options, step, scratch, output, tensor_scale, stream);
+    }
+    return;
+  }
   launch_find_maxima(input, shape, format.grouping, scratch, stream);
   const unsigned blocks = blocks_of_quads(constants.size);
   if (options.rounding == models::Rounding::kStochastic) {

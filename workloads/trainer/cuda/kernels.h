@@ -13,20 +13,30 @@
 
 namespace mlsim::trainer::cuda {
 
-// A tensor as (D0, D1, inner), its elements being contiguous.
+// A tensor as (D0, D1, inner).
 struct PairedShape {
   std::size_t d0 = 0;
   std::size_t d1 = 0;
   std::size_t inner = 0;
 };
 
+// Where the elements of a PairedShape lie.
+enum class ElementOrder : std::uint8_t {
+  kContiguous,    // D0, D1, inner
+  kChannelsLast,  // D0, inner, D1; D1 is at most kMostChannelsLast
+};
+// Its maxima fit the shared memory that every kernel may have.
+constexpr std::size_t kMostChannelsLast = 8192;
+
 // Words of scratch memory that quantize_scaled needs: one for the tensor and one for each of its groups.
 std::size_t scratch_words(const PairedShape& shape, models::Grouping grouping);
 
-// models::quantize_scaled on the GPU, bit by bit: `output` gets S_g · x of every element and `*tensor_scale` S_t.
+// models::quantize_scaled on the GPU, bit by bit: `output` gets S_g · x of every element, in the order of the input,
+// and
+// `*tensor_scale` S_t. Random words go to the elements in C order whatever their order in memory.
 // Instead of a refusal, a NaN or an infinity in the input makes S_t NaN. The stream of random words is that of the
 // options plus *step · 2^32 (`step` may be null: 0), so that a captured graph reads the step of its replay.
-void quantize_scaled(const float* input, const PairedShape& shape, const models::MlsFormat& format,
+void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder order, const models::MlsFormat& format,
                      const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
                      float* output, float* tensor_scale, cudaStream_t stream);
 
