@@ -38,15 +38,24 @@ Buffer<T> make_buffer(std::int64_t count) {
 // Bytes of prepared source planes at a time: as many images as fit (at least one).
 constexpr std::int64_t kPreparedBytes = 1 << 20;
 
-// S_g · 2^-U of an index pair: what its integer 1 stands for. Exact: it has at most four significant bits, and none
-// below 2^-147.
-float unit_of(const MlsTensor& tensor, std::int64_t pair) {
-  const auto at = static_cast<std::size_t>(pair);
-  const int mg = tensor.format.scale.fraction_bits;
-  const auto exponent = static_cast<std::uint32_t>(127 - tensor.group_exponent[at]) << 23;
-  const auto fraction = std::uint32_t{tensor.group_fraction[at]} << (23 - mg);
-  const auto power = static_cast<std::uint32_t>(127 - tensor.format.element.unit_exponent()) << 23;
-  return std::bit_cast<float>(exponent | fraction) * std::bit_cast<float>(power);
+// S_g · 2^-U of each of `count` index pairs: what an element's integer 1 stands for. Exact: it has at most four
+// significant bits, and none below 2^-147.
+void fill_units(const MlsTensor& tensor, std::int64_t first, std::int64_t count, float* units) {
+  const int fraction_place = 23 - tensor.format.scale.fraction_bits;
+  const float power =
+      std::bit_cast<float>(static_cast<std::uint32_t>(127 - tensor.format.element.unit_exponent()) << 23);
+  const std::uint8_t* exponents = tensor.group_exponent.data() + first;
+  const std::uint8_t* fractions = tensor.group_fraction.data() + first;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::uint32_t exponent = (127U - exponents[i]) << 23;
+    units[i] = std::bit_cast<float>(exponent | std::uint32_t{fractions[i]} << fraction_place) * power;
+  }
+}
+
+Buffer<float> units_of(const MlsTensor& tensor, std::int64_t first, std::int64_t count) {
+  auto units = make_buffer<float>(count);
+  fill_units(tensor, first, count, units.get());
+  return units;
 }
 
 // Where the bytes of an operand's plane lie: every row as [column phase][pitch], column c of the operand in phase
@@ -155,7 +164,8 @@ class ByteCorrelation {
     weights.reserve(phases_.size());
     {
       const Buffer<std::uint8_t> bytes = weight_bytes();
-      for (const Phase& phase : phases_) weights.push_back(make_weights(phase, bytes.get()));
+      const Buffer<float> units = units_of(weight_, 0, static_cast<std::int64_t>(weight_.group_exponent.size()));
+      for (const Phase& phase : phases_) weights.push_back(make_weights(phase, bytes.get(), units.get()));
     }
     const std::int64_t image_planes = groups_ * outer_;
     const std::int64_t image = image_planes * plane_;
@@ -163,16 +173,14 @@ class ByteCorrelation {
         kPreparedBytes / (image * static_cast<std::int64_t>(sizeof(std::uint32_t))), 1, batch_);
     // The last tile reads beyond its plane.
     const auto planes = make_buffer<std::uint32_t>(at_once * image + kDotVectors * lanes_);
-    const auto units = make_buffer<float>(at_once * image_planes);
+    const auto units = units_of(source_, 0, batch_ * image_planes);
     for (std::int64_t first = 0; first < batch_; first += at_once) {
       const std::int64_t images = std::min(at_once, batch_ - first);
       tbb::parallel_for(std::int64_t{0}, images * image_planes, [&](std::int64_t index) {
-        const std::int64_t pair = first * image_planes + index;
-        units[index] = unit_of(source_, pair);
-        fill_plane(pair, planes.get() + index * plane_);
+        fill_plane(first * image_planes + index, planes.get() + index * plane_);
       });
       for (std::size_t p = 0; p < phases_.size(); ++p) {
-        correlate_images(phases_[p], weights[p], images, planes.get(), units.get(),
+        correlate_images(phases_[p], weights[p], images, planes.get(), units.get() + first * image_planes,
                          results + first * groups_ * channels_ * result_size_[0] * result_size_[1]);
       }
     }
@@ -191,7 +199,7 @@ class ByteCorrelation {
     std::int64_t extent;  // rows
     std::int64_t place;   // in the plane
     std::vector<std::int64_t> offsets;
-    std::vector<std::array<std::int64_t, 4>> taps;  // of each quad: its places in a kernel, or -1
+    std::vector<Quad> taps;
     std::int64_t positions() const { return rows->count * columns->count; }
   };
 
@@ -225,13 +233,13 @@ class ByteCorrelation {
       for (std::int64_t j = 0; j < phase.column_quads; ++j) {
         const std::int64_t part = row % rows.source_step * phase.column_quads + j;
         phase.offsets.push_back(plane_ + (part * phase.extent + row / rows.source_step) * columns.count);
-        std::array<std::int64_t, 4> taps{-1, -1, -1, -1};
+        Quad taps{-1, -1, -1, -1};
         for (std::int64_t t = 0; t < 4; ++t) {
           const std::int64_t y = row + t / phase.quad_columns;
           const std::int64_t x = j * phase.quad_columns + t % phase.quad_columns;
           if (y >= rows.taps() || x >= columns.taps()) continue;
-          taps[static_cast<std::size_t>(t)] =
-              rows.kernel[static_cast<std::size_t>(y)] * kernel_[1] + columns.kernel[static_cast<std::size_t>(x)];
+          taps[static_cast<std::size_t>(t)] = static_cast<std::int32_t>(
+              rows.kernel[static_cast<std::size_t>(y)] * kernel_[1] + columns.kernel[static_cast<std::size_t>(x)]);
         }
         phase.taps.push_back(taps);
       }
@@ -242,9 +250,10 @@ class ByteCorrelation {
     phases_.push_back(std::move(phase));
   }
 
+  // The weights' k.
   Buffer<std::uint8_t> weight_bytes() const {
     const auto count = static_cast<std::int64_t>(weight_.codes.size());
-    auto bytes = make_buffer<std::uint8_t>(count);
+    auto bytes = make_buffer<std::uint8_t>(count + kPackSlack);
     const ByteDecoder decoder(weight_.format.element, 0);
     constexpr std::int64_t kChunk = 1 << 14;
     tbb::parallel_for(std::int64_t{0}, ceil_div(count, kChunk), [&](std::int64_t chunk) {
@@ -255,7 +264,7 @@ class ByteCorrelation {
     return bytes;
   }
 
-  Weights make_weights(const Phase& phase, const std::uint8_t* bytes) const {
+  Weights make_weights(const Phase& phase, const std::uint8_t* bytes, const float* units) const {
     const auto quads = static_cast<std::int64_t>(phase.taps.size());
     const std::int64_t size = kernel_[0] * kernel_[1];
     const std::int64_t block_size = outer_ * block_;
@@ -264,29 +273,23 @@ class ByteCorrelation {
                     make_buffer<float>(count)};
     tbb::parallel_for(std::int64_t{0}, groups_ * blocks_, [&](std::int64_t index) {
       const std::int64_t group = index / blocks_;
-      std::int32_t* quad = weights.bytes.get() + index * block_size * quads;
-      std::int32_t* correction = weights.corrections.get() + index * block_size;
-      float* unit = weights.units.get() + index * block_size;
-      for (std::int64_t outer = 0; outer < outer_; ++outer, quad += quads * block_) {
-        for (std::int64_t c = 0; c < block_; ++c) {
-          const std::int64_t channel = index % blocks_ * block_ + c;
-          const bool used = channel < channels_;
-          const std::int64_t pair = forward_ ? (group * channels_ + channel) * outer_ + outer
-                                             : (group * outer_ + outer) * channels_ + channel;
-          *unit++ = used ? unit_of(weight_, pair) : 0;
-          std::int32_t sum = 0;
-          for (std::int64_t q = 0; q < quads; ++q) {
-            std::array<std::int8_t, 4> k{};
-            for (std::size_t t = 0; used && t < 4; ++t) {
-              const std::int64_t tap = phase.taps[static_cast<std::size_t>(q)][t];
-              if (tap >= 0) k[t] = static_cast<std::int8_t>(bytes[pair * size + tap]);
-              sum += k[t];
-            }
-            quad[q * block_ + c] = std::bit_cast<std::int32_t>(k);
-          }
-          *correction++ = -kDotOffset * sum;
-        }
+      const std::int64_t step = forward_ ? 1 : channels_;
+      DotPacking packing{.kernel_step = step * size,
+                         .unit_step = step,
+                         .outer = outer_,
+                         .taps = phase.taps.data(),
+                         .quads = quads,
+                         .channels = static_cast<int>(block_)};
+      for (std::int64_t c = 0; c < block_; ++c) {
+        // Channels that there are not take the weights of the last one; nobody reads their results.
+        const std::int64_t channel = std::min(index % blocks_ * block_ + c, channels_ - 1);
+        const std::int64_t pair =
+            forward_ ? (group * channels_ + channel) * outer_ : group * outer_ * channels_ + channel;
+        packing.kernels[static_cast<std::size_t>(c)] = bytes + pair * size;
+        packing.units[static_cast<std::size_t>(c)] = units + pair;
       }
+      pack_weights(packing, weights.bytes.get() + index * block_size * quads,
+                   weights.corrections.get() + index * block_size, weights.units.get() + index * block_size);
     });
     return weights;
   }
@@ -323,10 +326,14 @@ class ByteCorrelation {
     const std::int64_t tiles = ceil_div(phase.positions(), tile_positions);
     const auto quads = static_cast<std::int64_t>(phase.taps.size());
     const std::int64_t plane = result_size_[0] * result_size_[1];
-    tbb::parallel_for(std::int64_t{0}, images * groups_ * tiles * slices, [&](std::int64_t task) {
-      const std::int64_t slice = task % slices;
-      const std::int64_t position = task / slices % tiles * tile_positions;
-      const std::int64_t image_group = task / slices / tiles;
+    // Neighbouring tasks share the larger one of source and weights.
+    const std::int64_t source_tiles = images * groups_ * tiles;
+    const bool share_weights = blocks_ * block_ * quads > images * plane_;
+    tbb::parallel_for(std::int64_t{0}, source_tiles * slices, [&](std::int64_t task) {
+      const std::int64_t slice = share_weights ? task / source_tiles : task % slices;
+      const std::int64_t source_tile = share_weights ? task % source_tiles : task / slices;
+      const std::int64_t position = source_tile % tiles * tile_positions;
+      const std::int64_t image_group = source_tile / tiles;
       const std::int64_t group = image_group % groups_;
       DotTile tile{
           .source = planes + image_group * outer_ * plane_ + position,
@@ -451,7 +458,6 @@ class ByteWeightGradient {
     const std::int64_t group_tiles = ceil_div(group_lanes_, kDotWeightVectors * vector_);
     const std::int64_t slices = ceil_div(columns_, kDotWeightColumns);
     const auto values = make_buffer<float>(lanes_ * columns_);
-    std::fill_n(values.get(), lanes_ * columns_, 0.0F);
 
     for (std::int64_t first = 0; first < shape_.batch; first += at_once) {
       const std::int64_t images = std::min(at_once, shape_.batch - first);
@@ -468,7 +474,9 @@ class ByteWeightGradient {
         if (rows > 0) {
           fill_rows(activation_, activation_decoder_, pair, rows, row_, target + shape_.padding[0] * row_.bytes());
         }
-        std::fill_n(column_units.get() + plane * kernel_, kernel_, unit_of(activation_, pair));
+        float unit;
+        fill_units(activation_, pair, 1, &unit);
+        std::fill_n(column_units.get() + plane * kernel_, kernel_, unit);
       });
       tbb::parallel_for(std::int64_t{0}, shape_.groups * group_tiles * slices, [&](std::int64_t task) {
         const std::int64_t begin = task % slices * kDotWeightColumns;
@@ -486,6 +494,7 @@ class ByteWeightGradient {
             .exact = exact_,
         };
         for (std::int64_t image = 0; image < images; ++image) {
+          tile.first = first + image == 0;
           tile.errors = errors.get() + image * error_size_ + lane;
           tile.activation = activations.get() + (image * shape_.in_channels + group * cin_) * activation_plane_;
           tile.corrections = corrections.get() + image * lanes_ + lane;
@@ -501,12 +510,21 @@ class ByteWeightGradient {
  private:
   // Values are [lane tile][column][lane of the tile].
   void store(const float* values, float* results) const {
-    tbb::parallel_for(std::int64_t{0}, shape_.out_channels, [&](std::int64_t co) {
-      const std::int64_t lane = co % cout_;
-      const std::int64_t tile = lane - lane % (kDotWeightVectors * vector_);
-      const std::int64_t width = std::min(kDotWeightVectors * vector_, group_lanes_ - tile);
-      const float* value = values + (co / cout_ * group_lanes_ + tile) * columns_ + lane - tile;
-      for (std::int64_t j = 0; j < columns_; ++j) results[co * columns_ + j] = value[j * width] * tensor_scale_;
+    constexpr std::int64_t kColumns = 64;
+    const std::int64_t slices = ceil_div(columns_, kColumns);
+    const std::int64_t tile_lanes = kDotWeightVectors * vector_;
+    const std::int64_t group_tiles = ceil_div(group_lanes_, tile_lanes);
+    tbb::parallel_for(std::int64_t{0}, shape_.groups * group_tiles * slices, [&](std::int64_t task) {
+      const std::int64_t begin = task % slices * kColumns;
+      const std::int64_t end = std::min(begin + kColumns, columns_);
+      const std::int64_t group = task / slices / group_tiles;
+      const std::int64_t first = task / slices % group_tiles * tile_lanes;
+      const std::int64_t width = std::min(tile_lanes, group_lanes_ - first);
+      const float* value = values + (group * group_lanes_ + first) * columns_;
+      float* result = results + (group * cout_ + first) * columns_;
+      for (std::int64_t lane = 0; lane < std::min(width, cout_ - first); ++lane, result += columns_) {
+        for (std::int64_t j = begin; j < end; ++j) result[j] = value[j * width + lane] * tensor_scale_;
+      }
     });
   }
 
@@ -524,7 +542,7 @@ class ByteWeightGradient {
     for (std::int64_t co = 0; co < shape_.out_channels; ++co) {
       const std::int64_t pair = image * shape_.out_channels + co;
       const std::int64_t lane = co / cout_ * group_lanes_ + co % cout_;
-      units[lane] = unit_of(error_, pair);
+      fill_units(error_, pair, 1, units + lane);
       error_decoder_.decode(error_.codes.data() + pair * positions, static_cast<std::size_t>(positions),
                             decoded.data());
       std::int32_t* target = errors + lane;

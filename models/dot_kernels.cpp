@@ -1,6 +1,7 @@
 #include "models/dot_kernels.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cstring>
 #include <type_traits>
@@ -111,6 +112,76 @@ void interleave(const std::array<const std::uint8_t*, 4>& sources, std::int64_t 
   }
 }
 
+#if HWY_TARGET == HWY_AVX3_DL
+
+// Packs up to four quads of the first 16 places of four kernels at a time; returns for how many outer indices.
+std::int64_t pack_blocks(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections) {
+  alignas(16) std::array<std::int8_t, 16> places;
+  if (packing.channels != kDotChannels || packing.quads > 4) return 0;
+  places.fill(-1);
+  for (std::int64_t quad = 0; quad < packing.quads; ++quad) {
+    for (std::size_t t = 0; t < 4; ++t) {
+      const std::int32_t place = packing.taps[quad][t];
+      if (place >= 16) return 0;
+      places[static_cast<std::size_t>(4 * quad) + t] = static_cast<std::int8_t>(place);
+    }
+  }
+  const __m512i pick = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(places.data())));
+  // From [channel][quad] to [quad][channel].
+  const __m512i turn = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i offset = _mm512_set1_epi8(static_cast<char>(kDotOffset));
+  const auto used = static_cast<__mmask16>((1 << (kDotChannels * packing.quads)) - 1);
+  for (std::int64_t outer = 0; outer < packing.outer; ++outer) {
+    const auto kernel = [&](std::size_t c) HWY_ATTR {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(packing.kernels[c] + outer * packing.kernel_step));
+    };
+    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(kernel(0)), kernel(1), 1);
+    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(kernel(2)), kernel(3), 1);
+    const __m512i all = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    const __m512i quads = _mm512_permutexvar_epi32(turn, _mm512_shuffle_epi8(all, pick));
+    _mm512_mask_storeu_epi32(weights + outer * packing.quads * kDotChannels, used, quads);
+    const __m512i sums = _mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, quads);
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1));
+    const __m128i total = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(corrections + outer * kDotChannels),
+                     _mm_sub_epi32(_mm_setzero_si128(), total));
+  }
+  return packing.outer;
+}
+
+#else
+
+std::int64_t pack_blocks(const DotPacking&, std::int32_t*, std::int32_t*) {
+  return 0;
+}
+
+#endif
+
+void pack(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections, float* units) {
+  const int channels = packing.channels;
+  for (std::int64_t outer = pack_blocks(packing, weights, corrections); outer < packing.outer; ++outer) {
+    for (int c = 0; c < channels; ++c) {
+      const std::uint8_t* kernel = packing.kernels[static_cast<std::size_t>(c)] + outer * packing.kernel_step;
+      std::int32_t sum = 0;
+      for (std::int64_t quad = 0; quad < packing.quads; ++quad) {
+        std::array<std::int8_t, 4> k{};
+        for (std::size_t t = 0; t < 4; ++t) {
+          const std::int32_t place = packing.taps[quad][t];
+          if (place >= 0) k[t] = static_cast<std::int8_t>(kernel[place]);
+          sum += k[t];
+        }
+        weights[(outer * packing.quads + quad) * channels + c] = std::bit_cast<std::int32_t>(k);
+      }
+      corrections[outer * channels + c] = -kDotOffset * sum;
+    }
+  }
+  for (std::int64_t outer = 0; outer < packing.outer; ++outer) {
+    for (int c = 0; c < channels; ++c) {
+      *units++ = packing.units[static_cast<std::size_t>(c)][outer * packing.unit_step];
+    }
+  }
+}
+
 // Writes the first `count` lanes, scaled.
 void store_some(hn::Vec<FloatTag> x, std::size_t count, float* y) {
   const FloatTag d;
@@ -216,8 +287,8 @@ void correlate_any_tile(const DotTile& tile, float* y, std::int64_t pitch) {
   correlate_vectors<kDotVectors>(tile, y, pitch);
 }
 
-// y += sum · units, rounded before it is added.
-void add_rounded(Ints sum, hn::Vec<FloatTag> error_unit, float column_unit, float* y) {
+// sum · units, rounded once.
+hn::Vec<FloatTag> rounded(Ints sum, hn::Vec<FloatTag> error_unit, float column_unit) {
   const FloatTag df;
   const hn::ScalableTag<double> dd;
   const hn::Rebind<float, decltype(dd)> half;
@@ -229,9 +300,9 @@ void add_rounded(Ints sum, hn::Vec<FloatTag> error_unit, float column_unit, floa
   const auto common = hn::Set(dd, double{column_unit});
   for (std::size_t i = 0; i < hn::Lanes(df); i += hn::Lanes(dd)) {
     const auto unit = hn::Mul(hn::PromoteTo(dd, hn::Load(half, units + i)), common);
-    const auto q = hn::DemoteTo(half, hn::Mul(hn::PromoteTo(dd, hn::Load(half_int, sums + i)), unit));
-    hn::StoreU(hn::Add(hn::LoadU(half, y + i), q), half, y + i);
+    hn::Store(hn::DemoteTo(half, hn::Mul(hn::PromoteTo(dd, hn::Load(half_int, sums + i)), unit)), half, units + i);
   }
+  return hn::Load(df, units);
 }
 
 template <int kColumns, int kVectors>
@@ -274,12 +345,11 @@ void add_weight_tile(const DotWeightTile& tile, float* HWY_RESTRICT y) {
 #pragma GCC unroll 16
     for (int j = 0; j < kColumns; ++j) {
       float* target = y + static_cast<std::size_t>(j * kVectors + v) * lanes;
-      if (tile.exact) {
-        const auto unit = hn::Mul(error_unit, hn::Set(df, tile.column_units[j]));
-        hn::StoreU(hn::MulAdd(hn::ConvertTo(df, sum[j][v]), unit, hn::LoadU(df, target)), df, target);
-      } else {
-        add_rounded(sum[j][v], error_unit, tile.column_units[j], target);
-      }
+      const auto before = tile.first ? hn::Zero(df) : hn::LoadU(df, target);
+      const auto after = tile.exact ? hn::MulAdd(hn::ConvertTo(df, sum[j][v]),
+                                                 hn::Mul(error_unit, hn::Set(df, tile.column_units[j])), before)
+                                    : hn::Add(before, rounded(sum[j][v], error_unit, tile.column_units[j]));
+      hn::StoreU(after, df, target);
     }
   }
 }
@@ -332,6 +402,7 @@ HWY_EXPORT(has_dots);
 HWY_EXPORT(lanes_of_dots);
 HWY_EXPORT(decode_bytes);
 HWY_EXPORT(interleave);
+HWY_EXPORT(pack);
 HWY_EXPORT(correlate_any_tile);
 HWY_EXPORT(add_any_weight_tile);
 HWY_EXPORT(sum_error_quads);
@@ -359,6 +430,10 @@ void ByteDecoder::decode(const std::uint16_t* codes, std::size_t count, std::uin
 void interleave_bytes(const std::array<const std::uint8_t*, 4>& sources, std::int64_t pitch, std::int64_t rows,
                       std::int64_t columns, std::uint32_t* quads) {
   HWY_DYNAMIC_DISPATCH(interleave)(sources, pitch, rows, columns, quads);
+}
+
+void pack_weights(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections, float* units) {
+  HWY_DYNAMIC_DISPATCH(pack)(packing, weights, corrections, units);
 }
 
 void correlate_dots(const DotTile& tile, float* y, std::int64_t pitch) {

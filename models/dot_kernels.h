@@ -40,6 +40,25 @@ inline constexpr std::int64_t kDotSlack = 64;
 inline constexpr int kDotChannels = 4;
 inline constexpr int kDotVectors = 3;
 
+// Four taps of a kernel, by their places in it; -1 stands for none.
+using Quad = std::array<std::int32_t, 4>;
+
+// The kernels of a tile's channels for every outer index.
+struct DotPacking {
+  std::array<const std::uint8_t*, kDotChannels> kernels{};  // k of the first outer index's; kPackSlack bytes more
+  std::array<const float*, kDotChannels> units{};           // of the first outer index
+  std::int64_t kernel_step = 0;                             // between outer indices
+  std::int64_t unit_step = 0;
+  std::int64_t outer = 1;
+  const Quad* taps = nullptr;
+  std::int64_t quads = 1;
+  int channels = 1;  // 1 or kDotChannels
+};
+inline constexpr std::int64_t kPackSlack = 16;
+
+// Writes what DotTile has of them.
+void pack_weights(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections, float* units);
+
 // A run of neighbouring results of one image, for one or kDotChannels result channels. Each quad is four taps: the
 // result at position p takes the bytes of source[outer · plane + offsets[quad] + p], which are k + kDotOffset, times
 // those of weights[(outer · quads + quad) · channels + channel]. The source is read up to a whole vector.
@@ -82,6 +101,7 @@ struct DotWeightTile {
   const std::int32_t* corrections = nullptr;  // [lane]: -kDotOffset times the sum of the errors
   const float* error_units = nullptr;         // [lane]: what a product's 1 stands for is the product of these two
   const float* column_units = nullptr;        // [column]
+  bool first = false;                         // y is written, not added to
   bool exact = false;                         // every product of a sum and its units is a binary32 number
 };
 
