@@ -81,13 +81,13 @@ void fill_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t
       std::copy_n(from, columns, target + layout.lead);
       continue;
     }
-    std::int64_t phase = layout.lead % layout.step;
-    std::int64_t place = layout.lead / layout.step;
-    for (std::int64_t x = 0; x < columns; ++x) {
-      target[phase * layout.pitch + place] = from[x];
-      if (++phase == layout.step) {
-        phase = 0;
-        ++place;
+    for (std::int64_t first = 0; first < std::min(layout.step, columns); ++first) {
+      const std::int64_t place = first + layout.lead;
+      std::uint8_t* to = target + place % layout.step * layout.pitch + place / layout.step;
+      if (layout.step == 2) {
+        for (std::int64_t x = first; x < columns; x += 2) *to++ = from[x];
+      } else {
+        for (std::int64_t x = first; x < columns; x += layout.step) *to++ = from[x];
       }
     }
   }
@@ -177,7 +177,8 @@ class ByteCorrelation {
     for (std::int64_t first = 0; first < batch_; first += at_once) {
       const std::int64_t images = std::min(at_once, batch_ - first);
       tbb::parallel_for(std::int64_t{0}, images * image_planes, [&](std::int64_t index) {
-        fill_plane(first * image_planes + index, planes.get() + index * plane_);
+        const std::int64_t pair = first * image_planes + index;
+        fill_plane(pair, units[pair], planes.get() + index * plane_);
       });
       for (std::size_t p = 0; p < phases_.size(); ++p) {
         correlate_images(phases_[p], weights[p], images, planes.get(), units.get() + first * image_planes,
@@ -200,6 +201,7 @@ class ByteCorrelation {
     std::int64_t place;   // in the plane
     std::vector<std::int64_t> offsets;
     std::vector<Quad> taps;
+    bool single;  // one tap
     std::int64_t positions() const { return rows->count * columns->count; }
   };
 
@@ -221,7 +223,7 @@ class ByteCorrelation {
   }
 
   void add_phase(const AxisPhase& rows, const AxisPhase& columns) {
-    Phase phase{&rows, &columns, 1, 4, 1, 1, 0, plane_, {}, {}};
+    Phase phase{&rows, &columns, 1, 4, 1, 1, 0, plane_, {}, {}, rows.taps() * columns.taps() == 1};
     phase.quad_columns = columns.taps() > 2 ? 4 : columns.taps();
     phase.quad_rows = 4 / phase.quad_columns;
     const std::int64_t row_quads = ceil_div(rows.taps(), phase.quad_rows);
@@ -279,7 +281,8 @@ class ByteCorrelation {
                          .outer = outer_,
                          .taps = phase.taps.data(),
                          .quads = quads,
-                         .channels = static_cast<int>(block_)};
+                         .channels = static_cast<int>(block_),
+                         .single = phase.single};
       for (std::int64_t c = 0; c < block_; ++c) {
         // Channels that there are not take the weights of the last one; nobody reads their results.
         const std::int64_t channel = std::min(index % blocks_ * block_ + c, channels_ - 1);
@@ -295,7 +298,7 @@ class ByteCorrelation {
   }
 
   // Quads of all phases, of an index pair of the source.
-  void fill_plane(std::int64_t pair, std::uint32_t* plane) const {
+  void fill_plane(std::int64_t pair, float unit, std::uint32_t* plane) const {
     thread_local std::vector<std::uint8_t> rows;
     rows.assign(static_cast<std::size_t>(plane_rows_ * row_.bytes() + kDotSlack), kDotOffset);
     const std::int64_t height = std::min(source_size_[0], plane_rows_ - lead_rows_);
@@ -311,7 +314,12 @@ class ByteCorrelation {
             taps[static_cast<std::size_t>(t)] =
                 rows.data() + y * row_.bytes() + x % row_.step * row_.pitch + x / row_.step;
           }
-          interleave_bytes(taps, phase.rows->source_step * row_.bytes(), phase.extent, phase.columns->count, quads);
+          const std::int64_t pitch = phase.rows->source_step * row_.bytes();
+          if (phase.single) {
+            scale_bytes(taps[0], unit, pitch, phase.extent, phase.columns->count, quads);
+          } else {
+            interleave_bytes(taps, pitch, phase.extent, phase.columns->count, quads);
+          }
         }
       }
     }
@@ -342,6 +350,7 @@ class ByteCorrelation {
           .offsets = phase.offsets.data(),
           .quads = quads,
           .source_units = units + image_group * outer_,
+          .single = phase.single,
           .channels = static_cast<int>(block_),
           .positions = std::min(tile_positions, phase.positions() - position),
           .tensor_scale = tensor_scale_,
@@ -380,9 +389,15 @@ class ByteCorrelation {
       const float* end = value + tile.positions;
       std::int64_t column = position % columns;
       for (std::int64_t row = position / columns; value != end; ++row, column = 0) {
+        const std::int64_t count = std::min<std::int64_t>(columns - column, end - value);
         float* place = target + (phase.rows->first + row * phase.rows->step) * result_size_[1] + phase.columns->first +
                        column * phase.columns->step;
-        for (; column < columns && value != end; ++column, place += phase.columns->step) *place = *value++;
+        if (phase.columns->step == 2) {
+          for (std::int64_t i = 0; i < count; ++i) place[2 * i] = value[i];
+        } else {
+          for (std::int64_t i = 0; i < count; ++i) place[phase.columns->step * i] = value[i];
+        }
+        value += count;
       }
     }
   }

@@ -112,6 +112,21 @@ void interleave(const std::array<const std::uint8_t*, 4>& sources, std::int64_t 
   }
 }
 
+void scale(const std::uint8_t* source, float unit, std::int64_t pitch, std::int64_t rows, std::int64_t columns,
+           std::uint32_t* values) {
+  const FloatTag df;
+  const IntTag di;
+  const WordTag du;
+  const ByteTag d8;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(du));
+  for (std::int64_t row = 0; row < rows; ++row, source += pitch, values += columns) {
+    for (std::int64_t i = 0; i < columns; i += lanes) {
+      const auto k = hn::Sub(hn::PromoteTo(di, hn::LoadU(d8, source + i)), hn::Set(di, kDotOffset));
+      hn::StoreU(hn::BitCast(du, hn::Mul(hn::ConvertTo(df, k), hn::Set(df, unit))), du, values + i);
+    }
+  }
+}
+
 #if HWY_TARGET == HWY_AVX3_DL
 
 // Packs up to four quads of the first 16 places of four kernels at a time; returns for how many outer indices.
@@ -157,7 +172,19 @@ std::int64_t pack_blocks(const DotPacking&, std::int32_t*, std::int32_t*) {
 
 #endif
 
+void pack_products(const DotPacking& packing, std::int32_t* weights) {
+  for (int c = 0; c < packing.channels; ++c) {
+    const std::uint8_t* kernel = packing.kernels[static_cast<std::size_t>(c)] + packing.taps[0][0];
+    const float* unit = packing.units[static_cast<std::size_t>(c)];
+    for (std::int64_t outer = 0; outer < packing.outer; ++outer) {
+      const auto k = static_cast<float>(static_cast<std::int8_t>(kernel[outer * packing.kernel_step]));
+      weights[outer * packing.channels + c] = std::bit_cast<std::int32_t>(k * unit[outer * packing.unit_step]);
+    }
+  }
+}
+
 void pack(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections, float* units) {
+  if (packing.single) return pack_products(packing, weights);
   const int channels = packing.channels;
   for (std::int64_t outer = pack_blocks(packing, weights, corrections); outer < packing.outer; ++outer) {
     for (int c = 0; c < channels; ++c) {
@@ -191,6 +218,25 @@ void store_some(hn::Vec<FloatTag> x, std::size_t count, float* y) {
     HWY_ALIGN float lanes[HWY_MAX_BYTES / sizeof(float)];
     hn::Store(x, d, lanes);
     std::copy_n(lanes, count, y);
+  }
+}
+
+template <int kChannels, int kVectors>
+void store_totals(const DotTile& tile, const hn::Vec<FloatTag> (&total)[kChannels][kVectors], float* HWY_RESTRICT y,
+                  std::int64_t pitch) {
+  const FloatTag df;
+  const std::size_t lanes = hn::Lanes(df);
+  const auto scale = hn::Set(df, tile.tensor_scale);
+  const auto positions = static_cast<std::size_t>(tile.positions);
+#pragma GCC unroll 8
+  for (int c = 0; c < kChannels; ++c) {
+    if (c >= tile.used_channels) return;
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      const std::size_t first = static_cast<std::size_t>(v) * lanes;
+      store_some(hn::Mul(total[c][v], scale), positions - first, y + first);
+    }
+    y += pitch;
   }
 }
 
@@ -244,22 +290,42 @@ void correlate_tile(const DotTile& tile, float* HWY_RESTRICT y, std::int64_t pit
     corrections += kChannels;
     units += kChannels;
   }
-  const auto scale = hn::Set(df, tile.tensor_scale);
-  const auto positions = static_cast<std::size_t>(tile.positions);
+  store_totals(tile, total, y, pitch);
+}
+
+template <int kChannels, int kVectors>
+void correlate_products(const DotTile& tile, float* HWY_RESTRICT y, std::int64_t pitch) {
+  const FloatTag df;
+  const IntTag di;
+  const WordTag du;
+  const std::size_t lanes = hn::Lanes(df);
+  const std::int32_t* HWY_RESTRICT weights = tile.weights;
+  const std::uint32_t* HWY_RESTRICT source = tile.source + tile.offsets[0];
+  hn::Vec<FloatTag> total[kChannels][kVectors];
 #pragma GCC unroll 8
   for (int c = 0; c < kChannels; ++c) {
-    if (c >= tile.used_channels) return;
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) total[c][v] = hn::Zero(df);
+  }
+  for (std::int64_t outer = 0; outer < tile.outer; ++outer, source += tile.plane, weights += kChannels) {
+    hn::Vec<FloatTag> x[kVectors];
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      const std::size_t first = static_cast<std::size_t>(v) * lanes;
-      store_some(hn::Mul(total[c][v], scale), positions - first, y + first);
+      x[v] = hn::BitCast(df, hn::LoadU(du, source + static_cast<std::size_t>(v) * lanes));
     }
-    y += pitch;
+#pragma GCC unroll 8
+    for (int c = 0; c < kChannels; ++c) {
+      const auto weight = hn::BitCast(df, hn::Set(di, weights[c]));
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) total[c][v] = hn::MulAdd(x[v], weight, total[c][v]);
+    }
   }
+  store_totals(tile, total, y, pitch);
 }
 
 template <int kChannels, int kVectors>
 void correlate_quads(const DotTile& tile, float* y, std::int64_t pitch) {
+  if (tile.single) return correlate_products<kChannels, kVectors>(tile, y, pitch);
   switch (tile.quads) {
     case 1:
       return correlate_tile<kChannels, kVectors, 1>(tile, y, pitch);
@@ -402,6 +468,7 @@ HWY_EXPORT(has_dots);
 HWY_EXPORT(lanes_of_dots);
 HWY_EXPORT(decode_bytes);
 HWY_EXPORT(interleave);
+HWY_EXPORT(scale);
 HWY_EXPORT(pack);
 HWY_EXPORT(correlate_any_tile);
 HWY_EXPORT(add_any_weight_tile);
@@ -430,6 +497,11 @@ void ByteDecoder::decode(const std::uint16_t* codes, std::size_t count, std::uin
 void interleave_bytes(const std::array<const std::uint8_t*, 4>& sources, std::int64_t pitch, std::int64_t rows,
                       std::int64_t columns, std::uint32_t* quads) {
   HWY_DYNAMIC_DISPATCH(interleave)(sources, pitch, rows, columns, quads);
+}
+
+void scale_bytes(const std::uint8_t* source, float unit, std::int64_t pitch, std::int64_t rows, std::int64_t columns,
+                 std::uint32_t* values) {
+  HWY_DYNAMIC_DISPATCH(scale)(source, unit, pitch, rows, columns, values);
 }
 
 void pack_weights(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections, float* units) {

@@ -36,6 +36,12 @@ void interleave_bytes(const std::array<const std::uint8_t*, 4>& sources, std::in
 // Bytes that a source needs behind its last row.
 inline constexpr std::int64_t kDotSlack = 64;
 
+// Where a result takes a single tap of each source channel no sums of products are needed: sources and weights are then
+// binary32 numbers in place of quads, scales included. values[row · columns + i] = unit · k of source[row · pitch + i],
+// written up to a vector beyond the last of them.
+void scale_bytes(const std::uint8_t* source, float unit, std::int64_t pitch, std::int64_t rows, std::int64_t columns,
+                 std::uint32_t* values);
+
 // Result channels that a tile computes at once, and vectors of neighbouring results.
 inline constexpr int kDotChannels = 4;
 inline constexpr int kDotVectors = 3;
@@ -52,11 +58,12 @@ struct DotPacking {
   std::int64_t outer = 1;
   const Quad* taps = nullptr;
   std::int64_t quads = 1;
-  int channels = 1;  // 1 or kDotChannels
+  int channels = 1;     // 1 or kDotChannels
+  bool single = false;  // taps[0][0] alone
 };
 inline constexpr std::int64_t kPackSlack = 16;
 
-// Writes what DotTile has of them.
+// Writes what DotTile has of them; of a single tap the weights alone.
 void pack_weights(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections, float* units);
 
 // A run of neighbouring results of one image, for one or kDotChannels result channels. Each quad is four taps: the
@@ -72,6 +79,7 @@ struct DotTile {
   const std::int32_t* corrections = nullptr;  // [outer][channel]: -kDotOffset times the sum of the weights
   const float* source_units = nullptr;        // [outer]: what a product's 1 stands for is the product of these two
   const float* weight_units = nullptr;        // [outer][channel]
+  bool single = false;                        // the weights alone, as binary32 numbers like the source
   int channels = 1;                           // 1 or kDotChannels
   int used_channels = 1;                      // whose results are written
   std::int64_t positions = 1;                 // 1 to kDotVectors vectors

@@ -80,9 +80,9 @@ Arithmetic arithmetic_beyond_float(const Bounds& bounds) {
   return bounds.sum + bounds.product > kDoubleIntegers ? Arithmetic::kWide : Arithmetic::kNarrow;
 }
 
-// Whether dot products of bytes can compute the sums of a pass. They pay where a group has several products.
+// Whether dot products of bytes can compute the sums of a pass.
 bool fits_bytes(const MlsTensor& left, const MlsTensor& right, const Reduction& reduction) {
-  if (!has_dot_products() || reduction.merged || reduction.taps == 1) return false;
+  if (!has_dot_products() || reduction.merged) return false;
   const Int128 k_left = left.format.element.max_integer();
   const Int128 k_right = right.format.element.max_integer();
   if (k_left >= kDotOffset || k_right >= kDotOffset) return false;
