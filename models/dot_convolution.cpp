@@ -58,39 +58,51 @@ Buffer<float> units_of(const MlsTensor& tensor, std::int64_t first, std::int64_t
   return units;
 }
 
-// Where the bytes of an operand's plane lie: every row as [column phase][pitch], column c of the operand in phase
-// (c + lead) % step.
-struct ByteRows {
+// Where the bytes of a row of an operand lie: column c in phase (c + lead) % step, at (c + lead) / step.
+struct ByteRow {
   std::int64_t step = 1;
   std::int64_t lead = 0;   // zeros before the first column
-  std::int64_t pitch = 0;  // bytes of a column phase
-  std::int64_t bytes() const { return step * pitch; }
+  std::int64_t pitch = 0;  // bytes of a phase
+  std::int64_t phase = 0;  // bytes between phases
 };
+
+void fill_row(const std::uint8_t* from, std::int64_t width, const ByteRow& layout, std::uint8_t* target) {
+  const std::int64_t columns = std::min(width, layout.step * layout.pitch - layout.lead);
+  if (layout.step == 1) {
+    if (columns > 0) std::copy_n(from, columns, target + layout.lead);
+    return;
+  }
+  for (std::int64_t first = 0; first < std::min(layout.step, columns); ++first) {
+    const std::int64_t place = first + layout.lead;
+    std::uint8_t* to = target + place % layout.step * layout.phase + place / layout.step;
+    if (layout.step == 2) {
+      for (std::int64_t x = first; x < columns; x += 2) *to++ = from[x];
+    } else {
+      for (std::int64_t x = first; x < columns; x += layout.step) *to++ = from[x];
+    }
+  }
+}
+
+// The bytes of the first `rows` rows of an index pair, until the next call on this thread. Some more can be read.
+const std::uint8_t* decoded_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair,
+                                 std::int64_t rows) {
+  thread_local std::vector<std::uint8_t> decoded;
+  const std::int64_t width = tensor.shape[3];
+  decoded.resize(static_cast<std::size_t>(std::max(rows * width, std::int64_t{0}) + kDotSlack));
+  if (rows > 0) {
+    decoder.decode(tensor.codes.data() + pair * tensor.shape[2] * width, static_cast<std::size_t>(rows * width),
+                   decoded.data());
+  }
+  return decoded.data();
+}
 
 // Writes k + kDotOffset of the first rows of an index pair; the zeros around them are there already.
 void fill_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair, std::int64_t rows,
-               const ByteRows& layout, std::uint8_t* target) {
+               const ByteRow& layout, std::uint8_t* target) {
   const std::int64_t width = tensor.shape[3];
-  thread_local std::vector<std::uint8_t> decoded;
-  decoded.resize(static_cast<std::size_t>(rows * width));
-  decoder.decode(tensor.codes.data() + pair * tensor.inner_size(), decoded.size(), decoded.data());
-  const std::int64_t columns = std::min(width, layout.bytes() - layout.lead);
-  const std::uint8_t* from = decoded.data();
-  for (std::int64_t y = 0; y < rows; ++y, from += width, target += layout.bytes()) {
-    if (layout.step == 1) {
-      std::copy_n(from, columns, target + layout.lead);
-      continue;
-    }
-    for (std::int64_t first = 0; first < std::min(layout.step, columns); ++first) {
-      const std::int64_t place = first + layout.lead;
-      std::uint8_t* to = target + place % layout.step * layout.pitch + place / layout.step;
-      if (layout.step == 2) {
-        for (std::int64_t x = first; x < columns; x += 2) *to++ = from[x];
-      } else {
-        for (std::int64_t x = first; x < columns; x += layout.step) *to++ = from[x];
-      }
-    }
-  }
+  const std::uint8_t* from = decoded_rows(tensor, decoder, pair, rows);
+  for (std::int64_t y = 0; y < rows; ++y)
+    fill_row(from + y * width, width, layout, target + y * layout.step * layout.pitch);
 }
 
 // Results first, first + step, … along one axis, which share their taps: tap t of the i-th of them takes the source
@@ -218,7 +230,8 @@ class ByteCorrelation {
       row_.lead = std::max(row_.lead, -columns.base);
       end = std::max(end, columns.base + (columns.count - 1) * row_.step + ceil_div(columns.taps(), 4) * 4);
     }
-    row_.pitch = ceil_div(end + row_.lead, row_.step);
+    row_.pitch = row_.phase = ceil_div(end + row_.lead, row_.step);
+    row_bytes_ = row_.step * row_.pitch;
     for (const AxisPhase& rows : rows_) lead_rows_ = std::max(lead_rows_, -rows.base);
   }
 
@@ -300,9 +313,9 @@ class ByteCorrelation {
   // Quads of all phases, of an index pair of the source.
   void fill_plane(std::int64_t pair, float unit, std::uint32_t* plane) const {
     thread_local std::vector<std::uint8_t> rows;
-    rows.assign(static_cast<std::size_t>(plane_rows_ * row_.bytes() + kDotSlack), kDotOffset);
+    rows.assign(static_cast<std::size_t>(plane_rows_ * row_bytes_ + kDotSlack), kDotOffset);
     const std::int64_t height = std::min(source_size_[0], plane_rows_ - lead_rows_);
-    if (height > 0) fill_rows(source_, decoder_, pair, height, row_, rows.data() + lead_rows_ * row_.bytes());
+    if (height > 0) fill_rows(source_, decoder_, pair, height, row_, rows.data() + lead_rows_ * row_bytes_);
     for (const Phase& phase : phases_) {
       std::uint32_t* quads = plane + phase.place;
       for (std::int64_t i = 0; i < phase.row_phases; ++i) {
@@ -312,9 +325,9 @@ class ByteCorrelation {
             const std::int64_t y = phase.rows->base + lead_rows_ + i + t / phase.quad_columns;
             const std::int64_t x = phase.columns->base + row_.lead + j * phase.quad_columns + t % phase.quad_columns;
             taps[static_cast<std::size_t>(t)] =
-                rows.data() + y * row_.bytes() + x % row_.step * row_.pitch + x / row_.step;
+                rows.data() + y * row_bytes_ + x % row_.step * row_.pitch + x / row_.step;
           }
-          const std::int64_t pitch = phase.rows->source_step * row_.bytes();
+          const std::int64_t pitch = phase.rows->source_step * row_bytes_;
           if (phase.single) {
             scale_bytes(taps[0], unit, pitch, phase.extent, phase.columns->count, quads);
           } else {
@@ -419,7 +432,8 @@ class ByteCorrelation {
   std::vector<AxisPhase> rows_;
   std::vector<AxisPhase> columns_;
   std::int64_t lanes_;
-  ByteRows row_;                 // of a decoded source plane
+  ByteRow row_;  // of a decoded source plane
+  std::int64_t row_bytes_ = 0;
   std::int64_t lead_rows_ = 0;   // of zeros above its first row
   std::int64_t plane_rows_ = 0;  // of it, with those
   std::int64_t plane_ = 0;       // words of a source plane
@@ -449,9 +463,11 @@ class ByteWeightGradient {
         rows_((out_size_[0] - 1) * shape.stride[0] + shape.kernel[0]),
         kernel_(shape.kernel[0] * shape.kernel[1]),
         columns_(cin_ * kernel_),
-        row_{shape.stride[1], shape.padding[1], 4 * quads_ + (shape.kernel[1] - 1) / shape.stride[1]},
+        pitch_(4 * quads_ + (shape.kernel[1] - 1) / shape.stride[1]),
+        row_{shape.stride[1], shape.padding[1], pitch_, pitch_},
+        row_bytes_(row_.step * row_.pitch),
         error_size_(out_size_[0] * quads_ * lanes_),
-        activation_plane_(rows_ * row_.bytes()) {}
+        activation_plane_(rows_ * row_bytes_) {}
 
   void run(float* results) {
     const std::int64_t activation_size = shape_.in_channels * activation_plane_;
@@ -466,7 +482,7 @@ class ByteWeightGradient {
     for (std::int64_t ci = 0; ci < cin_; ++ci) {
       for (std::int64_t i = 0; i < shape_.kernel[0]; ++i) {
         for (std::int64_t j = 0; j < shape_.kernel[1]; ++j) {
-          offsets.push_back((ci * rows_ + i) * row_.bytes() + j % row_.step * row_.pitch + j / row_.step);
+          offsets.push_back((ci * rows_ + i) * row_bytes_ + j % row_.step * row_.pitch + j / row_.step);
         }
       }
     }
@@ -487,7 +503,7 @@ class ByteWeightGradient {
         std::fill_n(target, activation_plane_, static_cast<std::uint8_t>(kDotOffset));
         const std::int64_t rows = std::min(shape_.in_size[0], rows_ - shape_.padding[0]);
         if (rows > 0) {
-          fill_rows(activation_, activation_decoder_, pair, rows, row_, target + shape_.padding[0] * row_.bytes());
+          fill_rows(activation_, activation_decoder_, pair, rows, row_, target + shape_.padding[0] * row_bytes_);
         }
         float unit;
         fill_units(activation_, pair, 1, &unit);
@@ -500,7 +516,7 @@ class ByteWeightGradient {
         const std::int64_t width = std::min(kDotWeightVectors * vector_, (group + 1) * group_lanes_ - lane);
         DotWeightTile tile{
             .error_pitch = lanes_,
-            .row_step = shape_.stride[0] * row_.bytes(),
+            .row_step = shape_.stride[0] * row_bytes_,
             .rows = out_size_[0],
             .quads = quads_,
             .offsets = offsets.data() + begin,
@@ -545,9 +561,6 @@ class ByteWeightGradient {
 
   // Errors of an image as [row][quad][lane], and what they stand for.
   void fill_errors(std::int64_t image, std::int32_t* errors, float* units) const {
-    const std::int64_t positions = out_size_[0] * out_size_[1];
-    thread_local std::vector<std::uint8_t> decoded;
-    decoded.resize(static_cast<std::size_t>(positions + 4));
     if (group_lanes_ != cout_) {
       std::fill_n(errors, error_size_, 0);
       std::fill_n(units, lanes_, 0.0F);
@@ -558,10 +571,8 @@ class ByteWeightGradient {
       const std::int64_t pair = image * shape_.out_channels + co;
       const std::int64_t lane = co / cout_ * group_lanes_ + co % cout_;
       fill_units(error_, pair, 1, units + lane);
-      error_decoder_.decode(error_.codes.data() + pair * positions, static_cast<std::size_t>(positions),
-                            decoded.data());
       std::int32_t* target = errors + lane;
-      const std::uint8_t* row = decoded.data();
+      const std::uint8_t* row = decoded_rows(error_, error_decoder_, pair, out_size_[0]);
       for (std::int64_t y = 0; y < out_size_[0]; ++y, row += out_size_[1]) {
         for (std::int64_t q = 0; q < quads_; ++q, target += lanes_) {
           std::uint32_t quad;
@@ -589,9 +600,108 @@ class ByteWeightGradient {
   std::int64_t rows_;   // of a padded activation plane, as far as they are read
   std::int64_t kernel_;
   std::int64_t columns_;  // of a group's weights: input channels × kernel positions
-  ByteRows row_;          // of the activation
+  std::int64_t pitch_;    // bytes of a column phase of an activation row
+  ByteRow row_;           // of the activation
+  std::int64_t row_bytes_;
   std::int64_t error_size_;
   std::int64_t activation_plane_;
+};
+
+// The same where a group has few output channels: sums along whole planes, of one channel each. Rows of errors lie as
+// far apart as those of activations, with zeros between them, so that a plane is a single run of bytes.
+class PlaneWeightGradient {
+ public:
+  PlaneWeightGradient(const ConvolutionShape& shape, const MlsTensor& error, const MlsTensor& activation,
+                      float tensor_scale)
+      : shape_(shape),
+        error_(error),
+        activation_(activation),
+        error_decoder_(error.format.element, 0),
+        activation_decoder_(activation.format.element, kDotOffset),
+        tensor_scale_(tensor_scale),
+        out_size_(shape.out_size()),
+        cin_(shape.in_channels / shape.groups),
+        cout_(shape.out_channels / shape.groups),
+        kernel_(shape.kernel[0] * shape.kernel[1]),
+        pitch_(out_size_[1] + (shape.kernel[1] - 1) / shape.stride[1]),
+        phase_((out_size_[0] + (shape.kernel[0] - 1) / shape.stride[0]) * pitch_),
+        error_size_(ceil_div(out_size_[0] * pitch_, kDotBytes) * kDotBytes),
+        activation_size_(shape.stride[0] * shape.stride[1] * phase_ + kDotBytes) {
+    for (std::int64_t i = 0; i < shape.kernel[0]; ++i) {
+      for (std::int64_t j = 0; j < shape.kernel[1]; ++j) {
+        const std::int64_t phase = i % shape.stride[0] * shape.stride[1] + j % shape.stride[1];
+        offsets_.push_back(phase * phase_ + i / shape.stride[0] * pitch_ + j / shape.stride[1]);
+      }
+    }
+  }
+
+  void run(float* results) const {
+    tbb::parallel_for(std::int64_t{0}, shape_.groups, [&](std::int64_t group) {
+      std::vector<std::uint8_t> errors(static_cast<std::size_t>(cout_ * error_size_), 0);
+      std::vector<std::uint8_t> activations(static_cast<std::size_t>(cin_ * activation_size_), kDotOffset);
+      std::vector<std::int32_t> sums(static_cast<std::size_t>(kernel_));
+      std::vector<float> error_units(static_cast<std::size_t>(cout_));
+      std::vector<float> activation_units(static_cast<std::size_t>(cin_));
+      float* values = results + group * cout_ * cin_ * kernel_;
+      std::fill_n(values, cout_ * cin_ * kernel_, 0.0F);
+      for (std::int64_t image = 0; image < shape_.batch; ++image) {
+        const std::int64_t error_pair = image * shape_.out_channels + group * cout_;
+        const std::int64_t activation_pair = image * shape_.in_channels + group * cin_;
+        fill_units(error_, error_pair, cout_, error_units.data());
+        fill_units(activation_, activation_pair, cin_, activation_units.data());
+        for (std::int64_t co = 0; co < cout_; ++co) fill_error(error_pair + co, errors.data() + co * error_size_);
+        for (std::int64_t ci = 0; ci < cin_; ++ci) {
+          fill_activation(activation_pair + ci, activations.data() + ci * activation_size_);
+        }
+        float* value = values;
+        for (std::int64_t co = 0; co < cout_; ++co) {
+          for (std::int64_t ci = 0; ci < cin_; ++ci) {
+            dot_planes(errors.data() + co * error_size_, activations.data() + ci * activation_size_,
+                       out_size_[0] * pitch_, offsets_.data(), kernel_, sums.data());
+            const double unit = double{error_units[static_cast<std::size_t>(co)]} *
+                                double{activation_units[static_cast<std::size_t>(ci)]};
+            for (const std::int32_t sum : sums) *value++ += static_cast<float>(sum * unit);
+          }
+        }
+      }
+      for (std::int64_t i = 0; i < cout_ * cin_ * kernel_; ++i) values[i] *= tensor_scale_;
+    });
+  }
+
+ private:
+  void fill_error(std::int64_t pair, std::uint8_t* target) const {
+    const std::uint8_t* from = decoded_rows(error_, error_decoder_, pair, out_size_[0]);
+    for (std::int64_t y = 0; y < out_size_[0]; ++y)
+      std::copy_n(from + y * out_size_[1], out_size_[1], target + y * pitch_);
+  }
+
+  void fill_activation(std::int64_t pair, std::uint8_t* target) const {
+    const ByteRow row{shape_.stride[1], shape_.padding[1], pitch_, phase_};
+    const std::int64_t stride = shape_.stride[0];
+    const std::int64_t rows = std::min(shape_.in_size[0], phase_ / pitch_ * stride - shape_.padding[0]);
+    const std::uint8_t* from = decoded_rows(activation_, activation_decoder_, pair, rows);
+    for (std::int64_t y = 0; y < rows; ++y) {
+      const std::int64_t place = y + shape_.padding[0];
+      fill_row(from + y * shape_.in_size[1], shape_.in_size[1], row,
+               target + place % stride * row.step * phase_ + place / stride * pitch_);
+    }
+  }
+
+  const ConvolutionShape& shape_;
+  const MlsTensor& error_;
+  const MlsTensor& activation_;
+  ByteDecoder error_decoder_;
+  ByteDecoder activation_decoder_;
+  float tensor_scale_;
+  std::array<std::int64_t, 2> out_size_;
+  std::int64_t cin_;
+  std::int64_t cout_;
+  std::int64_t kernel_;
+  std::int64_t pitch_;  // bytes of a row
+  std::int64_t phase_;  // of an activation phase: every stride-th row and column
+  std::int64_t error_size_;
+  std::int64_t activation_size_;
+  std::vector<std::int64_t> offsets_;  // of each kernel position
 };
 
 }  // namespace
@@ -603,7 +713,12 @@ void correlate_bytes(Pass pass, const ConvolutionShape& shape, const MlsTensor& 
 
 void sum_weight_bytes(const ConvolutionShape& shape, const MlsTensor& error, const MlsTensor& activation,
                       float tensor_scale, bool exact, float* results) {
-  ByteWeightGradient(shape, error, activation, tensor_scale, exact).run(results);
+  // A vector of output channels that is mostly empty costs more than sums along planes.
+  if (shape.groups > 1 && 4 * shape.out_channels / shape.groups <= static_cast<std::int64_t>(dot_lanes())) {
+    PlaneWeightGradient(shape, error, activation, tensor_scale).run(results);
+  } else {
+    ByteWeightGradient(shape, error, activation, tensor_scale, exact).run(results);
+  }
 }
 
 }  // namespace mlsim::models

@@ -172,20 +172,23 @@ std::int64_t pack_blocks(const DotPacking&, std::int32_t*, std::int32_t*) {
 
 #endif
 
+template <int kChannels>
 void pack_products(const DotPacking& packing, std::int32_t* weights) {
-  for (int c = 0; c < packing.channels; ++c) {
-    const std::uint8_t* kernel = packing.kernels[static_cast<std::size_t>(c)] + packing.taps[0][0];
-    const float* unit = packing.units[static_cast<std::size_t>(c)];
-    for (std::int64_t outer = 0; outer < packing.outer; ++outer) {
-      const auto k = static_cast<float>(static_cast<std::int8_t>(kernel[outer * packing.kernel_step]));
-      weights[outer * packing.channels + c] = std::bit_cast<std::int32_t>(k * unit[outer * packing.unit_step]);
+  for (std::int64_t outer = 0; outer < packing.outer; ++outer, weights += kChannels) {
+    for (int c = 0; c < kChannels; ++c) {
+      const std::uint8_t* kernel = packing.kernels[static_cast<std::size_t>(c)] + outer * packing.kernel_step;
+      const float unit = packing.units[static_cast<std::size_t>(c)][outer * packing.unit_step];
+      const auto k = static_cast<float>(static_cast<std::int8_t>(kernel[packing.taps[0][0]]));
+      weights[c] = std::bit_cast<std::int32_t>(k * unit);
     }
   }
 }
 
 void pack(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections, float* units) {
-  if (packing.single) return pack_products(packing, weights);
   const int channels = packing.channels;
+  if (packing.single) {
+    return channels == 1 ? pack_products<1>(packing, weights) : pack_products<kDotChannels>(packing, weights);
+  }
   for (std::int64_t outer = pack_blocks(packing, weights, corrections); outer < packing.outer; ++outer) {
     for (int c = 0; c < channels; ++c) {
       const std::uint8_t* kernel = packing.kernels[static_cast<std::size_t>(c)] + outer * packing.kernel_step;
@@ -454,6 +457,62 @@ void sum_error_quads(const std::int32_t* errors, std::int64_t quads, std::int64_
   }
 }
 
+#if HWY_TARGET == HWY_AVX3_DL
+
+template <int kColumns>
+void dot_columns(const std::uint8_t* HWY_RESTRICT errors, const std::uint8_t* HWY_RESTRICT activation,
+                 std::int64_t count, const std::int64_t* offsets, std::int32_t correction, std::int32_t* sums) {
+  const IntTag di;
+  const WordTag du;
+  const hn::Repartition<std::uint8_t, IntTag> d8;
+  Ints sum[kColumns];
+#pragma GCC unroll 16
+  for (int j = 0; j < kColumns; ++j) sum[j] = hn::Zero(di);
+  const std::uint8_t* at[kColumns];
+  for (int j = 0; j < kColumns; ++j) at[j] = activation + offsets[j];
+  for (std::int64_t i = 0; i < count; i += static_cast<std::int64_t>(hn::Lanes(d8))) {
+    const auto e = hn::BitCast(di, hn::LoadU(d8, errors + i));
+#pragma GCC unroll 16
+    for (int j = 0; j < kColumns; ++j) sum[j] = add_dot(sum[j], hn::BitCast(du, hn::LoadU(d8, at[j] + i)), e);
+  }
+  for (int j = 0; j < kColumns; ++j) sums[j] = hn::GetLane(hn::SumOfLanes(di, sum[j])) + correction;
+}
+
+void dot_any_columns(const std::uint8_t* errors, const std::uint8_t* activation, std::int64_t count,
+                     const std::int64_t* offsets, std::int64_t columns, std::int32_t* sums) {
+  const IntTag di;
+  const hn::Repartition<std::uint8_t, IntTag> d8;
+  auto errors_sum = hn::Zero(di);
+  for (std::int64_t i = 0; i < count; i += static_cast<std::int64_t>(hn::Lanes(d8))) {
+    errors_sum = add_dot(errors_sum, hn::Set(WordTag(), 0x01010101), hn::BitCast(di, hn::LoadU(d8, errors + i)));
+  }
+  const std::int32_t correction = -kDotOffset * hn::GetLane(hn::SumOfLanes(di, errors_sum));
+  const auto run = [&](auto block) {
+    constexpr int kColumns = decltype(block)::value;
+    for (; columns >= kColumns; columns -= kColumns) {
+      dot_columns<kColumns>(errors, activation, count, offsets, correction, sums);
+      offsets += kColumns;
+      sums += kColumns;
+    }
+  };
+  run(std::integral_constant<int, 9>());
+  run(std::integral_constant<int, 1>());
+}
+
+#else
+
+void dot_any_columns(const std::uint8_t* errors, const std::uint8_t* activation, std::int64_t count,
+                     const std::int64_t* offsets, std::int64_t columns, std::int32_t* sums) {
+  for (std::int64_t j = 0; j < columns; ++j) {
+    sums[j] = 0;
+    for (std::int64_t i = 0; i < count; ++i) {
+      sums[j] += static_cast<std::int8_t>(errors[i]) * (int{activation[offsets[j] + i]} - kDotOffset);
+    }
+  }
+}
+
+#endif
+
 }  // namespace
 }  // namespace mlsim::models::HWY_NAMESPACE
 #if HWY_TARGET == HWY_AVX3_DL
@@ -473,6 +532,7 @@ HWY_EXPORT(pack);
 HWY_EXPORT(correlate_any_tile);
 HWY_EXPORT(add_any_weight_tile);
 HWY_EXPORT(sum_error_quads);
+HWY_EXPORT(dot_any_columns);
 
 bool has_dot_products() {
   return HWY_DYNAMIC_DISPATCH(has_dots)();
@@ -514,6 +574,11 @@ void correlate_dots(const DotTile& tile, float* y, std::int64_t pitch) {
 
 void add_weight_dots(const DotWeightTile& tile, float* y) {
   HWY_DYNAMIC_DISPATCH(add_any_weight_tile)(tile, y);
+}
+
+void dot_planes(const std::uint8_t* errors, const std::uint8_t* activation, std::int64_t count,
+                const std::int64_t* offsets, std::int64_t columns, std::int32_t* sums) {
+  HWY_DYNAMIC_DISPATCH(dot_any_columns)(errors, activation, count, offsets, columns, sums);
 }
 
 void sum_errors(const std::int32_t* errors, std::int64_t quads, std::int64_t lanes, int factor, std::int32_t* sums) {

@@ -116,6 +116,12 @@ struct DotWeightTile {
 // Adds the sums, each rounded to binary32 first, to y[column][vectors · lanes].
 void add_weight_dots(const DotWeightTile& tile, float* y);
 
+// sums[i] = the sum over `count` bytes of errors[p] · k of activation[offsets[i] + p], for each of `columns` offsets.
+// Errors are 0, and activations readable, up to a multiple of kDotBytes.
+inline constexpr std::int64_t kDotBytes = 64;
+void dot_planes(const std::uint8_t* errors, const std::uint8_t* activation, std::int64_t count,
+                const std::int64_t* offsets, std::int64_t columns, std::int32_t* sums);
+
 // sums[lane] = the sum of factor · k over `quads` quads of errors.
 void sum_errors(const std::int32_t* errors, std::int64_t quads, std::int64_t lanes, int factor, std::int32_t* sums);
 

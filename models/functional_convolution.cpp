@@ -115,6 +115,20 @@ int finest_exponent(const MlsTensor& tensor) {
   return largest + tensor.format.scale.fraction_bits + tensor.format.element.unit_exponent();
 }
 
+// A bound of it that is fast to find.
+int finest_exponent_bound(const MlsTensor& tensor) {
+  std::uint8_t largest = 0;
+  for (const std::uint8_t exponent : tensor.group_exponent) largest = std::max(largest, exponent);
+  return largest + tensor.format.scale.fraction_bits + tensor.format.element.unit_exponent();
+}
+
+// Whether every product of elements is a multiple of the smallest binary32 number.
+bool fits_smallest_float(const MlsTensor& left, const MlsTensor& right) {
+  constexpr int kFinest = 149;
+  return finest_exponent_bound(left) + finest_exponent_bound(right) <= kFinest ||
+         finest_exponent(left) + finest_exponent(right) <= kFinest;
+}
+
 // ---- Forward and backward data: results as shifted sums of padded planes
 
 // A kernel position along one axis: the phase of the source plane that it reads, and how far from the result's place.
@@ -731,8 +745,7 @@ ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shap
   Arithmetic arithmetic = arithmetic_beyond_float(bounds);
   bool exact = false;
   if (arithmetic == Arithmetic::kDouble) {
-    // Binary32 has integers up to 2^24 and no multiples of less than 2^-149.
-    exact = bounds.scaled <= kFloatIntegers && finest_exponent(left) + finest_exponent(right) <= 149;
+    exact = bounds.scaled <= kFloatIntegers && fits_smallest_float(left, right);
     const bool backward_weight = pass == Pass::kBackwardWeight;
     if ((exact || backward_weight) && fits_bytes(left, right, reduction)) {
       arithmetic = Arithmetic::kBytes;
