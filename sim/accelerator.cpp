@@ -116,6 +116,10 @@ models::OperationCounts Accelerator::counts() const {
   return array_ ? array_->counts() : cycle_array_->counts();
 }
 
+std::uint64_t Accelerator::zero_products() const {
+  return array_ ? array_->zero_products() : cycle_array_->zero_products();
+}
+
 Traffic Accelerator::traffic() const {
   const FeederTraffic& rows = row_feeder_.buffer().traffic();
   const FeederTraffic& columns = column_feeder_.buffer().traffic();

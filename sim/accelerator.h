@@ -29,6 +29,7 @@ class Accelerator : public sc_core::sc_module {
   // Of the job that was loaded last.
   CycleCounts cycles() const { return controller_.cycles(); }
   models::OperationCounts counts() const;
+  std::uint64_t zero_products() const;
   Traffic traffic() const;
   const models::Tensor<float>& results() const { return banks_.results(); }
   bool results_are_finite() const { return banks_.finite(); }

@@ -64,6 +64,12 @@ models::OperationCounts Array::counts() const {
   return counts;
 }
 
+std::uint64_t Array::zero_products() const {
+  std::uint64_t products = 0;
+  for (const ProcessingElement& element : elements_) products += element.zero_products();
+  return products;
+}
+
 void Array::trace(sc_core::sc_trace_file* file) const {
   for (const ProcessingElement& element : elements_) element.trace(file);
   for (const GroupScaler& scaler : scalers_) scaler.trace(file);

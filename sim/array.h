@@ -32,6 +32,7 @@ class Array : public sc_core::sc_module {
   void load(const Job& job);
   void trace(sc_core::sc_trace_file* file) const override;
   models::OperationCounts counts() const;
+  std::uint64_t zero_products() const;
 
  private:
   sc_core::sc_vector<ProcessingElement> elements_;  // row by row

@@ -34,6 +34,7 @@ CycleArray::CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& c
 void CycleArray::load(const Job& job) {
   job_ = &job;
   counts_ = {};
+  zero_products_ = 0;
   const models::MlsFormat& rows = job.row_operand->format;
   const models::MlsFormat& columns = job.column_operand->format;
   width_ = job.can_overflow ? Width::k64Checked : job.accumulator_bits <= 32 ? Width::k32 : Width::k64;
@@ -96,6 +97,8 @@ void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const Feede
       break;
   }
   const auto operations = static_cast<std::uint64_t>(rows.live) * static_cast<std::uint64_t>(columns.valid_lanes[at]);
+  zero_products_ += operations - static_cast<std::uint64_t>(rows.nonzero_lanes[at]) *
+                                     static_cast<std::uint64_t>(columns.nonzero_lanes[at]);
   counts_.mantissa_multiplies += operations;
   counts_.integer_adds += operations;
   if (job_->has_exponents) {

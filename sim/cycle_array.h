@@ -32,6 +32,7 @@ class CycleArray : public sc_core::sc_module {
 
   void load(const Job& job);
   const models::OperationCounts& counts() const { return counts_; }
+  std::uint64_t zero_products() const { return zero_products_; }
 
  private:
   // How wide the accumulators are in this program: as wide as the job's need be.
@@ -51,6 +52,7 @@ class CycleArray : public sc_core::sc_module {
   FeederBuffer& columns_;
   ResultBanks& banks_;
   models::OperationCounts counts_;
+  std::uint64_t zero_products_ = 0;
 
   // Registers of the job.
   const Job* job_ = nullptr;

@@ -37,6 +37,7 @@ FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
     half.integers.resize(words);
     half.valid.resize(words);
     half.valid_lanes.resize(static_cast<std::size_t>(taps));
+    half.nonzero_lanes.resize(static_cast<std::size_t>(taps));
   }
 }
 
@@ -125,6 +126,7 @@ void FeederBuffer::start_tap() {
   y_ = tap.y;
   x_ = tap.x;
   filling_->valid_lanes[static_cast<std::size_t>(tap_)] = 0;
+  filling_->nonzero_lanes[static_cast<std::size_t>(tap_)] = 0;
 }
 
 void FeederBuffer::fill() {
@@ -136,6 +138,7 @@ void FeederBuffer::fill() {
     const std::uint16_t* codes = operand_->codes.data();
     const auto base = static_cast<std::size_t>(tap_ * lanes_);
     int valid_lanes = 0;
+    int nonzero_lanes = 0;
     for (int i = lane_; i < end; ++i) {
       const Lane& lane = filling_->lanes[static_cast<std::size_t>(i)];
       const bool valid =
@@ -147,8 +150,10 @@ void FeederBuffer::fill() {
       filling_->integers[word] = integer_of_code_[code];
       filling_->valid[word] = valid ? 1 : 0;
       valid_lanes += valid ? 1 : 0;
+      nonzero_lanes += code != 0 ? 1 : 0;
     }
     filling_->valid_lanes[static_cast<std::size_t>(tap_)] += valid_lanes;
+    filling_->nonzero_lanes[static_cast<std::size_t>(tap_)] += nonzero_lanes;
     left -= end - lane_;
     filled_words += end - lane_;
     lane_ = end;

@@ -31,6 +31,7 @@ class FeederBuffer {
     std::vector<std::int32_t> integers;  // the same elements as a multiplier's integers; 0 where padding
     std::vector<std::uint8_t> valid;     // 0 where the tap is padding
     std::vector<int> valid_lanes;        // of each tap
+    std::vector<int> nonzero_lanes;      // of each tap
   };
 
   FeederBuffer(Side side, const ArrayConfig& config);

@@ -28,6 +28,7 @@ class ProcessingElement : public sc_core::sc_module {
 
   const sc_core::sc_signal<std::int64_t>& handed_over() const { return handed_over_; }
   models::OperationCounts counts() const;
+  std::uint64_t zero_products() const { return shift_accumulator_.zero_products(); }
 
  private:
   bool has_exponents_ = true;

@@ -16,6 +16,7 @@ void ShiftAccumulator::load(const Job& job) {
   overflow_ = job.overflow;
   additions_ = 0;
   overflows_ = 0;
+  zero_products_ = 0;
 }
 
 void ShiftAccumulator::tick() {
@@ -35,6 +36,7 @@ void ShiftAccumulator::tick() {
     sum = next.value;
     ++additions_;
     overflows_ += next.overflow ? 1 : 0;
+    zero_products_ += product.read() == 0 ? 1 : 0;
   }
   // 2. Into the accumulator, or at the end of a group into the hand-over register.
   if (hands_over) {

@@ -28,6 +28,8 @@ class ShiftAccumulator : public sc_core::sc_module {
   void load(const Job& job);
   std::uint64_t additions() const { return additions_; }
   std::uint64_t overflows() const { return overflows_; }
+  // Of the additions, those of a product that is zero.
+  std::uint64_t zero_products() const { return zero_products_; }
 
  private:
   void tick();
@@ -36,6 +38,7 @@ class ShiftAccumulator : public sc_core::sc_module {
   models::Overflow overflow_ = models::Overflow::kSaturate;
   std::uint64_t additions_ = 0;
   std::uint64_t overflows_ = 0;
+  std::uint64_t zero_products_ = 0;
 };
 
 }  // namespace mlsim::sim

@@ -122,6 +122,7 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   PassResult result;
   result.values = accelerator.results();
   result.counts = accelerator.counts();
+  result.zero_products = accelerator.zero_products();
   result.cycles = accelerator.cycles();
   result.traffic = accelerator.traffic();
   if (!job.quantization) return result;

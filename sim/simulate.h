@@ -21,6 +21,7 @@ namespace mlsim::sim {
 struct PassResult {
   models::Tensor<float> values;
   models::OperationCounts counts;
+  std::uint64_t zero_products = 0;  // of the multiply-adds, those of a zero operand
   CycleCounts cycles;
   Traffic traffic;
   std::optional<models::MlsTensor> quantized;  // where the configuration and the call ask for it

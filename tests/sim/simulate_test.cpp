@@ -11,6 +11,7 @@
 #include "models/quantizer.h"
 #include "models/reference_convolution.h"
 #include "models/reference_quantizer.h"
+#include "models/zero_products.h"
 #include "sim/analytic.h"
 #include "tests/sim/random_pass.h"
 
@@ -70,6 +71,9 @@ void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& ra
   EXPECT_EQ(result.values.shape, expected.values.shape);
   EXPECT_TRUE(same_bits(result.values.values, expected.values.values));
   EXPECT_EQ(result.counts, expected.counts);
+  EXPECT_EQ(result.zero_products,
+            models::count_zero_products(random.pass, random.shape, models::nonzero_elements(random.left),
+                                        models::nonzero_elements(random.right)));
 
   PassPrediction predicted = predict_pass(random.pass, random.shape, random.left.format, random.right.format, config,
                                           random.quantization.format);
@@ -158,6 +162,8 @@ TEST(Simulator, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
           simulator.simulate_pass(pass, shape, left, right, {}, ResultQuantization{format, {}, "result"});
       EXPECT_TRUE(same_bits(result.values.values, expected.values.values));
       EXPECT_EQ(result.counts, expected.counts);
+      EXPECT_EQ(result.zero_products, models::count_zero_products(pass, shape, models::nonzero_elements(left),
+                                                                  models::nonzero_elements(right)));
       const PassPrediction predicted = predict_pass(pass, shape, format, format, config, format);
       EXPECT_EQ(result.cycles, predicted.cycles);
       EXPECT_EQ(result.traffic, predicted.traffic);
