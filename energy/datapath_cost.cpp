@@ -73,6 +73,54 @@ Cost operand_registers(const Laws& laws, int left_bits, int right_bits, const Su
          laws.registers(right_bits) * (1.0 / surroundings.right_fanout);
 }
 
+// What holds an operand where it, or the other one, is zero: gates that find the zero in the lane's register and, where
+// several elements share that register, a register of the element's own. A zero costs what of it is still clocked.
+struct OperandGate {
+  Cost always;   // every multiply-add
+  Cost nonzero;  // those that are not gated
+};
+
+OperandGate operand_gate(const Laws& laws, int bits, int fanout) {
+  const Cost lane = laws.registers(bits) * (1.0 / fanout);
+  OperandGate gate;
+  gate.always = laws.multiplier(bits, 1) * (1.0 / fanout);
+  if (fanout == 1) {
+    gate.nonzero = lane;
+  } else {
+    gate.always += lane;
+    gate.nonzero = laws.registers(bits);
+  }
+  return gate;
+}
+
+// Registers and gates of both operands, and the prices of the multiply-add's operations where the product is zero.
+// `element_register` is the part of kRegister besides the operands' registers.
+Cost price_activity(const Laws& laws, int left_bits, int right_bits, double element_register, double zero_share,
+                    const Surroundings& surroundings, DatapathCost& cost) {
+  const Bars bars(laws.table().error_bars);
+  const auto per_operation = [&](double share) {
+    for (const Operation operation : kOperations) {
+      cost.zero_price_pj[operation] =
+          is_of_multiply_add(operation) ? cost.price_pj[operation] * share : cost.price_pj[operation];
+    }
+  };
+  if (!surroundings.zero_gating) {
+    const Cost operands = operand_registers(laws, left_bits, right_bits, surroundings);
+    cost.price_pj[Operation::kRegister] = bars.integer(element_register + operands.energy_pj);
+    per_operation(zero_share);
+    cost.zero_price_pj[Operation::kRegister] = bars.integer(element_register * zero_share + operands.energy_pj);
+    return operands;
+  }
+  const OperandGate left = operand_gate(laws, left_bits, surroundings.left_fanout);
+  const OperandGate right = operand_gate(laws, right_bits, surroundings.right_fanout);
+  const Cost always = left.always + right.always;
+  const Cost nonzero = left.nonzero + right.nonzero;
+  cost.price_pj[Operation::kRegister] = bars.integer(element_register + always.energy_pj + nonzero.energy_pj);
+  per_operation(0);
+  cost.zero_price_pj[Operation::kRegister] = bars.integer(always.energy_pj);
+  return always + nonzero;
+}
+
 // Both operands' scale fractions: an adder for every fraction bit, each one bit wider than the last.
 Cost scale_fractions(const Laws& laws, const MlsDatapath& datapath) {
   Cost cost;
@@ -193,7 +241,6 @@ DatapathCost price_mls(const Laws& laws, const MlsDatapath& datapath, const Surr
   const Cost exponent = laws.adder(datapath.exponent_adder_bits());
   const Cost shift = laws.shifter(wa + wb, datapath.shifter_stages());
   const Cost accumulate = laws.adder(accumulator);
-  const Cost operands = operand_registers(laws, datapath.left.code_bits(), datapath.right.code_bits(), surroundings);
   const double element =
       laws.processing_element_pj(wa, wb, datapath.shifter_stages(), datapath.product_bits(), accumulator);
   const double rest = element - (multiply.energy_pj + exponent.energy_pj + shift.energy_pj + accumulate.energy_pj);
@@ -211,12 +258,14 @@ DatapathCost price_mls(const Laws& laws, const MlsDatapath& datapath, const Surr
   cost.price_pj[Operation::kExponentAdd] = bars.integer(exponent.energy_pj);
   cost.price_pj[Operation::kShift] = bars.shifter(shift.energy_pj);
   cost.price_pj[Operation::kIntegerAccumulate] = bars.integer(accumulate.energy_pj);
-  cost.price_pj[Operation::kRegister] = bars.integer(rest + operands.energy_pj);
   cost.price_pj[Operation::kGroupExponentAdd] = bars.integer(scale_exponent.energy_pj);
   cost.price_pj[Operation::kShiftAndAdd] = bars.integer(fractions.energy_pj);
   cost.price_pj[Operation::kConvertToFloat] = bars.shifter(convert.energy_pj);
   cost.price_pj[Operation::kFloatAdd] = bars.floating(add.energy_pj) + bars.integer(sum_register.energy_pj);
   cost.price_pj[Operation::kTensorScale] = bars.floating(tensor_scale.energy_pj);
+  price_surroundings(laws, quantizer_of(laws, datapath.left), quantizer_of(laws, datapath.right), surroundings, cost);
+  const Cost operands = price_activity(laws, datapath.left.code_bits(), datapath.right.code_bits(), rest, kZeroShareMls,
+                                       surroundings, cost);
 
   cost.processing_element = area_of({{"multiplier", multiply.area_um2},
                                      {"exponent_adder", exponent.area_um2},
@@ -231,7 +280,6 @@ DatapathCost price_mls(const Laws& laws, const MlsDatapath& datapath, const Surr
                                    {"converter", convert.area_um2},
                                    {"float_adder", add.area_um2},
                                    {"tensor_scale", tensor_scale.area_um2}});
-  price_surroundings(laws, quantizer_of(laws, datapath.left), quantizer_of(laws, datapath.right), surroundings, cost);
   return cost;
 }
 
@@ -241,11 +289,12 @@ DatapathCost price_baseline(const Laws& laws, const BaselineDatapath& datapath, 
     throw std::runtime_error("the datapath multiplies int8 by a float, expected int8 on both sides or on neither");
   }
   const Bars bars(laws.table().error_bars);
-  const Cost operands = operand_registers(laws, stored_bits(datapath.left), stored_bits(datapath.right), surroundings);
-  const Cost accumulator = laws.registers(32);
+  if (integer && datapath.sums_in_fp16) {
+    throw std::runtime_error("the datapath sums int8 in fp16, expected floats");
+  }
+  const Cost accumulator = laws.registers(datapath.sums_in_fp16 ? 16 : 32);
 
   DatapathCost cost;
-  cost.price_pj[Operation::kRegister] = bars.integer(operands.energy_pj + accumulator.energy_pj);
   Cost tensor_scale;
   Cost multiply;
   Cost add;
@@ -261,18 +310,21 @@ DatapathCost price_baseline(const Laws& laws, const BaselineDatapath& datapath, 
     cost.price_pj[Operation::kConvertToFloat] = bars.shifter(convert.energy_pj);
   } else {
     multiply = laws.float_multiplier(float_format(datapath.left), float_format(datapath.right));
-    add = laws.float_adder(FloatFormat::kFp32);
+    add = laws.float_adder(datapath.sums_in_fp16 ? FloatFormat::kFp16 : FloatFormat::kFp32);
     if (is_scaled(datapath.left) || is_scaled(datapath.right)) tensor_scale = laws.adder(kFloatExponent);
     cost.price_pj[Operation::kTensorScale] = bars.integer(tensor_scale.energy_pj);
     cost.price_pj[Operation::kFloatMultiply] = bars.floating(multiply.energy_pj);
     cost.price_pj[Operation::kFloatAccumulate] = bars.floating(add.energy_pj);
   }
+  price_surroundings(laws, quantizer_of(laws, datapath.left), quantizer_of(laws, datapath.right), surroundings, cost);
+  const Cost operands =
+      price_activity(laws, stored_bits(datapath.left), stored_bits(datapath.right), accumulator.energy_pj,
+                     integer ? kZeroShareInteger : kZeroShareFloat, surroundings, cost);
   cost.processing_element = area_of({{"multiplier", multiply.area_um2},
                                      {"accumulator_adder", add.area_um2},
                                      {"accumulator_register", accumulator.area_um2},
                                      {"operand_registers", operands.area_um2}});
   cost.group_scale_unit = area_of({{"converter", convert.area_um2}, {"tensor_scale", tensor_scale.area_um2}});
-  price_surroundings(laws, quantizer_of(laws, datapath.left), quantizer_of(laws, datapath.right), surroundings, cost);
   return cost;
 }
 

@@ -47,6 +47,10 @@ std::optional<Operation> find_operation(std::string_view name) {
   return std::nullopt;
 }
 
+bool is_of_multiply_add(Operation operation) {
+  return line_of(operation) == Line::kOperation || operation == Operation::kRegister;
+}
+
 Line line_of(Operation operation) {
   return kDescriptions[static_cast<std::size_t>(operation)].line;
 }

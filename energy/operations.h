@@ -62,6 +62,8 @@ std::string_view name(Operation operation);
 // The operation of that name, if there is one.
 std::optional<Operation> find_operation(std::string_view name);
 Line line_of(Operation operation);
+// Whether there is one of it for a multiply-add.
+bool is_of_multiply_add(Operation operation);
 
 // A value for every operation.
 template <typename T>

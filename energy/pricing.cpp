@@ -1,5 +1,7 @@
 #include "energy/pricing.h"
 
+#include <algorithm>
+
 namespace mlsim::energy {
 
 Range Breakdown::sum(Line line) const {
@@ -16,10 +18,12 @@ Breakdown& Breakdown::operator+=(const Breakdown& other) {
   return *this;
 }
 
-Breakdown price(const Counts& counts, const DatapathCost& cost) {
+Breakdown price(const Counts& counts, const DatapathCost& cost, std::uint64_t zero_products) {
   Breakdown breakdown{counts, {}};
   for (const Operation operation : kOperations) {
-    breakdown.energy_pj[operation] = cost.price_pj[operation] * static_cast<double>(counts[operation]);
+    const std::uint64_t zeros = is_of_multiply_add(operation) ? std::min(zero_products, counts[operation]) : 0;
+    breakdown.energy_pj[operation] = cost.price_pj[operation] * static_cast<double>(counts[operation] - zeros);
+    if (zeros > 0) breakdown.energy_pj[operation] += cost.zero_price_pj[operation] * static_cast<double>(zeros);
   }
   return breakdown;
 }

@@ -27,7 +27,8 @@ struct Breakdown {
   friend Breakdown operator+(Breakdown left, const Breakdown& right) { return left += right; }
 };
 
-Breakdown price(const Counts& counts, const DatapathCost& cost);
+// `zero_products` of the multiply-adds have a zero operand.
+Breakdown price(const Counts& counts, const DatapathCost& cost, std::uint64_t zero_products = 0);
 
 // baseline / format. The low end takes the baseline's low end against the format's high end. Nothing where the format's
 // energy is 0.

@@ -241,6 +241,20 @@ TEST(DatapathCost, Baselines) {
   EXPECT_EQ(cost_of(Baseline::kFp32, Baseline::kFp32).quantizer.total(), 0);
 }
 
+TEST(DatapathCost, SumsInFp16TakeItsAdderAndAHalfRegister) {
+  const BaselineDatapath in_binary32{Baseline::kFp8E4m3, Baseline::kFp8E4m3};
+  const BaselineDatapath in_fp16{Baseline::kFp8E4m3, Baseline::kFp8E4m3, true};
+  const DatapathCost wide = price_datapath(laws(), in_binary32);
+  const DatapathCost narrow = price_datapath(laws(), in_fp16);
+  EXPECT_DOUBLE_EQ(wide.price_pj[Operation::kFloatAccumulate].value, 0.9);
+  EXPECT_DOUBLE_EQ(narrow.price_pj[Operation::kFloatAccumulate].value, 0.4);
+  EXPECT_EQ(narrow.price_pj[Operation::kFloatMultiply], wide.price_pj[Operation::kFloatMultiply]);
+  EXPECT_NEAR(wide.price_pj[Operation::kRegister].value - narrow.price_pj[Operation::kRegister].value, 16 * 0.0051,
+              1e-12);
+  EXPECT_NEAR(wide.processing_element.total() - narrow.processing_element.total(), 4184 - 1360 + 16 * 4.23, 1e-9);
+  EXPECT_THROW(price_datapath(laws(), BaselineDatapath{Baseline::kInt8, Baseline::kInt8, true}), std::runtime_error);
+}
+
 TEST(DatapathCost, ErrorBars) {
   const DatapathCost mls = price_datapath(laws(), MlsDatapath{});
   const Range multiply = mls.price_pj[Operation::kMantissaMultiply];

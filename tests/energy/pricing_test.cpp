@@ -46,6 +46,76 @@ TEST(Pricing, SumsAreThoseOfTheirLines) {
   EXPECT_DOUBLE_EQ(twice.computing().value, 2 * breakdown.computing().value);
 }
 
+// Without the operands' registers, which no zero changes.
+Surroundings without_operand_registers() {
+  Surroundings surroundings;
+  surroundings.left_fanout = 1 << 30;
+  surroundings.right_fanout = 1 << 30;
+  return surroundings;
+}
+
+TEST(Pricing, HalfZerosSaveWhatWasMeasured) {
+  constexpr std::uint64_t kMultiplyAdds = 1 << 20;
+  const auto left_of = [&](const Datapath& datapath) {
+    const DatapathCost cost = price_datapath(laws(), datapath, without_operand_registers());
+    const Counts counts = multiply_add_counts(datapath, kMultiplyAdds);
+    return price(counts, cost, kMultiplyAdds / 2).computing().value / price(counts, cost).computing().value;
+  };
+  EXPECT_NEAR(left_of(MlsDatapath{}), 1 - 1.0 / 5, 1e-6);
+  EXPECT_NEAR(left_of(MlsDatapath{{0, 3}, {1, 2}, 30}), 1 - 1.0 / 5, 1e-6);
+  EXPECT_NEAR(left_of(BaselineDatapath{Baseline::kInt8, Baseline::kInt8}), 1 - 1.0 / 3, 1e-6);
+  EXPECT_NEAR(left_of(BaselineDatapath{Baseline::kFp8E4m3, Baseline::kFp8E5m2}), 1 - 1.0 / 5, 1e-6);
+}
+
+TEST(Pricing, ZerosChangeMultiplyAddsAlone) {
+  const MlsDatapath e2m4{{2, 4}, {2, 4}, 19};
+  const DatapathCost cost = price_datapath(laws(), e2m4);
+  Counts counts = three_by_three(e2m4, 100);
+  counts[Operation::kDramRead] = 1000;
+  const Breakdown dense = price(counts, cost);
+  const Breakdown zeros = price(counts, cost, 300);
+  for (const Operation operation : kOperations) {
+    const double expected = is_of_multiply_add(operation)
+                                ? 600 * cost.price_pj[operation].value + 300 * cost.zero_price_pj[operation].value
+                                : dense.energy_pj[operation].value;
+    EXPECT_NEAR(zeros.energy_pj[operation].value, expected, 1e-9) << name(operation);
+    EXPECT_LE(zeros.energy_pj[operation].low, dense.energy_pj[operation].low);
+    EXPECT_LE(zeros.energy_pj[operation].high, dense.energy_pj[operation].high);
+  }
+  EXPECT_EQ(price(counts, cost, 0).computing(), dense.computing());
+}
+
+TEST(Pricing, GatedElementsHoldStillForARegisterAndADetectorOfTheirOwn) {
+  // <2,4>: seven bits an operand; the lanes' registers and detectors serve sixteen elements.
+  const MlsDatapath e2m4{{2, 4}, {2, 4}, 19};
+  Surroundings shared;
+  shared.left_fanout = 16;
+  shared.right_fanout = 16;
+  const DatapathCost plain = price_datapath(laws(), e2m4, shared);
+  shared.zero_gating = true;
+  const DatapathCost gated = price_datapath(laws(), e2m4, shared);
+  const double lane = 14 * (0.0032 + 0.0019 + 0.0009) / 16;
+  EXPECT_NEAR(gated.zero_price_pj[Operation::kRegister].value, lane, 1e-12);
+  EXPECT_NEAR(gated.price_pj[Operation::kRegister].value - plain.price_pj[Operation::kRegister].value,
+              14 * 0.0009 / 16 + 14 * (0.0032 + 0.0019), 1e-12);
+  for (const Operation operation :
+       {Operation::kMantissaMultiply, Operation::kExponentAdd, Operation::kShift, Operation::kIntegerAccumulate}) {
+    EXPECT_EQ(gated.zero_price_pj[operation].value, 0) << name(operation);
+    EXPECT_EQ(gated.price_pj[operation], plain.price_pj[operation]) << name(operation);
+  }
+  EXPECT_NEAR(gated.processing_element.total() - plain.processing_element.total(), 14 * (4.23 + 1.0 / 16), 1e-9);
+
+  // It pays where there are zeros enough.
+  const Counts counts = three_by_three(e2m4, 100);
+  EXPECT_GT(price(counts, gated, 90).computing().value, price(counts, plain, 90).computing().value);
+  EXPECT_LT(price(counts, gated, 450).computing().value, price(counts, plain, 450).computing().value);
+
+  // A register that serves one element alone is itself held.
+  shared.left_fanout = shared.right_fanout = 1;
+  const DatapathCost own = price_datapath(laws(), e2m4, shared);
+  EXPECT_NEAR(own.zero_price_pj[Operation::kRegister].value, 14 * 0.0009, 1e-12);
+}
+
 TEST(Pricing, Float32AgainstE2m4) {
   const MlsDatapath e2m4{{2, 4}, {2, 4}, 19};
   const BaselineDatapath fp32{};
