@@ -8,6 +8,7 @@
 #include "workloads/convolution_check.h"
 #include "workloads/embedded_files.h"
 #include "workloads/json_file.h"
+#include "workloads/scale_sim.h"
 
 namespace mlsim::workloads {
 namespace {
@@ -187,7 +188,8 @@ Network load_network(const std::string& file_or_name, const std::filesystem::pat
     for (const std::string& name : shipped_networks()) names += (names.empty() ? "" : ", ") + name;
     throw std::runtime_error(path.string() + ": is neither a file nor a shipped network (" + names + ")");
   }
-  return parse_network(read_text(path), path.string());
+  return path.extension() == ".csv" ? parse_scale_sim(read_text(path), path.string())
+                                    : parse_network(read_text(path), path.string());
 }
 
 std::vector<std::string> shipped_networks() {

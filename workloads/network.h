@@ -73,7 +73,8 @@ struct Network {
   std::int64_t parameter_count() const;
 };
 
-// Reads a network: a file, relative to `folder`, or one of shipped_networks(). Throws std::runtime_error for one that
+// Reads a network: a file, relative to `folder`, or one of shipped_networks(). A file whose name ends in .csv is a
+// topology of SCALE-Sim (scale_sim.h). Throws std::runtime_error for one that
 // is neither, for what breaks network.schema.json, and where sizes do not follow from those of the inputs.
 Network load_network(const std::string& file_or_name, const std::filesystem::path& folder = {});
 

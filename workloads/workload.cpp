@@ -288,7 +288,14 @@ Workload parse_workload(std::string_view text, const std::string& file, const st
 }
 
 Workload load_workload(const std::filesystem::path& path) {
-  return parse_workload(read_text(path), path.string(), path.parent_path());
+  if (path.extension() != ".csv") return parse_workload(read_text(path), path.string(), path.parent_path());
+  load_network(path.string());  // refuses by line
+  const json document{{"schema", "mlsim.workload/1"},
+                      {"name", path.stem().string()},
+                      {"seed", 1U},
+                      {"format", "e2m4"},
+                      {"layers", path.filename().string()}};
+  return WorkloadReader(document, path.string(), path.parent_path()).read();
 }
 
 models::Tensor<float> load_operand(const Layer& layer, models::Operand operand) {

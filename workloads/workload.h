@@ -49,8 +49,9 @@ struct Workload {
   std::vector<Layer> layers;
 };
 
-// Reads and checks a workload; its tensors are not opened yet. Throws std::runtime_error with one sentence: file, place
-// (line and column, or a JSON pointer such as /layers/0/stride), and reason.
+// Reads and checks a workload; its tensors are not opened yet. A file whose name ends in .csv is a topology of
+// SCALE-Sim (scale_sim.h): all passes of its layers as shapes, one image, in e2m4. Throws std::runtime_error with one
+// sentence: file, place (line and column, or a JSON pointer such as /layers/0/stride), and reason.
 Workload load_workload(const std::filesystem::path& path);
 
 // The same from a text; `file` stands for it in errors, and paths in it are relative to `folder`.
