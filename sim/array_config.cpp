@@ -1,5 +1,6 @@
 #include "sim/array_config.h"
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -124,10 +125,13 @@ ArrayConfig load_array_config(const std::string& path) {
   reader.read_integer("rows", config.rows);
   reader.read_integer("columns", config.columns);
   const Json* share = reader.find("elements_per_scaler");
-  if (share != nullptr && *share == "all") {
-    if (config.rows > 0 && config.columns > 0 && config.rows <= 1024 && config.columns <= 1024) {
-      config.elements_per_scaler = config.rows * config.columns;
-    }
+  // Rows and columns that are out of range are refused below.
+  const bool has_elements = config.rows > 0 && config.columns > 0 && config.rows <= 1024 && config.columns <= 1024;
+  const int elements = has_elements ? config.rows * config.columns : 1;
+  if (share == nullptr) {
+    config.elements_per_scaler = std::min(config.elements_per_scaler, elements);
+  } else if (*share == "all") {
+    config.elements_per_scaler = elements;
   } else {
     reader.read_integer("elements_per_scaler", config.elements_per_scaler);
   }

@@ -30,9 +30,9 @@ struct ArrayConfig {
 };
 
 // Reads a JSON object whose keys are the members above; one that is left out keeps its default. `elements_per_scaler`
-// may be "all": one unit for the whole array. Throws std::runtime_error with a sentence that names the file, the key
-// and what was expected: for a file that cannot be read, broken JSON, an unknown key, a value of another type or out of
-// range.
+// may be "all": one unit for the whole array; its default is that, too, for an array of fewer elements. Throws
+// std::runtime_error with a sentence that names the file, the key and what was expected: for a file that cannot be
+// read, broken JSON, an unknown key, a value of another type or out of range.
 ArrayConfig load_array_config(const std::string& path);
 
 }  // namespace mlsim::sim

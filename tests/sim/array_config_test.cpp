@@ -54,6 +54,13 @@ TEST_F(ArrayConfigFile, LeftOutKeysKeepTheirDefaults) {
   EXPECT_EQ(config.column_feeder.buffer_elements, FeederConfig{}.buffer_elements);
 }
 
+TEST_F(ArrayConfigFile, SharingThatIsLeftOutFitsTheArray) {
+  EXPECT_EQ(load_array_config(write(R"({"rows": 2, "columns": 2})")).elements_per_scaler, 4);
+  EXPECT_EQ(load_array_config(write(R"({"rows": 1, "columns": 1})")).elements_per_scaler, 1);
+  EXPECT_EQ(load_array_config(write(R"({"rows": 4, "columns": 4})")).elements_per_scaler, 8);
+  expect_refused(R"({"rows": 2, "columns": 2, "elements_per_scaler": 8})", "elements_per_scaler is 8", "1 to 4");
+}
+
 TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
   expect_refused("[]", "the file", "expected an object");
   expect_refused("{", "", "valid JSON");
