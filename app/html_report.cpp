@@ -138,16 +138,18 @@ std::string filled(std::string_view text, const std::map<std::string_view, std::
 // Whether a table needs the page's whole width.
 bool is_wide(const ReportTable& table) {
   constexpr std::size_t kCharacters = 84;  // of half the page
+  constexpr std::size_t kNarrowest = 5;    // of a column, with what surrounds it
+  constexpr std::size_t kPadding = 3;
   std::size_t sum = 0;
   for (std::size_t i = 0; i < table.head.size(); ++i) {
-    std::size_t widest = 0;
+    std::size_t widest = kNarrowest;
     for (const auto& row : table.rows) widest = std::max(widest, row[i].size());
     // Headings are broken at spaces.
     for (std::size_t begin = 0, end = 0; begin < table.head[i].size(); begin = end + 1) {
       end = std::min(table.head[i].find(' ', begin), table.head[i].size());
       widest = std::max(widest, end - begin);
     }
-    sum += widest + 2;
+    sum += widest + kPadding;
   }
   return sum > kCharacters;
 }
@@ -196,6 +198,7 @@ struct Topic {
   const char* title;
   const char* text;
   std::vector<std::string> tables;
+  bool plotted = true;
 };
 
 const std::vector<Topic>& topics() {
@@ -208,6 +211,19 @@ const std::vector<Topic>& topics() {
        "stands apart. A ratio such as fp32 / says how many times the energy that baseline takes. Error bars take the "
        "worst case of the published prices.",
        {"ranges", "table-ranges", "energy-operations", "energy-computing", "energy-memory"}},
+      {"machines",
+       "Machines compared",
+       "Each baseline on the same dataflow: with as many elements, with the area of this format’s machine, and with "
+       "its "
+       "throughput. Clocks are equal; a multiply-add is two operations.",
+       {"machines", "equal", "step-machines", "step"},
+       false},
+      {"zero-operands",
+       "Zeros",
+       "A product of a zero switches little, and nothing where elements are held still for it (zero gating). The "
+       "figures elsewhere on this page are for the operands that are named at its top.",
+       {"zeros", "activity"},
+       false},
       {"operations",
        "Energy by operation and pass",
        "Every joule has one name: the operations proper, what surrounds them, and memory.",
@@ -221,7 +237,7 @@ const std::vector<Topic>& topics() {
        "Cycles and stalls",
        "Fill stalls wait for operands, scaler stalls for a shared group-scale unit; both are parts of the array’s "
        "cycles. The quantizer runs after the array.",
-       {"work"}},
+       {"work", "sharing"}},
       {"blocks",
        "Area",
        "A baseline has as many elements, and buffers of as many elements. Memories are an estimate, no area of theirs "
@@ -243,10 +259,13 @@ std::string topic_html(const Topic& topic, const std::vector<ReportSection>& sec
     }
   }
   if (tables.empty()) return "";
+  const std::string plot =
+      topic.plotted ? fmt::format("<figure class=\"plot\" data-plot=\"{0}\" aria-label=\"{1}, plotted\"></figure>\n",
+                                  topic.id, topic.title)
+                    : "";
   return fmt::format(
-      "<section id=\"{0}\">\n<h2>{1}</h2>\n<p>{2}</p>\n<figure class=\"plot\" data-plot=\"{0}\" "
-      "aria-label=\"{1}, plotted\"></figure>\n<div class=\"tables\">\n{3}</div>\n</section>\n",
-      topic.id, topic.title, topic.text, tables);
+      "<section id=\"{0}\">\n<h2>{1}</h2>\n<p>{2}</p>\n{3}<div class=\"tables\">\n{4}</div>\n</section>\n", topic.id,
+      topic.title, topic.text, plot, tables);
 }
 
 std::string sweep_format(const nlohmann::json& point) {

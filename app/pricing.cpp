@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
+#include <set>
+#include <stdexcept>
 #include <variant>
 
 #include "models/tensor.h"
@@ -37,12 +40,13 @@ energy::MlsOperand operand_of(const models::MlsFormat& format) {
           format.scale.fraction_bits};
 }
 
-energy::Datapath datapath_of(const models::Format& left, const models::Format& right, int accumulator_bits) {
+energy::Datapath datapath_of(const models::Format& left, const models::Format& right, int accumulator_bits,
+                             bool sums_in_fp16 = false) {
   if (const auto* mls = std::get_if<models::MlsFormat>(&left)) {
     return energy::MlsDatapath{operand_of(*mls), operand_of(std::get<models::MlsFormat>(right)), accumulator_bits};
   }
   return energy::BaselineDatapath{baseline_of(std::get<models::BaselineFormat>(left)),
-                                  baseline_of(std::get<models::BaselineFormat>(right))};
+                                  baseline_of(std::get<models::BaselineFormat>(right)), sums_in_fp16};
 }
 
 // Weights feed rows; so do errors where there are none.
@@ -116,11 +120,12 @@ void add_results_and_traffic(const LayerRecord& layer, Pass pass, const models::
 struct PricedPass {
   energy::Breakdown energy;
   energy::UnitArea area;
+  sim::CycleCounts cycles;
 };
 
 PricedPass price_pass(const Results& results, const LayerRecord& layer, const PassRecord& record,
                       const PerOperand<models::Format>& formats, int accumulator_bits, const energy::Laws& laws,
-                      const OwnPrices& known) {
+                      const OwnPrices& known, Activity activity, std::uint64_t zeros, bool sums_in_fp16 = false) {
   const Pass pass = record.pass;
   const models::Format& left = formats[models::left_operand(pass)];
   const models::Format& right = formats[models::right_operand(pass)];
@@ -128,9 +133,10 @@ PricedPass price_pass(const Results& results, const LayerRecord& layer, const Pa
   const bool mls = std::holds_alternative<models::MlsFormat>(left);
   const bool own = formats == layer.formats;
 
-  const energy::Datapath datapath = datapath_of(left, right, accumulator_bits);
+  const energy::Datapath datapath = datapath_of(left, right, accumulator_bits, sums_in_fp16);
   energy::Counts counts = energy::multiply_add_counts(datapath, record.multiply_adds);
   sim::Traffic traffic = record.traffic;
+  sim::CycleCounts cycles = record.cycles;
   if (mls) {
     assert(own && counts[Operation::kMantissaMultiply] == record.counts.mantissa_multiplies);
     counts[Operation::kGroupExponentAdd] = record.counts.group_exponent_adds;
@@ -144,15 +150,28 @@ PricedPass price_pass(const Results& results, const LayerRecord& layer, const Pa
     if (std::get<models::BaselineFormat>(left) == models::BaselineFormat::kInt8) {
       counts[Operation::kConvertToFloat] = results_count;
     }
-    if (!own) traffic = sim::predict_pass(pass, layer.shape, left, right, results.array, next).traffic;
+    if (!own) {
+      const sim::PassPrediction prediction = sim::predict_pass(pass, layer.shape, left, right, results.array, next);
+      traffic = prediction.traffic;
+      cycles = prediction.cycles;
+    }
   }
   const bool stochastic = mls && layer.rounding[models::result_operand(pass)] == models::Rounding::kStochastic;
   add_results_and_traffic(layer, pass, next, stochastic, traffic, results.array, results.random_bits, counts);
 
-  energy::DatapathCost cost = energy::price_datapath(
-      laws, datapath, surroundings_of(pass, left, right, results.array, stochastic ? results.random_bits : 0));
-  for (const auto& [operation, pj] : known) cost.price_pj[operation] = {pj, pj, pj};
-  return {energy::price(counts, cost), energy::machine_area(cost, units_of(results.array))};
+  energy::Surroundings surroundings =
+      surroundings_of(pass, left, right, results.array, stochastic ? results.random_bits : 0);
+  surroundings.zero_gating = activity == Activity::kGated;
+  energy::DatapathCost cost = energy::price_datapath(laws, datapath, surroundings);
+  for (const auto& [operation, pj] : known) {
+    // What a zero leaves of an operation is a share of its price.
+    const double price = cost.price_pj[operation].value;
+    const double zero_pj = price > 0 ? pj * cost.zero_price_pj[operation].value / price : pj;
+    cost.price_pj[operation] = {pj, pj, pj};
+    cost.zero_price_pj[operation] = {zero_pj, zero_pj, zero_pj};
+  }
+  return {energy::price(counts, cost, activity == Activity::kDense ? 0 : zeros),
+          energy::machine_area(cost, units_of(results.array)), cycles};
 }
 
 // Of the array: the widest of its passes.
@@ -170,17 +189,57 @@ void keep_larger(energy::UnitArea& largest, const energy::UnitArea& area) {
 
 }  // namespace
 
+PassPrice& PassPrice::operator+=(const PassPrice& other) {
+  energy += other.energy;
+  baselines.resize(baseline_machines().size());
+  baseline_cycles.resize(baseline_machines().size());
+  for (std::size_t b = 0; b < other.baselines.size(); ++b) {
+    baselines[b] += other.baselines[b];
+    baseline_cycles[b] += other.baseline_cycles[b];
+  }
+  return *this;
+}
+
 PassPrice Price::sum(const Results& results, Pass pass) const {
   PassPrice total;
-  total.baselines.resize(baseline_machines().size());
   for (std::size_t l = 0; l < layers.size(); ++l) {
     for (std::size_t p = 0; p < layers[l].size(); ++p) {
       if (results.layers[l].passes[p].pass != pass) continue;
-      total.energy += layers[l][p].energy;
-      for (std::size_t b = 0; b < total.baselines.size(); ++b) total.baselines[b] += layers[l][p].baselines[b];
+      total += layers[l][p];
     }
   }
   return total;
+}
+
+std::vector<Sharing> sharings(const Results& results, const Price& price) {
+  const int elements = results.array.rows * results.array.columns;
+  std::set<int> shares{elements, results.array.elements_per_scaler};
+  for (int share = 1; share < elements; share *= 2) shares.insert(share);
+  std::vector<Sharing> all;
+  for (const int share : shares) {
+    Sharing sharing;
+    sharing.elements_per_scaler = share;
+    sharing.area = price.area;
+    Results varied = results;
+    varied.array.elements_per_scaler = share;
+    sharing.units = units_of(varied.array).group_scale_units;
+    for (const LayerRecord& layer : varied.layers) {
+      for (const PassRecord& record : layer.passes) {
+        const models::Format& left = layer.formats[models::left_operand(record.pass)];
+        const models::Format& right = layer.formats[models::right_operand(record.pass)];
+        if (!std::holds_alternative<models::MlsFormat>(left)) return {};
+        const models::Format& next = layer.formats[models::result_operand(record.pass)];
+        sharing.cycles += sim::predict_pass(record.pass, layer.shape, left, right, varied.array, next).cycles;
+      }
+    }
+    const std::int64_t own_units = units_of(results.array).group_scale_units;
+    for (energy::AreaBlock& block : sharing.area.blocks) {
+      if (block.name != "group_scale_units") continue;
+      block.area_um2 *= static_cast<double>(sharing.units) / static_cast<double>(own_units);
+    }
+    all.push_back(std::move(sharing));
+  }
+  return all;
 }
 
 Machine machine_of(const Results& results, const energy::Laws& laws) {
@@ -197,22 +256,63 @@ Machine machine_of(const Results& results, const energy::Laws& laws) {
           units_of(results.array)};
 }
 
-Price price(const Results& results, const energy::Laws& laws, const OwnPrices& own_prices) {
+Activity parse_activity(const std::string& text) {
+  for (const Activity activity : kActivities) {
+    if (to_string(activity) == text) return activity;
+  }
+  throw std::runtime_error("activity '" + text + "' is none of dense, zeros, gated");
+}
+
+std::string to_string(Activity activity) {
+  switch (activity) {
+    case Activity::kDense:
+      return "dense";
+    case Activity::kZeros:
+      return "zeros";
+    case Activity::kGated:
+      break;
+  }
+  return "gated";
+}
+
+ZeroProducts zero_products(const PassRecord& record) {
+  if (record.zero_products) return {*record.zero_products, true};
+  const bool activations = record.pass != Pass::kBackwardData;
+  const double share = activations ? kAssumedZeroActivations : 0;
+  return {static_cast<std::uint64_t>(std::llround(share * static_cast<double>(record.multiply_adds))), false};
+}
+
+ZeroProducts zero_products(const PassRecord& record, const BaselineMachine& machine) {
+  // Machines of the same formats have the same zeros, however they sum.
+  for (const BaselineMachine& measured : baseline_machines()) {
+    if (measured.formats != machine.formats) continue;
+    for (const MeasuredBaseline& baseline : record.baselines) {
+      if (baseline.name == measured.name && baseline.zero_products) return {*baseline.zero_products, true};
+    }
+  }
+  return {zero_products(record).count, false};
+}
+
+Price price(const Results& results, const energy::Laws& laws, const PricingOptions& options) {
   Price price;
-  price.baseline_areas.resize(baseline_machines().size());
+  if (options.baselines) price.baseline_areas.resize(baseline_machines().size());
   price.accumulator_bits = accumulator_bits(results);
   for (const LayerRecord& layer : results.layers) {
     std::vector<PassPrice>& passes = price.layers.emplace_back();
     for (const PassRecord& record : layer.passes) {
       PassPrice& pass_price = passes.emplace_back();
-      PricedPass own = price_pass(results, layer, record, layer.formats, price.accumulator_bits, laws, own_prices);
+      PricedPass own = price_pass(results, layer, record, layer.formats, price.accumulator_bits, laws, options.own,
+                                  options.activity, zero_products(record).count);
       pass_price.energy = own.energy;
       keep_larger(price.area, own.area);
-      for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
+      for (std::size_t b = 0; b < price.baseline_areas.size(); ++b) {
         PerOperand<models::Format> formats;
         for (const Operand operand : models::kOperands) formats[operand] = baseline_machines()[b].formats[operand];
-        PricedPass baseline = price_pass(results, layer, record, formats, 0, laws, {});
+        PricedPass baseline =
+            price_pass(results, layer, record, formats, 0, laws, {}, options.activity,
+                       zero_products(record, baseline_machines()[b]).count, baseline_machines()[b].sums_in_fp16);
         pass_price.baselines.push_back(baseline.energy);
+        pass_price.baseline_cycles.push_back(baseline.cycles);
         keep_larger(price.baseline_areas[b], baseline.area);
       }
     }

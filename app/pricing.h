@@ -1,19 +1,48 @@
 // Introduces what was counted to what it costs.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "app/results.h"
 #include "energy/datapath_cost.h"
 #include "energy/laws.h"
 #include "energy/pricing.h"
+#include "sim/statistics.h"
 
 namespace mlsim::app {
 
+// Which operands the elements are priced for.
+enum class Activity : std::uint8_t {
+  kDense,  // random operands without zeros, as the cost tables' figures are
+  kZeros,  // with the zeros of the values
+  kGated,  // the same on elements that hold still where an operand is zero
+};
+inline constexpr std::array<Activity, 3> kActivities{Activity::kDense, Activity::kZeros, Activity::kGated};
+Activity parse_activity(const std::string& text);  // throws std::runtime_error for another name
+std::string to_string(Activity activity);          // dense, zeros, gated
+
+// Of a pass's multiply-adds, those of a zero operand: counted from its values or, where there are none, assumed.
+struct ZeroProducts {
+  std::uint64_t count = 0;
+  bool counted = false;
+};
+// Assumed is that half of the activations are zero, as behind a ReLU, and nothing else is.
+inline constexpr double kAssumedZeroActivations = 0.5;
+ZeroProducts zero_products(const PassRecord& record);
+// Of a baseline, whose quantization keeps other zeros; as of the results' format where they were not counted.
+ZeroProducts zero_products(const PassRecord& record, const BaselineMachine& machine);
+
 struct PassPrice {
   energy::Breakdown energy;
-  std::vector<energy::Breakdown> baselines;  // of the same pass on each of baseline_machines()
+  // Of the same pass on each of baseline_machines().
+  std::vector<energy::Breakdown> baselines;
+  std::vector<sim::CycleCounts> baseline_cycles;
+
+  PassPrice& operator+=(const PassPrice& other);
 };
 
 struct Price {
@@ -29,11 +58,28 @@ struct Price {
 // Prices of the format's machine that stand in the place of the table's, in pJ.
 using OwnPrices = std::map<energy::Operation, double>;
 
+struct PricingOptions {
+  OwnPrices own{};  // of the results' machine, known from elsewhere, without error bars; the baselines' are the table's
+  Activity activity = Activity::kDense;
+  bool baselines = true;  // else the results' machine alone is priced
+};
+
 // Prices every pass of the results, and the same passes on the baselines' machines: the same dataflow and array with
 // their own elements and no group-scale units. An array has one accumulator width, so every pass pays for the widest.
-// `own` has prices of the results' machine that are known from elsewhere, without error bars; the baselines' are the
-// table's. Throws std::runtime_error where a datapath cannot be priced.
-Price price(const Results& results, const energy::Laws& laws, const OwnPrices& own = {});
+// Throws std::runtime_error where a datapath cannot be priced.
+Price price(const Results& results, const energy::Laws& laws, const PricingOptions& options = {});
+
+// What a sharing of the group-scale units does to the results' machine.
+struct Sharing {
+  int elements_per_scaler = 1;
+  std::int64_t units = 0;
+  energy::UnitArea area;    // of the whole machine
+  sim::CycleCounts cycles;  // of all layers and passes, by the closed form
+};
+
+// One unit an element, one for 2, 4, … elements, and one for the whole array, and the results' own sharing. Empty where
+// no layer has a group-scale unit.
+std::vector<Sharing> sharings(const Results& results, const Price& price);
 
 // What the results' machine pays for each operation, and how many units it has.
 struct Machine {

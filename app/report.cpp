@@ -131,11 +131,12 @@ void add_cycles(const sim::CycleCounts& cycles, Json& json) {
   json["quantizer_cycles"] = cycles.quantizer;
 }
 
-Json to_json(const Breakdown& breakdown) {
+Json to_json(const Breakdown& breakdown, bool with_operations = true) {
   Json json;
   json["operations_only_pj"] = to_json(breakdown.operations_only());
   json["computing_pj"] = to_json(breakdown.computing());
   json["memory_pj"] = to_json(breakdown.memory());
+  if (!with_operations) return json;
   for (const Operation operation : energy::kOperations) {
     if (breakdown.counts[operation] == 0) continue;
     json["operations"][std::string(energy::name(operation))] = {{"line", line_name(operation)},
@@ -145,9 +146,9 @@ Json to_json(const Breakdown& breakdown) {
   return json;
 }
 
-Json to_json(const PassPrice& price) {
+Json to_json(const PassPrice& price, bool with_operations = true) {
   Json json;
-  json["energy"] = to_json(price.energy);
+  json["energy"] = to_json(price.energy, with_operations);
   for (std::size_t b = 0; b < price.baselines.size(); ++b) {
     const energy::Comparison comparison = energy::compare(price.baselines[b], price.energy);
     Json& baseline = json["baselines"][baseline_machines()[b].name];
@@ -156,6 +157,81 @@ Json to_json(const PassPrice& price) {
     baseline["memory_pj"] = to_json(price.baselines[b].memory());
     baseline["operations_only_ratio"] = to_json(comparison.operations_only);
     baseline["computing_ratio"] = to_json(comparison.computing);
+  }
+  return json;
+}
+
+Json number_or_null(double value) {
+  return std::isfinite(value) ? Json(value) : Json();
+}
+
+// Of each machine at equal elements, and scaled to the area and to the throughput of the results' own.
+Json machines_json(const std::vector<MachineFigures>& machines, const Results& results) {
+  const MachineFigures& own = machines.front();
+  const std::optional<std::int64_t> images = images_of(results);
+  Json json;
+  for (const MachineFigures& machine : machines) {
+    const Range computing = machine.energy.computing();
+    const Range all = computing + machine.energy.memory();
+    const double watts = computing.value * 1e-12 / machine.seconds;
+    const double by_area = own.area_um2 / machine.area_um2;
+    const double by_rate = machine.seconds / own.seconds;
+    Json& entry = json[&machine == &own ? "own" : machine.name];
+    entry["computing_area_um2"] = number_or_null(machine.area_um2);
+    entry["seconds"] = machine.seconds;
+    entry["tops"] = number_or_null(machine.tops());
+    entry["tops_per_mm2"] = number_or_null(machine.tops_per_mm2());
+    entry["tops_per_watt"] = number_or_null(machine.tops_per_watt(computing));
+    entry["tops_per_watt_with_memory"] = number_or_null(machine.tops_per_watt(all));
+    entry["pj_per_multiply_add"] = computing.value / machine.multiply_adds;
+    entry["pj_per_multiply_add_with_memory"] = all.value / machine.multiply_adds;
+    entry["step_pj"] = all.value;
+    entry["sample_pj"] = images ? Json(all.value / static_cast<double>(*images)) : Json();
+    entry["equal_area"] = {{"elements_factor", number_or_null(by_area)},
+                           {"tops", number_or_null(machine.tops() * by_area)},
+                           {"seconds", number_or_null(machine.seconds / by_area)},
+                           {"watts", number_or_null(watts * by_area)}};
+    entry["equal_throughput"] = {{"elements_factor", by_rate},
+                                 {"computing_area_um2", number_or_null(machine.area_um2 * by_rate)},
+                                 {"watts", watts * by_rate}};
+  }
+  return json;
+}
+
+Json to_json(const TrainingStep& step, const std::vector<MachineFigures>& machines) {
+  Json json;
+  json["network"] = step.network;
+  json["batch"] = step.batch;
+  for (const StepPart& part : step.parts) {
+    json["parts"][part.name] = {{"float_multiplies", part.multiplies},
+                                {"float_adds", part.adds},
+                                {"gated_elements", part.gated},
+                                {"pj", to_json(part.energy_pj)}};
+  }
+  const Range rest = step.total_pj();
+  const Range own = machines.front().energy.computing() + rest;
+  json["rest_pj"] = to_json(rest);
+  for (const MachineFigures& machine : machines) {
+    const Range computing = machine.energy.computing() + rest;
+    const Range all = computing + machine.energy.memory();
+    Json& entry = json["machines"][&machine == &machines.front() ? "own" : machine.name];
+    entry["computing_pj"] = to_json(computing);
+    entry["computing_ratio"] = to_json(energy::ratio(computing, own));
+    entry["with_memory_pj"] = to_json(all);
+    entry["sample_computing_pj"] = computing.value / static_cast<double>(step.batch);
+    entry["sample_with_memory_pj"] = all.value / static_cast<double>(step.batch);
+  }
+  return json;
+}
+
+Json sharing_json(const Results& results, const Price& price) {
+  Json json = Json::array();
+  for (const Sharing& sharing : sharings(results, price)) {
+    Json& entry = json.emplace_back();
+    entry["elements_per_scaler"] = sharing.elements_per_scaler;
+    entry["group_scale_units"] = sharing.units;
+    entry["area_um2"] = to_json(sharing.area);
+    add_cycles(sharing.cycles, entry);
   }
   return json;
 }
@@ -177,12 +253,6 @@ Json table_range_json(const std::vector<TablePrice>& prices) {
     add("computing_ratio", [](const Breakdown& breakdown) { return breakdown.computing(); });
   }
   return json;
-}
-
-Json decibels_json(const std::optional<double>& value) {
-  if (!value || std::isnan(*value)) return nullptr;
-  if (std::isinf(*value)) return "exact";
-  return *value;
 }
 
 }  // namespace
@@ -218,31 +288,48 @@ Json json_report(const std::vector<ReportSource>& sources, const energy::Laws& l
   json["results"] = Json::array();
   for (const ReportSource& source : sources) {
     const Results& results = source.results;
-    const Price prices = price(results, laws, source.own_prices);
+    const Price prices = price(results, laws, {source.own_prices, source.activity});
     Json& entry = json["results"].emplace_back();
     entry["file"] = source.file;
     entry["workload"] = results.workload;
     entry["engine"] = to_string(results.engine);
     entry["formats"] = format_names(results);
     if (prices.accumulator_bits > 0) entry["accumulator_bits"] = prices.accumulator_bits;
+    entry["activity"] = to_string(source.activity);
     entry["area_um2"] = to_json(prices.area);
     for (std::size_t b = 0; b < prices.baseline_areas.size(); ++b) {
       entry["baseline_area_um2"][baseline_machines()[b].name] = to_json(prices.baseline_areas[b]);
     }
-    for (const auto& [name, total] : totals_of(results, prices)) {
+    const std::vector<std::pair<std::string, Total>> totals = totals_of(results, prices);
+    for (const auto& [name, total] : totals) {
       Json& sum = entry["totals"][name];
       sum["multiply_adds"] = total.multiply_adds;
       add_cycles(total.cycles, sum);
       sum["utilization"] = total.utilization(results.array);
-      sum["mean_sqnr_db"] = decibels_json(total.mean_sqnr());
+      sum["mean_sqnr_db"] = decibels_to_json(total.mean_sqnr());
       for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
         if (const std::optional<double> sqnr = total.mean_baseline_sqnr(b)) {
           sum["baseline_mean_sqnr_db"][baseline_machines()[b].name] = *sqnr;
         }
       }
+      sum["zero_products"] = total.zero_products;
+      sum["zero_products_are_counted"] = total.zeros_are_counted;
+      for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
+        sum["baseline_zero_products"][baseline_machines()[b].name] = total.baseline_zero_products[b];
+      }
       sum.update(to_json(total.price));
     }
-    entry["table_range"] = table_range_json(price_with_every_table(results));
+    const Total& all =
+        std::find_if(totals.begin(), totals.end(), [](const auto& t) { return t.first == "all"; })->second;
+    const std::array<PassPrice, kActivities.size()> activities = price_activities(source, laws);
+    for (const Activity activity : kActivities) {
+      entry["activities"][to_string(activity)] = to_json(activities[static_cast<std::size_t>(activity)], false);
+    }
+    const std::vector<MachineFigures> machines = machine_figures(results, prices, all);
+    entry["machines"] = machines_json(machines, results);
+    if (source.step) entry["training_step"] = to_json(*source.step, machines);
+    entry["sharing"] = sharing_json(results, prices);
+    entry["table_range"] = table_range_json(price_with_every_table(results, source.activity));
     entry["layers"] = Json::array();
     for (std::size_t l = 0; l < results.layers.size(); ++l) {
       Json& layer = entry["layers"].emplace_back();
@@ -255,9 +342,12 @@ Json json_report(const std::vector<ReportSource>& sources, const energy::Laws& l
         add_cycles(record.cycles, pass);
         pass["utilization"] = record.utilization;
         pass["overflows"] = record.counts.overflows;
-        pass["sqnr_db"] = decibels_json(record.sqnr_db);
-        for (const MeasuredError& error : record.baselines) {
-          pass["baseline_sqnr_db"][error.name] = decibels_json(error.sqnr_db);
+        const ZeroProducts zeros = zero_products(record);
+        pass["zero_products"] = zeros.count;
+        pass["zero_products_are_counted"] = zeros.counted;
+        pass["sqnr_db"] = decibels_to_json(record.sqnr_db);
+        for (const MeasuredBaseline& error : record.baselines) {
+          pass["baseline_sqnr_db"][error.name] = decibels_to_json(error.sqnr_db);
         }
         pass.update(to_json(prices.layers[l][p]));
       }
@@ -285,7 +375,7 @@ std::string csv_report(const std::vector<ReportSource>& sources, const energy::L
     return std::isinf(*value) ? std::string("inf") : fmt::format("{:.6g}", *value);
   };
   for (const ReportSource& source : sources) {
-    const Price prices = price(source.results, laws, source.own_prices);
+    const Price prices = price(source.results, laws, {source.own_prices, source.activity});
     for (std::size_t l = 0; l < source.results.layers.size(); ++l) {
       const LayerRecord& layer = source.results.layers[l];
       for (std::size_t p = 0; p < layer.passes.size(); ++p) {
@@ -300,7 +390,7 @@ std::string csv_report(const std::vector<ReportSource>& sources, const energy::L
                             pass_price.energy.memory().value);
         for (std::size_t b = 0; b < pass_price.baselines.size(); ++b) {
           std::optional<double> sqnr;
-          for (const MeasuredError& error : record.baselines) {
+          for (const MeasuredBaseline& error : record.baselines) {
             if (error.name == baseline_machines()[b].name) sqnr = error.sqnr_db;
           }
           const Breakdown& baseline = pass_price.baselines[b];

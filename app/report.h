@@ -2,11 +2,13 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "app/pricing.h"
 #include "app/results.h"
+#include "app/training_step.h"
 #include "energy/laws.h"
 
 namespace mlsim::app {
@@ -15,6 +17,8 @@ struct ReportSource {
   std::string file;
   Results results;
   OwnPrices own_prices{};  // of the results' machine, where they are not the table's
+  Activity activity = Activity::kDense;
+  std::optional<TrainingStep> step{};  // the rest of the step whose convolutions the results are
 };
 
 // For people: one section for each source, at most 120 columns wide.

@@ -14,6 +14,7 @@
 #include "app/report.h"
 #include "energy/cost_table.h"
 #include "workloads/atomic_file.h"
+#include "workloads/network.h"
 
 namespace mlsim::app {
 
@@ -29,6 +30,10 @@ int run_report(const std::vector<std::string>& arguments) {
   visible.add_options()
       ("format", po::value<std::string>()->value_name("F")->default_value("text"), "text, markdown, html, json, csv, accelergy-ert or accelergy-art")
       ("sweep", po::value<std::string>()->value_name("SWEEP.json"), "what mlsim sweep has written, to plot in html")
+      ("activity", po::value<std::string>()->value_name("A")->default_value("dense"),
+       "operands that are priced: dense, zeros (as counted in the values), or gated (elements that hold still at a zero)")
+      ("step", po::value<std::string>()->value_name("NETWORK"),
+       "add the rest of a training step of that network, a file or a shipped one, whose convolutions the results are")
       ("table", po::value<std::string>()->value_name("TABLE")->default_value(std::string(energy::kDefaultCostTable)),
        "cost table: a shipped one by name, or a file")
       ("ert", po::value<std::string>()->value_name("FILE"),
@@ -60,13 +65,26 @@ int run_report(const std::vector<std::string>& arguments) {
     if (format != "html") throw std::runtime_error(fmt::format("--format {} expects no --sweep beside it", format));
     sweep = load_sweep(values["sweep"].as<std::string>());
   }
+  const Activity activity = parse_activity(values["activity"].as<std::string>());
+  if (accelergy && !values["activity"].defaulted()) {
+    throw std::runtime_error(fmt::format("--format {} expects no --activity beside it", format));
+  }
+  std::optional<workloads::Network> network;
+  if (values.count("step") != 0) {
+    if (accelergy || format == "csv") {
+      throw std::runtime_error(fmt::format("--format {} expects no --step beside it", format));
+    }
+    network = workloads::load_network(values["step"].as<std::string>());
+  }
   OwnPrices own_prices;
   if (values.count("ert") != 0) own_prices = load_accelergy_ert(values["ert"].as<std::string>());
   const energy::Laws laws(energy::find_cost_table(values["table"].as<std::string>()));
   std::vector<ReportSource> sources;
   sources.reserve(files.size());
   for (const std::string& file : files) {
-    sources.push_back({file == "-" ? "standard input" : file, load_results(file), own_prices});
+    ReportSource& source = sources.emplace_back(
+        ReportSource{file == "-" ? "standard input" : file, load_results(file), own_prices, activity});
+    if (network) source.step = training_step(*network, source.results, source.file, laws);
   }
   std::string text;
   if (format == "text") text = text_report(sources, laws);

@@ -141,18 +141,15 @@ ReportTable energy_table(const std::string& id, const std::string& what, const T
 
 ReportTable range_table(const Total& all, const energy::Laws& laws) {
   const energy::ErrorBars& bars = laws.table().error_bars;
-  ReportTable table{"ranges", fmt::format("What the baselines take, with error bars (worst case; integer ±{:g} %, "
-                                          "shifter ±{:g} %, floating point a factor {:g})",
+  ReportTable table{"ranges", fmt::format("What the baselines take as a multiple, with error bars (worst case; integer "
+                                          "±{:g} %, shifter ±{:g} %, floating point a factor {:g})",
                                           100 * bars.integer, 100 * bars.shifter, bars.float_factor)};
-  table.head = with_baselines({"line"}, " /");
-  std::vector<std::string> operations{"operations only"};
-  std::vector<std::string> computing{"with everything but memory"};
-  for (const Breakdown& baseline : all.price.baselines) {
-    const energy::Comparison comparison = energy::compare(baseline, all.price.energy);
-    operations.push_back(times_range(comparison.operations_only));
-    computing.push_back(times_range(comparison.computing));
+  table.head = {"baseline", "operations only", "with everything but memory"};
+  for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
+    const energy::Comparison comparison = energy::compare(all.price.baselines[b], all.price.energy);
+    table.rows.push_back({baseline_machines()[b].name + " /", times_range(comparison.operations_only),
+                          times_range(comparison.computing)});
   }
-  table.rows = {std::move(operations), std::move(computing)};
   return table;
 }
 
@@ -175,6 +172,199 @@ ReportTable table_range_table(const std::vector<TablePrice>& prices) {
   };
   row("operations only", [](const Breakdown& b) { return b.operations_only(); });
   row("with everything but memory", [](const Breakdown& b) { return b.computing(); });
+  return table;
+}
+
+std::string share(std::uint64_t part, std::uint64_t whole) {
+  return whole == 0 ? "-" : fmt::format("{:.1f} %", 100 * static_cast<double>(part) / static_cast<double>(whole));
+}
+
+ReportTable zeros_table(const Totals& totals) {
+  ReportTable table{"zeros", all_of(totals).zeros_are_counted
+                                 ? "Multiply-adds of a zero operand, counted from the values"
+                                 : "Multiply-adds of a zero operand, assumed where there are no values (half of the "
+                                   "activations are zero, no weight and no error)"};
+  table.head = with_baselines({"pass", "this format"}, "");
+  for (const auto& [name, total] : totals) {
+    std::vector<std::string> cells{name, share(total.zero_products, total.multiply_adds)};
+    for (const std::uint64_t zeros : total.baseline_zero_products) cells.push_back(share(zeros, total.multiply_adds));
+    table.rows.push_back(std::move(cells));
+  }
+  return table;
+}
+
+const char* described(Activity activity) {
+  switch (activity) {
+    case Activity::kDense:
+      return "dense operands";
+    case Activity::kZeros:
+      return "zeros as they come";
+    case Activity::kGated:
+      break;
+  }
+  return "zero gating";
+}
+
+ReportTable activity_table(const std::array<PassPrice, kActivities.size()>& prices, std::uint64_t multiply_adds) {
+  ReportTable table{
+      "activity",
+      "What zeros save: energy of all passes with everything but memory, and what the baselines take as a "
+      "multiple of it, each with its own zeros on elements of the same kind"};
+  table.head = with_baselines({"elements", "energy", "pJ a multiply-add"}, " /");
+  for (const Activity activity : kActivities) {
+    const PassPrice& price = prices[static_cast<std::size_t>(activity)];
+    const Range own = price.energy.computing();
+    std::vector<std::string> cells{described(activity), joules(own.value),
+                                   fmt::format("{:.3g}", own.value / static_cast<double>(multiply_adds))};
+    for (const Breakdown& baseline : price.baselines) cells.push_back(times(energy::ratio(baseline.computing(), own)));
+    table.rows.push_back(std::move(cells));
+  }
+  return table;
+}
+
+std::string area(double um2) {
+  return std::isnan(um2) ? "-" : fmt::format("{:.3f}", um2 / 1e6);
+}
+
+std::string figure(double value) {
+  return std::isfinite(value) ? three_digits(value) : "-";
+}
+
+ReportTable machine_table(const std::vector<MachineFigures>& machines, const Results& results) {
+  const std::optional<std::int64_t> images = images_of(results);
+  ReportTable table{"machines",
+                    fmt::format("Machines of {} x {} elements at {:g} GHz, all passes; a multiply-add is two "
+                                "operations; the area is that of elements, group-scale units and "
+                                "quantizers; /W without and with memory",
+                                results.array.rows, results.array.columns, results.array.clock_ghz)};
+  table.head = {"machine", "mm²",         "ms",
+                "TOPS",    "TOPS/mm²",    "pJ a multiply-add",
+                "TOPS/W",  "with memory", "all passes, with memory"};
+  if (images) table.head.emplace_back("a sample");
+  for (const MachineFigures& machine : machines) {
+    const Range computing = machine.energy.computing();
+    const Range all = computing + machine.energy.memory();
+    table.rows.push_back(
+        {machine.name, area(machine.area_um2), three_digits(1e3 * machine.seconds), figure(machine.tops()),
+         figure(machine.tops_per_mm2()), three_digits(computing.value / machine.multiply_adds),
+         figure(machine.tops_per_watt(computing)), figure(machine.tops_per_watt(all)), joules(all.value)});
+    if (images) table.rows.back().push_back(joules(all.value / static_cast<double>(*images)));
+  }
+  return table;
+}
+
+ReportTable equal_table(const std::vector<MachineFigures>& machines) {
+  if (std::isnan(machines.front().area_um2)) return {};
+  ReportTable table{
+      "equal",
+      "The same machines with as many elements as give them the area, or the throughput, of this format's "
+      "(each kind scaled as a whole and as well used; power without memory)",
+      1};
+  table.head = {"machine",  "elements at its area",       "TOPS", "ms",
+                "power, W", "elements at its throughput", "mm²",  "power, W"};
+  const MachineFigures& own = machines.front();
+  for (const MachineFigures& machine : machines) {
+    const double by_area = own.area_um2 / machine.area_um2;
+    const double by_rate = machine.seconds / own.seconds;
+    const double watts = machine.energy.computing().value * 1e-12 / machine.seconds;
+    table.rows.push_back({machine.name, fmt::format("x {}", three_digits(by_area)),
+                          three_digits(machine.tops() * by_area), three_digits(1e3 * machine.seconds / by_area),
+                          three_digits(watts * by_area), fmt::format("x {}", three_digits(by_rate)),
+                          area(machine.area_um2 * by_rate), three_digits(watts * by_rate)});
+  }
+  return table;
+}
+
+ReportTable step_table(const TrainingStep& step, const Total& all) {
+  ReportTable table{"step",
+                    fmt::format("One training step of {}, batch {}: the rest of it in binary32 for every format "
+                                "(pJ by the cost table), without memory",
+                                step.network, step.batch)};
+  table.head = {"part", "multiplications", "additions", "gated elements", "energy"};
+  const auto number = [](std::uint64_t value) { return count(static_cast<double>(value)); };
+  for (const StepPart& part : step.parts) {
+    table.rows.push_back(
+        {part.name, number(part.multiplies), number(part.adds), number(part.gated), joules(part.energy_pj.value)});
+  }
+  table.rows.push_back({"convolutions", "", "", "", joules(all.price.energy.computing().value)});
+  table.rows.push_back({"whole step", "", "", "", joules(all.price.energy.computing().value + step.total_pj().value)});
+  return table;
+}
+
+ReportTable step_machine_table(const TrainingStep& step, const std::vector<MachineFigures>& machines) {
+  ReportTable table{"step-machines",
+                    "The whole step on each machine, without memory and with the memory of the "
+                    "convolutions, and as a multiple of this format's"};
+  table.head = {"machine",
+                "a step",
+                "a sample",
+                "this format's x",
+                "with memory",
+                "a sample with memory",
+                "this format's x with memory"};
+  const auto samples = static_cast<double>(step.batch);
+  const double rest = step.total_pj().value;
+  const double own = machines.front().energy.computing().value + rest;
+  const double own_all = own + machines.front().energy.memory().value;
+  for (const MachineFigures& machine : machines) {
+    const double computing = machine.energy.computing().value + rest;
+    const double all = computing + machine.energy.memory().value;
+    table.rows.push_back({machine.name, joules(computing), joules(computing / samples),
+                          fmt::format("{:.2f}", computing / own), joules(all), joules(all / samples),
+                          fmt::format("{:.2f}", all / own_all)});
+  }
+  return table;
+}
+
+double computing_area(const energy::UnitArea& machine) {
+  double sum = 0;
+  for (const energy::AreaBlock& block : machine.blocks) {
+    if (block.name != "operand_buffers" && block.name != "srams") sum += block.area_um2;
+  }
+  return sum;
+}
+
+double block_area(const energy::UnitArea& machine, std::string_view name) {
+  for (const energy::AreaBlock& block : machine.blocks) {
+    if (block.name == name) return block.area_um2;
+  }
+  return 0;
+}
+
+ReportTable sharing_table(const Results& results, const Price& price) {
+  const std::vector<Sharing> all = sharings(results, price);
+  ReportTable table{"sharing",
+                    "What sharing a group-scale unit saves and stalls, all passes (cycles by the closed form; * as "
+                    "simulated)"};
+  if (all.empty()) return table;
+  table.head = {"elements to a unit",
+                "units",
+                "units, mm²",
+                "all computing, mm²",
+                "saved",
+                "scaler stalls",
+                "cycles",
+                "slower",
+                "TOPS/mm²"};
+  const double own_area = computing_area(all.front().area);
+  const auto own_cycles = static_cast<double>(all.front().cycles.total());
+  std::uint64_t multiply_adds = 0;
+  for (const LayerRecord& layer : results.layers) {
+    for (const PassRecord& record : layer.passes) multiply_adds += record.multiply_adds;
+  }
+  for (const Sharing& sharing : all) {
+    const double computing = computing_area(sharing.area);
+    const auto cycles = static_cast<double>(sharing.cycles.total());
+    const double tops = 2 * static_cast<double>(multiply_adds) * results.array.clock_ghz / cycles / 1e3;
+    const bool has_area = !std::isnan(computing);
+    table.rows.push_back({fmt::format("{}{}", sharing.elements_per_scaler,
+                                      sharing.elements_per_scaler == results.array.elements_per_scaler ? " *" : ""),
+                          fmt::format("{}", sharing.units), area(block_area(sharing.area, "group_scale_units")),
+                          area(computing), has_area ? fmt::format("{:.1f} %", 100 * (1 - computing / own_area)) : "-",
+                          count(static_cast<double>(sharing.cycles.scaler_stalls)), count(cycles),
+                          fmt::format("{:.1f} %", 100 * (cycles / own_cycles - 1)),
+                          has_area ? three_digits(tops / (computing / 1e6)) : "-"});
+  }
   return table;
 }
 
@@ -261,6 +451,8 @@ std::vector<std::pair<std::string, std::string>> facts_of(const ReportSource& so
       {"array", machine},
       {"prices",
        laws.table().name + (source.own_prices.empty() ? "" : ", those of this format from an Accelergy ERT")}};
+  facts.emplace_back("operands",
+                     fmt::format("{}  (--activity {})", described(source.activity), to_string(source.activity)));
   if (!laws.table().has_area) facts.emplace_back("area", fmt::format("-  ({} has no areas)", laws.table().name));
   return facts;
 }
@@ -291,15 +483,19 @@ void Total::add(const PassRecord& record, const PassPrice& pass_price) {
   multiply_adds += record.multiply_adds;
   counts += record.counts;
   cycles += record.cycles;
-  price.energy += pass_price.energy;
-  price.baselines.resize(pass_price.baselines.size());
-  for (std::size_t b = 0; b < price.baselines.size(); ++b) price.baselines[b] += pass_price.baselines[b];
+  price += pass_price;
+  const ZeroProducts zeros = app::zero_products(record);
+  zero_products += zeros.count;
+  zeros_are_counted &= zeros.counted;
+  for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
+    baseline_zero_products[b] += app::zero_products(record, baseline_machines()[b]).count;
+  }
   if (record.sqnr_db && std::isfinite(*record.sqnr_db)) {
     lowest_sqnr = std::min(lowest_sqnr, *record.sqnr_db);
     sqnr_sum += *record.sqnr_db;
     ++sqnr_count;
     for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
-      for (const MeasuredError& error : record.baselines) {
+      for (const MeasuredBaseline& error : record.baselines) {
         if (error.name == baseline_machines()[b].name) baseline_sqnr_sums[b] += error.sqnr_db;
       }
     }
@@ -352,10 +548,40 @@ std::vector<std::pair<std::string, Total>> totals_of(const Results& results, con
   return totals;
 }
 
-std::vector<TablePrice> price_with_every_table(const Results& results) {
+std::vector<MachineFigures> machine_figures(const Results& results, const Price& price, const Total& all) {
+  const auto seconds = [&](const sim::CycleCounts& cycles) { return milliseconds(cycles, results.array) / 1e3; };
+  const auto multiply_adds = static_cast<double>(all.multiply_adds);
+  std::vector<MachineFigures> machines{
+      {"this format", computing_area(price.area), seconds(all.cycles), multiply_adds, all.price.energy}};
+  for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
+    machines.push_back({baseline_machines()[b].name, computing_area(price.baseline_areas[b]),
+                        seconds(all.price.baseline_cycles[b]), multiply_adds, all.price.baselines[b]});
+  }
+  return machines;
+}
+
+std::optional<std::int64_t> images_of(const Results& results) {
+  if (results.layers.empty()) return std::nullopt;
+  const std::int64_t batch = results.layers.front().shape.batch;
+  const bool shared = std::all_of(results.layers.begin(), results.layers.end(),
+                                  [&](const LayerRecord& layer) { return layer.shape.batch == batch; });
+  return shared ? std::optional(batch) : std::nullopt;
+}
+
+std::array<PassPrice, kActivities.size()> price_activities(const ReportSource& source, const energy::Laws& laws) {
+  std::array<PassPrice, kActivities.size()> prices;
+  for (const Activity activity : kActivities) {
+    const Price priced = price(source.results, laws, {source.own_prices, activity});
+    prices[static_cast<std::size_t>(activity)] =
+        total_of(source.results, priced, [](const LayerRecord&, const PassRecord&) { return true; }).price;
+  }
+  return prices;
+}
+
+std::vector<TablePrice> price_with_every_table(const Results& results, Activity activity) {
   std::vector<TablePrice> prices;
   for (const std::string_view table : energy::shipped_cost_tables()) {
-    const Price priced = price(results, energy::Laws(energy::find_cost_table(std::string(table))));
+    const Price priced = price(results, energy::Laws(energy::find_cost_table(std::string(table))), {{}, activity});
     const Total all = total_of(results, priced, [](const LayerRecord&, const PassRecord&) { return true; });
     prices.push_back({std::string(table), all.price});
   }
@@ -379,8 +605,9 @@ std::vector<ReportSection> report_sections(const std::vector<ReportSource>& sour
   std::vector<ReportSection> sections;
   for (const ReportSource& source : sources) {
     const Results& results = source.results;
-    const Price prices = price(results, laws, source.own_prices);
+    const Price prices = price(results, laws, {source.own_prices, source.activity});
     const Totals totals = totals_of(results, prices);
+    const std::vector<MachineFigures> machines = machine_figures(results, prices, all_of(totals));
     ReportSection& section = sections.emplace_back();
     section.label = labels[sections.size() - 1];
     section.title = fmt::format("{}: {}", source.file, results.workload);
@@ -396,7 +623,14 @@ std::vector<ReportSection> report_sections(const std::vector<ReportSource>& sour
         energy_table("energy-memory", "Energy of memory (operand buffers, SRAM, DRAM)", totals,
                      [](const Breakdown& b) { return b.memory(); }),
         range_table(all_of(totals), laws),
-        table_range_table(price_with_every_table(results)),
+        table_range_table(price_with_every_table(results, source.activity)),
+        zeros_table(totals),
+        activity_table(price_activities(source, laws), all_of(totals).multiply_adds),
+        machine_table(machines, results),
+        equal_table(machines),
+        source.step ? step_table(*source.step, all_of(totals)) : ReportTable{},
+        source.step ? step_machine_table(*source.step, machines) : ReportTable{},
+        sharing_table(results, prices),
         operation_table(all_of(totals)),
         area_table(prices, laws),
         layer_table(results, prices),
@@ -413,7 +647,7 @@ ReportTable overview_table(const std::vector<ReportSource>& sources, const energ
   const std::vector<std::string> labels = labels_of(sources);
   std::copy(labels.begin(), labels.end(), table.head.begin() + 1);
   for (const ReportSource& source : sources) {
-    const Price prices = price(source.results, laws, source.own_prices);
+    const Price prices = price(source.results, laws, {source.own_prices, source.activity});
     const Total all = all_of(totals_of(source.results, prices));
     const Breakdown& energy = all.price.energy;
     std::size_t next = 0;
@@ -449,17 +683,22 @@ std::vector<std::string> report_notes(const std::vector<ReportSource>& sources) 
   std::vector<std::string> notes = {
       "A baseline is the same array and dataflow with elements of its own format, accumulating in binary32 (int8 in 32 "
       "bits).",
-      "fp8 is e4m3 for activations and weights and e5m2 for errors.",
+      "fp8 is e4m3 for activations and weights and e5m2 for errors; fp8-acc16 is the same with sums in fp16, priced "
+      "alone.",
       "\"Operations only\" is what publications quote.",
-      "Every operand costs the same here, zeros included: a ReLU stream costs an integer multiply-add about a third "
-      "less and an MLS one a fifth less.",
+      "Dense operands have no zeros, as the published prices have it. Zeros save by themselves what a netlist with "
+      "half "
+      "zeros was measured to save: a third of an integer multiply-add, a fifth of an MLS one, and as much is taken for "
+      "floats. Zero gating holds an element still instead, for a register and a zero detector of its own.",
   };
-  const auto range = range_over(price_with_every_table(sources.front().results), [](const PassPrice& price) {
-    return energy::ratio(price.baselines.front().operations_only(), price.baselines.back().operations_only());
-  });
+  constexpr std::size_t kInt8 = 4;
+  const auto range = range_over(
+      price_with_every_table(sources.front().results, sources.front().activity), [&](const PassPrice& price) {
+        return energy::ratio(price.baselines[0].operations_only(), price.baselines[kInt8].operations_only());
+      });
   if (range) {
     notes.push_back(fmt::format("The choice of table alone moves {} : {} from {:.1f} to {:.1f} (operations only).",
-                                baseline_machines().front().name, baseline_machines().back().name, range->first,
+                                baseline_machines()[0].name, baseline_machines()[kInt8].name, range->first,
                                 range->second));
   }
   notes.emplace_back("Laws, sources and error bars: docs/energy.md.");

@@ -1,6 +1,7 @@
 // The tables of a report, as cells: the text, Markdown and HTML reports only set them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -27,6 +28,10 @@ struct Total {
   double sqnr_sum = 0;
   int sqnr_count = 0;
   std::vector<double> baseline_sqnr_sums = std::vector<double>(baseline_machines().size(), 0.0);
+  // Of the multiply-adds, those of a zero operand; whether all of them were counted.
+  std::uint64_t zero_products = 0;
+  bool zeros_are_counted = true;
+  std::vector<std::uint64_t> baseline_zero_products = std::vector<std::uint64_t>(baseline_machines().size(), 0);
 
   void add(const PassRecord& record, const PassPrice& pass_price);
   std::optional<double> mean_sqnr() const;
@@ -36,6 +41,29 @@ struct Total {
 
 // Each pass, all of them, and the 1×1 layers apart where there are both kinds.
 std::vector<std::pair<std::string, Total>> totals_of(const Results& results, const Price& price);
+
+// A machine and what it does in all passes of all layers.
+struct MachineFigures {
+  std::string name;     // "this format" or a baseline's
+  double area_um2 = 0;  // of what computes: elements, group-scale units, quantizers; NaN without areas
+  double seconds = 0;
+  double multiply_adds = 0;
+  energy::Breakdown energy;
+
+  // Two operations to a multiply-add.
+  double tops() const { return 2 * multiply_adds / seconds / 1e12; }
+  double tops_per_watt(const energy::Range& pj) const { return 2 * multiply_adds / pj.value; }
+  double tops_per_mm2() const { return tops() / (area_um2 / 1e6); }
+};
+
+// The results' machine, then the baselines.
+std::vector<MachineFigures> machine_figures(const Results& results, const Price& price, const Total& all);
+
+// Images of the results: the batch that all layers share, if they share one.
+std::optional<std::int64_t> images_of(const Results& results);
+
+// All passes of all layers, priced for each of kActivities.
+std::array<PassPrice, kActivities.size()> price_activities(const ReportSource& source, const energy::Laws& laws);
 
 // The format of a layer, or those of its operands where they differ.
 std::string format_name(const LayerRecord& layer);
@@ -71,7 +99,7 @@ struct TablePrice {
   std::string table;
   PassPrice all;
 };
-std::vector<TablePrice> price_with_every_table(const Results& results);
+std::vector<TablePrice> price_with_every_table(const Results& results, Activity activity);
 
 // The smallest and the largest of a ratio's stated values over the tables, if it is there in each.
 std::optional<std::pair<double, double>> range_over(

@@ -100,13 +100,6 @@ struct Writer {
   }
 };
 
-// JSON knows no infinity: an exact result, with an infinite ratio, is the string "exact", an undefined one is null.
-Json decibels(double value) {
-  if (std::isnan(value)) return nullptr;
-  if (std::isinf(value)) return "exact";
-  return value;
-}
-
 double parse_decibels(const Json& json) {
   if (json.is_null()) return std::numeric_limits<double>::quiet_NaN();
   if (json == "exact") return std::numeric_limits<double>::infinity();
@@ -190,23 +183,36 @@ Json pass_to_json(const PassRecord& record) {
   Json json;
   json["pass"] = models::to_string(record.pass);
   json["multiply_adds"] = record.multiply_adds;
+  if (record.zero_products) json["zero_products"] = *record.zero_products;
   if (record.accumulator_bits != 0) json["accumulator_bits"] = record.accumulator_bits;
   visit_cycles(record.cycles, Writer{json["cycles"]});
   json["utilization"] = record.utilization;
-  if (record.sqnr_db) json["sqnr_db"] = decibels(*record.sqnr_db);
+  if (record.sqnr_db) json["sqnr_db"] = decibels_to_json(*record.sqnr_db);
   if (record.cosine_error) json["cosine_error"] = *record.cosine_error;
   if (!record.baselines.empty()) {
-    for (const MeasuredError& error : record.baselines) json["baseline_sqnr_db"][error.name] = decibels(error.sqnr_db);
+    for (const MeasuredBaseline& baseline : record.baselines) {
+      json["baseline_sqnr_db"][baseline.name] = decibels_to_json(baseline.sqnr_db);
+      if (baseline.zero_products) json["baseline_zero_products"][baseline.name] = *baseline.zero_products;
+    }
   }
   visit_counts(record.counts, Writer{json["counts"]});
   visit_traffic(record.traffic, Writer{json["traffic_bits"]});
   return json;
 }
 
+std::uint64_t zero_products_of(const Place& place, std::uint64_t multiply_adds) {
+  const auto products = place.get<std::uint64_t>();
+  if (products > multiply_adds) place.refuse(fmt::format("is {}, expected at most {}", products, multiply_adds));
+  return products;
+}
+
 PassRecord pass_from_json(const Place& place) {
   PassRecord record;
   record.pass = from_name(place["pass"], parse_pass);
   record.multiply_adds = place["multiply_adds"].get<std::uint64_t>();
+  if (place.has("zero_products")) {
+    record.zero_products = zero_products_of(place["zero_products"], record.multiply_adds);
+  }
   if (place.has("accumulator_bits")) record.accumulator_bits = place["accumulator_bits"].get<int>();
   visit_cycles(record.cycles, Reader{place["cycles"]});
   record.utilization = place["utilization"].get<double>();
@@ -217,7 +223,12 @@ PassRecord pass_from_json(const Place& place) {
   if (place.has("cosine_error")) record.cosine_error = place["cosine_error"].get<double>();
   if (place.has("baseline_sqnr_db")) {
     for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
-      record.baselines.push_back({name, place.guarded([&value = value] { return parse_decibels(value); })});
+      MeasuredBaseline& baseline = record.baselines.emplace_back();
+      baseline.name = name;
+      baseline.sqnr_db = place.guarded([&value = value] { return parse_decibels(value); });
+      if (place.has("baseline_zero_products") && place["baseline_zero_products"].has(name.c_str())) {
+        baseline.zero_products = zero_products_of(place["baseline_zero_products"][name.c_str()], record.multiply_adds);
+      }
     }
   }
   visit_counts(record.counts, Reader{place["counts"]});
@@ -236,10 +247,11 @@ Json layer_to_json(const LayerRecord& layer) {
     const OperandRecord& record = layer.operands[operand];
     if (!record.measured) continue;
     json["operands"][key] = {{"elements", record.elements},
-                             {"sqnr_db", decibels(record.sqnr_db)},
+                             {"sqnr_db", decibels_to_json(record.sqnr_db)},
                              {"saturated", record.counts.saturated},
                              {"flushed_to_zero", record.counts.flushed_to_zero},
                              {"exact", record.counts.exact}};
+    if (record.zeros) json["operands"][key]["zeros"] = *record.zeros;
   }
   json["passes"] = Json::array();
   for (const PassRecord& pass : layer.passes) json["passes"].push_back(pass_to_json(pass));
@@ -266,6 +278,7 @@ LayerRecord layer_from_json(const Place& place) {
     values.sqnr_db = record.guarded([&] { return parse_decibels(record["sqnr_db"].json()); });
     values.counts = {record["saturated"].get<std::uint64_t>(), record["flushed_to_zero"].get<std::uint64_t>(),
                      record["exact"].get<std::uint64_t>()};
+    if (record.has("zeros")) values.zeros = record["zeros"].get<std::int64_t>();
   }
   const Place passes = place["passes"];
   for (std::size_t i = 0; i < passes.size(); ++i) layer.passes.push_back(pass_from_json(passes[i]));
@@ -290,13 +303,18 @@ const std::vector<BaselineMachine>& baseline_machines() {
   const auto uniform = [](BaselineFormat format) {
     return BaselineMachine{models::to_string(format), {{format, format, format}}};
   };
+  constexpr std::array<BaselineFormat, 3> kFp8{BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3,
+                                               BaselineFormat::kFp8E5m2};
   static const std::vector<BaselineMachine> machines{
-      uniform(BaselineFormat::kFp32),
-      uniform(BaselineFormat::kFp16),
-      uniform(BaselineFormat::kBf16),
-      {"fp8", {{BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E5m2}}},
-      uniform(BaselineFormat::kInt8)};
+      uniform(BaselineFormat::kFp32), uniform(BaselineFormat::kFp16), uniform(BaselineFormat::kBf16),
+      BaselineMachine{"fp8", {kFp8}}, uniform(BaselineFormat::kInt8), BaselineMachine{"fp8-acc16", {kFp8}, true}};
   return machines;
+}
+
+Json decibels_to_json(const std::optional<double>& value) {
+  if (!value || std::isnan(*value)) return nullptr;
+  if (std::isinf(*value)) return "exact";
+  return *value;
 }
 
 Json to_json(const Results& results) {

@@ -34,21 +34,25 @@ struct PerOperand {
 struct BaselineMachine {
   std::string name;
   PerOperand<models::BaselineFormat> formats;
+  bool sums_in_fp16 = false;  // else in binary32, or int8 in 32 bits; priced, but no error is measured
 };
 // fp32, fp16, bf16, fp8 (e4m3 for activations and weights, e5m2 for errors: Micikevicius et al., "FP8 Formats for Deep
-// Learning", arXiv 2209.05433) and int8.
+// Learning", arXiv 2209.05433), int8, and fp8-acc16, which is fp8 with sums in fp16.
 const std::vector<BaselineMachine>& baseline_machines();
 
-// SQNR in dB against binary64, or none where there are no values or nothing to compare. Infinite where nothing differs.
-struct MeasuredError {
+// What a baseline does with the values of a pass. SQNR in dB against binary64: NaN where there is nothing to compare,
+// infinite where nothing differs.
+struct MeasuredBaseline {
   std::string name;  // of the baseline machine
   double sqnr_db = 0;
+  std::optional<std::uint64_t> zero_products;
 };
 
 struct OperandRecord {
   bool measured = false;  // quantized from values
   models::QuantizationCounts counts;
   std::int64_t elements = 0;
+  std::optional<std::int64_t> zeros;  // after quantization
   double sqnr_db = 0;
 };
 
@@ -56,13 +60,15 @@ struct PassRecord {
   models::Pass pass = models::Pass::kForward;
   int accumulator_bits = 0;         // asked for, or the width that no sum can overflow; 0 for baselines
   std::uint64_t multiply_adds = 0;  // taps whose operands both exist
+  // Of them, those of a zero operand; counted where there are values.
+  std::optional<std::uint64_t> zero_products;
   models::OperationCounts counts;
   sim::CycleCounts cycles;
   sim::Traffic traffic;
   double utilization = 0;
   std::optional<double> sqnr_db;
   std::optional<double> cosine_error;  // 1 - cosine of the angle to the binary64 result
-  std::vector<MeasuredError> baselines;
+  std::vector<MeasuredBaseline> baselines;
 };
 
 struct LayerRecord {
@@ -81,6 +87,10 @@ struct Results {
   sim::ArrayConfig array;
   std::vector<LayerRecord> layers;
 };
+
+// dB as JSON, which knows no infinity: an exact result, with an infinite ratio, is "exact"; one that is undefined or
+// not there is null.
+nlohmann::ordered_json decibels_to_json(const std::optional<double>& value);
 
 // Schema mlsim.results/1, documented in docs/simulate.md. `source` names the text in errors.
 nlohmann::ordered_json to_json(const Results& results);

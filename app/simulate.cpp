@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <map>
@@ -12,6 +13,7 @@
 #include "models/direct_convolution.h"
 #include "models/functional_convolution.h"
 #include "models/sqnr.h"
+#include "models/zero_products.h"
 #include "sim/analytic.h"
 #include "sim/simulate.h"
 #include "workloads/atomic_file.h"
@@ -30,6 +32,7 @@ struct LayerValues {
   PerOperand<std::vector<double>> exact;
   PerOperand<models::MlsTensor> mls;
   PerOperand<models::BaselineTensor> baseline;  // where the layer's own format is one
+  PerOperand<std::vector<std::uint8_t>> nonzero;
 };
 
 bool needs(const workloads::Layer& layer, Operand operand) {
@@ -76,12 +79,16 @@ LayerValues load_values(const workloads::Workload& workload, std::size_t index, 
       record.operands[operand] =
           record_of(values.exact[operand], models::dequantize(quantized.tensor), quantized.counts);
       values.mls[operand] = std::move(quantized.tensor);
+      values.nonzero[operand] = models::nonzero_elements(values.mls[operand]);
     } else {
       values.baseline[operand] =
           models::quantize_baseline(input, std::get<models::BaselineFormat>(format), rounding, name);
       record.operands[operand] = record_of(values.exact[operand], models::dequantize(values.baseline[operand]),
                                            values.baseline[operand].counts);
+      values.nonzero[operand] = models::nonzero_elements(values.baseline[operand]);
     }
+    const std::vector<std::uint8_t>& nonzero = values.nonzero[operand];
+    record.operands[operand].zeros = std::count(nonzero.begin(), nonzero.end(), 0);
   }
   return values;
 }
@@ -91,14 +98,29 @@ std::optional<models::Format> result_format(const workloads::Layer& layer, Pass 
   return layer.operand(models::result_operand(pass)).format;
 }
 
-double baseline_sqnr(const BaselineMachine& machine, Pass pass, const models::ConvolutionShape& shape,
-                     const LayerValues& values, const std::vector<double>& exact) {
-  const Operand left = models::left_operand(pass);
-  const Operand right = models::right_operand(pass);
-  const models::ConvolutionResult result = models::baseline_convolution(
-      pass, shape, models::quantize_baseline(values.input[left], machine.formats[left], models::to_string(left)),
-      models::quantize_baseline(values.input[right], machine.formats[right], models::to_string(right)));
-  return models::sqnr_db<float>(exact, result.values.values);
+// What a baseline does with a layer's operands, each quantized once: one entry for each pass.
+std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, const workloads::Layer& layer,
+                                               const LayerValues& values,
+                                               const std::vector<std::vector<double>>& exact) {
+  PerOperand<models::BaselineTensor> tensors;
+  PerOperand<std::vector<std::uint8_t>> nonzero;
+  for (const Operand operand : models::kOperands) {
+    if (!needs(layer, operand)) continue;
+    tensors[operand] =
+        models::quantize_baseline(values.input[operand], machine.formats[operand], models::to_string(operand));
+    nonzero[operand] = models::nonzero_elements(tensors[operand]);
+  }
+  std::vector<MeasuredBaseline> measured;
+  for (std::size_t p = 0; p < layer.passes.size(); ++p) {
+    const Pass pass = layer.passes[p];
+    const Operand left = models::left_operand(pass);
+    const Operand right = models::right_operand(pass);
+    const models::ConvolutionResult result =
+        models::baseline_convolution(pass, layer.shape, tensors[left], tensors[right]);
+    measured.push_back({machine.name, models::sqnr_db<float>(exact[p], result.values.values),
+                        models::count_zero_products(pass, layer.shape, nonzero[left], nonzero[right])});
+  }
+  return measured;
 }
 
 class Simulation {
@@ -143,9 +165,17 @@ class Simulation {
     }
     report(index, "quantizing");
     const LayerValues values = computed ? load_values(workload_, index, record) : LayerValues{};
+    std::vector<std::vector<double>> exact;  // results of the passes in binary64
     for (const Pass pass : layer.passes) {
       report(index, models::to_string(pass));
-      record.passes.push_back(run_pass(index, pass, computed ? &values : nullptr));
+      record.passes.push_back(run_pass(index, pass, computed ? &values : nullptr, exact));
+    }
+    if (!computed || !options_.measure_baselines) return record;
+    for (const BaselineMachine& machine : baseline_machines()) {
+      if (machine.sums_in_fp16) continue;
+      report(index, "in " + machine.name);
+      const std::vector<MeasuredBaseline> measured = measure_baseline(machine, layer, values, exact);
+      for (std::size_t p = 0; p < measured.size(); ++p) record.passes[p].baselines.push_back(measured[p]);
     }
     return record;
   }
@@ -156,7 +186,8 @@ class Simulation {
   }
 
   // Without values, what the closed form predicts.
-  PassRecord run_pass(std::size_t index, Pass pass, const LayerValues* values) {
+  PassRecord run_pass(std::size_t index, Pass pass, const LayerValues* values,
+                      std::vector<std::vector<double>>& exact) {
     const workloads::Layer& layer = workload_.layers[index];
     const models::Format& left = layer.operand(models::left_operand(pass)).format;
     const models::Format& right = layer.operand(models::right_operand(pass)).format;
@@ -171,7 +202,7 @@ class Simulation {
     record.traffic = prediction.traffic;
     if (values != nullptr) {
       const Tensor<float> result = compute(index, pass, *values, record);
-      measure(layer.shape, pass, *values, result, record);
+      exact.push_back(measure(layer.shape, pass, *values, result, record));
       if (options_.tensors) {
         workloads::write_npy(*options_.tensors / fmt::format("{}.{}.npy", layer.name, models::to_string(pass)), result);
       }
@@ -194,6 +225,10 @@ class Simulation {
     const workloads::Layer& layer = workload_.layers[index];
     const Operand left = models::left_operand(pass);
     const Operand right = models::right_operand(pass);
+    if (!is_systemc()) {
+      record.zero_products =
+          models::count_zero_products(pass, layer.shape, values.nonzero[left], values.nonzero[right]);
+    }
     if (!is_mls(layer.operand(left).format)) {
       if (is_systemc()) {
         throw std::runtime_error(fmt::format(
@@ -225,21 +260,20 @@ class Simulation {
                                     100.0 * static_cast<double>(done) / static_cast<double>(predicted), predicted));
         });
     record.counts = result.counts;
+    record.zero_products = result.zero_products;
     record.cycles = result.cycles;
     record.traffic = result.traffic;
     return std::move(result.values);
   }
 
-  void measure(const models::ConvolutionShape& shape, Pass pass, const LayerValues& values, const Tensor<float>& result,
-               PassRecord& record) const {
-    const std::vector<double> exact = models::direct_convolution<double>(
+  // The result in binary64; how far the pass's result is from it goes into the record.
+  static std::vector<double> measure(const models::ConvolutionShape& shape, Pass pass, const LayerValues& values,
+                                     const Tensor<float>& result, PassRecord& record) {
+    std::vector<double> exact = models::direct_convolution<double>(
         pass, shape, values.exact[models::left_operand(pass)], values.exact[models::right_operand(pass)]);
     record.sqnr_db = models::sqnr_db<float>(exact, result.values);
     record.cosine_error = models::cosine_error<float>(exact, result.values);
-    if (!options_.measure_baselines) return;
-    for (const BaselineMachine& machine : baseline_machines()) {
-      record.baselines.push_back({machine.name, baseline_sqnr(machine, pass, shape, values, exact)});
-    }
+    return exact;
   }
 
   const workloads::Workload& workload_;

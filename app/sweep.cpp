@@ -71,7 +71,8 @@ std::vector<SweepPoint> sweep_points(const SweepAxes& axes) {
   return points;
 }
 
-Json run_point(const workloads::Workload& workload, const SweepPoint& point, Engine engine, const energy::Laws& laws) {
+Json run_point(const workloads::Workload& workload, const SweepPoint& point, Engine engine, const energy::Laws& laws,
+               Activity activity) {
   workloads::Workload varied = workload;
   varied.accumulator.bits = point.accumulator_bits;
   for (workloads::Layer& layer : varied.layers) {
@@ -84,7 +85,7 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
   options.array = point.array;
   options.measure_baselines = false;
   const Results results = simulate(varied, options, [](const std::string&) {});
-  const Price prices = price(results, laws);
+  const Price prices = price(results, laws, {{}, activity, false});
 
   Json row;
   for (const models::Operand operand : models::kOperands) {

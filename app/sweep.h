@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "app/pricing.h"
 #include "app/results.h"
 #include "app/simulate.h"
 #include "energy/laws.h"
@@ -36,7 +37,7 @@ std::vector<SweepPoint> sweep_points(const SweepAxes& axes);
 // Runs one point: an object with what varies, energies in pJ, area in µm², cycles, and for each pass SQNR in dB, cosine
 // error and overflows (docs/sweep.md).
 nlohmann::ordered_json run_point(const workloads::Workload& workload, const SweepPoint& point, Engine engine,
-                                 const energy::Laws& laws);
+                                 const energy::Laws& laws, Activity activity = Activity::kDense);
 
 // Marks in each row, as "pareto", whether no other row has both less energy (all computing) and a higher mean SQNR.
 void mark_pareto_front(std::vector<nlohmann::ordered_json>& rows);

@@ -132,7 +132,8 @@ SweepAxes axes_of(const po::variables_map& values, const workloads::Workload& wo
 
 // What a journal must have been written for to be taken up again: the inputs' contents and everything that is varied.
 std::string identity_of(const std::string& workload_file, const workloads::Workload& workload,
-                        const std::vector<SweepPoint>& points, const std::string& engine, const std::string& table) {
+                        const std::vector<SweepPoint>& points, const std::string& engine, const std::string& table,
+                        Activity activity) {
   std::uint64_t hash = 0xcbf29ce484222325ULL;  // FNV-1a
   const auto mix = [&](const std::string& text) {
     for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
@@ -140,6 +141,7 @@ std::string identity_of(const std::string& workload_file, const workloads::Workl
   };
   mix(workloads::read_text(workload_file));
   mix(engine);
+  mix(to_string(activity));
   mix(energy::find_cost_table(table).name);
   for (const workloads::Layer& layer : workload.layers) {
     for (const workloads::LayerOperand& operand : layer.operands) {
@@ -259,6 +261,8 @@ int run_sweep(const std::vector<std::string>& arguments) {
       ("sharing", po::value<std::string>()->value_name("N,..."), "elements that share a group-scale unit")
       ("engine", po::value<std::string>()->value_name("E")->default_value("functional"),
        "functional, or analytic: no values, so no errors")
+      ("activity", po::value<std::string>()->value_name("A")->default_value("dense"),
+       "operands that are priced: dense, zeros (as counted in the values), or gated (elements that hold still at a zero)")
       ("table", po::value<std::string>()->value_name("TABLE")->default_value(std::string(energy::kDefaultCostTable)),
        "cost table: a shipped one by name, or a file")
       ("out", po::value<std::string>()->value_name("FILE"), "FILE.csv or FILE.json")
@@ -276,6 +280,7 @@ int run_sweep(const std::vector<std::string>& arguments) {
   if (engine != Engine::kFunctional && engine != Engine::kAnalytic) {
     throw std::runtime_error("--engine is '" + text("engine") + "', expected functional or analytic");
   }
+  const Activity activity = parse_activity(text("activity"));
   const std::filesystem::path out = values.count("out") != 0 ? text("out") : "";
   if (!out.empty() && out.extension() != ".csv" && out.extension() != ".json") {
     throw std::runtime_error("--out is '" + out.string() + "', expected a name that ends in .csv or .json");
@@ -290,7 +295,7 @@ int run_sweep(const std::vector<std::string>& arguments) {
   if (!out.empty()) {
     if (out.has_parent_path()) workloads::create_directories(out.parent_path());
     journal = std::make_unique<SweepJournal>(
-        out, identity_of(text("workload"), workload, points, text("engine"), text("table")));
+        out, identity_of(text("workload"), workload, points, text("engine"), text("table"), activity));
     for (const auto& [point, row] : journal->finished()) rows.at(point) = row;
   }
   std::vector<std::size_t> open;
@@ -301,7 +306,7 @@ int run_sweep(const std::vector<std::string>& arguments) {
   std::mutex mutex;
   std::size_t done_here = 0;
   tbb::parallel_for_each(open.begin(), open.end(), [&](std::size_t i) {
-    Json row = run_point(workload, points[i], engine, laws);
+    Json row = run_point(workload, points[i], engine, laws, activity);
     if (journal) journal->add(i, row);
     const std::lock_guard lock(mutex);
     rows[i] = std::move(row);

@@ -84,7 +84,7 @@ class HtmlInBrowser : public testing::Test {
 TEST_F(HtmlInBrowser, PlotsAnswerClicks) {
   const std::string bars = "[...document.querySelectorAll('[data-plot=baselines] .mark-rect path')]";
   const json widths = browser_->evaluate(bars + ".map((bar) => bar.getBoundingClientRect().width)");
-  ASSERT_EQ(widths.size(), 7U) << "two formats and five baselines";
+  ASSERT_EQ(widths.size(), 8U) << "two formats and six baselines";
   EXPECT_GT(widths[2], 5 * widths[0].get<double>()) << "fp32 against e2m4, operations only";
 
   browser_->click("[data-plot=baselines] input[value=memory]");
