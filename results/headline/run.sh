@@ -9,10 +9,9 @@ trap 'rm -rf "$work"' EXIT
 for network in resnet18-3x3-stem resnet18 resnet20; do
   printf '{ "schema": "mlsim.workload/1", "name": "%s", "seed": 1, "format": "e2m4", "batch": 1, "layers": "%s" }\n' \
     "$network" "$network" >"$work/$network.json"
-  "$mlsim" counts "$network" --format json >"$work/$network.counts.json"
   for format in e2m4 e2m1; do
     "$mlsim" simulate "$work/$network.json" --engine analytic --format "$format" --results "$work/results.json"
-    "$mlsim" report "$work/results.json" --format json --out "$work/$network.$format.json"
+    "$mlsim" report "$work/results.json" --step "$network" --format json --out "$work/$network.$format.json"
   done
 done
-python3 "$out/table.py" "$work" energy/tables "$out"
+python3 "$out/table.py" "$work" "$out"

@@ -1,4 +1,4 @@
-"""Puts the headline's figures together: table.py REPORTS COST_TABLES OUT writes OUT/table.md and OUT/figures.json."""
+"""Sets the headline's figures: table.py REPORTS OUT writes OUT/table.md and OUT/figures.json from JSON reports."""
 
 import json
 import pathlib
@@ -10,49 +10,20 @@ NETWORKS = {
     "resnet20": "ResNet-20, one image of 32×32",
 }
 MLS = ["e2m4", "e2m1"]
-BASELINES = ["fp32", "fp16", "bf16", "fp8", "int8"]
+BASELINES = ["fp32", "fp16", "bf16", "fp8", "fp8-acc16", "int8"]
 LINES = ["operations_only", "computing"]
 
-# Multiplications and additions in binary32 of what is no convolution, for each element each way: batch normalization
-# (sums of x and x² and one multiply-add; backward two sums of products and two multiply-adds), and for each
-# parameter one update with momentum and weight decay.
-BATCH_NORM = {"forward": (2, 3), "backward": (3, 4)}
-UPDATE = (3, 3)
-
-
-def rest_of_step(counts, multiply, add):
-    """Energy in pJ of one step's work outside the convolutions, all of it in binary32."""
-    multiplies = adds = 0
-    for way, (m, a) in BATCH_NORM.items():
-        multiplies += m * counts["batch_norm"][way]
-        adds += a * counts["batch_norm"][way]
-        adds += counts["element_add"][way] + counts["gradient_add"][way] + counts["pooling"][way]
-        multiplies += counts["linear"][way]
-        adds += counts["linear"][way]
-    multiplies += UPDATE[0] * counts["weight_update"]["parameters"]
-    adds += UPDATE[1] * counts["weight_update"]["parameters"]
-    return multiplies * multiply + adds * add
-
-
-def fp32_prices(tables, name):
-    figures = json.loads((tables / f"{name}.json").read_text())["figures"]
-    return [
-        next(f["energy_pj"] for f in figures if f["operation"] == operation and f.get("format") == "fp32")
-        for operation in ("float_multiply", "float_add")
-    ]
-
-
-def network_figures(reports, tables, network):
+def network_figures(reports, network):
     runs = {f: json.loads((reports / f"{network}.{f}.json").read_text()) for f in MLS}
-    table = runs["e2m4"]["cost_table"]
-    counts = json.loads((reports / f"{network}.counts.json").read_text())
-    rest = rest_of_step(counts, *fp32_prices(tables, table))
+    steps = {f: runs[f]["results"][0]["training_step"] for f in MLS}
     formats = {}
     for name in BASELINES + MLS:
-        total = runs[name if name in MLS else "e2m4"]["results"][0]["totals"]["all"]
+        run = name if name in MLS else "e2m4"
+        total = runs[run]["results"][0]["totals"]["all"]
         source = total["energy"] if name in MLS else total["baselines"][name]
+        step = steps[run]["machines"]["own" if name in MLS else name]
         formats[name] = {line: source[f"{line}_pj"]["value"] for line in LINES + ["memory"]}
-        formats[name]["step"] = formats[name]["computing"] + rest
+        formats[name]["step"] = step["computing_pj"]["value"]
     ratios = {}
     for mls in MLS:
         result = runs[mls]["results"][0]
@@ -61,8 +32,14 @@ def network_figures(reports, tables, network):
             spread = result["table_range"][baseline]
             ratios[f"{baseline}/{mls}"] = {
                 line: {"bars": entry[f"{line}_ratio"], "tables": spread[f"{line}_ratio"]} for line in LINES
-            } | {"step": formats[baseline]["step"] / formats[mls]["step"]}
-    return {"cost_table": table, "rest_of_step_pj": rest, "energy_pj": formats, "ratios": ratios}
+            } | {"step": steps[mls]["machines"][baseline]["computing_ratio"]["value"]}
+    return {
+        "cost_table": runs["e2m4"]["cost_table"],
+        "rest_of_step_pj": steps["e2m4"]["rest_pj"]["value"],
+        "rest_of_step_parts_pj": {name: part["pj"]["value"] for name, part in steps["e2m4"]["parts"].items()},
+        "energy_pj": formats,
+        "ratios": ratios,
+    }
 
 
 def markdown(figures):
@@ -88,7 +65,7 @@ def markdown(figures):
             "|---|---|---|---|---|---|---|",
         ]
         for mls in MLS:
-            for baseline in ("fp32", "fp8", "int8"):
+            for baseline in ("fp32", "fp8", "fp8-acc16", "int8"):
                 cells = [f"{baseline} / {mls}"]
                 for line in LINES:
                     ratio = found["ratios"][f"{baseline}/{mls}"][line]
@@ -104,8 +81,8 @@ def markdown(figures):
 
 
 def main():
-    reports, tables, out = (pathlib.Path(argument) for argument in sys.argv[1:4])
-    figures = {network: network_figures(reports, tables, network) for network in NETWORKS}
+    reports, out = (pathlib.Path(argument) for argument in sys.argv[1:3])
+    figures = {network: network_figures(reports, network) for network in NETWORKS}
     (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     (out / "table.md").write_text("# Energy of one training step\n\n" + markdown(figures))
 
