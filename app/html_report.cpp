@@ -222,7 +222,7 @@ const std::vector<Topic>& topics() {
        "Zeros",
        "A product of a zero switches little, and nothing where elements are held still for it (zero gating). The "
        "figures elsewhere on this page are for the operands that are named at its top.",
-       {"zeros", "activity"},
+       {"zeros", "activity", "toggles"},
        false},
       {"operations",
        "Energy by operation and pass",

@@ -162,6 +162,13 @@ PricedPass price_pass(const Results& results, const LayerRecord& layer, const Pa
   energy::Surroundings surroundings =
       surroundings_of(pass, left, right, results.array, stochastic ? results.random_bits : 0);
   surroundings.zero_gating = activity == Activity::kGated;
+  if (own && activity != Activity::kDense && record.toggles) {
+    if (const auto share = toggle_share(*record.toggles, record.traffic)) {
+      constexpr double kRandom = 0.5;
+      surroundings.left_activity = (left_feeds_rows(pass) ? share->rows : share->columns) / kRandom;
+      surroundings.right_activity = (left_feeds_rows(pass) ? share->columns : share->rows) / kRandom;
+    }
+  }
   energy::DatapathCost cost = energy::price_datapath(laws, datapath, surroundings);
   for (const auto& [operation, pj] : known) {
     // What a zero leaves of an operation is a share of its price.
@@ -188,6 +195,12 @@ void keep_larger(energy::UnitArea& largest, const energy::UnitArea& area) {
 }
 
 }  // namespace
+
+std::optional<ToggleShare> toggle_share(const sim::OperandToggles& toggles, const sim::Traffic& traffic) {
+  if (traffic.row_buffer_reads == 0 || traffic.column_buffer_reads == 0) return std::nullopt;
+  return ToggleShare{static_cast<double>(toggles.row_bits) / static_cast<double>(traffic.row_buffer_reads),
+                     static_cast<double>(toggles.column_bits) / static_cast<double>(traffic.column_buffer_reads)};
+}
 
 PassPrice& PassPrice::operator+=(const PassPrice& other) {
   energy += other.energy;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,7 @@ namespace mlsim::app {
 // Which operands the elements are priced for.
 enum class Activity : std::uint8_t {
   kDense,  // random operands without zeros, as the cost tables' figures are
-  kZeros,  // with the zeros of the values
+  kZeros,  // with the zeros of the values, and the bits that they change in the operand registers
   kGated,  // the same on elements that hold still where an operand is zero
 };
 inline constexpr std::array<Activity, 3> kActivities{Activity::kDense, Activity::kZeros, Activity::kGated};
@@ -35,6 +36,14 @@ inline constexpr double kAssumedZeroActivations = 0.5;
 ZeroProducts zero_products(const PassRecord& record);
 // Of a baseline, whose quantization keeps other zeros; as of the results' format where they were not counted.
 ZeroProducts zero_products(const PassRecord& record, const BaselineMachine& machine);
+
+// Of the bits that the operand registers of rows and columns take, the share that changes; none where it was not
+// counted. Random codes change half of them.
+struct ToggleShare {
+  double rows = 0;
+  double columns = 0;
+};
+std::optional<ToggleShare> toggle_share(const sim::OperandToggles& toggles, const sim::Traffic& traffic);
 
 struct PassPrice {
   energy::Breakdown energy;

@@ -317,6 +317,9 @@ Json json_report(const std::vector<ReportSource>& sources, const energy::Laws& l
       for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
         sum["baseline_zero_products"][baseline_machines()[b].name] = total.baseline_zero_products[b];
       }
+      if (const auto toggles = toggle_share(total.toggles, total.toggle_traffic)) {
+        sum["toggle_share"] = {{"rows", toggles->rows}, {"columns", toggles->columns}};
+      }
       sum.update(to_json(total.price));
     }
     const Total& all =

@@ -193,6 +193,21 @@ ReportTable zeros_table(const Totals& totals) {
   return table;
 }
 
+ReportTable toggle_table(const Totals& totals) {
+  ReportTable table{
+      "toggles",
+      "Bits of the operand registers that change with the codes they take, counted from the values (50 % of "
+      "random codes do)"};
+  table.head = {"pass", "rows", "columns"};
+  for (const auto& [name, total] : totals) {
+    const std::optional<ToggleShare> share = toggle_share(total.toggles, total.toggle_traffic);
+    if (!share) continue;
+    table.rows.push_back(
+        {name, fmt::format("{:.1f} %", 100 * share->rows), fmt::format("{:.1f} %", 100 * share->columns)});
+  }
+  return table;
+}
+
 const char* described(Activity activity) {
   switch (activity) {
     case Activity::kDense:
@@ -487,6 +502,10 @@ void Total::add(const PassRecord& record, const PassPrice& pass_price) {
   const ZeroProducts zeros = app::zero_products(record);
   zero_products += zeros.count;
   zeros_are_counted &= zeros.counted;
+  if (record.toggles) {
+    toggles += *record.toggles;
+    toggle_traffic += record.traffic;
+  }
   for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
     baseline_zero_products[b] += app::zero_products(record, baseline_machines()[b]).count;
   }
@@ -625,6 +644,7 @@ std::vector<ReportSection> report_sections(const std::vector<ReportSource>& sour
         range_table(all_of(totals), laws),
         table_range_table(price_with_every_table(results, source.activity)),
         zeros_table(totals),
+        toggle_table(totals),
         activity_table(price_activities(source, laws), all_of(totals).multiply_adds),
         machine_table(machines, results),
         equal_table(machines),

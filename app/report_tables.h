@@ -31,6 +31,9 @@ struct Total {
   // Of the multiply-adds, those of a zero operand; whether all of them were counted.
   std::uint64_t zero_products = 0;
   bool zeros_are_counted = true;
+  // Of the passes whose toggled bits were counted.
+  sim::OperandToggles toggles;
+  sim::Traffic toggle_traffic;
   std::vector<std::uint64_t> baseline_zero_products = std::vector<std::uint64_t>(baseline_machines().size(), 0);
 
   void add(const PassRecord& record, const PassPrice& pass_price);

@@ -62,6 +62,12 @@ void visit_traffic(Traffic& traffic, const Visitor& visit) {
   visit("column_buffer_reads", traffic.column_buffer_reads);
 }
 
+template <typename Toggles, typename Visitor>
+void visit_toggles(Toggles& toggles, const Visitor& visit) {
+  visit("rows", toggles.row_bits);
+  visit("columns", toggles.column_bits);
+}
+
 template <typename Shape, typename Visitor>
 void visit_shape(Shape& shape, const Visitor& visit) {
   visit("batch", shape.batch);
@@ -195,6 +201,7 @@ Json pass_to_json(const PassRecord& record) {
       if (baseline.zero_products) json["baseline_zero_products"][baseline.name] = *baseline.zero_products;
     }
   }
+  if (record.toggles) visit_toggles(*record.toggles, Writer{json["toggled_bits"]});
   visit_counts(record.counts, Writer{json["counts"]});
   visit_traffic(record.traffic, Writer{json["traffic_bits"]});
   return json;
@@ -233,6 +240,16 @@ PassRecord pass_from_json(const Place& place) {
   }
   visit_counts(record.counts, Reader{place["counts"]});
   visit_traffic(record.traffic, Reader{place["traffic_bits"]});
+  if (place.has("toggled_bits")) {
+    record.toggles.emplace();
+    visit_toggles(*record.toggles, Reader{place["toggled_bits"]});
+    const auto check = [&](const char* key, std::uint64_t bits, std::uint64_t read) {
+      if (bits <= read) return;
+      place["toggled_bits"][key].refuse(fmt::format("is {}, expected at most the {} bits that are read", bits, read));
+    };
+    check("rows", record.toggles->row_bits, record.traffic.row_buffer_reads);
+    check("columns", record.toggles->column_bits, record.traffic.column_buffer_reads);
+  }
   return record;
 }
 

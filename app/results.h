@@ -62,6 +62,8 @@ struct PassRecord {
   std::uint64_t multiply_adds = 0;  // taps whose operands both exist
   // Of them, those of a zero operand; counted where there are values.
   std::optional<std::uint64_t> zero_products;
+  // Bits of the operand registers that change; counted for MLS formats where there are values.
+  std::optional<sim::OperandToggles> toggles;
   models::OperationCounts counts;
   sim::CycleCounts cycles;
   sim::Traffic traffic;

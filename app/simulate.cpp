@@ -15,6 +15,7 @@
 #include "models/sqnr.h"
 #include "models/zero_products.h"
 #include "sim/analytic.h"
+#include "sim/operand_toggles.h"
 #include "sim/simulate.h"
 #include "workloads/atomic_file.h"
 #include "workloads/npy.h"
@@ -245,6 +246,8 @@ class Simulation {
       models::ConvolutionResult result =
           models::functional_convolution(pass, layer.shape, values.mls[left], values.mls[right], workload_.accumulator);
       record.counts = result.counts;
+      record.toggles =
+          sim::count_operand_toggles(pass, layer.shape, values.mls[left], values.mls[right], options_.array);
       return std::move(result.values);
     }
     std::optional<sim::ResultQuantization> quantization;
@@ -261,6 +264,7 @@ class Simulation {
         });
     record.counts = result.counts;
     record.zero_products = result.zero_products;
+    record.toggles = result.toggles;
     record.cycles = result.cycles;
     record.traffic = result.traffic;
     return std::move(result.values);

@@ -33,6 +33,8 @@ void check(const Surroundings& surroundings) {
   check("the operand buffer's capacity in bytes", surroundings.buffer_bytes, 1, kLargest);
   check("the SRAM's capacity in bytes", surroundings.sram_bytes, 1, kLargest);
   check("the number of random bits", surroundings.random_bits, 0, 64);
+  check("the activity of the left operand", surroundings.left_activity, 0, 2);
+  check("the activity of the right operand", surroundings.right_activity, 0, 2);
 }
 
 // Error bars by the kind of hardware.
@@ -69,8 +71,8 @@ int stored_bits(Baseline baseline) {
 
 // Registers of both operands in a processing element, or its share of them.
 Cost operand_registers(const Laws& laws, int left_bits, int right_bits, const Surroundings& surroundings) {
-  return laws.registers(left_bits) * (1.0 / surroundings.left_fanout) +
-         laws.registers(right_bits) * (1.0 / surroundings.right_fanout);
+  return laws.registers(left_bits, surroundings.left_activity) * (1.0 / surroundings.left_fanout) +
+         laws.registers(right_bits, surroundings.right_activity) * (1.0 / surroundings.right_fanout);
 }
 
 // What holds an operand where it, or the other one, is zero: gates that find the zero in the lane's register and, where
@@ -80,8 +82,8 @@ struct OperandGate {
   Cost nonzero;  // those that are not gated
 };
 
-OperandGate operand_gate(const Laws& laws, int bits, int fanout) {
-  const Cost lane = laws.registers(bits) * (1.0 / fanout);
+OperandGate operand_gate(const Laws& laws, int bits, int fanout, double activity) {
+  const Cost lane = laws.registers(bits, activity) * (1.0 / fanout);
   OperandGate gate;
   gate.always = laws.multiplier(bits, 1) * (1.0 / fanout);
   if (fanout == 1) {
@@ -111,8 +113,8 @@ Cost price_activity(const Laws& laws, int left_bits, int right_bits, double elem
     cost.zero_price_pj[Operation::kRegister] = bars.integer(element_register * zero_share + operands.energy_pj);
     return operands;
   }
-  const OperandGate left = operand_gate(laws, left_bits, surroundings.left_fanout);
-  const OperandGate right = operand_gate(laws, right_bits, surroundings.right_fanout);
+  const OperandGate left = operand_gate(laws, left_bits, surroundings.left_fanout, surroundings.left_activity);
+  const OperandGate right = operand_gate(laws, right_bits, surroundings.right_fanout, surroundings.right_activity);
   const Cost always = left.always + right.always;
   const Cost nonzero = left.nonzero + right.nonzero;
   cost.price_pj[Operation::kRegister] = bars.integer(element_register + always.energy_pj + nonzero.energy_pj);

@@ -64,6 +64,9 @@ struct Surroundings {
   int random_bits = 16;         // of a stochastic rounding; 0: none
   // Each element holds its operands where one of them is zero, so that nothing in it switches.
   bool zero_gating = false;
+  // Of the bits of the operands' registers, how many change with a new operand, relative to random ones (half).
+  double left_activity = 1;
+  double right_activity = 1;
 };
 
 struct AreaBlock {

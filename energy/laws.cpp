@@ -90,9 +90,10 @@ Cost Laws::shifter(int n, int stages) const {
   return table_.laws.shifter * (static_cast<double>(n) * stages);
 }
 
-Cost Laws::registers(int bits) const {
-  assert(bits >= 0);
-  return Cost{table_.laws.register_clock_pj + table_.laws.register_data_pj, table_.laws.register_area} * bits;
+Cost Laws::registers(int bits, double activity) const {
+  assert(bits >= 0 && activity >= 0);
+  return Cost{table_.laws.register_clock_pj + table_.laws.register_data_pj * activity, table_.laws.register_area} *
+         bits;
 }
 
 Cost Laws::sign_and_clear(int bits) const {

@@ -25,8 +25,9 @@ class Laws {
   // Left or right shifter of n input bits with so many stages (0: nothing).
   Cost shifter(int n, int stages) const;
 
-  // A register that is clocked and takes new data, a use.
-  Cost registers(int bits) const;
+  // A register that is clocked and takes new data, a use. `activity` is how many of its bits change, relative to random
+  // data, which change half of them.
+  Cost registers(int bits, double activity = 1) const;
 
   // Sign inversion and clearing of an accumulator, also what a leading-zero count is priced as.
   Cost sign_and_clear(int bits) const;

@@ -30,6 +30,9 @@ class Accelerator : public sc_core::sc_module {
   CycleCounts cycles() const { return controller_.cycles(); }
   models::OperationCounts counts() const;
   std::uint64_t zero_products() const;
+  OperandToggles toggles() const {
+    return {row_feeder_.buffer().toggled_bits(), column_feeder_.buffer().toggled_bits()};
+  }
   Traffic traffic() const;
   const models::Tensor<float>& results() const { return banks_.results(); }
   bool results_are_finite() const { return banks_.finite(); }

@@ -50,8 +50,8 @@ void CycleArray::tick() {
   const FeederBuffer::Half& columns = columns_.half(column_index);
   // 1. Every element multiplies, shifts and adds.
   if (read_enable.read()) {
-    rows_.count_read(row_index);
-    columns_.count_read(column_index);
+    rows_.count_read(row_index, tap.read());
+    columns_.count_read(column_index, tap.read());
     multiply_accumulate(rows, columns);
   }
   // 2. At the end of a group its sums are scaled and added up in binary32; after the last group they are results.

@@ -1,6 +1,7 @@
 #include "sim/feeder_buffer.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 
 namespace mlsim::sim {
@@ -58,6 +59,8 @@ void FeederBuffer::load(const Job& job) {
       static_cast<std::uint64_t>(format.scale.exponent_bits) + static_cast<std::uint64_t>(format.scale.fraction_bits);
 
   traffic_ = {};
+  registers_.assign(static_cast<std::size_t>(lanes_), 0);
+  toggled_bits_ = 0;
   panel_dram_bits_ = 0;
   streams_from_dram_ = false;
   const auto packed = [&](std::int64_t elements, std::int64_t d0, std::int64_t d1) {
@@ -117,6 +120,18 @@ void FeederBuffer::start_fill() {
     const std::uint64_t bits = static_cast<std::uint64_t>(started * filling_->live) * scale_bits_;
     traffic_.sram_reads += bits;
     if (streams_from_dram_) traffic_.dram_reads += bits;
+  }
+}
+
+void FeederBuffer::count_read(int half, std::size_t tap) {
+  traffic_.buffer_reads += read_bits_[static_cast<std::size_t>(half)];
+  const Half& source = halves_[static_cast<std::size_t>(half)];
+  const std::size_t first = tap * static_cast<std::size_t>(lanes_);
+  for (std::size_t lane = 0; lane < static_cast<std::size_t>(source.live); ++lane) {
+    if (source.valid[first + lane] == 0) continue;
+    const std::uint16_t code = source.codes[first + lane];
+    toggled_bits_ += static_cast<std::uint64_t>(std::popcount(static_cast<std::uint16_t>(registers_[lane] ^ code)));
+    registers_[lane] = code;
   }
 }
 

@@ -42,8 +42,8 @@ class FeederBuffer {
   void start_fill();
   // A cycle's worth of the fill that was begun.
   void fill();
-  // The lanes of a tap are read.
-  void count_read(int half) { traffic_.buffer_reads += read_bits_[static_cast<std::size_t>(half)]; }
+  // The lanes of a tap are read, and those that are valid go into the lanes' operand registers.
+  void count_read(int half, std::size_t tap);
 
   const Half& half(int index) const { return halves_[static_cast<std::size_t>(index)]; }
   int lanes() const { return lanes_; }
@@ -54,6 +54,7 @@ class FeederBuffer {
   }
   const models::MlsTensor& operand() const { return *operand_; }
   const FeederTraffic& traffic() const { return traffic_; }
+  std::uint64_t toggled_bits() const { return toggled_bits_; }
 
  private:
   void start_tap();
@@ -65,6 +66,8 @@ class FeederBuffer {
   std::array<Half, 2> halves_;
   std::array<std::uint64_t, 2> read_bits_{};
   FeederTraffic traffic_;
+  std::vector<std::uint16_t> registers_;  // codes of the lanes
+  std::uint64_t toggled_bits_ = 0;        // of the registers
 
   // Registers of the job.
   const Schedule* schedule_ = nullptr;

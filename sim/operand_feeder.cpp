@@ -90,7 +90,7 @@ void OperandFeeder::drive_operands() {
     wires_.exponent[lane].write(fields.exponent);
     wires_.negative[lane].write(fields.negative);
   }
-  buffer_.count_read(index);
+  buffer_.count_read(index, tap.read());
 }
 
 void OperandFeeder::trace(sc_core::sc_trace_file* file) const {

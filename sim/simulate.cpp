@@ -125,6 +125,7 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   result.zero_products = accelerator.zero_products();
   result.cycles = accelerator.cycles();
   result.traffic = accelerator.traffic();
+  result.toggles = accelerator.toggles();
   if (!job.quantization) return result;
   if (!accelerator.results_are_finite()) {
     throw std::runtime_error(job.quantization->name +

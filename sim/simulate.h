@@ -24,6 +24,7 @@ struct PassResult {
   std::uint64_t zero_products = 0;  // of the multiply-adds, those of a zero operand
   CycleCounts cycles;
   Traffic traffic;
+  OperandToggles toggles;
   std::optional<models::MlsTensor> quantized;  // where the configuration and the call ask for it
 };
 

@@ -69,6 +69,20 @@ struct Traffic {
   bool operator==(const Traffic&) const = default;
 };
 
+// Bits that change in the operand registers of the array's rows and columns, of the codes that they take. A register
+// holds where a tap is padding, and is 0 before a pass.
+struct OperandToggles {
+  std::uint64_t row_bits = 0;
+  std::uint64_t column_bits = 0;
+
+  OperandToggles& operator+=(const OperandToggles& other) {
+    row_bits += other.row_bits;
+    column_bits += other.column_bits;
+    return *this;
+  }
+  bool operator==(const OperandToggles&) const = default;
+};
+
 // Cycles from a group's last tap to the last result in its bank, besides those in which the group-scale units serve
 // their elements: operand register, hand-over register, conversion, binary32 sum, tensor scale, bank.
 inline constexpr int kArrayPipeline = 6;

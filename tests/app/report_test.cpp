@@ -53,6 +53,8 @@ TEST(Zeros, OfTheFunctionalAndTheCycleEngineAreEqual) {
     const PassRecord& record = functional.layers[0].passes[p];
     ASSERT_TRUE(record.zero_products.has_value());
     EXPECT_EQ(record.zero_products, cycle.layers[0].passes[p].zero_products);
+    ASSERT_TRUE(record.toggles.has_value());
+    EXPECT_EQ(record.toggles, cycle.layers[0].passes[p].toggles);
     EXPECT_EQ(record.baselines.size(), baseline_machines().size() - 1) << "no error of fp8-acc16 is measured";
     // A coarser format has no fewer zeros than the input, which fp32 keeps.
     for (const MeasuredBaseline& baseline : record.baselines) {
@@ -81,6 +83,10 @@ TEST(Zeros, SurviveTheirFile) {
   broken["layers"][0]["passes"][0]["zero_products"] = before.layers[0].passes[0].multiply_adds + 1;
   EXPECT_THAT(test::error_of([&] { parse_results(broken.dump(), "r.json"); }),
               HasSubstr("r.json: /layers/0/passes/0/zero_products: is "));
+  json toggles = json::parse(to_json(before).dump());
+  toggles["layers"][0]["passes"][0]["toggled_bits"]["rows"] = before.layers[0].passes[0].traffic.row_buffer_reads + 1;
+  EXPECT_THAT(test::error_of([&] { parse_results(toggles.dump(), "r.json"); }),
+              HasSubstr("r.json: /layers/0/passes/0/toggled_bits/rows: is "));
   // Results of before there were any are taken, and zeros assumed.
   broken["layers"][0]["passes"][0].erase("zero_products");
   EXPECT_FALSE(parse_results(broken.dump(), "r.json").layers[0].passes[0].zero_products.has_value());
@@ -118,6 +124,29 @@ TEST(Activity, PricesTheSameCountsLower) {
   const auto zero = static_cast<double>(*results.layers[0].passes[0].zero_products);
   EXPECT_NEAR(saved["pj"]["value"].get<double>() / multiplies["pj"]["value"].get<double>(), 1 - 0.4 * zero / count,
               1e-12);
+}
+
+TEST(Activity, PricesTheBitsThatChangeInTheOperandRegisters) {
+  // One output channel, one column: the registers of both operands serve one element.
+  sim::ArrayConfig array;
+  array.rows = array.columns = array.elements_per_scaler = 1;
+  const Results results = run(kLayer, Engine::kFunctional, "", array);
+  Results still = results;
+  for (PassRecord& record : still.layers[0].passes) record.toggles = sim::OperandToggles{};
+  const auto registers = [&](const Results& of) {
+    return price(of, laws(), {{}, Activity::kZeros})
+        .sum(of, Pass::kForward)
+        .energy.energy_pj[energy::Operation::kRegister]
+        .value;
+  };
+  const PassRecord& record = results.layers[0].passes[0];
+  const std::optional<ToggleShare> share = toggle_share(*record.toggles, record.traffic);
+  ASSERT_TRUE(share);
+  // Seven bits an operand, 0.0019 pJ where half of them change.
+  EXPECT_NEAR(registers(results) - registers(still),
+              static_cast<double>(record.multiply_adds) * 7 * 0.0019 * 2 * (share->rows + share->columns), 1e-6);
+  EXPECT_GT(share->rows, 0.1);
+  EXPECT_LT(share->rows, 0.6);
 }
 
 TEST(Activity, IsReadByName) {

@@ -13,6 +13,7 @@
 #include "models/reference_quantizer.h"
 #include "models/zero_products.h"
 #include "sim/analytic.h"
+#include "sim/operand_toggles.h"
 #include "tests/sim/random_pass.h"
 
 namespace mlsim::sim {
@@ -74,6 +75,7 @@ void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& ra
   EXPECT_EQ(result.zero_products,
             models::count_zero_products(random.pass, random.shape, models::nonzero_elements(random.left),
                                         models::nonzero_elements(random.right)));
+  EXPECT_EQ(result.toggles, count_operand_toggles(random.pass, random.shape, random.left, random.right, config));
 
   PassPrediction predicted = predict_pass(random.pass, random.shape, random.left.format, random.right.format, config,
                                           random.quantization.format);
@@ -164,6 +166,7 @@ TEST(Simulator, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
       EXPECT_EQ(result.counts, expected.counts);
       EXPECT_EQ(result.zero_products, models::count_zero_products(pass, shape, models::nonzero_elements(left),
                                                                   models::nonzero_elements(right)));
+      EXPECT_EQ(result.toggles, count_operand_toggles(pass, shape, left, right, config));
       const PassPrediction predicted = predict_pass(pass, shape, format, format, config, format);
       EXPECT_EQ(result.cycles, predicted.cycles);
       EXPECT_EQ(result.traffic, predicted.traffic);
@@ -186,6 +189,26 @@ constexpr models::ConvolutionShape kSmall{.batch = 1,
                                           .stride = {1, 1},
                                           .padding = {1, 1},
                                           .groups = 1};
+
+// One row and one column: the codes pass through two registers, one tap a cycle.
+TEST(OperandToggles, OfASingleElementByHand) {
+  const models::MlsFormat format = models::parse_mls_format("e0m3/g0m0/none");
+  const models::ConvolutionShape shape{.batch = 1,
+                                       .in_channels = 1,
+                                       .out_channels = 1,
+                                       .in_size = {1, 3},
+                                       .kernel = {1, 2},
+                                       .stride = {1, 1},
+                                       .padding = {0, 1},
+                                       .groups = 1};
+  const models::MlsTensor activation{format, {1, 1, 1, 3}, 1, {0}, {0}, {0b0111, 0b1001, 0b0000}};
+  const models::MlsTensor weight{format, {1, 1, 1, 2}, 1, {0}, {0}, {0b0001, 0b0010}};
+  ArrayConfig config = array(1, 1, 1, {8, 1}, {8, 1});
+  // Four outputs of two taps. Weights 1 2 1 2 ...: one bit of the first, then two with each. Activations, padding
+  // apart: 0111, 0111 1001, 1001 0000, 0000, from 0: 3 + 0 + 3 + 0 + 2 + 0.
+  EXPECT_EQ(count_operand_toggles(models::Pass::kForward, shape, activation, weight, config),
+            (OperandToggles{1 + 7 * 2, 8}));
+}
 
 TEST(Simulator, PassThatNoKernelPositionMeets) {
   Simulator simulator(Detail::kStructural, {});
