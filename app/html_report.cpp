@@ -137,7 +137,7 @@ std::string filled(std::string_view text, const std::map<std::string_view, std::
 
 // Whether a table needs the page's whole width.
 bool is_wide(const ReportTable& table) {
-  constexpr std::size_t kCharacters = 84;  // of half the page
+  constexpr std::size_t kCharacters = 80;  // of half the page
   constexpr std::size_t kNarrowest = 5;    // of a column, with what surrounds it
   constexpr std::size_t kPadding = 3;
   std::size_t sum = 0;

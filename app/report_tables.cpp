@@ -25,10 +25,11 @@ struct EnergyUnit {
   const char* name;
 };
 EnergyUnit unit_of(double pj) {
-  if (pj < 1e3) return {1, "pJ"};
-  if (pj < 1e6) return {1e3, "nJ"};
-  if (pj < 1e9) return {1e6, "µJ"};
-  if (pj < 1e12) return {1e9, "mJ"};
+  constexpr double kNext = 999.5;  // is printed as 1000
+  if (pj < kNext) return {1, "pJ"};
+  if (pj < kNext * 1e3) return {1e3, "nJ"};
+  if (pj < kNext * 1e6) return {1e6, "µJ"};
+  if (pj < kNext * 1e9) return {1e9, "mJ"};
   return {1e12, "J"};
 }
 
