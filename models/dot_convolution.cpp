@@ -66,43 +66,49 @@ struct ByteRow {
   std::int64_t phase = 0;  // bytes between phases
 };
 
-void fill_row(const std::uint8_t* from, std::int64_t width, const ByteRow& layout, std::uint8_t* target) {
-  const std::int64_t columns = std::min(width, layout.step * layout.pitch - layout.lead);
-  if (layout.step == 1) {
-    if (columns > 0) std::copy_n(from, columns, target + layout.lead);
-    return;
-  }
-  for (std::int64_t first = 0; first < std::min(layout.step, columns); ++first) {
-    const std::int64_t place = first + layout.lead;
-    std::uint8_t* to = target + place % layout.step * layout.phase + place / layout.step;
-    if (layout.step == 2) {
-      for (std::int64_t x = first; x < columns; x += 2) *to++ = from[x];
-    } else {
-      for (std::int64_t x = first; x < columns; x += layout.step) *to++ = from[x];
-    }
-  }
-}
-
 // The bytes of the first `rows` rows of an index pair, until the next call on this thread. Some more can be read.
 const std::uint8_t* decoded_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair,
                                  std::int64_t rows) {
   thread_local std::vector<std::uint8_t> decoded;
-  const std::int64_t width = tensor.shape[3];
-  decoded.resize(static_cast<std::size_t>(std::max(rows * width, std::int64_t{0}) + kDotSlack));
-  if (rows > 0) {
-    decoder.decode(tensor.codes.data() + pair * tensor.shape[2] * width, static_cast<std::size_t>(rows * width),
-                   decoded.data());
-  }
+  const std::int64_t size = rows * tensor.shape[3];
+  decoded.resize(static_cast<std::size_t>(size + kDotSlack));
+  decoder.decode(tensor.codes.data() + pair * tensor.shape[2] * tensor.shape[3], 1, size, decoded.data(), size);
   return decoded.data();
 }
 
-// Writes k + kDotOffset of the first rows of an index pair; the zeros around them are there already.
+// Writes k + kDotOffset of the first rows of an index pair, row y to row_at(y); the zeros around them are there
+// already.
+template <typename RowAt>
+void fill_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair, std::int64_t rows,
+               const ByteRow& layout, const RowAt& row_at) {
+  const std::int64_t width = tensor.shape[3];
+  const std::int64_t columns = std::min(width, layout.step * layout.pitch - layout.lead);
+  if (rows <= 0 || columns <= 0) return;
+  const std::uint8_t* from = decoded_rows(tensor, decoder, pair, rows);
+  for (std::int64_t y = 0; y < rows; ++y, from += width) {
+    for (std::int64_t first = 0; first < std::min(layout.step, columns); ++first) {
+      const std::int64_t place = first + layout.lead;
+      std::uint8_t* to = row_at(y) + place % layout.step * layout.phase + place / layout.step;
+      if (layout.step == 2) {
+        for (std::int64_t x = first; x < columns; x += 2) *to++ = from[x];
+      } else {
+        for (std::int64_t x = first; x < columns; x += layout.step) *to++ = from[x];
+      }
+    }
+  }
+}
+
+// The same for rows that follow each other.
 void fill_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair, std::int64_t rows,
                const ByteRow& layout, std::uint8_t* target) {
   const std::int64_t width = tensor.shape[3];
-  const std::uint8_t* from = decoded_rows(tensor, decoder, pair, rows);
-  for (std::int64_t y = 0; y < rows; ++y)
-    fill_row(from + y * width, width, layout, target + y * layout.step * layout.pitch);
+  const std::int64_t pitch = layout.step * layout.pitch;
+  if (layout.step == 1 && layout.lead + width <= pitch) {
+    const std::uint16_t* codes = tensor.codes.data() + pair * tensor.shape[2] * width;
+    decoder.decode(codes, rows, width, target + layout.lead, pitch);
+  } else {
+    fill_rows(tensor, decoder, pair, rows, layout, [&](std::int64_t y) { return target + y * pitch; });
+  }
 }
 
 // Results first, first + step, … along one axis, which share their taps: tap t of the i-th of them takes the source
@@ -273,8 +279,8 @@ class ByteCorrelation {
     constexpr std::int64_t kChunk = 1 << 14;
     tbb::parallel_for(std::int64_t{0}, ceil_div(count, kChunk), [&](std::int64_t chunk) {
       const std::int64_t begin = chunk * kChunk;
-      decoder.decode(weight_.codes.data() + begin, static_cast<std::size_t>(std::min(kChunk, count - begin)),
-                     bytes.get() + begin);
+      const std::int64_t size = std::min(kChunk, count - begin);
+      decoder.decode(weight_.codes.data() + begin, 1, size, bytes.get() + begin, size);
     });
     return bytes;
   }
@@ -476,6 +482,11 @@ class ByteWeightGradient {
     const auto errors = make_buffer<std::int32_t>(at_once * error_size_);
     const auto corrections = make_buffer<std::int32_t>(at_once * lanes_);
     const auto error_units = make_buffer<float>(at_once * lanes_);
+    if (group_lanes_ != cout_) {
+      // Lanes without a channel stay zero.
+      std::fill_n(errors.get(), at_once * error_size_, 0);
+      std::fill_n(error_units.get(), at_once * lanes_, 0.0F);
+    }
     const auto activations = make_buffer<std::uint8_t>(at_once * activation_size);
     const auto column_units = make_buffer<float>(at_once * shape_.groups * columns_);
     std::vector<std::int64_t> offsets;
@@ -492,10 +503,15 @@ class ByteWeightGradient {
 
     for (std::int64_t first = 0; first < shape_.batch; first += at_once) {
       const std::int64_t images = std::min(at_once, shape_.batch - first);
+      const std::int64_t blocks = ceil_div(shape_.out_channels, kErrorChannels);
+      tbb::parallel_for(std::int64_t{0}, images * blocks, [&](std::int64_t index) {
+        const std::int64_t image = index / blocks;
+        fill_errors(first + image, index % blocks * kErrorChannels, errors.get() + image * error_size_,
+                    error_units.get() + image * lanes_);
+      });
       tbb::parallel_for(std::int64_t{0}, images, [&](std::int64_t image) {
-        std::int32_t* target = errors.get() + image * error_size_;
-        fill_errors(first + image, target, error_units.get() + image * lanes_);
-        sum_errors(target, out_size_[0] * quads_, lanes_, -kDotOffset, corrections.get() + image * lanes_);
+        sum_errors(errors.get() + image * error_size_, out_size_[0] * quads_, lanes_, -kDotOffset,
+                   corrections.get() + image * lanes_);
       });
       tbb::parallel_for(std::int64_t{0}, images * shape_.in_channels, [&](std::int64_t plane) {
         const std::int64_t pair = first * shape_.in_channels + plane;
@@ -559,15 +575,13 @@ class ByteWeightGradient {
     });
   }
 
-  // Errors of an image as [row][quad][lane], and what they stand for.
-  void fill_errors(std::int64_t image, std::int32_t* errors, float* units) const {
-    if (group_lanes_ != cout_) {
-      std::fill_n(errors, error_size_, 0);
-      std::fill_n(units, lanes_, 0.0F);
-    }
+  static constexpr std::int64_t kErrorChannels = 16;
+
+  // Errors of some channels of an image, from one on, as [row][quad][lane], and what they stand for.
+  void fill_errors(std::int64_t image, std::int64_t first, std::int32_t* errors, float* units) const {
     const std::int64_t rest = out_size_[1] - 4 * (quads_ - 1);
     const std::uint32_t last_mask = 0xFFFFFFFFU >> (32 - 8 * rest);
-    for (std::int64_t co = 0; co < shape_.out_channels; ++co) {
+    for (std::int64_t co = first; co < std::min(first + kErrorChannels, shape_.out_channels); ++co) {
       const std::int64_t pair = image * shape_.out_channels + co;
       const std::int64_t lane = co / cout_ * group_lanes_ + co % cout_;
       fill_units(error_, pair, 1, units + lane);
@@ -670,21 +684,18 @@ class PlaneWeightGradient {
 
  private:
   void fill_error(std::int64_t pair, std::uint8_t* target) const {
-    const std::uint8_t* from = decoded_rows(error_, error_decoder_, pair, out_size_[0]);
-    for (std::int64_t y = 0; y < out_size_[0]; ++y)
-      std::copy_n(from + y * out_size_[1], out_size_[1], target + y * pitch_);
+    const std::uint16_t* codes = error_.codes.data() + pair * out_size_[0] * out_size_[1];
+    error_decoder_.decode(codes, out_size_[0], out_size_[1], target, pitch_);
   }
 
   void fill_activation(std::int64_t pair, std::uint8_t* target) const {
     const ByteRow row{shape_.stride[1], shape_.padding[1], pitch_, phase_};
     const std::int64_t stride = shape_.stride[0];
     const std::int64_t rows = std::min(shape_.in_size[0], phase_ / pitch_ * stride - shape_.padding[0]);
-    const std::uint8_t* from = decoded_rows(activation_, activation_decoder_, pair, rows);
-    for (std::int64_t y = 0; y < rows; ++y) {
+    fill_rows(activation_, activation_decoder_, pair, rows, row, [&](std::int64_t y) {
       const std::int64_t place = y + shape_.padding[0];
-      fill_row(from + y * shape_.in_size[1], shape_.in_size[1], row,
-               target + place % stride * row.step * phase_ + place / stride * pitch_);
-    }
+      return target + place % stride * row.step * phase_ + place / stride * pitch_;
+    });
   }
 
   const ConvolutionShape& shape_;

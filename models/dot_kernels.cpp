@@ -66,34 +66,37 @@ std::size_t lanes_of_dots() {
 
 #if HWY_TARGET == HWY_AVX3_DL
 
-std::size_t decode_vectors(const std::uint8_t* table, const std::uint16_t* codes, std::size_t count,
-                           std::uint8_t* bytes) {
+void decode_rows(const std::uint8_t* table, const std::uint16_t* codes, std::int64_t rows, std::int64_t columns,
+                 std::uint8_t* bytes, std::int64_t pitch) {
   const hn::ScalableTag<std::uint8_t> d;
-  const std::size_t lanes = hn::Lanes(d);
-  const auto part = [&](std::size_t i) HWY_ATTR { return hn::Load(d, table + i * lanes).raw; };
+  const auto part = [&](std::size_t i) HWY_ATTR { return hn::Load(d, table + i * hn::Lanes(d)).raw; };
   const __m512i even = hn::Add(hn::Iota(d, 0), hn::Iota(d, 0)).raw;
-  std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    const __m512i code =
-        _mm512_permutex2var_epi8(_mm512_loadu_si512(codes + i), even, _mm512_loadu_si512(codes + i + lanes / 2));
-    const __m512i low = _mm512_permutex2var_epi8(part(0), code, part(1));
-    const __m512i high = _mm512_permutex2var_epi8(part(2), code, part(3));
-    _mm512_storeu_si512(bytes + i, _mm512_mask_blend_epi8(_mm512_movepi8_mask(code), low, high));
+  const auto first_bits = [](std::int64_t count) {
+    return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << std::max<std::int64_t>(count, 0)) - 1;
+  };
+  for (std::int64_t row = 0; row < rows; ++row, codes += columns, bytes += pitch) {
+    for (std::int64_t i = 0; i < columns; i += 64) {
+      const std::uint64_t used = first_bits(columns - i);
+      const __m512i low_codes = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(used), codes + i);
+      const __m512i high_codes = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(used >> 32), codes + i + 32);
+      const __m512i code = _mm512_permutex2var_epi8(low_codes, even, high_codes);
+      const __m512i low = _mm512_permutex2var_epi8(part(0), code, part(1));
+      const __m512i high = _mm512_permutex2var_epi8(part(2), code, part(3));
+      _mm512_mask_storeu_epi8(bytes + i, used, _mm512_mask_blend_epi8(_mm512_movepi8_mask(code), low, high));
+    }
   }
-  return i;
 }
 
 #else
 
-std::size_t decode_vectors(const std::uint8_t*, const std::uint16_t*, std::size_t, std::uint8_t*) {
-  return 0;
+void decode_rows(const std::uint8_t* table, const std::uint16_t* codes, std::int64_t rows, std::int64_t columns,
+                 std::uint8_t* bytes, std::int64_t pitch) {
+  for (std::int64_t row = 0; row < rows; ++row, codes += columns, bytes += pitch) {
+    for (std::int64_t i = 0; i < columns; ++i) bytes[i] = table[codes[i]];
+  }
 }
 
 #endif
-
-void decode_bytes(const std::uint8_t* table, const std::uint16_t* codes, std::size_t count, std::uint8_t* bytes) {
-  for (std::size_t i = decode_vectors(table, codes, count, bytes); i < count; ++i) bytes[i] = table[codes[i]];
-}
 
 void interleave(const std::array<const std::uint8_t*, 4>& sources, std::int64_t pitch, std::int64_t rows,
                 std::int64_t columns, std::uint32_t* quads) {
@@ -525,7 +528,7 @@ namespace mlsim::models {
 
 HWY_EXPORT(has_dots);
 HWY_EXPORT(lanes_of_dots);
-HWY_EXPORT(decode_bytes);
+HWY_EXPORT(decode_rows);
 HWY_EXPORT(interleave);
 HWY_EXPORT(scale);
 HWY_EXPORT(pack);
@@ -550,8 +553,9 @@ ByteDecoder::ByteDecoder(const ElementFormat& format, int offset) {
   }
 }
 
-void ByteDecoder::decode(const std::uint16_t* codes, std::size_t count, std::uint8_t* bytes) const {
-  HWY_DYNAMIC_DISPATCH(decode_bytes)(table_.data(), codes, count, bytes);
+void ByteDecoder::decode(const std::uint16_t* codes, std::int64_t rows, std::int64_t columns, std::uint8_t* bytes,
+                         std::int64_t pitch) const {
+  HWY_DYNAMIC_DISPATCH(decode_rows)(table_.data(), codes, rows, columns, bytes, pitch);
 }
 
 void interleave_bytes(const std::array<const std::uint8_t*, 4>& sources, std::int64_t pitch, std::int64_t rows,

@@ -23,7 +23,9 @@ inline constexpr int kDotOffset = 128;
 class ByteDecoder {
  public:
   ByteDecoder(const ElementFormat& format, int offset);
-  void decode(const std::uint16_t* codes, std::size_t count, std::uint8_t* bytes) const;
+  // Rows of codes follow each other, those of bytes are `pitch` apart.
+  void decode(const std::uint16_t* codes, std::int64_t rows, std::int64_t columns, std::uint8_t* bytes,
+              std::int64_t pitch) const;
 
  private:
   alignas(64) std::array<std::uint8_t, 256> table_{};

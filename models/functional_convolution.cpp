@@ -736,9 +736,11 @@ OperationCounts counts_of(Pass pass, const ConvolutionShape& shape, const MlsFor
 
 }  // namespace
 
-ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
-                                         const MlsTensor& right, const Accumulator& accumulator) {
+OperationCounts functional_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
+                                       const MlsTensor& right, const Accumulator& accumulator,
+                                       std::span<float> values) {
   assert(left.shape == shape.shape_of(left_operand(pass)) && right.shape == shape.shape_of(right_operand(pass)));
+  assert(static_cast<std::int64_t>(values.size()) == element_count(shape.result_shape(pass)));
   const float tensor_scale = product_scale(pass, left, right);
   const Reduction reduction = reduction_of(pass, shape, left.format.grouping, right.format.grouping);
   const Bounds bounds = bounds_of(left.format, right.format, reduction.taps, accumulator);
@@ -754,31 +756,38 @@ ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shap
     }
   }
 
-  ConvolutionResult result;
+  OperationCounts counts = counts_of(pass, shape, left.format, right.format, reduction.groups);
   if (arithmetic == Arithmetic::kWide) {
-    result = wide_convolution(pass, shape, left, right, accumulator);
-  } else {
-    result.values.shape = shape.result_shape(pass);
-    result.values.values.assign(static_cast<std::size_t>(element_count(result.values.shape)), 0.0F);
-    float* values = result.values.values.data();
-    const auto run = [&](auto zero) {
-      using T = decltype(zero);
-      if (pass == Pass::kBackwardWeight) {
-        return WeightGradient<T>(shape, left, right, bounds, reduction.merged, tensor_scale).run(values);
-      }
-      return Correlation<T>(pass, shape, left, right, bounds, reduction.merged, tensor_scale).run(values);
-    };
-    if (arithmetic != Arithmetic::kBytes) {
-      result.counts.overflows = arithmetic == Arithmetic::kFloat ? run(0.0F) : run(0.0);
-    } else if (pass == Pass::kBackwardWeight) {
-      sum_weight_bytes(shape, left, right, tensor_scale, exact, values);
-    } else {
-      correlate_bytes(pass, shape, left, right, tensor_scale, values);
-    }
+    const ConvolutionResult result = wide_convolution(pass, shape, left, right, accumulator);
+    std::copy(result.values.values.begin(), result.values.values.end(), values.begin());
+    counts.overflows = result.counts.overflows;
+    return counts;
   }
-  const std::uint64_t overflows = result.counts.overflows;
-  result.counts = counts_of(pass, shape, left.format, right.format, reduction.groups);
-  result.counts.overflows = overflows;
+  // The others write the results that have taps.
+  if (counts.tensor_scale_multiplies != values.size()) std::fill(values.begin(), values.end(), 0.0F);
+  const auto run = [&](auto zero) {
+    using T = decltype(zero);
+    if (pass == Pass::kBackwardWeight) {
+      return WeightGradient<T>(shape, left, right, bounds, reduction.merged, tensor_scale).run(values.data());
+    }
+    return Correlation<T>(pass, shape, left, right, bounds, reduction.merged, tensor_scale).run(values.data());
+  };
+  if (arithmetic != Arithmetic::kBytes) {
+    counts.overflows = arithmetic == Arithmetic::kFloat ? run(0.0F) : run(0.0);
+  } else if (pass == Pass::kBackwardWeight) {
+    sum_weight_bytes(shape, left, right, tensor_scale, exact, values.data());
+  } else {
+    correlate_bytes(pass, shape, left, right, tensor_scale, values.data());
+  }
+  return counts;
+}
+
+ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
+                                         const MlsTensor& right, const Accumulator& accumulator) {
+  ConvolutionResult result;
+  result.values.shape = shape.result_shape(pass);
+  result.values.values.resize(static_cast<std::size_t>(element_count(result.values.shape)));
+  result.counts = functional_convolution(pass, shape, left, right, accumulator, result.values.values);
   return result;
 }
 
