@@ -44,6 +44,7 @@ struct Scales {
   float tensor_scale = 0;              // S_t
   std::vector<std::uint8_t> exponent;  // h of each index pair
   std::vector<std::uint8_t> fraction;  // f
+  std::vector<float> scale;            // S_g
 };
 
 // Largest magnitude, as bits, of the group of each index pair, from those of the pairs.
@@ -102,18 +103,11 @@ Scales find_scales(std::span<const float> input, const Shape& shape, const MlsFo
   if (largest == 0) return scales;
 
   spread_over_groups(magnitudes, d0, d1, format.grouping, largest);
-  const int mg = format.scale.fraction_bits;
+  scales.scale.resize(pairs);
   tbb::parallel_for(Range(0, pairs, kGrain), [&](const Range& range) {
-    for (std::size_t pair = range.begin(); pair != range.end(); ++pair) {
-      const auto ratio = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitudes[pair]) / scales.tensor_scale);
-      // Exponent and fraction in one number: rounding the fraction up carries into the exponent. Zeros and subnormal
-      // numbers have exponent field 0 or, rounded up, 1: not above the smallest scale.
-      const std::uint32_t rounded_up = (ratio + ((1U << (23 - mg)) - 1)) >> (23 - mg);
-      const int exponent = 127 - static_cast<int>(rounded_up >> mg);
-      if (exponent > smallest) continue;
-      scales.exponent[pair] = static_cast<std::uint8_t>(exponent);
-      scales.fraction[pair] = static_cast<std::uint8_t>(rounded_up & ((1U << mg) - 1));
-    }
+    const std::size_t first = range.begin();
+    find_group_scales(&magnitudes[first], range.size(), scales.tensor_scale, format.scale, &scales.exponent[first],
+                      &scales.fraction[first], &scales.scale[first]);
   });
   return scales;
 }
@@ -126,27 +120,27 @@ QuantizationCounts round_all(std::span<const float> input, const Scales& scales,
                                                          const std::uint32_t*, std::size_t, Output*),
                              Output* output) {
   const ElementRounding rounding{format.element, scales.tensor_scale, options.rounding, options.random_bits};
-  const auto scale_of = [&](std::size_t pair) {
-    const auto exponent = static_cast<std::uint32_t>(127 - scales.exponent[pair]);
-    const auto fraction = std::uint32_t{scales.fraction[pair]};
-    return std::bit_cast<float>((exponent << 23) | (fraction << (23 - format.scale.fraction_bits)));
-  };
   const auto round_blocks = [&](const Range& blocks, QuantizationCounts counts) {
     alignas(64) std::array<float, kBlock> group_scales;
     alignas(64) std::array<std::uint32_t, kBlock> words;
     for (std::size_t first = blocks.begin() * kBlock; first < std::min(blocks.end() * kBlock, input.size());
          first += kBlock) {
       const std::size_t count = std::min(kBlock, input.size() - first);
-      std::size_t pair = first / scales.inner;
-      std::size_t end = (pair + 1) * scales.inner - first;
-      for (std::size_t i = 0; i < count; end += scales.inner) {
-        const float scale = scale_of(pair++);
-        for (const std::size_t stop = std::min(count, end); i < stop; ++i) group_scales[i] = scale;
+      const float* element_scales = group_scales.data();
+      if (scales.inner == 1) {
+        element_scales = &scales.scale[first];
+      } else {
+        std::size_t pair = first / scales.inner;
+        std::size_t end = (pair + 1) * scales.inner - first;
+        for (std::size_t i = 0; i < count; end += scales.inner) {
+          const float scale = scales.scale[pair++];
+          for (const std::size_t stop = std::min(count, end); i < stop; ++i) group_scales[i] = scale;
+        }
       }
       if (options.rounding == Rounding::kStochastic) {
         random_words(options.seed, options.stream, first, (count + 3) / 4 * 4, words.data());
       }
-      counts += round(rounding, input.data() + first, group_scales.data(), words.data(), count, output + first);
+      counts += round(rounding, input.data() + first, element_scales, words.data(), count, output + first);
     }
     return counts;
   };

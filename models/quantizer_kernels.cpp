@@ -27,6 +27,15 @@ void largest_magnitudes(const float* input, std::size_t pairs, std::size_t inner
   const auto* bits = reinterpret_cast<const std::int32_t*>(input);
   const auto magnitude_bits = hn::Set(d, 0x7FFFFFFF);
   const std::size_t lanes = hn::Lanes(d);
+  if (inner == 1) {
+    std::size_t i = 0;
+    for (; i + lanes <= pairs; i += lanes) {
+      const auto magnitude = hn::And(hn::LoadU(d, bits + i), magnitude_bits);
+      hn::StoreU(hn::BitCast(WordTag(), magnitude), WordTag(), magnitudes + i);
+    }
+    for (; i < pairs; ++i) magnitudes[i] = static_cast<std::uint32_t>(bits[i] & 0x7FFFFFFF);
+    return;
+  }
   for (std::size_t pair = 0; pair < pairs; ++pair, bits += inner) {
     std::int32_t largest = 0;
     if (inner < lanes) {
@@ -41,6 +50,47 @@ void largest_magnitudes(const float* input, std::size_t pairs, std::size_t inner
     }
     magnitudes[pair] = static_cast<std::uint32_t>(largest);
   }
+}
+
+void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale,
+                       const ScaleFormat& format, std::uint8_t* exponents, std::uint8_t* fractions, float* scales) {
+  const FloatTag df;
+  const IntTag di;
+  const WordTag du;
+  const hn::Rebind<std::uint8_t, FloatTag> d8;
+  const std::size_t lanes = hn::Lanes(df);
+  const int place = 23 - format.fraction_bits;
+  const auto up = hn::Set(du, (1U << place) - 1);
+  const auto fraction_bits = hn::Set(di, (1 << format.fraction_bits) - 1);
+  const auto bias = hn::Set(di, 127);
+  const auto smallest = hn::Set(di, format.max_exponent());
+  const auto find = [&](const std::uint32_t* magnitude, std::uint8_t* h, std::uint8_t* f, float* scale) HWY_ATTR {
+    const auto ratio = hn::Div(hn::BitCast(df, hn::LoadU(du, magnitude)), hn::Set(df, tensor_scale));
+    // Exponent and fraction in one number: rounding the fraction up carries into the exponent. Zeros and subnormal
+    // numbers have exponent field 0 or, rounded up, 1: not above the smallest scale.
+    const auto rounded_up = hn::BitCast(di, hn::ShiftRightSame(hn::Add(hn::BitCast(du, ratio), up), place));
+    const auto exponent = hn::Sub(bias, hn::ShiftRightSame(rounded_up, format.fraction_bits));
+    const auto kept = hn::Lt(exponent, hn::Set(di, format.max_exponent() + 1));
+    const auto fraction = hn::IfThenElseZero(kept, hn::And(rounded_up, fraction_bits));
+    const auto clamped = hn::Min(exponent, smallest);
+    hn::StoreU(hn::DemoteTo(d8, clamped), d8, h);
+    hn::StoreU(hn::DemoteTo(d8, fraction), d8, f);
+    const auto bits = hn::Or(hn::ShiftLeft<23>(hn::Sub(bias, clamped)), hn::ShiftLeftSame(fraction, place));
+    hn::StoreU(hn::BitCast(df, bits), df, scale);
+  };
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) find(magnitudes + i, exponents + i, fractions + i, scales + i);
+  if (i == count) return;
+  constexpr std::size_t kLanes = HWY_MAX_BYTES / sizeof(float);
+  HWY_ALIGN std::uint32_t last_magnitudes[kLanes] = {};
+  HWY_ALIGN std::uint8_t last_exponents[kLanes];
+  HWY_ALIGN std::uint8_t last_fractions[kLanes];
+  HWY_ALIGN float last_scales[kLanes];
+  std::copy(magnitudes + i, magnitudes + count, last_magnitudes);
+  find(last_magnitudes, last_exponents, last_fractions, last_scales);
+  std::copy_n(last_exponents, count - i, exponents + i);
+  std::copy_n(last_fractions, count - i, fractions + i);
+  std::copy_n(last_scales, count - i, scales + i);
 }
 
 #if HWY_TARGET == HWY_SCALAR
@@ -281,12 +331,18 @@ HWY_AFTER_NAMESPACE();
 namespace mlsim::models {
 
 HWY_EXPORT(largest_magnitudes);
+HWY_EXPORT(find_group_scales);
 HWY_EXPORT(random_words);
 HWY_EXPORT(round_to_codes);
 HWY_EXPORT(round_to_values);
 
 void largest_magnitudes(const float* input, std::size_t pairs, std::size_t inner, std::uint32_t* magnitudes) {
   HWY_DYNAMIC_DISPATCH(largest_magnitudes)(input, pairs, inner, magnitudes);
+}
+
+void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale,
+                       const ScaleFormat& format, std::uint8_t* exponents, std::uint8_t* fractions, float* scales) {
+  HWY_DYNAMIC_DISPATCH(find_group_scales)(magnitudes, count, tensor_scale, format, exponents, fractions, scales);
 }
 
 void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first, std::size_t count,

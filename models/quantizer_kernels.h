@@ -12,6 +12,11 @@ namespace mlsim::models {
 // holds a NaN or an infinity).
 void largest_magnitudes(const float* input, std::size_t pairs, std::size_t inner, std::uint32_t* magnitudes);
 
+// Step 3 of dynamic quantization (docs/numerics.md) for groups whose largest magnitudes, as bits, are given: the
+// smallest scale not below each one's ratio to the tensor's. Writes h, f and S_g.
+void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale,
+                       const ScaleFormat& format, std::uint8_t* exponents, std::uint8_t* fractions, float* scales);
+
 // The random words of `count` elements from element `first` on; both are multiples of 4.
 void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first, std::size_t count,
                   std::uint32_t* words);
