@@ -162,25 +162,29 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargerLayers) {
   }
 }
 
+// An operand of which every element is k, in groups of the largest scale below 1.
+MlsTensor uniform_operand(const Shape& shape, const MlsFormat& format, std::int32_t k) {
+  MlsTensor tensor{format, shape, 1, {}, {}, {}};
+  const auto pairs = static_cast<std::size_t>(shape[0] * shape[1]);
+  tensor.group_exponent.assign(pairs, 1);
+  tensor.group_fraction.assign(pairs, static_cast<std::uint8_t>((1 << format.scale.fraction_bits) - 1));
+  tensor.codes.assign(static_cast<std::size_t>(element_count(shape)), encode_element(format.element, k));
+  return tensor;
+}
+
 // All elements but one at their largest: sums at the edge of what binary32 and binary64 hold.
 TEST(FunctionalConvolution, EqualsReferenceOnLargestElements) {
-  for (const std::int64_t size : {1, 2, 3, 5, 7, 15, 33}) {
-    const ConvolutionShape shape{.batch = 1,
-                                 .in_channels = 2,
-                                 .out_channels = 1,
-                                 .in_size = {size, size},
-                                 .kernel = {std::min<std::int64_t>(size, 7), std::min<std::int64_t>(size, 7)}};
+  for (const auto& [size, kernel] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+           {1, 1}, {2, 2}, {3, 3}, {5, 5}, {7, 7}, {15, 7}, {33, 7}, {13, 11}, {13, 12}}) {
+    const ConvolutionShape shape{
+        .batch = 1, .in_channels = 2, .out_channels = 1, .in_size = {size, size}, .kernel = {kernel, kernel}};
     for (int ex = 0; ex <= 4; ++ex) {
       for (int mx = ex == 0 ? 1 : 0; mx <= (ex == 4 ? 4 : 10); ++mx) {
-        for (const int mg : {0, 1, 3}) {
-          const MlsFormat format{{ex, mx}, {8, mg}, Grouping::kNone};
+        for (const auto& [mg, grouping] : std::vector<std::pair<int, Grouping>>{
+                 {0, Grouping::kNone}, {1, Grouping::kNone}, {3, Grouping::kNone}, {1, Grouping::kNc}}) {
+          const MlsFormat format{{ex, mx}, {8, mg}, grouping};
           const auto operand = [&](Operand which) {
-            MlsTensor tensor{format, shape.shape_of(which), 1, {}, {}, {}};
-            const auto pairs = static_cast<std::size_t>(tensor.shape[0] * tensor.shape[1]);
-            tensor.group_exponent.assign(pairs, 1);
-            tensor.group_fraction.assign(pairs, static_cast<std::uint8_t>((1 << mg) - 1));
-            tensor.codes.assign(static_cast<std::size_t>(element_count(tensor.shape)),
-                                encode_element(format.element, format.element.max_integer()));
+            MlsTensor tensor = uniform_operand(shape.shape_of(which), format, format.element.max_integer());
             tensor.codes[0] = encode_element(format.element, 1);  // the last place of a sum matters
             return tensor;
           };
@@ -195,6 +199,63 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargestElements) {
         }
       }
     }
+  }
+}
+
+// Sums of byte products just below and just above 2^31.
+TEST(FunctionalConvolution, EqualsReferenceAroundThe32BitSums) {
+  const MlsFormat format{{0, 7}, {8, 1}, Grouping::kNc};
+  for (const std::int64_t groups : {1, 2}) {
+    for (const std::int64_t size : {364, 365}) {
+      const ConvolutionShape shape{
+          .batch = 1, .in_channels = 2, .out_channels = 2, .in_size = {size, size}, .groups = groups};
+      for (const std::int32_t k : {127, -127}) {
+        const MlsTensor error = uniform_operand(shape.error_shape(), format, k);
+        const MlsTensor activation = uniform_operand(shape.activation_shape(), format, 127);
+        compare(Pass::kBackwardWeight, shape, error, activation, {});
+      }
+    }
+  }
+}
+
+// Operands whose only result is `sum`, about `elements` products of the largest integer.
+std::pair<MlsTensor, MlsTensor> operands_of_sum(const MlsFormat& format, const Shape& shape, std::int64_t sum) {
+  const ElementFormat& element = format.element;
+  const std::int64_t largest = element.max_integer();
+  const auto floor = [&](std::int64_t k) {
+    int place = 0;
+    while (k >> place >= std::int64_t{2} << element.mantissa_bits) ++place;
+    return static_cast<std::int32_t>(k >> place << place);
+  };
+  MlsTensor left = uniform_operand(shape, format, 0);
+  MlsTensor right = left;
+  for (std::size_t i = 0; sum > 0; ++i) {
+    const std::int64_t k = std::min(sum, largest);
+    const std::int32_t k_left = floor(k);
+    const std::int32_t k_right = floor(std::min(sum / k_left, largest));
+    left.codes.at(i) = encode_element(element, k_left);
+    right.codes.at(i) = encode_element(element, k_right);
+    sum -= std::int64_t{k_left} * k_right;
+  }
+  return {left, right};
+}
+
+// Q = 2^30 M + 2^29 + 1 with an even M lies above a tie of binary32, which binary64 no longer tells beyond 2^53.
+TEST(FunctionalConvolution, RoundsOnceAroundBinary64sIntegers) {
+  const MlsFormat format{{3, 10}, {8, 3}, Grouping::kNone};
+  constexpr std::int64_t kFractions = 15 * 15;
+  for (const std::int64_t size : {48, 53}) {  // scaled sums of at most 2^52.98 and 2^53.27
+    const ConvolutionShape shape{.in_size = {size, size}, .kernel = {size, size}};
+    const std::int64_t element = format.element.max_integer();
+    const std::int64_t largest = element * element * size * size * kFractions;
+    const std::int64_t highest = largest - 16 * element * element * kFractions;  // leaves elements for the last places
+    std::int64_t q = (largest >> 31 << 31) + (std::int64_t{1} << 29) + 1;
+    while (q % kFractions != 0 || q > highest) q -= std::int64_t{1} << 31;
+    ASSERT_EQ(size == 53, q > std::int64_t{1} << 53);
+    const auto [left, right] = operands_of_sum(format, shape.activation_shape(), q / kFractions);
+    compare(Pass::kForward, shape, left, right, {});
+    const ConvolutionShape transposed{.in_size = {size, size}};
+    compare(Pass::kBackwardWeight, transposed, left, right, {});
   }
 }
 
