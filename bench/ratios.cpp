@@ -90,9 +90,9 @@ struct Layer {
   void run(Pass pass) {
     const auto size = static_cast<std::size_t>(models::element_count(shape.result_shape(pass)));
     results.resize(std::max(results.size(), size));
-    models::functional_convolution(pass, shape, mls[static_cast<std::size_t>(models::left_operand(pass))],
-                                   mls[static_cast<std::size_t>(models::right_operand(pass))], {},
-                                   std::span(results).first(size));
+    models::functional_convolution_into(pass, shape, mls[static_cast<std::size_t>(models::left_operand(pass))],
+                                        mls[static_cast<std::size_t>(models::right_operand(pass))], {},
+                                        std::span(results).first(size));
   }
   void run_torch(Pass pass) const {
     const at::Tensor& activation = torch[0];

@@ -736,9 +736,9 @@ OperationCounts counts_of(Pass pass, const ConvolutionShape& shape, const MlsFor
 
 }  // namespace
 
-OperationCounts functional_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
-                                       const MlsTensor& right, const Accumulator& accumulator,
-                                       std::span<float> values) {
+OperationCounts functional_convolution_into(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
+                                            const MlsTensor& right, const Accumulator& accumulator,
+                                            std::span<float> values) {
   assert(left.shape == shape.shape_of(left_operand(pass)) && right.shape == shape.shape_of(right_operand(pass)));
   assert(static_cast<std::int64_t>(values.size()) == element_count(shape.result_shape(pass)));
   const float tensor_scale = product_scale(pass, left, right);
@@ -787,7 +787,7 @@ ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shap
   ConvolutionResult result;
   result.values.shape = shape.result_shape(pass);
   result.values.values.resize(static_cast<std::size_t>(element_count(result.values.shape)));
-  result.counts = functional_convolution(pass, shape, left, right, accumulator, result.values.values);
+  result.counts = functional_convolution_into(pass, shape, left, right, accumulator, result.values.values);
   return result;
 }
 

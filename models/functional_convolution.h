@@ -12,7 +12,8 @@ ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shap
                                          const MlsTensor& right, const Accumulator& accumulator);
 
 // The same into memory of the caller, who has room for every result of the pass.
-OperationCounts functional_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
-                                       const MlsTensor& right, const Accumulator& accumulator, std::span<float> values);
+OperationCounts functional_convolution_into(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
+                                            const MlsTensor& right, const Accumulator& accumulator,
+                                            std::span<float> values);
 
 }  // namespace mlsim::models
