@@ -305,6 +305,11 @@ TEST_F(Command, ReportRefuses) {
   ASSERT_EQ(run("simulate workload.json --results r.json").status, 0);
   expect_error("report missing.json", {"missing.json"});
   expect_error("report r.json --format pdf", {"pdf"});
+  expect_error("report r.json --activity idle", {"'idle'", "dense, zeros, gated"});
+  expect_error("report r.json --format accelergy-ert --activity zeros", {"accelergy-ert", "--activity"});
+  expect_error("report r.json --format csv --step resnet20", {"csv", "--step"});
+  expect_error("report r.json --step resnet99", {"resnet99"});
+  expect_error("report r.json --step resnet20", {"r.json", "'conv1' is not that of resnet20"});
   expect_error("report r.json --sweep r.json", {"text", "--sweep"});
   expect_error("report r.json --format html --sweep r.json", {"r.json", "schema"});
   expect_error("report r.json --table none.json", {"none.json"});
@@ -357,6 +362,45 @@ TEST_F(Command, ReportSpeaksEveryFormat) {
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7) << "a header and 2 × 3 passes";
   ASSERT_EQ(run("report r.json --format csv --out r.csv").status, 0);
   EXPECT_THAT(folder_.read("r.csv"), StartsWith("file,"));
+}
+
+TEST_F(Command, PricesAWholeTrainingStep) {
+  folder_.write("step.json",
+                R"({ "schema": "mlsim.workload/1", "name": "resnet20", "seed": 1, "format": "e2m4", "batch": 4,
+    "layers": "resnet20" })");
+  ASSERT_EQ(run("simulate step.json --engine analytic --results r.json").status, 0);
+  const json step = json::parse(run("report r.json --step resnet20 --format json").out)["results"][0]["training_step"];
+  EXPECT_EQ(step["network"], "resnet20");
+  EXPECT_EQ(step["batch"], 4);
+  EXPECT_GT(step["machines"]["fp32"]["computing_ratio"]["value"], 6);
+  for (const std::string format : {"text", "markdown", "html"}) {
+    EXPECT_THAT(run("report r.json --step resnet20 --format " + format).out, HasSubstr("whole step")) << format;
+  }
+}
+
+TEST_F(Command, TakesTopologiesOfScaleSim) {
+  const std::string header =
+      "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n";
+  folder_.write("net.csv", header + "conv, 10, 10, 3, 3, 4, 8, 1,\n");
+  EXPECT_EQ(json::parse(run("counts net.csv --format json").out)["convolution"]["forward"], 8 * 8 * 8 * 9 * 4);
+  ASSERT_EQ(run("simulate net.csv --format e2m1 --results r.json").status, 0);
+  EXPECT_EQ(read_json("r.json")["layers"][0]["passes"][0]["multiply_adds"], 8 * 8 * 8 * 9 * 4);
+  EXPECT_EQ(run("report r.json --step net.csv").status, 0);
+  EXPECT_THAT(run("sweep net.csv --formats e2m1,fp8-e4m3 --engine analytic").out, HasSubstr("fp8-e4m3"));
+  folder_.write("bad.csv", header + "conv, 10, 10, 3, 3, 4, 8,\n");
+  expect_error("simulate bad.csv", {"bad.csv: line 2: has 7 values, expected 8"});
+  expect_error("sweep bad.csv --formats e2m1", {"bad.csv: line 2"});
+  expect_error("counts bad.csv", {"bad.csv: line 2"});
+}
+
+TEST_F(Command, SweepsWithTheZerosOfTheValues) {
+  write_workload(small_workload());
+  const auto computing = [&](const std::string& activity) {
+    EXPECT_EQ(run("sweep workload.json --formats e2m4 --activity " + activity + " --out s.json").status, 0);
+    return read_json("s.json")["points"][0]["computing_pj"].get<double>();
+  };
+  EXPECT_LT(computing("zeros"), computing("dense"));
+  expect_error("sweep workload.json --formats e2m4 --activity idle", {"'idle'"});
 }
 
 TEST_F(Command, CountsTheNetworksOfThePublication) {
