@@ -47,6 +47,10 @@ std::string to_string(Operand operand) {
   return "error";
 }
 
+std::string to_string(Overflow overflow) {
+  return overflow == Overflow::kSaturate ? "saturate" : "wrap";
+}
+
 Operand left_operand(Pass pass) {
   return pass == Pass::kForward ? Operand::kActivation : Operand::kError;
 }

@@ -63,6 +63,8 @@ struct ConvolutionShape {
 // What happens when a sum leaves the accumulator's range.
 enum class Overflow : std::uint8_t { kSaturate, kWrap };
 
+std::string to_string(Overflow overflow);  // saturate, wrap
+
 struct Accumulator {
   int bits = 0;  // two's complement, 2..64; 0 asks for the width that no sum can overflow
   Overflow overflow = Overflow::kSaturate;

@@ -12,16 +12,21 @@
 namespace mlsim::trainer {
 
 std::string metrics_line(const EpochReport& report) {
-  return nlohmann::ordered_json{{"epoch", report.epoch},
-                                {"step", report.steps_done},
-                                {"learning_rate", report.learning_rate},
-                                {"train_loss", report.train_loss},
-                                {"train_accuracy", report.train_accuracy},
-                                {"test_loss", report.test_loss},
-                                {"test_accuracy", report.test_accuracy},
-                                {"train_seconds", report.train_seconds},
-                                {"test_seconds", report.test_seconds}}
-      .dump();
+  nlohmann::ordered_json line{{"epoch", report.epoch},
+                              {"step", report.steps_done},
+                              {"learning_rate", report.learning_rate},
+                              {"train_loss", report.train_loss},
+                              {"train_accuracy", report.train_accuracy},
+                              {"test_loss", report.test_loss},
+                              {"test_accuracy", report.test_accuracy},
+                              {"train_seconds", report.train_seconds},
+                              {"test_seconds", report.test_seconds}};
+  if (report.overflows) {
+    for (const models::Pass pass : models::kPasses) {
+      line["overflows"][to_string(pass)] = (*report.overflows)[static_cast<std::size_t>(pass)];
+    }
+  }
+  return line.dump();
 }
 
 MetricsFile::MetricsFile(std::filesystem::path path) : path_(std::move(path)) {

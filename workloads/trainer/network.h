@@ -13,17 +13,19 @@
 
 namespace mlsim::trainer {
 
-// A bias-free convolution with a square kernel, quantized or, without `state`, in binary32. Weights start as He et al.
+// A bias-free convolution with a square kernel, in binary32 unless told to quantize. Weights start as He et al.
 // (ICCV 2015) have it, from Torch's generator: set its seed first.
 class ConvolutionModule : public torch::nn::Module {
  public:
-  ConvolutionModule(std::int64_t in_channels, std::int64_t out_channels, std::int64_t kernel, ConvolutionLayer layer,
-                    const PassState* state);
+  ConvolutionModule(std::int64_t in_channels, std::int64_t out_channels, std::int64_t kernel, ConvolutionLayer layer);
   torch::Tensor forward(const torch::Tensor& input);
+  const std::string& name() const { return layer_.name; }
+  void quantize(std::size_t index, const PassState& state);
+  void keep_float() { state_ = nullptr; }
 
  private:
   ConvolutionLayer layer_;
-  const PassState* state_;
+  const PassState* state_ = nullptr;
   torch::Tensor weight_;
 };
 
@@ -36,17 +38,19 @@ class Network : public torch::nn::Module {
   PassState& state() { return state_; }
   // Names of the quantized convolutions, in the order of their indices.
   const std::vector<std::string>& quantized_layers() const { return quantized_layers_; }
+  // Chooses the convolutions that stay binary32, by name; all others are quantized and get an index in the order of the
+  // network. Until then it is the first one alone. Throws std::runtime_error with the names for an unknown one.
+  void keep_float(const std::vector<std::string>& layers);
 
  protected:
-  // The next convolution of the network; padding keeps the side where the stride is 1. The first one stays binary32,
-  // the others are quantized and get an index in the order of these calls.
+  // The next convolution of the network; padding keeps the side where the stride is 1.
   std::shared_ptr<ConvolutionModule> next_convolution(const std::string& name, std::int64_t in_channels,
                                                       std::int64_t out_channels, std::int64_t kernel,
                                                       std::int64_t stride);
 
  private:
   PassState state_;
-  bool any_convolution_ = false;
+  std::vector<std::shared_ptr<ConvolutionModule>> convolutions_;
   std::vector<std::string> quantized_layers_;
 };
 

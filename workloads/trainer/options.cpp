@@ -42,7 +42,15 @@ po::options_description description(bool with_output = true) {
       ("evaluation-rounding", po::value<std::string>()->value_name("R")->default_value("nearest"),
        "rounding in evaluation: nearest, or training for that of training")  //
       ("random-bits", po::value<std::string>()->value_name("N")->default_value("16"),
-       "random bits of stochastic rounding, 1 to 24");
+       "random bits of stochastic rounding, 1 to 24")  //
+      ("float-layers", po::value<std::string>()->value_name("LAYERS")->default_value("first"),
+       "convolutions that stay binary32: a,b,c, or first, or none")  //
+      ("arithmetic", po::value<std::string>()->value_name("A")->default_value("dequantized"),
+       "dequantized: libtorch's convolutions; exact: the bits of the simulated machine (cpu)")  //
+      ("accumulator-bits", po::value<std::string>()->value_name("N"),
+       "width of the accumulators of exact arithmetic, 2 to 64 (as wide as needed)")  //
+      ("overflow", po::value<std::string>()->value_name("O"),
+       "what a sum does that leaves them: saturate, or wrap (saturate)");
   po::options_description training("Training", 100);
   training.add_options()  //
       ("model", po::value<std::string>()->value_name("NAME")->default_value("resnet20"),
@@ -131,6 +139,31 @@ models::Rounding training_rounding(const std::string& option, const std::string&
   }
 }
 
+void read_arithmetic(const po::variables_map& options, Quantization& quantization) {
+  const auto& arithmetic = options["arithmetic"].as<std::string>();
+  if (arithmetic != "dequantized" && arithmetic != "exact") {
+    throw std::runtime_error(fmt::format("--arithmetic {}: expected dequantized or exact", arithmetic));
+  }
+  quantization.arithmetic = arithmetic == "exact" ? Arithmetic::kExact : Arithmetic::kDequantized;
+  for (const char* const name : {"accumulator-bits", "overflow"}) {
+    if (options.count(name) > 0 && quantization.arithmetic != Arithmetic::kExact) {
+      throw std::runtime_error(fmt::format("--{}: expected only beside --arithmetic exact", name));
+    }
+  }
+  if (options.count("accumulator-bits") > 0) {
+    const std::uint64_t bits = whole_number(options, "accumulator-bits", 2);
+    if (bits > 64) throw std::runtime_error(fmt::format("--accumulator-bits {}: expected 2 to 64", bits));
+    quantization.accumulator.bits = static_cast<int>(bits);
+  }
+  if (options.count("overflow") > 0) {
+    const auto& overflow = options["overflow"].as<std::string>();
+    if (overflow != "saturate" && overflow != "wrap") {
+      throw std::runtime_error(fmt::format("--overflow {}: expected saturate or wrap", overflow));
+    }
+    quantization.accumulator.overflow = overflow == "wrap" ? models::Overflow::kWrap : models::Overflow::kSaturate;
+  }
+}
+
 Quantization read_quantization(const po::variables_map& options) {
   Quantization quantization;
   for (const Operand operand : models::kOperands) {
@@ -152,6 +185,7 @@ Quantization read_quantization(const po::variables_map& options) {
   const std::uint64_t random_bits = whole_number(options, "random-bits", 1);
   if (random_bits > 24) throw std::runtime_error(fmt::format("--random-bits {}: expected 1 to 24", random_bits));
   quantization.random_bits = static_cast<int>(random_bits);
+  read_arithmetic(options, quantization);
   return quantization;
 }
 
@@ -179,6 +213,13 @@ void read_data(const po::variables_map& values, Options& options) {
     options.image_size = values.count("image-size") > 0 ? whole_number(values, "image-size", 8) : 224;
 }
 
+std::vector<std::string> names_in(const std::string& list) {
+  std::vector<std::string> names;
+  std::istringstream stream(list);
+  for (std::string name; std::getline(stream, name, ',');) names.push_back(name);
+  return names;
+}
+
 std::optional<TraceRequest> read_trace(const po::variables_map& options) {
   if (options.count("trace") != options.count("trace-step")) {
     throw std::runtime_error("--trace FOLDER and --trace-step N: expected both or neither");
@@ -194,8 +235,7 @@ std::optional<TraceRequest> read_trace(const po::variables_map& options) {
   trace.folder = options["trace"].as<std::string>();
   trace.samples = static_cast<std::int64_t>(whole_number(options, "trace-samples", 1));
   if (options.count("trace-layers") > 0) {
-    std::istringstream list(options["trace-layers"].as<std::string>());
-    for (std::string layer; std::getline(list, layer, ',');) trace.layers.push_back(layer);
+    trace.layers = names_in(options["trace-layers"].as<std::string>());
   }
   return trace;
 }
@@ -215,6 +255,12 @@ Options options_of(const po::variables_map& values) {
   TrainingRun& run = options.run;
   Recipe& recipe = run.recipe;
   recipe.quantization = read_quantization(values);
+  const auto& float_layers = values["float-layers"].as<std::string>();
+  if (float_layers == "none") {
+    recipe.float_layers.emplace();
+  } else if (float_layers != "first") {
+    recipe.float_layers = names_in(float_layers);
+  }
   recipe.model = named("model", values, parse_model);
   recipe.seed = whole_number(values, "seed", 0);
   recipe.batch = whole_number(values, "batch", 1);

@@ -15,6 +15,19 @@ std::string epoch_line(const EpochReport& report, std::uint64_t epochs) {
       100 * report.test_accuracy, report.train_seconds + report.test_seconds);
 }
 
+std::string difference_text(const std::array<Difference, 3>& differences) {
+  std::string text = "the traced step against exact arithmetic:\n";
+  for (const models::Pass pass : models::kPasses) {
+    const Difference& difference = differences[static_cast<std::size_t>(pass)];
+    text += fmt::format(
+        "  {:15} {:6.2f} % of {} results are equal, the largest difference is {:.2g} of the largest "
+        "result, and {} ulp of a result\n",
+        to_string(pass), 100.0 * static_cast<double>(difference.equal) / static_cast<double>(difference.results),
+        difference.results, difference.largest, difference.most_ulp);
+  }
+  return text;
+}
+
 std::string duration_text(double seconds) {
   const auto whole = static_cast<std::int64_t>(std::llround(seconds));
   const std::string minutes = fmt::format("{:02}:{:02}", whole / 60 % 60, whole % 60);

@@ -1,6 +1,7 @@
 // What mlsim-train tells about its progress.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -11,6 +12,9 @@ namespace mlsim::trainer {
 
 // One line for an epoch.
 std::string epoch_line(const EpochReport& report, std::uint64_t epochs);
+
+// How far a traced step was from exact arithmetic, a line for each pass.
+std::string difference_text(const std::array<Difference, 3>& differences);
 
 // Seconds as 1:02:03 or 02:03.
 std::string duration_text(double seconds);

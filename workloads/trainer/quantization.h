@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <variant>
 
 #include "models/convolution.h"
 #include "models/quantizer.h"
@@ -15,13 +16,25 @@ struct OperandQuantization {
   models::Rounding rounding = models::Rounding::kNearest;
 };
 
+// How the convolutions of quantized operands are computed.
+enum class Arithmetic : std::uint8_t {
+  kDequantized,  // by Torch, on values in binary32
+  kExact,        // by models::functional_convolution: the bits of the simulated machine; MLS operands alone
+};
+
 struct Quantization {
   // Indexed by models::Operand. Nearest on activations and weights, stochastic on errors unless told.
   std::array<OperandQuantization, 3> operands{{{}, {}, {models::BaselineFormat::kFp32, models::Rounding::kStochastic}}};
   int random_bits = 16;  // R
   std::uint64_t seed = 0;
+  Arithmetic arithmetic = Arithmetic::kDequantized;
+  models::Accumulator accumulator;   // of exact arithmetic
   bool evaluate_as_trained = false;  // evaluation rounds as training does; otherwise to nearest
 
+  bool is_mls() const {
+    return std::ranges::all_of(
+        operands, [](const auto& operand) { return std::holds_alternative<models::MlsFormat>(operand.format); });
+  }
   const OperandQuantization& operator[](models::Operand operand) const {
     return operands[static_cast<std::size_t>(operand)];
   }

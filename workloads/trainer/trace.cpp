@@ -1,16 +1,57 @@
 #include "workloads/trainer/trace.h"
 
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cmath>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "workloads/atomic_file.h"
 #include "workloads/npy.h"
 
 namespace mlsim::trainer {
+namespace {
+
+// Neighbouring binary32 numbers have neighbouring places; both zeros have place 0.
+std::int64_t place_of(float value) {
+  const auto magnitude = static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(value) & 0x7FFFFFFF);
+  return std::signbit(value) ? -magnitude : magnitude;
+}
+
+}  // namespace
+
+Difference& Difference::operator+=(const Difference& other) {
+  results += other.results;
+  equal += other.equal;
+  largest = std::max(largest, other.largest);
+  most_ulp = std::max(most_ulp, other.most_ulp);
+  return *this;
+}
+
+Difference difference_of(const models::Tensor<float>& found, const models::Tensor<float>& expected) {
+  assert(found.shape == expected.shape);
+  Difference difference;
+  difference.results = found.values.size();
+  double largest_result = 0;
+  for (std::size_t i = 0; i < found.values.size(); ++i) {
+    const float own = found.values[i];
+    const float other = expected.values[i];
+    if (std::bit_cast<std::uint32_t>(own) == std::bit_cast<std::uint32_t>(other)) ++difference.equal;
+    largest_result = std::max(largest_result, std::fabs(static_cast<double>(other)));
+    difference.largest = std::max(difference.largest, std::fabs(static_cast<double>(own) - other));
+    const auto steps = static_cast<std::uint64_t>(std::abs(place_of(own) - place_of(other)));
+    difference.most_ulp = std::max(difference.most_ulp, steps);
+  }
+  if (difference.largest > 0) difference.largest /= largest_result;
+  return difference;
+}
 
 void write_trace(const std::filesystem::path& folder, const std::string& name, const Quantization& quantization,
                  std::uint64_t step, std::span<const TracedConvolution> layers) {
   using Json = nlohmann::ordered_json;
   workloads::create_directories(folder);
+  const std::filesystem::path results = folder / "results";
 
   Json format;
   Json rounding;
@@ -31,6 +72,12 @@ void write_trace(const std::filesystem::path& folder, const std::string& name, c
       workloads::write_npy(folder / file, layer.operands[static_cast<std::size_t>(operand)]);
       tensors[to_string(operand)] = file;
     }
+    for (const models::Pass pass : models::kPasses) {
+      const models::Tensor<float>& result = layer.results[static_cast<std::size_t>(pass)];
+      if (result.values.empty()) continue;
+      workloads::create_directories(results);
+      workloads::write_npy(results / (layer.name + "." + to_string(pass) + ".npy"), result);
+    }
     entries.push_back({{"name", layer.name},
                        {"type", "conv2d"},
                        {"batch", shape.batch},
@@ -44,14 +91,18 @@ void write_trace(const std::filesystem::path& folder, const std::string& name, c
                        {"passes", {"forward", "backward_data", "backward_weight"}},
                        {"tensors", tensors}});
   }
-  const Json workload{{"schema", "mlsim.workload/1"},
-                      {"name", name},
-                      {"seed", quantization.seed},
-                      {"step", step},
-                      {"random_bits", quantization.random_bits},
-                      {"format", format},
-                      {"rounding", rounding},
-                      {"layers", entries}};
+  Json workload{{"schema", "mlsim.workload/1"},
+                {"name", name},
+                {"seed", quantization.seed},
+                {"step", step},
+                {"random_bits", quantization.random_bits},
+                {"format", format},
+                {"rounding", rounding},
+                {"layers", entries}};
+  if (quantization.accumulator.bits != 0) {
+    workload["accumulator_bits"] = quantization.accumulator.bits;
+    workload["overflow"] = to_string(quantization.accumulator.overflow);
+  }
   workloads::write_file(folder / "workload.json", workload.dump(2) + "\n");
 }
 

@@ -11,14 +11,31 @@
 
 namespace mlsim::trainer {
 
-// The operands of one convolution at one step, before quantization: the first samples of its batch.
+// How far the results of a pass are from others.
+struct Difference {
+  std::uint64_t results = 0;
+  std::uint64_t equal = 0;     // bit by bit
+  double largest = 0;          // difference, over the largest magnitude of the tensor
+  std::uint64_t most_ulp = 0;  // binary32 numbers between a result and the other
+
+  // Of two layers: sums, and the larger of the largest.
+  Difference& operator+=(const Difference& other);
+};
+Difference difference_of(const models::Tensor<float>& found, const models::Tensor<float>& expected);
+
+// One convolution at one step.
 struct TracedConvolution {
   std::string name;
-  models::ConvolutionShape shape;
-  std::array<models::Tensor<float>, 3> operands;  // indexed by models::Operand
+  models::ConvolutionShape shape;                 // its batch: the traced samples
+  std::array<models::Tensor<float>, 3> operands;  // before quantization; indexed by models::Operand
+  // Of the three passes, indexed by models::Pass, where the samples are the whole batch; otherwise empty.
+  std::array<models::Tensor<float>, 3> results{};
+  // Of dequantized arithmetic from exact, over the whole batch, where all operands are MLS.
+  std::array<Difference, 3> differences{};
 };
 
-// Writes FOLDER/workload.json (mlsim.workload/1) and a .npy file for each operand of each layer, the workload last.
+// Writes FOLDER/workload.json (mlsim.workload/1) and a .npy file for each operand of each layer, the workload last, and
+// results that are there as FOLDER/results/LAYER.PASS.npy, as mlsim simulate --tensors names them.
 // Throws std::runtime_error that names what cannot be written.
 void write_trace(const std::filesystem::path& folder, const std::string& name, const Quantization& quantization,
                  std::uint64_t step, std::span<const TracedConvolution> layers);

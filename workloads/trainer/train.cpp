@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -58,6 +59,10 @@ int run(const Options& given) {
   options.run.on_epoch = [&](const EpochReport& report) {
     progress.epoch(report);
     if (metrics) metrics->add(report);
+  };
+  options.run.on_difference = [&](const std::array<Difference, 3>& differences) {
+    progress.clear();
+    fmt::print("{}", difference_text(differences));
   };
   options.run.stop = &stop;
   std::signal(SIGINT, ask_to_stop);

@@ -41,6 +41,7 @@ struct Tally {
   double loss = 0;
   std::int64_t correct = 0;
   std::int64_t images = 0;
+  std::array<std::uint64_t, 3> overflows{};  // by models::Pass
 
   void add(double mean_loss, std::int64_t correct_labels, std::int64_t count) {
     loss += mean_loss * static_cast<double>(count);
@@ -70,6 +71,11 @@ nlohmann::json to_json(const Recipe& recipe, const Dataset& data) {
                       {"momentum", recipe.momentum},
                       {"weight-decay", recipe.weight_decay},
                       {"random-bits", recipe.quantization.random_bits},
+                      {"arithmetic", recipe.quantization.arithmetic == Arithmetic::kExact ? "exact" : "dequantized"},
+                      {"accumulator-bits", recipe.quantization.accumulator.bits},
+                      {"overflow", to_string(recipe.quantization.accumulator.overflow)},
+                      {"float-layers", recipe.float_layers ? fmt::format("{}", fmt::join(*recipe.float_layers, ","))
+                                                           : std::string("first")},
                       {"evaluation-rounding", recipe.quantization.evaluate_as_trained ? "training" : "nearest"}};
   for (const models::Operand operand : models::kOperands) {
     json[to_string(operand) + "-format"] = to_string(recipe.quantization[operand].format);
@@ -85,8 +91,10 @@ class Session {
       throw std::runtime_error(
           fmt::format("a batch of {} images is larger than the training set of {}", recipe_.batch, data_.train_size()));
     }
+    check_arithmetic();
     torch::manual_seed(recipe_.seed);
     model_ = make_network(recipe_.model, data_.shape());
+    if (recipe_.float_layers) model_->keep_float(*recipe_.float_layers);
     PassState& state = model_->state();
     if (recipe_.device == Device::kCuda) {
       gpu_ = make_gpu();
@@ -140,6 +148,20 @@ class Session {
   }
 
  private:
+  void check_arithmetic() const {
+    const Quantization& quantization = recipe_.quantization;
+    if (quantization.arithmetic != Arithmetic::kExact) return;
+    if (recipe_.device != Device::kCpu) {
+      throw std::runtime_error("--arithmetic exact: is computed by the processor, expected --device cpu");
+    }
+    for (const models::Operand operand : models::kOperands) {
+      const models::Format& format = quantization[operand].format;
+      if (std::holds_alternative<models::MlsFormat>(format)) continue;
+      throw std::runtime_error(fmt::format("--arithmetic exact: the {} is in {}, expected MLS formats alone",
+                                           to_string(operand), to_string(format)));
+    }
+  }
+
   // The images of an epoch from a step on.
   struct Epoch {
     Epoch(const Session& session, std::uint64_t epoch, std::uint64_t first_step, std::uint64_t steps)
@@ -172,10 +194,12 @@ class Session {
     state.step = step_;
     std::vector<TracedConvolution> trace;
     if (run_.trace && run_.trace->step == step_) {
-      for (const std::string& layer : traced_layers_) trace.push_back({.name = layer, .shape = {}, .operands = {}});
+      trace.resize(traced_layers_.size());
+      for (std::size_t i = 0; i < trace.size(); ++i) trace[i].name = traced_layers_[i];
       state.trace = &trace;
       state.trace_samples = run_.trace->samples;
     }
+    state.overflows = &tally_.overflows;
     model_->train();
     static_cast<torch::optim::SGDOptions&>(optimizer_->param_groups()[0].options())
         .lr(learning_rate_at(recipe_, step_));
@@ -185,8 +209,19 @@ class Session {
       state.trace = nullptr;
       write_trace(run_.trace->folder, fmt::format("{}-{}", to_string(recipe_.model), data_.name()), state.quantization,
                   step_, trace);
+      report_difference(trace);
     }
     return loss;
+  }
+
+  void report_difference(const std::vector<TracedConvolution>& trace) const {
+    const Quantization& quantization = recipe_.quantization;
+    if (!run_.on_difference || quantization.arithmetic == Arithmetic::kExact || !quantization.is_mls()) return;
+    std::array<Difference, 3> differences;
+    for (const TracedConvolution& traced : trace) {
+      for (std::size_t pass = 0; pass < differences.size(); ++pass) differences[pass] += traced.differences[pass];
+    }
+    run_.on_difference(differences);
   }
 
   struct StepResult {
@@ -269,13 +304,16 @@ class Session {
                    .test_loss = test.mean_loss(),
                    .test_accuracy = test.accuracy(),
                    .train_seconds = train_seconds,
-                   .test_seconds = seconds_since(start)});
+                   .test_seconds = seconds_since(start),
+                   .overflows = recipe_.quantization.arithmetic == Arithmetic::kExact ? std::optional(tally_.overflows)
+                                                                                      : std::nullopt});
   }
 
   Tally evaluate() {
     const torch::NoGradGuard no_gradients;
     model_->eval();
     model_->state().evaluating = true;
+    model_->state().overflows = nullptr;
     Tally tally;
     const std::size_t batches = (data_.test_size() + kEvaluationBatch - 1) / kEvaluationBatch;
     BatchQueue queue(
@@ -336,6 +374,8 @@ class Session {
     workloads::create_directories(trace.folder);
   }
 
+  std::uint64_t& overflows_of(models::Pass pass) { return tally_.overflows[static_cast<std::size_t>(pass)]; }
+
   void save_checkpoint() {
     if (run_.checkpoint.empty()) return;
     torch::serialize::OutputArchive model;
@@ -350,6 +390,9 @@ class Session {
     archive.write("loss", c10::IValue(tally_.loss));
     archive.write("correct", c10::IValue(tally_.correct));
     archive.write("images", c10::IValue(tally_.images));
+    for (const models::Pass pass : models::kPasses) {
+      archive.write(to_string(pass) + "_overflows", c10::IValue(static_cast<std::int64_t>(overflows_of(pass))));
+    }
     workloads::AtomicFile file(run_.checkpoint);
     archive.save_to(file.stream());
     file.commit();
@@ -389,6 +432,10 @@ class Session {
     tally_.correct = value.toInt();
     archive.read("images", value);
     tally_.images = value.toInt();
+    for (const models::Pass pass : models::kPasses) {
+      archive.read(to_string(pass) + "_overflows", value);
+      overflows_of(pass) = static_cast<std::uint64_t>(value.toInt());
+    }
   }
 
   const Dataset& data_;

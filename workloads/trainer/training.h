@@ -12,6 +12,7 @@
 #include "workloads/trainer/batches.h"
 #include "workloads/trainer/model.h"
 #include "workloads/trainer/quantization.h"
+#include "workloads/trainer/trace.h"
 
 namespace mlsim::trainer {
 
@@ -27,6 +28,8 @@ struct Recipe {
   Device device = Device::kCpu;
   Model model = Model::kResNet20;
   Quantization quantization;
+  // Names of the convolutions that stay binary32; nothing: the first one.
+  std::optional<std::vector<std::string>> float_layers;
   std::uint64_t seed = 0;  // of initial weights, order and augmentation; quantization has the same
   std::uint64_t batch = 128;
   std::uint64_t steps = 1;
@@ -67,6 +70,8 @@ struct EpochReport {
   double test_accuracy = 0;
   double train_seconds = 0;  // since the last report, or since this run began
   double test_seconds = 0;
+  // Of accumulators in training, by models::Pass; in exact arithmetic only.
+  std::optional<std::array<std::uint64_t, 3>> overflows{};
 };
 
 struct TrainingRun {
@@ -77,6 +82,9 @@ struct TrainingRun {
   std::optional<TraceRequest> trace;
   std::function<void(const StepReport&)> on_step;
   std::function<void(const EpochReport&)> on_epoch;
+  // At a traced step of dequantized arithmetic with MLS operands, by models::Pass: how far the results of the traced
+  // layers are from exact arithmetic.
+  std::function<void(const std::array<Difference, 3>&)> on_difference;
   const std::atomic<bool>* stop = nullptr;  // when it becomes true, training ends after the step at hand
 };
 
@@ -85,10 +93,11 @@ struct TrainingResult {
   bool stopped = false;  // by TrainingRun::stop, before the last step
 };
 
-// Trains a network on the data. Throws std::runtime_error with a sentence for a trace that cannot be made (a step that
-// is not reached, an unknown layer, operands of which only some are quantized, a folder that cannot be written), for a
-// checkpoint that cannot be read or is one of another recipe, for images that cannot be read or do not fit the model,
-// for a device that is not there, and for a loss that is no number any more.
+// Trains a network on the data. Throws std::runtime_error with a sentence for exact arithmetic with other operands than
+// MLS or on a GPU, for an unknown name of a layer, for a trace that cannot be made (a step that is not reached,
+// operands of several kinds, a folder that cannot be written), for a checkpoint that cannot be read or is one of
+// another recipe, for images that cannot be read or do not fit the model, for a device that is not there, and for a
+// loss that is no number any more.
 TrainingResult train(const Dataset& data, const TrainingRun& run);
 
 }  // namespace mlsim::trainer

@@ -32,6 +32,13 @@ TEST(Metrics, AreOneObjectALine) {
             R"("test_accuracy":0.75,"train_seconds":3.0,"test_seconds":0.5})");
 }
 
+TEST(Metrics, CountOverflows) {
+  EpochReport report = report_at(2, 20);
+  report.overflows = {7, 0, 5};
+  EXPECT_THAT(metrics_line(report),
+              testing::EndsWith(R"("overflows":{"forward":7,"backward_data":0,"backward_weight":5}})"));
+}
+
 TEST(Metrics, GoOnAfterACheckpoint) {
   const TemporaryFolder folder;
   MetricsFile first(folder.path() / "m.jsonl");
@@ -60,6 +67,25 @@ TEST(Progress, TellsDurations) {
   EXPECT_EQ(duration_text(0), "00:00");
   EXPECT_EQ(duration_text(61.4), "01:01");
   EXPECT_EQ(duration_text(3723), "1:02:03");
+}
+
+TEST(Progress, TellsDifferences) {
+  const models::Tensor<float> found{{4}, {1.0F, -0x1p-149F, 3.0F, 4.0F}};
+  const models::Tensor<float> expected{{4}, {1.0F + 0x1p-22F, 0x1p-149F, 3.0F, 4.0F}};
+  Difference difference = difference_of(found, expected);
+  EXPECT_EQ(difference.results, 4U);
+  EXPECT_EQ(difference.equal, 2U);
+  EXPECT_EQ(difference.largest, 0x1p-24);
+  EXPECT_EQ(difference.most_ulp, 2U);
+  difference += difference_of({{1}, {1.0F}}, {{1}, {1.5F}});
+  EXPECT_EQ(difference.results, 5U);
+  EXPECT_EQ(difference.equal, 2U);
+  EXPECT_EQ(difference.largest, 1.0 / 3);
+  EXPECT_EQ(difference.most_ulp, 1U << 22);
+  EXPECT_THAT(
+      difference_text({difference, difference, difference}),
+      testing::HasSubstr("backward_data    40.00 % of 5 results are equal, the largest difference is 0.33 of the "
+                         "largest result, and 4194304 ulp of a result\n"));
 }
 
 TEST(Progress, TellsEpochs) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <torch/nn/functional/loss.h>
 
+#include <bit>
 #include <cmath>
 
 #include "models/baseline.h"
@@ -120,6 +121,59 @@ TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
     expect_close(example.activation_gradient, expected(Pass::kBackwardData), "backward data");
     expect_close(example.weight_gradient, expected(Pass::kBackwardWeight), "backward weight");
   }
+}
+
+TEST(MlsConvolution, ExactArithmeticHasTheBitsOfTheReference) {
+  constexpr const char* kFormats[] = {"e2m1", "e2m4", "e2m4/g8m0/n", "e1m3/g4m2/c", "e0m4/none", "e3m2"};
+  std::uint64_t all_overflows = 0;
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    tests::Random random(seed);
+    std::array<std::uint64_t, 3> overflows{};
+    PassState state;
+    state.step = seed;
+    state.overflows = &overflows;
+    state.quantization.seed = seed * 977;
+    state.quantization.arithmetic = Arithmetic::kExact;
+    state.quantization.accumulator = {
+        .bits = tests::between(random, 0, 1) == 0 ? 0 : static_cast<int>(tests::between(random, 6, 14)),
+        .overflow = tests::between(random, 0, 1) == 0 ? models::Overflow::kSaturate : models::Overflow::kWrap};
+    for (const Operand operand : models::kOperands) {
+      state.quantization[operand].format = models::parse_mls_format(kFormats[tests::between(random, 0, 5)]);
+      state.quantization[operand].rounding =
+          tests::between(random, 0, 1) == 0 ? Rounding::kNearest : Rounding::kStochastic;
+    }
+    const ConvolutionLayer layer{.name = "layer",
+                                 .index = static_cast<std::size_t>(seed % 7),
+                                 .stride = tests::between(random, 1, 2),
+                                 .padding = tests::between(random, 0, 1)};
+    const Example example = run_convolution(random, layer, state);
+    const auto quantized = [&](Operand operand) {
+      const models::QuantizerOptions options{.rounding = state.quantization[operand].rounding,
+                                             .random_bits = 16,
+                                             .seed = seed * 977,
+                                             .stream = workloads::random_stream(seed, seed % 7, operand)};
+      return models::reference_quantize(example[operand],
+                                        std::get<models::MlsFormat>(state.quantization[operand].format), options, "x")
+          .tensor;
+    };
+    const std::array<torch::Tensor, 3> found{example.result, example.activation_gradient, example.weight_gradient};
+    for (const Pass pass : models::kPasses) {
+      const models::ConvolutionResult expected =
+          models::reference_convolution(pass, example.shape, quantized(models::left_operand(pass)),
+                                        quantized(models::right_operand(pass)), state.quantization.accumulator);
+      const Tensor<float> values = from_torch(found[static_cast<std::size_t>(pass)]);
+      ASSERT_EQ(values.shape, expected.values.shape);
+      for (std::size_t i = 0; i < values.values.size(); ++i) {
+        ASSERT_EQ(std::bit_cast<std::uint32_t>(values.values[i]),
+                  std::bit_cast<std::uint32_t>(expected.values.values[i]))
+            << to_string(pass) << ", element " << i;
+      }
+      EXPECT_EQ(overflows[static_cast<std::size_t>(pass)], expected.counts.overflows);
+      all_overflows += expected.counts.overflows;
+    }
+  }
+  EXPECT_GT(all_overflows, 0U);
 }
 
 TEST(MlsConvolution, AgreesWithTheBaselinesInAllPasses) {

@@ -97,6 +97,31 @@ TEST(TrainerOptions, NameTheData) {
             "--image-size 7: expected a whole number from 8 on");
 }
 
+TEST(TrainerOptions, ChooseTheArithmetic) {
+  EXPECT_EQ(parse({}).run.recipe.quantization.arithmetic, Arithmetic::kDequantized);
+  const Quantization exact =
+      parse({"--arithmetic", "exact", "--accumulator-bits", "13", "--overflow", "wrap"}).run.recipe.quantization;
+  EXPECT_EQ(exact.arithmetic, Arithmetic::kExact);
+  EXPECT_EQ(exact.accumulator.bits, 13);
+  EXPECT_EQ(exact.accumulator.overflow, models::Overflow::kWrap);
+  EXPECT_EQ(parse({"--arithmetic", "exact"}).run.recipe.quantization.accumulator.bits, 0);
+  EXPECT_EQ(error_with({"--arithmetic", "float"}), "--arithmetic float: expected dequantized or exact");
+  EXPECT_EQ(error_with({"--accumulator-bits", "13"}), "--accumulator-bits: expected only beside --arithmetic exact");
+  EXPECT_EQ(error_with({"--overflow", "wrap"}), "--overflow: expected only beside --arithmetic exact");
+  EXPECT_EQ(error_with({"--arithmetic", "exact", "--accumulator-bits", "65"}),
+            "--accumulator-bits 65: expected 2 to 64");
+  EXPECT_EQ(error_with({"--arithmetic", "exact", "--overflow", "trap"}), "--overflow trap: expected saturate or wrap");
+}
+
+TEST(TrainerOptions, ChooseLayersThatStayFloat) {
+  using Layers = std::optional<std::vector<std::string>>;
+  EXPECT_EQ(parse({}).run.recipe.float_layers, std::nullopt);
+  EXPECT_EQ(parse({"--float-layers", "first"}).run.recipe.float_layers, std::nullopt);
+  EXPECT_EQ(parse({"--float-layers", "none"}).run.recipe.float_layers, Layers(std::in_place));
+  EXPECT_EQ(parse({"--float-layers", "conv1,layer3.2.conv2"}).run.recipe.float_layers,
+            (Layers{{"conv1", "layer3.2.conv2"}}));
+}
+
 TEST(TrainerOptions, AskForATrace) {
   const Options options = parse({"--steps", "7", "--trace-step", "6", "--trace", "out", "--trace-samples", "3",
                                  "--trace-layers", "layer1.0.conv1,layer3.2.conv2"});
