@@ -1,5 +1,6 @@
 #include "models/dot_convolution.h"
 
+#include <oneapi/tbb/blocked_range.h>
 #include <oneapi/tbb/cache_aligned_allocator.h>
 #include <oneapi/tbb/parallel_for.h>
 
@@ -17,6 +18,17 @@ namespace {
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
+}
+
+// body(0), body(1), … on all threads, as many of them in a row as make a task worth a thread's while. `cost` is about
+// how many vector instructions one takes.
+template <typename Body>
+void parallel_tasks(std::int64_t count, std::int64_t cost, const Body& body) {
+  constexpr std::int64_t kTaskCost = 20000;
+  using Range = tbb::blocked_range<std::int64_t>;
+  tbb::parallel_for(Range(0, count, std::max<std::int64_t>(kTaskCost / cost, 1)), [&](const Range& range) {
+    for (std::int64_t i = range.begin(); i < range.end(); ++i) body(i);
+  });
 }
 
 template <typename T>
@@ -194,7 +206,7 @@ class ByteCorrelation {
     const auto units = units_of(source_, 0, batch_ * image_planes);
     for (std::int64_t first = 0; first < batch_; first += at_once) {
       const std::int64_t images = std::min(at_once, batch_ - first);
-      tbb::parallel_for(std::int64_t{0}, images * image_planes, [&](std::int64_t index) {
+      parallel_tasks(images * image_planes, plane_ / 4 + 100, [&](std::int64_t index) {
         const std::int64_t pair = first * image_planes + index;
         fill_plane(pair, units[pair], planes.get() + index * plane_);
       });
@@ -292,7 +304,7 @@ class ByteCorrelation {
     const std::int64_t count = groups_ * blocks_ * block_size;
     Weights weights{make_buffer<std::int32_t>(count * quads), make_buffer<std::int32_t>(count),
                     make_buffer<float>(count)};
-    tbb::parallel_for(std::int64_t{0}, groups_ * blocks_, [&](std::int64_t index) {
+    parallel_tasks(groups_ * blocks_, block_size * (quads + 2), [&](std::int64_t index) {
       const std::int64_t group = index / blocks_;
       const std::int64_t step = forward_ ? 1 : channels_;
       DotPacking packing{.kernel_step = step * size,
@@ -356,7 +368,8 @@ class ByteCorrelation {
     // Neighbouring tasks share the larger one of source and weights.
     const std::int64_t source_tiles = images * groups_ * tiles;
     const bool share_weights = blocks_ * block_ * quads > images * plane_;
-    tbb::parallel_for(std::int64_t{0}, source_tiles * slices, [&](std::int64_t task) {
+    const std::int64_t cost = std::min(blocks_, kSlice) * block_ * (outer_ * (quads + 2) + 10) * kDotVectors;
+    parallel_tasks(source_tiles * slices, cost, [&](std::int64_t task) {
       const std::int64_t slice = share_weights ? task / source_tiles : task % slices;
       const std::int64_t source_tile = share_weights ? task % source_tiles : task / slices;
       const std::int64_t position = source_tile % tiles * tile_positions;
@@ -513,7 +526,7 @@ class ByteWeightGradient {
         sum_errors(errors.get() + image * error_size_, out_size_[0] * quads_, lanes_, -kDotOffset,
                    corrections.get() + image * lanes_);
       });
-      tbb::parallel_for(std::int64_t{0}, images * shape_.in_channels, [&](std::int64_t plane) {
+      parallel_tasks(images * shape_.in_channels, activation_plane_ / 8 + 100, [&](std::int64_t plane) {
         const std::int64_t pair = first * shape_.in_channels + plane;
         std::uint8_t* target = activations.get() + plane * activation_plane_;
         std::fill_n(target, activation_plane_, static_cast<std::uint8_t>(kDotOffset));
@@ -650,7 +663,8 @@ class PlaneWeightGradient {
   }
 
   void run(float* results) const {
-    tbb::parallel_for(std::int64_t{0}, shape_.groups, [&](std::int64_t group) {
+    const std::int64_t cost = shape_.batch * cout_ * cin_ * (error_size_ / kDotBytes * kernel_ + 200);
+    parallel_tasks(shape_.groups, cost, [&](std::int64_t group) {
       std::vector<std::uint8_t> errors(static_cast<std::size_t>(cout_ * error_size_), 0);
       std::vector<std::uint8_t> activations(static_cast<std::size_t>(cin_ * activation_size_), kDotOffset);
       std::vector<std::int32_t> sums(static_cast<std::size_t>(kernel_));
