@@ -2,6 +2,8 @@
 #include <benchmark/benchmark.h>
 #include <tbb/global_control.h>
 
+#include <vector>
+
 #include "bench/layers.h"
 #include "models/functional_convolution.h"
 #include "models/reference_convolution.h"
@@ -29,6 +31,28 @@ void functional(benchmark::State& state, const char* format) {
 }
 BENCHMARK_CAPTURE(functional, e2m4, "e2m4")->DenseRange(0, 2)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(functional, e2m1, "e2m1")->DenseRange(0, 2)->Unit(benchmark::kMillisecond);
+
+// How cost grows from a 3×3 layer of 16 → 16 channels on 32×32, batch 16: the first argument is the pass.
+void grow(benchmark::State& state, std::int64_t batch, std::int64_t channels, std::int64_t size) {
+  models::ConvolutionShape shape = bench::resnet20_layer(batch);
+  shape.in_channels = channels;
+  shape.out_channels = channels;
+  shape.in_size = {size, size};
+  convolve(state, shape, "e2m4", models::functional_convolution);
+}
+const std::vector<std::int64_t> kAllPasses{0, 1, 2};
+void grow_batch(benchmark::State& state) {
+  grow(state, state.range(1), 16, 32);
+}
+BENCHMARK(grow_batch)->ArgsProduct({kAllPasses, {1, 4, 16, 64, 256}})->Unit(benchmark::kMillisecond);
+void grow_channels(benchmark::State& state) {
+  grow(state, 16, state.range(1), 32);
+}
+BENCHMARK(grow_channels)->ArgsProduct({kAllPasses, {4, 16, 64, 256}})->Unit(benchmark::kMillisecond);
+void grow_size(benchmark::State& state) {
+  grow(state, 16, 16, state.range(1));
+}
+BENCHMARK(grow_size)->ArgsProduct({kAllPasses, {8, 16, 32, 64, 128}})->Unit(benchmark::kMillisecond);
 
 void reference(benchmark::State& state) {
   convolve(state, bench::resnet20_layer(1), "e2m4", models::reference_convolution);

@@ -1,5 +1,10 @@
-// The SystemC engine at one detail: simulated cycles and multiply-adds a second on the default array.
+// The SystemC engine at one detail: simulated cycles and multiply-adds a second, on an array of 16 × 16 or, by the
+// option
+// --array=N before all others, of N × N.
 #include <benchmark/benchmark.h>
+
+#include <cstdlib>
+#include <string>
 
 #include "bench/layers.h"
 #include "sim/simulate.h"
@@ -7,8 +12,10 @@
 namespace mlsim {
 namespace {
 
+sim::ArrayConfig array;
+
 void simulate(benchmark::State& state) {
-  static sim::Simulator simulator(sim::Detail::MLSIM_DETAIL, {});
+  static sim::Simulator simulator(sim::Detail::MLSIM_DETAIL, array);
   const auto pass = static_cast<models::Pass>(state.range(0));
   const models::ConvolutionShape shape = bench::resnet20_layer(1);
   const models::MlsTensor left = bench::quantized_operand(shape, models::left_operand(pass), "e2m4");
@@ -28,3 +35,16 @@ BENCHMARK(simulate)->DenseRange(0, 2)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace mlsim
+
+int main(int argc, char** argv) {
+  const std::string option = argc > 1 ? argv[1] : "";
+  if (option.starts_with("--array=")) {
+    mlsim::array.rows = mlsim::array.columns = std::atoi(option.c_str() + 8);
+    argv[1] = argv[0];
+    --argc;
+    ++argv;
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+}
