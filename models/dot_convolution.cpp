@@ -54,7 +54,7 @@ constexpr std::int64_t kPreparedBytes = 1 << 20;
 // significant bits, and none below 2^-147.
 void fill_units(const MlsTensor& tensor, std::int64_t first, std::int64_t count, float* units) {
   const int fraction_place = 23 - tensor.format.scale.fraction_bits;
-  const float power =
+  const auto power =
       std::bit_cast<float>(static_cast<std::uint32_t>(127 - tensor.format.element.unit_exponent()) << 23);
   const std::uint8_t* exponents = tensor.group_exponent.data() + first;
   const std::uint8_t* fractions = tensor.group_fraction.data() + first;

@@ -69,7 +69,7 @@ std::size_t lanes_of_dots() {
 void decode_rows(const std::uint8_t* table, const std::uint16_t* codes, std::int64_t rows, std::int64_t columns,
                  std::uint8_t* bytes, std::int64_t pitch) {
   const hn::ScalableTag<std::uint8_t> d;
-  const auto part = [&](std::size_t i) HWY_ATTR { return hn::Load(d, table + i * hn::Lanes(d)).raw; };
+  const auto part = [&](std::size_t i) HWY_ATTR { return hn::LoadU(d, table + i * hn::Lanes(d)).raw; };
   const __m512i even = hn::Add(hn::Iota(d, 0), hn::Iota(d, 0)).raw;
   const auto first_bits = [](std::int64_t count) {
     return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << std::max<std::int64_t>(count, 0)) - 1;

@@ -28,7 +28,7 @@ class ByteDecoder {
               std::int64_t pitch) const;
 
  private:
-  alignas(64) std::array<std::uint8_t, 256> table_{};
+  std::array<std::uint8_t, 256> table_{};
 };
 
 // quads[row · columns + i] holds the bytes sources[0][row · pitch + i], sources[1][row · pitch + i], … from the lowest
