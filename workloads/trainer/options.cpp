@@ -393,7 +393,7 @@ Options parse_options(int argc, const char* const* argv) {
 std::string help_text() {
   std::ostringstream text;
   text << "usage: mlsim-train [OPTION]...\n\n"
-          "Trains a network on images with MLS operands in all three passes of every convolution but the first.\n"
+          "Trains a network on images with MLS operands in all three passes of its convolutions.\n"
        << description();
   return text.str();
 }
