@@ -11,6 +11,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "models/baseline_kernels.h"
 #include "models/direct_convolution.h"
 #include "models/finite.h"
 #include "models/quantizer_kernels.h"
@@ -101,46 +102,6 @@ constexpr std::size_t kBlock = 1024;
 constexpr std::size_t kGrain = 16;  // blocks that are worth a thread's while
 using Range = tbb::blocked_range<std::size_t>;
 
-// |n| rounded to an integer; `word` is read for stochastic rounding only.
-template <Rounding kRounding>
-float round_integer(float n, int random_bits, std::uint32_t word) {
-  if constexpr (kRounding == Rounding::kNearest) {
-    return std::nearbyint(n);
-  } else {
-    const float floor = std::floor(n);
-    const std::uint32_t rho = word >> (32 - random_bits);
-    const float threshold = static_cast<float>((1U << random_bits) - rho) *
-                            std::bit_cast<float>(static_cast<std::uint32_t>(127 - random_bits) << 23);
-    return n - floor >= threshold ? floor + 1 : floor;
-  }
-}
-
-// An element of the tensor, already divided by its scale, on the format's grid.
-template <Rounding kRounding>
-float round_to_grid(const BaselineGrid& grid, float y, int random_bits, std::uint32_t word) {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(y) & 0x7FFFFFFF;
-  if (bits < grid.smallest_normal) {
-    const float places = round_integer<kRounding>(std::fabs(y) * grid.inverse_step, random_bits, word);
-    const float magnitude = std::min(places * grid.step, std::bit_cast<float>(grid.largest));
-    return grid.negative_zero || magnitude != 0 ? std::copysign(magnitude, y) : 0.0F;
-  }
-  // Of normal numbers the low bits of the encoding go; a carry into the exponent is right by itself.
-  const int dropped = 23 - grid.mantissa_bits;
-  const std::uint32_t kept = bits >> dropped;
-  const std::uint32_t rest = bits & ((1U << dropped) - 1);
-  bool up = false;
-  if constexpr (kRounding == Rounding::kNearest) {
-    const std::uint32_t half = 1U << (dropped - 1);
-    up = rest > half || (rest == half && kept % 2 == 1);
-  } else {
-    const std::uint64_t rho = word >> (32 - random_bits);
-    up = std::uint64_t{rest} << random_bits >= ((std::uint64_t{1} << random_bits) - rho) << dropped;
-  }
-  const std::uint32_t magnitude = std::min((kept + (up ? 1 : 0)) << dropped, grid.largest);
-  return std::copysign(std::bit_cast<float>(magnitude), y);
-}
-
-template <Rounding kRounding>
 void round_all(std::span<const float> input, const BaselineGrid& grid, float scale, const QuantizerOptions& options,
                float* output) {
   const std::size_t blocks = (input.size() + kBlock - 1) / kBlock;
@@ -149,12 +110,11 @@ void round_all(std::span<const float> input, const BaselineGrid& grid, float sca
     for (std::size_t block = range.begin(); block != range.end(); ++block) {
       const std::size_t first = block * kBlock;
       const std::size_t count = std::min(kBlock, input.size() - first);
-      if constexpr (kRounding == Rounding::kStochastic) {
+      if (options.rounding == Rounding::kStochastic) {
         random_words(options.seed, options.stream, first, (count + 3) / 4 * 4, words.data());
       }
-      for (std::size_t i = 0; i < count; ++i) {
-        output[first + i] = round_to_grid<kRounding>(grid, input[first + i] / scale, options.random_bits, words[i]);
-      }
+      round_to_grid(grid, scale, options.rounding, options.random_bits, &input[first], words.data(), count,
+                    output + first);
     }
   });
 }
@@ -225,10 +185,8 @@ float quantize_baseline_scaled(std::span<const float> input, const Shape& shape,
   const float scale = scale_of(format, std::bit_cast<float>(largest));
   if (format == BaselineFormat::kFp32) {
     std::copy(input.begin(), input.end(), output.begin());
-  } else if (options.rounding == Rounding::kStochastic) {
-    round_all<Rounding::kStochastic>(input, grid_of(format), scale, options, output.data());
   } else {
-    round_all<Rounding::kNearest>(input, grid_of(format), scale, options, output.data());
+    round_all(input, grid_of(format), scale, options, output.data());
   }
   return scale;
 }

@@ -9,6 +9,7 @@
 #include <random>
 
 #include "models/philox.h"
+#include "tests/support/vector_targets.h"
 
 namespace mlsim::models {
 namespace {
@@ -120,8 +121,8 @@ std::uint32_t bits_of(float value) {
   return std::bit_cast<std::uint32_t>(value);
 }
 
-TEST(Baseline, TheFastPathHasTheCodesOfEachElement) {
-  for (unsigned seed = 0; seed < 300; ++seed) {
+void check_fast_path() {
+  for (unsigned seed = 0; seed < 100; ++seed) {
     std::mt19937 random(seed);
     const Tensor<float> input = wide_tensor({3, 5, 7, 11}, random);
     for (const BaselineFormat format : kAllFormats) {
@@ -139,9 +140,13 @@ TEST(Baseline, TheFastPathHasTheCodesOfEachElement) {
   }
 }
 
+TEST(Baseline, TheFastPathHasTheCodesOfEachElement) {
+  tests::for_each_vector_target(check_fast_path);
+}
+
 // floor(n) + 1 where frac(n) >= 1 - rho / 2^R, between the two codes around each element, in binary64.
-TEST(Baseline, RoundsStochasticallyByTheWordOfEachElement) {
-  for (unsigned seed = 0; seed < 300; ++seed) {
+void check_stochastic_rounding() {
+  for (unsigned seed = 0; seed < 100; ++seed) {
     std::mt19937 random(seed);
     const Tensor<float> input = wide_tensor({2, 3, 20, 9}, random);
     const QuantizerOptions options{.rounding = Rounding::kStochastic,
@@ -173,6 +178,10 @@ TEST(Baseline, RoundsStochasticallyByTheWordOfEachElement) {
       }
     }
   }
+}
+
+TEST(Baseline, RoundsStochasticallyByTheWordOfEachElement) {
+  tests::for_each_vector_target(check_stochastic_rounding);
 }
 
 TEST(Baseline, StochasticRoundingHasTheRightMean) {
