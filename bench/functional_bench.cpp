@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bench/layers.h"
+#include "bench/peaks.h"
 #include "models/dot_kernels.h"
 #include "models/functional_convolution.h"
 #include "models/reference_convolution.h"
@@ -90,6 +91,16 @@ void dot_kernel(benchmark::State& state) {
                          benchmark::Counter::kIsIterationInvariantRate);
 }
 BENCHMARK(dot_kernel);
+
+void peak(benchmark::State& state, std::uint64_t (*loop)()) {
+  std::uint64_t multiply_adds = 0;
+  for (auto _ : state) multiply_adds = loop();
+  if (multiply_adds == 0) state.SkipWithError("this processor has no such instruction");
+  state.counters["multiply_adds"] =
+      benchmark::Counter(static_cast<double>(multiply_adds), benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK_CAPTURE(peak, dot_products, bench::dot_products);
+BENCHMARK_CAPTURE(peak, fused_multiply_adds, bench::fused_multiply_adds);
 
 void reference(benchmark::State& state) {
   convolve(state, bench::resnet20_layer(1), "e2m4", models::reference_convolution);

@@ -1,7 +1,9 @@
 // The functional engine against libtorch's binary32 convolutions: the same layers, batch, threads and process, in turn.
 //
-//   ratios [REPETITIONS [NETWORK]]     medians of so many runs of each, 5 by default; of one network, every layer
+//   ratios [REPETITIONS [NETWORK [INSTRUCTIONS]]]
 //
+// Medians of so many runs of each, 5 by default; of one network, every layer (all networks: ""). INSTRUCTIONS limit the
+// engine, as Highway names them: AVX3_DL, AVX3, AVX2, SSE4; ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 libtorch.
 // A ratio above 1 says that the exact low-bit convolution takes less time than the float one.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -19,6 +21,7 @@
 #include <vector>
 
 #include "bench/layers.h"
+#include "hwy/highway.h"
 #include "models/functional_convolution.h"
 #include "workloads/network.h"
 
@@ -205,11 +208,24 @@ void print_step(const std::string& network, std::int64_t batch, int repetitions)
              times[1].torch / times[2].torch);
 }
 
+bool choose_instruction_set(const std::string& name) {
+  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
+    if (hwy::TargetName(left & -left) != name) continue;
+    hwy::SetSupportedTargetsForTest(left & -left);
+    return true;
+  }
+  return false;
+}
+
 }  // namespace
 }  // namespace mlsim
 
 int main(int argc, char** argv) {
   using mlsim::models::ConvolutionShape;
+  if (argc > 3 && !mlsim::choose_instruction_set(argv[3])) {
+    fmt::print(stderr, "ratios: this processor or build has no {}\n", argv[3]);
+    return 2;
+  }
   const int repetitions = argc > 1 ? std::max(std::atoi(argv[1]), 1) : 5;
   // Keeping memory spares both libraries the page faults.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);

@@ -10,8 +10,8 @@ for step in "resnet20 128" "resnet18 8" "resnet18 1" "mobilenetv2 8"; do
   # shellcheck disable=SC2086
   "$bench/step" $step
 done | awk 'NR == 1 || !/^network/' | tee $out/steps.txt
-"$bench/functional_bench" --benchmark_min_time=0.2 --benchmark_filter='dot_kernel|quantizer|reference|grow' |
-  grep -E '^(Benchmark|dot_kernel|quantizer|reference|grow)' | tee $out/growth.txt
+"$bench/functional_bench" --benchmark_min_time=0.2 --benchmark_filter='peak|dot_kernel|quantizer|reference|grow' |
+  grep -E '^(Benchmark|peak|dot_kernel|quantizer|reference|grow)' | tee $out/growth.txt
 for engine in cycle structural; do
   for size in 4 8 16 32; do
     "$bench/${engine}_bench" --array=$size --benchmark_min_time=0.2 | sed -n "s|^simulate/|$engine, $size x $size, |p"
