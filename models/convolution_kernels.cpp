@@ -125,14 +125,14 @@ void correlate_tile(const CorrelationTile<T>& tile, float* HWY_RESTRICT y) {
   for (std::int64_t outer = 0; outer < tile.outer; ++outer, source += tile.plane) {
     for (std::int64_t tap = 0; tap < taps; ++tap, weights += kChannels) {
       const T* HWY_RESTRICT at = source + offsets[tap];
-      Vector<T> weight[kChannels];
+      Vector<T> x[kVectors];
 #pragma GCC unroll 8
-      for (int c = 0; c < kChannels; ++c) weight[c] = hn::Set(d, weights[c]);
+      for (int v = 0; v < kVectors; ++v) x[v] = hn::LoadU(d, at + static_cast<std::size_t>(v) * lanes);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) {
-        const auto x = hn::LoadU(d, at + static_cast<std::size_t>(v) * lanes);
+      for (int c = 0; c < kChannels; ++c) {
+        const auto weight = hn::Set(d, weights[c]);
 #pragma GCC unroll 8
-        for (int c = 0; c < kChannels; ++c) sums[c][v] = hn::MulAdd(weight[c], x, sums[c][v]);
+        for (int v = 0; v < kVectors; ++v) sums[c][v] = hn::MulAdd(weight, x[v], sums[c][v]);
       }
     }
     if (tile.merged && outer + 1 < tile.outer) continue;
