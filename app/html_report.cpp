@@ -63,7 +63,7 @@ constexpr const char* kSweepSchema = R"json({
           "computing_pj": { "type": "number", "minimum": 0 },
           "memory_pj": { "type": "number", "minimum": 0 },
           "area_um2": { "type": ["number", "null"] },
-          "mean_sqnr_db": { "type": ["number", "null"] },
+          "mean_sqnr_db": { "type": ["number", "null", "string"] },
           "passes": {
             "type": "object",
             "properties": {
@@ -305,20 +305,21 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
          each("operations_only_pj"), each("computing_pj"), each("memory_pj"),
          fmt::format("{}", point["cycles"].get<std::uint64_t>()),
          point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),
-         point["mean_sqnr_db"].is_null() ? "-" : fmt::format("{:.1f}", point["mean_sqnr_db"].get<double>()),
-         fmt::format("{}", overflows)});
+         decibels_text(point["mean_sqnr_db"]), fmt::format("{}", overflows)});
   }
   return table;
 }
 
 std::string sweep_html(const SweepSource& sweep) {
   const nlohmann::json& points = sweep.document["points"];
-  // A sweep without values has no errors, so there is nothing to plot.
+  // A sweep without values has no errors, and one without errors no decibels, so there is nothing to plot.
   const bool measured =
-      std::any_of(points.begin(), points.end(), [](const auto& point) { return !point["mean_sqnr_db"].is_null(); });
+      std::any_of(points.begin(), points.end(), [](const auto& point) { return point["mean_sqnr_db"].is_number(); });
   return fmt::format(
       "<section id=\"sweep\">\n<h2>Sweep: error and energy</h2>\n<p>{}: {}. Each point is a format on an array. On the "
-      "Pareto front no other point has both less energy (with everything but memory) and a higher mean SQNR.</p>\n{}"
+      "Pareto front no other point is at least as good in energy (with everything but memory) and mean SQNR and better "
+      "in "
+      "one of them.</p>\n{}"
       "<div class=\"tables\">\n{}</div>\n</section>\n",
       escaped(sweep.file), escaped(sweep.document["workload"].get_ref<const std::string&>()),
       measured ? "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n" : "",

@@ -1,8 +1,11 @@
 // The mlsim command: chooses a command and turns what it throws into one line and an exit status.
 #include <fmt/core.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <iostream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -12,6 +15,7 @@
 #include "app/report_command.h"
 #include "app/simulate_command.h"
 #include "app/sweep_command.h"
+#include "workloads/atomic_file.h"
 
 namespace {
 
@@ -37,11 +41,11 @@ int run(const std::vector<std::string>& arguments) {
   const std::string& command = arguments[0];
   const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
   if (command == "--help" || command == "-h" || command == "help") {
-    fmt::print("{}", kHelp);
+    std::cout << kHelp;
     return 0;
   }
   if (command == "--version") {
-    fmt::print("mlsim {}\n", MLSIM_VERSION);
+    std::cout << "mlsim " << MLSIM_VERSION << "\n";
     return 0;
   }
   if (command == "quantize") return mlsim::app::run_quantize(rest);
@@ -55,8 +59,16 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  mlsim::workloads::remove_unfinished_files_on_signals();
   try {
-    return run({argv + 1, argv + argc});
+    const int status = run({argv + 1, argv + argc});
+    errno = 0;
+    if (!std::cout.flush()) {
+      fmt::print(stderr, "mlsim: error: standard output: cannot be written{}{}\n", errno == 0 ? "" : ": ",
+                 errno == 0 ? "" : std::strerror(errno));
+      return 2;
+    }
+    return status;
   } catch (const std::runtime_error& error) {
     fmt::print(stderr, "mlsim: error: {}\n", error.what());
     return 2;

@@ -13,6 +13,11 @@ namespace po = boost::program_options;
 bool parse_command_line(const Usage& usage, const po::options_description& visible,
                         const po::options_description& hidden, const po::positional_options_description& positional,
                         const std::vector<std::string>& arguments, po::variables_map& values) {
+  const auto refuse = [&](const std::string& reason) {
+    throw std::runtime_error(reason + " (see " +
+                             usage.synopsis.substr(0, usage.synopsis.find(' ', usage.synopsis.find(' ') + 1)) +
+                             " --help)");
+  };
   po::options_description all;
   all.add(visible).add(hidden).add_options()("help,h", "");
   try {
@@ -24,10 +29,12 @@ bool parse_command_line(const Usage& usage, const po::options_description& visib
       return false;
     }
     po::notify(values);
+  } catch (const po::required_option& error) {
+    // One that the help does not list is a positional argument, which the synopsis shows.
+    const bool listed = visible.find_nothrow(error.get_option_name().substr(2), false) != nullptr;
+    refuse((listed ? error.get_option_name() : std::string("a file or network")) + " is missing: " + usage.synopsis);
   } catch (const po::error& error) {
-    throw std::runtime_error(std::string(error.what()) + " (see " +
-                             usage.synopsis.substr(0, usage.synopsis.find(' ', usage.synopsis.find(' ') + 1)) +
-                             " --help)");
+    refuse(error.what());
   }
   return true;
 }

@@ -87,7 +87,7 @@ struct Sharing {
 };
 
 // One unit an element, one for 2, 4, … elements, and one for the whole array, and the results' own sharing. Empty where
-// no layer has a group-scale unit.
+// a layer has no group-scale unit.
 std::vector<Sharing> sharings(const Results& results, const Price& price);
 
 // What the results' machine pays for each operation, and how many units it has.

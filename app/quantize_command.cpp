@@ -90,6 +90,8 @@ void quantize_baseline(const Tensor<float>& input, const std::string& name, mode
     workloads::write_npy(out / "codes.npy",
                          Tensor<std::uint16_t>{input.shape, {tensor.codes.begin(), tensor.codes.end()}});
   }
+  // They would be those of another run.
+  for (const char* file : {"group_exponent.npy", "group_fraction.npy"}) std::filesystem::remove(out / file);
   workloads::write_npy(out / "dequantized.npy", dequantized);
   workloads::write_file(out / "quantized.json", json.dump(2) + "\n");
 }

@@ -712,15 +712,17 @@ std::vector<std::string> report_notes(const std::vector<ReportSource>& sources) 
       "zeros was measured to save: a third of an integer multiply-add, a fifth of an MLS one, and as much is taken for "
       "floats. Zero gating holds an element still instead, for a register and a zero detector of its own.",
   };
-  constexpr std::size_t kInt8 = 4;
+  const std::vector<BaselineMachine>& machines = baseline_machines();
+  const auto int8 = static_cast<std::size_t>(
+      std::find_if(machines.begin(), machines.end(), [](const BaselineMachine& m) { return m.name == "int8"; }) -
+      machines.begin());
   const auto range = range_over(
       price_with_every_table(sources.front().results, sources.front().activity), [&](const PassPrice& price) {
-        return energy::ratio(price.baselines[0].operations_only(), price.baselines[kInt8].operations_only());
+        return energy::ratio(price.baselines[0].operations_only(), price.baselines[int8].operations_only());
       });
   if (range) {
     notes.push_back(fmt::format("The choice of table alone moves {} : {} from {:.1f} to {:.1f} (operations only).",
-                                baseline_machines()[0].name, baseline_machines()[kInt8].name, range->first,
-                                range->second));
+                                machines[0].name, machines[int8].name, range->first, range->second));
   }
   notes.emplace_back("Laws, sources and error bars: docs/energy.md.");
   return notes;

@@ -10,6 +10,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <stdexcept>
+#include <variant>
+
+#include "workloads/json_file.h"
 
 namespace mlsim::app {
 namespace {
@@ -256,7 +259,7 @@ PassRecord pass_from_json(const Place& place) {
 Json layer_to_json(const LayerRecord& layer) {
   Json json;
   json["name"] = layer.name;
-  visit_shape(layer.shape, Writer{json["shape"]});
+  json["shape"] = shape_to_json(layer.shape);
   for (const models::Operand operand : models::kOperands) {
     const std::string key = models::to_string(operand);
     json["format"][key] = models::to_string(layer.formats[operand]);
@@ -297,7 +300,13 @@ LayerRecord layer_from_json(const Place& place) {
                      record["exact"].get<std::uint64_t>()};
     if (record.has("zeros")) values.zeros = record["zeros"].get<std::int64_t>();
   }
+  int mls = 0;
+  for (const models::Operand operand : models::kOperands) {
+    if (std::holds_alternative<models::MlsFormat>(layer.formats[operand])) ++mls;
+  }
+  if (mls != 0 && mls != 3) place["format"].refuse("expected all three operands in MLS or all in baseline formats");
   const Place passes = place["passes"];
+  if (passes.size() == 0) passes.refuse("expected a pass or more");
   for (std::size_t i = 0; i < passes.size(); ++i) layer.passes.push_back(pass_from_json(passes[i]));
   return layer;
 }
@@ -334,28 +343,40 @@ Json decibels_to_json(const std::optional<double>& value) {
   return *value;
 }
 
+std::string decibels_text(const Json& json) {
+  if (json.is_null()) return "-";
+  if (json.is_string()) return json.get<std::string>();
+  return fmt::format("{:.1f}", json.get<double>());
+}
+
+Json shape_to_json(const models::ConvolutionShape& shape) {
+  Json json;
+  visit_shape(shape, Writer{json});
+  return json;
+}
+
+Json array_to_json(const sim::ArrayConfig& array) {
+  Json json;
+  visit_array(array, Writer{json});
+  visit_feeder(array.row_feeder, Writer{json["row_feeder"]});
+  visit_feeder(array.column_feeder, Writer{json["column_feeder"]});
+  return json;
+}
+
 Json to_json(const Results& results) {
   Json json;
   json["schema"] = kSchema;
   json["workload"] = results.workload;
   json["engine"] = to_string(results.engine);
   json["random_bits"] = results.random_bits;
-  Json& array = json["array"];
-  visit_array(results.array, Writer{array});
-  visit_feeder(results.array.row_feeder, Writer{array["row_feeder"]});
-  visit_feeder(results.array.column_feeder, Writer{array["column_feeder"]});
+  json["array"] = array_to_json(results.array);
   json["layers"] = Json::array();
   for (const LayerRecord& layer : results.layers) json["layers"].push_back(layer_to_json(layer));
   return json;
 }
 
 Results parse_results(const std::string& text, const std::string& source) {
-  Json json;
-  try {
-    json = Json::parse(text);
-  } catch (const nlohmann::json::parse_error& error) {
-    throw std::runtime_error(fmt::format("{}: is no JSON, at byte {}", source, error.byte));
-  }
+  const Json json = workloads::parse_json(text, source);
   const Place root(json, source, "");
   if (const std::string schema = root["schema"].get<std::string>(); schema != kSchema) {
     root["schema"].refuse(fmt::format("is '{}', expected '{}', as mlsim simulate writes it", schema, kSchema));
@@ -370,6 +391,7 @@ Results parse_results(const std::string& text, const std::string& source) {
   visit_feeder(results.array.column_feeder, Reader{array["column_feeder"]});
   results.array.check(source + ": /array");
   const Place layers = root["layers"];
+  if (layers.size() == 0) layers.refuse("expected a layer or more");
   for (std::size_t i = 0; i < layers.size(); ++i) results.layers.push_back(layer_from_json(layers[i]));
   return results;
 }

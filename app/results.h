@@ -93,6 +93,11 @@ struct Results {
 // dB as JSON, which knows no infinity: an exact result, with an infinite ratio, is "exact"; one that is undefined or
 // not there is null.
 nlohmann::ordered_json decibels_to_json(const std::optional<double>& value);
+// That in words.
+std::string decibels_text(const nlohmann::ordered_json& json);
+
+nlohmann::ordered_json shape_to_json(const models::ConvolutionShape& shape);
+nlohmann::ordered_json array_to_json(const sim::ArrayConfig& array);
 
 // Schema mlsim.results/1, documented in docs/simulate.md. `source` names the text in errors.
 nlohmann::ordered_json to_json(const Results& results);

@@ -141,6 +141,7 @@ class Simulation {
     results.random_bits = workload_.random_bits;
     results.array = options_.array;
     for (std::size_t index = 0; index < workload_.layers.size(); ++index) results.layers.push_back(run_layer(index));
+    if (simulator_) simulator_->finish_trace();
     return results;
   }
 

@@ -10,8 +10,10 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 
 #include "app/pricing.h"
@@ -49,6 +51,33 @@ std::string read_all(int file, const std::filesystem::path& path) {
     if (count == 0) return text;
     if (count > 0) text.append(buffer, static_cast<std::size_t>(count));
   }
+}
+
+// The mean of those that are finite, infinite where every one is: one exact layer says nothing of the others.
+class MeanDecibels {
+ public:
+  void add(const std::optional<double>& decibels) {
+    if (!decibels || std::isnan(*decibels)) return;
+    if (std::isinf(*decibels)) {
+      exact_ = true;
+      return;
+    }
+    sum_ += *decibels;
+    ++count_;
+  }
+  std::optional<double> mean() const {
+    if (count_ > 0) return sum_ / count_;
+    return exact_ ? std::optional(std::numeric_limits<double>::infinity()) : std::nullopt;
+  }
+
+ private:
+  double sum_ = 0;
+  int count_ = 0;
+  bool exact_ = false;
+};
+
+double decibels_of(const Json& json) {
+  return json == "exact" ? std::numeric_limits<double>::infinity() : json.get<double>();
 }
 
 }  // namespace
@@ -100,25 +129,20 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
   std::uint64_t multiply_adds = 0;
   std::uint64_t cycles = 0;
   energy::Breakdown total;
-  double sqnr_sum = 0;
-  int sqnr_count = 0;
+  MeanDecibels mean_sqnr;
   Json passes;
   for (const models::Pass pass : models::kPasses) {
-    double sqnr = 0;
+    MeanDecibels sqnr;
     double cosine = 0;
     std::uint64_t overflows = 0;
     int measured = 0;
-    int finite = 0;
     for (const LayerRecord& layer : results.layers) {
       for (const PassRecord& record : layer.passes) {
         if (record.pass != pass) continue;
         multiply_adds += record.multiply_adds;
         cycles += record.cycles.total();
         overflows += record.counts.overflows;
-        if (record.sqnr_db && std::isfinite(*record.sqnr_db)) {
-          sqnr += *record.sqnr_db;
-          ++finite;
-        }
+        sqnr.add(record.sqnr_db);
         if (record.cosine_error) {
           cosine += *record.cosine_error;
           ++measured;
@@ -127,13 +151,10 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
     }
     total += prices.sum(results, pass).energy;
     Json& entry = passes[models::to_string(pass)];
-    entry["sqnr_db"] = finite > 0 ? Json(sqnr / finite) : Json();
+    entry["sqnr_db"] = decibels_to_json(sqnr.mean());
     entry["cosine_error"] = measured > 0 ? Json(cosine / measured) : Json();
     entry["overflows"] = overflows;
-    if (finite > 0) {
-      sqnr_sum += sqnr / finite;
-      ++sqnr_count;
-    }
+    mean_sqnr.add(sqnr.mean());
   }
   row["multiply_adds"] = multiply_adds;
   row["cycles"] = cycles;
@@ -141,20 +162,20 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
   row["computing_pj"] = total.computing().value;
   row["memory_pj"] = total.memory().value;
   row["area_um2"] = number_or_null(prices.area.total());  // a table may have no areas
-  row["mean_sqnr_db"] = sqnr_count > 0 ? number_or_null(sqnr_sum / sqnr_count) : Json();
+  row["mean_sqnr_db"] = decibels_to_json(mean_sqnr.mean());
   row["passes"] = std::move(passes);
   return row;
 }
 
 void mark_pareto_front(std::vector<Json>& rows) {
   for (Json& row : rows) {
-    bool on_front = row["mean_sqnr_db"].is_number();
+    bool on_front = !row["mean_sqnr_db"].is_null();
     for (const Json& other : rows) {
-      if (!on_front || !other["mean_sqnr_db"].is_number()) continue;
+      if (!on_front || other["mean_sqnr_db"].is_null()) continue;
       const auto energy = row["computing_pj"].get<double>();
-      const auto sqnr = row["mean_sqnr_db"].get<double>();
+      const double sqnr = decibels_of(row["mean_sqnr_db"]);
       const auto other_energy = other["computing_pj"].get<double>();
-      const auto other_sqnr = other["mean_sqnr_db"].get<double>();
+      const double other_sqnr = decibels_of(other["mean_sqnr_db"]);
       if (other_energy <= energy && other_sqnr >= sqnr && (other_energy < energy || other_sqnr > sqnr)) {
         on_front = false;
       }

@@ -39,7 +39,8 @@ std::vector<SweepPoint> sweep_points(const SweepAxes& axes);
 nlohmann::ordered_json run_point(const workloads::Workload& workload, const SweepPoint& point, Engine engine,
                                  const energy::Laws& laws, Activity activity = Activity::kDense);
 
-// Marks in each row, as "pareto", whether no other row has both less energy (all computing) and a higher mean SQNR.
+// Marks in each row, as "pareto", whether no other row is at least as good in energy (all computing) and mean SQNR and
+// better in one of them.
 void mark_pareto_front(std::vector<nlohmann::ordered_json>& rows);
 
 // Rows that survive a kill at any moment: a journal beside the output, a line for each finished point. Two sweeps with

@@ -130,7 +130,8 @@ SweepAxes axes_of(const po::variables_map& values, const workloads::Workload& wo
   return axes;
 }
 
-// What a journal must have been written for to be taken up again: the inputs' contents and everything that is varied.
+// What a journal must have been written for to be taken up again: this program, the inputs' contents and everything
+// that is varied.
 std::string identity_of(const std::string& workload_file, const workloads::Workload& workload,
                         const std::vector<SweepPoint>& points, const std::string& engine, const std::string& table,
                         Activity activity) {
@@ -139,19 +140,23 @@ std::string identity_of(const std::string& workload_file, const workloads::Workl
     for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
     hash = (hash ^ 0xFF) * 0x100000001b3ULL;
   };
+  mix(MLSIM_VERSION);
   mix(workloads::read_text(workload_file));
   mix(engine);
   mix(to_string(activity));
-  mix(energy::find_cost_table(table).name);
+  mix(table);
+  if (std::filesystem::is_regular_file(table)) mix(workloads::read_text(table));
   for (const workloads::Layer& layer : workload.layers) {
+    // They may come from a network in a file of its own.
+    mix(layer.name);
+    mix(shape_to_json(layer.shape).dump());
     for (const workloads::LayerOperand& operand : layer.operands) {
       if (const auto* path = std::get_if<std::filesystem::path>(&operand.source)) mix(workloads::read_text(*path));
     }
   }
   for (const SweepPoint& point : points) {
     for (const Operand operand : models::kOperands) mix(models::to_string(point.formats[operand]));
-    mix(fmt::format("{} {} {} {} {}", point.accumulator_bits, point.array_name, point.array.rows, point.array.columns,
-                    point.array.elements_per_scaler));
+    mix(fmt::format("{} {} {}", point.accumulator_bits, point.array_name, array_to_json(point.array).dump()));
   }
   return fmt::format("{:016x}", hash);
 }
@@ -208,8 +213,7 @@ std::string to_table(const std::vector<Json>& rows) {
                         row["operations_only_pj"].get<double>() / multiply_adds,
                         row["computing_pj"].get<double>() / multiply_adds, row["cycles"].get<std::uint64_t>(),
                         row["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", row["area_um2"].get<double>() / 1e6),
-                        row["mean_sqnr_db"].is_null() ? "-" : fmt::format("{:.1f}", row["mean_sqnr_db"].get<double>()),
-                        overflows, row["pareto"].get<bool>() ? "  *" : "");
+                        decibels_text(row["mean_sqnr_db"]), overflows, row["pareto"].get<bool>() ? "  *" : "");
   }
   return text + "* on the Pareto front of energy (all computing) and mean SQNR\n";
 }
@@ -294,6 +298,8 @@ int run_sweep(const std::vector<std::string>& arguments) {
   std::unique_ptr<SweepJournal> journal;
   if (!out.empty()) {
     if (out.has_parent_path()) workloads::create_directories(out.parent_path());
+    // A place that cannot be written to is known at once.
+    workloads::AtomicFile{out};
     journal = std::make_unique<SweepJournal>(
         out, identity_of(text("workload"), workload, points, text("engine"), text("table"), activity));
     for (const auto& [point, row] : journal->finished()) rows.at(point) = row;

@@ -16,7 +16,7 @@ using workloads::StepCount;
 constexpr int kFloatBits = 32;
 
 // What an element, or a parameter, takes. Batch normalization: the sums of x and of x² and one multiply-add; on the way
-// back two sums of products and two multiply-adds. An update: momentum and weight decay.
+// back a sum, a sum of products and two multiply-adds. An update: momentum and weight decay.
 struct Work {
   std::uint64_t multiplies = 0;
   std::uint64_t adds = 0;

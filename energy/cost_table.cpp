@@ -11,6 +11,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -335,8 +336,17 @@ ErrorBars read_error_bars(const Node& node) {
 }
 
 json parse(std::string_view text, const std::string& file) {
+  std::vector<std::set<std::string>> keys;
+  const json::parser_callback_t refuse_repetition = [&](int, json::parse_event_t event, json& parsed) {
+    if (event == json::parse_event_t::object_start) keys.emplace_back();
+    if (event == json::parse_event_t::object_end) keys.pop_back();
+    if (event == json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
+      throw std::runtime_error(fmt::format("{}: the key {} is given twice in one object", file, parsed.dump()));
+    }
+    return true;
+  };
   try {
-    return json::parse(text);
+    return json::parse(text, refuse_repetition);
   } catch (const json::parse_error& error) {
     const auto end = text.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, text.size()));
     throw std::runtime_error(

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string_view>
+
+#include "workloads/json_file.h"
 
 namespace mlsim::sim {
 namespace {
@@ -106,14 +107,7 @@ void ArrayConfig::check(const std::string& name) const {
 }
 
 ArrayConfig load_array_config(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) throw std::runtime_error(path + ": cannot be read, expected an array configuration in JSON");
-  Json json;
-  try {
-    json = Json::parse(file);
-  } catch (const Json::exception& error) {
-    throw std::runtime_error(path + ": is not valid JSON: " + error.what());
-  }
+  const Json json = workloads::parse_json(workloads::read_text(path), path);
 
   constexpr std::array<std::string_view, 9> kKeys{
       "rows",          "columns",         "elements_per_scaler", "row_feeder",

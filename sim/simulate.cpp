@@ -1,17 +1,20 @@
 #include "sim/simulate.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
-#include <system_error>
+#include <string>
 #include <systemc>
+#include <utility>
 
 #include "sim/accelerator.h"
 #include "sim/analytic.h"
 #include "sim/schedule.h"
+#include "workloads/atomic_file.h"
 
 namespace mlsim::sim {
 namespace {
@@ -23,13 +26,48 @@ constexpr int kCyclesOfProgress = 1 << 16;
 
 bool simulator_made = false;
 
-// A name for the trace while it is written. SystemC appends ".vcd" to what it is given.
-constexpr const char* kUnfinished = ".unfinished";
+// The trace of a run. SystemC appends ".vcd" to the name that it is given.
+class Trace {
+ public:
+  explicit Trace(std::string target) : target_(std::move(target)), file_(target_ + ".unfinished.vcd") {
+    const std::ofstream probe(file_.path());
+    if (!probe) throw std::runtime_error(target_ + ": the trace cannot be written, expected a folder that can be");
+  }
+  ~Trace() { close(); }
+  Trace(const Trace&) = delete;
+  Trace& operator=(const Trace&) = delete;
 
-void check_writable(const std::string& path) {
-  std::ofstream probe(path + kUnfinished + ".vcd");
-  if (!probe) throw std::runtime_error(path + ": the trace cannot be written, expected a folder that can be");
-}
+  void open(Accelerator& accelerator) {
+    trace_ = sc_core::sc_create_vcd_trace_file((target_ + ".unfinished").c_str());
+    accelerator.trace(trace_);
+  }
+  // Puts the trace into its place. SystemC does not look at what its writes return, but its last one is the time.
+  void finish() {
+    close();
+    const std::uintmax_t size = std::filesystem::file_size(file_.path());
+    std::ifstream written(file_.path());
+    written.seekg(-static_cast<std::streamoff>(std::min<std::uintmax_t>(size, 64)), std::ios::end);
+    std::string line;
+    std::string last;
+    while (std::getline(written, line)) {
+      if (!line.empty()) last = line;
+    }
+    if (!last.starts_with('#')) throw std::runtime_error(target_ + ": the trace cannot be written: its end is missing");
+    file_.rename_to(target_);
+  }
+
+ private:
+  void close() {
+    if (trace_ == nullptr) return;
+    // The last edge is written as time moves on from it.
+    sc_core::sc_start(1, sc_core::SC_NS);
+    sc_core::sc_close_vcd_trace_file(std::exchange(trace_, nullptr));
+  }
+
+  std::string target_;
+  workloads::UnfinishedFile file_;
+  sc_core::sc_trace_file* trace_ = nullptr;
+};
 
 }  // namespace
 
@@ -44,27 +82,13 @@ const models::MlsFormat& require_mls(models::Operand operand, const models::Form
 }
 
 struct Simulator::Design {
-  Design(Detail detail, const ArrayConfig& config, const std::optional<std::string>& file)
+  Design(Detail detail, const ArrayConfig& config, const std::optional<std::string>& trace_file)
       : accelerator("accelerator", detail, config) {
-    if (!file) return;
-    trace_path = *file;
-    trace = sc_core::sc_create_vcd_trace_file((trace_path + kUnfinished).c_str());
-    accelerator.trace(trace);
+    if (trace_file) trace.emplace(*trace_file).open(accelerator);
   }
-  ~Design() {
-    if (trace == nullptr) return;
-    // The last edge is written as time moves on from it.
-    sc_core::sc_start(1, sc_core::SC_NS);
-    sc_core::sc_close_vcd_trace_file(trace);
-    std::error_code ignored;
-    std::filesystem::rename(trace_path + kUnfinished + ".vcd", trace_path, ignored);
-  }
-  Design(const Design&) = delete;
-  Design& operator=(const Design&) = delete;
 
   Accelerator accelerator;
-  sc_core::sc_trace_file* trace = nullptr;
-  std::string trace_path;
+  std::optional<Trace> trace;
 };
 
 Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::optional<std::string>& trace_file)
@@ -73,7 +97,7 @@ Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::option
   if (simulator_made) {
     throw std::runtime_error("a second array cannot be simulated in the same process, expected one of its own");
   }
-  if (trace_file) check_writable(*trace_file);
+  if (trace_file) workloads::require_regular_file(*trace_file);
   simulator_made = true;
   // Keeps SystemC's banner and its remarks on tracing off the terminal.
   setenv("SC_COPYRIGHT_MESSAGE", "DISABLE", 1);  // NOLINT(concurrency-mt-unsafe)
@@ -82,6 +106,10 @@ Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::option
 }
 
 Simulator::~Simulator() = default;
+
+void Simulator::finish_trace() {
+  if (design_->trace) design_->trace->finish();
+}
 
 PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& shape, const models::MlsTensor& left,
                                     const models::MlsTensor& right, const models::Accumulator& accumulator,

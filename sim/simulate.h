@@ -39,8 +39,8 @@ const models::MlsFormat& require_mls(models::Operand operand, const models::Form
 // a process: a second simulator in the same process is refused (std::runtime_error), also after the first is gone.
 class Simulator {
  public:
-  // `trace_file` asks for a VCD of all that is run; it appears under its name when the simulator is destroyed. Throws
-  // std::runtime_error with a sentence for a configuration out of range and for a trace file that cannot be written.
+  // `trace_file` asks for a VCD of all that is run, see finish_trace(). Throws std::runtime_error with a sentence for a
+  // configuration out of range and for a trace file that cannot be written.
   Simulator(Detail detail, const ArrayConfig& config, const std::optional<std::string>& trace_file = std::nullopt);
   ~Simulator();
   Simulator(const Simulator&) = delete;
@@ -52,6 +52,10 @@ class Simulator {
   PassResult simulate_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::MlsTensor& left,
                            const models::MlsTensor& right, const models::Accumulator& accumulator,
                            const std::optional<ResultQuantization>& quantization, const Progress& progress = {});
+
+  // Puts the trace of all passes, if there is one, under its name; without that call none appears. Throws
+  // std::runtime_error where that fails.
+  void finish_trace();
 
  private:
   struct Design;

@@ -2,8 +2,12 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -20,7 +24,72 @@ std::string reason_of(int error) {
   return std::error_code(error, std::generic_category()).message();
 }
 
+// Paths as a signal handler may read them: no memory is allocated, none moves.
+struct Slot {
+  enum State : int { kFree, kBusy, kUsed };
+  std::atomic<int> state = kFree;
+  std::array<char, PATH_MAX> path{};
+};
+std::array<Slot, 64> slots;
+static_assert(std::atomic<int>::is_always_lock_free);
+
+// -1 where there is no place for it.
+int take_slot(const fs::path& path) {
+  if (path.native().size() >= PATH_MAX) return -1;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    int free = Slot::kFree;
+    if (!slots[i].state.compare_exchange_strong(free, Slot::kBusy)) continue;
+    std::strcpy(slots[i].path.data(), path.c_str());
+    slots[i].state = Slot::kUsed;
+    return static_cast<int>(i);
+  }
+  return -1;
+}
+
+void free_slot(int slot) {
+  if (slot >= 0) slots[static_cast<std::size_t>(slot)].state = Slot::kFree;
+}
+
+extern "C" void remove_and_end(int signal) {
+  for (const Slot& slot : slots) {
+    if (slot.state == Slot::kUsed) unlink(slot.path.data());
+  }
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
 }  // namespace
+
+UnfinishedFile::UnfinishedFile(fs::path path) : path_(std::move(path)), slot_(take_slot(path_)) {}
+
+UnfinishedFile::~UnfinishedFile() {
+  if (!path_.empty()) {
+    std::error_code ignored;
+    fs::remove(path_, ignored);
+  }
+  free_slot(slot_);
+}
+
+void UnfinishedFile::rename_to(const fs::path& target) {
+  std::error_code error;
+  fs::rename(path_, target, error);
+  if (error) refuse(target, error.message());
+  path_.clear();
+}
+
+void remove_unfinished_files_on_signals() {
+  for (const int signal : {SIGHUP, SIGINT, SIGTERM}) {
+    // What the program was told to ignore, as by nohup, stays ignored.
+    if (std::signal(signal, remove_and_end) == SIG_IGN) std::signal(signal, SIG_IGN);
+  }
+}
+
+void require_regular_file(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::is_directory(status)) refuse(path, "it is a folder");
+  if (fs::exists(status) && !fs::is_regular_file(status)) refuse(path, "it is no regular file");
+}
 
 AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(path) {
   std::error_code error;
@@ -36,32 +105,22 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(path) {
   if (!fs::is_directory(folder, error)) refuse(path, "there is no folder " + folder.string());
 
   static std::atomic<unsigned> serial = 0;
-  temporary_ = target_;
-  temporary_ += ".part-" + std::to_string(getpid()) + "-" + std::to_string(serial++);
-  stream_.open(temporary_, std::ios::binary | std::ios::trunc);
-  if (!stream_) {
-    const int cause = errno;
-    temporary_.clear();
-    refuse(path, reason_of(cause));
-  }
+  fs::path temporary = target_;
+  temporary += ".part-" + std::to_string(getpid()) + "-" + std::to_string(serial++);
+  temporary_.emplace(std::move(temporary));
+  stream_.open(temporary_->path(), std::ios::binary | std::ios::trunc);
+  if (!stream_) refuse(path, reason_of(errno));
 }
 
-AtomicFile::~AtomicFile() {
-  if (temporary_.empty()) return;
-  stream_.close();
-  std::error_code ignored;
-  fs::remove(temporary_, ignored);
-}
+AtomicFile::~AtomicFile() = default;
 
 void AtomicFile::commit() {
   errno = 0;
   stream_.close();
   if (!stream_) refuse(path_, errno == 0 ? "the write failed" : reason_of(errno));
-  if (temporary_.empty()) return;
-  std::error_code error;
-  fs::rename(temporary_, target_, error);
-  if (error) refuse(path_, error.message());
-  temporary_.clear();
+  if (!temporary_) return;
+  temporary_->rename_to(target_);
+  temporary_.reset();
 }
 
 void write_file(const fs::path& path, std::string_view content) {

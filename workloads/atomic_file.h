@@ -3,10 +3,37 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <ostream>
 #include <string_view>
 
 namespace mlsim::workloads {
+
+// A file under a name for the time being. It is removed with this object, or by the signal that ends the program (see
+// remove_unfinished_files_on_signals()), unless it has got its final name before.
+class UnfinishedFile {
+ public:
+  explicit UnfinishedFile(std::filesystem::path path);
+  ~UnfinishedFile();
+  UnfinishedFile(const UnfinishedFile&) = delete;
+  UnfinishedFile& operator=(const UnfinishedFile&) = delete;
+  UnfinishedFile(UnfinishedFile&&) = delete;
+  UnfinishedFile& operator=(UnfinishedFile&&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  // Throws std::runtime_error, which names `target`, where that fails.
+  void rename_to(const std::filesystem::path& target);
+
+ private:
+  std::filesystem::path path_;
+  int slot_;  // of those that a signal removes; -1 for none
+};
+
+// From now on SIGHUP, SIGINT and SIGTERM end the program as they would, but remove its unfinished files first.
+void remove_unfinished_files_on_signals();
+
+// Throws std::runtime_error for a path that is there, but is no regular file.
+void require_regular_file(const std::filesystem::path& path);
 
 // A file that is being written. Without a commit() the destructor leaves what was there before. What is no regular
 // file, such as a pipe or a device, is written to directly. Every error is a std::runtime_error that names the file.
@@ -24,9 +51,9 @@ class AtomicFile {
   void commit();
 
  private:
-  std::filesystem::path path_;       // as the user named it
-  std::filesystem::path target_;     // behind symbolic links
-  std::filesystem::path temporary_;  // empty once nothing is left to remove
+  std::filesystem::path path_;    // as the user named it
+  std::filesystem::path target_;  // behind symbolic links
+  std::optional<UnfinishedFile> temporary_;
   std::ofstream stream_;
 };
 

@@ -77,6 +77,9 @@ NetworkLayer layer_of(const std::vector<std::string_view>& cells, const std::str
   NetworkLayer layer;
   layer.name = std::string(cells[0]);
   if (layer.name.empty()) refuse(file, line, "has no layer name, expected one");
+  if (std::any_of(layer.name.begin(), layer.name.end(), [](char c) { return c < ' ' || c > '~'; })) {
+    refuse(file, line, "has a layer name with other characters than printable ASCII ones");
+  }
   layer.inputs = {"input"};
   layer.input = {number(5), {number(1), number(2)}};
   layer.kernel = {number(3), number(4)};
@@ -129,9 +132,8 @@ Network parse_scale_sim(std::string_view text, const std::string& file) {
     network.layers.push_back(std::move(layer));
   }
   if (network.layers.empty()) {
-    refuse(file, number,
-           has_header ? "is the last one and no layer follows the header, expected one or more"
-                      : "is the last one, expected the header of a SCALE-Sim topology");
+    if (!has_header) throw std::runtime_error(file + ": is empty, expected a SCALE-Sim topology");
+    refuse(file, number, "is the last one and no layer follows the header, expected one or more");
   }
   network.input = network.layers.front().input;
   return network;

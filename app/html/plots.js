@@ -313,7 +313,7 @@
     sweep(width) {
       const formatOf = (point) => once([point.activation, point.weight, point.error]).length === 1
         ? point.activation : `${point.activation}+${point.weight}+${point.error}`;
-      const points = sweep.points.filter((point) => point.mean_sqnr_db !== null);
+      const points = sweep.points.filter((point) => typeof point.mean_sqnr_db === 'number');
       // What all formats end in, such as /g8m1/nc, is in the tooltips.
       const ends = once(points.map((point) => formatOf(point).replace(/^[^/]*/, '')));
       const rows = points.map((point) => {

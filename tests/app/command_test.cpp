@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <bit>
 #include <cmath>
@@ -247,6 +248,35 @@ TEST_F(Command, TracesTheStructuralEngine) {
   EXPECT_THAT(folder_.read("t.vcd"), HasSubstr("$enddefinitions"));
   expect_error("simulate workload.json --trace t.vcd", {"structural"});
   expect_error("simulate workload.json --engine structural --trace /nowhere/t.vcd", {"/nowhere"});
+  std::filesystem::create_directory(folder_.path() / "folder");
+  expect_error("simulate workload.json --engine structural --trace folder",
+               {"folder: cannot be written: it is a folder"});
+  ASSERT_EQ(mkfifo((folder_.path() / "pipe").c_str(), 0600), 0);
+  expect_error("simulate workload.json --engine structural --trace pipe",
+               {"pipe: cannot be written: it is no regular"});
+}
+
+TEST_F(Command, AnInterruptLeavesNoUnfinishedFile) {
+  json workload = small_workload();
+  workload["layers"][0].update({{"in_size", {64, 64}}, {"batch", 64}});
+  workload["layers"][0].erase("tensors");
+  workload["values"] = json::object();
+  write_workload(workload);
+  const std::string command = "cd '" + folder_.path().string() + "'; '" + MLSIM_COMMAND +
+                              "' simulate workload.json --engine structural --trace t.vcd --results r.json & "
+                              "process=$!; while kill -0 $process && [ ! -s t.vcd.unfinished.vcd ]; do sleep 0.01; "
+                              "done; kill -TERM $process; wait $process 2>/dev/null; [ $? -eq 143 ] && ls -A > left.txt";
+  ASSERT_EQ(std::system(command.c_str()), 0);  // NOLINT(cert-env33-c): the shell is what is tested
+  std::istringstream left(folder_.read("left.txt"));
+  for (std::string file; std::getline(left, file);) {
+    EXPECT_THAT(file, testing::Not(HasSubstr("t.vcd")));
+    EXPECT_THAT(file, testing::Not(HasSubstr("r.json")));
+  }
+}
+
+TEST_F(Command, SaysThatStandardOutputCannotBeWritten) {
+  const CommandResult result = run("counts resnet20 > /dev/full; echo $? > status.txt; true");
+  EXPECT_EQ(folder_.read("status.txt"), "2\n");
 }
 
 TEST_F(Command, SimulateRefusesAndLeavesNothing) {
@@ -294,6 +324,8 @@ TEST_F(Command, SimulateRefusesAndLeavesNothing) {
   expect_error("simulate workload.json --array array.json", {"array.json", "rows", "0"});
   folder_.write("array.json", R"({ "rows": 4, "colour": 1 })");
   expect_error("simulate workload.json --array array.json", {"array.json", "colour"});
+  folder_.write("array.json", R"({ "rows": 4, "rows": 2 })");
+  expect_error("simulate workload.json --array array.json", {"array.json", "\"rows\" is given twice"});
   expect_error("simulate workload.json --results /proc/nowhere/r.json", {"/proc/nowhere"});
   expect_error("simulate workload.json --tensors /proc/nowhere", {"/proc/nowhere"});
   expect_error("simulate workload.json --engine quantum", {"quantum"});
@@ -328,6 +360,19 @@ TEST_F(Command, ReportRefuses) {
   expect_error("report bad.json", {"bad.json", "array"});
   folder_.write("bad.json", "[]");
   expect_error("report bad.json", {"bad.json"});
+  const auto refuse = [&](const std::string& pointer, const json& value, const std::string& part) {
+    json changed = read_json("r.json");
+    changed[json::json_pointer(pointer)] = value;
+    folder_.write("bad.json", changed.dump());
+    for (const std::string format : {"text", "json", "csv", "html"}) {
+      expect_error("report bad.json --format " + format, {"bad.json", part});
+    }
+  };
+  refuse("/layers", json::array(), "/layers: expected a layer or more");
+  refuse("/layers/0/passes", json::array(), "/layers/0/passes: expected a pass or more");
+  refuse("/layers/0/format/weight", "fp32", "/layers/0/format");
+  folder_.write("bad.json", R"({ "schema": "mlsim.results/1", "schema": "mlsim.results/1" })");
+  expect_error("report bad.json", {"bad.json", "\"schema\" is given twice"});
   folder_.write("bad.json", "{");
   expect_error("report bad.json", {"bad.json"});
 }
@@ -391,6 +436,8 @@ TEST_F(Command, TakesTopologiesOfScaleSim) {
   expect_error("simulate bad.csv", {"bad.csv: line 2: has 7 values, expected 8"});
   expect_error("sweep bad.csv --formats e2m1", {"bad.csv: line 2"});
   expect_error("counts bad.csv", {"bad.csv: line 2"});
+  folder_.write("bad.csv", header + "co\xffnv, 10, 10, 3, 3, 4, 8, 1,\n");
+  expect_error("counts bad.csv", {"bad.csv: line 2: has a layer name with other characters"});
 }
 
 TEST_F(Command, SweepsWithTheZerosOfTheValues) {

@@ -116,6 +116,40 @@ TEST_F(Sweep, Refuses) {
   expect_error("--formats e2m4 --sharing 300", "300");
   expect_error("--formats e2m4 --engine cycle", "functional or analytic");
   expect_error("--formats e2m4 --out /proc/nowhere/s.csv", "/proc/nowhere");
+  std::filesystem::create_directory(folder_.path() / "folder.csv");
+  expect_error("--formats e2m4 --out folder.csv", "folder.csv: cannot be written: it is a folder");
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "folder.csv.journal"));
+}
+
+// Points of a sweep that was killed must not outlive a change of what they were made of.
+TEST_F(Sweep, AnEditedInputStartsItAnew) {
+  folder_.write("workload.json", R"({ "schema": "mlsim.workload/1", "name": "net", "seed": 1, "format": "e2m4",
+    "batch": 2, "values": {}, "layers": "net.csv" })");
+  const std::string header =
+      "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n";
+  const std::vector<std::array<std::string, 3>> edits{
+      {"net.csv", header + "conv, 10, 10, 3, 3, 4, 8, 1,\n", header + "conv, 12, 12, 3, 3, 4, 8, 1,\n"},
+      {"array.json", R"({ "rows": 4, "columns": 4, "quantizer_lanes": 16 })",
+       R"({ "rows": 4, "columns": 4, "quantizer_lanes": 1 })"},
+  };
+  for (const auto& [file, before, after] : edits) {
+    for (const auto& [name, text, unused] : edits) folder_.write(name, text);
+    const std::string ranges =
+        "--exponent-bits 0:3 --mantissa-bits 1:6 --array " + (folder_.path() / "array.json").string() + " --jobs 1";
+    const std::filesystem::path journal = folder_.path() / "killed.csv.journal";
+    const pid_t process = start("killed.csv", ranges);
+    while (!std::filesystem::exists(journal) || folder_.read("killed.csv.journal").find("row") == std::string::npos) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    kill(process, SIGKILL);
+    waitpid(process, nullptr, 0);
+    ASSERT_TRUE(std::filesystem::exists(journal)) << "it had ended before it was killed";
+
+    folder_.write(file, after);
+    ASSERT_EQ(run(ranges + " --out killed.csv").status, 0);
+    ASSERT_EQ(run(ranges + " --out whole.csv").status, 0);
+    EXPECT_EQ(folder_.read("killed.csv"), folder_.read("whole.csv")) << file;
+  }
 }
 
 TEST_F(Sweep, ASecondOneWithTheSameOutputIsRefused) {
@@ -147,9 +181,10 @@ TEST_F(Sweep, MarksTheParetoFront) {
   const auto row = [](double energy, const ordered_json& sqnr) {
     return ordered_json{{"computing_pj", energy}, {"mean_sqnr_db", sqnr}};
   };
-  std::vector<ordered_json> rows{row(1, 10), row(2, 20), row(2, 15), row(3, 20), row(0.5, nullptr), row(2, 20)};
+  std::vector<ordered_json> rows{row(1, 10),        row(2, 20), row(2, 15),      row(3, 20),
+                                 row(0.5, nullptr), row(2, 20), row(4, "exact"), row(5, "exact")};
   app::mark_pareto_front(rows);
-  const bool expected[] = {true, true, false, false, false, true};
+  const bool expected[] = {true, true, false, false, false, true, true, false};
   for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i]["pareto"], expected[i]) << i;
 }
 

@@ -119,6 +119,7 @@ TEST(Trace, ElementFollowsTheReference) {
     second =
         simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);
     EXPECT_FALSE(std::filesystem::exists(path));
+    simulator.finish_trace();
   }
   ASSERT_TRUE(std::filesystem::exists(path));
 
