@@ -84,11 +84,11 @@ void quantize_baseline(const Tensor<float>& input, const std::string& name, mode
   write_counts(json, tensor.counts);
 
   workloads::create_directories(out);
+  const std::vector<std::uint32_t> codes = models::encode_baseline(tensor);
   if (format == models::BaselineFormat::kFp32) {
-    workloads::write_npy(out / "codes.npy", Tensor<std::uint32_t>{input.shape, tensor.codes});
+    workloads::write_npy(out / "codes.npy", Tensor<std::uint32_t>{input.shape, codes});
   } else {
-    workloads::write_npy(out / "codes.npy",
-                         Tensor<std::uint16_t>{input.shape, {tensor.codes.begin(), tensor.codes.end()}});
+    workloads::write_npy(out / "codes.npy", Tensor<std::uint16_t>{input.shape, {codes.begin(), codes.end()}});
   }
   workloads::write_npy(out / "dequantized.npy", dequantized);
   workloads::write_file(out / "quantized.json", json.dump(2) + "\n");
