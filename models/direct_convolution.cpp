@@ -289,9 +289,23 @@ class DirectWeightGradient {
     return sums_.data() + (tile.first(group_lanes_) * cin_ + ci * tile.width) * taps_;
   }
 
-  // Spreads `count` values of a channel, `step` apart.
-  static void spread(const Value* values, std::int64_t count, std::int64_t step, T* target) {
-    for (std::int64_t i = 0; i < count; ++i) target[i * step] = static_cast<T>(values[i]);
+  // Turns planes of values to [position][step], of which they take a lane each from the first on.
+  template <typename PlaneOf>
+  static void interleave(std::int64_t planes, std::int64_t positions, std::int64_t step, T* target,
+                         const PlaneOf& plane_of) {
+    constexpr std::int64_t kAtOnce = 8;
+    std::int64_t p = 0;
+    for (; p + kAtOnce <= planes; p += kAtOnce) {
+      std::array<const Value*, kAtOnce> values;
+      for (std::int64_t k = 0; k < kAtOnce; ++k) values[static_cast<std::size_t>(k)] = plane_of(p + k);
+      for (std::int64_t i = 0; i < positions; ++i) {
+        for (std::size_t k = 0; k < kAtOnce; ++k) target[i * step + p + static_cast<std::int64_t>(k)] = static_cast<T>(values[k][i]);
+      }
+    }
+    for (; p < planes; ++p) {
+      const Value* values = plane_of(p);
+      for (std::int64_t i = 0; i < positions; ++i) target[i * step + p] = static_cast<T>(values[i]);
+    }
   }
 
   void fill(std::int64_t first, std::int64_t images) {
@@ -299,23 +313,27 @@ class DirectWeightGradient {
     tbb::parallel_for(std::int64_t{0}, tiles * images, [&](std::int64_t task) {
       const LaneTile& tile = lane_tiles_[static_cast<std::size_t>(task / images)];
       const std::int64_t image = task % images;
+      const Value* error = error_ + (first + image) * shape_.out_channels * positions_;
+      const Value* activation = activation_ + (first + image) * shape_.in_channels * elements_;
       const std::int64_t channels = std::min(tile.width, group_channels_ - tile.lane);
-      T* errors = errors_of(tile) + image * positions_ * tile.width;
-      for (std::int64_t c = 0; c < channels; ++c) {
-        const std::int64_t co = tile.group * group_channels_ + tile.lane + c;
-        spread(error_ + ((first + image) * shape_.out_channels + co) * positions_, positions_, tile.width, errors + c);
-      }
+      const std::int64_t first_channel = tile.group * group_channels_ + tile.lane;
+      interleave(channels, positions_, tile.width, errors_of(tile) + image * positions_ * tile.width,
+                 [&](std::int64_t c) { return error + (first_channel + c) * positions_; });
       // The activations of a group that is not expanded are those of its first tile.
       if (!expanded_ && tile.lane > 0) return;
-      for (std::int64_t ci = 0; ci < cin_; ++ci) {
-        const std::int64_t block = ci / kDirectChannels * kDirectChannels;
+      for (std::int64_t block = 0; block < cin_; block += kDirectChannels) {
         const std::int64_t step = block_at(block) * factor_width(tile);
-        T* activations =
-            activations_of(tile, block) + image * elements_ * step + (ci - block) * factor_width(tile);
-        for (std::int64_t c = 0; c < (expanded_ ? channels : 1); ++c) {
-          const std::int64_t group = expanded_ ? (tile.lane + c) / cout_ : tile.group;
-          spread(activation_ + ((first + image) * shape_.in_channels + group * cin_ + ci) * elements_, elements_, step,
-                 activations + c);
+        T* activations = activations_of(tile, block) + image * elements_ * step;
+        if (!expanded_) {
+          interleave(block_at(block), elements_, step, activations, [&](std::int64_t c) {
+            return activation + (tile.group * cin_ + block + c) * elements_;
+          });
+          continue;
+        }
+        for (std::int64_t ci = 0; ci < block_at(block); ++ci) {
+          interleave(channels, elements_, step, activations + ci * tile.width, [&](std::int64_t c) {
+            return activation + ((first_channel + c) / cout_ * cin_ + block + ci) * elements_;
+          });
         }
       }
     });

@@ -59,6 +59,12 @@ PaddedPlanes::PaddedPlanes(Pass pass, const ConvolutionShape& shape, bool share_
       horizontal(source_axis(pass, shape, 1)),
       pitch(row_pitch(horizontal, share_zeros)),
       phase_plane(vertical.extent * pitch),
-      plane(vertical.phases * horizontal.phases * phase_plane) {}
+      plane(vertical.phases * horizontal.phases * phase_plane) {
+  for (std::int64_t phase = 0; phase < horizontal.phases; ++phase) {
+    const std::int64_t first = std::max<std::int64_t>(ceil_div(horizontal.lead - phase, horizontal.step), 0);
+    const std::int64_t last = std::min(pitch, ceil_div(horizontal.size + horizontal.lead - phase, horizontal.step));
+    places_.push_back({first, last, first * horizontal.step + phase - horizontal.lead});
+  }
+}
 
 }  // namespace mlsim::models

@@ -57,7 +57,8 @@ struct SourceAxis {
 // The planes that a forward or backward data pass reads (activation or error): [vertical phase][horizontal phase][row]
 // [pitch] for each channel of each image. The results of a row phase and a column phase are numbered with the same
 // pitch: position p, at row p / pitch and column p % pitch, takes the elements of the plane at p + tap_offset(...).
-struct PaddedPlanes {
+class PaddedPlanes {
+ public:
   // With `share_zeros`, those at the end of a row may be those that the next row starts with.
   PaddedPlanes(Pass pass, const ConvolutionShape& shape, bool share_zeros);
 
@@ -75,12 +76,12 @@ struct PaddedPlanes {
     const std::int64_t row_phase = (y + vertical.lead) % vertical.step;
     if (row_phase >= vertical.phases || row >= vertical.extent) return;
     T* place = target + row_phase * horizontal.phases * phase_plane + row * pitch;
-    for (std::int64_t phase = 0; phase < horizontal.phases; ++phase, place += phase_plane) {
-      // The first place whose element exists, and the end of those.
-      const std::int64_t begin = std::max<std::int64_t>(ceil_div(horizontal.lead - phase, horizontal.step), 0);
-      const std::int64_t end = std::min(pitch, ceil_div(horizontal.size + horizontal.lead - phase, horizontal.step));
-      const Value* value = values + begin * horizontal.step + phase - horizontal.lead;
-      for (std::int64_t c = begin; c < end; ++c, value += horizontal.step) place[c] = static_cast<T>(*value);
+    for (const Places& places : places_) {
+      const Value* value = values + places.value;
+      for (std::int64_t c = places.first; c < places.last; ++c, value += horizontal.step) {
+        place[c] = static_cast<T>(*value);
+      }
+      place += phase_plane;
     }
   }
 
@@ -108,6 +109,15 @@ struct PaddedPlanes {
   std::int64_t pitch;        // between rows
   std::int64_t phase_plane;  // elements of a phase
   std::int64_t plane;        // and of all
+
+ private:
+  // Columns of a horizontal phase whose elements exist, first to one before last; the element of the first.
+  struct Places {
+    std::int64_t first;
+    std::int64_t last;
+    std::int64_t value;
+  };
+  std::vector<Places> places_;
 };
 
 }  // namespace mlsim::models
