@@ -10,7 +10,6 @@
 #include <cassert>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <stdexcept>
 
 #include "models/baseline_kernels.h"
@@ -121,21 +120,6 @@ void round_all(std::span<const float> input, const BaselineGrid& grid, float sca
   });
 }
 
-// Of one block: the compiler makes vectors of these loops, whose counters are as wide as the elements.
-QuantizationCounts counts_of(std::span<const float> input, std::span<const float> values, float scale) {
-  std::uint32_t saturated = 0;
-  std::uint32_t flushed_to_zero = 0;
-  std::uint32_t exact = 0;
-  for (const float value : values) saturated += std::fabs(value) > std::numeric_limits<float>::max() ? 1U : 0U;
-  for (std::size_t i = 0; i < input.size(); ++i) {
-    flushed_to_zero += input[i] != 0 && values[i] == 0 ? 1U : 0U;
-  }
-  for (std::size_t i = 0; i < input.size(); ++i) {
-    exact += static_cast<double>(scale) * static_cast<double>(values[i]) == static_cast<double>(input[i]) ? 1U : 0U;
-  }
-  return {saturated, flushed_to_zero, exact};
-}
-
 // Takes sums to 32-bit integers, times `scale`; returns how many did not fit.
 std::uint64_t wrap_sums(std::span<const double> sums, float scale, float* values) {
   return tbb::parallel_reduce(
@@ -230,11 +214,8 @@ BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat form
   result.counts = tbb::parallel_reduce(
       Range(0, input.values.size(), kGrain * kBlock), QuantizationCounts{},
       [&](const Range& range, QuantizationCounts counts) {
-        for (std::size_t first = range.begin(); first < range.end(); first += kBlock) {
-          const std::size_t count = std::min(kBlock, range.end() - first);
-          counts += counts_of({&input.values[first], count}, {&result.values[first], count}, result.scale);
-        }
-        return counts;
+        return counts += count_rounded(result.scale, &input.values[range.begin()], &result.values[range.begin()],
+                                       range.size());
       },
       [](QuantizationCounts a, const QuantizationCounts& b) { return a += b; });
   return result;

@@ -132,17 +132,22 @@ void check_fast_path() {
       std::vector<float> values(input.values.size());
       const float scale = quantize_baseline_scaled(input.values, input.shape, format, {}, "x", values);
       ASSERT_EQ(scale, tensor.scale);
+      QuantizationCounts counts;
       for (std::size_t i = 0; i < values.size(); ++i) {
         const std::uint32_t code = encode_baseline(format, input.values[i] / tensor.scale);
         ASSERT_EQ(codes[i], code) << "seed " << seed << ", " << to_string(format) << ", element " << i;
         ASSERT_EQ(bits_of(values[i]), bits_of(decode_baseline(format, code)))
             << "seed " << seed << ", " << to_string(format) << ", element " << i << ": " << input.values[i];
+        if (std::isinf(values[i])) ++counts.saturated;
+        if (input.values[i] != 0 && values[i] == 0) ++counts.flushed_to_zero;
+        if (double{scale} * double{values[i]} == double{input.values[i]}) ++counts.exact;
       }
+      ASSERT_EQ(tensor.counts, counts) << "seed " << seed << ", " << to_string(format);
     }
   }
 }
 
-TEST(Baseline, TheFastPathHasTheCodesOfEachElement) {
+TEST(Baseline, TheFastPathHasTheCodesAndCountsOfEachElement) {
   tests::for_each_vector_target(check_fast_path);
 }
 
