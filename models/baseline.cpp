@@ -126,7 +126,8 @@ std::uint64_t wrap_sums(std::span<const double> sums, float scale, float* values
       Range(0, sums.size(), kGrain * kBlock), std::uint64_t{0},
       [&](const Range& range, std::uint64_t overflows) {
         for (std::size_t i = range.begin(); i != range.end(); ++i) {
-          const auto wrapped = static_cast<std::int32_t>(static_cast<std::uint64_t>(static_cast<std::int64_t>(sums[i])));
+          const auto wrapped =
+              static_cast<std::int32_t>(static_cast<std::uint64_t>(static_cast<std::int64_t>(sums[i])));
           overflows += static_cast<std::uint64_t>(wrapped != sums[i]);
           values[i] = static_cast<float>(wrapped) * scale;
         }
@@ -214,8 +215,8 @@ BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat form
   result.counts = tbb::parallel_reduce(
       Range(0, input.values.size(), kGrain * kBlock), QuantizationCounts{},
       [&](const Range& range, QuantizationCounts counts) {
-        return counts += count_rounded(result.scale, &input.values[range.begin()], &result.values[range.begin()],
-                                       range.size());
+        return counts +=
+               count_rounded(result.scale, &input.values[range.begin()], &result.values[range.begin()], range.size());
       },
       [](QuantizationCounts a, const QuantizationCounts& b) { return a += b; });
   return result;

@@ -165,8 +165,8 @@ class DirectCorrelation {
             .outer = outer_,
             .offsets = phase.offsets.data(),
             .taps = static_cast<std::int64_t>(phase.offsets.size()),
-            .vectors = std::min(phase.vectors,
-                                ceil_div(padded_.positions(*phase.rows, *phase.columns) - position, lanes_)),
+            .vectors =
+                std::min(phase.vectors, ceil_div(padded_.positions(*phase.rows, *phase.columns) - position, lanes_)),
             .exists = exists == nullptr ? nullptr : exists + position,
         };
         const std::int64_t end = std::min(channels_, (slice + 1) * kSlice);
@@ -299,7 +299,8 @@ class DirectWeightGradient {
       std::array<const Value*, kAtOnce> values;
       for (std::int64_t k = 0; k < kAtOnce; ++k) values[static_cast<std::size_t>(k)] = plane_of(p + k);
       for (std::int64_t i = 0; i < positions; ++i) {
-        for (std::size_t k = 0; k < kAtOnce; ++k) target[i * step + p + static_cast<std::int64_t>(k)] = static_cast<T>(values[k][i]);
+        for (std::size_t k = 0; k < kAtOnce; ++k)
+          target[i * step + p + static_cast<std::int64_t>(k)] = static_cast<T>(values[k][i]);
       }
     }
     for (; p < planes; ++p) {
@@ -325,9 +326,8 @@ class DirectWeightGradient {
         const std::int64_t step = block_at(block) * factor_width(tile);
         T* activations = activations_of(tile, block) + image * elements_ * step;
         if (!expanded_) {
-          interleave(block_at(block), elements_, step, activations, [&](std::int64_t c) {
-            return activation + (tile.group * cin_ + block + c) * elements_;
-          });
+          interleave(block_at(block), elements_, step, activations,
+                     [&](std::int64_t c) { return activation + (tile.group * cin_ + block + c) * elements_; });
           continue;
         }
         for (std::int64_t ci = 0; ci < block_at(block); ++ci) {
@@ -355,8 +355,7 @@ class DirectWeightGradient {
         .expanded = expanded_,
     };
     // Some images, or some rows of one, whose operands stay in the cache for all columns of the kernel.
-    const std::int64_t row_bytes =
-        (tile.error.row + tile.activation.row) * static_cast<std::int64_t>(sizeof(T));
+    const std::int64_t row_bytes = (tile.error.row + tile.activation.row) * static_cast<std::int64_t>(sizeof(T));
     const std::int64_t rows_at_once = std::clamp<std::int64_t>(kCachedBytes / row_bytes, 1, out_size_[0]);
     const std::int64_t images_at_once = std::max<std::int64_t>(kCachedBytes / (row_bytes * out_size_[0]), 1);
     const Outputs rows = valid_outputs(shape_, 0, i);

@@ -178,16 +178,16 @@ void add_weight_block(const DirectWeightTile<T>& tile, std::int64_t channel, std
 
 template <typename T>
 void add_weights(const DirectWeightTile<T>& tile, T* sums) {
-  for_each_block(tile.channels, tile.vectors, [&](auto channels, std::int64_t channel, auto vectors,
-                                                  std::int64_t vector) {
-    constexpr int kChannels = decltype(channels)::value;
-    constexpr int kVectors = decltype(vectors)::value;
-    if (tile.expanded) {
-      add_weight_block<true, kChannels, kVectors>(tile, channel, vector, sums);
-    } else {
-      add_weight_block<false, kChannels, kVectors>(tile, channel, vector, sums);
-    }
-  });
+  for_each_block(tile.channels, tile.vectors,
+                 [&](auto channels, std::int64_t channel, auto vectors, std::int64_t vector) {
+                   constexpr int kChannels = decltype(channels)::value;
+                   constexpr int kVectors = decltype(vectors)::value;
+                   if (tile.expanded) {
+                     add_weight_block<true, kChannels, kVectors>(tile, channel, vector, sums);
+                   } else {
+                     add_weight_block<false, kChannels, kVectors>(tile, channel, vector, sums);
+                   }
+                 });
 }
 
 void add_weight_floats(const DirectWeightTile<float>& tile, float* sums) {

@@ -82,6 +82,22 @@ TEST(DirectConvolution, HasTheBitsOfPlainLoops) {
   tests::for_each_vector_target(check_random_layers);
 }
 
+// Groups of few output channels share vectors; these have more input channels than a block.
+TEST(DirectConvolution, HasTheBitsOfPlainLoopsInGroups) {
+  tests::for_each_vector_target([] {
+    Random random(1);
+    ConvolutionShape shape;
+    shape.batch = 2;
+    shape.groups = 3;
+    shape.in_channels = 30;
+    shape.out_channels = 6;
+    shape.in_size = {5, 6};
+    shape.kernel = {3, 2};
+    shape.padding = {1, 1};
+    check(shape, random, false);
+  });
+}
+
 // More images than are prepared at once, and more rows of an image than stay in the cache.
 TEST(DirectConvolution, CarriesSumsOverBlocksOfImagesAndRows) {
   Random random(1);
