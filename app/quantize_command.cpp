@@ -84,11 +84,11 @@ void quantize_baseline(const Tensor<float>& input, const std::string& name, mode
   write_counts(json, tensor.counts);
 
   workloads::create_directories(out);
+  const std::vector<std::uint32_t> codes = models::encode_baseline(tensor);
   if (format == models::BaselineFormat::kFp32) {
-    workloads::write_npy(out / "codes.npy", Tensor<std::uint32_t>{input.shape, tensor.codes});
+    workloads::write_npy(out / "codes.npy", Tensor<std::uint32_t>{input.shape, codes});
   } else {
-    workloads::write_npy(out / "codes.npy",
-                         Tensor<std::uint16_t>{input.shape, {tensor.codes.begin(), tensor.codes.end()}});
+    workloads::write_npy(out / "codes.npy", Tensor<std::uint16_t>{input.shape, {codes.begin(), codes.end()}});
   }
   // They would be those of another run.
   for (const char* file : {"group_exponent.npy", "group_fraction.npy"}) std::filesystem::remove(out / file);

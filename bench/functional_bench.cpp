@@ -1,4 +1,5 @@
-// The functional engine and the quantizer, beside the scalar reference: multiply-adds and elements a second.
+// The functional engine, the quantizer and plain arithmetic, beside the scalar reference: multiply-adds and elements a
+// second.
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 #include <tbb/global_control.h>
@@ -8,6 +9,7 @@
 
 #include "bench/layers.h"
 #include "bench/peaks.h"
+#include "models/direct_convolution.h"
 #include "models/dot_kernels.h"
 #include "models/functional_convolution.h"
 #include "models/reference_convolution.h"
@@ -101,6 +103,23 @@ void peak(benchmark::State& state, std::uint64_t (*loop)()) {
 }
 BENCHMARK_CAPTURE(peak, dot_products, bench::dot_products);
 BENCHMARK_CAPTURE(peak, fused_multiply_adds, bench::fused_multiply_adds);
+// Plain arithmetic: the yardstick in binary64, the baselines in binary32.
+template <typename T>
+void direct(benchmark::State& state) {
+  const tbb::global_control one_thread(tbb::global_control::max_allowed_parallelism, 1);
+  const models::ConvolutionShape shape = bench::resnet20_layer(64);
+  const auto pass = static_cast<Pass>(state.range(0));
+  const models::Tensor<float> left = bench::random_operand(shape, models::left_operand(pass));
+  const models::Tensor<float> right = bench::random_operand(shape, models::right_operand(pass));
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(models::direct_convolution<T>(pass, shape, left.values, right.values));
+  }
+  state.SetLabel(models::to_string(pass));
+  state.counters["multiply_adds"] =
+      benchmark::Counter(static_cast<double>(shape.multiply_adds(pass)), benchmark::Counter::kIsIterationInvariantRate);
+}
+BENCHMARK(direct<float>)->DenseRange(0, 2)->Unit(benchmark::kMillisecond);
+BENCHMARK(direct<double>)->DenseRange(0, 2)->Unit(benchmark::kMillisecond);
 
 void reference(benchmark::State& state) {
   convolve(state, bench::resnet20_layer(1), "e2m4", models::reference_convolution);

@@ -9,6 +9,7 @@
 #include <bit>
 #include <cassert>
 #include <cmath>
+#include <functional>
 #include <stdexcept>
 
 #include "models/baseline_kernels.h"
@@ -119,6 +120,22 @@ void round_all(std::span<const float> input, const BaselineGrid& grid, float sca
   });
 }
 
+// Takes sums to 32-bit integers, times `scale`; returns how many did not fit.
+std::uint64_t wrap_sums(std::span<const double> sums, float scale, float* values) {
+  return tbb::parallel_reduce(
+      Range(0, sums.size(), kGrain * kBlock), std::uint64_t{0},
+      [&](const Range& range, std::uint64_t overflows) {
+        for (std::size_t i = range.begin(); i != range.end(); ++i) {
+          const auto wrapped =
+              static_cast<std::int32_t>(static_cast<std::uint64_t>(static_cast<std::int64_t>(sums[i])));
+          overflows += static_cast<std::uint64_t>(wrapped != sums[i]);
+          values[i] = static_cast<float>(wrapped) * scale;
+        }
+        return overflows;
+      },
+      std::plus<>());
+}
+
 }  // namespace
 
 BaselineGrid grid_of(BaselineFormat format) {
@@ -193,17 +210,15 @@ float quantize_baseline_scaled(std::span<const float> input, const Shape& shape,
 
 BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat format, const QuantizerOptions& options,
                                  const std::string& name) {
-  BaselineTensor result{format, input.shape, 1, {}, std::vector<float>(input.values.size()), {}};
+  BaselineTensor result{format, input.shape, 1, std::vector<float>(input.values.size()), {}};
   result.scale = quantize_baseline_scaled(input.values, input.shape, format, options, name, result.values);
-  result.codes.reserve(input.values.size());
-  for (std::size_t i = 0; i < input.values.size(); ++i) {
-    const float x = input.values[i];
-    const float value = result.values[i];
-    result.codes.push_back(encode_baseline(format, value));
-    if (std::isinf(value)) ++result.counts.saturated;
-    if (x != 0 && value == 0) ++result.counts.flushed_to_zero;
-    if (static_cast<double>(result.scale) * value == x) ++result.counts.exact;
-  }
+  result.counts = tbb::parallel_reduce(
+      Range(0, input.values.size(), kGrain * kBlock), QuantizationCounts{},
+      [&](const Range& range, QuantizationCounts counts) {
+        return counts +=
+               count_rounded(result.scale, &input.values[range.begin()], &result.values[range.begin()], range.size());
+      },
+      [](QuantizationCounts a, const QuantizationCounts& b) { return a += b; });
   return result;
 }
 
@@ -211,12 +226,20 @@ BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat form
   return quantize_baseline(input, format, QuantizerOptions{}, name);
 }
 
+std::vector<std::uint32_t> encode_baseline(const BaselineTensor& tensor) {
+  std::vector<std::uint32_t> codes;
+  codes.reserve(tensor.values.size());
+  for (const float value : tensor.values) codes.push_back(encode_baseline(tensor.format, value));
+  return codes;
+}
+
 Tensor<double> dequantize(const BaselineTensor& tensor) {
-  Tensor<double> result{tensor.shape, {}};
-  result.values.reserve(tensor.values.size());
-  for (const float value : tensor.values) {
-    result.values.push_back(static_cast<double>(tensor.scale) * static_cast<double>(value));
-  }
+  Tensor<double> result{tensor.shape, std::vector<double>(tensor.values.size())};
+  tbb::parallel_for(Range(0, tensor.values.size(), kGrain * kBlock), [&](const Range& range) {
+    for (std::size_t i = range.begin(); i != range.end(); ++i) {
+      result.values[i] = static_cast<double>(tensor.scale) * static_cast<double>(tensor.values[i]);
+    }
+  });
   return result;
 }
 
@@ -231,19 +254,16 @@ ConvolutionResult baseline_convolution(Pass pass, const ConvolutionShape& shape,
   result.values.shape = shape.result_shape(pass);
   result.counts.mantissa_multiplies = shape.multiply_adds(pass);
   result.counts.integer_adds = result.counts.mantissa_multiplies;
-  if (is_integer(left.format)) {
-    // Sums of int8 products are exact in binary64 below 2^39 terms.
-    const std::vector<double> sums = direct_convolution<double>(pass, shape, {left.values.begin(), left.values.end()},
-                                                                {right.values.begin(), right.values.end()});
-    result.values.values.reserve(sums.size());
-    for (const double sum : sums) {
-      const auto wrapped = static_cast<std::int32_t>(static_cast<std::uint64_t>(static_cast<std::int64_t>(sum)));
-      if (wrapped != sum) ++result.counts.overflows;
-      result.values.values.push_back(static_cast<float>(wrapped) * scale);
-    }
+  // Sums of int8 products are exact in binary32 below 2^10 terms, in binary64 below 2^39.
+  if (is_integer(left.format) && shape.outer_count(pass) * shape.inner_taps(pass) >= 1 << 10) {
+    const std::vector<double> sums = direct_convolution<double>(pass, shape, left.values, right.values);
+    result.values.values.resize(sums.size());
+    result.counts.overflows = wrap_sums(sums, scale, result.values.values.data());
   } else {
     result.values.values = direct_convolution<float>(pass, shape, left.values, right.values);
-    for (float& value : result.values.values) value *= scale;
+    tbb::parallel_for(Range(0, result.values.values.size(), kGrain * kBlock), [&](const Range& range) {
+      for (std::size_t i = range.begin(); i != range.end(); ++i) result.values.values[i] *= scale;
+    });
   }
   return result;
 }

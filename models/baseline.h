@@ -30,8 +30,7 @@ struct BaselineTensor {
   BaselineFormat format = BaselineFormat::kFp32;
   Shape shape;
   float scale = 1;
-  std::vector<std::uint32_t> codes;
-  std::vector<float> values;  // of the codes, without the scale
+  std::vector<float> values;  // without the scale
   QuantizationCounts counts;
 };
 
@@ -63,6 +62,7 @@ struct BaselineGrid {
 };
 BaselineGrid grid_of(BaselineFormat format);
 
+std::vector<std::uint32_t> encode_baseline(const BaselineTensor& tensor);
 // Every element's value, exact in binary64.
 Tensor<double> dequantize(const BaselineTensor& tensor);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 
@@ -104,6 +105,30 @@ void round_to_grid(const BaselineGrid& grid, float scale, Rounding rounding, int
   }
 }
 
+QuantizationCounts count_rounded(float scale, const float* input, const float* values, std::size_t count) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const hn::ScalableTag<double> dd;
+  const hn::Rebind<float, decltype(dd)> df;
+  const std::size_t lanes = hn::Lanes(dd);
+  const auto factor = hn::Set(dd, static_cast<double>(scale));
+  QuantizationCounts counts;
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto x = hn::LoadU(df, input + i);
+    const auto value = hn::LoadU(df, values + i);
+    const auto zero = hn::Zero(df);
+    counts.saturated += hn::CountTrue(df, hn::Eq(hn::Abs(value), hn::Set(df, kInfinity)));
+    counts.flushed_to_zero += hn::CountTrue(df, hn::And(hn::Ne(x, zero), hn::Eq(value, zero)));
+    counts.exact += hn::CountTrue(dd, hn::Eq(hn::Mul(factor, hn::PromoteTo(dd, value)), hn::PromoteTo(dd, x)));
+  }
+  for (; i < count; ++i) {
+    if (std::fabs(values[i]) == kInfinity) ++counts.saturated;
+    if (input[i] != 0 && values[i] == 0) ++counts.flushed_to_zero;
+    if (static_cast<double>(scale) * static_cast<double>(values[i]) == static_cast<double>(input[i])) ++counts.exact;
+  }
+  return counts;
+}
+
 }  // namespace
 }  // namespace mlsim::models::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -112,10 +137,15 @@ HWY_AFTER_NAMESPACE();
 namespace mlsim::models {
 
 HWY_EXPORT(round_to_grid);
+HWY_EXPORT(count_rounded);
 
 void round_to_grid(const BaselineGrid& grid, float scale, Rounding rounding, int random_bits, const float* input,
                    const std::uint32_t* words, std::size_t count, float* output) {
   HWY_DYNAMIC_DISPATCH(round_to_grid)(grid, scale, rounding, random_bits, input, words, count, output);
+}
+
+QuantizationCounts count_rounded(float scale, const float* input, const float* values, std::size_t count) {
+  return HWY_DYNAMIC_DISPATCH(count_rounded)(scale, input, values, count);
 }
 
 }  // namespace mlsim::models

@@ -14,4 +14,7 @@ namespace mlsim::models {
 void round_to_grid(const BaselineGrid& grid, float scale, Rounding rounding, int random_bits, const float* input,
                    const std::uint32_t* words, std::size_t count, float* output);
 
+// What became of `count` elements, as QuantizationCounts has it: saturated are those that are infinite.
+QuantizationCounts count_rounded(float scale, const float* input, const float* values, std::size_t count);
+
 }  // namespace mlsim::models

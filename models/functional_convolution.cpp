@@ -1,6 +1,5 @@
 #include "models/functional_convolution.h"
 
-#include <oneapi/tbb/cache_aligned_allocator.h>
 #include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
@@ -15,27 +14,11 @@
 #include "models/datapath.h"
 #include "models/dot_convolution.h"
 #include "models/dot_kernels.h"
+#include "models/padded_planes.h"
 #include "models/wide_convolution.h"
 
 namespace mlsim::models {
 namespace {
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
-// Large memory comes from oneTBB's allocator, which keeps it for the next call: pages that the system has just mapped
-// cost more than the convolution of a small layer.
-template <typename T>
-using Buffer = std::vector<T, tbb::cache_aligned_allocator<T>>;
-
-// Bytes of operand planes that are prepared at a time: as many images as fit (at least one).
-constexpr std::int64_t kPreparedBytes = 2 << 20;
-
-template <typename T>
-std::int64_t images_at_once(std::int64_t batch, std::int64_t elements) {
-  return std::clamp<std::int64_t>(kPreparedBytes / (elements * static_cast<std::int64_t>(sizeof(T))), 1, batch);
-}
 
 // ---- The numbers: which of them hold every sum exactly
 
@@ -131,75 +114,6 @@ bool fits_smallest_float(const MlsTensor& left, const MlsTensor& right) {
 
 // ---- Forward and backward data: results as shifted sums of padded planes
 
-// A kernel position along one axis: the phase of the source plane that it reads, and how far from the result's place.
-struct AxisTap {
-  std::int64_t kernel;
-  std::int64_t phase;
-  std::int64_t offset;
-};
-
-// Results first, first + step, ... that share their taps.
-struct ResultPhase {
-  std::int64_t first;
-  std::int64_t step;
-  std::int64_t count;
-  std::vector<AxisTap> taps;
-};
-
-// One axis of the source planes. Phase j of a plane holds, at c, the element c · step + j - lead of the operand, or
-// zero where there is none.
-struct SourceAxis {
-  std::int64_t size;  // of the operand
-  std::int64_t step;
-  std::int64_t phases;
-  std::int64_t lead;
-  std::int64_t extent;  // of a phase, as far as it is read
-  std::vector<ResultPhase> results;
-};
-
-SourceAxis forward_axis(const ConvolutionShape& shape, std::size_t axis) {
-  const std::int64_t kernel = shape.kernel[axis];
-  const std::int64_t stride = shape.stride[axis];
-  const std::int64_t out = shape.out_size()[axis];
-  SourceAxis source{shape.in_size[axis],         stride, std::min(kernel, stride), shape.padding[axis],
-                    out + (kernel - 1) / stride, {}};
-  ResultPhase results{0, 1, out, {}};
-  for (std::int64_t k = 0; k < kernel; ++k) results.taps.push_back({k, k % stride, k / stride});
-  source.results.push_back(std::move(results));
-  return source;
-}
-
-SourceAxis backward_axis(const ConvolutionShape& shape, std::size_t axis) {
-  const std::int64_t stride = shape.stride[axis];
-  const std::int64_t in = shape.in_size[axis];
-  SourceAxis source{shape.out_size()[axis], 1, 1, 0, 1, {}};
-  for (std::int64_t first = 0; first < std::min(stride, in); ++first) {
-    ResultPhase results{first, stride, ceil_div(in - first, stride), {}};
-    for (std::int64_t k = 0; k < shape.kernel[axis]; ++k) {
-      const std::int64_t distance = first + shape.padding[axis] - k;
-      if (distance % stride != 0) continue;
-      results.taps.push_back({k, 0, distance / stride});
-      source.lead = std::max(source.lead, -distance / stride);
-    }
-    source.results.push_back(std::move(results));
-  }
-  for (ResultPhase& results : source.results) {
-    for (AxisTap& tap : results.taps) {
-      tap.offset += source.lead;
-      source.extent = std::max(source.extent, tap.offset + results.count);
-    }
-  }
-  return source;
-}
-
-// Distance between the rows of a plane. The zeros at the end of a row may be those that the next row starts with.
-std::int64_t row_pitch(const SourceAxis& axis, bool share_zeros) {
-  if (!share_zeros) return axis.extent;
-  const std::int64_t leading_zeros = std::max<std::int64_t>(ceil_div(axis.lead - axis.phases + 1, axis.step), 0);
-  const std::int64_t nonzero = ceil_div(axis.size + axis.lead, axis.step);
-  return std::min(axis.extent, std::max(nonzero, axis.extent - leading_zeros));
-}
-
 // Both kinds of correlation see a source operand (activation or error), weights and reduction over source channels.
 template <typename T>
 class Correlation {
@@ -217,19 +131,16 @@ class Correlation {
         outer_(shape.outer_count(pass)),
         channels_((pass == Pass::kForward ? shape.out_channels : shape.in_channels) / shape.groups),
         kernel_columns_(shape.kernel[1]),
-        vertical_(pass == Pass::kForward ? forward_axis(shape, 0) : backward_axis(shape, 0)),
-        horizontal_(pass == Pass::kForward ? forward_axis(shape, 1) : backward_axis(shape, 1)),
-        pitch_(row_pitch(horizontal_, !bounds.narrow)),
-        phase_plane_(vertical_.extent * pitch_),
-        plane_(vertical_.phases * horizontal_.phases * phase_plane_),
+        padded_(pass, shape, !bounds.narrow),
+        plane_(padded_.plane),
         result_shape_(shape.result_shape(pass)),
         lanes_(static_cast<std::int64_t>(vector_lanes<T>())) {}
 
   // Returns how many additions have overflowed.
   std::uint64_t run(float* results) {
     std::vector<Phase> phases;
-    for (const ResultPhase& rows : vertical_.results) {
-      for (const ResultPhase& columns : horizontal_.results) {
+    for (const ResultPhase& rows : padded_.vertical.results) {
+      for (const ResultPhase& columns : padded_.horizontal.results) {
         if (!rows.taps.empty() && !columns.taps.empty()) phases.push_back(make_phase(rows, columns));
       }
     }
@@ -277,7 +188,7 @@ class Correlation {
     std::vector<std::int64_t> kernel;
     for (const AxisTap& y : rows.taps) {
       for (const AxisTap& x : columns.taps) {
-        phase.offsets.push_back((y.phase * horizontal_.phases + x.phase) * phase_plane_ + y.offset * pitch_ + x.offset);
+        phase.offsets.push_back(padded_.tap_offset(y, x));
         kernel.push_back(y.kernel * kernel_columns_ + x.kernel);
       }
     }
@@ -292,7 +203,7 @@ class Correlation {
       }
     });
 
-    phase.positions = (rows.count - 1) * pitch_ + columns.count;
+    phase.positions = padded_.positions(rows, columns);
     const std::int64_t all_vectors = ceil_div(phase.positions, lanes_);
     phase.tiles = ceil_div(all_vectors, tile_vectors());
     phase.vectors = ceil_div(all_vectors, phase.tiles);
@@ -300,7 +211,7 @@ class Correlation {
     if (bounds_.narrow) {
       phase.counted.assign(static_cast<std::size_t>(phase.tiles * phase.vectors * lanes_), 0);
       for (std::int64_t p = 0; p < phase.positions; ++p) {
-        phase.counted[static_cast<std::size_t>(p)] = p % pitch_ < columns.count ? 1 : 0;
+        phase.counted[static_cast<std::size_t>(p)] = p % padded_.pitch < columns.count ? 1 : 0;
       }
     }
     return phase;
@@ -338,32 +249,18 @@ class Correlation {
   // Decodes an index pair of the source into its zero-padded phases; the zeros are there already.
   void fill_plane(std::size_t pair, T* plane) const {
     const double unit = bounds_.narrow ? 1 : unit_of(source_, pair);
-    const std::uint16_t* codes =
-        source_.codes.data() + static_cast<std::int64_t>(pair) * vertical_.size * horizontal_.size;
-    const std::int64_t rows_at_once = std::max<std::int64_t>(2048 / horizontal_.size, 1);
-    std::vector<T> values(static_cast<std::size_t>(std::min(rows_at_once, vertical_.size) * horizontal_.size));
-    for (std::int64_t first = 0; first < vertical_.size; first += rows_at_once) {
-      const std::int64_t end = std::min(first + rows_at_once, vertical_.size);
-      decode_scaled(source_.format.element, codes + first * horizontal_.size,
-                    static_cast<std::size_t>((end - first) * horizontal_.size), unit, values.data());
+    const std::int64_t height = padded_.vertical.size;
+    const std::int64_t width = padded_.horizontal.size;
+    const std::uint16_t* codes = source_.codes.data() + static_cast<std::int64_t>(pair) * height * width;
+    const std::int64_t rows_at_once = std::max<std::int64_t>(2048 / width, 1);
+    std::vector<T> values(static_cast<std::size_t>(std::min(rows_at_once, height) * width));
+    for (std::int64_t first = 0; first < height; first += rows_at_once) {
+      const std::int64_t end = std::min(first + rows_at_once, height);
+      decode_scaled(source_.format.element, codes + first * width, static_cast<std::size_t>((end - first) * width),
+                    unit, values.data());
       for (std::int64_t y = first; y < end; ++y) {
-        const std::int64_t row = (y + vertical_.lead) / vertical_.step;
-        const std::int64_t phase = (y + vertical_.lead) % vertical_.step;
-        if (phase >= vertical_.phases || row >= vertical_.extent) continue;
-        fill_row(values.data() + (y - first) * horizontal_.size,
-                 plane + phase * horizontal_.phases * phase_plane_ + row * pitch_);
+        padded_.place_row(values.data() + (y - first) * width, y, plane);
       }
-    }
-  }
-
-  void fill_row(const T* values, T* row) const {
-    for (std::int64_t phase = 0; phase < horizontal_.phases; ++phase, row += phase_plane_) {
-      // The first place whose element exists, and the end of those.
-      const std::int64_t begin = std::max<std::int64_t>(ceil_div(horizontal_.lead - phase, horizontal_.step), 0);
-      const std::int64_t end =
-          std::min(pitch_, ceil_div(horizontal_.size + horizontal_.lead - phase, horizontal_.step));
-      const T* value = values + begin * horizontal_.step + phase - horizontal_.lead;
-      for (std::int64_t c = begin; c < end; ++c, value += horizontal_.step) row[c] = *value;
     }
   }
 
@@ -401,7 +298,9 @@ class Correlation {
         for (int c = 0; c < tile.channels; ++c) {
           float* plane = results + ((first_image + image) * groups_ * channels_ + group * channels_ + channel + c) *
                                        result_shape_[2] * result_shape_[3];
-          store_results(phase, position, y.data() + c * phase.vectors * lanes_, plane);
+          padded_.store(*phase.rows, *phase.columns, position, phase.vectors * lanes_,
+                        y.data() + c * phase.vectors * lanes_, result_shape_[3], plane,
+                        [this](float sum) { return sum * tensor_scale_; });
         }
       }
     });
@@ -420,25 +319,6 @@ class Correlation {
     }
   }
 
-  // Results at positions from `position` on, of a whole tile.
-  void store_results(const Phase& phase, std::int64_t position, const float* y, float* plane) const {
-    const std::int64_t end = std::min(position + phase.vectors * lanes_, phase.positions);
-    const std::int64_t columns = phase.columns->count;
-    const std::int64_t step = phase.columns->step;
-    const std::int64_t first_row = position < columns ? 0 : (position - columns) / pitch_ + 1;
-    for (std::int64_t row = first_row; row < phase.rows->count && row * pitch_ < end; ++row) {
-      float* target = plane + (phase.rows->first + row * phase.rows->step) * result_shape_[3] + phase.columns->first;
-      const float* sums = y + row * pitch_ - position;
-      const std::int64_t from = std::max<std::int64_t>(position - row * pitch_, 0);
-      const std::int64_t to = std::min(columns, end - row * pitch_);
-      if (step == 1) {
-        for (std::int64_t x = from; x < to; ++x) target[x] = sums[x] * tensor_scale_;
-      } else {
-        for (std::int64_t x = from; x < to; ++x) target[x * step] = sums[x] * tensor_scale_;
-      }
-    }
-  }
-
   Pass pass_;
   const MlsTensor& source_;
   const MlsTensor& weight_;
@@ -450,10 +330,7 @@ class Correlation {
   std::int64_t outer_;     // source channels of a group
   std::int64_t channels_;  // result channels of a group
   std::int64_t kernel_columns_;
-  SourceAxis vertical_;
-  SourceAxis horizontal_;
-  std::int64_t pitch_;
-  std::int64_t phase_plane_;
+  PaddedPlanes padded_;
   std::int64_t plane_;
   Shape result_shape_;
   std::int64_t lanes_;
@@ -709,9 +586,10 @@ class WeightGradient {
 std::uint64_t results_with_taps(Pass pass, const ConvolutionShape& shape) {
   if (pass != Pass::kBackwardData) return static_cast<std::uint64_t>(element_count(shape.result_shape(pass)));
   auto results = static_cast<std::uint64_t>(shape.batch * shape.in_channels);
-  for (const std::size_t axis : {0U, 1U}) {
+  const PaddedPlanes planes(pass, shape, true);
+  for (const SourceAxis* axis : {&planes.vertical, &planes.horizontal}) {
     std::int64_t count = 0;
-    for (const ResultPhase& phase : backward_axis(shape, axis).results) count += phase.taps.empty() ? 0 : phase.count;
+    for (const ResultPhase& phase : axis->results) count += phase.taps.empty() ? 0 : phase.count;
     results *= static_cast<std::uint64_t>(count);
   }
   return results;

@@ -1,8 +1,13 @@
 #include "models/zero_products.h"
 
+#include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/parallel_for.h>
+#include <oneapi/tbb/parallel_reduce.h>
+
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <functional>
 
 namespace mlsim::models {
 namespace {
@@ -32,59 +37,59 @@ std::vector<Extent> extents(const ConvolutionShape& shape, std::size_t axis) {
   return all;
 }
 
-// The sum of row[first · step + shift], …, row[last · step + shift].
-std::uint64_t strided_sum(const std::uint8_t* row, const Extent& extent, std::int64_t step, std::int64_t shift) {
-  std::uint64_t sum = 0;
-  for (std::int64_t x = extent.first; x <= extent.last; ++x) sum += row[x * step + shift];
-  return sum;
-}
-
-// For each channel and kernel position, how many elements that are not zero its taps meet, over images and outputs.
-Sums sums_of_activation(const ConvolutionShape& shape, const std::vector<std::uint8_t>& nonzero) {
-  const std::vector<Extent> rows = extents(shape, 0);
-  const std::vector<Extent> columns = extents(shape, 1);
-  const auto [kernel_rows, kernel_columns] = shape.kernel;
-  const auto [height, width] = shape.in_size;
-  Sums sums(index(shape.in_channels * kernel_rows * kernel_columns));
-  Sums of_row(index(kernel_columns));
-  for (std::int64_t plane = 0; plane < shape.batch * shape.in_channels; ++plane) {
-    std::uint64_t* channel = sums.data() + plane % shape.in_channels * kernel_rows * kernel_columns;
-    for (std::int64_t y = 0; y < height; ++y) {
-      const std::uint8_t* row = nonzero.data() + (plane * height + y) * width;
-      for (std::int64_t j = 0; j < kernel_columns; ++j) {
-        of_row[index(j)] = strided_sum(row, columns[index(j)], shape.stride[1], j - shape.padding[1]);
-      }
-      for (std::int64_t i = 0; i < kernel_rows; ++i) {
-        const std::int64_t place = y + shape.padding[0] - i;
-        if (place < 0 || place % shape.stride[0] != 0) continue;
-        const std::int64_t output = place / shape.stride[0];
-        if (output < rows[index(i)].first || output > rows[index(i)].last) continue;
-        for (std::int64_t j = 0; j < kernel_columns; ++j) channel[i * kernel_columns + j] += of_row[index(j)];
-      }
-    }
+// Adds up planes of bytes.
+std::vector<std::uint32_t> sum_of_planes(const std::uint8_t* planes, std::int64_t count, std::int64_t distance,
+                                         std::int64_t size) {
+  std::vector<std::uint32_t> sums(index(size));
+  for (std::int64_t plane = 0; plane < count; ++plane, planes += distance) {
+    for (std::int64_t i = 0; i < size; ++i) sums[index(i)] += planes[i];
   }
   return sums;
+}
+
+// An operand's planes, and which of their elements kernel position k meets at output o of an axis:
+// o · step + k · kernel_step - padding.
+struct TapOperand {
+  std::int64_t channels;
+  std::array<std::int64_t, 2> size;
+  std::array<std::int64_t, 2> step;
+  std::array<std::int64_t, 2> padding;
+  std::int64_t kernel_step;
+};
+
+// For each channel and kernel position, how many elements that are not zero its taps meet, over images and outputs.
+Sums sums_of_taps(const ConvolutionShape& shape, const TapOperand& operand, const std::vector<std::uint8_t>& nonzero) {
+  const std::vector<Extent> rows = extents(shape, 0);
+  const std::vector<Extent> columns = extents(shape, 1);
+  const std::int64_t kernel = shape.kernel[0] * shape.kernel[1];
+  const std::int64_t width = operand.size[1];
+  const std::int64_t plane = operand.size[0] * width;
+  Sums sums(index(operand.channels * kernel));
+  tbb::parallel_for(std::int64_t{0}, operand.channels, [&](std::int64_t c) {
+    const std::vector<std::uint32_t> elements =
+        sum_of_planes(nonzero.data() + c * plane, shape.batch, operand.channels * plane, plane);
+    std::uint64_t* sum = sums.data() + c * kernel;
+    for (std::int64_t i = 0; i < shape.kernel[0]; ++i) {
+      for (std::int64_t j = 0; j < shape.kernel[1]; ++j, ++sum) {
+        const Extent& column = columns[index(j)];
+        for (std::int64_t y = rows[index(i)].first; y <= rows[index(i)].last; ++y) {
+          const std::uint32_t* row =
+              elements.data() + (y * operand.step[0] + i * operand.kernel_step - operand.padding[0]) * width;
+          const std::int64_t shift = j * operand.kernel_step - operand.padding[1];
+          for (std::int64_t x = column.first; x <= column.last; ++x) *sum += row[x * operand.step[1] + shift];
+        }
+      }
+    }
+  });
+  return sums;
+}
+
+Sums sums_of_activation(const ConvolutionShape& shape, const std::vector<std::uint8_t>& nonzero) {
+  return sums_of_taps(shape, {shape.in_channels, shape.in_size, shape.stride, shape.padding, 1}, nonzero);
 }
 
 Sums sums_of_error(const ConvolutionShape& shape, const std::vector<std::uint8_t>& nonzero) {
-  const std::vector<Extent> rows = extents(shape, 0);
-  const std::vector<Extent> columns = extents(shape, 1);
-  const auto [kernel_rows, kernel_columns] = shape.kernel;
-  const auto [height, width] = shape.out_size();
-  Sums sums(index(shape.out_channels * kernel_rows * kernel_columns));
-  Sums of_row(index(kernel_columns));
-  for (std::int64_t plane = 0; plane < shape.batch * shape.out_channels; ++plane) {
-    std::uint64_t* channel = sums.data() + plane % shape.out_channels * kernel_rows * kernel_columns;
-    for (std::int64_t y = 0; y < height; ++y) {
-      const std::uint8_t* row = nonzero.data() + (plane * height + y) * width;
-      for (std::int64_t j = 0; j < kernel_columns; ++j) of_row[index(j)] = strided_sum(row, columns[index(j)], 1, 0);
-      for (std::int64_t i = 0; i < kernel_rows; ++i) {
-        if (y < rows[index(i)].first || y > rows[index(i)].last) continue;
-        for (std::int64_t j = 0; j < kernel_columns; ++j) channel[i * kernel_columns + j] += of_row[index(j)];
-      }
-    }
-  }
-  return sums;
+  return sums_of_taps(shape, {shape.out_channels, shape.out_size(), {1, 1}, {0, 0}, 0}, nonzero);
 }
 
 // Taps with two operands that are not zero. In forward and backward data a tap is a channel and a kernel position of
@@ -124,23 +129,16 @@ std::uint64_t nonzero_backward_weight(const ConvolutionShape& shape, const std::
                                       const std::vector<std::uint8_t>& activation) {
   const std::vector<Extent> rows = extents(shape, 0);
   const std::vector<Extent> columns = extents(shape, 1);
-  const auto [out_height, out_width] = shape.out_size();
-  const auto [in_height, in_width] = shape.in_size;
-  const auto over_channels = [](const std::uint8_t* planes, std::int64_t channels, std::int64_t plane) {
-    std::vector<std::uint32_t> sums(index(plane));
-    for (std::int64_t c = 0; c < channels; ++c) {
-      for (std::int64_t i = 0; i < plane; ++i) sums[index(i)] += planes[c * plane + i];
-    }
-    return sums;
-  };
-  std::uint64_t taps = 0;
-  for (std::int64_t part = 0; part < shape.batch * shape.groups; ++part) {
-    const std::int64_t outputs = shape.out_channels / shape.groups;
-    const std::int64_t inputs = shape.in_channels / shape.groups;
-    const auto errors =
-        over_channels(error.data() + part * outputs * out_height * out_width, outputs, out_height * out_width);
-    const auto activations =
-        over_channels(activation.data() + part * inputs * in_height * in_width, inputs, in_height * in_width);
+  const std::int64_t outputs = shape.out_channels / shape.groups;
+  const std::int64_t inputs = shape.in_channels / shape.groups;
+  const std::int64_t out_width = shape.out_size()[1];
+  const std::int64_t out_plane = shape.out_size()[0] * out_width;
+  const std::int64_t in_width = shape.in_size[1];
+  const std::int64_t in_plane = shape.in_size[0] * in_width;
+  const auto taps_of = [&](std::int64_t part) {
+    const auto errors = sum_of_planes(error.data() + part * outputs * out_plane, outputs, out_plane, out_plane);
+    const auto activations = sum_of_planes(activation.data() + part * inputs * in_plane, inputs, in_plane, in_plane);
+    std::uint64_t taps = 0;
     for (std::int64_t i = 0; i < shape.kernel[0]; ++i) {
       for (std::int64_t y = rows[index(i)].first; y <= rows[index(i)].last; ++y) {
         const std::uint32_t* error_row = errors.data() + y * out_width;
@@ -153,8 +151,16 @@ std::uint64_t nonzero_backward_weight(const ConvolutionShape& shape, const std::
         }
       }
     }
-  }
-  return taps;
+    return taps;
+  };
+  using Range = tbb::blocked_range<std::int64_t>;
+  return tbb::parallel_reduce(
+      Range(0, shape.batch * shape.groups), std::uint64_t{0},
+      [&](const Range& range, std::uint64_t taps) {
+        for (std::int64_t part = range.begin(); part < range.end(); ++part) taps += taps_of(part);
+        return taps;
+      },
+      std::plus<>());
 }
 
 }  // namespace

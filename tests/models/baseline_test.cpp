@@ -9,6 +9,7 @@
 #include <random>
 
 #include "models/philox.h"
+#include "tests/support/seven_loops.h"
 #include "tests/support/vector_targets.h"
 
 namespace mlsim::models {
@@ -127,20 +128,26 @@ void check_fast_path() {
     const Tensor<float> input = wide_tensor({3, 5, 7, 11}, random);
     for (const BaselineFormat format : kAllFormats) {
       const BaselineTensor tensor = quantize_baseline(input, format, "x");
+      const std::vector<std::uint32_t> codes = encode_baseline(tensor);
       std::vector<float> values(input.values.size());
       const float scale = quantize_baseline_scaled(input.values, input.shape, format, {}, "x", values);
       ASSERT_EQ(scale, tensor.scale);
+      QuantizationCounts counts;
       for (std::size_t i = 0; i < values.size(); ++i) {
         const std::uint32_t code = encode_baseline(format, input.values[i] / tensor.scale);
-        ASSERT_EQ(tensor.codes[i], code) << "seed " << seed << ", " << to_string(format) << ", element " << i;
+        ASSERT_EQ(codes[i], code) << "seed " << seed << ", " << to_string(format) << ", element " << i;
         ASSERT_EQ(bits_of(values[i]), bits_of(decode_baseline(format, code)))
             << "seed " << seed << ", " << to_string(format) << ", element " << i << ": " << input.values[i];
+        if (std::isinf(values[i])) ++counts.saturated;
+        if (input.values[i] != 0 && values[i] == 0) ++counts.flushed_to_zero;
+        if (double{scale} * double{values[i]} == double{input.values[i]}) ++counts.exact;
       }
+      ASSERT_EQ(tensor.counts, counts) << "seed " << seed << ", " << to_string(format);
     }
   }
 }
 
-TEST(Baseline, TheFastPathHasTheCodesOfEachElement) {
+TEST(Baseline, TheFastPathHasTheCodesAndCountsOfEachElement) {
   tests::for_each_vector_target(check_fast_path);
 }
 
@@ -155,6 +162,7 @@ void check_stochastic_rounding() {
                                    .stream = (std::uint64_t{random()} << 32) + random()};
     for (const BaselineFormat format : kAllFormats) {
       const BaselineTensor tensor = quantize_baseline(input, format, options, "x");
+      const std::vector<std::uint32_t> codes = encode_baseline(tensor);
       const bool int8 = format == BaselineFormat::kInt8;
       for (std::size_t i = 0; i < input.values.size(); ++i) {
         const float y = input.values[i] / tensor.scale;
@@ -174,7 +182,7 @@ void check_stochastic_rounding() {
         if (int8 && expected == 0) value = 0;
         ASSERT_EQ(bits_of(tensor.values[i]), bits_of(value))
             << "seed " << seed << ", " << to_string(format) << ", element " << i << ": " << y;
-        ASSERT_EQ(bits_of(decode_baseline(format, tensor.codes[i])), bits_of(value));
+        ASSERT_EQ(bits_of(decode_baseline(format, codes[i])), bits_of(value));
       }
     }
   }
@@ -199,44 +207,6 @@ TEST(Baseline, RefusesNaN) {
   EXPECT_THAT([&] { quantize_baseline(input, BaselineFormat::kFp16, "layer1 weight"); },
               testing::ThrowsMessage<std::runtime_error>(
                   "layer1 weight: the element at [0, 1] is NaN, expected a finite number"));
-}
-
-// The formulas of docs/numerics.md, one result at a time.
-std::vector<float> seven_loops(Pass pass, const ConvolutionShape& s, const std::vector<float>& left,
-                               const std::vector<float>& right) {
-  const auto [oh, ow] = s.out_size();
-  const std::int64_t cin = s.in_channels / s.groups;
-  const std::int64_t cout = s.out_channels / s.groups;
-  std::vector<float> result(static_cast<std::size_t>(element_count(s.result_shape(pass))));
-  // Ascending in n, then in co or ci, then in the taps: each result meets its terms in the order of the contract.
-  for (std::int64_t n = 0; n < s.batch; ++n) {
-    for (std::int64_t co = 0; co < s.out_channels; ++co) {
-      for (std::int64_t ci = 0; ci < cin; ++ci) {
-        const std::int64_t c = co / cout * cin + ci;
-        for (std::int64_t i = 0; i < s.kernel[0]; ++i) {
-          for (std::int64_t j = 0; j < s.kernel[1]; ++j) {
-            for (std::int64_t y = 0; y < oh; ++y) {
-              for (std::int64_t x = 0; x < ow; ++x) {
-                const std::int64_t yi = y * s.stride[0] + i - s.padding[0];
-                const std::int64_t xi = x * s.stride[1] + j - s.padding[1];
-                if (yi < 0 || yi >= s.in_size[0] || xi < 0 || xi >= s.in_size[1]) continue;
-                const auto a =
-                    static_cast<std::size_t>(((n * s.in_channels + c) * s.in_size[0] + yi) * s.in_size[1] + xi);
-                const auto w = static_cast<std::size_t>(((co * cin + ci) * s.kernel[0] + i) * s.kernel[1] + j);
-                const auto e = static_cast<std::size_t>(((n * s.out_channels + co) * oh + y) * ow + x);
-                const std::size_t l = pass == Pass::kForward ? a : e;
-                const std::size_t r = pass == Pass::kBackwardWeight ? a : w;
-                const std::size_t z = pass == Pass::kForward ? e : pass == Pass::kBackwardData ? a : w;
-                const float product = left[l] * right[r];
-                result[z] = result[z] + product;
-              }
-            }
-          }
-        }
-      }
-    }
-  }
-  return result;
 }
 
 ConvolutionShape random_shape(std::mt19937& random) {
@@ -266,7 +236,7 @@ TEST(Baseline, ConvolutionsFollowTheFormulas) {
         const BaselineTensor b = quantize_baseline(right, format, "right");
         const ConvolutionResult result = baseline_convolution(pass, shape, a, b);
         // Integer products of this size are exact in binary32, so one plain loop serves all formats.
-        std::vector<float> expected = seven_loops(pass, shape, a.values, b.values);
+        std::vector<float> expected = tests::seven_loops(pass, shape, a.values, b.values);
         for (float& value : expected) value *= a.scale * b.scale;
         ASSERT_EQ(result.values.values, expected)
             << "seed " << seed << ", " << to_string(pass) << ", " << to_string(format);
@@ -289,6 +259,19 @@ TEST(Baseline, Int8SumsWrapAndAreCounted) {
   EXPECT_EQ(result.counts.overflows, 1U);
   EXPECT_EQ(result.values.values[0],
             static_cast<float>(140000LL * 16129 - (1LL << 32)) * (tensor.scale * tensor.scale));
+}
+
+TEST(Baseline, Int8SumsAreExact) {
+  for (const std::int64_t terms : {1, 1023, 1024, 1500, 4000}) {
+    ConvolutionShape shape;
+    shape.in_size = {1, terms};
+    shape.kernel = {1, terms};
+    const Tensor<float> ones{shape.activation_shape(), std::vector<float>(static_cast<std::size_t>(terms), 1.0F)};
+    const BaselineTensor tensor = quantize_baseline(ones, BaselineFormat::kInt8, "x");
+    const ConvolutionResult result = baseline_convolution(Pass::kForward, shape, tensor, tensor);
+    EXPECT_EQ(result.values.values[0], static_cast<float>(terms * 16129) * (tensor.scale * tensor.scale)) << terms;
+    EXPECT_EQ(result.counts.overflows, 0U);
+  }
 }
 
 TEST(Baseline, RefusesMixturesWithInt8) {
