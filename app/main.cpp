@@ -1,8 +1,10 @@
 // The mlsim command: chooses a command and turns what it throws into one line and an exit status.
 #include <fmt/core.h>
+#include <malloc.h>
 
 #include <cstdio>
 #include <exception>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -55,6 +57,10 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Every layer allocates tensors like those of the layer before. Kept in the heap they cost nothing; mapped anew, as
+  // the C library does with large blocks, each page is faulted in again.
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   try {
     return run({argv + 1, argv + argc});
   } catch (const std::runtime_error& error) {

@@ -12,27 +12,9 @@ namespace mlsim::models {
 // calls changes no bit.
 class ErrorSums {
  public:
+  // Of float and double, in any combination that sqnr.cpp has.
   template <typename Exact, typename Computed>
-  void add(std::span<const Exact> exact, std::span<const Computed> computed) {
-    // In registers, not in memory that the spans might share.
-    double exact_square = exact_square_;
-    double computed_square = computed_square_;
-    double dot = dot_;
-    double noise = noise_;
-    for (std::size_t i = 0; i < exact.size(); ++i) {
-      const auto e = static_cast<double>(exact[i]);
-      const auto c = static_cast<double>(computed[i]);
-      const double difference = c - e;
-      exact_square += e * e;
-      computed_square += c * c;
-      dot += e * c;
-      noise += difference * difference;
-    }
-    exact_square_ = exact_square;
-    computed_square_ = computed_square;
-    dot_ = dot;
-    noise_ = noise;
-  }
+  void add(std::span<const Exact> exact, std::span<const Computed> computed);
 
   // Signal to quantization noise ratio in dB: 10 log10 (Σ exact² / Σ (computed - exact)²). Infinite where nothing
   // differs; NaN for a signal of zeros that is not met.
