@@ -14,6 +14,7 @@
 #include "app/report_command.h"
 #include "app/simulate_command.h"
 #include "app/sweep_command.h"
+#include "workloads/atomic_file.h"
 
 namespace {
 
@@ -61,6 +62,7 @@ int main(int argc, char** argv) {
   // the C library does with large blocks, each page is faulted in again.
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  mlsim::workloads::remove_unfinished_files_on_interrupt();
   try {
     return run({argv + 1, argv + argc});
   } catch (const std::runtime_error& error) {

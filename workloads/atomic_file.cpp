@@ -2,8 +2,12 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
+#include <climits>
+#include <csignal>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -20,9 +24,53 @@ std::string reason_of(int error) {
   return std::error_code(error, std::generic_category()).message();
 }
 
+// Names of unfinished files, where a signal handler may read them.
+struct Slot {
+  enum State : int { kFree, kTaken, kNamed };
+  std::atomic<int> state = kFree;
+  std::array<char, PATH_MAX> name{};
+};
+std::array<Slot, 64> slots;
+static_assert(std::atomic<int>::is_always_lock_free);
+constexpr std::size_t kNoSlot = std::tuple_size_v<decltype(slots)>;
+
+std::size_t take_slot(const std::string& name) {
+  for (std::size_t i = 0; i < slots.size() && name.size() < PATH_MAX; ++i) {
+    int expected = Slot::kFree;
+    if (!slots[i].state.compare_exchange_strong(expected, Slot::kTaken)) continue;
+    std::strcpy(slots[i].name.data(), name.c_str());
+    slots[i].state = Slot::kNamed;
+    return i;
+  }
+  return kNoSlot;
+}
+
+void free_slot(std::size_t& slot) {
+  if (slot != kNoSlot) slots[slot].state = Slot::kFree;
+  slot = kNoSlot;
+}
+
+// The signal, whose default is in place again, ends the process when this returns.
+extern "C" void remove_unfinished_files(int signal) {
+  for (const Slot& slot : slots) {
+    if (slot.state == Slot::kNamed) unlink(slot.name.data());
+  }
+  raise(signal);
+}
+
 }  // namespace
 
-AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(path) {
+void remove_unfinished_files_on_interrupt() {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction action {};
+    if (sigaction(signal, nullptr, &action) != 0 || action.sa_handler == SIG_IGN) continue;
+    action.sa_handler = remove_unfinished_files;
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    sigaction(signal, &action, nullptr);
+  }
+}
+
+AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(path), slot_(kNoSlot) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (fs::is_directory(status)) refuse(path, "it is a folder");
@@ -38,9 +86,11 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(path) {
   static std::atomic<unsigned> serial = 0;
   temporary_ = target_;
   temporary_ += ".part-" + std::to_string(getpid()) + "-" + std::to_string(serial++);
+  slot_ = take_slot(temporary_);
   stream_.open(temporary_, std::ios::binary | std::ios::trunc);
   if (!stream_) {
     const int cause = errno;
+    free_slot(slot_);
     temporary_.clear();
     refuse(path, reason_of(cause));
   }
@@ -51,6 +101,7 @@ AtomicFile::~AtomicFile() {
   stream_.close();
   std::error_code ignored;
   fs::remove(temporary_, ignored);
+  free_slot(slot_);
 }
 
 void AtomicFile::commit() {
@@ -62,6 +113,7 @@ void AtomicFile::commit() {
   fs::rename(temporary_, target_, error);
   if (error) refuse(path_, error.message());
   temporary_.clear();
+  free_slot(slot_);
 }
 
 void write_file(const fs::path& path, std::string_view content) {

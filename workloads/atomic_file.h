@@ -1,6 +1,7 @@
 // Files that appear whole or not at all: written beside their place, then renamed.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <ostream>
@@ -27,8 +28,13 @@ class AtomicFile {
   std::filesystem::path path_;       // as the user named it
   std::filesystem::path target_;     // behind symbolic links
   std::filesystem::path temporary_;  // empty once nothing is left to remove
+  std::size_t slot_;                 // where the temporary file's name is known to the handler of interrupts
   std::ofstream stream_;
 };
+
+// Where SIGINT, SIGTERM or SIGHUP would end the process, it first removes what AtomicFiles, 64 of them at most, have
+// written so far. For programs without handlers of their own, to be called once.
+void remove_unfinished_files_on_interrupt();
 
 // Writes all of a file.
 void write_file(const std::filesystem::path& path, std::string_view content);

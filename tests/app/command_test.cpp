@@ -3,9 +3,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <bit>
 #include <cmath>
+#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -238,6 +241,61 @@ TEST_F(Command, BaselinesRunToo) {
     EXPECT_GT(read_json("r.json")["layers"][0]["passes"][0]["sqnr_db"].get<double>(), 10) << format;
   }
   expect_error("simulate workload.json --format fp16 --engine structural", {"fp16", "structural"});
+}
+
+// Layers and passes side by side change nothing: neither results nor, of several errors, which one is told.
+TEST_F(Command, ThreadsChangeNothing) {
+  folder_.write("net.json", R"({ "schema": "mlsim.workload/1", "name": "net", "seed": 3, "format": "e2m4", "batch": 1,
+                                 "values": {}, "layers": "resnet20" })");
+  ASSERT_EQ(run("simulate net.json --jobs 1 --results one.json --tensors one").status, 0);
+  ASSERT_EQ(run("simulate net.json --jobs 4 --results four.json --tensors four").status, 0);
+  EXPECT_EQ(folder_.read("one.json"), folder_.read("four.json"));
+  std::size_t tensors = 0;
+  for (const auto& file : std::filesystem::directory_iterator(folder_.path() / "one")) {
+    const std::string name = file.path().filename().string();
+    EXPECT_EQ(folder_.read("one/" + name), folder_.read("four/" + name)) << name;
+    ++tensors;
+  }
+  EXPECT_EQ(tensors, 19U * 3U);
+
+  json workload = small_workload();
+  workload["layers"][0]["tensors"]["weight"] = "none.npy";
+  workload["layers"][0]["tensors"]["error"] = "neither.npy";
+  json second = workload["layers"][0];
+  second["name"] = "second";
+  second["tensors"]["activation"] = "nor.npy";
+  workload["layers"].push_back(second);
+  write_workload(workload);
+  for (int i = 0; i < 20; ++i) expect_error("simulate workload.json --jobs 4", {"none.npy"});
+}
+
+TEST_F(Command, InterruptLeavesNoFile) {
+  folder_.write("net.json", R"({ "schema": "mlsim.workload/1", "name": "net", "seed": 3, "format": "e2m4", "batch": 1,
+                                 "values": {}, "layers": "resnet50" })");
+  folder_.write("r.json", "old");
+  const auto files = [&] {
+    const std::filesystem::directory_iterator begin(folder_.path());
+    return std::distance(begin, std::filesystem::directory_iterator());
+  };
+  const auto before = files();
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      if (chdir(folder_.path().c_str()) == 0) {
+        execl(MLSIM_COMMAND, "mlsim", "simulate", "net.json", "--engine", "cycle", "--results", "r.json", nullptr);
+      }
+      _exit(127);
+    }
+    while (files() == before && waitpid(child, nullptr, WNOHANG) == 0) usleep(1000);
+    kill(child, signal);
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFSIGNALED(status)) << status;
+    EXPECT_EQ(WTERMSIG(status), signal);
+    EXPECT_EQ(files(), before);
+    EXPECT_EQ(folder_.read("r.json"), "old");
+  }
 }
 
 TEST_F(Command, TracesTheStructuralEngine) {
