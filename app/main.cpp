@@ -1,11 +1,13 @@
 // The mlsim command: chooses a command and turns what it throws into one line and an exit status.
 #include <fmt/core.h>
+#include <malloc.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <exception>
 #include <iostream>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -59,6 +61,10 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Every layer allocates tensors like those of the layer before. Kept in the heap they cost nothing; mapped anew, as
+  // the C library does with large blocks, each page is faulted in again.
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   mlsim::workloads::remove_unfinished_files_on_signals();
   try {
     const int status = run({argv + 1, argv + argc});

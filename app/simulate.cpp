@@ -1,11 +1,18 @@
 #include "app/simulate.h"
 
 #include <fmt/core.h>
+#include <oneapi/tbb/parallel_for.h>
+#include <oneapi/tbb/parallel_invoke.h>
+#include <oneapi/tbb/parallel_pipeline.h>
+#include <oneapi/tbb/task_arena.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cmath>
-#include <map>
+#include <exception>
+#include <mutex>
+#include <span>
 #include <stdexcept>
 #include <utility>
 
@@ -30,11 +37,26 @@ using models::Tensor;
 // A layer's operands in every form that its passes need.
 struct LayerValues {
   PerOperand<Tensor<float>> input;
-  PerOperand<std::vector<double>> exact;
   PerOperand<models::MlsTensor> mls;
   PerOperand<models::BaselineTensor> baseline;  // where the layer's own format is one
   PerOperand<std::vector<std::uint8_t>> nonzero;
 };
+
+// f(0) to f(count - 1), side by side. Of their exceptions, that of the lowest index is thrown.
+template <typename Function>
+void side_by_side(std::size_t count, const Function& f) {
+  std::vector<std::exception_ptr> errors(count);
+  tbb::parallel_for(std::size_t{0}, count, [&](std::size_t i) {
+    try {
+      f(i);
+    } catch (...) {
+      errors[i] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& error : errors) {
+    if (error) std::rethrow_exception(error);
+  }
+}
 
 bool needs(const workloads::Layer& layer, Operand operand) {
   for (const Pass pass : layer.passes) {
@@ -54,44 +76,71 @@ std::string operand_name(const workloads::Layer& layer, Operand operand) {
   return path == nullptr ? name : fmt::format("{}: {}", path->string(), name);
 }
 
-OperandRecord record_of(const std::vector<double>& exact, const Tensor<double>& quantized,
-                        const models::QuantizationCounts& counts) {
-  OperandRecord record;
+// How far the quantized values are from the input, a block in the first-level cache at a time.
+double sqnr_db(const Tensor<float>& input, const models::MlsTensor& quantized) {
+  constexpr std::size_t kBlock = 1024;
+  const models::Dequantizer dequantizer(quantized);
+  const std::span<const float> exact(input.values);
+  std::array<double, kBlock> block;
+  models::ErrorSums sums;
+  for (std::size_t first = 0; first < exact.size(); first += kBlock) {
+    const std::span<double> values(block.data(), std::min(kBlock, exact.size() - first));
+    dequantizer.run(first, values);
+    sums.add(exact.subspan(first, values.size()), std::span<const double>(values));
+  }
+  return sums.sqnr_db();
+}
+
+double sqnr_db(const Tensor<float>& input, const models::BaselineTensor& quantized) {
+  models::ErrorSums sums;
+  sums.add(std::span<const float>(input.values), std::span<const double>(models::dequantize(quantized).values));
+  return sums.sqnr_db();
+}
+
+template <typename Quantized>
+void record_operand(const Tensor<float>& input, const Quantized& quantized, const models::QuantizationCounts& counts,
+                    std::vector<std::uint8_t>& nonzero, OperandRecord& record) {
+  nonzero = models::nonzero_elements(quantized);
   record.measured = true;
-  record.elements = quantized.size();
+  record.elements = input.size();
   record.counts = counts;
-  record.sqnr_db = models::sqnr_db<double>(exact, quantized.values);
-  return record;
+  record.sqnr_db = sqnr_db(input, quantized);
+  record.zeros = std::count(nonzero.begin(), nonzero.end(), 0);
 }
 
 LayerValues load_values(const workloads::Workload& workload, std::size_t index, LayerRecord& record) {
   const workloads::Layer& layer = workload.layers[index];
   LayerValues values;
-  for (const Operand operand : models::kOperands) {
-    if (!needs(layer, operand)) continue;
+  side_by_side(models::kOperands.size(), [&](std::size_t o) {
+    const Operand operand = models::kOperands[o];
+    if (!needs(layer, operand)) return;
     Tensor<float>& input = values.input[operand];
     input = workloads::load_operand(layer, operand);
-    values.exact[operand].assign(input.values.begin(), input.values.end());
     const std::string name = operand_name(layer, operand);
     const models::Format& format = layer.operand(operand).format;
     const models::QuantizerOptions rounding = workloads::quantizer_options(workload, index, operand);
     if (is_mls(format)) {
       models::QuantizedTensor quantized = models::quantize(input, std::get<models::MlsFormat>(format), rounding, name);
-      record.operands[operand] =
-          record_of(values.exact[operand], models::dequantize(quantized.tensor), quantized.counts);
       values.mls[operand] = std::move(quantized.tensor);
-      values.nonzero[operand] = models::nonzero_elements(values.mls[operand]);
+      record_operand(input, values.mls[operand], quantized.counts, values.nonzero[operand], record.operands[operand]);
     } else {
       values.baseline[operand] =
           models::quantize_baseline(input, std::get<models::BaselineFormat>(format), rounding, name);
-      record.operands[operand] = record_of(values.exact[operand], models::dequantize(values.baseline[operand]),
-                                           values.baseline[operand].counts);
-      values.nonzero[operand] = models::nonzero_elements(values.baseline[operand]);
+      record_operand(input, values.baseline[operand], values.baseline[operand].counts, values.nonzero[operand],
+                     record.operands[operand]);
     }
-    const std::vector<std::uint8_t>& nonzero = values.nonzero[operand];
-    record.operands[operand].zeros = std::count(nonzero.begin(), nonzero.end(), 0);
-  }
+  });
   return values;
+}
+
+// The result of a pass in binary64.
+std::vector<double> exact_result(Pass pass, const models::ConvolutionShape& shape, const LayerValues& values) {
+  const auto operand = [&](Operand which) {
+    const std::vector<float>& input = values.input[which].values;
+    return std::vector<double>(input.begin(), input.end());
+  };
+  return models::direct_convolution<double>(pass, shape, operand(models::left_operand(pass)),
+                                            operand(models::right_operand(pass)));
 }
 
 std::optional<models::Format> result_format(const workloads::Layer& layer, Pass pass, const sim::ArrayConfig& array) {
@@ -105,22 +154,23 @@ std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, c
                                                const std::vector<std::vector<double>>& exact) {
   PerOperand<models::BaselineTensor> tensors;
   PerOperand<std::vector<std::uint8_t>> nonzero;
-  for (const Operand operand : models::kOperands) {
-    if (!needs(layer, operand)) continue;
+  side_by_side(models::kOperands.size(), [&](std::size_t o) {
+    const Operand operand = models::kOperands[o];
+    if (!needs(layer, operand)) return;
     tensors[operand] =
         models::quantize_baseline(values.input[operand], machine.formats[operand], models::to_string(operand));
     nonzero[operand] = models::nonzero_elements(tensors[operand]);
-  }
-  std::vector<MeasuredBaseline> measured;
-  for (std::size_t p = 0; p < layer.passes.size(); ++p) {
+  });
+  std::vector<MeasuredBaseline> measured(layer.passes.size());
+  side_by_side(layer.passes.size(), [&](std::size_t p) {
     const Pass pass = layer.passes[p];
     const Operand left = models::left_operand(pass);
     const Operand right = models::right_operand(pass);
     const models::ConvolutionResult result =
         models::baseline_convolution(pass, layer.shape, tensors[left], tensors[right]);
-    measured.push_back({machine.name, models::sqnr_db<float>(exact[p], result.values.values),
-                        models::count_zero_products(pass, layer.shape, nonzero[left], nonzero[right])});
-  }
+    measured[p] = {machine.name, models::sqnr_db<float>(exact[p], result.values.values),
+                   models::count_zero_products(pass, layer.shape, nonzero[left], nonzero[right])};
+  });
   return measured;
 }
 
@@ -140,12 +190,42 @@ class Simulation {
     results.engine = options_.engine;
     results.random_bits = workload_.random_bits;
     results.array = options_.array;
-    for (std::size_t index = 0; index < workload_.layers.size(); ++index) results.layers.push_back(run_layer(index));
+    results.layers.resize(workload_.layers.size());
+    const int layers_at_once = std::min(options_.layers_at_once, tbb::this_task_arena::max_concurrency());
+    if (is_systemc() || layers_at_once == 1) {
+      for (std::size_t index = 0; index < results.layers.size(); ++index) results.layers[index] = run_layer(index);
+    } else {
+      run_layers(static_cast<std::size_t>(layers_at_once), results.layers);
+    }
     if (simulator_) simulator_->finish_trace();
     return results;
   }
 
  private:
+  // What is serial in a layer runs beside the work of another.
+  void run_layers(std::size_t at_once, std::vector<LayerRecord>& records) {
+    std::vector<std::exception_ptr> errors(records.size());
+    std::size_t next = 0;
+    const auto start = [&](tbb::flow_control& control) {
+      if (next == records.size()) control.stop();
+      return next++;
+    };
+    const auto run = [&](std::size_t index) {
+      try {
+        records[index] = run_layer(index);
+      } catch (...) {
+        errors[index] = std::current_exception();
+      }
+      return index;
+    };
+    const auto finish = [&](std::size_t index) {
+      if (errors[index]) std::rethrow_exception(errors[index]);
+    };
+    tbb::parallel_pipeline(at_once, tbb::make_filter<void, std::size_t>(tbb::filter_mode::serial_in_order, start) &
+                                        tbb::make_filter<std::size_t, std::size_t>(tbb::filter_mode::parallel, run) &
+                                        tbb::make_filter<std::size_t, void>(tbb::filter_mode::serial_in_order, finish));
+  }
+
   bool is_systemc() const { return options_.engine == Engine::kCycle || options_.engine == Engine::kStructural; }
   sim::Detail detail() const {
     return options_.engine == Engine::kCycle ? sim::Detail::kCycle : sim::Detail::kStructural;
@@ -167,10 +247,19 @@ class Simulation {
     }
     report(index, "quantizing");
     const LayerValues values = computed ? load_values(workload_, index, record) : LayerValues{};
-    std::vector<std::vector<double>> exact;  // results of the passes in binary64
-    for (const Pass pass : layer.passes) {
-      report(index, models::to_string(pass));
-      record.passes.push_back(run_pass(index, pass, computed ? &values : nullptr, exact));
+    // Results of the passes in binary64, for the baselines.
+    std::vector<std::vector<double>> exact(layer.passes.size());
+    record.passes.resize(layer.passes.size());
+    const auto run = [&](std::size_t p) {
+      report(index, models::to_string(layer.passes[p]));
+      std::vector<double> result;
+      record.passes[p] = run_pass(index, layer.passes[p], computed ? &values : nullptr, result);
+      if (options_.measure_baselines) exact[p] = std::move(result);
+    };
+    if (is_systemc()) {
+      for (std::size_t p = 0; p < layer.passes.size(); ++p) run(p);
+    } else {
+      side_by_side(layer.passes.size(), run);
     }
     if (!computed || !options_.measure_baselines) return record;
     for (const BaselineMachine& machine : baseline_machines()) {
@@ -182,14 +271,14 @@ class Simulation {
     return record;
   }
 
-  void report(std::size_t index, const std::string& what) const {
+  void report(std::size_t index, const std::string& what) {
+    const std::lock_guard lock(progress_mutex_);
     progress_(
         fmt::format("layer {} of {}, {}: {}", index + 1, workload_.layers.size(), workload_.layers[index].name, what));
   }
 
   // Without values, what the closed form predicts.
-  PassRecord run_pass(std::size_t index, Pass pass, const LayerValues* values,
-                      std::vector<std::vector<double>>& exact) {
+  PassRecord run_pass(std::size_t index, Pass pass, const LayerValues* values, std::vector<double>& exact) {
     const workloads::Layer& layer = workload_.layers[index];
     const models::Format& left = layer.operand(models::left_operand(pass)).format;
     const models::Format& right = layer.operand(models::right_operand(pass)).format;
@@ -203,8 +292,18 @@ class Simulation {
     record.cycles = prediction.cycles;
     record.traffic = prediction.traffic;
     if (values != nullptr) {
-      const Tensor<float> result = compute(index, pass, *values, record);
-      exact.push_back(measure(layer.shape, pass, *values, result, record));
+      Tensor<float> result;
+      const auto compute_exact = [&] { exact = exact_result(pass, layer.shape, *values); };
+      if (is_systemc()) {
+        result = simulate_pass(index, pass, *values, record);
+        compute_exact();
+      } else {
+        tbb::parallel_invoke([&] { result = compute(index, pass, *values, record); }, compute_exact);
+      }
+      models::ErrorSums sums;
+      sums.add(std::span<const double>(exact), std::span<const float>(result.values));
+      record.sqnr_db = sums.sqnr_db();
+      record.cosine_error = sums.cosine_error();
       if (options_.tensors) {
         workloads::write_npy(*options_.tensors / fmt::format("{}.{}.npy", layer.name, models::to_string(pass)), result);
       }
@@ -222,34 +321,44 @@ class Simulation {
                                          models::reduction_of(pass, shape, l.grouping, r.grouping).taps);
   }
 
-  // The pass's result; what the engine counted goes into the record.
-  Tensor<float> compute(std::size_t index, Pass pass, const LayerValues& values, PassRecord& record) {
+  // The pass's result by the functional engine; what is counted goes into the record.
+  Tensor<float> compute(std::size_t index, Pass pass, const LayerValues& values, PassRecord& record) const {
     const workloads::Layer& layer = workload_.layers[index];
     const Operand left = models::left_operand(pass);
     const Operand right = models::right_operand(pass);
-    if (!is_systemc()) {
+    const bool mls = is_mls(layer.operand(left).format);
+    models::ConvolutionResult result;
+    const auto convolve = [&] {
+      result = mls ? models::functional_convolution(pass, layer.shape, values.mls[left], values.mls[right],
+                                                    workload_.accumulator)
+                   : models::baseline_convolution(pass, layer.shape, values.baseline[left], values.baseline[right]);
+    };
+    const auto count = [&] {
       record.zero_products =
           models::count_zero_products(pass, layer.shape, values.nonzero[left], values.nonzero[right]);
-    }
-    if (!is_mls(layer.operand(left).format)) {
-      if (is_systemc()) {
-        throw std::runtime_error(fmt::format(
-            "{}: layer '{}' is in {}, but the {} engine takes MLS formats alone; the "
-            "functional and the analytic engine take both",
-            workload_.name, layer.name, models::to_string(layer.operand(left).format), to_string(options_.engine)));
-      }
-      models::ConvolutionResult result =
-          models::baseline_convolution(pass, layer.shape, values.baseline[left], values.baseline[right]);
-      record.counts.overflows = result.counts.overflows;
-      return std::move(result.values);
-    }
-    if (!is_systemc()) {
-      models::ConvolutionResult result =
-          models::functional_convolution(pass, layer.shape, values.mls[left], values.mls[right], workload_.accumulator);
-      record.counts = result.counts;
+      if (!mls) return;
       record.toggles =
           sim::count_operand_toggles(pass, layer.shape, values.mls[left], values.mls[right], options_.array);
-      return std::move(result.values);
+    };
+    tbb::parallel_invoke(convolve, count);
+    if (mls) {
+      record.counts = result.counts;
+    } else {
+      record.counts.overflows = result.counts.overflows;
+    }
+    return std::move(result.values);
+  }
+
+  // The pass's result by a SystemC engine, likewise.
+  Tensor<float> simulate_pass(std::size_t index, Pass pass, const LayerValues& values, PassRecord& record) {
+    const workloads::Layer& layer = workload_.layers[index];
+    const Operand left = models::left_operand(pass);
+    const Operand right = models::right_operand(pass);
+    if (!is_mls(layer.operand(left).format)) {
+      throw std::runtime_error(fmt::format(
+          "{}: layer '{}' is in {}, but the {} engine takes MLS formats alone; the "
+          "functional and the analytic engine take both",
+          workload_.name, layer.name, models::to_string(layer.operand(left).format), to_string(options_.engine)));
     }
     std::optional<sim::ResultQuantization> quantization;
     if (const auto format = result_format(layer, pass, options_.array); format && is_mls(*format)) {
@@ -271,19 +380,10 @@ class Simulation {
     return std::move(result.values);
   }
 
-  // The result in binary64; how far the pass's result is from it goes into the record.
-  static std::vector<double> measure(const models::ConvolutionShape& shape, Pass pass, const LayerValues& values,
-                                     const Tensor<float>& result, PassRecord& record) {
-    std::vector<double> exact = models::direct_convolution<double>(
-        pass, shape, values.exact[models::left_operand(pass)], values.exact[models::right_operand(pass)]);
-    record.sqnr_db = models::sqnr_db<float>(exact, result.values);
-    record.cosine_error = models::cosine_error<float>(exact, result.values);
-    return exact;
-  }
-
   const workloads::Workload& workload_;
   const SimulationOptions& options_;
   const Progress& progress_;
+  std::mutex progress_mutex_;
   std::optional<sim::Simulator> simulator_;
 };
 

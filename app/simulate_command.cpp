@@ -82,6 +82,7 @@ int run_simulate(const std::vector<std::string>& arguments) {
   if (values.count("array") != 0) options.array = sim::load_array_config(text("array"));
   if (values.count("tensors") != 0) options.tensors = text("tensors");
   if (values.count("trace") != 0) options.trace = text("trace");
+  options.layers_at_once = 2;
   const energy::Laws laws(energy::find_cost_table(text("table")));
   const std::unique_ptr<tbb::global_control> limit = limit_threads(values);
 

@@ -1,5 +1,6 @@
 #include "models/mls_tensor.h"
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cmath>
@@ -37,19 +38,32 @@ std::vector<std::int32_t> decode_integers(const MlsTensor& tensor) {
 }
 
 Tensor<double> dequantize(const MlsTensor& tensor) {
-  const std::vector<std::int32_t> integers = decode_integers(tensor);
-  const int fraction_bits = tensor.format.scale.fraction_bits;
-  const int unit = tensor.format.element.unit_exponent();
-  const auto inner = static_cast<std::size_t>(tensor.inner_size());
-  Tensor<double> result{tensor.shape, std::vector<double>(integers.size())};
-  for (std::size_t group = 0; group < tensor.group_exponent.size(); ++group) {
+  Tensor<double> result{tensor.shape, std::vector<double>(tensor.codes.size())};
+  Dequantizer(tensor).run(0, result.values);
+  return result;
+}
+
+Dequantizer::Dequantizer(const MlsTensor& tensor)
+    : tensor_(&tensor), numbers_(std::size_t{1} << tensor.format.element.code_bits()) {
+  for (std::size_t code = 0; code < numbers_.size(); ++code) {
+    numbers_[code] = decode_element(tensor.format.element, static_cast<std::uint16_t>(code));
+  }
+}
+
+void Dequantizer::run(std::size_t first, std::span<double> values) const {
+  const int fraction_bits = tensor_->format.scale.fraction_bits;
+  const int unit = tensor_->format.element.unit_exponent();
+  const auto inner = static_cast<std::size_t>(tensor_->inner_size());
+  const std::uint16_t* codes = tensor_->codes.data() + first;
+  std::size_t group = first / inner;
+  std::size_t stop = (group + 1) * inner - first;
+  for (std::size_t i = 0; i < values.size(); ++group, stop += inner) {
     // Exact: 24 + 4 + 11 significant bits, and exponents far inside binary64's range.
     const double scale =
-        std::ldexp(static_cast<double>(tensor.tensor_scale) * ((1 << fraction_bits) + tensor.group_fraction[group]),
-                   -(fraction_bits + tensor.group_exponent[group] + unit));
-    for (std::size_t i = group * inner; i < (group + 1) * inner; ++i) result.values[i] = scale * integers[i];
+        std::ldexp(static_cast<double>(tensor_->tensor_scale) * ((1 << fraction_bits) + tensor_->group_fraction[group]),
+                   -(fraction_bits + tensor_->group_exponent[group] + unit));
+    for (const std::size_t end = std::min(stop, values.size()); i < end; ++i) values[i] = scale * numbers_[codes[i]];
   }
-  return result;
 }
 
 }  // namespace mlsim::models

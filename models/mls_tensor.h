@@ -1,7 +1,9 @@
 // A tensor in multi-level scaling form: sign × S_t × S_g × x.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "models/format.h"
@@ -33,5 +35,18 @@ std::vector<std::int32_t> decode_integers(const MlsTensor& tensor);
 
 // Every element's value, exact in binary64.
 Tensor<double> dequantize(const MlsTensor& tensor);
+
+// The same, some elements at a time.
+class Dequantizer {
+ public:
+  explicit Dequantizer(const MlsTensor& tensor);
+
+  // The values of the elements from `first` on.
+  void run(std::size_t first, std::span<double> values) const;
+
+ private:
+  const MlsTensor* tensor_;
+  std::vector<double> numbers_;  // k of every code
+};
 
 }  // namespace mlsim::models

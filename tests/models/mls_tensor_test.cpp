@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace mlsim::models {
@@ -55,6 +56,29 @@ TEST(MlsTensor, DequantizesExactly) {
   EXPECT_EQ(values.values[1], -3.0 / 128);
   EXPECT_EQ(values.values[2], std::ldexp(3.0 * 1.5 * 17 / 128, -126));
   EXPECT_EQ(values.values[3], 0);
+}
+
+// In parts that begin and end inside a group.
+TEST(MlsTensor, DequantizesSomeElementsAtATime) {
+  MlsTensor tensor;
+  tensor.format = {{2, 1}, {8, 1}, Grouping::kNc};
+  tensor.shape = {2, 3, 1, 5};
+  tensor.tensor_scale = 1.7F;
+  for (std::uint8_t group = 0; group < 6; ++group) {
+    tensor.group_exponent.push_back(group);
+    tensor.group_fraction.push_back(group % 2);
+  }
+  for (std::uint16_t i = 0; i < 30; ++i) tensor.codes.push_back(i % 16);
+  const std::vector<double> whole = dequantize(tensor).values;
+  const Dequantizer dequantizer(tensor);
+  for (std::size_t first = 0; first <= whole.size(); ++first) {
+    for (std::size_t end = first; end <= whole.size(); ++end) {
+      std::vector<double> part(end - first);
+      dequantizer.run(first, part);
+      EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(first)))
+          << first << " to " << end;
+    }
+  }
 }
 
 }  // namespace

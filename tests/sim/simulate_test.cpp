@@ -190,26 +190,6 @@ constexpr models::ConvolutionShape kSmall{.batch = 1,
                                           .padding = {1, 1},
                                           .groups = 1};
 
-// One row and one column: the codes pass through two registers, one tap a cycle.
-TEST(OperandToggles, OfASingleElementByHand) {
-  const models::MlsFormat format = models::parse_mls_format("e0m3/g0m0/none");
-  const models::ConvolutionShape shape{.batch = 1,
-                                       .in_channels = 1,
-                                       .out_channels = 1,
-                                       .in_size = {1, 3},
-                                       .kernel = {1, 2},
-                                       .stride = {1, 1},
-                                       .padding = {0, 1},
-                                       .groups = 1};
-  const models::MlsTensor activation{format, {1, 1, 1, 3}, 1, {0}, {0}, {0b0111, 0b1001, 0b0000}};
-  const models::MlsTensor weight{format, {1, 1, 1, 2}, 1, {0}, {0}, {0b0001, 0b0010}};
-  ArrayConfig config = array(1, 1, 1, {8, 1}, {8, 1});
-  // Four outputs of two taps. Weights 1 2 1 2 ...: one bit of the first, then two with each. Activations, padding
-  // apart: 0111, 0111 1001, 1001 0000, 0000, from 0: 3 + 0 + 3 + 0 + 2 + 0.
-  EXPECT_EQ(count_operand_toggles(models::Pass::kForward, shape, activation, weight, config),
-            (OperandToggles{1 + 7 * 2, 8}));
-}
-
 TEST(Simulator, PassThatNoKernelPositionMeets) {
   Simulator simulator(Detail::kStructural, {});
   RandomPass random = RandomPasses(5).next();

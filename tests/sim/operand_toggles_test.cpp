@@ -1,0 +1,143 @@
+// Against registers that take one code after the other, in the order in which the machines walk the schedule.
+#include "sim/operand_toggles.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+
+#include "models/quantizer.h"
+#include "sim/schedule.h"
+#include "tests/sim/random_pass.h"
+#include "tests/support/vector_targets.h"
+
+namespace mlsim::sim {
+namespace {
+
+using models::ConvolutionShape;
+using models::MlsTensor;
+using models::Pass;
+
+void take(std::uint16_t code, std::uint16_t& reg, std::uint64_t& bits) {
+  bits += static_cast<std::uint64_t>(std::popcount(static_cast<unsigned>(code ^ reg)));
+  reg = code;
+}
+
+OperandToggles walk(Pass pass, const ConvolutionShape& shape, const MlsTensor& left, const MlsTensor& right,
+                    const ArrayConfig& config) {
+  const Schedule schedule(pass, shape, left.format.grouping, right.format.grouping, config);
+  const MlsTensor& rows = pass == Pass::kBackwardWeight ? left : right;
+  const MlsTensor& columns = pass == Pass::kBackwardWeight ? right : left;
+  std::vector<std::uint16_t> row_registers(static_cast<std::size_t>(config.rows));
+  std::vector<std::uint16_t> column_registers(static_cast<std::size_t>(config.columns));
+  OperandToggles toggles;
+  for (StepWalk steps(schedule); !steps.done(); steps.advance()) {
+    const Step& step = steps.step();
+    const std::vector<Tap>& taps = schedule.phases()[step.phase].taps;
+    const auto inner = static_cast<std::int64_t>(taps.size());
+    for (std::int64_t t = 0; t < step.taps; ++t) {
+      const std::int64_t place = step.first_group * schedule.group_taps(step.phase) + step.first_tap + t;
+      const std::int64_t outer = place / inner;
+      const Tap& tap = taps[static_cast<std::size_t>(place % inner)];
+      for (int row = 0; row < step.live_rows; ++row) {
+        const Lane lane = schedule.row_lane(step.conv_group, step.row_tile * config.rows + row);
+        const std::int64_t element = lane.element + outer * schedule.row_outer_elements() + tap.row;
+        take(rows.codes[static_cast<std::size_t>(element)], row_registers[static_cast<std::size_t>(row)],
+             toggles.row_bits);
+      }
+      for (int column = 0; column < step.live_columns; ++column) {
+        const Lane lane = schedule.column_lane(step.conv_group, step.phase, step.column_tile * config.columns + column);
+        const std::int64_t y = lane.y + tap.y;
+        const std::int64_t x = lane.x + tap.x;
+        if (y < 0 || y >= schedule.plane()[0] || x < 0 || x >= schedule.plane()[1]) continue;
+        const std::int64_t element = lane.element + outer * schedule.column_outer_elements() + tap.column;
+        take(columns.codes[static_cast<std::size_t>(element)], column_registers[static_cast<std::size_t>(column)],
+             toggles.column_bits);
+      }
+    }
+  }
+  return toggles;
+}
+
+TEST(OperandToggles, OfRandomPassesOnRandomArrays) {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + ")");
+    RandomPasses random(seed);
+    const RandomPass pass = random.next();
+    SCOPED_TRACE(pass.describe());
+    ArrayConfig config;
+    config.rows = random.pick(1, 20);
+    config.columns = random.pick(1, 20);
+    SCOPED_TRACE(std::to_string(config.rows) + " rows, " + std::to_string(config.columns) + " columns");
+    const OperandToggles expected = walk(pass.pass, pass.shape, pass.left, pass.right, config);
+    tests::for_each_vector_target(
+        [&] { EXPECT_EQ(count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config), expected); });
+    if (HasFailure()) break;
+  }
+}
+
+// Planes and channels of real networks: blocks of planes that are not filled, large planes, one code a plane.
+TEST(OperandToggles, OfLayersOfNetworks) {
+  const std::array<ConvolutionShape, 8> layers{{
+      {2, 16, 16, {32, 32}, {3, 3}, {1, 1}, {1, 1}, 1},   // ResNet-20
+      {2, 32, 64, {16, 16}, {3, 3}, {2, 2}, {1, 1}, 1},   // ResNet-20, down-sampling
+      {1, 3, 16, {56, 56}, {7, 7}, {2, 2}, {3, 3}, 1},    // stem of ResNet-18, a quarter of its height and width
+      {3, 40, 24, {7, 7}, {3, 3}, {1, 1}, {1, 1}, 1},     // its last stage, with fewer channels
+      {1, 256, 64, {14, 14}, {1, 1}, {1, 1}, {0, 0}, 1},  // ResNet-50
+      {2, 48, 48, {28, 28}, {3, 3}, {2, 2}, {1, 1}, 48},  // MobileNetV2, depthwise
+      {2, 96, 96, {7, 7}, {3, 3}, {1, 1}, {1, 1}, 96},    // the same on a small map
+      {5, 300, 70, {1, 1}, {1, 1}, {1, 1}, {0, 0}, 1},    // a fully connected layer
+  }};
+  RandomPasses random(7);
+  const models::MlsFormat format = models::parse_mls_format("e2m4");
+  for (const ConvolutionShape& shape : layers) {
+    for (const Pass pass : models::kPasses) {
+      SCOPED_TRACE(to_string(pass) + " of " + std::to_string(shape.in_channels) + " channels");
+      const auto operand = [&](models::Operand which) {
+        return models::quantize(random.normal_values(shape.shape_of(which)), format, {}, to_string(which)).tensor;
+      };
+      const MlsTensor left = operand(left_operand(pass));
+      const MlsTensor right = operand(right_operand(pass));
+      const OperandToggles expected = walk(pass, shape, left, right, {});
+      tests::for_each_vector_target([&] { EXPECT_EQ(count_operand_toggles(pass, shape, left, right, {}), expected); });
+    }
+  }
+}
+
+// Every code of the widest format after a code without a bit in common.
+TEST(OperandToggles, OfCodesThatChangeInEveryBit) {
+  const models::MlsFormat format = models::parse_mls_format("e3m10");
+  const ConvolutionShape shape{2, 1, 1, {300, 301}, {1, 1}, {1, 1}, {0, 0}, 1};
+  MlsTensor left = {format, shape.activation_shape(), 1, {0, 0}, {0, 0}, {}};
+  for (std::int64_t i = 0; i < models::element_count(left.shape); ++i) left.codes.push_back(i % 2 == 0 ? 0x3FFF : 0);
+  const MlsTensor right = {format, shape.weight_shape(), 1, {0}, {0}, {0}};
+  ArrayConfig config;
+  config.columns = 1;
+  tests::for_each_vector_target([&] {
+    EXPECT_EQ(count_operand_toggles(Pass::kForward, shape, left, right, config),
+              (OperandToggles{0, 14 * 2 * 300 * 301}));
+  });
+}
+
+// One row and one column: the codes pass through two registers, one tap a cycle.
+TEST(OperandToggles, OfASingleElementByHand) {
+  const models::MlsFormat format = models::parse_mls_format("e0m3/g0m0/none");
+  const ConvolutionShape shape{.batch = 1,
+                               .in_channels = 1,
+                               .out_channels = 1,
+                               .in_size = {1, 3},
+                               .kernel = {1, 2},
+                               .stride = {1, 1},
+                               .padding = {0, 1},
+                               .groups = 1};
+  const MlsTensor activation{format, {1, 1, 1, 3}, 1, {0}, {0}, {0b0111, 0b1001, 0b0000}};
+  const MlsTensor weight{format, {1, 1, 1, 2}, 1, {0}, {0}, {0b0001, 0b0010}};
+  ArrayConfig config;
+  config.rows = 1;
+  config.columns = 1;
+  // Four outputs of two taps. Weights 1 2 1 2 ...: one bit of the first, then two with each. Activations, padding
+  // apart: 0111, 0111 1001, 1001 0000, 0000, from 0: 3 + 0 + 3 + 0 + 2 + 0.
+  EXPECT_EQ(count_operand_toggles(Pass::kForward, shape, activation, weight, config), (OperandToggles{1 + 7 * 2, 8}));
+}
+
+}  // namespace
+}  // namespace mlsim::sim
