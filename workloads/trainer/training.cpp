@@ -461,9 +461,8 @@ class Session {
     const nlohmann::json ours = to_json(recipe_, data_);
     for (const auto& [key, value] : ours.items()) {
       const nlohmann::json theirs = recipe.value(key, nlohmann::json());
-      if (theirs == value ||
-          (key == "float-layers" && theirs.is_string() && float_layers(theirs) == float_layers(value)))
-        continue;
+      if (theirs == value) continue;
+      if (key == "float-layers" && theirs.is_string() && float_layers(theirs) == float_layers(value)) continue;
       throw std::runtime_error(
           fmt::format("{}: was made with {} {}, this run has {}", name, key, theirs.dump(), value.dump()));
     }
