@@ -21,6 +21,7 @@ namespace {
 }
 
 std::string reason_of(int error) {
+  if (error == 0) return "the write failed";
   return std::error_code(error, std::generic_category()).message();
 }
 
@@ -117,7 +118,7 @@ AtomicFile::~AtomicFile() = default;
 void AtomicFile::commit() {
   errno = 0;
   stream_.close();
-  if (!stream_) refuse(path_, errno == 0 ? "the write failed" : reason_of(errno));
+  if (!stream_) refuse(path_, reason_of(errno));
   if (!temporary_) return;
   temporary_->rename_to(target_);
   temporary_.reset();
@@ -125,7 +126,9 @@ void AtomicFile::commit() {
 
 void write_file(const fs::path& path, std::string_view content) {
   AtomicFile file(path);
-  file.stream().write(content.data(), static_cast<std::streamsize>(content.size()));
+  errno = 0;
+  if (!file.stream().write(content.data(), static_cast<std::streamsize>(content.size())))
+    refuse(path, reason_of(errno));
   file.commit();
 }
 

@@ -53,7 +53,8 @@ TEST(AtomicFile, WritesToADeviceInPlace) {
 
 TEST(AtomicFile, ReportsAFullDevice) {
   EXPECT_THAT(error_of([] { write_file("/dev/full", std::string(1 << 16, 'x')); }),
-              StartsWith("/dev/full: cannot be written: "));
+              StartsWith("/dev/full: cannot be written: No space left on device"));
+  EXPECT_TRUE(fs::is_character_file("/dev/full"));
 }
 
 TEST(AtomicFile, RefusesWhatCannotBeWritten) {

@@ -4,10 +4,16 @@
 
 #include <fstream>
 #include <stdexcept>
+#include <system_error>
 
 namespace mlsim::trainer {
 
 void append_records(const std::filesystem::path& file, std::size_t records, ImageSet& set) {
+  set.shape = kCifar10Shape;
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file, ignored)) {
+    throw std::runtime_error(fmt::format("{}: is a folder, expected a CIFAR-10 binary file", file.string()));
+  }
   std::ifstream stream(file, std::ios::binary | std::ios::ate);
   if (!stream) {
     throw std::runtime_error(fmt::format(

@@ -24,9 +24,11 @@ inline constexpr std::array<const char*, 5> kTrainFiles{"data_batch_1.bin", "dat
                                                         "data_batch_4.bin", "data_batch_5.bin"};
 inline constexpr const char* kTestFile = "test_batch.bin";
 
-// Appends the records of one file to a set of 3×32×32 images and 10 classes, as DataShape is by default. Throws
-// std::runtime_error with the file and what was expected, for a file that is missing, that does not hold exactly
-// `records` records, or that has a label above 9.
+inline constexpr DataShape kCifar10Shape{.channels = kImageChannels, .side = kImageSide, .classes = kClasses};
+
+// Appends the records of one file to a set, whose shape becomes that of CIFAR-10. Throws std::runtime_error with the
+// file and what was expected, for a file that is missing, that does not hold exactly `records` records, or that has a
+// label above 9.
 void append_records(const std::filesystem::path& file, std::size_t records, ImageSet& set);
 
 // Reads the six files of a folder: 50,000 and 10,000 images. Throws as append_records does.

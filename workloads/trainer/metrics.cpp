@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include "workloads/atomic_file.h"
@@ -30,10 +30,22 @@ std::string metrics_line(const EpochReport& report) {
 }
 
 MetricsFile::MetricsFile(std::filesystem::path path) : path_(std::move(path)) {
-  workloads::AtomicFile{path_};
+  std::error_code problem;
+  const std::filesystem::file_status status = std::filesystem::status(path_, problem);
+  if (std::filesystem::is_other(status)) {
+    stream_.open(path_);
+    check_stream();
+  } else {
+    workloads::AtomicFile{path_};
+  }
+}
+
+void MetricsFile::check_stream() const {
+  if (!stream_) throw std::runtime_error(fmt::format("{}: cannot be written", path_.string()));
 }
 
 void MetricsFile::continue_file() {
+  if (stream_.is_open()) return;
   std::ifstream stream(path_);
   std::string text;
   while (std::getline(stream, text)) {
@@ -48,6 +60,11 @@ void MetricsFile::continue_file() {
 }
 
 void MetricsFile::add(const EpochReport& report) {
+  if (stream_.is_open()) {
+    stream_ << metrics_line(report) << std::endl;
+    check_stream();
+    return;
+  }
   std::erase_if(lines_, [&](const Line& line) { return line.step >= report.steps_done; });
   lines_.push_back({report.steps_done, metrics_line(report)});
   std::string content;

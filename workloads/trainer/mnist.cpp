@@ -7,6 +7,7 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace mlsim::trainer {
@@ -18,6 +19,10 @@ constexpr DataShape kShape{.channels = 1, .side = kSide, .classes = 10};
 // The bytes behind the header of an IDX file with `dimensions` dimensions, the first of which is told in `count` and
 // the others are `kSide`.
 std::vector<std::uint8_t> read_idx(const std::filesystem::path& file, std::uint32_t dimensions, std::size_t& count) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file, ignored)) {
+    throw std::runtime_error(fmt::format("{}: is a folder, expected a file of MNIST", file.string()));
+  }
   std::ifstream stream(file, std::ios::binary);
   if (!stream) {
     const bool compressed = std::filesystem::exists(file.string() + ".gz");

@@ -24,9 +24,9 @@ Model parse_model(const std::string& name);
 
 // What a network is made for: square images, and the classes to tell apart.
 struct DataShape {
-  std::size_t channels = 3;
-  std::size_t side = 32;  // pixels
-  std::size_t classes = 10;
+  std::size_t channels = 0;
+  std::size_t side = 0;  // pixels
+  std::size_t classes = 0;
 
   std::size_t plane() const { return side * side; }
   std::size_t image() const { return channels * plane(); }

@@ -38,17 +38,23 @@ class Network : public torch::nn::Module {
   PassState& state() { return state_; }
   // Names of the quantized convolutions, in the order of their indices.
   const std::vector<std::string>& quantized_layers() const { return quantized_layers_; }
+  const std::string& first_layer() const { return convolutions_.front()->name(); }
+  // Pixels a side of the smallest images that batch norm takes.
+  std::size_t smallest_side() const { return smallest_side_; }
   // Chooses the convolutions that stay binary32, by name; all others are quantized and get an index in the order of the
   // network. Until then it is the first one alone. Throws std::runtime_error with the names for an unknown one.
   void keep_float(const std::vector<std::string>& layers);
 
  protected:
+  explicit Network(std::size_t smallest_side) : smallest_side_(smallest_side) {}
+
   // The next convolution of the network; padding keeps the side where the stride is 1.
   std::shared_ptr<ConvolutionModule> next_convolution(const std::string& name, std::int64_t in_channels,
                                                       std::int64_t out_channels, std::int64_t kernel,
                                                       std::int64_t stride);
 
  private:
+  std::size_t smallest_side_;
   PassState state_;
   std::vector<std::shared_ptr<ConvolutionModule>> convolutions_;
   std::vector<std::string> quantized_layers_;

@@ -4,11 +4,15 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/program_options.hpp>
 #include <charconv>
 #include <cmath>
+#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
@@ -24,6 +28,17 @@ namespace po = boost::program_options;
 using models::Operand;
 
 constexpr std::uint64_t kDefaultEpochs = 60;
+constexpr std::uint64_t kMostImageSize = 4096;
+
+// Options that mean something only beside one value of another.
+struct Dependence {
+  const char* option;
+  const char* other;
+  const char* value;
+};
+constexpr std::array kDependences{Dependence{"accumulator-bits", "arithmetic", "exact"},
+                                  Dependence{"overflow", "arithmetic", "exact"},
+                                  Dependence{"image-size", "dataset", "images"}};
 
 // The options, without those of output, which have no place in a recipe, unless told.
 po::options_description description(bool with_output = true) {
@@ -58,11 +73,12 @@ po::options_description description(bool with_output = true) {
       ("dataset", po::value<std::string>()->value_name("NAME")->default_value("cifar10"),
        "cifar10, mnist, or images for a folder of images by class")  //
       ("data", po::value<std::string>()->value_name("FOLDER"),
-       "folder of the data set (data/cifar-10-batches-bin, data/mnist)")                                         //
-      ("image-size", po::value<std::string>()->value_name("N"), "side of the images of --dataset images (224)")  //
-      ("epochs", po::value<std::string>()->value_name("N"), "length of training in epochs (60)")                 //
-      ("steps", po::value<std::string>()->value_name("N"), "length of training in steps, instead of --epochs")   //
-      ("batch", po::value<std::string>()->value_name("N")->default_value("128"), "images in a step")             //
+       "folder of the data set (data/cifar-10-batches-bin, data/mnist)")  //
+      ("image-size", po::value<std::string>()->value_name("N"),
+       "side of the images of --dataset images, 8 to 4096 (224)")                                               //
+      ("epochs", po::value<std::string>()->value_name("N"), "length of training in epochs (60)")                //
+      ("steps", po::value<std::string>()->value_name("N"), "length of training in steps, instead of --epochs")  //
+      ("batch", po::value<std::string>()->value_name("N")->default_value("128"), "images in a step")            //
       ("learning-rate", po::value<std::string>()->value_name("X")->default_value("0.1"),
        "learning rate at the start")  //
       ("schedule", po::value<std::string>()->value_name("S")->default_value("cosine"),
@@ -90,7 +106,7 @@ po::options_description description(bool with_output = true) {
        "images of the batch in the workload, from the first on")  //
       ("trace-layers", po::value<std::string>()->value_name("LAYERS"),
        "convolutions in the workload, a,b,c (all quantized ones)")  //
-      ("help", "print this text");
+      ("help,h", "print this text");
   po::options_description all;
   all.add(numbers).add(training);
   if (with_output) all.add(output);
@@ -98,13 +114,16 @@ po::options_description description(bool with_output = true) {
 }
 
 // A whole number; Boost's own conversion takes -1 for the largest one.
-std::uint64_t whole_number(const po::variables_map& options, const std::string& name, std::uint64_t least) {
+std::uint64_t whole_number(const po::variables_map& options, const std::string& name, std::uint64_t least,
+                           std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
   const auto& text = options[name].as<std::string>();
   std::uint64_t value = 0;
   std::istringstream stream(text);
   const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-  if (!digits || !(stream >> value) || value < least) {
-    throw std::runtime_error(fmt::format("--{} {}: expected a whole number from {} on", name, text, least));
+  if (!digits || !(stream >> value) || value < least || value > most) {
+    const bool bounded = most != std::numeric_limits<std::uint64_t>::max();
+    throw std::runtime_error(fmt::format("--{} {}: expected a whole number from {} {}", name, text, least,
+                                         bounded ? fmt::format("to {}", most) : "on"));
   }
   return value;
 }
@@ -117,6 +136,14 @@ double number(const po::variables_map& options, const std::string& name) {
     throw std::runtime_error(fmt::format("--{} {}: expected a number from 0 on", name, text));
   }
   return value;
+}
+
+// Empty where the option is not given.
+std::filesystem::path path_of(const po::variables_map& options, const std::string& name) {
+  if (options.count(name) == 0) return {};
+  const auto& text = options[name].as<std::string>();
+  if (text.empty()) throw std::runtime_error(fmt::format("--{}: is empty, expected a name", name));
+  return text;
 }
 
 // fp8 stands for the two formats of the usual recipe: e4m3 forward, e5m2 for errors.
@@ -145,15 +172,8 @@ void read_arithmetic(const po::variables_map& options, Quantization& quantizatio
     throw std::runtime_error(fmt::format("--arithmetic {}: expected dequantized or exact", arithmetic));
   }
   quantization.arithmetic = arithmetic == "exact" ? Arithmetic::kExact : Arithmetic::kDequantized;
-  for (const char* const name : {"accumulator-bits", "overflow"}) {
-    if (options.count(name) > 0 && quantization.arithmetic != Arithmetic::kExact) {
-      throw std::runtime_error(fmt::format("--{}: expected only beside --arithmetic exact", name));
-    }
-  }
   if (options.count("accumulator-bits") > 0) {
-    const std::uint64_t bits = whole_number(options, "accumulator-bits", 2);
-    if (bits > 64) throw std::runtime_error(fmt::format("--accumulator-bits {}: expected 2 to 64", bits));
-    quantization.accumulator.bits = static_cast<int>(bits);
+    quantization.accumulator.bits = static_cast<int>(whole_number(options, "accumulator-bits", 2, 64));
   }
   if (options.count("overflow") > 0) {
     const auto& overflow = options["overflow"].as<std::string>();
@@ -182,9 +202,7 @@ Quantization read_quantization(const po::variables_map& options) {
     throw std::runtime_error(fmt::format("--evaluation-rounding {}: expected nearest or training", evaluation));
   }
   quantization.evaluate_as_trained = evaluation == "training";
-  const std::uint64_t random_bits = whole_number(options, "random-bits", 1);
-  if (random_bits > 24) throw std::runtime_error(fmt::format("--random-bits {}: expected 1 to 24", random_bits));
-  quantization.random_bits = static_cast<int>(random_bits);
+  quantization.random_bits = static_cast<int>(whole_number(options, "random-bits", 1, 24));
   read_arithmetic(options, quantization);
   return quantization;
 }
@@ -201,16 +219,15 @@ Value named(const std::string& option, const po::variables_map& options, Value (
 
 void read_data(const po::variables_map& values, Options& options) {
   const bool folder_of_images = options.dataset == DatasetKind::kImages;
-  if (values.count("data") > 0) {
-    options.data = values["data"].as<std::string>();
-  } else if (!folder_of_images) {
+  options.data = path_of(values, "data");
+  if (options.data.empty() && !folder_of_images) {
     options.data = options.dataset == DatasetKind::kMnist ? "data/mnist" : "data/cifar-10-batches-bin";
   }
-  if (values.count("image-size") > 0 && !folder_of_images) {
-    throw std::runtime_error("--image-size: expected only beside --dataset images");
+  if (values.count("image-size") > 0) {
+    options.image_size = whole_number(values, "image-size", 8, kMostImageSize);
+  } else if (folder_of_images) {
+    options.image_size = 224;
   }
-  if (folder_of_images)
-    options.image_size = values.count("image-size") > 0 ? whole_number(values, "image-size", 8) : 224;
 }
 
 std::vector<std::string> names_in(const std::string& list) {
@@ -232,7 +249,7 @@ std::optional<TraceRequest> read_trace(const po::variables_map& options) {
   }
   TraceRequest trace;
   trace.step = whole_number(options, "trace-step", 0);
-  trace.folder = options["trace"].as<std::string>();
+  trace.folder = path_of(options, "trace");
   trace.samples = static_cast<std::int64_t>(whole_number(options, "trace-samples", 1));
   if (options.count("trace-layers") > 0) {
     trace.layers = names_in(options["trace-layers"].as<std::string>());
@@ -240,17 +257,33 @@ std::optional<TraceRequest> read_trace(const po::variables_map& options) {
   return trace;
 }
 
-// All values but the recipe's file.
+// Output goes to files of its own. What was read may be written anew: a recipe, a checkpoint.
+void check_files(const po::variables_map& values) {
+  std::map<std::filesystem::path, std::string> options;
+  for (const std::string option : {"recipe", "save-recipe", "metrics", "checkpoint", "resume"}) {
+    std::error_code problem;
+    const std::filesystem::path file = path_of(values, option);
+    const std::filesystem::file_status status = std::filesystem::status(file, problem);
+    if (file.empty() || (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))) continue;
+    const auto place = std::filesystem::weakly_canonical(std::filesystem::absolute(file, problem), problem);
+    const auto [other, is_new] = options.emplace(place, option);
+    const bool written_anew =
+        (option == "save-recipe" && other->second == "recipe") || (option == "resume" && other->second == "checkpoint");
+    if (!is_new && !written_anew) {
+      throw std::runtime_error(
+          fmt::format("--{} and --{} {}: are one file, expected two", other->second, option, file.string()));
+    }
+  }
+}
+
+// Each value by itself, all but the recipe's file.
 Options options_of(const po::variables_map& values) {
   Options options;
-  const auto path_of = [&](const char* name) -> std::filesystem::path {
-    return values.count(name) > 0 ? values[name].as<std::string>() : std::string();
-  };
   options.dataset = named("dataset", values, parse_dataset);
   read_data(values, options);
-  options.metrics = path_of("metrics");
-  options.save_recipe = path_of("save-recipe");
-  options.warmup_epochs = whole_number(values, "warmup-epochs", 0);
+  options.metrics = path_of(values, "metrics");
+  options.save_recipe = path_of(values, "save-recipe");
+  options.warmup_epochs = whole_number(values, "warmup-epochs", 0, kMostSteps);
 
   TrainingRun& run = options.run;
   Recipe& recipe = run.recipe;
@@ -277,26 +310,17 @@ Options options_of(const po::variables_map& values) {
     throw std::runtime_error(fmt::format("--device {}: expected cpu or cuda", device));
   }
   recipe.device = device == "cpu" ? Device::kCpu : Device::kCuda;
-  if (values.count("epochs") > 0 && values.count("steps") > 0) {
-    throw std::runtime_error("--epochs and --steps: expected one of them");
-  }
   if (values.count("steps") > 0) {
-    recipe.steps = whole_number(values, "steps", 1);
+    recipe.steps = whole_number(values, "steps", 1, kMostSteps);
   } else {
-    options.epochs = values.count("epochs") > 0 ? whole_number(values, "epochs", 1) : kDefaultEpochs;
+    options.epochs = kDefaultEpochs;
   }
-  if (recipe.steps > kMostSteps) {
-    throw std::runtime_error(fmt::format("--steps {}: expected at most {}", recipe.steps, kMostSteps));
-  }
-  if (options.epochs > kMostSteps) {
-    throw std::runtime_error(fmt::format("--epochs {}: expected at most {}", options.epochs, kMostSteps));
-  }
-  const std::uint64_t threads = values.count("threads") > 0 ? whole_number(values, "threads", 1)
+  if (values.count("epochs") > 0) options.epochs = whole_number(values, "epochs", 1, kMostSteps);
+  const std::uint64_t threads = values.count("threads") > 0 ? whole_number(values, "threads", 1, 65536)
                                                             : std::max(std::thread::hardware_concurrency(), 1U);
-  if (threads > 65536) throw std::runtime_error(fmt::format("--threads {}: expected at most 65536", threads));
   run.threads = static_cast<int>(threads);
-  run.checkpoint = path_of("checkpoint");
-  run.resume = path_of("resume");
+  run.checkpoint = path_of(values, "checkpoint");
+  run.resume = path_of(values, "resume");
   run.trace = read_trace(values);
   if (run.trace && static_cast<std::uint64_t>(run.trace->samples) > recipe.batch) {
     throw std::runtime_error(
@@ -305,47 +329,97 @@ Options options_of(const po::variables_map& values) {
   return options;
 }
 
-// A recipe as options that a command line could have.
-po::parsed_options read_recipe(const std::filesystem::path& file, const po::options_description& all) {
-  const nlohmann::json recipe = workloads::parse_json(workloads::read_text(file), file.string());
-  if (!recipe.is_object()) workloads::refuse_json(file.string(), "", "is no JSON object, expected options and values");
+// Options of a recipe and their file.
+struct RecipeOptions {
+  std::string file;
+  std::map<std::string, std::string> values;
+};
+
+RecipeOptions read_recipe(const std::filesystem::path& path) {
+  const std::string file = path.string();
+  const nlohmann::json recipe = workloads::parse_json(workloads::read_text(path), file);
+  if (!recipe.is_object()) workloads::refuse_json(file, "", "is no JSON object, expected options and values");
   const po::options_description known = description(false);
-  po::parsed_options parsed(&all);
+  std::vector<std::string> names;
+  for (const auto& option : known.options()) names.push_back(option->long_name());
+  RecipeOptions result{file, {}};
   for (const auto& [key, value] : recipe.items()) {
-    if (known.find_nothrow(key, false) == nullptr) {
-      std::vector<std::string> names;
-      for (const auto& option : known.options()) names.push_back(option->long_name());
+    if (std::find(names.begin(), names.end(), key) == names.end()) {
       workloads::refuse_json(
-          file.string(), "/" + key,
+          file, "/" + key,
           fmt::format("is no option that a recipe can have, expected some of {}", fmt::join(names, ", ")));
     }
     if (!value.is_string() && !value.is_number()) {
-      workloads::refuse_json(file.string(), "/" + key,
-                             "is neither a string nor a number, expected a value of --" + key);
+      workloads::refuse_json(file, "/" + key, "is neither a string nor a number, expected a value of --" + key);
     }
-    parsed.options.emplace_back(key, std::vector{value.is_string() ? value.get<std::string>() : value.dump()});
+    result.values[key] = value.is_string() ? value.get<std::string>() : value.dump();
   }
-  return parsed;
+  return result;
 }
 
-// Adds the options of a recipe that the command line does not have.
-void add_recipe(const std::filesystem::path& file, const po::options_description& all, po::variables_map& values) {
-  po::parsed_options recipe = read_recipe(file, all);
-  try {
-    po::variables_map alone;
-    po::store(recipe, alone);
-    options_of(alone);
-  } catch (const std::runtime_error& error) {
-    throw std::runtime_error(fmt::format("{}: {}", file.string(), error.what()));
-  } catch (const po::error& error) {
-    throw std::runtime_error(fmt::format("{}: {}", file.string(), error.what()));
+void store(const RecipeOptions& recipe, const po::options_description& all, po::variables_map& values) {
+  po::parsed_options parsed(&all);
+  for (const auto& [key, value] : recipe.values) parsed.options.emplace_back(key, std::vector{value});
+  po::store(parsed, values);
+}
+
+// The names of a recipe's options that the command line gives too, or leaves without meaning.
+std::set<std::string> overridden(const RecipeOptions& recipe, const po::variables_map& command_line) {
+  const auto given = [&](const std::string& name) {
+    return command_line.count(name) > 0 && !command_line[name].defaulted();
+  };
+  std::set<std::string> names;
+  for (const auto& [key, value] : recipe.values) {
+    if (given(key)) names.insert(key);
   }
   // Each of the two lengths takes the place of the other.
-  std::erase_if(recipe.options, [&](const po::option& option) {
-    return (option.string_key == "epochs" && values.count("steps") > 0) ||
-           (option.string_key == "steps" && values.count("epochs") > 0);
-  });
-  po::store(recipe, values);
+  if (given("steps")) names.insert("epochs");
+  if (given("epochs")) names.insert("steps");
+  for (const std::string kind : {"format", "rounding"}) {
+    for (const Operand operand : models::kOperands) {
+      if (given(kind)) names.insert(to_string(operand) + "-" + kind);
+    }
+  }
+  for (const Dependence& dependence : kDependences) {
+    if (given(dependence.other) && command_line[dependence.other].as<std::string>() != dependence.value) {
+      names.insert(dependence.option);
+    }
+  }
+  // A folder holds the data set that stands beside it.
+  const auto dataset = recipe.values.find("dataset");
+  if (dataset != recipe.values.end() && given("dataset") &&
+      command_line["dataset"].as<std::string>() != dataset->second) {
+    names.insert("data");
+  }
+  return names;
+}
+
+// Adds the options of a recipe that the command line leaves to it; the others are taken out of the recipe.
+void add_recipe(RecipeOptions& recipe, const po::options_description& all, po::variables_map& values) {
+  try {
+    po::variables_map alone;
+    store(recipe, all, alone);
+    options_of(alone);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(fmt::format("{}: {}", recipe.file, error.what()));
+  }
+  for (const std::string& name : overridden(recipe, values)) recipe.values.erase(name);
+  store(recipe, all, values);
+}
+
+// Refuses values that do not go together, with the recipe's file where they are from there.
+void check_together(const po::variables_map& values, const RecipeOptions& recipe) {
+  const auto refuse = [&](const std::string& option, const std::string& reason) {
+    throw std::runtime_error((recipe.values.count(option) > 0 ? recipe.file + ": " : "") + reason);
+  };
+  if (values.count("epochs") > 0 && values.count("steps") > 0) {
+    refuse("epochs", "--epochs and --steps: expected one of them");
+  }
+  for (const auto& [option, other, value] : kDependences) {
+    if (values.count(option) > 0 && values[other].as<std::string>() != value) {
+      refuse(option, fmt::format("--{}: expected only beside --{} {}", option, other, value));
+    }
+  }
 }
 
 // The recipe of a run, defaults included.
@@ -359,6 +433,12 @@ std::string recipe_text(const po::variables_map& values) {
     const auto& text = values[name].as<std::string>();
     const nlohmann::json number = nlohmann::json::parse(text, nullptr, false);
     recipe[name] = number.is_number() && number.dump() == text ? number : nlohmann::json(text);
+    try {
+      recipe[name].dump();
+    } catch (const nlohmann::json::type_error&) {
+      throw std::runtime_error(
+          fmt::format("--save-recipe: JSON has no way to write --{} {}, which is no UTF-8", name, text));
+    }
   }
   return recipe.dump(2) + "\n";
 }
@@ -383,10 +463,16 @@ Options parse_options(int argc, const char* const* argv) {
     options.help = true;
     return options;
   }
-  if (values.count("recipe") > 0) add_recipe(values["recipe"].as<std::string>(), all, values);
+  RecipeOptions recipe;
+  if (const std::filesystem::path file = path_of(values, "recipe"); !file.empty()) {
+    recipe = read_recipe(file);
+    add_recipe(recipe, all, values);
+  }
   Options options = options_of(values);
+  check_together(values, recipe);
+  check_files(values);
   if (options.data.empty()) throw std::runtime_error("--dataset images: expected --data FOLDER beside it");
-  options.recipe_text = recipe_text(values);
+  if (!options.save_recipe.empty()) options.recipe_text = recipe_text(values);
   return options;
 }
 

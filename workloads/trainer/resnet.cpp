@@ -49,8 +49,19 @@ class ResidualBlock : public torch::nn::Module {
   torch::nn::Sequential downsample_{nullptr};
 };
 
+namespace {
+
+// Of the last stage: strides halve the side, rounded up.
+std::size_t last_side(const ResNetFamily& family, std::size_t side) {
+  const int halvings = family.stages - 1 + (family.large_stem ? 2 : 0);
+  for (int i = 0; i < halvings; ++i) side = (side + 1) / 2;
+  return side;
+}
+
+}  // namespace
+
 ResNet::ResNet(const ResNetFamily& family, int blocks_per_stage, const DataShape& data)
-    : large_stem_(family.large_stem) {
+    : Network(last_side(family, data.side)), large_stem_(family.large_stem) {
   std::int64_t channels = family.first_channels;
   conv1_ = register_module("conv1", next_convolution("conv1", static_cast<std::int64_t>(data.channels), channels,
                                                      large_stem_ ? 7 : 3, large_stem_ ? 2 : 1));

@@ -1,11 +1,16 @@
 #include "workloads/trainer/trace.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <stdexcept>
+#include <system_error>
 
 #include "workloads/atomic_file.h"
 #include "workloads/npy.h"
@@ -17,6 +22,17 @@ namespace {
 std::int64_t place_of(float value) {
   const auto magnitude = static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(value) & 0x7FFFFFFF);
   return std::signbit(value) ? -magnitude : magnitude;
+}
+
+// Names in the folder of a trace.
+constexpr const char* kResults = "results";
+
+std::string tensor_file(const std::string& layer, models::Operand operand) {
+  return layer + "." + to_string(operand) + ".npy";
+}
+
+std::string result_file(const std::string& layer, models::Pass pass) {
+  return layer + "." + to_string(pass) + ".npy";
 }
 
 }  // namespace
@@ -47,11 +63,28 @@ Difference difference_of(const models::Tensor<float>& found, const models::Tenso
   return difference;
 }
 
+void check_trace_folder(const std::filesystem::path& folder, std::span<const std::string> layers, bool with_results) {
+  std::set<std::filesystem::path> written;
+  for (const std::string& layer : layers) {
+    for (const models::Operand operand : models::kOperands) written.insert(folder / tensor_file(layer, operand));
+    if (!with_results) continue;
+    for (const models::Pass pass : models::kPasses) written.insert(folder / kResults / result_file(layer, pass));
+  }
+  for (const std::filesystem::path& place : {folder, folder / kResults}) {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(place, ignored)) {
+      if (entry.path().extension() != ".npy" || written.contains(entry.path())) continue;
+      throw std::runtime_error(fmt::format("--trace {}: {} is of another trace, expected a new or an empty folder",
+                                           folder.string(), entry.path().string()));
+    }
+  }
+}
+
 void write_trace(const std::filesystem::path& folder, const std::string& name, const Quantization& quantization,
                  std::uint64_t step, std::span<const TracedConvolution> layers) {
   using Json = nlohmann::ordered_json;
   workloads::create_directories(folder);
-  const std::filesystem::path results = folder / "results";
+  const std::filesystem::path results = folder / kResults;
 
   Json format;
   Json rounding;
@@ -68,7 +101,7 @@ void write_trace(const std::filesystem::path& folder, const std::string& name, c
     const models::ConvolutionShape& shape = layer.shape;
     Json tensors;
     for (const models::Operand operand : models::kOperands) {
-      const std::string file = layer.name + "." + to_string(operand) + ".npy";
+      const std::string file = tensor_file(layer.name, operand);
       workloads::write_npy(folder / file, layer.operands[static_cast<std::size_t>(operand)]);
       tensors[to_string(operand)] = file;
     }
@@ -76,7 +109,7 @@ void write_trace(const std::filesystem::path& folder, const std::string& name, c
       const models::Tensor<float>& result = layer.results[static_cast<std::size_t>(pass)];
       if (result.values.empty()) continue;
       workloads::create_directories(results);
-      workloads::write_npy(results / (layer.name + "." + to_string(pass) + ".npy"), result);
+      workloads::write_npy(results / result_file(layer.name, pass), result);
     }
     entries.push_back({{"name", layer.name},
                        {"type", "conv2d"},

@@ -47,7 +47,10 @@ int run(const Options& given) {
   }
 
   recipe.warmup_steps = options.warmup_epochs * steps_per_epoch;
-  if (!options.save_recipe.empty()) mlsim::workloads::write_file(options.save_recipe, options.recipe_text);
+  if (recipe.warmup_steps > kMostSteps) {
+    throw std::runtime_error(fmt::format("--warmup-epochs {}: makes {} steps, expected at most {}",
+                                         options.warmup_epochs, recipe.warmup_steps, kMostSteps));
+  }
 
   std::optional<MetricsFile> metrics;
   if (!options.metrics.empty()) {
@@ -55,6 +58,9 @@ int run(const Options& given) {
     if (!options.run.resume.empty()) metrics->continue_file();
   }
   Progress progress(recipe.steps, isatty(STDOUT_FILENO) == 1);
+  options.run.on_start = [&] {
+    if (!options.save_recipe.empty()) mlsim::workloads::write_file(options.save_recipe, options.recipe_text);
+  };
   options.run.on_step = [&](const StepReport& report) { progress.step(report); };
   options.run.on_epoch = [&](const EpochReport& report) {
     progress.epoch(report);
@@ -69,6 +75,10 @@ int run(const Options& given) {
   std::signal(SIGTERM, ask_to_stop);
 
   const TrainingResult result = train(*data, options.run);
+  if (!result.stopped && result.steps_before == result.steps_done) {
+    fmt::print("{}: has all {} steps of the run, nothing is left to train\n", options.run.resume.string(),
+               result.steps_done);
+  }
   if (!result.stopped) return 0;
   progress.clear();
   fmt::print(stderr, "mlsim-train: interrupted after step {}{}\n", result.steps_done,
@@ -82,11 +92,17 @@ int run(const Options& given) {
 int main(int argc, char** argv) {
   try {
     const Options options = parse_options(argc, argv);
+    int status = 0;
     if (options.help) {
       fmt::print("{}", help_text());
-      return 0;
+    } else {
+      status = run(options);
     }
-    return run(options);
+    // What was printed may wait to be written; an error before stays known.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      throw std::runtime_error("standard output cannot be written");
+    }
+    return status;
   } catch (const std::runtime_error& error) {
     fmt::print(stderr, "mlsim-train: error: {}\n", error.what());
     return 2;

@@ -1,5 +1,6 @@
 #include "workloads/trainer/training.h"
 
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <malloc.h>
@@ -10,6 +11,7 @@
 #include <torch/utils.h>
 
 #include <algorithm>
+#include <boost/crc.hpp>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -17,9 +19,12 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 #include <set>
+#include <sstream>
 #include <stdexcept>
+#include <string_view>
 
 #include "workloads/atomic_file.h"
+#include "workloads/json_file.h"
 #include "workloads/trainer/batch_queue.h"
 #include "workloads/trainer/gpu.h"
 #include "workloads/trainer/network.h"
@@ -84,6 +89,26 @@ nlohmann::json to_json(const Recipe& recipe, const Dataset& data) {
   return json;
 }
 
+// The last bytes of a checkpoint: the CRC-32 of all before. libtorch does not check those of its archive.
+std::string checksum_line(std::string_view archive) {
+  boost::crc_32_type crc;
+  crc.process_bytes(archive.data(), archive.size());
+  return fmt::format("\nmlsim-train CRC-32 {:08x}\n", crc.checksum());
+}
+
+// The archive in a checkpoint. Throws std::runtime_error for other bytes than were written; older checkpoints have no
+// checksum.
+std::string_view checked_archive(std::string_view checkpoint, const std::string& name) {
+  const std::size_t length = checksum_line({}).size();
+  const std::string_view archive = checkpoint.substr(0, checkpoint.size() - std::min(checkpoint.size(), length));
+  const std::string_view line = checkpoint.substr(archive.size());
+  if (!line.starts_with("\nmlsim-train CRC-32 ")) return checkpoint;
+  if (line != checksum_line(archive)) {
+    throw std::runtime_error(name + ": is damaged, its checksum is not that of its bytes");
+  }
+  return archive;
+}
+
 class Session {
  public:
   Session(const Dataset& data, const TrainingRun& run) : data_(data), run_(run), recipe_(run.recipe) {
@@ -95,6 +120,12 @@ class Session {
     torch::manual_seed(recipe_.seed);
     model_ = make_network(recipe_.model, data_.shape());
     if (recipe_.float_layers) model_->keep_float(*recipe_.float_layers);
+    if (recipe_.batch * model_->smallest_side() * model_->smallest_side() < 2) {
+      throw std::runtime_error(fmt::format(
+          "--batch 1: leaves one value of a channel to the last batch norm of {} on images of {}×{} pixels, "
+          "expected more images or larger ones",
+          to_string(recipe_.model), data_.shape().side, data_.shape().side));
+    }
     PassState& state = model_->state();
     if (recipe_.device == Device::kCuda) {
       gpu_ = make_gpu();
@@ -117,19 +148,21 @@ class Session {
         model_->parameters(),
         torch::optim::SGDOptions(recipe_.learning_rate).momentum(recipe_.momentum).weight_decay(recipe_.weight_decay));
     if (!run_.resume.empty()) load_checkpoint();
-    if (run_.trace) check_trace();
     // A file that cannot be written is better known now than after an epoch.
     if (!run_.checkpoint.empty()) workloads::AtomicFile{run_.checkpoint};
+    if (run_.trace) check_trace();
   }
 
   TrainingResult train() {
+    const std::uint64_t steps_before = step_;
+    if (run_.on_start) run_.on_start();
     const std::uint64_t steps_per_epoch = data_.train_size() / recipe_.batch;
     std::optional<Epoch> epoch;
     auto start = std::chrono::steady_clock::now();
     while (step_ < recipe_.steps) {
       if (run_.stop != nullptr && run_.stop->load()) {
         save_checkpoint();
-        return {step_, true};
+        return {steps_before, step_, true};
       }
       const std::uint64_t number = step_ / steps_per_epoch;
       if (!epoch || epoch->number != number) epoch.emplace(*this, number, step_ % steps_per_epoch, steps_per_epoch);
@@ -144,7 +177,7 @@ class Session {
         start = std::chrono::steady_clock::now();
       }
     }
-    return {step_, false};
+    return {steps_before, step_, false};
   }
 
  private:
@@ -371,6 +404,7 @@ class Session {
           trace.layers.empty() || std::find(trace.layers.begin(), trace.layers.end(), layer) != trace.layers.end();
       if (chosen) traced_layers_.push_back(layer);
     }
+    check_trace_folder(trace.folder, traced_layers_, static_cast<std::uint64_t>(trace.samples) == recipe_.batch);
     workloads::create_directories(trace.folder);
   }
 
@@ -393,29 +427,44 @@ class Session {
     for (const models::Pass pass : models::kPasses) {
       archive.write(to_string(pass) + "_overflows", c10::IValue(static_cast<std::int64_t>(overflows_of(pass))));
     }
-    workloads::AtomicFile file(run_.checkpoint);
-    archive.save_to(file.stream());
-    file.commit();
+    // Where a stream fails, libtorch's writer throws from its destructor, which ends the process.
+    std::ostringstream bytes;
+    archive.save_to(bytes);
+    std::string content = std::move(bytes).str();
+    content += checksum_line(content);
+    workloads::write_file(run_.checkpoint, content);
+  }
+
+  // The convolutions that a checkpoint's text names.
+  std::set<std::string> float_layers(const std::string& text) const {
+    if (text == "first") return {model_->first_layer()};
+    std::set<std::string> names;
+    std::istringstream stream(text);
+    for (std::string name; std::getline(stream, name, ',');) names.insert(name);
+    return names;
   }
 
   void load_checkpoint() {
+    const std::string name = run_.resume.string();
+    const std::string checkpoint = workloads::read_text(run_.resume);
+    const std::string_view bytes = checked_archive(checkpoint, name);
     torch::serialize::InputArchive archive;
     nlohmann::json recipe;
     try {
-      archive.load_from(run_.resume.string(), gpu_ ? gpu_->device() : torch::Device(torch::kCPU));
+      archive.load_from(bytes.data(), bytes.size(), gpu_ ? gpu_->device() : torch::Device(torch::kCPU));
       c10::IValue value;
       archive.read("recipe", value);
       recipe = nlohmann::json::parse(value.toStringRef());
     } catch (const std::exception&) {
-      throw std::runtime_error(
-          fmt::format("{}: cannot be read, expected a checkpoint of mlsim-train", run_.resume.string()));
+      throw std::runtime_error(fmt::format("{}: cannot be read, expected a checkpoint of mlsim-train", name));
     }
     const nlohmann::json ours = to_json(recipe_, data_);
     for (const auto& [key, value] : ours.items()) {
-      if (recipe.value(key, nlohmann::json()) != value) {
-        throw std::runtime_error(fmt::format("{}: was made with {} {}, this run has {}", run_.resume.string(), key,
-                                             recipe.value(key, nlohmann::json()).dump(), value.dump()));
-      }
+      const nlohmann::json theirs = recipe.value(key, nlohmann::json());
+      if (theirs == value) continue;
+      if (key == "float-layers" && theirs.is_string() && float_layers(theirs) == float_layers(value)) continue;
+      throw std::runtime_error(
+          fmt::format("{}: was made with {} {}, this run has {}", name, key, theirs.dump(), value.dump()));
     }
     torch::serialize::InputArchive model;
     torch::serialize::InputArchive optimizer;
@@ -478,7 +527,13 @@ TrainingResult train(const Dataset& data, const TrainingRun& run) {
   const oneapi::tbb::global_control threads(oneapi::tbb::global_control::max_allowed_parallelism,
                                             static_cast<std::size_t>(run.threads));
   torch::set_num_threads(run.threads);
-  return Session(data, run).train();
+  try {
+    return Session(data, run).train();
+  } catch (const c10::Error& error) {
+    // A sentence, then lines on where in libtorch it was thrown.
+    const std::string text = error.what_without_backtrace();
+    throw std::runtime_error("libtorch: " + text.substr(0, text.find('\n')));
+  }
 }
 
 }  // namespace mlsim::trainer

@@ -80,6 +80,7 @@ struct TrainingRun {
   std::filesystem::path checkpoint;  // written after each epoch, at the end and when stopped; empty: never
   std::filesystem::path resume;      // a checkpoint of the same recipe to go on from; empty: start
   std::optional<TraceRequest> trace;
+  std::function<void()> on_start;  // once everything is checked, before the first step
   std::function<void(const StepReport&)> on_step;
   std::function<void(const EpochReport&)> on_epoch;
   // At a traced step of dequantized arithmetic with MLS operands, by models::Pass: how far the results of the traced
@@ -89,15 +90,16 @@ struct TrainingRun {
 };
 
 struct TrainingResult {
-  std::uint64_t steps_done = 0;
-  bool stopped = false;  // by TrainingRun::stop, before the last step
+  std::uint64_t steps_before = 0;  // of the checkpoint
+  std::uint64_t steps_done = 0;    // those included
+  bool stopped = false;            // by TrainingRun::stop, before the last step
 };
 
 // Trains a network on the data. Throws std::runtime_error with a sentence for exact arithmetic with other operands than
 // MLS or on a GPU, for an unknown name of a layer, for a trace that cannot be made (a step that is not reached,
-// operands of several kinds, a folder that cannot be written), for a checkpoint that cannot be read or is one of
-// another recipe, for images that cannot be read or do not fit the model, for a device that is not there, and for a
-// loss that is no number any more.
+// operands of several kinds, a folder that cannot be written or has files of another trace), for a checkpoint that
+// cannot be read or written, was damaged or is one of another recipe, for images that cannot be read or do not fit the
+// model, for a device that is not there, for a loss that is no number any more, and for what libtorch refuses.
 TrainingResult train(const Dataset& data, const TrainingRun& run);
 
 }  // namespace mlsim::trainer

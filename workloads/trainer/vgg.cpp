@@ -17,7 +17,8 @@ constexpr std::size_t kSmallestSide = 32;
 
 }  // namespace
 
-Vgg16::Vgg16(const DataShape& data) {
+// The last pooling follows the last batch norm.
+Vgg16::Vgg16(const DataShape& data) : Network(data.side >> (kStages.size() - 1)) {
   if (data.side < kSmallestSide) {
     throw std::runtime_error(fmt::format("--model vgg16-bn: the images are {0}×{0} pixels, expected at least {1}×{1}",
                                          data.side, kSmallestSide));

@@ -91,7 +91,7 @@ std::pair<std::set<int>, std::set<int>> places_of_a_pixel(const DataShape& shape
 }
 
 TEST(Batches, CropByUpToFourAndMirror) {
-  const auto [rows, columns] = places_of_a_pixel({}, Augmentation{});
+  const auto [rows, columns] = places_of_a_pixel(kCifar10Shape, Augmentation{});
   EXPECT_EQ(rows, (std::set<int>{6, 7, 8, 9, 10, 11, 12, 13, 14}));
   std::set<int> expected;
   for (int d = -4; d <= 4; ++d) expected.insert({12 + d, 31 - 12 + d});

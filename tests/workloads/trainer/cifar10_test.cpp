@@ -25,6 +25,7 @@ TEST(Cifar10, ReadsRecordsInOrder) {
   append_records(file, 2, set);
   append_records(file, 2, set);
   EXPECT_THAT(set.labels, ElementsAre(3, 9, 3, 9));
+  EXPECT_EQ(set.shape, (DataShape{.channels = 3, .side = 32, .classes = 10}));
   ASSERT_EQ(set.pixels.size(), 4 * kImageBytes);
   EXPECT_EQ(set.pixels[0], 'a');
   EXPECT_EQ(set.pixels[kImageBytes], 'b');
@@ -36,6 +37,14 @@ TEST(Cifar10, NamesAMissingFileAndWhatMakesIt) {
   EXPECT_EQ(error_of([&] { read_cifar10(folder.path()); }),
             (folder.path() / "data_batch_1.bin").string() +
                 ": cannot be opened, expected a CIFAR-10 binary file (workloads/trainer/fetch-cifar10 makes them)");
+}
+
+TEST(Cifar10, RefusesAFolderInPlaceOfAFile) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "data_batch_1.bin";
+  std::filesystem::create_directory(file);
+  EXPECT_EQ(error_of([&] { read_cifar10(folder.path()); }),
+            file.string() + ": is a folder, expected a CIFAR-10 binary file");
 }
 
 TEST(Cifar10, RefusesATruncatedFile) {

@@ -171,7 +171,7 @@ TEST_F(OnGpu, TellsOfANonFiniteElementByTheScale) {
 
 TEST_F(OnGpu, PlacesTheImagesOfTheProcessor) {
   const DataShape gray{.channels = 1, .side = 28, .classes = 10};
-  for (const DataShape& shape : {DataShape{}, gray}) {
+  for (const DataShape& shape : {kCifar10Shape, gray}) {
     const MemoryDataset data("images", {test::synthetic_images(50, 3, shape), test::synthetic_images(1, 4, shape)},
                              Augmentation{});
     const TrainingOrder order(data.train_size(), 7, 2);

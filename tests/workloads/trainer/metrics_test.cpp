@@ -1,7 +1,11 @@
 #include "workloads/trainer/metrics.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 
@@ -61,6 +65,24 @@ TEST(Metrics, AreWrittenWhereTheyCanBe) {
   const TemporaryFolder folder;
   EXPECT_THAT(error_of([&] { const MetricsFile metrics(folder.path() / "none" / "m.jsonl"); }),
               testing::HasSubstr((folder.path() / "none" / "m.jsonl").string()));
+  MetricsFile full("/dev/full");
+  EXPECT_EQ(error_of([&] { full.add(report_at(1, 10)); }), "/dev/full: cannot be written");
+}
+
+TEST(Metrics, GetLineAfterLineInAPipe) {
+  const TemporaryFolder folder;
+  const std::filesystem::path pipe = folder.path() / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  const int end = open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(end, 0);
+  MetricsFile metrics(pipe);
+  metrics.continue_file();
+  for (const std::uint64_t epoch : {1, 2}) metrics.add(report_at(epoch, 10 * epoch));
+  std::string text(10'000, ' ');
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(read(end, text.data(), text.size()), 0)));
+  close(end);
+  EXPECT_EQ(text, metrics_line(report_at(1, 10)) + "\n" + metrics_line(report_at(2, 20)) + "\n");
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
 }
 
 TEST(Progress, TellsDurations) {

@@ -71,6 +71,13 @@ TEST(Mnist, RefusesWhatIsNoSuchFile) {
   EXPECT_EQ(error_with("t10k-labels-idx1-ubyte", idx_labels({1, 10})), "the label of record 1 is 10, expected 0 to 9");
 }
 
+TEST(Mnist, RefusesAFolderInPlaceOfAFile) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "train-images-idx3-ubyte";
+  std::filesystem::create_directory(file);
+  EXPECT_EQ(error_of([&] { read_mnist(folder.path()); }), file.string() + ": is a folder, expected a file of MNIST");
+}
+
 TEST(Mnist, TellsOfCompressedFiles) {
   const TemporaryFolder folder;
   const std::string file = (folder.path() / "train-images-idx3-ubyte").string();

@@ -10,6 +10,7 @@
 #include "models/reference_convolution.h"
 #include "models/reference_quantizer.h"
 #include "tests/support/random_tensors.h"
+#include "workloads/trainer/cifar10.h"
 #include "workloads/trainer/mls_convolution.h"
 #include "workloads/workload.h"
 
@@ -328,7 +329,7 @@ std::int64_t parameters_of(const Network& network) {
 }
 
 TEST(Network, HasTheParametersOfResNet20) {
-  const auto network = make_network(Model::kResNet20, {});
+  const auto network = make_network(Model::kResNet20, kCifar10Shape);
   // 267,696 in convolutions, 1,376 in batch norms, 650 in the linear layer.
   EXPECT_EQ(parameters_of(*network), 269'722);
   EXPECT_EQ(network->quantized_layers().size(), 18U);
@@ -364,13 +365,13 @@ TEST(Network, HasTheParametersOfResNet18) {
   EXPECT_EQ(large->quantized_layers().front(), "layer1.0.conv1");
 
   // A 3×3 stem in place of 7×7, ten classes in place of a thousand.
-  const auto small = make_network(Model::kResNet18, {});
+  const auto small = make_network(Model::kResNet18, kCifar10Shape);
   EXPECT_EQ(parameters_of(*small), kTorchvisionResNet18 - 64 * 3 * (49 - 9) - 513 * (1000 - 10));
   EXPECT_EQ(small->quantized_layers(), large->quantized_layers());
 }
 
 TEST(Network, HasTheParametersOfVgg16) {
-  const auto network = make_network(Model::kVgg16Bn, {});
+  const auto network = make_network(Model::kVgg16Bn, kCifar10Shape);
   const std::int64_t convolution_biases = 2 * 64 + 2 * 128 + 3 * 256 + 6 * 512;
   const std::int64_t linear_layers = (25088 + 1) * 4096 + (4096 + 1) * 4096 + (4096 + 1) * 1000;
   EXPECT_EQ(parameters_of(*network), kTorchvisionVgg16Bn - convolution_biases - linear_layers + 513 * 10);
@@ -410,14 +411,14 @@ std::vector<std::int64_t> traced_sides(Model model, const DataShape& data) {
 
 TEST(Network, NarrowsWhereItShould) {
   using testing::ElementsAre;
-  EXPECT_THAT(traced_sides(Model::kResNet8, {}), ElementsAre(32, 32, 32, 16, 16, 8));
+  EXPECT_THAT(traced_sides(Model::kResNet8, kCifar10Shape), ElementsAre(32, 32, 32, 16, 16, 8));
   EXPECT_THAT(traced_sides(Model::kResNet8, {.channels = 1, .side = 28, .classes = 7}),
               ElementsAre(28, 28, 28, 14, 14, 7));
   EXPECT_THAT(traced_sides(Model::kResNet18, {.channels = 3, .side = 16, .classes = 10}),
               ElementsAre(16, 16, 16, 16, 16, 8, 16, 8, 8, 8, 4, 8, 4, 4, 4, 2, 4, 2, 2));
   EXPECT_THAT(traced_sides(Model::kResNet18ImageNet, {.channels = 3, .side = 64, .classes = 5}),
               ElementsAre(16, 16, 16, 16, 16, 8, 16, 8, 8, 8, 4, 8, 4, 4, 4, 2, 4, 2, 2));
-  EXPECT_THAT(traced_sides(Model::kVgg16Bn, {}), ElementsAre(32, 16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2));
+  EXPECT_THAT(traced_sides(Model::kVgg16Bn, kCifar10Shape), ElementsAre(32, 16, 16, 8, 8, 8, 4, 4, 4, 2, 2, 2));
 }
 
 TEST(Network, RefusesImagesThatAreTooSmall) {

@@ -42,6 +42,8 @@ TEST(TrainerOptions, HaveTheDefaultsOfTheManual) {
   EXPECT_EQ(recipe.schedule, Schedule::kCosine);
   EXPECT_EQ(options.data, "data/cifar-10-batches-bin");
   EXPECT_FALSE(options.run.trace);
+  EXPECT_TRUE(parse({"--help"}).help);
+  EXPECT_TRUE(parse({"-h"}).help);
 }
 
 TEST(TrainerOptions, SetFormatsAndRoundingByOperand) {
@@ -94,7 +96,11 @@ TEST(TrainerOptions, NameTheData) {
   EXPECT_EQ(error_with({"--dataset", "images"}), "--dataset images: expected --data FOLDER beside it");
   EXPECT_EQ(error_with({"--image-size", "64"}), "--image-size: expected only beside --dataset images");
   EXPECT_EQ(error_with({"--dataset", "images", "--data", "there", "--image-size", "7"}),
-            "--image-size 7: expected a whole number from 8 on");
+            "--image-size 7: expected a whole number from 8 to 4096");
+  EXPECT_EQ(error_with({"--dataset", "images", "--data", "there", "--image-size", "4097"}),
+            "--image-size 4097: expected a whole number from 8 to 4096");
+  EXPECT_EQ(error_with({"--data", ""}), "--data: is empty, expected a name");
+  EXPECT_EQ(error_with({"--dataset", "images", "--data", ""}), "--data: is empty, expected a name");
 }
 
 TEST(TrainerOptions, ChooseTheArithmetic) {
@@ -109,7 +115,7 @@ TEST(TrainerOptions, ChooseTheArithmetic) {
   EXPECT_EQ(error_with({"--accumulator-bits", "13"}), "--accumulator-bits: expected only beside --arithmetic exact");
   EXPECT_EQ(error_with({"--overflow", "wrap"}), "--overflow: expected only beside --arithmetic exact");
   EXPECT_EQ(error_with({"--arithmetic", "exact", "--accumulator-bits", "65"}),
-            "--accumulator-bits 65: expected 2 to 64");
+            "--accumulator-bits 65: expected a whole number from 2 to 64");
   EXPECT_EQ(error_with({"--arithmetic", "exact", "--overflow", "trap"}), "--overflow trap: expected saturate or wrap");
 }
 
@@ -173,14 +179,88 @@ TEST(TrainerOptions, RefuseARecipeByFileKeyAndExpectation) {
               testing::AllOf(HasSubstr("/bach: is no option that a recipe can have, expected some of format, "),
                              HasSubstr(", batch, ")));
   EXPECT_THAT(error_of_recipe(R"({"metrics": "m.jsonl"})"), HasSubstr("/metrics: is no option"));
+  for (const std::string key : {"", "e", "-batch"}) {
+    EXPECT_THAT(error_of_recipe("{\"" + key + "\": 1}"), testing::StartsWith("/" + key + ": is no option"));
+  }
   EXPECT_EQ(error_of_recipe(R"({"batch": [1]})"),
             "/batch: is neither a string nor a number, expected a value of --batch");
   EXPECT_EQ(error_of_recipe(R"({"batch": -1})"), "--batch -1: expected a whole number from 1 on");
   EXPECT_EQ(error_of_recipe(R"({"schedule": "linear"})"), "--schedule linear: expected cosine or step");
-  EXPECT_EQ(error_of_recipe(R"({"threads": 1.5})"), "--threads 1.5: expected a whole number from 1 on");
+  EXPECT_EQ(error_of_recipe(R"({"threads": 1.5})"), "--threads 1.5: expected a whole number from 1 to 65536");
   EXPECT_EQ(error_of_recipe(R"({"momentum": "a lot"})"), "--momentum a lot: expected a number from 0 on");
   EXPECT_EQ(error_of_recipe(R"({"steps": 5, "epochs": 5})"), "--epochs and --steps: expected one of them");
   EXPECT_THAT(error_with({"--recipe", "none.json"}), HasSubstr("none.json: "));
+}
+
+TEST(TrainerOptions, OverrideWhatARecipeHasForEachOperand) {
+  const test::TemporaryFolder folder;
+  const std::string file = folder.write("r.json", R"({"format": "e2m4", "error-format": "fp8", "rounding": "stochastic",
+    "weight-rounding": "stochastic"})");
+  const Quantization all =
+      parse({"--recipe", file.c_str(), "--format", "e2m1", "--rounding", "nearest"}).run.recipe.quantization;
+  const Quantization one = parse({"--recipe", file.c_str(), "--weight-format", "e2m1", "--error-rounding", "nearest"})
+                               .run.recipe.quantization;
+  for (const Operand operand : models::kOperands) {
+    EXPECT_EQ(to_string(all[operand].format), "e2m1/g8m1/nc");
+    EXPECT_EQ(all[operand].rounding, Rounding::kNearest);
+  }
+  EXPECT_EQ(to_string(one[Operand::kActivation].format), "e2m4/g8m1/nc");
+  EXPECT_EQ(to_string(one[Operand::kWeight].format), "e2m1/g8m1/nc");
+  EXPECT_EQ(to_string(one[Operand::kError].format), "fp8-e5m2");
+  EXPECT_EQ(one[Operand::kWeight].rounding, Rounding::kStochastic);
+  EXPECT_EQ(one[Operand::kError].rounding, Rounding::kNearest);
+}
+
+TEST(TrainerOptions, GoTogetherOnceTheRecipeIsAdded) {
+  const test::TemporaryFolder folder;
+  const std::string bits = folder.write("bits.json", R"({"accumulator-bits": 14, "overflow": "wrap"})");
+  EXPECT_EQ(parse({"--recipe", bits.c_str(), "--arithmetic", "exact"}).run.recipe.quantization.accumulator.bits, 14);
+  EXPECT_EQ(error_with({"--recipe", bits.c_str()}),
+            bits + ": --accumulator-bits: expected only beside --arithmetic exact");
+
+  const std::string exact = folder.write("exact.json", R"({"arithmetic": "exact", "accumulator-bits": 14})");
+  const Options dequantized =
+      parse({"--recipe", exact.c_str(), "--arithmetic", "dequantized", "--save-recipe", "saved.json"});
+  EXPECT_EQ(dequantized.run.recipe.quantization.arithmetic, Arithmetic::kDequantized);
+  EXPECT_EQ(dequantized.run.recipe.quantization.accumulator.bits, 0);
+  EXPECT_THAT(dequantized.recipe_text, testing::Not(HasSubstr("accumulator-bits")));
+  EXPECT_EQ(error_with({"--recipe", exact.c_str(), "--arithmetic", "dequantized", "--overflow", "wrap"}),
+            "--overflow: expected only beside --arithmetic exact");
+
+  const std::string images = folder.write("images.json", R"({"dataset": "images", "data": "there", "image-size": 64})");
+  EXPECT_EQ(parse({"--recipe", images.c_str()}).image_size, 64U);
+  const Options cifar10 = parse({"--recipe", images.c_str(), "--dataset", "cifar10"});
+  EXPECT_EQ(cifar10.dataset, DatasetKind::kCifar10);
+  EXPECT_EQ(cifar10.data, "data/cifar-10-batches-bin");
+  EXPECT_EQ(cifar10.image_size, 0U);
+  EXPECT_EQ(parse({"--recipe", images.c_str(), "--dataset", "images"}).data, "there");
+  const std::string place = folder.write("place.json", R"({"data": "there"})");
+  EXPECT_EQ(parse({"--recipe", place.c_str(), "--dataset", "mnist"}).data, "there");
+
+  const std::string lengths = folder.write("lengths.json", R"({"epochs": 5, "steps": 6})");
+  EXPECT_EQ(error_with({"--recipe", lengths.c_str()}), lengths + ": --epochs and --steps: expected one of them");
+}
+
+TEST(TrainerOptions, NameAFileForEachOutput) {
+  EXPECT_EQ(error_with({"--metrics", "F", "--checkpoint", "./F"}),
+            "--metrics and --checkpoint ./F: are one file, expected two");
+  EXPECT_EQ(error_with({"--save-recipe", "F", "--metrics", "F"}),
+            "--save-recipe and --metrics F: are one file, expected two");
+  EXPECT_EQ(error_with({"--resume", "F", "--metrics", "F"}), "--metrics and --resume F: are one file, expected two");
+  EXPECT_EQ(parse({"--resume", "F", "--checkpoint", "F", "--metrics", "G"}).run.resume, "F");
+  EXPECT_EQ(parse({"--checkpoint", "/dev/null", "--metrics", "/dev/null"}).metrics, "/dev/null");
+  const test::TemporaryFolder folder;
+  const std::string file = folder.write("r.json", "{}");
+  EXPECT_EQ(parse({"--recipe", file.c_str(), "--save-recipe", file.c_str()}).save_recipe, file);
+  EXPECT_EQ(error_with({"--recipe", file.c_str(), "--metrics", file.c_str()}),
+            "--recipe and --metrics " + file + ": are one file, expected two");
+  EXPECT_EQ(error_with({"--metrics", ""}), "--metrics: is empty, expected a name");
+}
+
+TEST(TrainerOptions, TakeNamesThatAreNoUtf8) {
+  EXPECT_EQ(parse({"--data", "x\xFF"}).data, "x\xFF");
+  EXPECT_EQ(error_with({"--data", "x\xFF", "--save-recipe", "saved.json"}),
+            "--save-recipe: JSON has no way to write --data x\xFF, which is no UTF-8");
 }
 
 TEST(TrainerOptions, SaveARecipeThatGivesThemAgain) {
@@ -190,7 +270,7 @@ TEST(TrainerOptions, SaveARecipeThatGivesThemAgain) {
                                  "--metrics", "m.jsonl", "--save-recipe", "saved.json"});
   EXPECT_EQ(options.save_recipe, "saved.json");
   const std::string file = folder.write("saved.json", options.recipe_text);
-  const Options again = parse({"--recipe", file.c_str()});
+  const Options again = parse({"--recipe", file.c_str(), "--save-recipe", "again.json"});
   EXPECT_EQ(again.recipe_text, options.recipe_text);
   EXPECT_EQ(again.run.recipe.seed, 18446744073709551615U);
   EXPECT_EQ(again.data, "0012");
@@ -232,16 +312,20 @@ TEST(TrainerOptions, AreRefusedWithASentence) {
   EXPECT_THAT(error_with({"--error-format", "e9m1"}), HasSubstr("--error-format: "));
   EXPECT_EQ(error_with({"--rounding", "up"}), "--rounding: rounding 'up' is neither nearest nor stochastic");
   EXPECT_EQ(error_with({"--batch", "-1"}), "--batch -1: expected a whole number from 1 on");
-  EXPECT_EQ(error_with({"--steps", "0"}), "--steps 0: expected a whole number from 1 on");
+  EXPECT_EQ(error_with({"--steps", "0"}), "--steps 0: expected a whole number from 1 to 2147483647");
   EXPECT_EQ(error_with({"--steps", "99999999999999999999"}),
-            "--steps 99999999999999999999: expected a whole number from 1 on");
-  EXPECT_EQ(error_with({"--steps", "2147483648"}), "--steps 2147483648: expected at most 2147483647");
-  EXPECT_EQ(error_with({"--epochs", "2147483648"}), "--epochs 2147483648: expected at most 2147483647");
+            "--steps 99999999999999999999: expected a whole number from 1 to 2147483647");
+  for (const std::string option : {"--steps", "--epochs"}) {
+    EXPECT_EQ(error_with({option.c_str(), "2147483648"}),
+              option + " 2147483648: expected a whole number from 1 to 2147483647");
+  }
+  EXPECT_EQ(error_with({"--warmup-epochs", "2147483648"}),
+            "--warmup-epochs 2147483648: expected a whole number from 0 to 2147483647");
   EXPECT_EQ(error_with({"--steps", "5", "--epochs", "5"}), "--epochs and --steps: expected one of them");
   EXPECT_EQ(error_with({"--learning-rate", "-0.5"}), "--learning-rate -0.5: expected a number from 0 on");
   EXPECT_EQ(error_with({"--schedule", "linear"}), "--schedule linear: expected cosine or step");
-  EXPECT_EQ(error_with({"--random-bits", "25"}), "--random-bits 25: expected 1 to 24");
-  EXPECT_EQ(error_with({"--threads", "0"}), "--threads 0: expected a whole number from 1 on");
+  EXPECT_EQ(error_with({"--random-bits", "25"}), "--random-bits 25: expected a whole number from 1 to 24");
+  EXPECT_EQ(error_with({"--threads", "0"}), "--threads 0: expected a whole number from 1 to 65536");
   EXPECT_EQ(error_with({"--trace", "out"}), "--trace FOLDER and --trace-step N: expected both or neither");
   EXPECT_EQ(error_with({"--trace-samples", "2"}),
             "--trace-layers and --trace-samples: expected only beside --trace FOLDER");

@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <random>
 
-#include "workloads/trainer/images.h"
+#include "workloads/trainer/cifar10.h"
 
 namespace mlsim::test {
 
 // Noise around a brightness that tells the class.
-inline trainer::ImageSet synthetic_images(std::size_t count, std::uint64_t seed, const trainer::DataShape& shape = {}) {
+inline trainer::ImageSet synthetic_images(std::size_t count, std::uint64_t seed,
+                                          const trainer::DataShape& shape = trainer::kCifar10Shape) {
   std::mt19937_64 random(seed);
   trainer::ImageSet set{.shape = shape, .pixels = {}, .labels = {}};
   for (std::size_t i = 0; i < count; ++i) {

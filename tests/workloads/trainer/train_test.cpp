@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -16,10 +17,11 @@ namespace {
 
 using test::TemporaryFolder;
 
-// The exit status; standard error goes to log.txt of the folder, where the command runs.
-int run(const TemporaryFolder& folder, const std::string& arguments) {
-  const std::string command =
-      "cd '" + folder.path().string() + "' && '" MLSIM_TRAIN "' --threads 1 " + arguments + " > out.txt 2> log.txt";
+// The exit status, after other commands of the shell; standard error goes to log.txt of the folder, where the command
+// runs.
+int run(const TemporaryFolder& folder, const std::string& arguments, const std::string& before = "") {
+  const std::string command = before + "cd '" + folder.path().string() + "' && '" MLSIM_TRAIN "' --threads 1 " +
+                              arguments + " > out.txt 2> log.txt";
   return WEXITSTATUS(std::system(command.c_str()));
 }
 
@@ -69,6 +71,43 @@ TEST(Train, RefusesWithASentence) {
             "mlsim-train: error: --model vgg16-bn: the images are 28×28 pixels, expected at least 32×32\n");
   EXPECT_EQ(error("--recipe recipe.json --epochs 2000000000"),
             "mlsim-train: error: --epochs 2000000000: makes 8000000000 steps, expected at most 2147483647\n");
+  EXPECT_EQ(error("--recipe recipe.json --warmup-epochs 2000000000 --save-recipe saved.json"),
+            "mlsim-train: error: --warmup-epochs 2000000000: makes 8000000000 steps, expected at most 2147483647\n");
+  EXPECT_THAT(error("--recipe recipe.json --float-layers none,such --save-recipe saved.json"),
+              testing::HasSubstr("--float-layers: 'none'"));
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "saved.json"));
+}
+
+TEST(Train, LeavesTheOldCheckpointWhereTheDiskIsFull) {
+  const TemporaryFolder folder;
+  test::write_mnist(folder.path(), 40, 20);
+  folder.write("recipe.json", kRecipe);
+  folder.write("c.pt", "old");
+  // Files of 100 KiB at most, as a full disk has it: a write fails.
+  const std::string limited = "trap '' XFSZ; ulimit -c 0; ulimit -f 100; ";
+  EXPECT_EQ(run(folder, "--recipe recipe.json --epochs 1 --checkpoint c.pt", limited), 2);
+  EXPECT_EQ(folder.read("log.txt"), "mlsim-train: error: c.pt: cannot be written: File too large\n");
+  EXPECT_EQ(folder.read("c.pt"), "old");
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    EXPECT_THAT(entry.path().string(), testing::Not(testing::HasSubstr("part")));
+  }
+}
+
+TEST(Train, SaysThatNothingIsLeftToTrain) {
+  const TemporaryFolder folder;
+  test::write_mnist(folder.path(), 40, 20);
+  folder.write("recipe.json", kRecipe);
+  ASSERT_EQ(run(folder, "--recipe recipe.json --checkpoint c.pt"), 0) << folder.read("log.txt");
+  EXPECT_EQ(run(folder, "--recipe recipe.json --resume c.pt"), 0);
+  EXPECT_EQ(folder.read("out.txt"), "c.pt: has all 8 steps of the run, nothing is left to train\n");
+}
+
+TEST(Train, RefusesAStandardOutputThatCannotBeWritten) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(WEXITSTATUS(std::system(
+                ("'" MLSIM_TRAIN "' --help > /dev/full 2> '" + (folder.path() / "log.txt").string() + "'").c_str())),
+            2);
+  EXPECT_EQ(folder.read("log.txt"), "mlsim-train: error: standard output cannot be written\n");
 }
 
 }  // namespace

@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <limits>
+#include <tuple>
 
 #include "tests/support/temporary_folder.h"
 #include "tests/workloads/trainer/synthetic_images.h"
@@ -204,9 +206,141 @@ TEST(Training, RefusesACheckpointThatDoesNotFit) {
   run.resume = folder.write("text.pt", "no checkpoint");
   EXPECT_EQ(error_of([&] { train(data, run); }),
             run.resume.string() + ": cannot be read, expected a checkpoint of mlsim-train");
+  run.resume = folder.path();
+  EXPECT_EQ(error_of([&] { train(data, run); }), folder.path().string() + ": cannot be read: it is a folder");
   run.resume.clear();
   run.checkpoint = folder.path() / "none" / "checkpoint.pt";
   EXPECT_THAT(error_of([&] { train(data, run); }), HasSubstr(run.checkpoint.string()));
+}
+
+TEST(Training, RefusesADamagedCheckpoint) {
+  const TemporaryFolder folder;
+  const MemoryDataset data = small_data();
+  TrainingRun run = small_run();
+  run.recipe.steps = 1;
+  run.checkpoint = folder.path() / "checkpoint.pt";
+  train(data, run);
+  const std::string whole = folder.read("checkpoint.pt");
+  run.checkpoint.clear();
+  run.resume = folder.path() / "damaged.pt";
+  for (const std::size_t place : {whole.size() / 2, whole.size() / 4 * 3, whole.size() - 2}) {
+    std::string damaged = whole;
+    for (std::size_t i = place; i < std::min(place + 50, whole.size()); ++i) damaged[i] ^= 0x55;
+    folder.write("damaged.pt", damaged);
+    EXPECT_EQ(error_of([&] { train(data, run); }),
+              run.resume.string() + ": is damaged, its checksum is not that of its bytes");
+  }
+  // Half a file has none.
+  folder.write("damaged.pt", std::string_view(whole).substr(0, whole.size() / 2));
+  EXPECT_EQ(error_of([&] { train(data, run); }),
+            run.resume.string() + ": cannot be read, expected a checkpoint of mlsim-train");
+}
+
+TEST(Training, TakesCheckpointsThatHaveNoChecksum) {
+  const TemporaryFolder folder;
+  const MemoryDataset data = small_data();
+  TrainingRun run = small_run();
+  run.recipe.steps = 1;
+  run.checkpoint = folder.path() / "checkpoint.pt";
+  train(data, run);
+  const std::string whole = folder.read("checkpoint.pt");
+  const std::size_t archive = whole.rfind("\nmlsim-train CRC-32 ");
+  ASSERT_NE(archive, std::string::npos);
+  run.resume = folder.write("older.pt", std::string_view(whole).substr(0, archive));
+  EXPECT_EQ(train(data, run).steps_before, 1U);
+}
+
+TEST(Training, ComparesTheLayersThatStayFloatAsASet) {
+  const TemporaryFolder folder;
+  const MemoryDataset data = small_data();
+  TrainingRun run = small_run();
+  run.recipe.steps = 1;
+  run.checkpoint = folder.path() / "checkpoint.pt";
+  train(data, run);
+  run.resume = run.checkpoint;
+  run.recipe.float_layers = {"conv1"};
+  const TrainingResult again = train(data, run);
+  EXPECT_EQ(again.steps_before, 1U);
+  EXPECT_EQ(again.steps_done, 1U);
+  run.recipe.float_layers = {"layer3.0.conv2", "conv1"};
+  EXPECT_EQ(error_of([&] { train(data, run); }),
+            run.resume.string() + ": was made with float-layers \"first\", this run has \"layer3.0.conv2,conv1\"");
+
+  run.resume.clear();
+  train(data, run);
+  run.resume = run.checkpoint;
+  run.recipe.float_layers = {"conv1", "layer3.0.conv2"};
+  EXPECT_EQ(train(data, run).steps_before, 1U);
+}
+
+TEST(Training, StartsOnceEverythingIsChecked) {
+  const MemoryDataset data = small_data();
+  TrainingRun run = small_run();
+  run.recipe.steps = 1;
+  int starts = 0;
+  run.on_start = [&] { ++starts; };
+  run.on_step = [&](const StepReport&) { EXPECT_EQ(starts, 1); };
+  run.recipe.float_layers = {"none of them"};
+  EXPECT_THAT(error_of([&] { train(data, run); }), HasSubstr("--float-layers: 'none of them'"));
+  EXPECT_EQ(starts, 0);
+  run.recipe.float_layers.reset();
+  train(data, run);
+  EXPECT_EQ(starts, 1);
+}
+
+TEST(Training, RefusesABatchNormOverOneValue) {
+  const DataShape small{.channels = 3, .side = 8, .classes = 10};
+  const MemoryDataset data("images", {synthetic_images(4, 1, small), synthetic_images(4, 2, small)}, Augmentation{});
+  TrainingRun run = small_run();
+  run.recipe.steps = 1;
+  run.recipe.learning_rate = 1e-6;
+  for (const auto& [model, batch, trained] : {std::tuple{Model::kResNet8, 1, true},
+                                              {Model::kResNet18, 1, false},
+                                              {Model::kResNet18ImageNet, 1, false},
+                                              {Model::kResNet18ImageNet, 2, true}}) {
+    run.recipe.model = model;
+    run.recipe.batch = static_cast<std::uint64_t>(batch);
+    EXPECT_EQ(error_of([&] { train(data, run); }),
+              trained ? "nothing was thrown"
+                      : "--batch 1: leaves one value of a channel to the last batch norm of " + to_string(model) +
+                            " on images of 8×8 pixels, expected more images or larger ones");
+  }
+}
+
+TEST(Training, SaysWhatLibtorchRefuses) {
+  ImageSet images = synthetic_images(24, 1);
+  images.shape.classes = 2;  // which its labels exceed
+  const MemoryDataset data("images", {images, images}, Augmentation{});
+  const TrainingRun run = small_run();
+  const std::string error = error_of([&] { train(data, run); });
+  EXPECT_THAT(error, testing::StartsWith("libtorch: "));
+  EXPECT_THAT(error, testing::Not(HasSubstr("\n")));
+}
+
+TEST(Training, RefusesAFolderWithFilesOfAnotherTrace) {
+  const TemporaryFolder folder;
+  const MemoryDataset data = small_data();
+  TrainingRun run = small_run();
+  run.recipe.steps = 1;
+  run.trace = TraceRequest{.step = 0, .folder = folder.path() / "trace", .samples = 8, .layers = {"layer1.0.conv1"}};
+  train(data, run);
+  folder.write("trace/README.md", "no tensor");
+  EXPECT_EQ(error_of([&] { train(data, run); }), "nothing was thrown");
+  const auto refusal_of = [&](const std::string& file) {
+    const std::string place = run.trace->folder.string();
+    return "--trace " + place + ": " + place + "/" + file + " is of another trace, expected a new or an empty folder";
+  };
+  run.trace->samples = 7;
+  EXPECT_THAT(error_of([&] { train(data, run); }),
+              testing::AnyOf(refusal_of("results/layer1.0.conv1.forward.npy"),
+                             refusal_of("results/layer1.0.conv1.backward_data.npy"),
+                             refusal_of("results/layer1.0.conv1.backward_weight.npy")));
+  std::filesystem::remove_all(run.trace->folder / "results");
+  EXPECT_EQ(error_of([&] { train(data, run); }), "nothing was thrown");
+  run.trace->layers = {"layer1.0.conv2"};
+  EXPECT_THAT(error_of([&] { train(data, run); }),
+              testing::AnyOf(refusal_of("layer1.0.conv1.activation.npy"), refusal_of("layer1.0.conv1.weight.npy"),
+                             refusal_of("layer1.0.conv1.error.npy")));
 }
 
 TEST(Training, RefusesATraceThatCannotBeMade) {
