@@ -2,12 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <climits>
 #include <csignal>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -38,7 +38,7 @@ std::size_t take_slot(const std::string& name) {
   for (std::size_t i = 0; i < slots.size() && name.size() < PATH_MAX; ++i) {
     int expected = Slot::kFree;
     if (!slots[i].state.compare_exchange_strong(expected, Slot::kTaken)) continue;
-    std::strcpy(slots[i].name.data(), name.c_str());
+    std::copy_n(name.c_str(), name.size() + 1, slots[i].name.begin());
     slots[i].state = Slot::kNamed;
     return i;
   }
