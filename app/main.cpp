@@ -62,8 +62,9 @@ int run(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
   // Every layer allocates tensors like those of the layer before. Kept in the heap they cost nothing; mapped anew, as
-  // the C library does with large blocks, each page is faulted in again.
-  mallopt(M_MMAP_MAX, 0);
+  // the C library does with large blocks, each page is faulted in again. Only the largest blocks, which leave the
+  // largest holes in a heap, go back to the system.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   mlsim::workloads::remove_unfinished_files_on_signals();
   try {

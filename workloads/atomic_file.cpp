@@ -2,12 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <climits>
 #include <csignal>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -40,7 +40,7 @@ int take_slot(const fs::path& path) {
   for (std::size_t i = 0; i < slots.size(); ++i) {
     int free = Slot::kFree;
     if (!slots[i].state.compare_exchange_strong(free, Slot::kBusy)) continue;
-    std::strcpy(slots[i].path.data(), path.c_str());
+    std::copy_n(path.c_str(), path.native().size() + 1, slots[i].path.begin());
     slots[i].state = Slot::kUsed;
     return static_cast<int>(i);
   }

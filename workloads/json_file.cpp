@@ -159,24 +159,19 @@ std::string place_of(std::string_view text, std::size_t byte) {
   return "line " + std::to_string(line) + ", column " + std::to_string(column);
 }
 
-}  // namespace
-
-void refuse_json(const std::string& file, const std::string& pointer, const std::string& reason) {
-  throw std::runtime_error(file + ": " + (pointer.empty() ? "" : pointer + ": ") + reason);
-}
-
-json parse_json(std::string_view text, const std::string& file) {
+template <typename Json>
+Json parsed(std::string_view text, const std::string& file) {
   std::vector<std::set<std::string>> keys;
-  const json::parser_callback_t refuse_repetition = [&](int, json::parse_event_t event, json& parsed) {
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
-      refuse_json(file, "", "the key " + parsed.dump() + " is given twice in one object");
+  const typename Json::parser_callback_t refuse_repetition = [&](int, typename Json::parse_event_t event, Json& value) {
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key && !keys.back().insert(value.template get<std::string>()).second) {
+      refuse_json(file, "", "the key " + value.dump() + " is given twice in one object");
     }
     return true;
   };
   try {
-    return json::parse(text.begin(), text.end(), refuse_repetition);
+    return Json::parse(text.begin(), text.end(), refuse_repetition);
   } catch (const json::parse_error& error) {
     const std::string what = error.what();
     const std::size_t reason = what.find(" - ");
@@ -187,6 +182,20 @@ json parse_json(std::string_view text, const std::string& file) {
     const std::string what = error.what();
     refuse_json(file, "", "is no JSON: " + what.substr(what.find("] ") + 2));
   }
+}
+
+}  // namespace
+
+void refuse_json(const std::string& file, const std::string& pointer, const std::string& reason) {
+  throw std::runtime_error(file + ": " + (pointer.empty() ? "" : pointer + ": ") + reason);
+}
+
+json parse_json(std::string_view text, const std::string& file) {
+  return parsed<json>(text, file);
+}
+
+nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& file) {
+  return parsed<nlohmann::ordered_json>(text, file);
 }
 
 std::string read_text(const std::filesystem::path& path) {

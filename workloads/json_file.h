@@ -11,6 +11,8 @@ namespace mlsim::workloads {
 // Parses a text; `file` stands for it in errors. Throws std::runtime_error with line and column where it is no JSON,
 // and for a key that an object gives twice.
 nlohmann::json parse_json(std::string_view text, const std::string& file);
+// The same; keys stay in the order of the text.
+nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& file);
 
 // All of a file. Throws std::runtime_error where it cannot be read.
 std::string read_text(const std::filesystem::path& path);
