@@ -135,12 +135,8 @@ LayerValues load_values(const workloads::Workload& workload, std::size_t index, 
 
 // The result of a pass in binary64.
 std::vector<double> exact_result(Pass pass, const models::ConvolutionShape& shape, const LayerValues& values) {
-  const auto operand = [&](Operand which) {
-    const std::vector<float>& input = values.input[which].values;
-    return std::vector<double>(input.begin(), input.end());
-  };
-  return models::direct_convolution<double>(pass, shape, operand(models::left_operand(pass)),
-                                            operand(models::right_operand(pass)));
+  return models::direct_convolution<double>(pass, shape, values.input[models::left_operand(pass)].values,
+                                            values.input[models::right_operand(pass)].values);
 }
 
 std::optional<models::Format> result_format(const workloads::Layer& layer, Pass pass, const sim::ArrayConfig& array) {
