@@ -1,19 +1,30 @@
 #!/bin/sh
-# Writes the tables beside this script: run.sh [FOLDER OF THE BENCHMARKS], by default build/release/bench.
+# Writes the tables beside this script: run.sh [FOLDER OF THE BUILD], by default build/release. Takes four minutes.
 set -eu
 cd "$(dirname "$0")/../.."
-bench=${1-build/release/bench}
+build=${1-build/release}
+bench=$build/bench
 out=results/performance
+
 "$bench/ratios" 5 | tee $out/ratios.txt
+ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 "$bench/ratios" 5 "" AVX2 | tee $out/ratios-avx2.txt
 for step in "resnet20 128" "resnet18 8" "resnet18 1" "mobilenetv2 8"; do
   # Word splitting is meant.
   # shellcheck disable=SC2086
   "$bench/step" $step
 done | awk 'NR == 1 || !/^network/' | tee $out/steps.txt
-"$bench/functional_bench" --benchmark_min_time=0.2 --benchmark_filter='peak|dot_kernel|quantizer|reference|grow' |
-  grep -E '^(Benchmark|peak|dot_kernel|quantizer|reference|grow)' | tee $out/growth.txt
+python3 $out/command.py "$build/app/mlsim" | tee $out/command.txt
+
+# Medians of five: name, time and its unit, rate, what.
+medians() {
+  "$@" --benchmark_min_time=0.1 --benchmark_repetitions=5 --benchmark_report_aggregates_only=true 2>/dev/null |
+    awk '/_median/ { sub(/_median/, "", $1); sub(/.*=/, "", $7); print $1, $2, $3, $7, (NF > 7 ? $NF : "") }'
+}
+medians "$bench/functional_bench" --benchmark_filter='peak|dot_kernel|quantizer|reference|direct|grow' |
+  awk '{ printf "%-28s %9s %s %12s %s\n", $1, $2, $3, $4, $5 }' | tee $out/growth.txt
 for engine in cycle structural; do
   for size in 4 8 16 32; do
-    "$bench/${engine}_bench" --array=$size --benchmark_min_time=0.2 | sed -n "s|^simulate/|$engine, $size x $size, |p"
+    medians "$bench/${engine}_bench" --array=$size | awk -v name="$engine $size x $size" '
+      { printf "%-20s %-16s %12s cycles\n", name, $5, $4 }'
   done
 done | tee $out/arrays.txt

@@ -63,7 +63,7 @@ TEST_F(ArrayConfigFile, SharingThatIsLeftOutFitsTheArray) {
 
 TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
   expect_refused("[]", "the file", "expected an object");
-  expect_refused("{", "", "valid JSON");
+  expect_refused("{", "line 1, column 2", "no JSON");
   expect_refused(R"({"row": 4})", "row", "expected one of rows");
   expect_refused(R"({"row_feeder": {"ports": 4}})", "row_feeder.ports", "buffer_elements");
   expect_refused(R"({"row_feeder": 4})", "row_feeder", "object");

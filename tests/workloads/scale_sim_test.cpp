@@ -73,10 +73,11 @@ TEST(ScaleSim, RefusesWithFileLineAndWhatWasExpected) {
     }
   };
   const std::string header = kHeader;
-  expect("", {"line 0", "header"});
   expect("conv, 3, 3, 1, 1, 1, 1, 1,\n", {"line 1", "expected the header 'Layer name, IFMAP Height"});
   expect("Layer, M, N, K,\n", {"line 1", "is 'Layer, M, N, K'"});
   expect(header, {"no layer follows"});
+  EXPECT_THAT([] { parse_scale_sim("\n", "net.csv"); },
+              ThrowsMessage<std::runtime_error>("net.csv: is empty, expected a SCALE-Sim topology"));
   expect(header + "conv, 3, 3, 1, 1, 1, 1,\n", {"line 2", "has 7 values, expected 8"});
   expect(header + "conv, 3, 3, 1, 1, 1, 1, 1, 1:4,\n", {"line 2", "has 9 values"});
   expect(header + "AlphaGoZero,\n", {"line 2", "has 1 values"});
