@@ -22,7 +22,9 @@ ROUNDING = [
     ("e2m4", "e2m4", "nearest, nearest, stochastic (default)"),
     ("e2m4-all-nearest", "e2m4", "nearest on all"),
 ]
-BASELINES = ["fp32", "bf16", "fp8-e4m3", "int8"]
+# Names of the metrics file, formats as A+W+E, bits.
+BASELINES = [("fp32", "fp32", 32), ("bf16", "bf16", 16), ("fp8", "fp8-e4m3+fp8-e4m3+fp8-e5m2", 8), ("int8", "int8", 8)]
+NOT_TRAINED = ["bf16"]
 
 
 def grouped(mg, grouping):
@@ -30,7 +32,7 @@ def grouped(mg, grouping):
 
 
 def formats():
-    return GRID + [grouped(*g) for g in GROUPED if g != (1, "nc")] + [f for _, f, _ in MIXED] + BASELINES
+    return GRID + [grouped(*g) for g in GROUPED if g != (1, "nc")] + [f for _, f, _ in MIXED + BASELINES]
 
 
 def table(metrics, sweep, points_path):
@@ -63,10 +65,12 @@ def table(metrics, sweep, points_path):
         for name in GRID:
             row(f"`{name}`", str(1 + int(name[1]) + int(name[3])), f"{accuracy(name):.2f} %", *energies(name))
             plot.write(f"{energy[name][1]} {accuracy(name)} {name} {name[1]}\n")
-        row("`fp32`", "32", f"{accuracy('fp32'):.2f} %", *energies("fp32"))
-        plot.write(f"{energy['fp32'][1]} {accuracy('fp32')} fp32 3\n")
-        for name in BASELINES[1:]:
-            row(f"`{name}`", "16" if name == "bf16" else "8", "not trained", *energies(name))
+        for name, priced, bits in BASELINES:
+            if name in NOT_TRAINED:
+                row(f"`{name}`", str(bits), "not trained", *energies(priced))
+                continue
+            row(f"`{name}`", str(bits), f"{accuracy(name):.2f} %", *energies(priced))
+            plot.write(f"{energy[priced][1]} {accuracy(name)} {name} 3\n")
 
         print("\n## Groups of `e2m1`\n")
         row("grouping", "accuracy, Mg = 1", "Mg = 0", "all computing, mJ, Mg = 1", "Mg = 0")
