@@ -25,6 +25,6 @@ medians "$bench/functional_bench" --benchmark_filter='peak|dot_kernel|quantizer|
 for engine in cycle structural; do
   for size in 4 8 16 32; do
     medians "$bench/${engine}_bench" --array=$size | awk -v name="$engine $size x $size" '
-      { printf "%-20s %-16s %12s cycles/s\n", name, $5, $4 }'
+      { printf "%-20s %-16s %12s cycles\n", name, $5, $4 }'
   done
 done | tee $out/arrays.txt
