@@ -378,7 +378,7 @@ Json to_json(const Results& results) {
 Results parse_results(const std::string& text, const std::string& source) {
   const Json json = workloads::parse_ordered_json(text, source);
   const Place root(json, source, "");
-  if (const std::string schema = root["schema"].get<std::string>(); schema != kSchema) {
+  if (const auto schema = root["schema"].get<std::string>(); schema != kSchema) {
     root["schema"].refuse(fmt::format("is '{}', expected '{}', as mlsim simulate writes it", schema, kSchema));
   }
   Results results;

@@ -299,7 +299,7 @@ int run_sweep(const std::vector<std::string>& arguments) {
   if (!out.empty()) {
     if (out.has_parent_path()) workloads::create_directories(out.parent_path());
     // A place that cannot be written to is known at once.
-    workloads::AtomicFile{out};
+    { const workloads::AtomicFile probe(out); }
     journal = std::make_unique<SweepJournal>(
         out, identity_of(text("workload"), workload, points, text("engine"), text("table"), activity));
     for (const auto& [point, row] : journal->finished()) rows.at(point) = row;
