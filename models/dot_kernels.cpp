@@ -462,9 +462,16 @@ void sum_error_quads(const std::int32_t* errors, std::int64_t quads, std::int64_
 
 #if HWY_TARGET == HWY_AVX3_DL
 
+// Modulo 2^32. Not of the whole vector at once, where GCC's header adds signed integers.
+std::uint32_t wrapped_sum(Ints lanes) {
+  const hn::Half<IntTag> d;
+  return static_cast<std::uint32_t>(
+      hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::LowerHalf(d, lanes), hn::UpperHalf(d, lanes)))));
+}
+
 template <int kColumns>
 void dot_columns(const std::uint8_t* HWY_RESTRICT errors, const std::uint8_t* HWY_RESTRICT activation,
-                 std::int64_t count, const std::int64_t* offsets, std::int32_t correction, std::int32_t* sums) {
+                 std::int64_t count, const std::int64_t* offsets, std::uint32_t correction, std::int32_t* sums) {
   const IntTag di;
   const WordTag du;
   const hn::Repartition<std::uint8_t, IntTag> d8;
@@ -478,7 +485,7 @@ void dot_columns(const std::uint8_t* HWY_RESTRICT errors, const std::uint8_t* HW
 #pragma GCC unroll 16
     for (int j = 0; j < kColumns; ++j) sum[j] = add_dot(sum[j], hn::BitCast(du, hn::LoadU(d8, at[j] + i)), e);
   }
-  for (int j = 0; j < kColumns; ++j) sums[j] = hn::GetLane(hn::SumOfLanes(di, sum[j])) + correction;
+  for (int j = 0; j < kColumns; ++j) sums[j] = static_cast<std::int32_t>(wrapped_sum(sum[j]) + correction);
 }
 
 void dot_any_columns(const std::uint8_t* errors, const std::uint8_t* activation, std::int64_t count,
@@ -489,7 +496,8 @@ void dot_any_columns(const std::uint8_t* errors, const std::uint8_t* activation,
   for (std::int64_t i = 0; i < count; i += static_cast<std::int64_t>(hn::Lanes(d8))) {
     errors_sum = add_dot(errors_sum, hn::Set(WordTag(), 0x01010101), hn::BitCast(di, hn::LoadU(d8, errors + i)));
   }
-  const std::int32_t correction = -kDotOffset * hn::GetLane(hn::SumOfLanes(di, errors_sum));
+  // The sums that it corrects may have left 32 bits, as it may; together they have not.
+  const std::uint32_t correction = wrapped_sum(errors_sum) * static_cast<std::uint32_t>(-kDotOffset);
   const auto run = [&](auto block) {
     constexpr int kColumns = decltype(block)::value;
     for (; columns >= kColumns; columns -= kColumns) {
