@@ -161,10 +161,6 @@ Json to_json(const PassPrice& price, bool with_operations = true) {
   return json;
 }
 
-Json number_or_null(double value) {
-  return std::isfinite(value) ? Json(value) : Json();
-}
-
 // Of each machine at equal elements, and scaled to the area and to the throughput of the results' own.
 Json machines_json(const std::vector<MachineFigures>& machines, const Results& results) {
   const MachineFigures& own = machines.front();

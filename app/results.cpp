@@ -109,12 +109,6 @@ struct Writer {
   }
 };
 
-double parse_decibels(const Json& json) {
-  if (json.is_null()) return std::numeric_limits<double>::quiet_NaN();
-  if (json == "exact") return std::numeric_limits<double>::infinity();
-  return json.get<double>();
-}
-
 // A place in a document, for errors.
 class Place {
  public:
@@ -228,14 +222,14 @@ PassRecord pass_from_json(const Place& place) {
   record.utilization = place["utilization"].get<double>();
   if (place.has("sqnr_db")) {
     const Place value = place["sqnr_db"];
-    record.sqnr_db = value.guarded([&] { return parse_decibels(value.json()); });
+    record.sqnr_db = value.guarded([&] { return decibels_from_json(value.json()); });
   }
   if (place.has("cosine_error")) record.cosine_error = place["cosine_error"].get<double>();
   if (place.has("baseline_sqnr_db")) {
     for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
       MeasuredBaseline& baseline = record.baselines.emplace_back();
       baseline.name = name;
-      baseline.sqnr_db = place.guarded([&value = value] { return parse_decibels(value); });
+      baseline.sqnr_db = place.guarded([&value = value] { return decibels_from_json(value); });
       if (place.has("baseline_zero_products") && place["baseline_zero_products"].has(name.c_str())) {
         baseline.zero_products = zero_products_of(place["baseline_zero_products"][name.c_str()], record.multiply_adds);
       }
@@ -295,7 +289,7 @@ LayerRecord layer_from_json(const Place& place) {
     OperandRecord& values = layer.operands[operand];
     values.measured = true;
     values.elements = record["elements"].get<std::int64_t>();
-    values.sqnr_db = record.guarded([&] { return parse_decibels(record["sqnr_db"].json()); });
+    values.sqnr_db = record.guarded([&] { return decibels_from_json(record["sqnr_db"].json()); });
     values.counts = {record["saturated"].get<std::uint64_t>(), record["flushed_to_zero"].get<std::uint64_t>(),
                      record["exact"].get<std::uint64_t>()};
     if (record.has("zeros")) values.zeros = record["zeros"].get<std::int64_t>();
@@ -341,6 +335,16 @@ Json decibels_to_json(const std::optional<double>& value) {
   if (!value || std::isnan(*value)) return nullptr;
   if (std::isinf(*value)) return "exact";
   return *value;
+}
+
+double decibels_from_json(const Json& json) {
+  if (json.is_null()) return std::numeric_limits<double>::quiet_NaN();
+  if (json == "exact") return std::numeric_limits<double>::infinity();
+  return json.get<double>();
+}
+
+Json number_or_null(double value) {
+  return std::isfinite(value) ? Json(value) : Json();
 }
 
 std::string decibels_text(const Json& json) {

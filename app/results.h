@@ -93,8 +93,13 @@ struct Results {
 // dB as JSON, which knows no infinity: an exact result, with an infinite ratio, is "exact"; one that is undefined or
 // not there is null.
 nlohmann::ordered_json decibels_to_json(const std::optional<double>& value);
+// The way back; null gives NaN.
+double decibels_from_json(const nlohmann::ordered_json& json);
 // That in words.
 std::string decibels_text(const nlohmann::ordered_json& json);
+
+// Null for a number that JSON does not know, such as an area without a figure.
+nlohmann::ordered_json number_or_null(double value);
 
 nlohmann::ordered_json shape_to_json(const models::ConvolutionShape& shape);
 nlohmann::ordered_json array_to_json(const sim::ArrayConfig& array);

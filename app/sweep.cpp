@@ -23,10 +23,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json number_or_null(double value) {
-  return std::isfinite(value) ? Json(value) : Json();
-}
-
 [[noreturn]] void fail(const std::filesystem::path& path, const char* what) {
   throw std::runtime_error(fmt::format("{}: {}: {}", path.string(), what, std::strerror(errno)));
 }
@@ -75,10 +71,6 @@ class MeanDecibels {
   int count_ = 0;
   bool exact_ = false;
 };
-
-double decibels_of(const Json& json) {
-  return json == "exact" ? std::numeric_limits<double>::infinity() : json.get<double>();
-}
 
 }  // namespace
 
@@ -173,9 +165,9 @@ void mark_pareto_front(std::vector<Json>& rows) {
     for (const Json& other : rows) {
       if (!on_front || other["mean_sqnr_db"].is_null()) continue;
       const auto energy = row["computing_pj"].get<double>();
-      const double sqnr = decibels_of(row["mean_sqnr_db"]);
+      const double sqnr = decibels_from_json(row["mean_sqnr_db"]);
       const auto other_energy = other["computing_pj"].get<double>();
-      const double other_sqnr = decibels_of(other["mean_sqnr_db"]);
+      const double other_sqnr = decibels_from_json(other["mean_sqnr_db"]);
       if (other_energy <= energy && other_sqnr >= sqnr && (other_energy < energy || other_sqnr > sqnr)) {
         on_front = false;
       }
