@@ -24,7 +24,6 @@ ROUNDING = [
 ]
 # Names of the metrics file, formats as A+W+E, bits.
 BASELINES = [("fp32", "fp32", 32), ("bf16", "bf16", 16), ("fp8", "fp8-e4m3+fp8-e4m3+fp8-e5m2", 8), ("int8", "int8", 8)]
-NOT_TRAINED = ["bf16"]
 
 
 def grouped(mg, grouping):
@@ -66,9 +65,6 @@ def table(metrics, sweep, points_path):
             row(f"`{name}`", str(1 + int(name[1]) + int(name[3])), f"{accuracy(name):.2f} %", *energies(name))
             plot.write(f"{energy[name][1]} {accuracy(name)} {name} {name[1]}\n")
         for name, priced, bits in BASELINES:
-            if name in NOT_TRAINED:
-                row(f"`{name}`", str(bits), "not trained", *energies(priced))
-                continue
             row(f"`{name}`", str(bits), f"{accuracy(name):.2f} %", *energies(priced))
             plot.write(f"{energy[priced][1]} {accuracy(name)} {name} 3\n")
 
