@@ -7,7 +7,7 @@
 
 int main(int argc, char** argv) {
   constexpr const char* kUsage = "usage: mlsim-cifar10-convert PACKAGE FOLDER\n";
-  if (argc == 2 && std::string_view(argv[1]) == "--help") {
+  if (argc == 2 && (std::string_view(argv[1]) == "--help" || std::string_view(argv[1]) == "-h")) {
     std::fputs(kUsage, stdout);
     return 0;
   }

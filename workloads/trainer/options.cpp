@@ -36,9 +36,9 @@ struct Dependence {
   const char* other;
   const char* value;
 };
-constexpr std::array kDependences{Dependence{"accumulator-bits", "arithmetic", "exact"},
-                                  Dependence{"overflow", "arithmetic", "exact"},
-                                  Dependence{"image-size", "dataset", "images"}};
+constexpr std::array kDependences{
+    Dependence{"accumulator-bits", "arithmetic", "exact"}, Dependence{"overflow", "arithmetic", "exact"},
+    Dependence{"image-size", "dataset", "images"}, Dependence{"milestones", "schedule", "step"}};
 
 // The options, without those of output, which have no place in a recipe, unless told.
 po::options_description description(bool with_output = true) {
@@ -82,7 +82,9 @@ po::options_description description(bool with_output = true) {
       ("learning-rate", po::value<std::string>()->value_name("X")->default_value("0.1"),
        "learning rate at the start")  //
       ("schedule", po::value<std::string>()->value_name("S")->default_value("cosine"),
-       "cosine, or step: a tenth at 50 % and at 75 %")  //
+       "cosine, or step: a tenth at each milestone")  //
+      ("milestones", po::value<std::string>()->value_name("EPOCHS"),
+       "epochs before the steps of --schedule step, a,b,c (half and three quarters of the run)")  //
       ("warmup-epochs", po::value<std::string>()->value_name("N")->default_value("0"),
        "epochs in which the learning rate rises to the schedule's")                                         //
       ("momentum", po::value<std::string>()->value_name("X")->default_value("0.9"), "momentum of SGD")      //
@@ -237,6 +239,24 @@ std::vector<std::string> names_in(const std::string& list) {
   return names;
 }
 
+std::vector<std::uint64_t> read_milestones(const std::string& list) {
+  std::vector<std::uint64_t> milestones;
+  // getline makes nothing of an empty end.
+  bool whole = !list.empty() && list.back() != ',';
+  for (const std::string& name : names_in(list)) {
+    std::uint64_t epoch = 0;
+    const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), epoch);
+    whole = whole && problem == std::errc() && end == name.data() + name.size() && epoch <= kMostSteps &&
+            epoch > (milestones.empty() ? 0 : milestones.back());
+    milestones.push_back(epoch);
+  }
+  if (!whole) {
+    throw std::runtime_error(
+        fmt::format("--milestones {}: expected whole numbers from 1 to {} that rise, a,b,c", list, kMostSteps));
+  }
+  return milestones;
+}
+
 std::optional<TraceRequest> read_trace(const po::variables_map& options) {
   if (options.count("trace") != options.count("trace-step")) {
     throw std::runtime_error("--trace FOLDER and --trace-step N: expected both or neither");
@@ -305,6 +325,7 @@ Options options_of(const po::variables_map& values) {
     throw std::runtime_error(fmt::format("--schedule {}: expected cosine or step", schedule));
   }
   recipe.schedule = schedule == "cosine" ? Schedule::kCosine : Schedule::kStep;
+  if (values.count("milestones") > 0) options.milestones = read_milestones(values["milestones"].as<std::string>());
   const auto& device = values["device"].as<std::string>();
   if (device != "cpu" && device != "cuda") {
     throw std::runtime_error(fmt::format("--device {}: expected cpu or cuda", device));

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "workloads/trainer/dataset.h"
 #include "workloads/trainer/training.h"
@@ -19,6 +20,7 @@ struct Options {
   std::string recipe_text;            // the JSON to write there; empty without
   std::uint64_t epochs = 0;           // 0: the recipe's steps were given
   std::uint64_t warmup_epochs = 0;
+  std::vector<std::uint64_t> milestones;  // epochs; empty: none were given
   TrainingRun run;
 };
 

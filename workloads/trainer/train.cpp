@@ -52,6 +52,8 @@ int run(const Options& given) {
                                          options.warmup_epochs, recipe.warmup_steps, kMostSteps));
   }
 
+  for (const std::uint64_t epochs : options.milestones) recipe.milestones.push_back(epochs * steps_per_epoch);
+
   std::optional<MetricsFile> metrics;
   if (!options.metrics.empty()) {
     metrics.emplace(options.metrics);

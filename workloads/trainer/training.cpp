@@ -65,12 +65,14 @@ torch::Tensor correct_labels(const torch::Tensor& logits, const torch::Tensor& l
 nlohmann::json to_json(const Recipe& recipe, const Dataset& data) {
   nlohmann::json json{{"dataset", data.name()},
                       {"image-size", data.shape().side},
+                      {"classes", data.shape().classes},
                       {"device", recipe.device == Device::kCpu ? "cpu" : "cuda"},
                       {"model", to_string(recipe.model)},
                       {"seed", recipe.seed},
                       {"batch", recipe.batch},
                       {"steps", recipe.steps},
                       {"schedule", recipe.schedule == Schedule::kCosine ? "cosine" : "step"},
+                      {"milestones", recipe.milestones},
                       {"warmup-steps", recipe.warmup_steps},
                       {"learning-rate", recipe.learning_rate},
                       {"momentum", recipe.momentum},
@@ -449,16 +451,19 @@ class Session {
     const std::string checkpoint = workloads::read_text(run_.resume);
     const std::string_view bytes = checked_archive(checkpoint, name);
     torch::serialize::InputArchive archive;
+    const nlohmann::json ours = to_json(recipe_, data_);
     nlohmann::json recipe;
     try {
       archive.load_from(bytes.data(), bytes.size(), gpu_ ? gpu_->device() : torch::Device(torch::kCPU));
       c10::IValue value;
       archive.read("recipe", value);
       recipe = nlohmann::json::parse(value.toStringRef());
+      // Earlier checkpoints have neither.
+      recipe.emplace("classes", ours["classes"]);
+      recipe.emplace("milestones", nlohmann::json::array());
     } catch (const std::exception&) {
       throw std::runtime_error(fmt::format("{}: cannot be read, expected a checkpoint of mlsim-train", name));
     }
-    const nlohmann::json ours = to_json(recipe_, data_);
     for (const auto& [key, value] : ours.items()) {
       const nlohmann::json theirs = recipe.value(key, nlohmann::json());
       if (theirs == value) continue;
@@ -511,9 +516,14 @@ double learning_rate_at(const Recipe& recipe, std::uint64_t step) {
     case Schedule::kCosine:
       part = (1 + std::cos(std::numbers::pi * progress)) / 2;
       break;
-    case Schedule::kStep:
-      part = progress < 0.5 ? 1 : progress < 0.75 ? 0.1 : 0.01;
+    case Schedule::kStep: {
+      const auto& milestones = recipe.milestones;
+      const auto passed = milestones.empty()
+                              ? (progress >= 0.5 ? 1 : 0) + (progress >= 0.75 ? 1 : 0)
+                              : std::upper_bound(milestones.begin(), milestones.end(), step) - milestones.begin();
+      part = 1 / std::pow(10, passed);
       break;
+    }
   }
   if (step < recipe.warmup_steps) part *= static_cast<double>(step + 1) / static_cast<double>(recipe.warmup_steps);
   return recipe.learning_rate * part;

@@ -18,7 +18,7 @@ namespace mlsim::trainer {
 
 enum class Schedule : std::uint8_t {
   kCosine,  // half a cosine from the learning rate to 0
-  kStep,    // a tenth of it from half of the steps on, a hundredth from three quarters on
+  kStep,    // a tenth of what it was from each milestone on
 };
 
 enum class Device : std::uint8_t { kCpu, kCuda };
@@ -34,7 +34,8 @@ struct Recipe {
   std::uint64_t batch = 128;
   std::uint64_t steps = 1;
   Schedule schedule = Schedule::kCosine;
-  std::uint64_t warmup_steps = 0;  // in which the learning rate rises in equal parts to that of the schedule
+  std::vector<std::uint64_t> milestones;  // of kStep, in steps; empty: half and three quarters of the steps
+  std::uint64_t warmup_steps = 0;         // in which the learning rate rises in equal parts to that of the schedule
   double learning_rate = 0.1;
   double momentum = 0.9;
   double weight_decay = 5e-4;

@@ -103,6 +103,11 @@ TEST(TrainerOptions, NameTheData) {
   EXPECT_EQ(error_with({"--dataset", "images", "--data", ""}), "--data: is empty, expected a name");
 }
 
+TEST(TrainerOptions, NameMilestones) {
+  EXPECT_TRUE(parse({"--schedule", "step"}).milestones.empty());
+  EXPECT_THAT(parse({"--schedule", "step", "--milestones", "30,60,80"}).milestones, testing::ElementsAre(30, 60, 80));
+}
+
 TEST(TrainerOptions, ChooseTheArithmetic) {
   EXPECT_EQ(parse({}).run.recipe.quantization.arithmetic, Arithmetic::kDequantized);
   const Quantization exact =
@@ -324,6 +329,12 @@ TEST(TrainerOptions, AreRefusedWithASentence) {
   EXPECT_EQ(error_with({"--steps", "5", "--epochs", "5"}), "--epochs and --steps: expected one of them");
   EXPECT_EQ(error_with({"--learning-rate", "-0.5"}), "--learning-rate -0.5: expected a number from 0 on");
   EXPECT_EQ(error_with({"--schedule", "linear"}), "--schedule linear: expected cosine or step");
+  EXPECT_EQ(error_with({"--milestones", "30"}), "--milestones: expected only beside --schedule step");
+  for (const std::string list :
+       {"", "0", "30,", ",30", "30,,60", "60,30", "30,30", "30 60", "1.5", "-1", "2147483648"}) {
+    EXPECT_EQ(error_with({"--schedule", "step", "--milestones", list.c_str()}),
+              "--milestones " + list + ": expected whole numbers from 1 to 2147483647 that rise, a,b,c");
+  }
   EXPECT_EQ(error_with({"--random-bits", "25"}), "--random-bits 25: expected a whole number from 1 to 24");
   EXPECT_EQ(error_with({"--threads", "0"}), "--threads 0: expected a whole number from 1 to 65536");
   EXPECT_EQ(error_with({"--trace", "out"}), "--trace FOLDER and --trace-step N: expected both or neither");

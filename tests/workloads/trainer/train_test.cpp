@@ -59,6 +59,22 @@ TEST(Train, MakesTheSameRunFromASavedRecipe) {
   EXPECT_EQ(folder.read("log.txt"), "mlsim-train: error: c.pt: was made with seed 5, this run has 6\n");
 }
 
+TEST(Train, LowersTheLearningRateAtMilestones) {
+  const TemporaryFolder folder;
+  test::write_mnist(folder.path(), 40, 20);
+  folder.write("recipe.json", R"({"model": "resnet8", "dataset": "mnist", "data": ".", "batch": 10, "epochs": 4,
+    "learning-rate": 0.05, "schedule": "step", "milestones": "1,3"})");
+  ASSERT_EQ(run(folder, "--recipe recipe.json --save-recipe saved.json --metrics m.jsonl"), 0)
+      << folder.read("log.txt");
+  std::vector<double> rates;
+  for (const nlohmann::json& line : metrics_of(folder, "m.jsonl")) rates.push_back(line["learning_rate"]);
+  EXPECT_THAT(
+      rates, testing::ElementsAre(0.05, testing::DoubleEq(0.005), testing::DoubleEq(0.005), testing::DoubleEq(0.0005)));
+  EXPECT_THAT(folder.read("saved.json"), testing::HasSubstr("\"milestones\": \"1,3\""));
+  // Left out with the schedule that they belong to.
+  EXPECT_EQ(run(folder, "--recipe recipe.json --schedule cosine --steps 1"), 0) << folder.read("log.txt");
+}
+
 TEST(Train, RefusesWithASentence) {
   const TemporaryFolder folder;
   test::write_mnist(folder.path(), 40, 20);

@@ -64,6 +64,12 @@ TEST(Training, FollowsTheSchedule) {
   EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 49), 0.2);
   EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 50), 0.02);
   EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 75), 0.002);
+  recipe.milestones = {30, 31, 90};
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 29), 0.2);
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 30), 0.02);
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 31), 0.002);
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 89), 0.002);
+  EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 90), 0.0002);
   recipe.warmup_steps = 10;
   EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 0), 0.02);
   EXPECT_DOUBLE_EQ(learning_rate_at(recipe, 8), 0.18);
@@ -211,6 +217,19 @@ TEST(Training, RefusesACheckpointThatDoesNotFit) {
   run.resume.clear();
   run.checkpoint = folder.path() / "none" / "checkpoint.pt";
   EXPECT_THAT(error_of([&] { train(data, run); }), HasSubstr(run.checkpoint.string()));
+}
+
+TEST(Training, RefusesACheckpointOfOtherClasses) {
+  const TemporaryFolder folder;
+  test::write_image_folder(folder.path() / "three", 3, 8, 4, 40);
+  test::write_image_folder(folder.path() / "four", 4, 8, 4, 40);
+  TrainingRun run = small_run();
+  run.recipe.steps = 1;
+  run.checkpoint = folder.path() / "checkpoint.pt";
+  train(ImageFolder(folder.path() / "three", 16), run);
+  run.resume = run.checkpoint;
+  EXPECT_EQ(error_of([&] { train(ImageFolder(folder.path() / "four", 16), run); }),
+            run.resume.string() + ": was made with classes 3, this run has 4");
 }
 
 TEST(Training, RefusesADamagedCheckpoint) {
