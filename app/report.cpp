@@ -362,7 +362,7 @@ std::string csv_report(const std::vector<ReportSource>& sources, const energy::L
   for (const BaselineMachine& machine : baseline_machines()) {
     text += fmt::format(",{0}_operations_only_pj,{0}_computing_pj,{0}_memory_pj,{0}_sqnr_db", machine.name);
   }
-  text += "\n";
+  text += ",rows,columns,elements_per_scaler,accumulator_bits,zero_products,zero_products_are_counted\n";
   const auto quoted = [](const std::string& cell) {
     if (cell.find_first_of(",\"\n\r") == std::string::npos) return cell;
     std::string result = "\"";
@@ -396,7 +396,10 @@ std::string csv_report(const std::vector<ReportSource>& sources, const energy::L
           text += fmt::format(",{},{},{},{}", baseline.operations_only().value, baseline.computing().value,
                               baseline.memory().value, decibel_cell(sqnr));
         }
-        text += "\n";
+        const sim::ArrayConfig& array = source.results.array;
+        const ZeroProducts zeros = zero_products(record);
+        text += fmt::format(",{},{},{},{},{},{}\n", array.rows, array.columns, array.elements_per_scaler,
+                            record.accumulator_bits, zeros.count, zeros.counted);
       }
     }
   }

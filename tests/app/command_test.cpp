@@ -14,6 +14,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <sstream>
 
 #include "models/quantizer.h"
 #include "models/reference_convolution.h"
@@ -446,6 +447,12 @@ TEST_F(Command, ReportSpeaksEveryFormat) {
   EXPECT_THAT(run("report r.json --format html").out, StartsWith("<!DOCTYPE html>"));
   const std::string csv = run("report r.json r.json --format csv").out;
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7) << "a header and 2 × 3 passes";
+  std::istringstream lines(csv);
+  std::string header;
+  std::getline(lines, header);
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_EQ(std::count(line.begin(), line.end(), ','), std::count(header.begin(), header.end(), ',')) << line;
+  }
   ASSERT_EQ(run("report r.json --format csv --out r.csv").status, 0);
   EXPECT_THAT(folder_.read("r.csv"), StartsWith("file,"));
 }

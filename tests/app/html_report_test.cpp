@@ -244,6 +244,9 @@ TEST_F(HtmlReport, RefusesWhatIsNoSweep) {
     refused(sweep, key);
   }
   sweep = small_sweep();
+  sweep["points"][1]["mean_sqnr_db"] = "exactly";
+  refused(sweep, "/points/1/mean_sqnr_db");
+  sweep = small_sweep();
   sweep["points"][0]["passes"]["forward"].erase("overflows");
   refused(sweep, "/points/0/passes/forward");
   EXPECT_THROW(load_sweep((folder.path() / "none.json").string()), std::runtime_error);
