@@ -26,9 +26,11 @@ using Vector = hn::Vec<Tag<T>>;
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL || HWY_TARGET == HWY_NEON
 constexpr int kTileVectors = 6;
 constexpr int kWeightColumns = 12;
+constexpr int kNarrowVectors = 2;
 #else
 constexpr int kTileVectors = 3;
 constexpr int kWeightColumns = 6;
+constexpr int kNarrowVectors = 1;
 #endif
 
 // ---- Codes to numbers
@@ -166,60 +168,140 @@ void correlate_doubles(const CorrelationTile<double>& tile, float* y) {
   correlate_vectors<double, kTileVectors>(tile, y);
 }
 
-// A vector of narrow registers.
+// Vectors of narrow registers.
+template <typename T>
 class NarrowAccumulator {
  public:
   explicit NarrowAccumulator(const NarrowRegister& narrow)
       : wraps_(narrow.wraps),
-        lowest_(-std::ldexp(1.0, narrow.bits - 1)),
-        modulus_(std::ldexp(1.0, narrow.bits)),
-        inverse_modulus_(std::ldexp(1.0, -narrow.bits)) {}
+        lowest_(static_cast<T>(-std::ldexp(1.0, narrow.bits - 1))),
+        modulus_(static_cast<T>(std::ldexp(1.0, narrow.bits))),
+        inverse_modulus_(static_cast<T>(std::ldexp(1.0, -narrow.bits))) {}
 
   // Adds the product; 1 is added to `overflows` where that overflows.
-  Vector<double> add(Vector<double> sum, Vector<double> product, Vector<double>& overflows) const {
-    const Tag<double> d;
-    const auto lowest = hn::Set(d, lowest_);
-    const auto highest = hn::Set(d, -lowest_ - 1);
+  void add(Vector<T> product, Vector<T>& sum, Vector<T>& overflows) const {
+    const Tag<T> d;
     const auto exact = hn::Add(sum, product);
-    const auto overflow = hn::Or(hn::Lt(exact, lowest), hn::Gt(exact, highest));
-    overflows = hn::Add(overflows, hn::IfThenElseZero(overflow, hn::Set(d, 1.0)));
-    if (!wraps_) return hn::Min(hn::Max(exact, lowest), highest);
-    const auto turns = hn::Floor(hn::Mul(hn::Sub(exact, lowest), hn::Set(d, inverse_modulus_)));
-    return hn::Sub(exact, hn::Mul(turns, hn::Set(d, modulus_)));
+    const auto lowest = hn::Set(d, lowest_);
+    if (wraps_) {
+      const auto turns = hn::Floor(hn::Mul(hn::Sub(exact, lowest), hn::Set(d, inverse_modulus_)));
+      sum = hn::Sub(exact, hn::Mul(turns, hn::Set(d, modulus_)));
+    } else {
+      sum = hn::Min(hn::Max(exact, lowest), hn::Set(d, -lowest_ - 1));
+    }
+    overflows = hn::Add(overflows, hn::IfThenElseZero(hn::Ne(sum, exact), hn::Set(d, T{1})));
   }
 
  private:
   bool wraps_;
-  double lowest_;
-  double modulus_;
-  double inverse_modulus_;
+  T lowest_;
+  T modulus_;
+  T inverse_modulus_;
 };
 
-std::uint64_t correlate_narrow(const CorrelationTile<double>& tile, const NarrowRegister& narrow, const double* factors,
-                               const double* counted, float* y) {
+// The sum of counts in lanes, each times `weights` where they are given.
+template <typename T>
+std::uint64_t total(Vector<T> counts, const T* weights = nullptr) {
+  const Tag<T> d;
+  HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
+  hn::Store(weights == nullptr ? counts : hn::Mul(counts, hn::LoadU(d, weights)), d, lanes);
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < hn::Lanes(d); ++i) sum += static_cast<std::uint64_t>(lanes[i]);
+  return sum;
+}
+
+void add_scaled(Vector<double> sum, double factor, float* y) {
+  add_to(hn::Mul(sum, hn::Set(Tag<double>(), factor)), y);
+}
+
+void add_scaled(Vector<float> sum, double factor, float* y) {
   const Tag<double> d;
+#if HWY_TARGET == HWY_SCALAR
+  add_scaled(hn::PromoteTo(d, sum), factor, y);
+#else
+  const hn::Half<Tag<float>> half;
+  add_scaled(hn::PromoteTo(d, hn::LowerHalf(half, sum)), factor, y);
+  add_scaled(hn::PromoteTo(d, hn::UpperHalf(half, sum)), factor, y + hn::Lanes(half));
+#endif
+}
+
+// A register waits for itself: several of them at a time keep the processor busy.
+template <typename T, int kChannels, int kVectors>
+std::uint64_t correlate_narrow_block(const CorrelationTile<T>& tile, const NarrowAccumulator<T>& accumulator,
+                                     const double* factors, const T* counted, int vector, float* y) {
+  const Tag<T> d;
   const std::size_t lanes = hn::Lanes(d);
-  const NarrowAccumulator accumulator(narrow);
-  std::uint64_t overflow_count = 0;
-  for (int v = 0; v < tile.vectors; ++v, y += lanes, counted += lanes) {
-    std::fill_n(y, lanes, 0.0F);
-    const double* source = tile.source + static_cast<std::size_t>(v) * lanes;
-    const double* weights = tile.weights;
-    auto sum = hn::Zero(d);
-    auto overflows = hn::Zero(d);
-    for (std::int64_t outer = 0; outer < tile.outer; ++outer, source += tile.plane) {
-      for (std::int64_t tap = 0; tap < tile.taps; ++tap, ++weights) {
-        const auto product = hn::Mul(hn::Set(d, *weights), hn::LoadU(d, source + tile.offsets[tap]));
-        sum = accumulator.add(sum, product, overflows);
+  const std::size_t first = static_cast<std::size_t>(vector) * lanes;
+  const std::size_t pitch = static_cast<std::size_t>(tile.vectors) * lanes;
+  const T* source = tile.source + first;
+  const T* weights = tile.weights;
+  Vector<T> sums[kChannels][kVectors];
+  Vector<T> overflows[kChannels][kVectors];
+  for (int c = 0; c < kChannels; ++c) {
+    std::fill_n(y + static_cast<std::size_t>(c) * pitch + first, kVectors * lanes, 0.0F);
+    for (int v = 0; v < kVectors; ++v) sums[c][v] = overflows[c][v] = hn::Zero(d);
+  }
+  for (std::int64_t outer = 0; outer < tile.outer; ++outer, source += tile.plane) {
+    for (std::int64_t tap = 0; tap < tile.taps; ++tap, weights += kChannels) {
+      const T* at = source + tile.offsets[tap];
+#pragma GCC unroll 8
+      for (int c = 0; c < kChannels; ++c) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) {
+          const auto x = hn::LoadU(d, at + static_cast<std::size_t>(v) * lanes);
+          accumulator.add(hn::Mul(hn::Set(d, weights[c]), x), sums[c][v], overflows[c][v]);
+        }
       }
-      if (tile.merged && outer + 1 < tile.outer) continue;
-      add_to(hn::Mul(sum, hn::Set(d, factors[outer])), y);
-      sum = hn::Zero(d);
     }
-    const auto total = hn::SumOfLanes(d, hn::Mul(overflows, hn::LoadU(d, counted)));
-    overflow_count += static_cast<std::uint64_t>(hn::GetLane(total));
+    if (tile.merged && outer + 1 < tile.outer) continue;
+    for (int c = 0; c < kChannels; ++c) {
+      for (int v = 0; v < kVectors; ++v) {
+        add_scaled(sums[c][v], factors[c * tile.outer + outer],
+                   y + static_cast<std::size_t>(c) * pitch + first + static_cast<std::size_t>(v) * lanes);
+        sums[c][v] = hn::Zero(d);
+      }
+    }
+  }
+  std::uint64_t overflow_count = 0;
+  for (int c = 0; c < kChannels; ++c) {
+    for (int v = 0; v < kVectors; ++v) {
+      overflow_count += total<T>(overflows[c][v], counted + first + static_cast<std::size_t>(v) * lanes);
+    }
   }
   return overflow_count;
+}
+
+template <typename T, int kChannels, int kVectors>
+std::uint64_t correlate_narrow_channels(const CorrelationTile<T>& tile, const NarrowRegister& narrow,
+                                        const double* factors, const T* counted, float* y) {
+  const NarrowAccumulator<T> accumulator(narrow);
+  std::uint64_t overflows = 0;
+  int v = 0;
+  for (; v + kVectors <= tile.vectors; v += kVectors) {
+    overflows += correlate_narrow_block<T, kChannels, kVectors>(tile, accumulator, factors, counted, v, y);
+  }
+  for (; v < tile.vectors; ++v) {
+    overflows += correlate_narrow_block<T, kChannels, 1>(tile, accumulator, factors, counted, v, y);
+  }
+  return overflows;
+}
+
+template <typename T>
+std::uint64_t correlate_narrow_tile(const CorrelationTile<T>& tile, const NarrowRegister& narrow, const double* factors,
+                                    const T* counted, float* y) {
+  return tile.channels == kChannelBlock
+             ? correlate_narrow_channels<T, kChannelBlock, kNarrowVectors>(tile, narrow, factors, counted, y)
+             : correlate_narrow_channels<T, 1, 4 * kNarrowVectors>(tile, narrow, factors, counted, y);
+}
+
+std::uint64_t correlate_narrow_floats(const CorrelationTile<float>& tile, const NarrowRegister& narrow,
+                                      const double* factors, const float* counted, float* y) {
+  return correlate_narrow_tile(tile, narrow, factors, counted, y);
+}
+
+std::uint64_t correlate_narrow_doubles(const CorrelationTile<double>& tile, const NarrowRegister& narrow,
+                                       const double* factors, const double* counted, float* y) {
+  return correlate_narrow_tile(tile, narrow, factors, counted, y);
 }
 
 // ---- Backward weight
@@ -314,27 +396,91 @@ void sum_weight_doubles(const WeightTile<double>& tile, double* sums) {
   sum_any_tile(tile, sums);
 }
 
-std::uint64_t sum_weight_tile_narrow(const WeightTile<double>& tile, const NarrowRegister& narrow, double* sums) {
-  const Tag<double> d;
+// Registers that begin with sums and go back to them.
+template <typename T>
+Vector<T> load_doubles(const double* sums) {
+  const Tag<T> d;
+  HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
+  for (std::size_t i = 0; i < hn::Lanes(d); ++i) lanes[i] = static_cast<T>(sums[i]);
+  return hn::Load(d, lanes);
+}
+
+template <typename T>
+void store_doubles(Vector<T> sum, double* sums) {
+  const Tag<T> d;
+  HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
+  hn::Store(sum, d, lanes);
+  for (std::size_t i = 0; i < hn::Lanes(d); ++i) sums[i] = double{lanes[i]};
+}
+
+// As many weight columns, and all vectors of the tile.
+template <typename T, int kColumns, int kVectors>
+std::uint64_t sum_narrow_block(const WeightTile<T>& tile, const NarrowAccumulator<T>& accumulator, int first,
+                               double* sums) {
+  const Tag<T> d;
   const std::size_t lanes = hn::Lanes(d);
-  const NarrowAccumulator accumulator(narrow);
-  auto overflows = hn::Zero(d);
-  for (int j = 0; j < tile.weight_columns; ++j) {
-    for (int v = 0; v < tile.vectors; ++v, sums += lanes) {
-      const std::size_t lane = static_cast<std::size_t>(v) * lanes;
-      auto sum = hn::LoadU(d, sums);
-      for (std::int64_t row = 0; row < tile.rows; ++row) {
-        for (std::int64_t column = 0; column < tile.columns; ++column) {
-          const double* a = tile.activation + tile.offsets[j] + row * tile.row_step + column * tile.column_step;
-          const double* e = tile.error + (row * tile.columns + column) * tile.error_pitch + lane;
-          const auto factor = tile.expanded ? hn::LoadU(d, a + lane) : hn::Set(d, *a);
-          sum = accumulator.add(sum, hn::Mul(factor, hn::LoadU(d, e)), overflows);
-        }
-      }
-      hn::StoreU(sum, d, sums);
+  Vector<T> sum[kColumns][kVectors];
+  Vector<T> overflows[kColumns][kVectors];
+  sums += static_cast<std::size_t>(first * kVectors) * lanes;
+  for (int j = 0; j < kColumns; ++j) {
+    for (int v = 0; v < kVectors; ++v) {
+      sum[j][v] = load_doubles<T>(sums + static_cast<std::size_t>(j * kVectors + v) * lanes);
+      overflows[j][v] = hn::Zero(d);
     }
   }
-  return static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(d, overflows)));
+  const std::int64_t* offsets = tile.offsets + first;
+  for (std::int64_t row = 0; row < tile.rows; ++row) {
+    for (std::int64_t column = 0; column < tile.columns; ++column) {
+      const T* activation = tile.activation + row * tile.row_step + column * tile.column_step;
+      const T* error = tile.error + (row * tile.columns + column) * tile.error_pitch;
+#pragma GCC unroll 8
+      for (int j = 0; j < kColumns; ++j) {
+        const T* a = activation + offsets[j];
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v) {
+          const std::size_t lane = static_cast<std::size_t>(v) * lanes;
+          const auto factor = tile.expanded ? hn::LoadU(d, a + lane) : hn::Set(d, *a);
+          accumulator.add(hn::Mul(factor, hn::LoadU(d, error + lane)), sum[j][v], overflows[j][v]);
+        }
+      }
+    }
+  }
+  std::uint64_t overflow_count = 0;
+  for (int j = 0; j < kColumns; ++j) {
+    for (int v = 0; v < kVectors; ++v) {
+      store_doubles<T>(sum[j][v], sums + static_cast<std::size_t>(j * kVectors + v) * lanes);
+      overflow_count += total<T>(overflows[j][v]);
+    }
+  }
+  return overflow_count;
+}
+
+template <typename T, int kVectors>
+std::uint64_t sum_narrow_columns(const WeightTile<T>& tile, const NarrowRegister& narrow, double* sums) {
+  constexpr int kColumns = 4 * kNarrowVectors / kVectors;
+  const NarrowAccumulator<T> accumulator(narrow);
+  std::uint64_t overflows = 0;
+  int j = 0;
+  for (; j + kColumns <= tile.weight_columns; j += kColumns) {
+    overflows += sum_narrow_block<T, kColumns, kVectors>(tile, accumulator, j, sums);
+  }
+  for (; j < tile.weight_columns; ++j) overflows += sum_narrow_block<T, 1, kVectors>(tile, accumulator, j, sums);
+  return overflows;
+}
+
+template <typename T>
+std::uint64_t sum_narrow_tile(const WeightTile<T>& tile, const NarrowRegister& narrow, double* sums) {
+  static_assert(kWeightVectors == 2);
+  return tile.vectors == 2 ? sum_narrow_columns<T, 2>(tile, narrow, sums)
+                           : sum_narrow_columns<T, 1>(tile, narrow, sums);
+}
+
+std::uint64_t sum_narrow_floats(const WeightTile<float>& tile, const NarrowRegister& narrow, double* sums) {
+  return sum_narrow_tile(tile, narrow, sums);
+}
+
+std::uint64_t sum_narrow_doubles(const WeightTile<double>& tile, const NarrowRegister& narrow, double* sums) {
+  return sum_narrow_tile(tile, narrow, sums);
 }
 
 void add_rounded(const double* sums, const double* factors, double factor, std::size_t count, float* y) {
@@ -372,10 +518,12 @@ HWY_EXPORT(decode_floats);
 HWY_EXPORT(decode_doubles);
 HWY_EXPORT(correlate_floats);
 HWY_EXPORT(correlate_doubles);
-HWY_EXPORT(correlate_narrow);
+HWY_EXPORT(correlate_narrow_floats);
+HWY_EXPORT(correlate_narrow_doubles);
 HWY_EXPORT(sum_weight_floats);
 HWY_EXPORT(sum_weight_doubles);
-HWY_EXPORT(sum_weight_tile_narrow);
+HWY_EXPORT(sum_narrow_floats);
+HWY_EXPORT(sum_narrow_doubles);
 HWY_EXPORT(add_rounded);
 HWY_EXPORT(float_lanes);
 HWY_EXPORT(double_lanes);
@@ -400,9 +548,14 @@ void correlate(const CorrelationTile<double>& tile, float* y) {
   HWY_DYNAMIC_DISPATCH(correlate_doubles)(tile, y);
 }
 
+std::uint64_t correlate_narrow(const CorrelationTile<float>& tile, const NarrowRegister& narrow, const double* factors,
+                               const float* counted, float* y) {
+  return HWY_DYNAMIC_DISPATCH(correlate_narrow_floats)(tile, narrow, factors, counted, y);
+}
+
 std::uint64_t correlate_narrow(const CorrelationTile<double>& tile, const NarrowRegister& narrow, const double* factors,
                                const double* counted, float* y) {
-  return HWY_DYNAMIC_DISPATCH(correlate_narrow)(tile, narrow, factors, counted, y);
+  return HWY_DYNAMIC_DISPATCH(correlate_narrow_doubles)(tile, narrow, factors, counted, y);
 }
 
 void sum_weight_tile(const WeightTile<float>& tile, double* sums) {
@@ -413,8 +566,12 @@ void sum_weight_tile(const WeightTile<double>& tile, double* sums) {
   HWY_DYNAMIC_DISPATCH(sum_weight_doubles)(tile, sums);
 }
 
+std::uint64_t sum_weight_tile_narrow(const WeightTile<float>& tile, const NarrowRegister& narrow, double* sums) {
+  return HWY_DYNAMIC_DISPATCH(sum_narrow_floats)(tile, narrow, sums);
+}
+
 std::uint64_t sum_weight_tile_narrow(const WeightTile<double>& tile, const NarrowRegister& narrow, double* sums) {
-  return HWY_DYNAMIC_DISPATCH(sum_weight_tile_narrow)(tile, narrow, sums);
+  return HWY_DYNAMIC_DISPATCH(sum_narrow_doubles)(tile, narrow, sums);
 }
 
 void add_rounded(const double* sums, const double* factors, double factor, std::size_t count, float* y) {

@@ -52,8 +52,11 @@ struct NarrowRegister {
   bool wraps = false;
 };
 
-// One channel with integer operands and a narrow register; factors[outer] is the scale of a group (of the last outer
-// index where merged). Returns how many additions have overflowed at the positions where `counted` is 1 (else 0).
+// With integer operands and narrow registers; factors[channel · outer count + outer] is the scale of a group (of the
+// last outer index where merged). Returns how many additions have overflowed at the positions where `counted` is 1
+// (else 0). T holds 2^bits plus a product, and how many additions a result takes.
+std::uint64_t correlate_narrow(const CorrelationTile<float>& tile, const NarrowRegister& narrow, const double* factors,
+                               const float* counted, float* y);
 std::uint64_t correlate_narrow(const CorrelationTile<double>& tile, const NarrowRegister& narrow, const double* factors,
                                const double* counted, float* y);
 
@@ -82,7 +85,9 @@ inline constexpr int kWeightVectors = 2;
 // sums: [weight_columns][vectors · lanes], added to.
 void sum_weight_tile(const WeightTile<float>& tile, double* sums);
 void sum_weight_tile(const WeightTile<double>& tile, double* sums);
-// The same in a narrow register. Returns how many additions have overflowed.
+// The same in narrow registers, each addition by itself. Returns how many have overflowed. T holds 2^bits plus a
+// product, and how many positions an image has.
+std::uint64_t sum_weight_tile_narrow(const WeightTile<float>& tile, const NarrowRegister& narrow, double* sums);
 std::uint64_t sum_weight_tile_narrow(const WeightTile<double>& tile, const NarrowRegister& narrow, double* sums);
 
 // y[i] += sums[i] · (factors[i] · factor), rounded to binary32 before it is added; `count` is a multiple of

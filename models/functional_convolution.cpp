@@ -23,11 +23,12 @@ namespace {
 // ---- The numbers: which of them hold every sum exactly
 
 enum class Arithmetic : std::uint8_t {
-  kBytes,   // sums of byte products in 32-bit integers
-  kFloat,   // sums in binary32
-  kDouble,  // sums in binary64
-  kNarrow,  // a narrow register, its values in binary64
-  kWide,    // 128-bit sums
+  kBytes,        // sums of byte products in 32-bit integers
+  kFloat,        // sums in binary32
+  kDouble,       // sums in binary64
+  kNarrowFloat,  // narrow registers, their values in binary32
+  kNarrow,       // the same in binary64
+  kWide,         // 128-bit sums
 };
 
 struct Bounds {
@@ -61,6 +62,17 @@ Arithmetic arithmetic_beyond_float(const Bounds& bounds) {
   if (bounds.scaled > kDoubleIntegers) return Arithmetic::kWide;
   if (!bounds.narrow) return Arithmetic::kDouble;
   return bounds.sum + bounds.product > kDoubleIntegers ? Arithmetic::kWide : Arithmetic::kNarrow;
+}
+
+// Products that are added up for a result; of backward weight, in an image.
+std::int64_t additions(Pass pass, const ConvolutionShape& shape) {
+  if (pass == Pass::kBackwardWeight) return shape.out_size()[0] * shape.out_size()[1];
+  return shape.outer_count(pass) * shape.kernel[0] * shape.kernel[1];
+}
+
+// Whether binary32 holds narrow registers, also where they are about to wrap, and counts their overflows.
+bool fits_narrow_float(const Bounds& bounds, const Accumulator& accumulator, std::int64_t additions) {
+  return (Int128{1} << accumulator.bits) + bounds.product <= kFloatIntegers && additions <= kFloatIntegers;
 }
 
 // Whether dot products of bytes can compute the sums of a pass.
@@ -166,8 +178,8 @@ class Correlation {
     const ResultPhase* rows;
     const ResultPhase* columns;
     std::vector<std::int64_t> offsets;
-    Buffer<T> weights;            // [group][channel block][outer][tap][channel]
-    std::vector<double> counted;  // 1 at positions with a result, for narrow registers
+    Buffer<T> weights;       // [group][channel block][outer][tap][channel]
+    std::vector<T> counted;  // 1 at positions with a result, for narrow registers
     std::int64_t positions;
     std::int64_t tiles;
     std::int64_t vectors;  // of a tile
@@ -179,9 +191,7 @@ class Correlation {
   }
 
   // Channels from `first` on that one tile computes.
-  int block_at(std::int64_t first) const {
-    return !bounds_.narrow && channels_ - first >= kChannelBlock ? kChannelBlock : 1;
-  }
+  int block_at(std::int64_t first) const { return channels_ - first >= kChannelBlock ? kChannelBlock : 1; }
 
   Phase make_phase(const ResultPhase& rows, const ResultPhase& columns) const {
     Phase phase{&rows, &columns, {}, {}, {}, 0, 0, 0};
@@ -283,7 +293,7 @@ class Correlation {
           .taps = taps,
           .vectors = static_cast<int>(phase.vectors),
           // A single product is exact in binary32: no need to keep it from the sum over the groups.
-          .merged = merged_ || (std::is_same_v<T, float> && taps == 1),
+          .merged = merged_ || (std::is_same_v<T, float> && taps == 1 && !bounds_.narrow),
       };
       std::vector<float> y(static_cast<std::size_t>(kChannelBlock * phase.vectors * lanes_));
       const std::int64_t end = std::min(channels_, (slice + 1) * kSlice);
@@ -291,7 +301,7 @@ class Correlation {
         tile.channels = block_at(channel);
         tile.weights = phase.weights.data() + (group * channels_ + channel) * outer_ * taps;
         if (bounds_.narrow) {
-          correlate_channel_narrow(phase, tile, first_image + image, group, channel, position, y.data());
+          correlate_narrow_channels(phase, tile, first_image + image, group, channel, position, y.data());
         } else {
           correlate(tile, y.data());
         }
@@ -306,17 +316,16 @@ class Correlation {
     });
   }
 
-  void correlate_channel_narrow(const Phase& phase, const CorrelationTile<T>& tile, std::int64_t image,
-                                std::int64_t group, std::int64_t channel, std::int64_t position, float* y) {
-    if constexpr (std::is_same_v<T, double>) {
-      std::vector<double> factors(static_cast<std::size_t>(outer_));
+  void correlate_narrow_channels(const Phase& phase, const CorrelationTile<T>& tile, std::int64_t image,
+                                 std::int64_t group, std::int64_t channel, std::int64_t position, float* y) {
+    std::vector<double> factors;
+    for (int c = 0; c < tile.channels; ++c) {
       for (std::int64_t outer = 0; outer < outer_; ++outer) {
-        factors[static_cast<std::size_t>(outer)] =
-            unit_of(source_, pair_index(source_, image, group * outer_ + outer)) *
-            unit_of(weight_, static_cast<std::size_t>(weight_pair(group, channel, outer)));
+        factors.push_back(unit_of(source_, pair_index(source_, image, group * outer_ + outer)) *
+                          unit_of(weight_, static_cast<std::size_t>(weight_pair(group, channel + c, outer))));
       }
-      overflows_ += correlate_narrow(tile, bounds_.narrow_register, factors.data(), phase.counted.data() + position, y);
     }
+    overflows_ += correlate_narrow(tile, bounds_.narrow_register, factors.data(), phase.counted.data() + position, y);
   }
 
   Pass pass_;
@@ -515,13 +524,11 @@ class WeightGradient {
   }
 
   void sum_tile(const WeightTile<T>& tile, double* sums) {
-    if constexpr (std::is_same_v<T, double>) {
-      if (bounds_.narrow) {
-        overflows_ += sum_weight_tile_narrow(tile, bounds_.narrow_register, sums);
-        return;
-      }
+    if (bounds_.narrow) {
+      overflows_ += sum_weight_tile_narrow(tile, bounds_.narrow_register, sums);
+    } else {
+      sum_weight_tile(tile, sums);
     }
-    sum_weight_tile(tile, sums);
   }
 
   // Adds the groups of an image to the values.
@@ -634,6 +641,10 @@ OperationCounts functional_convolution_into(Pass pass, const ConvolutionShape& s
     }
   }
 
+  if (arithmetic == Arithmetic::kNarrow && fits_narrow_float(bounds, accumulator, additions(pass, shape))) {
+    arithmetic = Arithmetic::kNarrowFloat;
+  }
+
   OperationCounts counts = counts_of(pass, shape, left.format, right.format, reduction.groups);
   if (arithmetic == Arithmetic::kWide) {
     const ConvolutionResult result = wide_convolution(pass, shape, left, right, accumulator);
@@ -651,7 +662,8 @@ OperationCounts functional_convolution_into(Pass pass, const ConvolutionShape& s
     return Correlation<T>(pass, shape, left, right, bounds, reduction.merged, tensor_scale).run(values.data());
   };
   if (arithmetic != Arithmetic::kBytes) {
-    counts.overflows = arithmetic == Arithmetic::kFloat ? run(0.0F) : run(0.0);
+    const bool floats = arithmetic == Arithmetic::kFloat || arithmetic == Arithmetic::kNarrowFloat;
+    counts.overflows = floats ? run(0.0F) : run(0.0);
   } else if (pass == Pass::kBackwardWeight) {
     sum_weight_bytes(shape, left, right, tensor_scale, exact, values.data());
   } else {

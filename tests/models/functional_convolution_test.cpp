@@ -202,6 +202,41 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargestElements) {
   }
 }
 
+// Registers whose range and a product together are about what binary32 holds.
+TEST(FunctionalConvolution, EqualsReferenceOnNarrowRegistersAroundBinary32) {
+  const ConvolutionShape shape{.batch = 2,
+                               .in_channels = 3,
+                               .out_channels = 5,
+                               .in_size = {6, 7},
+                               .kernel = {3, 3},
+                               .stride = {1, 1},
+                               .padding = {1, 1}};
+  for (const ElementFormat& element :
+       {ElementFormat{2, 4}, ElementFormat{0, 10}, ElementFormat{1, 10}, ElementFormat{2, 9}}) {
+    for (const Grouping grouping : {Grouping::kNone, Grouping::kNc}) {
+      const MlsFormat format{element, {8, 1}, grouping};
+      Random random(1);
+      const auto operand = [&](Operand which) {
+        const std::int32_t largest = element.max_integer();
+        MlsTensor tensor = uniform_operand(shape.shape_of(which), format, largest);
+        for (std::uint16_t& code : tensor.codes) {
+          const int draw = between(random, 0, 7);
+          if (draw < 3) code = encode_element(element, draw == 0 ? -largest : draw);
+        }
+        return tensor;
+      };
+      for (const Pass pass : kPasses) {
+        const MlsTensor left = operand(left_operand(pass));
+        const MlsTensor right = operand(right_operand(pass));
+        for (const int bits : {16, 20, 22, 23, 24, 25, 26}) {
+          compare(pass, shape, left, right, {bits, Overflow::kSaturate});
+          compare(pass, shape, left, right, {bits, Overflow::kWrap});
+        }
+      }
+    }
+  }
+}
+
 // Sums of byte products just below and just above 2^31.
 TEST(FunctionalConvolution, EqualsReferenceAroundThe32BitSums) {
   const MlsFormat format{{0, 7}, {8, 1}, Grouping::kNc};
