@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "workloads/atomic_file.h"
+
 namespace mlsim::app {
 namespace {
 
@@ -242,6 +244,7 @@ OwnPrices load_accelergy_ert(const std::string& path) {
   if (!stream || std::filesystem::is_directory(path)) {
     throw std::runtime_error(path + ": expected an Accelergy ERT, but the file cannot be read");
   }
+  workloads::protect_input(path);
   const std::string text{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
   return parse_accelergy_ert(text, path);
 }

@@ -35,7 +35,7 @@ constexpr const char* kSweepSchema = R"json({
     "pass": {
       "type": "object",
       "required": ["overflows"],
-      "properties": { "overflows": { "type": "integer", "minimum": 0 } }
+      "properties": { "overflows": { "type": ["integer", "null"], "minimum": 0 } }
     }
   },
   "properties": {
@@ -292,11 +292,6 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
   for (const nlohmann::json& point : sweep["points"]) {
     const auto multiply_adds = point["multiply_adds"].get<double>();
     const auto each = [&](const char* key) { return fmt::format("{:.3f}", point[key].get<double>() / multiply_adds); };
-    std::uint64_t overflows = 0;
-    for (const models::Pass pass : models::kPasses) {
-      const auto entry = point["passes"].find(models::to_string(pass));
-      if (entry != point["passes"].end()) overflows += (*entry)["overflows"].get<std::uint64_t>();
-    }
     table.rows.push_back(
         {sweep_format(point), point["pareto"].get<bool>() ? "Pareto" : "",
          fmt::format("{} bits", point["accumulator_bits"].get<int>()),
@@ -305,7 +300,7 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
          each("operations_only_pj"), each("computing_pj"), each("memory_pj"),
          fmt::format("{}", point["cycles"].get<std::uint64_t>()),
          point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),
-         decibels_text(point["mean_sqnr_db"]), fmt::format("{}", overflows)});
+         decibels_text(point["mean_sqnr_db"]), overflows_text(point["passes"])});
   }
   return table;
 }

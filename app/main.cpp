@@ -8,6 +8,7 @@
 #include <exception>
 #include <iostream>
 #include <limits>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -78,6 +79,9 @@ int main(int argc, char** argv) {
     return status;
   } catch (const std::runtime_error& error) {
     fmt::print(stderr, "mlsim: error: {}\n", error.what());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "mlsim: error: more memory is needed than there is\n");
     return 2;
   } catch (const std::exception& error) {
     fmt::print(stderr, "mlsim: failure: {}\n", error.what());

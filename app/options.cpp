@@ -2,9 +2,13 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <charconv>
 #include <iostream>
 #include <stdexcept>
+
+#include "energy/cost_table.h"
+#include "workloads/atomic_file.h"
 
 namespace mlsim::app {
 
@@ -29,6 +33,15 @@ bool parse_command_line(const Usage& usage, const po::options_description& visib
       return false;
     }
     po::notify(values);
+    for (const auto& [name, value] : values) {
+      const auto* const text = boost::any_cast<std::string>(&value.value());
+      const auto* const texts = boost::any_cast<std::vector<std::string>>(&value.value());
+      if ((text != nullptr && text->empty()) ||
+          (texts != nullptr && std::find(texts->begin(), texts->end(), "") != texts->end())) {
+        const bool listed = visible.find_nothrow(name, false) != nullptr;
+        refuse((listed ? "--" + name : std::string("a file or network")) + " is empty");
+      }
+    }
   } catch (const po::required_option& error) {
     // One that the help does not list is a positional argument, which the synopsis shows.
     const bool listed = visible.find_nothrow(error.get_option_name().substr(2), false) != nullptr;
@@ -47,6 +60,11 @@ std::uint64_t parse_whole_number(const std::string& option, const std::string& t
     throw std::runtime_error(fmt::format("{} is '{}', expected a whole number from {} to {}", option, text, low, high));
   }
   return value;
+}
+
+energy::Laws find_laws(const std::string& table) {
+  workloads::protect_input(table);
+  return energy::Laws(energy::find_cost_table(table));
 }
 
 std::unique_ptr<tbb::global_control> limit_threads(const po::variables_map& values) {

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "energy/laws.h"
+
 namespace mlsim::app {
 
 struct Usage {
@@ -26,6 +28,9 @@ bool parse_command_line(const Usage& usage, const boost::program_options::option
 // A whole number from `low` to `high`; throws std::runtime_error that names the option.
 std::uint64_t parse_whole_number(const std::string& option, const std::string& text, std::uint64_t low,
                                  std::uint64_t high);
+
+// The laws of a cost table: a shipped one by name, or a file, which is an input that nothing replaces.
+energy::Laws find_laws(const std::string& table);
 
 // Bounds the threads of the process to what --jobs says, for as long as the result lives; null where it was not given.
 std::unique_ptr<tbb::global_control> limit_threads(const boost::program_options::variables_map& values);

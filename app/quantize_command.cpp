@@ -55,6 +55,15 @@ void write_counts(nlohmann::ordered_json& json, const models::QuantizationCounts
   json["exact"] = counts.exact;
 }
 
+// Makes the folder, and refuses it before anything is written where one of the files cannot be.
+void prepare_folder(const std::filesystem::path& out) {
+  workloads::create_directories(out);
+  for (const char* file :
+       {"codes.npy", "group_exponent.npy", "group_fraction.npy", "dequantized.npy", "quantized.json"}) {
+    workloads::require_regular_file(out / file);
+  }
+}
+
 void quantize_mls(const Tensor<float>& input, const std::string& name, const models::MlsFormat& format,
                   const models::QuantizerOptions& options, const std::filesystem::path& out) {
   const models::QuantizedTensor quantized = models::quantize(input, format, options, name);
@@ -65,7 +74,7 @@ void quantize_mls(const Tensor<float>& input, const std::string& name, const mod
   json["sqnr_db"] = sqnr(input, dequantized);
   write_counts(json, quantized.counts);
 
-  workloads::create_directories(out);
+  prepare_folder(out);
   const models::Shape groups{input.shape[0], input.shape[1]};
   workloads::write_npy(out / "codes.npy", Tensor<std::uint16_t>{input.shape, tensor.codes});
   workloads::write_npy(out / "group_exponent.npy", Tensor<std::uint8_t>{groups, tensor.group_exponent});
@@ -83,7 +92,7 @@ void quantize_baseline(const Tensor<float>& input, const std::string& name, mode
   json["sqnr_db"] = sqnr(input, dequantized);
   write_counts(json, tensor.counts);
 
-  workloads::create_directories(out);
+  prepare_folder(out);
   const std::vector<std::uint32_t> codes = models::encode_baseline(tensor);
   if (format == models::BaselineFormat::kFp32) {
     workloads::write_npy(out / "codes.npy", Tensor<std::uint32_t>{input.shape, codes});

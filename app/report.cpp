@@ -340,7 +340,7 @@ Json json_report(const std::vector<ReportSource>& sources, const energy::Laws& l
         pass["multiply_adds"] = record.multiply_adds;
         add_cycles(record.cycles, pass);
         pass["utilization"] = record.utilization;
-        pass["overflows"] = record.counts.overflows;
+        pass["overflows"] = record.overflows_are_counted ? Json(record.counts.overflows) : Json();
         const ZeroProducts zeros = zero_products(record);
         pass["zero_products"] = zeros.count;
         pass["zero_products_are_counted"] = zeros.counted;
@@ -362,7 +362,9 @@ std::string csv_report(const std::vector<ReportSource>& sources, const energy::L
   for (const BaselineMachine& machine : baseline_machines()) {
     text += fmt::format(",{0}_operations_only_pj,{0}_computing_pj,{0}_memory_pj,{0}_sqnr_db", machine.name);
   }
-  text += ",rows,columns,elements_per_scaler,accumulator_bits,zero_products,zero_products_are_counted\n";
+  text +=
+      ",rows,columns,elements_per_scaler,accumulator_bits,zero_products,zero_products_are_counted,activity,cost_"
+      "table\n";
   const auto quoted = [](const std::string& cell) {
     if (cell.find_first_of(",\"\n\r") == std::string::npos) return cell;
     std::string result = "\"";
@@ -384,7 +386,8 @@ std::string csv_report(const std::vector<ReportSource>& sources, const energy::L
                             quoted(source.results.workload), quoted(layer.name), models::to_string(record.pass),
                             quoted(format_name(layer)), record.multiply_adds, record.cycles.array,
                             record.cycles.quantizer, record.cycles.fill_stalls, record.cycles.scaler_stalls,
-                            record.utilization, decibel_cell(record.sqnr_db), record.counts.overflows,
+                            record.utilization, decibel_cell(record.sqnr_db),
+                            record.overflows_are_counted ? std::to_string(record.counts.overflows) : "",
                             pass_price.energy.operations_only().value, pass_price.energy.computing().value,
                             pass_price.energy.memory().value);
         for (std::size_t b = 0; b < pass_price.baselines.size(); ++b) {
@@ -398,8 +401,9 @@ std::string csv_report(const std::vector<ReportSource>& sources, const energy::L
         }
         const sim::ArrayConfig& array = source.results.array;
         const ZeroProducts zeros = zero_products(record);
-        text += fmt::format(",{},{},{},{},{},{}\n", array.rows, array.columns, array.elements_per_scaler,
-                            record.accumulator_bits, zeros.count, zeros.counted);
+        text += fmt::format(",{},{},{},{},{},{},{},{}\n", array.rows, array.columns, array.elements_per_scaler,
+                            prices.accumulator_bits, zeros.count, zeros.counted, to_string(source.activity),
+                            quoted(laws.table().name));
       }
     }
   }

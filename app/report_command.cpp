@@ -38,7 +38,7 @@ int run_report(const std::vector<std::string>& arguments) {
        "cost table: a shipped one by name, or a file")
       ("ert", po::value<std::string>()->value_name("FILE"),
        "Accelergy ERT whose energies stand in the place of the table's for the results' own machine")
-      ("out", po::value<std::string>()->value_name("FILE"), "write to FILE and not to standard output");
+      ("out", po::value<std::string>()->value_name("FILE"), "write to FILE and not to standard output (-)");
   po::options_description hidden;
   hidden.add_options()("results", po::value<std::vector<std::string>>()->required());
   // clang-format on
@@ -78,7 +78,10 @@ int run_report(const std::vector<std::string>& arguments) {
   }
   OwnPrices own_prices;
   if (values.count("ert") != 0) own_prices = load_accelergy_ert(values["ert"].as<std::string>());
-  const energy::Laws laws(energy::find_cost_table(values["table"].as<std::string>()));
+  const energy::Laws laws = find_laws(values["table"].as<std::string>());
+  if (std::count(files.begin(), files.end(), "-") > 1) {
+    throw std::runtime_error("results are to be read from standard input twice, expected one -");
+  }
   std::vector<ReportSource> sources;
   sources.reserve(files.size());
   for (const std::string& file : files) {
@@ -94,7 +97,7 @@ int run_report(const std::vector<std::string>& arguments) {
   if (format == "csv") text = csv_report(sources, laws);
   if (format == "accelergy-ert") text = accelergy_ert(sources[0].results, sources[0].file, laws);
   if (format == "accelergy-art") text = accelergy_art(sources[0].results, sources[0].file, laws);
-  if (values.count("out") != 0) {
+  if (values.count("out") != 0 && values["out"].as<std::string>() != "-") {
     workloads::write_file(values["out"].as<std::string>(), text);
   } else {
     std::cout << text << std::flush;

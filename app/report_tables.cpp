@@ -440,13 +440,14 @@ ReportTable layer_table(const Results& results, const Price& price) {
     for (std::size_t p = 0; p < results.layers[l].passes.size(); ++p) {
       const PassRecord& record = results.layers[l].passes[p];
       const PassPrice& pass_price = price.layers[l][p];
-      table.rows.push_back(
-          {results.layers[l].name, models::to_string(record.pass), count(static_cast<double>(record.multiply_adds)),
-           count(static_cast<double>(record.cycles.total())), fmt::format("{:.0f} %", 100 * record.utilization),
-           decibels(record.sqnr_db), count(static_cast<double>(record.counts.overflows)),
-           joules(pass_price.energy.operations_only().value), joules(pass_price.energy.computing().value),
-           joules(pass_price.energy.memory().value),
-           times(energy::ratio(pass_price.baselines[0].computing(), pass_price.energy.computing()))});
+      table.rows.push_back({results.layers[l].name, models::to_string(record.pass),
+                            count(static_cast<double>(record.multiply_adds)),
+                            count(static_cast<double>(record.cycles.total())),
+                            fmt::format("{:.0f} %", 100 * record.utilization), decibels(record.sqnr_db),
+                            record.overflows_are_counted ? count(static_cast<double>(record.counts.overflows)) : "-",
+                            joules(pass_price.energy.operations_only().value),
+                            joules(pass_price.energy.computing().value), joules(pass_price.energy.memory().value),
+                            times(energy::ratio(pass_price.baselines[0].computing(), pass_price.energy.computing()))});
     }
   }
   return table;
@@ -498,6 +499,7 @@ void Total::add(const PassRecord& record, const PassPrice& pass_price) {
   ++layers;
   multiply_adds += record.multiply_adds;
   counts += record.counts;
+  overflows_are_counted = overflows_are_counted && record.overflows_are_counted;
   cycles += record.cycles;
   price += pass_price;
   const ZeroProducts zeros = app::zero_products(record);
@@ -689,7 +691,7 @@ ReportTable overview_table(const std::vector<ReportSource>& sources, const energ
     row("energy of memory", joules_range(energy.memory()));
     row("SQNR, dB, mean over layers and passes", decibels(all.mean_sqnr()));
     row("SQNR, dB, lowest", all.sqnr_count > 0 ? decibels(all.lowest_sqnr) : "-");
-    row("accumulator overflows", count(static_cast<double>(all.counts.overflows)));
+    row("accumulator overflows", all.overflows_are_counted ? count(static_cast<double>(all.counts.overflows)) : "-");
     row("multiply-adds", count(static_cast<double>(all.multiply_adds)));
     row("cycles", count(static_cast<double>(all.cycles.total())));
     row("time", fmt::format("{:.3g} ms at {:g} GHz", milliseconds(all.cycles, source.results.array),

@@ -22,6 +22,7 @@ struct Total {
   int layers = 0;
   std::uint64_t multiply_adds = 0;
   models::OperationCounts counts;
+  bool overflows_are_counted = true;  // in all passes
   sim::CycleCounts cycles;
   PassPrice price;
   double lowest_sqnr = std::numeric_limits<double>::infinity();

@@ -200,6 +200,7 @@ Json pass_to_json(const PassRecord& record) {
   }
   if (record.toggles) visit_toggles(*record.toggles, Writer{json["toggled_bits"]});
   visit_counts(record.counts, Writer{json["counts"]});
+  if (!record.overflows_are_counted) json["counts"]["overflows"] = nullptr;
   visit_traffic(record.traffic, Writer{json["traffic_bits"]});
   return json;
 }
@@ -235,7 +236,11 @@ PassRecord pass_from_json(const Place& place) {
       }
     }
   }
-  visit_counts(record.counts, Reader{place["counts"]});
+  const Place counts = place["counts"];
+  record.overflows_are_counted = !counts["overflows"].json().is_null();
+  visit_counts(record.counts, [&](const char* key, std::uint64_t& value) {
+    if (key != std::string_view("overflows") || record.overflows_are_counted) Reader{counts}(key, value);
+  });
   visit_traffic(record.traffic, Reader{place["traffic_bits"]});
   if (place.has("toggled_bits")) {
     record.toggles.emplace();
@@ -353,6 +358,15 @@ std::string decibels_text(const Json& json) {
   return fmt::format("{:.1f}", json.get<double>());
 }
 
+std::string overflows_text(const Json& passes) {
+  std::uint64_t sum = 0;
+  for (const auto& [pass, entry] : passes.items()) {
+    if (entry["overflows"].is_null()) return "-";
+    sum += entry["overflows"].get<std::uint64_t>();
+  }
+  return std::to_string(sum);
+}
+
 Json shape_to_json(const models::ConvolutionShape& shape) {
   Json json;
   visit_shape(shape, Writer{json});
@@ -404,10 +418,7 @@ Results load_results(const std::string& path) {
   if (path == "-") {
     return parse_results({std::istreambuf_iterator<char>(std::cin), {}}, "standard input");
   }
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) throw std::runtime_error(path + ": cannot be read");
-  return parse_results(text.str(), path);
+  return parse_results(workloads::read_text(path), path);
 }
 
 }  // namespace mlsim::app

@@ -65,6 +65,8 @@ struct PassRecord {
   // Bits of the operand registers that change; counted for MLS formats where there are values.
   std::optional<sim::OperandToggles> toggles;
   models::OperationCounts counts;
+  // Not where a sum might leave a narrow accumulator and there are no values to see it.
+  bool overflows_are_counted = true;
   sim::CycleCounts cycles;
   sim::Traffic traffic;
   double utilization = 0;
@@ -97,6 +99,9 @@ nlohmann::ordered_json decibels_to_json(const std::optional<double>& value);
 double decibels_from_json(const nlohmann::ordered_json& json);
 // That in words.
 std::string decibels_text(const nlohmann::ordered_json& json);
+
+// The sum over the `overflows` of passes, or - where one is not counted.
+std::string overflows_text(const nlohmann::ordered_json& passes);
 
 // Null for a number that JSON does not know, such as an area without a figure.
 nlohmann::ordered_json number_or_null(double value);

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <span>
 #include <stdexcept>
 #include <utility>
@@ -170,6 +171,11 @@ std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, c
   return measured;
 }
 
+// Where the result of a pass goes.
+std::filesystem::path tensor_file(const SimulationOptions& options, const workloads::Layer& layer, Pass pass) {
+  return *options.tensors / fmt::format("{}.{}.npy", layer.name, models::to_string(pass));
+}
+
 class Simulation {
  public:
   Simulation(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress)
@@ -228,6 +234,15 @@ class Simulation {
   }
 
   LayerRecord run_layer(std::size_t index) {
+    try {
+      return run_layer_in_memory(index);
+    } catch (const std::bad_alloc&) {
+      throw std::runtime_error(
+          fmt::format("{}: layer '{}' needs more memory than there is", workload_.name, workload_.layers[index].name));
+    }
+  }
+
+  LayerRecord run_layer_in_memory(std::size_t index) {
     const workloads::Layer& layer = workload_.layers[index];
     LayerRecord record;
     record.name = layer.name;
@@ -287,6 +302,8 @@ class Simulation {
     record.counts = prediction.counts;
     record.cycles = prediction.cycles;
     record.traffic = prediction.traffic;
+    record.overflows_are_counted = values != nullptr || !is_mls(left) ||
+                                   record.accumulator_bits >= full_accumulator_bits(layer.shape, pass, left, right);
     if (values != nullptr) {
       Tensor<float> result;
       const auto compute_exact = [&] { exact = exact_result(pass, layer.shape, *values); };
@@ -301,7 +318,7 @@ class Simulation {
       record.sqnr_db = sums.sqnr_db();
       record.cosine_error = sums.cosine_error();
       if (options_.tensors) {
-        workloads::write_npy(*options_.tensors / fmt::format("{}.{}.npy", layer.name, models::to_string(pass)), result);
+        workloads::write_npy(tensor_file(options_, layer, pass), result);
       }
     }
     record.utilization = sim::utilization(record.counts, record.cycles, options_.array);
@@ -310,7 +327,12 @@ class Simulation {
 
   int accumulator_bits(const models::ConvolutionShape& shape, Pass pass, const models::Format& left,
                        const models::Format& right) const {
-    if (workload_.accumulator.bits != 0) return workload_.accumulator.bits;
+    return workload_.accumulator.bits != 0 ? workload_.accumulator.bits
+                                           : full_accumulator_bits(shape, pass, left, right);
+  }
+
+  static int full_accumulator_bits(const models::ConvolutionShape& shape, Pass pass, const models::Format& left,
+                                   const models::Format& right) {
     const auto& l = std::get<models::MlsFormat>(left);
     const auto& r = std::get<models::MlsFormat>(right);
     return models::full_accumulator_bits(l.element, r.element,
@@ -393,6 +415,9 @@ Results simulate(const workloads::Workload& workload, const SimulationOptions& o
   if (options.tensors) {
     if (options.engine == Engine::kAnalytic) throw std::runtime_error("the analytic engine computes no tensors");
     workloads::create_directories(*options.tensors);
+    for (const workloads::Layer& layer : workload.layers) {
+      for (const Pass pass : layer.passes) workloads::require_regular_file(tensor_file(options, layer, pass));
+    }
   }
   return Simulation(workload, options, progress).run();
 }

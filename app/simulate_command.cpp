@@ -83,7 +83,7 @@ int run_simulate(const std::vector<std::string>& arguments) {
   if (values.count("tensors") != 0) options.tensors = text("tensors");
   if (values.count("trace") != 0) options.trace = text("trace");
   options.layers_at_once = 2;
-  const energy::Laws laws(energy::find_cost_table(text("table")));
+  const energy::Laws laws = find_laws(text("table"));
   const std::unique_ptr<tbb::global_control> limit = limit_threads(values);
 
   workloads::Workload workload = workloads::load_workload(text("workload"));
@@ -96,6 +96,12 @@ int run_simulate(const std::vector<std::string>& arguments) {
 
   // Opened before the work, so that a place that cannot be written to is known at once.
   const bool to_file = values.count("results") != 0 && text("results") != "-";
+  const auto place = [](const std::filesystem::path& path) {
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(path));
+  };
+  if (to_file && options.trace && place(text("results")) == place(*options.trace)) {
+    throw std::runtime_error("--results and --trace are both " + text("results") + ", expected two files");
+  }
   std::unique_ptr<workloads::AtomicFile> file;
   if (to_file) {
     const std::filesystem::path path = text("results");

@@ -83,7 +83,7 @@ std::vector<SweepPoint> sweep_points(const SweepAxes& axes) {
         if (axes.elements_per_scaler.empty()) points.push_back(point);
         for (const int share : axes.elements_per_scaler) {
           point.array.elements_per_scaler = share;
-          point.array.check(name);
+          point.array.check(fmt::format("--sharing {} of {}", share, name));
           points.push_back(point);
         }
       }
@@ -126,14 +126,15 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
   for (const models::Pass pass : models::kPasses) {
     MeanDecibels sqnr;
     double cosine = 0;
-    std::uint64_t overflows = 0;
+    Json overflows = std::uint64_t{0};
     int measured = 0;
     for (const LayerRecord& layer : results.layers) {
       for (const PassRecord& record : layer.passes) {
         if (record.pass != pass) continue;
         multiply_adds += record.multiply_adds;
         cycles += record.cycles.total();
-        overflows += record.counts.overflows;
+        if (!record.overflows_are_counted) overflows = nullptr;
+        if (!overflows.is_null()) overflows = overflows.get<std::uint64_t>() + record.counts.overflows;
         sqnr.add(record.sqnr_db);
         if (record.cosine_error) {
           cosine += *record.cosine_error;

@@ -191,8 +191,16 @@ std::string to_csv(const std::vector<Json>& rows) {
   return text;
 }
 
-std::string to_json_text(const std::string& workload, const std::vector<Json>& rows) {
-  return Json({{"schema", "mlsim.sweep/1"}, {"workload", workload}, {"points", rows}}).dump(2) + "\n";
+std::string to_json_text(const std::string& workload, Engine engine, Activity activity, const energy::Laws& laws,
+                         const std::vector<Json>& rows) {
+  return Json({{"schema", "mlsim.sweep/1"},
+               {"workload", workload},
+               {"engine", to_string(engine)},
+               {"activity", to_string(activity)},
+               {"cost_table", laws.table().name},
+               {"points", rows}})
+             .dump(2) +
+         "\n";
 }
 
 std::string to_table(const std::vector<Json>& rows) {
@@ -204,8 +212,6 @@ std::string to_table(const std::vector<Json>& rows) {
     if (row["weight"] != row["activation"] || row["error"] != row["activation"]) {
       format = fmt::format("{}+{}+{}", format, row["weight"].get<std::string>(), row["error"].get<std::string>());
     }
-    std::uint64_t overflows = 0;
-    for (const auto& [pass, entry] : row["passes"].items()) overflows += entry["overflows"].get<std::uint64_t>();
     text += fmt::format("{:<18} {:>5} {:>7} {:>10.3f} {:>10.3f} {:>10} {:>9} {:>8} {:>9}{}\n", format,
                         row["accumulator_bits"].get<int>(),
                         fmt::format("{}x{}/{}", row["rows"].get<int>(), row["columns"].get<int>(),
@@ -213,7 +219,8 @@ std::string to_table(const std::vector<Json>& rows) {
                         row["operations_only_pj"].get<double>() / multiply_adds,
                         row["computing_pj"].get<double>() / multiply_adds, row["cycles"].get<std::uint64_t>(),
                         row["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", row["area_um2"].get<double>() / 1e6),
-                        decibels_text(row["mean_sqnr_db"]), overflows, row["pareto"].get<bool>() ? "  *" : "");
+                        decibels_text(row["mean_sqnr_db"]), overflows_text(row["passes"]),
+                        row["pareto"].get<bool>() ? "  *" : "");
   }
   return text + "* on the Pareto front of energy (all computing) and mean SQNR\n";
 }
@@ -286,11 +293,11 @@ int run_sweep(const std::vector<std::string>& arguments) {
   }
   const Activity activity = parse_activity(text("activity"));
   const std::filesystem::path out = values.count("out") != 0 ? text("out") : "";
-  if (!out.empty() && out.extension() != ".csv" && out.extension() != ".json") {
+  if (values.count("out") != 0 && out.extension() != ".csv" && out.extension() != ".json") {
     throw std::runtime_error("--out is '" + out.string() + "', expected a name that ends in .csv or .json");
   }
   const std::unique_ptr<tbb::global_control> limit = limit_threads(values);
-  const energy::Laws laws(energy::find_cost_table(text("table")));
+  const energy::Laws laws = find_laws(text("table"));
   const workloads::Workload workload = workloads::load_workload(text("workload"));
   const std::vector<SweepPoint> points = sweep_points(axes_of(values, workload));
 
@@ -322,7 +329,8 @@ int run_sweep(const std::vector<std::string>& arguments) {
 
   mark_pareto_front(rows);
   if (journal) {
-    workloads::write_file(out, out.extension() == ".csv" ? to_csv(rows) : to_json_text(workload.name, rows));
+    workloads::write_file(
+        out, out.extension() == ".csv" ? to_csv(rows) : to_json_text(workload.name, engine, activity, laws, rows));
     journal->remove();
   }
   std::cout << to_table(rows) << std::flush;

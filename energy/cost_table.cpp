@@ -1,6 +1,7 @@
 #include "energy/cost_table.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -402,7 +403,9 @@ CostTable parse_cost_table(std::string_view text, const std::string& file) {
 CostTable load_cost_table(const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);
   if (!stream || std::filesystem::is_directory(path)) {
-    throw std::runtime_error(fmt::format("{}: expected a cost table, but the file cannot be read", path.string()));
+    throw std::runtime_error(
+        fmt::format("{}: cannot be read, expected the file of a cost table, or one of the shipped {}", path.string(),
+                    fmt::join(shipped_cost_tables(), ", ")));
   }
   const std::string text{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
   return parse_cost_table(text, path.string());

@@ -1,5 +1,6 @@
 #include "workloads/atomic_file.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,9 +9,14 @@
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <mutex>
+#include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <tuple>
+#include <utility>
 
 namespace mlsim::workloads {
 namespace fs = std::filesystem;
@@ -51,6 +57,24 @@ void free_slot(int slot) {
   if (slot >= 0) slots[static_cast<std::size_t>(slot)].state = Slot::kFree;
 }
 
+// A file whatever its name: device and number, which a later file may have again, and when it was written.
+using FileId = std::tuple<dev_t, ino_t, time_t, long>;
+
+std::optional<FileId> id_of(const fs::path& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+  return FileId{status.st_dev, status.st_ino, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
+}
+
+std::mutex inputs_mutex;
+std::set<FileId> inputs;
+
+void refuse_input(const fs::path& path) {
+  const std::optional<FileId> id = id_of(path);
+  const std::lock_guard lock(inputs_mutex);
+  if (id && inputs.count(*id) > 0) refuse(path, "it is an input, expected another file");
+}
+
 extern "C" void remove_and_end(int signal) {
   for (const Slot& slot : slots) {
     if (slot.state == Slot::kUsed) unlink(slot.path.data());
@@ -85,11 +109,26 @@ void remove_unfinished_files_on_signals() {
   }
 }
 
+void protect_input(const fs::path& path) {
+  if (const std::optional<FileId> id = id_of(path)) {
+    const std::lock_guard lock(inputs_mutex);
+    inputs.insert(*id);
+  }
+}
+
+void allow_replacing(const fs::path& path) {
+  if (const std::optional<FileId> id = id_of(path)) {
+    const std::lock_guard lock(inputs_mutex);
+    inputs.erase(*id);
+  }
+}
+
 void require_regular_file(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (fs::is_directory(status)) refuse(path, "it is a folder");
   if (fs::exists(status) && !fs::is_regular_file(status)) refuse(path, "it is no regular file");
+  refuse_input(path);
 }
 
 AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(path) {
@@ -101,6 +140,7 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(path) {
     if (!stream_) refuse(path, reason_of(errno));
     return;
   }
+  refuse_input(path);
   if (fs::exists(status)) target_ = fs::canonical(path, error);
   const fs::path folder = target_.has_parent_path() ? target_.parent_path() : fs::path(".");
   if (!fs::is_directory(folder, error)) refuse(path, "there is no folder " + folder.string());

@@ -32,11 +32,19 @@ class UnfinishedFile {
 // From now on SIGHUP, SIGINT and SIGTERM end the program as they would, but remove its unfinished files first.
 void remove_unfinished_files_on_signals();
 
-// Throws std::runtime_error for a path that is there, but is no regular file.
+// Notes a file that the program reads: what is written below refuses to replace it, whatever name leads there. Threads
+// may call it.
+void protect_input(const std::filesystem::path& path);
+
+// The user has asked for this input to be written anew.
+void allow_replacing(const std::filesystem::path& path);
+
+// Throws std::runtime_error for a path that is there, but is no regular file, and for an input.
 void require_regular_file(const std::filesystem::path& path);
 
 // A file that is being written. Without a commit() the destructor leaves what was there before. What is no regular
-// file, such as a pipe or a device, is written to directly. Every error is a std::runtime_error that names the file.
+// file, such as a pipe or a device, is written to directly; an input is refused. Every error is a std::runtime_error
+// that names the file.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);

@@ -14,6 +14,7 @@
 #include <valijson/validator.hpp>
 #include <vector>
 
+#include "workloads/atomic_file.h"
 #include "workloads/embedded_files.h"
 
 namespace mlsim::workloads {
@@ -205,6 +206,7 @@ std::string read_text(const std::filesystem::path& path) {
   if (!stream) {
     refuse_json(path.string(), "", "cannot be read: " + std::error_code(errno, std::generic_category()).message());
   }
+  protect_input(path);
   std::ostringstream text;
   text << stream.rdbuf();
   return std::move(text).str();

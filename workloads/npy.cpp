@@ -288,6 +288,7 @@ models::Tensor<float> read_npy(std::istream& stream, const std::string& name) {
 models::Tensor<float> read_npy(const std::filesystem::path& path) {
   std::ifstream stream;
   if (const auto error = open_error(path, stream)) refuse(path.string(), "cannot be read: " + *error);
+  protect_input(path);
   return read_npy(stream, path.string());
 }
 

@@ -111,6 +111,8 @@ Network parse_scale_sim(std::string_view text, const std::string& file) {
   std::map<std::string, std::size_t> lines;
   bool has_header = false;
   std::size_t number = 0;
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = trimmed(text.substr(0, end));

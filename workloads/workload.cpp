@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "workloads/atomic_file.h"
 #include "workloads/convolution_check.h"
 #include "workloads/json_file.h"
 #include "workloads/network.h"
@@ -177,7 +178,9 @@ class WorkloadReader {
     if (own.contains("tensors")) {
       const json& tensors = own.at("tensors");
       if (!tensors.contains(name)) return std::monostate{};
-      return folder_ / tensors.at(name).get<std::string>();
+      const std::filesystem::path path = folder_ / tensors.at(name).get<std::string>();
+      protect_input(path);
+      return path;
     }
     const bool is_own = own.contains("values");
     if (!is_own && !document_.contains("values")) return std::monostate{};

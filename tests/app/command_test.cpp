@@ -316,6 +316,61 @@ TEST_F(Command, TracesTheStructuralEngine) {
                {"pipe: cannot be written: it is no regular"});
 }
 
+TEST_F(Command, RefusesToReplaceItsInputs) {
+  json workload = small_workload();
+  write_workload(workload);
+  ASSERT_EQ(run("simulate workload.json --results r.json").status, 0);
+  folder_.write("array.json", R"({ "rows": 2, "columns": 3, "elements_per_scaler": 2 })");
+  std::filesystem::create_directory(folder_.path() / "q");
+  std::filesystem::copy(folder_.path() / "a.npy", folder_.path() / "q" / "group_fraction.npy");
+  std::filesystem::create_directory(folder_.path() / "t");
+  std::filesystem::copy(folder_.path() / "w.npy", folder_.path() / "t" / "conv1.backward_data.npy");
+  std::filesystem::create_symlink("workload.json", folder_.path() / "link.json");
+  workload["layers"][0]["tensors"]["weight"] = "t/conv1.backward_data.npy";
+  folder_.write("to-itself.json", workload.dump());
+  const auto refuse = [&](const std::string& arguments, const std::string& output, const std::string& input) {
+    const std::string before = folder_.read(input);
+    expect_error(arguments, {output + ": cannot be written: it is an input, expected another file"});
+    EXPECT_EQ(folder_.read(input), before) << arguments;
+  };
+  refuse("simulate workload.json --results workload.json", "workload.json", "workload.json");
+  refuse("simulate workload.json --results link.json", "link.json", "workload.json");
+  refuse("simulate workload.json --results a.npy", "a.npy", "a.npy");
+  refuse("simulate workload.json --array array.json --results array.json", "array.json", "array.json");
+  refuse("simulate workload.json --engine structural --trace workload.json", "workload.json", "workload.json");
+  refuse("simulate to-itself.json --tensors t", "t/conv1.backward_data.npy", "t/conv1.backward_data.npy");
+  refuse("sweep workload.json --formats e2m4 --out workload.json", "workload.json", "workload.json");
+  refuse("report r.json --out r.json", "r.json", "r.json");
+  refuse("quantize q/group_fraction.npy --format e2m4 --out q", "q/group_fraction.npy", "q/group_fraction.npy");
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "q" / "codes.npy"));
+  expect_error("simulate workload.json --engine structural --trace x --results ./x", {"--results and --trace"});
+  expect_error("report r.json --out ''", {"--out is empty"});
+  expect_error("report ''", {"is empty"});
+}
+
+TEST_F(Command, SaysWhereOverflowsAreNotCounted) {
+  json workload = small_workload();
+  workload["accumulator_bits"] = 12;
+  write_workload(workload);
+  const auto overflows = [&](const std::string& engine) {
+    EXPECT_EQ(run("simulate workload.json --engine " + engine + " --results r.json").status, 0);
+    return read_json("r.json")["layers"][0]["passes"][0]["counts"]["overflows"];
+  };
+  EXPECT_GT(overflows("functional").get<int>(), 0);
+  EXPECT_TRUE(overflows("analytic").is_null());
+  EXPECT_TRUE(
+      json::parse(run("report r.json --format json").out)["results"][0]["layers"][0]["passes"]["forward"]["overflows"]
+          .is_null());
+  EXPECT_THAT(run("report r.json --format csv").out, HasSubstr(",,,"));
+  ASSERT_EQ(run("sweep workload.json --formats e2m4 --engine analytic --out s.json").status, 0);
+  EXPECT_TRUE(read_json("s.json")["points"][0]["passes"]["forward"]["overflows"].is_null());
+  EXPECT_EQ(read_json("s.json")["engine"], "analytic");
+  EXPECT_EQ(run("report r.json --format html --sweep s.json --out r.html").status, 0);
+  workload["accumulator_bits"] = 25;
+  write_workload(workload);
+  EXPECT_EQ(overflows("analytic"), 0);
+}
+
 TEST_F(Command, SaysThatStandardOutputCannotBeWritten) {
   const CommandResult result = run("counts resnet20 > /dev/full; echo $? > status.txt; true");
   EXPECT_EQ(folder_.read("status.txt"), "2\n");

@@ -46,6 +46,26 @@ TEST(AtomicFile, FollowsASymbolicLink) {
   EXPECT_EQ(folder.read("real.txt"), "new");
 }
 
+TEST(AtomicFile, RefusesToReplaceAnInput) {
+  const TemporaryFolder folder;
+  const fs::path input = folder.write("input.txt", "read");
+  protect_input(input);
+  fs::create_symlink("input.txt", folder.path() / "link.txt");
+  fs::create_hard_link(input, folder.path() / "hard.txt");
+  for (const char* name : {"input.txt", "link.txt", "hard.txt", "./input.txt"}) {
+    const std::string path = (folder.path() / name).string();
+    EXPECT_EQ(error_of([&] { write_file(path, "written"); }),
+              path + ": cannot be written: it is an input, expected another file");
+    EXPECT_EQ(error_of([&] { require_regular_file(path); }),
+              path + ": cannot be written: it is an input, expected another file");
+  }
+  EXPECT_EQ(folder.read("input.txt"), "read");
+  write_file(folder.path() / "other.txt", "written");
+  allow_replacing(folder.path() / "link.txt");
+  write_file(input, "written");
+  EXPECT_EQ(folder.read("input.txt"), "written");
+}
+
 TEST(AtomicFile, WritesToADeviceInPlace) {
   write_file("/dev/null", "gone");
   EXPECT_TRUE(fs::is_character_file("/dev/null"));

@@ -10,6 +10,8 @@
 #include <system_error>
 #include <vector>
 
+#include "workloads/atomic_file.h"
+
 namespace mlsim::trainer {
 namespace {
 
@@ -29,6 +31,7 @@ std::vector<std::uint8_t> read_idx(const std::filesystem::path& file, std::uint3
     throw std::runtime_error(fmt::format("{}: cannot be opened, expected a file of MNIST{}", file.string(),
                                          compressed ? " (gunzip the .gz beside it)" : ""));
   }
+  workloads::protect_input(file);
   std::vector<std::uint8_t> bytes{std::istreambuf_iterator<char>(stream), {}};
   const auto word = [&](std::size_t index) {
     std::uint32_t value = 0;

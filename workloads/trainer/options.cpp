@@ -19,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "workloads/atomic_file.h"
 #include "workloads/json_file.h"
 
 namespace mlsim::trainer {
@@ -289,6 +290,7 @@ void check_files(const po::variables_map& values) {
     const auto [other, is_new] = options.emplace(place, option);
     const bool written_anew =
         (option == "save-recipe" && other->second == "recipe") || (option == "resume" && other->second == "checkpoint");
+    if (!is_new && written_anew) workloads::allow_replacing(file);
     if (!is_new && !written_anew) {
       throw std::runtime_error(
           fmt::format("--{} and --{} {}: are one file, expected two", other->second, option, file.string()));

@@ -449,6 +449,8 @@ class Session {
   void load_checkpoint() {
     const std::string name = run_.resume.string();
     const std::string checkpoint = workloads::read_text(run_.resume);
+    // The next checkpoint may take its place.
+    workloads::allow_replacing(run_.resume);
     const std::string_view bytes = checked_archive(checkpoint, name);
     torch::serialize::InputArchive archive;
     const nlohmann::json ours = to_json(recipe_, data_);
