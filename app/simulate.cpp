@@ -339,6 +339,15 @@ class Simulation {
                                          models::reduction_of(pass, shape, l.grouping, r.grouping).taps);
   }
 
+  // Refuses operands whose tensor scales have no product, with the layer.
+  void require_product_scale(const workloads::Layer& layer, Pass pass, const LayerValues& values) const {
+    try {
+      models::product_scale(pass, values.mls[models::left_operand(pass)], values.mls[models::right_operand(pass)]);
+    } catch (const std::runtime_error& error) {
+      throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
+    }
+  }
+
   // The pass's result by the functional engine; what is counted goes into the record.
   Tensor<float> compute(std::size_t index, Pass pass, const LayerValues& values, PassRecord& record) const {
     const workloads::Layer& layer = workload_.layers[index];
@@ -347,6 +356,7 @@ class Simulation {
     const bool mls = is_mls(layer.operand(left).format);
     models::ConvolutionResult result;
     const auto convolve = [&] {
+      if (mls) require_product_scale(layer, pass, values);
       result = mls ? models::functional_convolution(pass, layer.shape, values.mls[left], values.mls[right],
                                                     workload_.accumulator)
                    : models::baseline_convolution(pass, layer.shape, values.baseline[left], values.baseline[right]);
@@ -384,6 +394,7 @@ class Simulation {
       quantization = {std::get<models::MlsFormat>(*format), workloads::quantizer_options(workload_, index, role),
                       fmt::format("{} result of layer '{}'", models::to_string(pass), layer.name)};
     }
+    require_product_scale(layer, pass, values);
     sim::PassResult result = simulator_->simulate_pass(
         pass, layer.shape, values.mls[left], values.mls[right], workload_.accumulator, quantization,
         [&](std::uint64_t done, std::uint64_t predicted) {

@@ -1,5 +1,7 @@
 #include "workloads/workload.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cassert>
 #include <map>
@@ -99,6 +101,7 @@ class WorkloadReader {
     }
     check_families(layer, index, own);
     layer.passes = passes_of(layer, index, own);
+    check_products(layer, index, own);
   }
 
   Layer read_layer(std::size_t index) const {
@@ -217,6 +220,21 @@ class WorkloadReader {
     }
     refuse((own.contains("format") ? pointer_to(index) : "") + "/format",
            "mixes MLS and baseline formats (" + formats + "), expected all three operands of one kind");
+  }
+
+  // int8 is multiplied with int8 alone.
+  void check_products(const Layer& layer, std::size_t index, const json& own) const {
+    const models::Format int8 = models::BaselineFormat::kInt8;
+    for (const Pass pass : layer.passes) {
+      const Operand left = models::left_operand(pass);
+      const Operand right = models::right_operand(pass);
+      if ((layer.operand(left).format == int8) == (layer.operand(right).format == int8)) continue;
+      refuse((own.contains("format") ? pointer_to(index) : "") + "/format",
+             fmt::format("has {} for the {} and {} for the {}, which {} multiplies, expected int8 for both or neither",
+                         models::to_string(layer.operand(left).format), models::to_string(left),
+                         models::to_string(layer.operand(right).format), models::to_string(right),
+                         models::to_string(pass)));
+    }
   }
 
   std::vector<Pass> passes_of(const Layer& layer, std::size_t index, const json& own) const {

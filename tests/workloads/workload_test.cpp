@@ -149,6 +149,10 @@ TEST(ParseWorkload, RefusesFormats) {
   EXPECT_EQ(error_with("/layers/0/format", {{"error", "fp32"}}),
             "w.json: /layers/0/format: mixes MLS and baseline formats (e2m4/g8m1/nc, e2m4/g8m1/nc, fp32), expected all "
             "three operands of one kind");
+  const json mixed{{"activation", "int8"}, {"weight", "int8"}, {"error", "fp16"}};
+  EXPECT_EQ(error_with("/layers/0/format", mixed),
+            "w.json: /layers/0/format: has fp16 for the error and int8 for the weight, which backward_data multiplies, "
+            "expected int8 for both or neither");
   EXPECT_EQ(error_with("/format", {{"errors", "e2m4"}}),
             "w.json: /format/errors: is an unknown key, expected one of activation, error, weight");
   EXPECT_EQ(error_with("/format", 4),

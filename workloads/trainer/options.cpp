@@ -85,7 +85,7 @@ po::options_description description(bool with_output = true) {
       ("schedule", po::value<std::string>()->value_name("S")->default_value("cosine"),
        "cosine, or step: a tenth at each milestone")  //
       ("milestones", po::value<std::string>()->value_name("EPOCHS"),
-       "epochs before the steps of --schedule step, a,b,c (half and three quarters of the run)")  //
+       "epochs after which --schedule step takes a tenth, a,b,c (half and three quarters of the run)")  //
       ("warmup-epochs", po::value<std::string>()->value_name("N")->default_value("0"),
        "epochs in which the learning rate rises to the schedule's")                                         //
       ("momentum", po::value<std::string>()->value_name("X")->default_value("0.9"), "momentum of SGD")      //
