@@ -220,7 +220,13 @@ PassRecord pass_from_json(const Place& place) {
   }
   if (place.has("accumulator_bits")) record.accumulator_bits = place["accumulator_bits"].get<int>();
   visit_cycles(record.cycles, Reader{place["cycles"]});
+  if (record.cycles.fill_stalls + record.cycles.scaler_stalls > record.cycles.array) {
+    place["cycles"].refuse("has more stalls than cycles of the array");
+  }
   record.utilization = place["utilization"].get<double>();
+  if (!(record.utilization >= 0 && record.utilization <= 1 + 1e-9)) {
+    place["utilization"].refuse("expected a number from 0 to 1");
+  }
   if (place.has("sqnr_db")) {
     const Place value = place["sqnr_db"];
     record.sqnr_db = value.guarded([&] { return decibels_from_json(value.json()); });
@@ -230,7 +236,8 @@ PassRecord pass_from_json(const Place& place) {
     for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
       MeasuredBaseline& baseline = record.baselines.emplace_back();
       baseline.name = name;
-      baseline.sqnr_db = place.guarded([&value = value] { return decibels_from_json(value); });
+      baseline.sqnr_db =
+          place["baseline_sqnr_db"][name.c_str()].guarded([&value = value] { return decibels_from_json(value); });
       if (place.has("baseline_zero_products") && place["baseline_zero_products"].has(name.c_str())) {
         baseline.zero_products = zero_products_of(place["baseline_zero_products"][name.c_str()], record.multiply_adds);
       }
@@ -345,6 +352,7 @@ Json decibels_to_json(const std::optional<double>& value) {
 double decibels_from_json(const Json& json) {
   if (json.is_null()) return std::numeric_limits<double>::quiet_NaN();
   if (json == "exact") return std::numeric_limits<double>::infinity();
+  if (!json.is_number()) throw std::runtime_error("expected a number of dB, null or \"exact\"");
   return json.get<double>();
 }
 

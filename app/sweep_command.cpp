@@ -262,10 +262,10 @@ int run_sweep(const std::vector<std::string>& arguments) {
       ("exponent-bits", po::value<std::string>()->value_name("A:B"), "widths of the element's exponent, 0 to 4")
       ("mantissa-bits", po::value<std::string>()->value_name("C:D"), "widths of the element's mantissa, 0 to 10")
       ("scale-exponent-bits", po::value<std::string>()->value_name("A:B")->default_value("8"),
-       "widths of the group scale's exponent, 0 to 8")
+       "widths of the group scale's exponent, 0 to 8; beside --exponent-bits")
       ("scale-fraction-bits", po::value<std::string>()->value_name("C:D")->default_value("1"),
-       "widths of the group scale's fraction, 0 to 3")
-      ("grouping", po::value<std::string>()->value_name("G,...")->default_value("nc"), "nc, n, c, none")
+       "widths of the group scale's fraction, 0 to 3; likewise")
+      ("grouping", po::value<std::string>()->value_name("G,...")->default_value("nc"), "nc, n, c, none; likewise")
       ("accumulator-bits", po::value<std::string>()->value_name("N,..."),
        "widths of the accumulator, 2 to 64; full is the one that no sum can overflow")
       ("array", po::value<std::string>()->value_name("FILE,..."), "arrays")

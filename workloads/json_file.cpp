@@ -109,9 +109,13 @@ std::string expectation(const json& root, const json& unresolved) {
     for (const json& choice : schema.at("enum")) choices.push_back(choice.dump());
     return "one of " + joined(choices, ", ");
   }
+  std::vector<std::string> choices;
+  if (schema.contains("anyOf")) {
+    for (const json& choice : schema.at("anyOf")) choices.push_back(expectation(root, choice));
+    return joined(choices, " or ");
+  }
   const json types = schema.value("type", json("object"));
   if (types.is_string()) return expectation_of_type(root, schema, types.get<std::string>());
-  std::vector<std::string> choices;
   for (const json& type : types) choices.push_back(expectation_of_type(root, schema, type.get<std::string>()));
   return joined(choices, " or ");
 }

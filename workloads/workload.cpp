@@ -70,6 +70,9 @@ class WorkloadReader {
       }
       for (std::size_t i = 0; i < layers.size(); ++i) workload.layers.push_back(read_layer(i));
     }
+    if (has_control_characters(workload.name)) {
+      refuse("/name", json(workload.name).dump() + " has control characters, expected a name without them");
+    }
     check_names(workload.layers, layers.is_string());
     return workload;
   }
@@ -271,6 +274,11 @@ class WorkloadReader {
     return passes;
   }
 
+  static bool has_control_characters(const std::string& text) {
+    return std::any_of(text.begin(), text.end(),
+                       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+  }
+
   // Names become names of files.
   void check_names(const std::vector<Layer>& layers, bool of_network) const {
     constexpr std::size_t kLongest = 200;
@@ -278,10 +286,8 @@ class WorkloadReader {
     for (std::size_t i = 0; i < layers.size(); ++i) {
       const std::string& name = layers[i].name;
       const std::string pointer = of_network ? "/layers" : pointer_to(i) + "/name";
-      const bool printable = std::none_of(name.begin(), name.end(), [](char c) {
-        return static_cast<unsigned char>(c) < 0x20 || c == 0x7F || c == '/' || c == '\\';
-      });
-      if (!printable || name == "." || name == ".." || name.size() > kLongest) {
+      if (has_control_characters(name) || name.find_first_of("/\\") != std::string::npos || name == "." ||
+          name == ".." || name.size() > kLongest) {
         refuse(pointer, json(name).dump() +
                             " cannot name a file, expected up to 200 bytes without slashes or control characters");
       }

@@ -448,6 +448,16 @@ TEST_F(Command, ReportRefuses) {
   expect_error("report r.json --format accelergy-art --ert none.yaml", {"--ert"});
   expect_error("report r.json --format accelergy-art --table tpuv4i-7nm", {"tpuv4i-7nm has no areas"});
   expect_error("report workload.json", {"workload.json", "schema"});
+  const auto refuse_edited = [&](const std::string& key, const json& value, const std::string& reason) {
+    json edited = read_json("r.json");
+    edited["layers"][0]["passes"][0][json::json_pointer(key)] = value;
+    folder_.write("edited.json", edited.dump());
+    expect_error("report edited.json", {"edited.json: /layers/0/passes/0" + reason});
+  };
+  refuse_edited("/utilization", 5, "/utilization: expected a number from 0 to 1");
+  refuse_edited("/cycles/fill_stalls", 1 << 20, "/cycles: has more stalls than cycles of the array");
+  refuse_edited("/sqnr_db", "inexact", "/sqnr_db: expected a number of dB, null or \"exact\"");
+  refuse_edited("/baseline_sqnr_db/fp32", true, "/baseline_sqnr_db/fp32: expected a number of dB, null or \"exact\"");
   json results = read_json("r.json");
   results["layers"][0]["passes"][0]["multiply_adds"] = -1;
   folder_.write("bad.json", results.dump());

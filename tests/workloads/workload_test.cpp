@@ -251,6 +251,8 @@ TEST(ParseWorkload, RefusesNamesThatNameNoFileOfTheirOwn) {
   EXPECT_EQ(error_with("/layers/0/name", "a\nb"), "w.json: /layers/0/name: \"a\\nb\"" + reason);
   const std::string long_name(201, 'x');
   EXPECT_EQ(error_with("/layers/0/name", long_name), "w.json: /layers/0/name: \"" + long_name + "\"" + reason);
+  EXPECT_EQ(error_with("/name", "\x1b[31m"),
+            "w.json: /name: \"\\u001b[31m\" has control characters, expected a name without them");
   json source = shape_workload();
   source["layers"][1]["name"] = "one";
   EXPECT_EQ(error_of([&] { parse(source); }), "w.json: /layers/1/name: \"one\" is also the name of /layers/0");

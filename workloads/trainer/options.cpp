@@ -109,6 +109,7 @@ po::options_description description(bool with_output = true) {
        "images of the batch in the workload, from the first on")  //
       ("trace-layers", po::value<std::string>()->value_name("LAYERS"),
        "convolutions in the workload, a,b,c (all quantized ones)")  //
+      ("version", "print the version")                              //
       ("help,h", "print this text");
   po::options_description all;
   all.add(numbers).add(training);
@@ -484,6 +485,11 @@ Options parse_options(int argc, const char* const* argv) {
   if (values.count("help") > 0) {
     Options options;
     options.help = true;
+    return options;
+  }
+  if (values.count("version") > 0) {
+    Options options;
+    options.version = true;
     return options;
   }
   RecipeOptions recipe;

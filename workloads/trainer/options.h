@@ -12,6 +12,7 @@ namespace mlsim::trainer {
 
 struct Options {
   bool help = false;
+  bool version = false;
   DatasetKind dataset = DatasetKind::kCifar10;
   std::filesystem::path data;         // its folder
   std::size_t image_size = 0;         // of a folder of images; 0 for the others

@@ -97,6 +97,8 @@ int main(int argc, char** argv) {
     int status = 0;
     if (options.help) {
       fmt::print("{}", help_text());
+    } else if (options.version) {
+      fmt::print("mlsim-train {}\n", MLSIM_VERSION);
     } else {
       status = run(options);
     }

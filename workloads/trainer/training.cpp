@@ -72,7 +72,7 @@ nlohmann::json to_json(const Recipe& recipe, const Dataset& data) {
                       {"batch", recipe.batch},
                       {"steps", recipe.steps},
                       {"schedule", recipe.schedule == Schedule::kCosine ? "cosine" : "step"},
-                      {"milestones", recipe.milestones},
+                      {"milestone-steps", recipe.milestones},
                       {"warmup-steps", recipe.warmup_steps},
                       {"learning-rate", recipe.learning_rate},
                       {"momentum", recipe.momentum},
@@ -462,7 +462,7 @@ class Session {
       recipe = nlohmann::json::parse(value.toStringRef());
       // Earlier checkpoints have neither.
       recipe.emplace("classes", ours["classes"]);
-      recipe.emplace("milestones", nlohmann::json::array());
+      recipe.emplace("milestone-steps", nlohmann::json::array());
     } catch (const std::exception&) {
       throw std::runtime_error(fmt::format("{}: cannot be read, expected a checkpoint of mlsim-train", name));
     }

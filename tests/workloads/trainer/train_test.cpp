@@ -59,6 +59,12 @@ TEST(Train, MakesTheSameRunFromASavedRecipe) {
   EXPECT_EQ(folder.read("log.txt"), "mlsim-train: error: c.pt: was made with seed 5, this run has 6\n");
 }
 
+TEST(Train, TellsItsVersion) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(run(folder, "--version"), 0);
+  EXPECT_THAT(folder.read("out.txt"), testing::MatchesRegex("mlsim-train [0-9.]+\n"));
+}
+
 TEST(Train, LowersTheLearningRateAtMilestones) {
   const TemporaryFolder folder;
   test::write_mnist(folder.path(), 40, 20);
