@@ -6,6 +6,8 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
     : sc_core::sc_module(name),
       clock_("clock", sc_core::sc_time(1, sc_core::SC_NS), 0.5, sc_core::sc_time(1, sc_core::SC_NS)),
       reset_("reset"),
+      pass_("pass"),
+      pass_number_("pass_number"),
       fill_start_("fill_start"),
       read_enable_("read_enable"),
       tap_("tap"),
@@ -110,6 +112,8 @@ void Accelerator::load(const Job& job) {
   if (array_) array_->load(job);
   if (cycle_array_) cycle_array_->load(job);
   controller_.load(job);
+  pass_.write(static_cast<std::uint32_t>(job.pass));
+  pass_number_.write(pass_number_.read() + 1);
 }
 
 models::OperationCounts Accelerator::counts() const {
@@ -144,6 +148,8 @@ Traffic Accelerator::traffic() const {
 void Accelerator::trace(sc_core::sc_trace_file* file) const {
   sc_core::sc_trace(file, clock_, clock_.name());
   sc_core::sc_trace(file, reset_, reset_.name());
+  sc_core::sc_trace(file, pass_, pass_.name());
+  sc_core::sc_trace(file, pass_number_, pass_number_.name());
   sc_core::sc_trace(file, fill_start_, fill_start_.name());
   sc_core::sc_trace(file, read_enable_, read_enable_.name());
   sc_core::sc_trace(file, tap_, tap_.name());

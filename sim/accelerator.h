@@ -44,6 +44,9 @@ class Accelerator : public sc_core::sc_module {
 
   sc_core::sc_clock clock_;
   sc_core::sc_signal<bool> reset_;
+  // For whoever reads a trace: what is computed (models::Pass), and how many passes have begun.
+  sc_core::sc_signal<std::uint32_t> pass_;
+  sc_core::sc_signal<std::uint32_t> pass_number_;
   sc_core::sc_signal<bool> fill_start_;
   sc_core::sc_signal<bool> read_enable_;
   sc_core::sc_signal<std::uint32_t> tap_;

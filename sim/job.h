@@ -24,6 +24,7 @@ struct ResultQuantization {
 };
 
 struct Job {
+  models::Pass pass = models::Pass::kForward;
   const Schedule* schedule = nullptr;
   const models::MlsTensor* row_operand = nullptr;
   const models::MlsTensor* column_operand = nullptr;

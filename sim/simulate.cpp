@@ -120,6 +120,7 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   const int full_bits = full_accumulator_bits(left.format.element, right.format.element, schedule.reduction().taps);
 
   Job job;
+  job.pass = pass;
   job.schedule = &schedule;
   job.row_operand = left_in_rows ? &left : &right;
   job.column_operand = left_in_rows ? &right : &left;

@@ -193,6 +193,30 @@ TEST(Trace, ElementFollowsTheReference) {
   std::filesystem::remove(path);
 }
 
+TEST(Trace, NamesThePass) {
+  const std::string path = testing::TempDir() + "passes-" + std::to_string(getpid()) + ".vcd";
+  const SmallLayer layer;
+  const models::MlsTensor error = SmallLayer::tensor(layer.shape.error_shape(), 3);
+  {
+    Simulator simulator(Detail::kStructural, small_array(), path);
+    simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);
+    simulator.simulate_pass(models::Pass::kBackwardWeight, layer.shape, error, layer.activation, {}, std::nullopt);
+    simulator.simulate_pass(models::Pass::kBackwardData, layer.shape, error, layer.weight, {}, std::nullopt);
+    simulator.finish_trace();
+  }
+  ValueChangeDump dump(path);
+  std::vector<std::pair<std::int64_t, std::int64_t>> passes;
+  bool in_reset = false;
+  while (dump.advance()) {
+    if (dump.value("accelerator.reset") == 1 && !in_reset) {
+      passes.emplace_back(dump.value("accelerator.pass_number"), dump.value("accelerator.pass"));
+    }
+    in_reset = dump.value("accelerator.reset") == 1;
+  }
+  EXPECT_THAT(passes, testing::ElementsAre(std::pair(1, 0), std::pair(2, 2), std::pair(3, 1)));
+  std::filesystem::remove(path);
+}
+
 TEST(Trace, UnwritableFileIsRefused) {
   EXPECT_THAT([] { Simulator(Detail::kStructural, small_array(), "no-such-folder/trace.vcd"); },
               testing::ThrowsMessage<std::runtime_error>(
