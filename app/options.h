@@ -29,6 +29,9 @@ bool parse_command_line(const Usage& usage, const boost::program_options::option
 std::uint64_t parse_whole_number(const std::string& option, const std::string& text, std::uint64_t low,
                                  std::uint64_t high);
 
+// Whether a cost table is a shipped one; else the name is that of a file.
+bool is_shipped(const std::string& table);
+
 // The laws of a cost table: a shipped one by name, or a file, which is an input that nothing replaces.
 energy::Laws find_laws(const std::string& table);
 

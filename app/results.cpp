@@ -171,6 +171,13 @@ T from_name(const Place& place, T (*parse)(const std::string&)) {
   return place.guarded([&] { return parse(place.get<std::string>()); });
 }
 
+// A name, which a report prints.
+std::string printable(const Place& place) {
+  auto name = place.get<std::string>();
+  if (workloads::has_control_characters(name)) place.refuse("has control characters, expected a name without them");
+  return name;
+}
+
 models::Pass parse_pass(const std::string& text) {
   for (const models::Pass pass : models::kPasses) {
     if (models::to_string(pass) == text) return pass;
@@ -220,7 +227,8 @@ PassRecord pass_from_json(const Place& place) {
   }
   if (place.has("accumulator_bits")) record.accumulator_bits = place["accumulator_bits"].get<int>();
   visit_cycles(record.cycles, Reader{place["cycles"]});
-  if (record.cycles.fill_stalls + record.cycles.scaler_stalls > record.cycles.array) {
+  const sim::CycleCounts& cycles = record.cycles;
+  if (cycles.fill_stalls > cycles.array || cycles.scaler_stalls > cycles.array - cycles.fill_stalls) {
     place["cycles"].refuse("has more stalls than cycles of the array");
   }
   record.utilization = place["utilization"].get<double>();
@@ -286,7 +294,7 @@ Json layer_to_json(const LayerRecord& layer) {
 
 LayerRecord layer_from_json(const Place& place) {
   LayerRecord layer;
-  layer.name = place["name"].get<std::string>();
+  layer.name = printable(place["name"]);
   visit_shape(layer.shape, Reader{place["shape"]});
   place["shape"].guarded([&] {
     layer.shape.check();
@@ -408,7 +416,7 @@ Results parse_results(const std::string& text, const std::string& source) {
     root["schema"].refuse(fmt::format("is '{}', expected '{}', as mlsim simulate writes it", schema, kSchema));
   }
   Results results;
-  results.workload = root["workload"].get<std::string>();
+  results.workload = printable(root["workload"]);
   results.engine = from_name(root["engine"], parse_engine);
   results.random_bits = root["random_bits"].get<int>();
   const Place array = root["array"];

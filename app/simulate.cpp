@@ -171,11 +171,6 @@ std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, c
   return measured;
 }
 
-// Where the result of a pass goes.
-std::filesystem::path tensor_file(const SimulationOptions& options, const workloads::Layer& layer, Pass pass) {
-  return *options.tensors / fmt::format("{}.{}.npy", layer.name, models::to_string(pass));
-}
-
 class Simulation {
  public:
   Simulation(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress)
@@ -417,6 +412,10 @@ class Simulation {
 };
 
 }  // namespace
+
+std::filesystem::path tensor_file(const SimulationOptions& options, const workloads::Layer& layer, Pass pass) {
+  return *options.tensors / fmt::format("{}.{}.npy", layer.name, models::to_string(pass));
+}
 
 Results simulate(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress) {
   if (options.trace && options.engine != Engine::kStructural) {

@@ -25,6 +25,9 @@ struct SimulationOptions {
 // from any thread, one at a time.
 using Progress = std::function<void(const std::string&)>;
 
+// Where --tensors puts the result of a pass.
+std::filesystem::path tensor_file(const SimulationOptions& options, const workloads::Layer& layer, models::Pass pass);
+
 // Every layer and pass of the workload, in order; the first error in that order is thrown. The functional engine
 // predicts layers without values, as the analytic engine does; the others refuse them. Throws std::runtime_error for
 // what an engine does not take, for tensors that cannot be read or quantized and for files that cannot be written.

@@ -4,10 +4,14 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <system_error>
+#include <vector>
 
 #include "app/options.h"
 #include "app/report.h"
@@ -41,6 +45,23 @@ class TerminalProgress {
   std::string name_;
   bool on_terminal_;
 };
+
+}  // namespace
+
+namespace {
+
+void require_distinct(const std::vector<std::filesystem::path>& outputs) {
+  std::map<std::filesystem::path, std::filesystem::path> places;
+  for (const std::filesystem::path& output : outputs) {
+    std::error_code problem;
+    const auto place = std::filesystem::weakly_canonical(std::filesystem::absolute(output, problem), problem);
+    const auto [entry, is_new] = places.emplace(problem ? output : place, output);
+    if (!is_new) {
+      throw std::runtime_error(fmt::format("{} and {}: are one file, expected another for each output",
+                                           entry->second.string(), output.string()));
+    }
+  }
+}
 
 }  // namespace
 
@@ -96,12 +117,15 @@ int run_simulate(const std::vector<std::string>& arguments) {
 
   // Opened before the work, so that a place that cannot be written to is known at once.
   const bool to_file = values.count("results") != 0 && text("results") != "-";
-  const auto place = [](const std::filesystem::path& path) {
-    return std::filesystem::weakly_canonical(std::filesystem::absolute(path));
-  };
-  if (to_file && options.trace && place(text("results")) == place(*options.trace)) {
-    throw std::runtime_error("--results and --trace are both " + text("results") + ", expected two files");
+  std::vector<std::filesystem::path> outputs;
+  if (to_file) outputs.emplace_back(text("results"));
+  if (options.trace) outputs.push_back(*options.trace);
+  if (options.tensors) {
+    for (const workloads::Layer& layer : workload.layers) {
+      for (const models::Pass pass : layer.passes) outputs.push_back(tensor_file(options, layer, pass));
+    }
   }
+  require_distinct(outputs);
   std::unique_ptr<workloads::AtomicFile> file;
   if (to_file) {
     const std::filesystem::path path = text("results");

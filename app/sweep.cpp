@@ -17,6 +17,7 @@
 #include <stdexcept>
 
 #include "app/pricing.h"
+#include "workloads/atomic_file.h"
 
 namespace mlsim::app {
 namespace {
@@ -191,6 +192,7 @@ SweepJournal::SweepJournal(const std::filesystem::path& output, const std::strin
   state.path += ".journal";
   // A sweep that ends removes the journal while it holds the lock: a lock on a file that is gone is worth nothing.
   while (true) {
+    workloads::require_regular_file(state.path);
     state.file = open(state.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_APPEND, 0666);
     if (state.file < 0) fail(state.path, "cannot be written");
     if (flock(state.file, LOCK_EX | LOCK_NB) != 0) {
@@ -205,6 +207,13 @@ SweepJournal::SweepJournal(const std::filesystem::path& output, const std::strin
 
   const std::string text = read_all(state.file, state.path);
   const std::string header = Json({{"sweep", identity}}).dump() + "\n";
+  // A kill may have cut the header off.
+  constexpr std::string_view kBegin = "{\"sweep\":";
+  if (text.substr(0, kBegin.size()) != kBegin.substr(0, text.size())) {
+    close(state.file);
+    throw std::runtime_error(
+        fmt::format("{}: is no journal of a sweep, expected none or another --out", state.path.string()));
+  }
   std::size_t good = 0;  // bytes up to the end of the last whole line
   if (text.starts_with(header)) {
     good = header.size();

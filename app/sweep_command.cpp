@@ -141,11 +141,12 @@ std::string identity_of(const std::string& workload_file, const workloads::Workl
     hash = (hash ^ 0xFF) * 0x100000001b3ULL;
   };
   mix(MLSIM_VERSION);
+  mix("rows with overflows that may be null");
   mix(workloads::read_text(workload_file));
   mix(engine);
   mix(to_string(activity));
   mix(table);
-  if (std::filesystem::is_regular_file(table)) mix(workloads::read_text(table));
+  if (!is_shipped(table)) mix(workloads::read_text(table));
   for (const workloads::Layer& layer : workload.layers) {
     // They may come from a network in a file of its own.
     mix(layer.name);
@@ -167,7 +168,7 @@ std::string cell(const Json& value) {
   return value.dump();
 }
 
-std::string to_csv(const std::vector<Json>& rows) {
+std::string to_csv(Engine engine, Activity activity, const energy::Laws& laws, const std::vector<Json>& rows) {
   std::string text;
   for (const Json& row : rows) {
     std::string header;
@@ -185,8 +186,8 @@ std::string to_csv(const std::vector<Json>& rows) {
         line += "," + cell(value);
       }
     }
-    if (text.empty()) text = header.substr(1) + "\n";
-    text += line.substr(1) + "\n";
+    if (text.empty()) text = header.substr(1) + ",engine,activity,cost_table\n";
+    text += fmt::format("{},{},{},{}\n", line.substr(1), to_string(engine), to_string(activity), laws.table().name);
   }
   return text;
 }
@@ -329,8 +330,8 @@ int run_sweep(const std::vector<std::string>& arguments) {
 
   mark_pareto_front(rows);
   if (journal) {
-    workloads::write_file(
-        out, out.extension() == ".csv" ? to_csv(rows) : to_json_text(workload.name, engine, activity, laws, rows));
+    workloads::write_file(out, out.extension() == ".csv" ? to_csv(engine, activity, laws, rows)
+                                                         : to_json_text(workload.name, engine, activity, laws, rows));
     journal->remove();
   }
   std::cout << to_table(rows) << std::flush;

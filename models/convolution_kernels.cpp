@@ -274,6 +274,7 @@ std::uint64_t correlate_narrow_block(const CorrelationTile<T>& tile, const Narro
 template <typename T, int kChannels, int kVectors>
 std::uint64_t correlate_narrow_channels(const CorrelationTile<T>& tile, const NarrowRegister& narrow,
                                         const double* factors, const T* counted, float* y) {
+  static_assert(kVectors <= kTileVectors);
   const NarrowAccumulator<T> accumulator(narrow);
   std::uint64_t overflows = 0;
   int v = 0;
@@ -291,7 +292,7 @@ std::uint64_t correlate_narrow_tile(const CorrelationTile<T>& tile, const Narrow
                                     const T* counted, float* y) {
   return tile.channels == kChannelBlock
              ? correlate_narrow_channels<T, kChannelBlock, kNarrowVectors>(tile, narrow, factors, counted, y)
-             : correlate_narrow_channels<T, 1, 4 * kNarrowVectors>(tile, narrow, factors, counted, y);
+             : correlate_narrow_channels<T, 1, 2 * kNarrowVectors>(tile, narrow, factors, counted, y);
 }
 
 std::uint64_t correlate_narrow_floats(const CorrelationTile<float>& tile, const NarrowRegister& narrow,

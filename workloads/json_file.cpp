@@ -203,6 +203,11 @@ nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::stri
   return parsed<nlohmann::ordered_json>(text, file);
 }
 
+bool has_control_characters(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+}
+
 std::string read_text(const std::filesystem::path& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) refuse_json(path.string(), "", "cannot be read: it is a folder");

@@ -14,6 +14,9 @@ nlohmann::json parse_json(std::string_view text, const std::string& file);
 // The same; keys stay in the order of the text.
 nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& file);
 
+// Whether a text would do more on a terminal than be shown.
+bool has_control_characters(std::string_view text);
+
 // All of a file. Throws std::runtime_error where it cannot be read.
 std::string read_text(const std::filesystem::path& path);
 

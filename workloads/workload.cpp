@@ -274,11 +274,6 @@ class WorkloadReader {
     return passes;
   }
 
-  static bool has_control_characters(const std::string& text) {
-    return std::any_of(text.begin(), text.end(),
-                       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
-  }
-
   // Names become names of files.
   void check_names(const std::vector<Layer>& layers, bool of_network) const {
     constexpr std::size_t kLongest = 200;

@@ -343,7 +343,13 @@ TEST_F(Command, RefusesToReplaceItsInputs) {
   refuse("report r.json --out r.json", "r.json", "r.json");
   refuse("quantize q/group_fraction.npy --format e2m4 --out q", "q/group_fraction.npy", "q/group_fraction.npy");
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "q" / "codes.npy"));
-  expect_error("simulate workload.json --engine structural --trace x --results ./x", {"--results and --trace"});
+  expect_error("simulate workload.json --engine structural --trace x --results ./x", {"./x and x: are one file"});
+  expect_error("simulate workload.json --tensors q --results q/conv1.forward.npy", {"are one file"});
+  expect_error("simulate workload.json --engine structural --tensors q --trace q/conv1.forward.npy", {"are one file"});
+  std::filesystem::copy(folder_.path() / "workload.json", folder_.path() / "s.json.journal");
+  expect_error("sweep workload.json --formats e2m4 --out s.json", {"s.json.journal: is no journal of a sweep"});
+  EXPECT_EQ(folder_.read("s.json.journal"), folder_.read("workload.json"));
+  refuse("sweep s.json.journal --formats e2m4 --out s.json", "s.json.journal", "s.json.journal");
   expect_error("report r.json --out ''", {"--out is empty"});
   expect_error("report ''", {"is empty"});
 }
@@ -454,6 +460,11 @@ TEST_F(Command, ReportRefuses) {
     folder_.write("edited.json", edited.dump());
     expect_error("report edited.json", {"edited.json: /layers/0/passes/0" + reason});
   };
+  refuse_edited("/cycles/fill_stalls", std::uint64_t{1} << 63, "/cycles: has more stalls than cycles of the array");
+  json named = read_json("r.json");
+  named["workload"] = "\x1b[31m";
+  folder_.write("edited.json", named.dump());
+  expect_error("report edited.json", {"edited.json: /workload: has control characters"});
   refuse_edited("/utilization", 5, "/utilization: expected a number from 0 to 1");
   refuse_edited("/cycles/fill_stalls", 1 << 20, "/cycles: has more stalls than cycles of the array");
   refuse_edited("/sqnr_db", "inexact", "/sqnr_db: expected a number of dB, null or \"exact\"");

@@ -33,9 +33,27 @@ void ask_to_stop(int signal) {
   std::signal(signal, SIG_DFL);
 }
 
+// Refuses outputs among the images of a folder.
+void keep_images(const Options& options) {
+  std::error_code problem;
+  const auto place = [&](const std::filesystem::path& path) {
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(path, problem), problem);
+  };
+  for (const std::filesystem::path& output : {options.metrics, options.run.checkpoint, options.save_recipe}) {
+    if (output.empty()) continue;
+    const std::filesystem::path file = place(output);
+    for (const char* part : {"train", "val"}) {
+      const std::filesystem::path within = file.lexically_relative(place(options.data / part));
+      if (within.empty() || *within.begin() == "..") continue;
+      throw std::runtime_error(output.string() + ": lies among the images of --data, expected another place");
+    }
+  }
+}
+
 int run(const Options& given) {
   Options options = given;
   const std::unique_ptr<Dataset> data = open_dataset(options.dataset, options.data, options.image_size);
+  if (options.dataset == DatasetKind::kImages) keep_images(options);
   Recipe& recipe = options.run.recipe;
   const std::uint64_t steps_per_epoch = data->train_size() / recipe.batch;
   if (options.epochs > 0) {

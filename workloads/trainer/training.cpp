@@ -61,7 +61,7 @@ torch::Tensor correct_labels(const torch::Tensor& logits, const torch::Tensor& l
   return logits.argmax(1).eq(labels).sum();
 }
 
-// Everything of a recipe that a checkpoint must agree with, by the names of the options.
+// Everything of a run that a checkpoint must agree with. Most have the names of options; steps stand for epochs.
 nlohmann::json to_json(const Recipe& recipe, const Dataset& data) {
   nlohmann::json json{{"dataset", data.name()},
                       {"image-size", data.shape().side},

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/support/temporary_folder.h"
+#include "tests/workloads/trainer/written_images.h"
 #include "tests/workloads/trainer/written_mnist.h"
 
 namespace mlsim::trainer {
@@ -57,6 +58,32 @@ TEST(Train, MakesTheSameRunFromASavedRecipe) {
   EXPECT_EQ(metrics_of(folder, "again.jsonl"), whole);
   EXPECT_EQ(run(folder, "--recipe saved.json --seed 6 --resume c.pt"), 2);
   EXPECT_EQ(folder.read("log.txt"), "mlsim-train: error: c.pt: was made with seed 5, this run has 6\n");
+}
+
+TEST(Train, KeepsItsData) {
+  const TemporaryFolder folder;
+  test::write_mnist(folder.path(), 40, 20);
+  folder.write("recipe.json", kRecipe);
+  const std::string labels = folder.read("train-labels-idx1-ubyte");
+  EXPECT_EQ(run(folder, "--recipe recipe.json --metrics train-labels-idx1-ubyte"), 2);
+  EXPECT_EQ(folder.read("log.txt"),
+            "mlsim-train: error: train-labels-idx1-ubyte: cannot be written: it is an input, expected another file\n");
+  EXPECT_EQ(run(folder, "--recipe recipe.json --checkpoint ./train-labels-idx1-ubyte"), 2);
+  EXPECT_EQ(folder.read("train-labels-idx1-ubyte"), labels);
+
+  test::write_image_folder(folder.path() / "im", 2, 4, 2, 40);
+  const std::string image = folder.read("im/train/class1/image0.jpg");
+  EXPECT_EQ(run(folder,
+                "--model resnet8 --dataset images --data im --batch 2 --steps 1 --metrics im/train/class1/image0.jpg"),
+            2);
+  EXPECT_EQ(
+      folder.read("log.txt"),
+      "mlsim-train: error: im/train/class1/image0.jpg: lies among the images of --data, expected another place\n");
+  EXPECT_EQ(folder.read("im/train/class1/image0.jpg"), image);
+  EXPECT_EQ(run(folder,
+                "--model resnet8 --dataset images --data im --image-size 16 --batch 2 --steps 1 --metrics im/m.jsonl"),
+            0)
+      << folder.read("log.txt");
 }
 
 TEST(Train, TellsItsVersion) {
