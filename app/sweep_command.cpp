@@ -130,6 +130,24 @@ SweepAxes axes_of(const po::variables_map& values, const workloads::Workload& wo
   return axes;
 }
 
+// Refuses formats of which a pass of the workload multiplies two that do not go together.
+void check_products(const SweepPoint& point, const workloads::Workload& workload) {
+  const auto family = [](const models::Format& format) {
+    const auto* const baseline = std::get_if<models::BaselineFormat>(&format);
+    return baseline == nullptr ? "MLS" : *baseline == models::BaselineFormat::kInt8 ? "int8" : "floating-point";
+  };
+  for (const workloads::Layer& layer : workload.layers) {
+    for (const models::Pass pass : layer.passes) {
+      const models::Format& left = point.formats[models::left_operand(pass)];
+      const models::Format& right = point.formats[models::right_operand(pass)];
+      if (std::string_view(family(left)) == family(right)) continue;
+      throw std::runtime_error(
+          fmt::format("--formats: {} would multiply {} by {}, expected MLS, floating-point or int8 for both",
+                      models::to_string(pass), models::to_string(left), models::to_string(right)));
+    }
+  }
+}
+
 // What a journal must have been written for to be taken up again: this program, the inputs' contents and everything
 // that is varied.
 std::string identity_of(const std::string& workload_file, const workloads::Workload& workload,
@@ -301,6 +319,8 @@ int run_sweep(const std::vector<std::string>& arguments) {
   const energy::Laws laws = find_laws(text("table"));
   const workloads::Workload workload = workloads::load_workload(text("workload"));
   const std::vector<SweepPoint> points = sweep_points(axes_of(values, workload));
+
+  for (const SweepPoint& point : points) check_products(point, workload);
 
   std::vector<Json> rows(points.size());
   std::unique_ptr<SweepJournal> journal;

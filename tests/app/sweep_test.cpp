@@ -111,7 +111,9 @@ TEST_F(Sweep, Refuses) {
   expect_error("--formats e2m4 --grouping n", "expected one of them");
   expect_error("--exponent-bits 2 --mantissa-bits 1 --grouping x", "e2m1/g8m1/x");
   expect_error("--formats e2m4 --out s.txt", ".csv or .json");
-  expect_error("--formats e2m4 --sharing 300", "300");
+  expect_error("--formats e2m4 --sharing 300", "--sharing 300");
+  expect_error("--formats int8+int8+fp16", "--formats: backward_data would multiply fp16 by int8");
+  expect_error("--formats e2m4+int8+fp16", "--formats: forward would multiply e2m4/g8m1/nc by int8");
   expect_error("--formats e2m4 --engine cycle", "functional or analytic");
   expect_error("--formats e2m4 --out /proc/nowhere/s.csv", "/proc/nowhere");
   std::filesystem::create_directory(folder_.path() / "folder.csv");
