@@ -365,12 +365,6 @@ std::string csv_report(const std::vector<ReportSource>& sources, const energy::L
   text +=
       ",rows,columns,elements_per_scaler,accumulator_bits,zero_products,zero_products_are_counted,activity,cost_"
       "table\n";
-  const auto quoted = [](const std::string& cell) {
-    if (cell.find_first_of(",\"\n\r") == std::string::npos) return cell;
-    std::string result = "\"";
-    for (const char c : cell) result += c == '"' ? std::string("\"\"") : std::string(1, c);
-    return result + "\"";
-  };
   const auto decibel_cell = [](const std::optional<double>& value) {
     if (!value || std::isnan(*value)) return std::string();
     return std::isinf(*value) ? std::string("inf") : fmt::format("{:.6g}", *value);
@@ -382,9 +376,9 @@ std::string csv_report(const std::vector<ReportSource>& sources, const energy::L
       for (std::size_t p = 0; p < layer.passes.size(); ++p) {
         const PassRecord& record = layer.passes[p];
         const PassPrice& pass_price = prices.layers[l][p];
-        text += fmt::format("{},{},{},{},{},{},{},{},{},{},{:.6g},{},{},{},{},{}", quoted(source.file),
-                            quoted(source.results.workload), quoted(layer.name), models::to_string(record.pass),
-                            quoted(format_name(layer)), record.multiply_adds, record.cycles.array,
+        text += fmt::format("{},{},{},{},{},{},{},{},{},{},{:.6g},{},{},{},{},{}", csv_cell(source.file),
+                            csv_cell(source.results.workload), csv_cell(layer.name), models::to_string(record.pass),
+                            csv_cell(format_name(layer)), record.multiply_adds, record.cycles.array,
                             record.cycles.quantizer, record.cycles.fill_stalls, record.cycles.scaler_stalls,
                             record.utilization, decibel_cell(record.sqnr_db),
                             record.overflows_are_counted ? std::to_string(record.counts.overflows) : "",
@@ -403,7 +397,7 @@ std::string csv_report(const std::vector<ReportSource>& sources, const energy::L
         const ZeroProducts zeros = zero_products(record);
         text += fmt::format(",{},{},{},{},{},{},{},{}\n", array.rows, array.columns, array.elements_per_scaler,
                             prices.accumulator_bits, zeros.count, zeros.counted, to_string(source.activity),
-                            quoted(laws.table().name));
+                            csv_cell(laws.table().name));
       }
     }
   }

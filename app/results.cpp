@@ -374,6 +374,13 @@ std::string decibels_text(const Json& json) {
   return fmt::format("{:.1f}", json.get<double>());
 }
 
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
+  std::string result = "\"";
+  for (const char c : text) result += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return result + "\"";
+}
+
 std::string overflows_text(const Json& passes) {
   std::uint64_t sum = 0;
   for (const auto& [pass, entry] : passes.items()) {

@@ -100,6 +100,9 @@ double decibels_from_json(const nlohmann::ordered_json& json);
 // That in words.
 std::string decibels_text(const nlohmann::ordered_json& json);
 
+// A text as a cell of a CSV file: in quotes where it has to be.
+std::string csv_cell(const std::string& text);
+
 // The sum over the `overflows` of passes, or - where one is not counted.
 std::string overflows_text(const nlohmann::ordered_json& passes);
 

@@ -182,7 +182,7 @@ std::string identity_of(const std::string& workload_file, const workloads::Workl
 
 std::string cell(const Json& value) {
   if (value.is_null()) return "";
-  if (value.is_string()) return value.get<std::string>();
+  if (value.is_string()) return csv_cell(value.get<std::string>());
   return value.dump();
 }
 
@@ -205,7 +205,8 @@ std::string to_csv(Engine engine, Activity activity, const energy::Laws& laws, c
       }
     }
     if (text.empty()) text = header.substr(1) + ",engine,activity,cost_table\n";
-    text += fmt::format("{},{},{},{}\n", line.substr(1), to_string(engine), to_string(activity), laws.table().name);
+    text += fmt::format("{},{},{},{}\n", line.substr(1), to_string(engine), to_string(activity),
+                        csv_cell(laws.table().name));
   }
   return text;
 }
