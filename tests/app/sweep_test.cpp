@@ -51,6 +51,7 @@ class Sweep : public testing::Test {
     std::istringstream more(ranges);
     for (std::string word; more >> word;) words.push_back(word);
     std::vector<char*> arguments;
+    arguments.reserve(words.size() + 1);
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     posix_spawn_file_actions_t actions;
