@@ -178,6 +178,10 @@ std::string printable(const Place& place) {
   return name;
 }
 
+double decibels_at(const Place& place) {
+  return place.guarded([&] { return decibels_from_json(place.json()); });
+}
+
 models::Pass parse_pass(const std::string& text) {
   for (const models::Pass pass : models::kPasses) {
     if (models::to_string(pass) == text) return pass;
@@ -235,17 +239,13 @@ PassRecord pass_from_json(const Place& place) {
   if (!(record.utilization >= 0 && record.utilization <= 1 + 1e-9)) {
     place["utilization"].refuse("expected a number from 0 to 1");
   }
-  if (place.has("sqnr_db")) {
-    const Place value = place["sqnr_db"];
-    record.sqnr_db = value.guarded([&] { return decibels_from_json(value.json()); });
-  }
+  if (place.has("sqnr_db")) record.sqnr_db = decibels_at(place["sqnr_db"]);
   if (place.has("cosine_error")) record.cosine_error = place["cosine_error"].get<double>();
   if (place.has("baseline_sqnr_db")) {
     for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
       MeasuredBaseline& baseline = record.baselines.emplace_back();
       baseline.name = name;
-      baseline.sqnr_db =
-          place["baseline_sqnr_db"][name.c_str()].guarded([&value = value] { return decibels_from_json(value); });
+      baseline.sqnr_db = decibels_at(place["baseline_sqnr_db"][name.c_str()]);
       if (place.has("baseline_zero_products") && place["baseline_zero_products"].has(name.c_str())) {
         baseline.zero_products = zero_products_of(place["baseline_zero_products"][name.c_str()], record.multiply_adds);
       }
@@ -309,7 +309,7 @@ LayerRecord layer_from_json(const Place& place) {
     OperandRecord& values = layer.operands[operand];
     values.measured = true;
     values.elements = record["elements"].get<std::int64_t>();
-    values.sqnr_db = record.guarded([&] { return decibels_from_json(record["sqnr_db"].json()); });
+    values.sqnr_db = decibels_at(record["sqnr_db"]);
     values.counts = {record["saturated"].get<std::uint64_t>(), record["flushed_to_zero"].get<std::uint64_t>(),
                      record["exact"].get<std::uint64_t>()};
     if (record.has("zeros")) values.zeros = record["zeros"].get<std::int64_t>();

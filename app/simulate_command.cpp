@@ -10,7 +10,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
-#include <system_error>
 #include <vector>
 
 #include "app/options.h"
@@ -53,9 +52,7 @@ namespace {
 void require_distinct(const std::vector<std::filesystem::path>& outputs) {
   std::map<std::filesystem::path, std::filesystem::path> places;
   for (const std::filesystem::path& output : outputs) {
-    std::error_code problem;
-    const auto place = std::filesystem::weakly_canonical(std::filesystem::absolute(output, problem), problem);
-    const auto [entry, is_new] = places.emplace(problem ? output : place, output);
+    const auto [entry, is_new] = places.emplace(workloads::place_of(output), output);
     if (!is_new) {
       throw std::runtime_error(fmt::format("{} and {}: are one file, expected another for each output",
                                            entry->second.string(), output.string()));

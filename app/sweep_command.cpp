@@ -132,15 +132,11 @@ SweepAxes axes_of(const po::variables_map& values, const workloads::Workload& wo
 
 // Refuses formats of which a pass of the workload multiplies two that do not go together.
 void check_products(const SweepPoint& point, const workloads::Workload& workload) {
-  const auto family = [](const models::Format& format) {
-    const auto* const baseline = std::get_if<models::BaselineFormat>(&format);
-    return baseline == nullptr ? "MLS" : *baseline == models::BaselineFormat::kInt8 ? "int8" : "floating-point";
-  };
   for (const workloads::Layer& layer : workload.layers) {
     for (const models::Pass pass : layer.passes) {
       const models::Format& left = point.formats[models::left_operand(pass)];
       const models::Format& right = point.formats[models::right_operand(pass)];
-      if (std::string_view(family(left)) == family(right)) continue;
+      if (models::family_of(left) == models::family_of(right)) continue;
       throw std::runtime_error(
           fmt::format("--formats: {} would multiply {} by {}, expected MLS, floating-point or int8 for both",
                       models::to_string(pass), models::to_string(left), models::to_string(right)));
@@ -313,7 +309,7 @@ int run_sweep(const std::vector<std::string>& arguments) {
   }
   const Activity activity = parse_activity(text("activity"));
   const std::filesystem::path out = values.count("out") != 0 ? text("out") : "";
-  if (values.count("out") != 0 && out.extension() != ".csv" && out.extension() != ".json") {
+  if (!out.empty() && out.extension() != ".csv" && out.extension() != ".json") {
     throw std::runtime_error("--out is '" + out.string() + "', expected a name that ends in .csv or .json");
   }
   const std::unique_ptr<tbb::global_control> limit = limit_threads(values);

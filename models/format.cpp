@@ -112,6 +112,11 @@ std::string to_string(const Format& format) {
   return std::visit([](const auto& f) { return to_string(f); }, format);
 }
 
+std::string family_of(const Format& format) {
+  const auto* const baseline = std::get_if<BaselineFormat>(&format);
+  return baseline == nullptr ? "MLS" : *baseline == BaselineFormat::kInt8 ? "int8" : "floating-point";
+}
+
 int element_bits(const Format& format) {
   if (const auto* mls = std::get_if<MlsFormat>(&format)) return mls->element.code_bits();
   switch (std::get<BaselineFormat>(format)) {

@@ -68,6 +68,9 @@ MlsFormat parse_mls_format(std::string_view text);
 std::string to_string(const MlsFormat& format);
 std::string to_string(BaselineFormat format);
 std::string to_string(const Format& format);
+
+// MLS, floating-point or int8: formats of one family are multiplied with each other.
+std::string family_of(const Format& format);
 std::string to_string(Grouping grouping);
 
 // Bits of one stored element (without its share of a group scale).

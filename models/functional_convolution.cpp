@@ -71,8 +71,8 @@ std::int64_t additions(Pass pass, const ConvolutionShape& shape) {
 }
 
 // Whether binary32 holds narrow registers, also where they are about to wrap, and counts their overflows.
-bool fits_narrow_float(const Bounds& bounds, const Accumulator& accumulator, std::int64_t additions) {
-  return (Int128{1} << accumulator.bits) + bounds.product <= kFloatIntegers && additions <= kFloatIntegers;
+bool fits_narrow_float(const Bounds& bounds, std::int64_t additions) {
+  return (Int128{1} << bounds.narrow_register.bits) + bounds.product <= kFloatIntegers && additions <= kFloatIntegers;
 }
 
 // Whether dot products of bytes can compute the sums of a pass.
@@ -641,7 +641,7 @@ OperationCounts functional_convolution_into(Pass pass, const ConvolutionShape& s
     }
   }
 
-  if (arithmetic == Arithmetic::kNarrow && fits_narrow_float(bounds, accumulator, additions(pass, shape))) {
+  if (arithmetic == Arithmetic::kNarrow && fits_narrow_float(bounds, additions(pass, shape))) {
     arithmetic = Arithmetic::kNarrowFloat;
   }
 

@@ -109,6 +109,12 @@ void remove_unfinished_files_on_signals() {
   }
 }
 
+fs::path place_of(const fs::path& path) {
+  std::error_code problem;
+  const fs::path place = fs::weakly_canonical(fs::absolute(path, problem), problem);
+  return problem ? path : place;
+}
+
 void protect_input(const fs::path& path) {
   if (const std::optional<FileId> id = id_of(path)) {
     const std::lock_guard lock(inputs_mutex);

@@ -32,6 +32,10 @@ class UnfinishedFile {
 // From now on SIGHUP, SIGINT and SIGTERM end the program as they would, but remove its unfinished files first.
 void remove_unfinished_files_on_signals();
 
+// A path that files of one place have in common: absolute, behind links as far as it exists. The path as it is where
+// that cannot be told.
+std::filesystem::path place_of(const std::filesystem::path& path);
+
 // Notes a file that the program reads: what is written below refuses to replace it, whatever name leads there. Threads
 // may call it.
 void protect_input(const std::filesystem::path& path);

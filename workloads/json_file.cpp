@@ -104,12 +104,11 @@ std::string expectation_of_type(const json& root, const json& schema, const std:
 std::string expectation(const json& root, const json& unresolved) {
   const json& schema = resolved(root, unresolved, json());
   if (schema.contains("const")) return schema.at("const").dump();
+  std::vector<std::string> choices;
   if (schema.contains("enum")) {
-    std::vector<std::string> choices;
     for (const json& choice : schema.at("enum")) choices.push_back(choice.dump());
     return "one of " + joined(choices, ", ");
   }
-  std::vector<std::string> choices;
   if (schema.contains("anyOf")) {
     for (const json& choice : schema.at("anyOf")) choices.push_back(expectation(root, choice));
     return joined(choices, " or ");

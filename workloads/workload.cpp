@@ -227,11 +227,10 @@ class WorkloadReader {
 
   // int8 is multiplied with int8 alone.
   void check_products(const Layer& layer, std::size_t index, const json& own) const {
-    const models::Format int8 = models::BaselineFormat::kInt8;
     for (const Pass pass : layer.passes) {
       const Operand left = models::left_operand(pass);
       const Operand right = models::right_operand(pass);
-      if ((layer.operand(left).format == int8) == (layer.operand(right).format == int8)) continue;
+      if (models::family_of(layer.operand(left).format) == models::family_of(layer.operand(right).format)) continue;
       refuse((own.contains("format") ? pointer_to(index) : "") + "/format",
              fmt::format("has {} for the {} and {} for the {}, which {} multiplies, expected int8 for both or neither",
                          models::to_string(layer.operand(left).format), models::to_string(left),

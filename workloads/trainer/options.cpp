@@ -287,15 +287,15 @@ void check_files(const po::variables_map& values) {
     const std::filesystem::path file = path_of(values, option);
     const std::filesystem::file_status status = std::filesystem::status(file, problem);
     if (file.empty() || (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))) continue;
-    const auto place = std::filesystem::weakly_canonical(std::filesystem::absolute(file, problem), problem);
-    const auto [other, is_new] = options.emplace(place, option);
+    const auto [other, is_new] = options.emplace(workloads::place_of(file), option);
+    if (is_new) continue;
     const bool written_anew =
         (option == "save-recipe" && other->second == "recipe") || (option == "resume" && other->second == "checkpoint");
-    if (!is_new && written_anew) workloads::allow_replacing(file);
-    if (!is_new && !written_anew) {
+    if (!written_anew) {
       throw std::runtime_error(
           fmt::format("--{} and --{} {}: are one file, expected two", other->second, option, file.string()));
     }
+    workloads::allow_replacing(file);
   }
 }
 

@@ -35,15 +35,11 @@ void ask_to_stop(int signal) {
 
 // Refuses outputs among the images of a folder.
 void keep_images(const Options& options) {
-  std::error_code problem;
-  const auto place = [&](const std::filesystem::path& path) {
-    return std::filesystem::weakly_canonical(std::filesystem::absolute(path, problem), problem);
-  };
   for (const std::filesystem::path& output : {options.metrics, options.run.checkpoint, options.save_recipe}) {
     if (output.empty()) continue;
-    const std::filesystem::path file = place(output);
+    const std::filesystem::path file = mlsim::workloads::place_of(output);
     for (const char* part : {"train", "val"}) {
-      const std::filesystem::path within = file.lexically_relative(place(options.data / part));
+      const std::filesystem::path within = file.lexically_relative(mlsim::workloads::place_of(options.data / part));
       if (within.empty() || *within.begin() == "..") continue;
       throw std::runtime_error(output.string() + ": lies among the images of --data, expected another place");
     }

@@ -385,11 +385,8 @@ class Session {
                                            step_, recipe_.steps - 1));
     }
     const auto& operands = recipe_.quantization.operands;
-    const auto kind_of = [](const OperandQuantization& operand) {
-      const auto* const baseline = std::get_if<models::BaselineFormat>(&operand.format);
-      return baseline == nullptr ? "MLS" : *baseline == models::BaselineFormat::kInt8 ? "int8" : "floating-point";
-    };
-    const std::set<std::string> kinds{kind_of(operands[0]), kind_of(operands[1]), kind_of(operands[2])};
+    std::set<std::string> kinds;
+    for (const OperandQuantization& operand : operands) kinds.insert(models::family_of(operand.format));
     if (kinds.size() > 1) {
       throw std::runtime_error(fmt::format(
           "--trace: a workload cannot mix {} operands, expected one kind for all three", fmt::join(kinds, " and ")));
@@ -519,11 +516,9 @@ double learning_rate_at(const Recipe& recipe, std::uint64_t step) {
       part = (1 + std::cos(std::numbers::pi * progress)) / 2;
       break;
     case Schedule::kStep: {
-      const auto& milestones = recipe.milestones;
-      const auto passed = milestones.empty()
-                              ? (progress >= 0.5 ? 1 : 0) + (progress >= 0.75 ? 1 : 0)
-                              : std::upper_bound(milestones.begin(), milestones.end(), step) - milestones.begin();
-      part = 1 / std::pow(10, passed);
+      std::vector<std::uint64_t> milestones = recipe.milestones;
+      if (milestones.empty()) milestones = {(recipe.steps + 1) / 2, (3 * recipe.steps + 3) / 4};
+      part = 1 / std::pow(10, std::upper_bound(milestones.begin(), milestones.end(), step) - milestones.begin());
       break;
     }
   }
