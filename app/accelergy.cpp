@@ -7,15 +7,12 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
-#include "workloads/atomic_file.h"
+#include "base/input_file.h"
 
 namespace mlsim::app {
 namespace {
@@ -240,13 +237,7 @@ OwnPrices parse_accelergy_ert(std::string_view text, const std::string& file) {
 }
 
 OwnPrices load_accelergy_ert(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream || std::filesystem::is_directory(path)) {
-    throw std::runtime_error(path + ": expected an Accelergy ERT, but the file cannot be read");
-  }
-  workloads::protect_input(path);
-  const std::string text{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-  return parse_accelergy_ert(text, path);
+  return parse_accelergy_ert(base::read_text(path), path);
 }
 
 }  // namespace mlsim::app

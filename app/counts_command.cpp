@@ -5,6 +5,8 @@
 #include <stdexcept>
 
 #include "app/options.h"
+#include "base/json.h"
+#include "base/terminal.h"
 #include "workloads/network.h"
 #include "workloads/training_counts.h"
 
@@ -41,9 +43,9 @@ int run_counts(const std::vector<std::string>& arguments) {
   const workloads::TrainingCounts counts =
       workloads::count_training_step(workloads::load_network(values["network"].as<std::string>()), batch);
   if (format == "json") {
-    std::cout << workloads::to_json(counts).dump(2) << std::endl;
+    std::cout << base::to_text(workloads::to_json(counts), 2) << std::endl;
   } else {
-    std::cout << workloads::to_text(counts) << std::flush;
+    std::cout << base::printable_lines(workloads::to_text(counts)) << std::flush;
   }
   return 0;
 }

@@ -9,7 +9,8 @@
 #include <string_view>
 
 #include "app/report_tables.h"
-#include "workloads/json_file.h"
+#include "base/input_file.h"
+#include "base/json.h"
 
 // app/html/assets.S
 extern "C" {
@@ -105,7 +106,7 @@ std::string escaped(std::string_view text) {
 // JSON inside <script>: without a '<' nothing in it can end the element.
 std::string script_data(const Json& json) {
   std::string result;
-  for (const char c : json.dump(-1, ' ', false, Json::error_handler_t::replace)) {
+  for (const char c : base::to_text(json)) {
     if (c == '<') {
       result += "\\u003c";
     } else {
@@ -336,8 +337,8 @@ std::string facts_html(const std::vector<ReportSection>& sections) {
 }  // namespace
 
 SweepSource load_sweep(const std::string& path) {
-  SweepSource sweep{path, workloads::parse_json(workloads::read_text(path), path)};
-  workloads::check_schema(sweep.document, nlohmann::json::parse(kSweepSchema), path);
+  SweepSource sweep{path, base::parse_json(base::read_text(path, base::kLargestResults), path)};
+  base::check_schema(sweep.document, nlohmann::json::parse(kSweepSchema), path);
   return sweep;
 }
 

@@ -3,7 +3,6 @@
 #include <malloc.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <iostream>
@@ -18,7 +17,8 @@
 #include "app/report_command.h"
 #include "app/simulate_command.h"
 #include "app/sweep_command.h"
-#include "workloads/atomic_file.h"
+#include "base/output_file.h"
+#include "base/terminal.h"
 
 namespace {
 
@@ -38,7 +38,7 @@ constexpr const char* kHelp =
 
 int run(const std::vector<std::string>& arguments) {
   if (arguments.empty()) {
-    fmt::print(stderr, "{}", kHelp);
+    mlsim::base::print_error(kHelp);
     return 2;
   }
   const std::string& command = arguments[0];
@@ -67,24 +67,29 @@ int main(int argc, char** argv) {
   // largest holes in a heap, go back to the system.
   mallopt(M_MMAP_THRESHOLD, 32 << 20);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-  mlsim::workloads::remove_unfinished_files_on_signals();
+  mlsim::base::keep_standard_streams();
+  mlsim::base::remove_unfinished_files_on_signals();
+  // Names and texts of inputs are in what is said here.
+  const auto say = [](const char* kind, const char* what) {
+    mlsim::base::print_error(fmt::format("mlsim: {}: {}\n", kind, mlsim::base::printable(what)));
+  };
   try {
     const int status = run({argv + 1, argv + argc});
     errno = 0;
     if (!std::cout.flush()) {
-      fmt::print(stderr, "mlsim: error: standard output: cannot be written{}{}\n", errno == 0 ? "" : ": ",
-                 errno == 0 ? "" : std::strerror(errno));
+      mlsim::base::print_error(fmt::format("mlsim: error: standard output: cannot be written{}{}\n",
+                                           errno == 0 ? "" : ": ", errno == 0 ? "" : std::strerror(errno)));
       return 2;
     }
     return status;
   } catch (const std::runtime_error& error) {
-    fmt::print(stderr, "mlsim: error: {}\n", error.what());
+    say("error", error.what());
     return 2;
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "mlsim: error: more memory is needed than there is\n");
+    mlsim::base::print_error("mlsim: error: more memory is needed than there is\n");
     return 2;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "mlsim: failure: {}\n", error.what());
+    say("failure", error.what());
     return 1;
   }
 }

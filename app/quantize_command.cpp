@@ -2,18 +2,21 @@
 
 #include <fmt/core.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <filesystem>
-#include <iostream>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
+#include <set>
+#include <utility>
 
 #include "app/options.h"
+#include "base/input_file.h"
+#include "base/json.h"
+#include "base/output_file.h"
 #include "models/baseline.h"
 #include "models/quantizer.h"
 #include "models/sqnr.h"
-#include "workloads/atomic_file.h"
 #include "workloads/npy.h"
 
 namespace mlsim::app {
@@ -55,14 +58,35 @@ void write_counts(nlohmann::ordered_json& json, const models::QuantizationCounts
   json["exact"] = counts.exact;
 }
 
-// Makes the folder, and refuses it before anything is written where one of the files cannot be.
-void prepare_folder(const std::filesystem::path& out) {
-  workloads::create_directories(out);
-  for (const char* file :
-       {"codes.npy", "group_exponent.npy", "group_fraction.npy", "dequantized.npy", "quantized.json"}) {
-    workloads::require_regular_file(out / file);
+// The files of an output folder, which change together. Those that this run does not write are of another run.
+class OutputFolder {
+ public:
+  explicit OutputFolder(std::filesystem::path path) : path_(std::move(path)) {
+    base::create_directories(path_);
+    for (const char* file : kFiles) base::require_regular_file(path_ / file);
   }
-}
+
+  template <typename T>
+  void write(const std::string& name, const Tensor<T>& tensor) {
+    written_.insert(name);
+    workloads::write_npy(files_.add(path_ / name).stream(), tensor);
+  }
+  void commit(const nlohmann::ordered_json& description) {
+    written_.insert("quantized.json");
+    files_.add(path_ / "quantized.json").stream() << base::to_text(description, 2) << "\n";
+    files_.commit();
+    for (const char* file : kFiles) {
+      if (!written_.contains(file)) std::filesystem::remove(path_ / file);
+    }
+  }
+
+ private:
+  static constexpr std::array<const char*, 5> kFiles{"codes.npy", "group_exponent.npy", "group_fraction.npy",
+                                                     "dequantized.npy", "quantized.json"};
+  std::filesystem::path path_;
+  base::FileSet files_;
+  std::set<std::string> written_;
+};
 
 void quantize_mls(const Tensor<float>& input, const std::string& name, const models::MlsFormat& format,
                   const models::QuantizerOptions& options, const std::filesystem::path& out) {
@@ -74,13 +98,13 @@ void quantize_mls(const Tensor<float>& input, const std::string& name, const mod
   json["sqnr_db"] = sqnr(input, dequantized);
   write_counts(json, quantized.counts);
 
-  prepare_folder(out);
+  OutputFolder folder(out);
   const models::Shape groups{input.shape[0], input.shape[1]};
-  workloads::write_npy(out / "codes.npy", Tensor<std::uint16_t>{input.shape, tensor.codes});
-  workloads::write_npy(out / "group_exponent.npy", Tensor<std::uint8_t>{groups, tensor.group_exponent});
-  workloads::write_npy(out / "group_fraction.npy", Tensor<std::uint8_t>{groups, tensor.group_fraction});
-  workloads::write_npy(out / "dequantized.npy", dequantized);
-  workloads::write_file(out / "quantized.json", json.dump(2) + "\n");
+  folder.write("codes.npy", Tensor<std::uint16_t>{input.shape, tensor.codes});
+  folder.write("group_exponent.npy", Tensor<std::uint8_t>{groups, tensor.group_exponent});
+  folder.write("group_fraction.npy", Tensor<std::uint8_t>{groups, tensor.group_fraction});
+  folder.write("dequantized.npy", dequantized);
+  folder.commit(json);
 }
 
 void quantize_baseline(const Tensor<float>& input, const std::string& name, models::BaselineFormat format,
@@ -92,17 +116,15 @@ void quantize_baseline(const Tensor<float>& input, const std::string& name, mode
   json["sqnr_db"] = sqnr(input, dequantized);
   write_counts(json, tensor.counts);
 
-  prepare_folder(out);
+  OutputFolder folder(out);
   const std::vector<std::uint32_t> codes = models::encode_baseline(tensor);
   if (format == models::BaselineFormat::kFp32) {
-    workloads::write_npy(out / "codes.npy", Tensor<std::uint32_t>{input.shape, codes});
+    folder.write("codes.npy", Tensor<std::uint32_t>{input.shape, codes});
   } else {
-    workloads::write_npy(out / "codes.npy", Tensor<std::uint16_t>{input.shape, {codes.begin(), codes.end()}});
+    folder.write("codes.npy", Tensor<std::uint16_t>{input.shape, {codes.begin(), codes.end()}});
   }
-  // They would be those of another run.
-  for (const char* file : {"group_exponent.npy", "group_fraction.npy"}) std::filesystem::remove(out / file);
-  workloads::write_npy(out / "dequantized.npy", dequantized);
-  workloads::write_file(out / "quantized.json", json.dump(2) + "\n");
+  folder.write("dequantized.npy", dequantized);
+  folder.commit(json);
 }
 
 }  // namespace
@@ -141,12 +163,12 @@ int run_quantize(const std::vector<std::string>& arguments) {
   options.stream = parse_whole_number("--stream", text("stream"), 0, UINT64_MAX);
 
   const std::string file = text("input");
-  const std::string name = file == "-" ? "standard input" : file;
-  const Tensor<float> input = file == "-" ? workloads::read_npy(std::cin, name) : workloads::read_npy(file);
+  base::InputFile source = file == "-" ? base::InputFile::standard_input() : base::InputFile(file);
+  const Tensor<float> input = workloads::read_npy(source);
   if (const auto* mls = std::get_if<models::MlsFormat>(&format)) {
-    quantize_mls(input, name, *mls, options, text("out"));
+    quantize_mls(input, source.name(), *mls, options, text("out"));
   } else {
-    quantize_baseline(input, name, std::get<models::BaselineFormat>(format), options, text("out"));
+    quantize_baseline(input, source.name(), std::get<models::BaselineFormat>(format), options, text("out"));
   }
   return 0;
 }

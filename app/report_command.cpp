@@ -12,8 +12,10 @@
 #include "app/html_report.h"
 #include "app/options.h"
 #include "app/report.h"
+#include "base/json.h"
+#include "base/output_file.h"
+#include "base/terminal.h"
 #include "energy/cost_table.h"
-#include "workloads/atomic_file.h"
 #include "workloads/network.h"
 
 namespace mlsim::app {
@@ -90,15 +92,15 @@ int run_report(const std::vector<std::string>& arguments) {
     if (network) source.step = training_step(*network, source.results, source.file, laws);
   }
   std::string text;
-  if (format == "text") text = text_report(sources, laws);
+  if (format == "text") text = base::printable_lines(text_report(sources, laws));
   if (format == "markdown") text = markdown_report(sources, laws);
   if (format == "html") text = html_report(sources, sweep, laws);
-  if (format == "json") text = json_report(sources, laws).dump(2) + "\n";
+  if (format == "json") text = base::to_text(json_report(sources, laws), 2) + "\n";
   if (format == "csv") text = csv_report(sources, laws);
   if (format == "accelergy-ert") text = accelergy_ert(sources[0].results, sources[0].file, laws);
   if (format == "accelergy-art") text = accelergy_art(sources[0].results, sources[0].file, laws);
   if (values.count("out") != 0 && values["out"].as<std::string>() != "-") {
-    workloads::write_file(values["out"].as<std::string>(), text);
+    base::write_file(values["out"].as<std::string>(), text);
   } else {
     std::cout << text << std::flush;
   }

@@ -12,7 +12,8 @@
 #include <stdexcept>
 #include <variant>
 
-#include "workloads/json_file.h"
+#include "base/input_file.h"
+#include "base/json.h"
 
 namespace mlsim::app {
 namespace {
@@ -174,7 +175,7 @@ T from_name(const Place& place, T (*parse)(const std::string&)) {
 // A name, which a report prints.
 std::string printable(const Place& place) {
   auto name = place.get<std::string>();
-  if (workloads::has_control_characters(name)) place.refuse("has control characters, expected a name without them");
+  if (base::has_control_characters(name)) place.refuse("has control characters, expected a name without them");
   return name;
 }
 
@@ -417,7 +418,7 @@ Json to_json(const Results& results) {
 }
 
 Results parse_results(const std::string& text, const std::string& source) {
-  const Json json = workloads::parse_ordered_json(text, source);
+  const Json json = base::parse_ordered_json(text, source);
   const Place root(json, source, "");
   if (const auto schema = root["schema"].get<std::string>(); schema != kSchema) {
     root["schema"].refuse(fmt::format("is '{}', expected '{}', as mlsim simulate writes it", schema, kSchema));
@@ -438,10 +439,8 @@ Results parse_results(const std::string& text, const std::string& source) {
 }
 
 Results load_results(const std::string& path) {
-  if (path == "-") {
-    return parse_results({std::istreambuf_iterator<char>(std::cin), {}}, "standard input");
-  }
-  return parse_results(workloads::read_text(path), path);
+  if (path == "-") return parse_results(base::read_standard_input(base::kLargestResults), "standard input");
+  return parse_results(base::read_text(path, base::kLargestResults), path);
 }
 
 }  // namespace mlsim::app

@@ -1,22 +1,20 @@
 #include "app/simulate.h"
 
 #include <fmt/core.h>
-#include <oneapi/tbb/parallel_for.h>
-#include <oneapi/tbb/parallel_invoke.h>
-#include <oneapi/tbb/parallel_pipeline.h>
 #include <oneapi/tbb/task_arena.h>
 
 #include <algorithm>
 #include <array>
 #include <cassert>
 #include <cmath>
-#include <exception>
 #include <mutex>
 #include <new>
 #include <span>
 #include <stdexcept>
 #include <utility>
 
+#include "base/output_file.h"
+#include "base/parallel.h"
 #include "models/baseline.h"
 #include "models/direct_convolution.h"
 #include "models/functional_convolution.h"
@@ -25,7 +23,6 @@
 #include "sim/analytic.h"
 #include "sim/operand_toggles.h"
 #include "sim/simulate.h"
-#include "workloads/atomic_file.h"
 #include "workloads/npy.h"
 
 namespace mlsim::app {
@@ -42,22 +39,6 @@ struct LayerValues {
   PerOperand<models::BaselineTensor> baseline;  // where the layer's own format is one
   PerOperand<std::vector<std::uint8_t>> nonzero;
 };
-
-// f(0) to f(count - 1), side by side. Of their exceptions, that of the lowest index is thrown.
-template <typename Function>
-void side_by_side(std::size_t count, const Function& f) {
-  std::vector<std::exception_ptr> errors(count);
-  tbb::parallel_for(std::size_t{0}, count, [&](std::size_t i) {
-    try {
-      f(i);
-    } catch (...) {
-      errors[i] = std::current_exception();
-    }
-  });
-  for (const std::exception_ptr& error : errors) {
-    if (error) std::rethrow_exception(error);
-  }
-}
 
 bool needs(const workloads::Layer& layer, Operand operand) {
   for (const Pass pass : layer.passes) {
@@ -112,7 +93,7 @@ void record_operand(const Tensor<float>& input, const Quantized& quantized, cons
 LayerValues load_values(const workloads::Workload& workload, std::size_t index, LayerRecord& record) {
   const workloads::Layer& layer = workload.layers[index];
   LayerValues values;
-  side_by_side(models::kOperands.size(), [&](std::size_t o) {
+  base::side_by_side(models::kOperands.size(), [&](std::size_t o) {
     const Operand operand = models::kOperands[o];
     if (!needs(layer, operand)) return;
     Tensor<float>& input = values.input[operand];
@@ -151,7 +132,7 @@ std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, c
                                                const std::vector<std::vector<double>>& exact) {
   PerOperand<models::BaselineTensor> tensors;
   PerOperand<std::vector<std::uint8_t>> nonzero;
-  side_by_side(models::kOperands.size(), [&](std::size_t o) {
+  base::side_by_side(models::kOperands.size(), [&](std::size_t o) {
     const Operand operand = models::kOperands[o];
     if (!needs(layer, operand)) return;
     tensors[operand] =
@@ -159,7 +140,7 @@ std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, c
     nonzero[operand] = models::nonzero_elements(tensors[operand]);
   });
   std::vector<MeasuredBaseline> measured(layer.passes.size());
-  side_by_side(layer.passes.size(), [&](std::size_t p) {
+  base::side_by_side(layer.passes.size(), [&](std::size_t p) {
     const Pass pass = layer.passes[p];
     const Operand left = models::left_operand(pass);
     const Operand right = models::right_operand(pass);
@@ -189,40 +170,18 @@ class Simulation {
     results.array = options_.array;
     results.layers.resize(workload_.layers.size());
     const int layers_at_once = std::min(options_.layers_at_once, tbb::this_task_arena::max_concurrency());
+    const auto run = [&](std::size_t index) { results.layers[index] = run_layer(index); };
     if (is_systemc() || layers_at_once == 1) {
-      for (std::size_t index = 0; index < results.layers.size(); ++index) results.layers[index] = run_layer(index);
+      for (std::size_t index = 0; index < results.layers.size(); ++index) run(index);
     } else {
-      run_layers(static_cast<std::size_t>(layers_at_once), results.layers);
+      // What is serial in a layer runs beside the work of another.
+      base::in_order(results.layers.size(), static_cast<std::size_t>(layers_at_once), run);
     }
     if (simulator_) simulator_->finish_trace();
     return results;
   }
 
  private:
-  // What is serial in a layer runs beside the work of another.
-  void run_layers(std::size_t at_once, std::vector<LayerRecord>& records) {
-    std::vector<std::exception_ptr> errors(records.size());
-    std::size_t next = 0;
-    const auto start = [&](tbb::flow_control& control) {
-      if (next == records.size()) control.stop();
-      return next++;
-    };
-    const auto run = [&](std::size_t index) {
-      try {
-        records[index] = run_layer(index);
-      } catch (...) {
-        errors[index] = std::current_exception();
-      }
-      return index;
-    };
-    const auto finish = [&](std::size_t index) {
-      if (errors[index]) std::rethrow_exception(errors[index]);
-    };
-    tbb::parallel_pipeline(at_once, tbb::make_filter<void, std::size_t>(tbb::filter_mode::serial_in_order, start) &
-                                        tbb::make_filter<std::size_t, std::size_t>(tbb::filter_mode::parallel, run) &
-                                        tbb::make_filter<std::size_t, void>(tbb::filter_mode::serial_in_order, finish));
-  }
-
   bool is_systemc() const { return options_.engine == Engine::kCycle || options_.engine == Engine::kStructural; }
   sim::Detail detail() const {
     return options_.engine == Engine::kCycle ? sim::Detail::kCycle : sim::Detail::kStructural;
@@ -265,7 +224,7 @@ class Simulation {
     if (is_systemc()) {
       for (std::size_t p = 0; p < layer.passes.size(); ++p) run(p);
     } else {
-      side_by_side(layer.passes.size(), run);
+      base::side_by_side(layer.passes.size(), run);
     }
     if (!computed || !options_.measure_baselines) return record;
     for (const BaselineMachine& machine : baseline_machines()) {
@@ -306,7 +265,7 @@ class Simulation {
         result = simulate_pass(index, pass, *values, record);
         compute_exact();
       } else {
-        tbb::parallel_invoke([&] { result = compute(index, pass, *values, record); }, compute_exact);
+        base::parallel_invoke([&] { result = compute(index, pass, *values, record); }, compute_exact);
       }
       models::ErrorSums sums;
       sums.add(std::span<const double>(exact), std::span<const float>(result.values));
@@ -363,7 +322,7 @@ class Simulation {
       record.toggles =
           sim::count_operand_toggles(pass, layer.shape, values.mls[left], values.mls[right], options_.array);
     };
-    tbb::parallel_invoke(convolve, count);
+    base::parallel_invoke(convolve, count);
     if (mls) {
       record.counts = result.counts;
     } else {
@@ -424,9 +383,9 @@ Results simulate(const workloads::Workload& workload, const SimulationOptions& o
   }
   if (options.tensors) {
     if (options.engine == Engine::kAnalytic) throw std::runtime_error("the analytic engine computes no tensors");
-    workloads::create_directories(*options.tensors);
+    base::create_directories(*options.tensors);
     for (const workloads::Layer& layer : workload.layers) {
-      for (const Pass pass : layer.passes) workloads::require_regular_file(tensor_file(options, layer, pass));
+      for (const Pass pass : layer.passes) base::require_regular_file(tensor_file(options, layer, pass));
     }
   }
   return Simulation(workload, options, progress).run();

@@ -1,66 +1,21 @@
 #include "app/simulate_command.h"
 
-#include <fmt/core.h>
-#include <unistd.h>
-
-#include <cstdio>
 #include <filesystem>
 #include <iostream>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 #include <vector>
 
 #include "app/options.h"
 #include "app/report.h"
 #include "app/simulate.h"
+#include "base/json.h"
+#include "base/output_file.h"
+#include "base/terminal.h"
 #include "energy/cost_table.h"
-#include "workloads/atomic_file.h"
 
 namespace mlsim::app {
-namespace {
-
 namespace po = boost::program_options;
-
-// One line on a terminal, overwritten; nothing elsewhere.
-class TerminalProgress {
- public:
-  explicit TerminalProgress(std::string name) : name_(std::move(name)), on_terminal_(isatty(STDERR_FILENO) != 0) {}
-  ~TerminalProgress() { clear(); }
-  TerminalProgress(const TerminalProgress&) = delete;
-  TerminalProgress& operator=(const TerminalProgress&) = delete;
-  TerminalProgress(TerminalProgress&&) = delete;
-  TerminalProgress& operator=(TerminalProgress&&) = delete;
-
-  void show(const std::string& what) const {
-    if (on_terminal_) fmt::print(stderr, "\r\x1b[K{}: {}", name_, what);
-  }
-  void clear() const {
-    if (on_terminal_) fmt::print(stderr, "\r\x1b[K");
-  }
-
- private:
-  std::string name_;
-  bool on_terminal_;
-};
-
-}  // namespace
-
-namespace {
-
-void require_distinct(const std::vector<std::filesystem::path>& outputs) {
-  std::map<std::filesystem::path, std::filesystem::path> places;
-  for (const std::filesystem::path& output : outputs) {
-    const auto [entry, is_new] = places.emplace(workloads::place_of(output), output);
-    if (!is_new) {
-      throw std::runtime_error(fmt::format("{} and {}: are one file, expected another for each output",
-                                           entry->second.string(), output.string()));
-    }
-  }
-}
-
-}  // namespace
 
 int run_simulate(const std::vector<std::string>& arguments) {
   const Usage usage{
@@ -122,24 +77,24 @@ int run_simulate(const std::vector<std::string>& arguments) {
       for (const models::Pass pass : layer.passes) outputs.push_back(tensor_file(options, layer, pass));
     }
   }
-  require_distinct(outputs);
-  std::unique_ptr<workloads::AtomicFile> file;
+  base::require_distinct(outputs);
+  std::unique_ptr<base::AtomicFile> file;
   if (to_file) {
     const std::filesystem::path path = text("results");
-    if (path.has_parent_path()) workloads::create_directories(path.parent_path());
-    file = std::make_unique<workloads::AtomicFile>(path);
+    if (path.has_parent_path()) base::create_directories(path.parent_path());
+    file = std::make_unique<base::AtomicFile>(path);
   }
   const Results results = [&] {
-    const TerminalProgress progress("mlsim simulate");
+    const base::StatusLine progress("mlsim simulate");
     return simulate(workload, options, [&](const std::string& what) { progress.show(what); });
   }();
   if (values.count("results") == 0) {
-    std::cout << text_report({{text("workload"), results}}, laws) << std::flush;
+    std::cout << base::printable_lines(text_report({{text("workload"), results}}, laws)) << std::flush;
   } else if (to_file) {
-    file->stream() << to_json(results).dump(2) << "\n";
+    file->stream() << base::to_text(to_json(results), 2) << "\n";
     file->commit();
   } else {
-    std::cout << to_json(results).dump(2) << std::endl;
+    std::cout << base::to_text(to_json(results), 2) << std::endl;
   }
   return 0;
 }

@@ -14,10 +14,15 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <stdexcept>
+#include <string_view>
+#include <utility>
 
 #include "app/pricing.h"
-#include "workloads/atomic_file.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/input_file.h"
+#include "base/json.h"
+#include "base/output_file.h"
 
 namespace mlsim::app {
 namespace {
@@ -25,7 +30,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 [[noreturn]] void fail(const std::filesystem::path& path, const char* what) {
-  throw std::runtime_error(fmt::format("{}: {}: {}", path.string(), what, std::strerror(errno)));
+  base::refuse(path.string(), "", fmt::format("{}: {}", what, std::strerror(errno)));
 }
 
 void write_all(int file, const std::string& text, const std::filesystem::path& path) {
@@ -36,18 +41,6 @@ void write_all(int file, const std::string& text, const std::filesystem::path& p
     if (count > 0) done += static_cast<std::size_t>(count);
   }
   if (fdatasync(file) != 0) fail(path, "cannot be written");
-}
-
-std::string read_all(int file, const std::filesystem::path& path) {
-  std::string text;
-  char buffer[1 << 16];
-  if (lseek(file, 0, SEEK_SET) < 0) fail(path, "cannot be read");
-  while (true) {
-    const ssize_t count = read(file, buffer, sizeof buffer);
-    if (count < 0 && errno != EINTR) fail(path, "cannot be read");
-    if (count == 0) return text;
-    if (count > 0) text.append(buffer, static_cast<std::size_t>(count));
-  }
 }
 
 // The mean of those that are finite, infinite where every one is: one exact layer says nothing of the others.
@@ -72,6 +65,29 @@ class MeanDecibels {
   int count_ = 0;
   bool exact_ = false;
 };
+
+std::string checksum(std::size_t point, const std::string& row) {
+  return fmt::format("{:016x}", base::Hash().add(std::to_string(point)).add(row).value());
+}
+
+// A finished point as a line of a journal.
+std::string line_of(std::size_t point, const Json& row) {
+  return base::to_text(Json({{"point", point}, {"row", row}, {"check", checksum(point, base::to_text(row))}})) + "\n";
+}
+
+// The point of a line and its row; nothing where it is damaged or is none of the sweep's.
+std::optional<std::pair<std::size_t, Json>> journal_line(std::string_view text, std::size_t points) {
+  try {
+    const Json line = base::parse_ordered_json(text, "");
+    const auto point = line.at("point").get<std::size_t>();
+    if (!line.at("point").is_number_unsigned() || point >= points) return std::nullopt;
+    if (line.at("check") != checksum(point, base::to_text(line.at("row")))) return std::nullopt;
+    return std::pair{point, line.at("row")};
+  } catch (const base::Error&) {
+  } catch (const Json::exception&) {
+  }
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -179,59 +195,80 @@ void mark_pareto_front(std::vector<Json>& rows) {
 }
 
 struct SweepJournal::State {
+  ~State() {
+    if (file >= 0) close(file);
+  }
+
+  // Opens the journal and locks it. A sweep that ends removes its journal while it holds the lock: a lock on a file
+  // that is gone is worth nothing.
+  void open_locked(const std::filesystem::path& output) {
+    while (true) {
+      base::require_regular_file(path);
+      file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_APPEND | O_NOFOLLOW, 0666);
+      if (file < 0) fail(path, "cannot be written");
+      if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+        base::refuse(path.string(), "", "another sweep is writing " + output.string());
+      }
+      struct stat held {};
+      struct stat named {};
+      if (fstat(file, &held) == 0 && stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino) return;
+      close(std::exchange(file, -1));
+    }
+  }
+
+  // Takes up the whole lines behind the header; the bytes that they have.
+  std::size_t take_up(std::string_view lines, std::size_t points) {
+    std::vector<bool> known(points, false);
+    std::size_t whole = 0;
+    while (true) {
+      const std::size_t end = lines.find('\n', whole);
+      // A kill may have cut the last line off.
+      if (end == std::string_view::npos) return whole;
+      std::optional<std::pair<std::size_t, Json>> line = journal_line(lines.substr(whole, end - whole), points);
+      whole = end + 1;
+      if (!line || known[line->first]) {
+        ++dropped;
+        continue;
+      }
+      known[line->first] = true;
+      finished.push_back(std::move(*line));
+    }
+  }
+
   std::filesystem::path path;
   int file = -1;
   std::mutex mutex;
   std::vector<std::pair<std::size_t, Json>> finished;
+  std::size_t dropped = 0;
 };
 
-SweepJournal::SweepJournal(const std::filesystem::path& output, const std::string& identity)
+SweepJournal::SweepJournal(const std::filesystem::path& output, const std::string& identity, std::size_t points)
     : state_(std::make_unique<State>()) {
   State& state = *state_;
   state.path = output;
   state.path += ".journal";
-  // A sweep that ends removes the journal while it holds the lock: a lock on a file that is gone is worth nothing.
-  while (true) {
-    workloads::require_regular_file(state.path);
-    state.file = open(state.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_APPEND, 0666);
-    if (state.file < 0) fail(state.path, "cannot be written");
-    if (flock(state.file, LOCK_EX | LOCK_NB) != 0) {
-      close(state.file);
-      throw std::runtime_error(fmt::format("{}: another sweep is writing {}", state.path.string(), output.string()));
-    }
-    struct stat held {};
-    struct stat named {};
-    if (fstat(state.file, &held) == 0 && stat(state.path.c_str(), &named) == 0 && held.st_ino == named.st_ino) break;
-    close(state.file);
-  }
+  state.open_locked(output);
 
-  const std::string text = read_all(state.file, state.path);
-  const std::string header = Json({{"sweep", identity}}).dump() + "\n";
+  const std::string text = base::read_text(state.path, base::kLargestResults);
+  base::allow_replacing(state.path);
+  const std::string header = base::to_text(Json({{"sweep", identity}})) + "\n";
   // A kill may have cut the header off.
   constexpr std::string_view kBegin = "{\"sweep\":";
   if (text.substr(0, kBegin.size()) != kBegin.substr(0, text.size())) {
-    close(state.file);
-    throw std::runtime_error(
-        fmt::format("{}: is no journal of a sweep, expected none or another --out", state.path.string()));
+    base::refuse(state.path.string(), "", "is no journal of a sweep, expected none or another --out");
   }
-  std::size_t good = 0;  // bytes up to the end of the last whole line
+  std::size_t good = 0;
   if (text.starts_with(header)) {
-    good = header.size();
-    while (true) {
-      const std::size_t end = text.find('\n', good);
-      if (end == std::string::npos) break;
-      const Json line = Json::parse(text.substr(good, end - good), nullptr, false);
-      if (line.is_discarded() || !line.contains("point") || !line.contains("row")) break;
-      state.finished.emplace_back(line["point"].get<std::size_t>(), line["row"]);
-      good = end + 1;
-    }
+    good = header.size() + state.take_up(std::string_view(text).substr(header.size()), points);
   }
   if (ftruncate(state.file, static_cast<off_t>(good)) != 0) fail(state.path, "cannot be written");
   if (good == 0) write_all(state.file, header, state.path);
 }
 
-SweepJournal::~SweepJournal() {
-  close(state_->file);
+SweepJournal::~SweepJournal() = default;
+
+std::size_t SweepJournal::dropped() const {
+  return state_->dropped;
 }
 
 const std::vector<std::pair<std::size_t, Json>>& SweepJournal::finished() const {
@@ -239,7 +276,7 @@ const std::vector<std::pair<std::size_t, Json>>& SweepJournal::finished() const 
 }
 
 void SweepJournal::add(std::size_t point, const Json& row) {
-  const std::string line = Json({{"point", point}, {"row", row}}).dump() + "\n";
+  const std::string line = line_of(point, row);
   const std::lock_guard lock(state_->mutex);
   write_all(state_->file, line, state_->path);
 }

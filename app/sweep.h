@@ -43,13 +43,14 @@ nlohmann::ordered_json run_point(const workloads::Workload& workload, const Swee
 // better in one of them.
 void mark_pareto_front(std::vector<nlohmann::ordered_json>& rows);
 
-// Rows that survive a kill at any moment: a journal beside the output, a line for each finished point. Two sweeps with
-// the same output exclude each other.
+// Rows that survive a kill at any moment: a journal beside the output, a line with a checksum for each finished point.
+// Two sweeps with the same output exclude each other.
 class SweepJournal {
  public:
-  // Opens OUTPUT.journal. What it holds is taken up again if it was written for the same `identity`; else it is begun
-  // anew. Throws std::runtime_error where another sweep holds it or it cannot be written.
-  SweepJournal(const std::filesystem::path& output, const std::string& identity);
+  // Opens OUTPUT.journal of a sweep of `points` points. What it holds is taken up again if it was written for the same
+  // `identity`; else it is begun anew. Lines that are damaged or of no such point are dropped. Throws base::Error where
+  // another sweep holds it or it cannot be written.
+  SweepJournal(const std::filesystem::path& output, const std::string& identity, std::size_t points);
   ~SweepJournal();
   SweepJournal(const SweepJournal&) = delete;
   SweepJournal& operator=(const SweepJournal&) = delete;
@@ -58,6 +59,8 @@ class SweepJournal {
 
   // Finished before this journal was opened: a row for each such point.
   const std::vector<std::pair<std::size_t, nlohmann::ordered_json>>& finished() const;
+  // Lines that were dropped.
+  std::size_t dropped() const;
   // Safe to call from several threads.
   void add(std::size_t point, const nlohmann::ordered_json& row);
   // The output is written: nothing is left to resume.

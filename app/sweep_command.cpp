@@ -1,13 +1,10 @@
 #include "app/sweep_command.h"
 
 #include <fmt/core.h>
-#include <tbb/parallel_for_each.h>
-#include <unistd.h>
+#include <oneapi/tbb/task_arena.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <iostream>
 #include <memory>
 #include <mutex>
@@ -16,9 +13,13 @@
 
 #include "app/options.h"
 #include "app/sweep.h"
+#include "base/hash.h"
+#include "base/input_file.h"
+#include "base/json.h"
+#include "base/output_file.h"
+#include "base/parallel.h"
+#include "base/terminal.h"
 #include "energy/cost_table.h"
-#include "workloads/atomic_file.h"
-#include "workloads/json_file.h"
 
 namespace mlsim::app {
 namespace {
@@ -144,42 +145,51 @@ void check_products(const SweepPoint& point, const workloads::Workload& workload
   }
 }
 
+// The contents of a tensor. Every point of a sweep reads it anew, which a pipe does not allow.
+std::uint64_t hash_of_tensor(const std::filesystem::path& path) {
+  base::InputFile file(path);
+  file.require_regular("one, since each point of a sweep reads it");
+  base::Hash hash;
+  std::string piece(std::size_t{1} << 20, '\0');
+  while (true) {
+    const std::size_t count = file.read(piece.data(), piece.size());
+    hash.add(std::string_view(piece).substr(0, count));
+    if (count < piece.size()) return hash.value();
+  }
+}
+
 // What a journal must have been written for to be taken up again: this program, the inputs' contents and everything
 // that is varied.
-std::string identity_of(const std::string& workload_file, const workloads::Workload& workload,
-                        const std::vector<SweepPoint>& points, const std::string& engine, const std::string& table,
-                        Activity activity) {
-  std::uint64_t hash = 0xcbf29ce484222325ULL;  // FNV-1a
-  const auto mix = [&](const std::string& text) {
-    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
-    hash = (hash ^ 0xFF) * 0x100000001b3ULL;
-  };
+std::string identity_of(const workloads::Workload& workload, const std::vector<SweepPoint>& points,
+                        const std::string& engine, const energy::Laws& laws, Activity activity) {
+  base::Hash hash;
+  const auto mix = [&](const std::string& text) { hash.add(text); };
   mix(MLSIM_VERSION);
-  mix("rows with overflows that may be null");
-  mix(workloads::read_text(workload_file));
+  mix(fmt::format("{:016x}", workload.content_hash));
   mix(engine);
   mix(to_string(activity));
-  mix(table);
-  if (!is_shipped(table)) mix(workloads::read_text(table));
+  mix(fmt::format("{} {:016x}", laws.table().name, laws.table().content_hash));
   for (const workloads::Layer& layer : workload.layers) {
     // They may come from a network in a file of its own.
     mix(layer.name);
     mix(shape_to_json(layer.shape).dump());
     for (const workloads::LayerOperand& operand : layer.operands) {
-      if (const auto* path = std::get_if<std::filesystem::path>(&operand.source)) mix(workloads::read_text(*path));
+      if (const auto* path = std::get_if<std::filesystem::path>(&operand.source)) {
+        mix(fmt::format("{:016x}", hash_of_tensor(*path)));
+      }
     }
   }
   for (const SweepPoint& point : points) {
     for (const Operand operand : models::kOperands) mix(models::to_string(point.formats[operand]));
     mix(fmt::format("{} {} {}", point.accumulator_bits, point.array_name, array_to_json(point.array).dump()));
   }
-  return fmt::format("{:016x}", hash);
+  return fmt::format("{:016x}", hash.value());
 }
 
 std::string cell(const Json& value) {
   if (value.is_null()) return "";
   if (value.is_string()) return csv_cell(value.get<std::string>());
-  return value.dump();
+  return base::to_text(value);
 }
 
 std::string to_csv(Engine engine, Activity activity, const energy::Laws& laws, const std::vector<Json>& rows) {
@@ -209,13 +219,13 @@ std::string to_csv(Engine engine, Activity activity, const energy::Laws& laws, c
 
 std::string to_json_text(const std::string& workload, Engine engine, Activity activity, const energy::Laws& laws,
                          const std::vector<Json>& rows) {
-  return Json({{"schema", "mlsim.sweep/1"},
-               {"workload", workload},
-               {"engine", to_string(engine)},
-               {"activity", to_string(activity)},
-               {"cost_table", laws.table().name},
-               {"points", rows}})
-             .dump(2) +
+  return base::to_text(Json({{"schema", "mlsim.sweep/1"},
+                             {"workload", workload},
+                             {"engine", to_string(engine)},
+                             {"activity", to_string(activity)},
+                             {"cost_table", laws.table().name},
+                             {"points", rows}}),
+                       2) +
          "\n";
 }
 
@@ -243,21 +253,21 @@ std::string to_table(const std::vector<Json>& rows) {
 
 class SweepProgress {
  public:
-  explicit SweepProgress(std::size_t points) : points_(points), on_terminal_(isatty(STDERR_FILENO) != 0) {}
+  explicit SweepProgress(std::size_t points) : points_(points) {}
 
   void show(std::size_t done, std::size_t done_here) const {
-    if (!on_terminal_) return;
+    if (!line_.is_on_terminal()) return;
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
     const std::string left = done_here == 0 ? ""
                                             : fmt::format(", {:.0f} s left", seconds / static_cast<double>(done_here) *
                                                                                  static_cast<double>(points_ - done));
-    fmt::print(stderr, "\r\x1b[Kmlsim sweep: {} of {} points{}", done, points_, left);
-    if (done == points_) fmt::print(stderr, "\r\x1b[K");
+    line_.show(fmt::format("{} of {} points{}", done, points_, left));
+    if (done == points_) line_.clear();
   }
 
  private:
   std::size_t points_;
-  bool on_terminal_;
+  base::StatusLine line_{"mlsim sweep"};
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
@@ -322,11 +332,15 @@ int run_sweep(const std::vector<std::string>& arguments) {
   std::vector<Json> rows(points.size());
   std::unique_ptr<SweepJournal> journal;
   if (!out.empty()) {
-    if (out.has_parent_path()) workloads::create_directories(out.parent_path());
+    if (out.has_parent_path()) base::create_directories(out.parent_path());
     // A place that cannot be written to is known at once.
-    { const workloads::AtomicFile probe(out); }
-    journal = std::make_unique<SweepJournal>(
-        out, identity_of(text("workload"), workload, points, text("engine"), text("table"), activity));
+    { const base::AtomicFile probe(out); }
+    journal = std::make_unique<SweepJournal>(out, identity_of(workload, points, text("engine"), laws, activity),
+                                             points.size());
+    if (journal->dropped() > 0) {
+      base::print_error(fmt::format("mlsim: warning: {}.journal: {} damaged or foreign lines are dropped\n",
+                                    base::printable(out.string()), journal->dropped()));
+    }
     for (const auto& [point, row] : journal->finished()) rows.at(point) = row;
   }
   std::vector<std::size_t> open;
@@ -336,7 +350,9 @@ int run_sweep(const std::vector<std::string>& arguments) {
   const SweepProgress progress(points.size());
   std::mutex mutex;
   std::size_t done_here = 0;
-  tbb::parallel_for_each(open.begin(), open.end(), [&](std::size_t i) {
+  const auto at_once = static_cast<std::size_t>(tbb::this_task_arena::max_concurrency());
+  base::in_order(open.size(), at_once, [&](std::size_t o) {
+    const std::size_t i = open[o];
     Json row = run_point(workload, points[i], engine, laws, activity);
     if (journal) journal->add(i, row);
     const std::lock_guard lock(mutex);
@@ -347,11 +363,11 @@ int run_sweep(const std::vector<std::string>& arguments) {
 
   mark_pareto_front(rows);
   if (journal) {
-    workloads::write_file(out, out.extension() == ".csv" ? to_csv(engine, activity, laws, rows)
-                                                         : to_json_text(workload.name, engine, activity, laws, rows));
+    base::write_file(out, out.extension() == ".csv" ? to_csv(engine, activity, laws, rows)
+                                                    : to_json_text(workload.name, engine, activity, laws, rows));
     journal->remove();
   }
-  std::cout << to_table(rows) << std::flush;
+  std::cout << base::printable_lines(to_table(rows)) << std::flush;
   return 0;
 }
 

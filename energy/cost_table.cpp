@@ -6,15 +6,18 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <fstream>
 #include <initializer_list>
-#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/input_file.h"
+#include "base/json.h"
 
 namespace mlsim::energy {
 namespace {
@@ -336,27 +339,6 @@ ErrorBars read_error_bars(const Node& node) {
   return bars;
 }
 
-json parse(std::string_view text, const std::string& file) {
-  std::vector<std::set<std::string>> keys;
-  const json::parser_callback_t refuse_repetition = [&](int, json::parse_event_t event, json& parsed) {
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second) {
-      throw std::runtime_error(fmt::format("{}: the key {} is given twice in one object", file, parsed.dump()));
-    }
-    return true;
-  };
-  try {
-    return json::parse(text, refuse_repetition);
-  } catch (const json::parse_error& error) {
-    const auto end = text.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, text.size()));
-    throw std::runtime_error(
-        fmt::format("{}: at line {}: expected valid JSON", file, 1 + std::count(text.begin(), end, '\n')));
-  } catch (const json::out_of_range&) {
-    throw std::runtime_error(fmt::format("{}: expected numbers within binary64's range", file));
-  }
-}
-
 }  // namespace
 
 std::string_view name(FloatFormat format) {
@@ -370,7 +352,7 @@ int mantissa_bits(FloatFormat format) {
 }
 
 CostTable parse_cost_table(std::string_view text, const std::string& file) {
-  const json document = parse(text, file);
+  const json document = base::parse_json(text, file);
   const Node root(document, file, "");
   root.allow({"schema", "name", "node_nm", "voltage_v", "units", "source", "figures", "laws", "error_bars"});
   root.constant("schema", kSchema);
@@ -383,6 +365,7 @@ CostTable parse_cost_table(std::string_view text, const std::string& file) {
   const Figures figures = read_figures(root.at("figures"), areas, file);
   CostTable table;
   table.name = root.text("name");
+  table.content_hash = base::Hash().add(text).value();
   table.node_nm = root.positive("node_nm");
   if (root.has("voltage_v")) table.voltage_v = root.positive("voltage_v");
   table.source = root.text("source");
@@ -401,14 +384,13 @@ CostTable parse_cost_table(std::string_view text, const std::string& file) {
 }
 
 CostTable load_cost_table(const std::filesystem::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream || std::filesystem::is_directory(path)) {
-    throw std::runtime_error(
-        fmt::format("{}: cannot be read, expected the file of a cost table, or one of the shipped {}", path.string(),
-                    fmt::join(shipped_cost_tables(), ", ")));
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) {
+    base::refuse(path.string(), "",
+                 fmt::format("cannot be read, expected the file of a cost table, or one of the shipped {}",
+                             fmt::join(shipped_cost_tables(), ", ")));
   }
-  const std::string text{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-  return parse_cost_table(text, path.string());
+  return parse_cost_table(base::read_text(path), path.string());
 }
 
 std::vector<std::string_view> shipped_cost_tables() {

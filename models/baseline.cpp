@@ -1,9 +1,5 @@
 #include "models/baseline.h"
 
-#include <oneapi/tbb/blocked_range.h>
-#include <oneapi/tbb/parallel_for.h>
-#include <oneapi/tbb/parallel_reduce.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -12,6 +8,7 @@
 #include <functional>
 #include <stdexcept>
 
+#include "base/parallel.h"
 #include "models/baseline_kernels.h"
 #include "models/direct_convolution.h"
 #include "models/finite.h"
@@ -106,7 +103,7 @@ using Range = tbb::blocked_range<std::size_t>;
 void round_all(std::span<const float> input, const BaselineGrid& grid, float scale, const QuantizerOptions& options,
                float* output) {
   const std::size_t blocks = (input.size() + kBlock - 1) / kBlock;
-  tbb::parallel_for(Range(0, blocks, kGrain), [&](const Range& range) {
+  base::parallel_for(Range(0, blocks, kGrain), [&](const Range& range) {
     alignas(64) std::array<std::uint32_t, kBlock> words{};
     for (std::size_t block = range.begin(); block != range.end(); ++block) {
       const std::size_t first = block * kBlock;
@@ -122,7 +119,7 @@ void round_all(std::span<const float> input, const BaselineGrid& grid, float sca
 
 // Takes sums to 32-bit integers, times `scale`; returns how many did not fit.
 std::uint64_t wrap_sums(std::span<const double> sums, float scale, float* values) {
-  return tbb::parallel_reduce(
+  return base::parallel_reduce(
       Range(0, sums.size(), kGrain * kBlock), std::uint64_t{0},
       [&](const Range& range, std::uint64_t overflows) {
         for (std::size_t i = range.begin(); i != range.end(); ++i) {
@@ -196,8 +193,8 @@ float quantize_baseline_scaled(std::span<const float> input, const Shape& shape,
     }
     return largest;
   };
-  const std::uint32_t largest = tbb::parallel_reduce(Range(0, blocks, kGrain), std::uint32_t{0}, largest_of,
-                                                     [](std::uint32_t a, std::uint32_t b) { return std::max(a, b); });
+  const std::uint32_t largest = base::parallel_reduce(Range(0, blocks, kGrain), std::uint32_t{0}, largest_of,
+                                                      [](std::uint32_t a, std::uint32_t b) { return std::max(a, b); });
   if (largest >= kInfinityBits) check_finite(input, shape, name);
   const float scale = scale_of(format, std::bit_cast<float>(largest));
   if (format == BaselineFormat::kFp32) {
@@ -212,7 +209,7 @@ BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat form
                                  const std::string& name) {
   BaselineTensor result{format, input.shape, 1, std::vector<float>(input.values.size()), {}};
   result.scale = quantize_baseline_scaled(input.values, input.shape, format, options, name, result.values);
-  result.counts = tbb::parallel_reduce(
+  result.counts = base::parallel_reduce(
       Range(0, input.values.size(), kGrain * kBlock), QuantizationCounts{},
       [&](const Range& range, QuantizationCounts counts) {
         return counts +=
@@ -235,7 +232,7 @@ std::vector<std::uint32_t> encode_baseline(const BaselineTensor& tensor) {
 
 Tensor<double> dequantize(const BaselineTensor& tensor) {
   Tensor<double> result{tensor.shape, std::vector<double>(tensor.values.size())};
-  tbb::parallel_for(Range(0, tensor.values.size(), kGrain * kBlock), [&](const Range& range) {
+  base::parallel_for(Range(0, tensor.values.size(), kGrain * kBlock), [&](const Range& range) {
     for (std::size_t i = range.begin(); i != range.end(); ++i) {
       result.values[i] = static_cast<double>(tensor.scale) * static_cast<double>(tensor.values[i]);
     }
@@ -261,7 +258,7 @@ ConvolutionResult baseline_convolution(Pass pass, const ConvolutionShape& shape,
     result.counts.overflows = wrap_sums(sums, scale, result.values.values.data());
   } else {
     result.values.values = direct_convolution<float>(pass, shape, left.values, right.values);
-    tbb::parallel_for(Range(0, result.values.values.size(), kGrain * kBlock), [&](const Range& range) {
+    base::parallel_for(Range(0, result.values.values.size(), kGrain * kBlock), [&](const Range& range) {
       for (std::size_t i = range.begin(); i != range.end(); ++i) result.values.values[i] *= scale;
     });
   }

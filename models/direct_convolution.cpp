@@ -1,8 +1,5 @@
 #include "models/direct_convolution.h"
 
-#include <oneapi/tbb/blocked_range.h>
-#include <oneapi/tbb/parallel_for.h>
-
 #include <algorithm>
 #include <atomic>
 #include <bit>
@@ -10,6 +7,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "base/parallel.h"
 #include "models/convolution_kernels.h"
 #include "models/direct_kernels.h"
 #include "models/padded_planes.h"
@@ -66,7 +64,7 @@ class DirectCorrelation {
     Buffer<T> planes(static_cast<std::size_t>(at_once * image_planes * padded_.plane + slack), T{0});
     for (std::int64_t first = 0; first < batch_; first += at_once) {
       const std::int64_t images = std::min(at_once, batch_ - first);
-      tbb::parallel_for(std::int64_t{0}, images * image_planes, [&](std::int64_t plane) {
+      base::parallel_for(std::int64_t{0}, images * image_planes, [&](std::int64_t plane) {
         const Value* values = source_ + (first * image_planes + plane) * height * width;
         for (std::int64_t y = 0; y < height; ++y, values += width) {
           padded_.place_row(values, y, planes.data() + plane * padded_.plane);
@@ -106,7 +104,7 @@ class DirectCorrelation {
     }
     const auto taps = static_cast<std::int64_t>(kernel.size());
     phase.weights.resize(static_cast<std::size_t>(groups_ * channels_ * outer_ * taps));
-    tbb::parallel_for(std::int64_t{0}, groups_ * blocks_, [&](std::int64_t block) {
+    base::parallel_for(std::int64_t{0}, groups_ * blocks_, [&](std::int64_t block) {
       const std::int64_t group = block / blocks_;
       const std::int64_t first = block % blocks_ * kDirectChannels;
       fill_weights(group, first, kernel, phase.weights.data() + (group * channels_ + first) * outer_ * taps);
@@ -152,7 +150,7 @@ class DirectCorrelation {
     constexpr std::int64_t kSlice = 8 * kDirectChannels;
     const std::int64_t slices = ceil_div(channels_, kSlice);
     using Range = tbb::blocked_range<std::int64_t>;
-    tbb::parallel_for(Range(0, images * groups_ * phase.tiles * slices), [&](const Range& range) {
+    base::parallel_for(Range(0, images * groups_ * phase.tiles * slices), [&](const Range& range) {
       Buffer<T> sums(static_cast<std::size_t>(kDirectChannels * phase.vectors * lanes_));
       for (std::int64_t task = range.begin(); task < range.end(); ++task) {
         const std::int64_t slice = task % slices;
@@ -256,7 +254,7 @@ class DirectWeightGradient {
     for (std::int64_t first = 0; first < shape_.batch; first += at_once_) {
       const std::int64_t images = std::min(at_once_, shape_.batch - first);
       fill(first, images);
-      tbb::parallel_for(std::int64_t{0}, tiles * blocks * shape_.kernel[0], [&](std::int64_t task) {
+      base::parallel_for(std::int64_t{0}, tiles * blocks * shape_.kernel[0], [&](std::int64_t task) {
         const std::int64_t i = task % shape_.kernel[0];
         const std::int64_t block = task / shape_.kernel[0] % blocks;
         add_images(lane_tiles_[static_cast<std::size_t>(task / shape_.kernel[0] / blocks)], block * kDirectChannels, i,
@@ -311,7 +309,7 @@ class DirectWeightGradient {
 
   void fill(std::int64_t first, std::int64_t images) {
     const auto tiles = static_cast<std::int64_t>(lane_tiles_.size());
-    tbb::parallel_for(std::int64_t{0}, tiles * images, [&](std::int64_t task) {
+    base::parallel_for(std::int64_t{0}, tiles * images, [&](std::int64_t task) {
       const LaneTile& tile = lane_tiles_[static_cast<std::size_t>(task / images)];
       const std::int64_t image = task % images;
       const Value* error = error_ + (first + image) * shape_.out_channels * positions_;

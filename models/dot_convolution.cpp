@@ -1,8 +1,6 @@
 #include "models/dot_convolution.h"
 
-#include <oneapi/tbb/blocked_range.h>
 #include <oneapi/tbb/cache_aligned_allocator.h>
-#include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/parallel.h"
 #include "models/dot_kernels.h"
 
 namespace mlsim::models {
@@ -26,7 +25,7 @@ template <typename Body>
 void parallel_tasks(std::int64_t count, std::int64_t cost, const Body& body) {
   constexpr std::int64_t kTaskCost = 20000;
   using Range = tbb::blocked_range<std::int64_t>;
-  tbb::parallel_for(Range(0, count, std::max<std::int64_t>(kTaskCost / cost, 1)), [&](const Range& range) {
+  base::parallel_for(Range(0, count, std::max<std::int64_t>(kTaskCost / cost, 1)), [&](const Range& range) {
     for (std::int64_t i = range.begin(); i < range.end(); ++i) body(i);
   });
 }
@@ -289,7 +288,7 @@ class ByteCorrelation {
     auto bytes = make_buffer<std::uint8_t>(count + kPackSlack);
     const ByteDecoder decoder(weight_.format.element, 0);
     constexpr std::int64_t kChunk = 1 << 14;
-    tbb::parallel_for(std::int64_t{0}, ceil_div(count, kChunk), [&](std::int64_t chunk) {
+    base::parallel_for(std::int64_t{0}, ceil_div(count, kChunk), [&](std::int64_t chunk) {
       const std::int64_t begin = chunk * kChunk;
       const std::int64_t size = std::min(kChunk, count - begin);
       decoder.decode(weight_.codes.data() + begin, 1, size, bytes.get() + begin, size);
@@ -517,12 +516,12 @@ class ByteWeightGradient {
     for (std::int64_t first = 0; first < shape_.batch; first += at_once) {
       const std::int64_t images = std::min(at_once, shape_.batch - first);
       const std::int64_t blocks = ceil_div(shape_.out_channels, kErrorChannels);
-      tbb::parallel_for(std::int64_t{0}, images * blocks, [&](std::int64_t index) {
+      base::parallel_for(std::int64_t{0}, images * blocks, [&](std::int64_t index) {
         const std::int64_t image = index / blocks;
         fill_errors(first + image, index % blocks * kErrorChannels, errors.get() + image * error_size_,
                     error_units.get() + image * lanes_);
       });
-      tbb::parallel_for(std::int64_t{0}, images, [&](std::int64_t image) {
+      base::parallel_for(std::int64_t{0}, images, [&](std::int64_t image) {
         sum_errors(errors.get() + image * error_size_, out_size_[0] * quads_, lanes_, -kDotOffset,
                    corrections.get() + image * lanes_);
       });
@@ -538,7 +537,7 @@ class ByteWeightGradient {
         fill_units(activation_, pair, 1, &unit);
         std::fill_n(column_units.get() + plane * kernel_, kernel_, unit);
       });
-      tbb::parallel_for(std::int64_t{0}, shape_.groups * group_tiles * slices, [&](std::int64_t task) {
+      base::parallel_for(std::int64_t{0}, shape_.groups * group_tiles * slices, [&](std::int64_t task) {
         const std::int64_t begin = task % slices * kDotWeightColumns;
         const std::int64_t group = task / slices / group_tiles;
         const std::int64_t lane = group * group_lanes_ + task / slices % group_tiles * kDotWeightVectors * vector_;
@@ -574,7 +573,7 @@ class ByteWeightGradient {
     const std::int64_t slices = ceil_div(columns_, kColumns);
     const std::int64_t tile_lanes = kDotWeightVectors * vector_;
     const std::int64_t group_tiles = ceil_div(group_lanes_, tile_lanes);
-    tbb::parallel_for(std::int64_t{0}, shape_.groups * group_tiles * slices, [&](std::int64_t task) {
+    base::parallel_for(std::int64_t{0}, shape_.groups * group_tiles * slices, [&](std::int64_t task) {
       const std::int64_t begin = task % slices * kColumns;
       const std::int64_t end = std::min(begin + kColumns, columns_);
       const std::int64_t group = task / slices / group_tiles;

@@ -1,7 +1,5 @@
 #include "models/functional_convolution.h"
 
-#include <oneapi/tbb/parallel_for.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -10,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/parallel.h"
 #include "models/convolution_kernels.h"
 #include "models/datapath.h"
 #include "models/dot_convolution.h"
@@ -164,7 +163,7 @@ class Correlation {
     planes_.assign(static_cast<std::size_t>(at_once * image_planes * plane_ + slack), T{0});
     for (std::int64_t first = 0; first < batch_; first += at_once) {
       const std::int64_t images = std::min(at_once, batch_ - first);
-      tbb::parallel_for(std::int64_t{0}, images * image_planes, [&](std::int64_t plane) {
+      base::parallel_for(std::int64_t{0}, images * image_planes, [&](std::int64_t plane) {
         fill_plane(static_cast<std::size_t>(first * image_planes + plane), planes_.data() + plane * plane_);
       });
       for (const Phase& phase : phases) correlate_images(phase, first, images, results);
@@ -204,7 +203,7 @@ class Correlation {
     }
     const auto taps = static_cast<std::int64_t>(kernel.size());
     phase.weights.resize(static_cast<std::size_t>(groups_ * channels_ * outer_ * taps));
-    tbb::parallel_for(std::int64_t{0}, groups_ * ceil_div(channels_, kChannelBlock), [&](std::int64_t index) {
+    base::parallel_for(std::int64_t{0}, groups_ * ceil_div(channels_, kChannelBlock), [&](std::int64_t index) {
       const std::int64_t group = index / ceil_div(channels_, kChannelBlock);
       const std::int64_t begin = index % ceil_div(channels_, kChannelBlock) * kChannelBlock;
       const std::int64_t end = std::min(begin + kChannelBlock, channels_);
@@ -278,7 +277,7 @@ class Correlation {
     // Channels are cut into slices, so that few large planes give every thread work, too.
     constexpr std::int64_t kSlice = 8 * kChannelBlock;
     const std::int64_t slices = ceil_div(channels_, kSlice);
-    tbb::parallel_for(std::int64_t{0}, images * groups_ * phase.tiles * slices, [&](std::int64_t task) {
+    base::parallel_for(std::int64_t{0}, images * groups_ * phase.tiles * slices, [&](std::int64_t task) {
       const std::int64_t slice = task % slices;
       const std::int64_t tile_index = task / slices % phase.tiles;
       const std::int64_t group = task / slices / phase.tiles % groups_;
@@ -401,18 +400,18 @@ class WeightGradient {
     for (std::int64_t first = 0; first < shape_.batch; first += at_once) {
       const std::int64_t images = std::min(at_once, shape_.batch - first);
       const std::int64_t blocks = ceil_div(shape_.out_channels, kTransposed);
-      tbb::parallel_for(std::int64_t{0}, images * blocks, [&](std::int64_t index) {
+      base::parallel_for(std::int64_t{0}, images * blocks, [&](std::int64_t index) {
         fill_errors(first + index / blocks, index % blocks * kTransposed,
                     errors_.data() + index / blocks * error_elements);
       });
-      tbb::parallel_for(std::int64_t{0}, images * shape_.in_channels, [&](std::int64_t index) {
+      base::parallel_for(std::int64_t{0}, images * shape_.in_channels, [&](std::int64_t index) {
         fill_activation(first + index / shape_.in_channels, index % shape_.in_channels,
                         activations_.data() + index / shape_.in_channels * activation_elements);
       });
       sum_images(first, images, error_elements, activation_elements);
     }
 
-    tbb::parallel_for(std::int64_t{0}, shape_.out_channels, [&](std::int64_t co) {
+    base::parallel_for(std::int64_t{0}, shape_.out_channels, [&](std::int64_t co) {
       const std::int64_t lane = lane_of(co);
       for (std::int64_t j = 0; j < columns_; ++j) {
         results[co * columns_ + j] = values_[static_cast<std::size_t>(value_index(lane, j))] * tensor_scale_;
@@ -487,7 +486,7 @@ class WeightGradient {
                   std::int64_t activation_elements) {
     const std::int64_t group_tiles = ceil_div(group_lanes_, tile_width());
     const std::int64_t slices = ceil_div(columns_, kColumnSlice);
-    tbb::parallel_for(std::int64_t{0}, lane_groups_ * group_tiles * slices, [&](std::int64_t task) {
+    base::parallel_for(std::int64_t{0}, lane_groups_ * group_tiles * slices, [&](std::int64_t task) {
       const std::int64_t slice = task % slices;
       const std::int64_t group = task / slices / group_tiles;
       const std::int64_t lane = group * group_lanes_ + task / slices % group_tiles * tile_width();

@@ -1,9 +1,5 @@
 #include "models/quantizer.h"
 
-#include <oneapi/tbb/blocked_range.h>
-#include <oneapi/tbb/parallel_for.h>
-#include <oneapi/tbb/parallel_reduce.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -12,6 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "base/parallel.h"
 #include "models/quantizer_kernels.h"
 
 namespace mlsim::models {
@@ -96,15 +93,15 @@ Scales find_scales(std::span<const float> input, const Shape& shape, const MlsFo
     return largest;
   };
   const std::size_t grain = std::max<std::size_t>(kGrain / std::max<std::size_t>(scales.inner, 1), 1);
-  const std::uint32_t largest = tbb::parallel_reduce(Range(0, pairs, grain), std::uint32_t{0}, largest_of,
-                                                     [](std::uint32_t a, std::uint32_t b) { return std::max(a, b); });
+  const std::uint32_t largest = base::parallel_reduce(Range(0, pairs, grain), std::uint32_t{0}, largest_of,
+                                                      [](std::uint32_t a, std::uint32_t b) { return std::max(a, b); });
   if (largest >= kInfinityBits) refuse_first_nonfinite(input, shape, name);
   scales.tensor_scale = std::bit_cast<float>(largest);
   if (largest == 0) return scales;
 
   spread_over_groups(magnitudes, d0, d1, format.grouping, largest);
   scales.scale.resize(pairs);
-  tbb::parallel_for(Range(0, pairs, kGrain), [&](const Range& range) {
+  base::parallel_for(Range(0, pairs, kGrain), [&](const Range& range) {
     const std::size_t first = range.begin();
     find_group_scales(&magnitudes[first], range.size(), scales.tensor_scale, format.scale, &scales.exponent[first],
                       &scales.fraction[first], &scales.scale[first]);
@@ -144,8 +141,8 @@ QuantizationCounts round_all(std::span<const float> input, const Scales& scales,
     }
     return counts;
   };
-  return tbb::parallel_reduce(Range(0, (input.size() + kBlock - 1) / kBlock, kGrain / kBlock), QuantizationCounts{},
-                              round_blocks, [](QuantizationCounts a, const QuantizationCounts& b) { return a += b; });
+  return base::parallel_reduce(Range(0, (input.size() + kBlock - 1) / kBlock, kGrain / kBlock), QuantizationCounts{},
+                               round_blocks, [](QuantizationCounts a, const QuantizationCounts& b) { return a += b; });
 }
 
 }  // namespace

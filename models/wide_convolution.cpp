@@ -1,11 +1,10 @@
 #include "models/wide_convolution.h"
 
-#include <oneapi/tbb/parallel_for.h>
-
 #include <algorithm>
 #include <atomic>
 #include <vector>
 
+#include "base/parallel.h"
 #include "models/datapath.h"
 
 namespace mlsim::models {
@@ -146,7 +145,7 @@ ConvolutionResult wide_convolution(Pass pass, const ConvolutionShape& shape, con
 
   std::atomic<std::uint64_t> overflows = 0;
   const std::int64_t pairs = result.values.shape[0] * result.values.shape[1];
-  tbb::parallel_for(std::int64_t{0}, pairs, [&](std::int64_t pair) {
+  base::parallel_for(std::int64_t{0}, pairs, [&](std::int64_t pair) {
     const std::int64_t i0 = pair / result.values.shape[1];
     const std::int64_t i1 = pair % result.values.shape[1];
     std::vector<Plane> a;

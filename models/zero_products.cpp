@@ -1,13 +1,11 @@
 #include "models/zero_products.h"
 
-#include <oneapi/tbb/blocked_range.h>
-#include <oneapi/tbb/parallel_for.h>
-#include <oneapi/tbb/parallel_reduce.h>
-
 #include <algorithm>
 #include <array>
 #include <cassert>
 #include <functional>
+
+#include "base/parallel.h"
 
 namespace mlsim::models {
 namespace {
@@ -65,7 +63,7 @@ Sums sums_of_taps(const ConvolutionShape& shape, const TapOperand& operand, cons
   const std::int64_t width = operand.size[1];
   const std::int64_t plane = operand.size[0] * width;
   Sums sums(index(operand.channels * kernel));
-  tbb::parallel_for(std::int64_t{0}, operand.channels, [&](std::int64_t c) {
+  base::parallel_for(std::int64_t{0}, operand.channels, [&](std::int64_t c) {
     const std::vector<std::uint32_t> elements =
         sum_of_planes(nonzero.data() + c * plane, shape.batch, operand.channels * plane, plane);
     std::uint64_t* sum = sums.data() + c * kernel;
@@ -154,7 +152,7 @@ std::uint64_t nonzero_backward_weight(const ConvolutionShape& shape, const std::
     return taps;
   };
   using Range = tbb::blocked_range<std::int64_t>;
-  return tbb::parallel_reduce(
+  return base::parallel_reduce(
       Range(0, shape.batch * shape.groups), std::uint64_t{0},
       [&](const Range& range, std::uint64_t taps) {
         for (std::int64_t part = range.begin(); part < range.end(); ++part) taps += taps_of(part);

@@ -6,7 +6,8 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "workloads/json_file.h"
+#include "base/input_file.h"
+#include "base/json.h"
 
 namespace mlsim::sim {
 namespace {
@@ -107,7 +108,7 @@ void ArrayConfig::check(const std::string& name) const {
 }
 
 ArrayConfig load_array_config(const std::string& path) {
-  const Json json = workloads::parse_json(workloads::read_text(path), path);
+  const Json json = base::parse_json(base::read_text(path), path);
 
   constexpr std::array<std::string_view, 9> kKeys{
       "rows",          "columns",         "elements_per_scaler", "row_feeder",

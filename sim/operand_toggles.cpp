@@ -1,14 +1,12 @@
 #include "sim/operand_toggles.h"
 
-#include <oneapi/tbb/blocked_range.h>
-#include <oneapi/tbb/parallel_reduce.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <limits>
 #include <vector>
 
+#include "base/parallel.h"
 #include "sim/schedule.h"
 #include "sim/toggle_kernels.h"
 
@@ -26,7 +24,7 @@ std::uint64_t changed_bits(std::uint16_t a, std::uint16_t b) {
 template <typename Sum>
 std::uint64_t parallel_sum(std::int64_t count, std::int64_t grain, const Sum& sum) {
   using Range = tbb::blocked_range<std::int64_t>;
-  return tbb::parallel_reduce(
+  return base::parallel_reduce(
       Range(0, count, static_cast<std::size_t>(std::max<std::int64_t>(grain, 1))), std::uint64_t{0},
       [&](const Range& range, std::uint64_t total) { return total + sum(range.begin(), range.end()); },
       [](std::uint64_t a, std::uint64_t b) { return a + b; });

@@ -11,10 +11,10 @@
 #include <systemc>
 #include <utility>
 
+#include "base/output_file.h"
 #include "sim/accelerator.h"
 #include "sim/analytic.h"
 #include "sim/schedule.h"
-#include "workloads/atomic_file.h"
 
 namespace mlsim::sim {
 namespace {
@@ -29,16 +29,14 @@ bool simulator_made = false;
 // The trace of a run. SystemC appends ".vcd" to the name that it is given.
 class Trace {
  public:
-  explicit Trace(std::string target) : target_(std::move(target)), file_(target_ + ".unfinished.vcd") {
-    const std::ofstream probe(file_.path());
-    if (!probe) throw std::runtime_error(target_ + ": the trace cannot be written, expected a folder that can be");
-  }
+  explicit Trace(std::string target) : target_(std::move(target)), file_(target_, ".vcd") {}
   ~Trace() { close(); }
   Trace(const Trace&) = delete;
   Trace& operator=(const Trace&) = delete;
 
   void open(Accelerator& accelerator) {
-    trace_ = sc_core::sc_create_vcd_trace_file((target_ + ".unfinished").c_str());
+    const std::filesystem::path& path = file_.path();
+    trace_ = sc_core::sc_create_vcd_trace_file((path.parent_path() / path.stem()).c_str());
     accelerator.trace(trace_);
   }
   // Puts the trace into its place. SystemC does not look at what its writes return, but its last one is the time.
@@ -53,7 +51,7 @@ class Trace {
       if (!line.empty()) last = line;
     }
     if (!last.starts_with('#')) throw std::runtime_error(target_ + ": the trace cannot be written: its end is missing");
-    file_.rename_to(target_);
+    file_.rename();
   }
 
  private:
@@ -65,7 +63,7 @@ class Trace {
   }
 
   std::string target_;
-  workloads::UnfinishedFile file_;
+  base::UnfinishedFile file_;
   sc_core::sc_trace_file* trace_ = nullptr;
 };
 
@@ -97,7 +95,7 @@ Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::option
   if (simulator_made) {
     throw std::runtime_error("a second array cannot be simulated in the same process, expected one of its own");
   }
-  if (trace_file) workloads::require_regular_file(*trace_file);
+  if (trace_file) base::require_regular_file(*trace_file);
   simulator_made = true;
   // Keeps SystemC's banner and its remarks on tracing off the terminal.
   setenv("SC_COPYRIGHT_MESSAGE", "DISABLE", 1);  // NOLINT(concurrency-mt-unsafe)

@@ -2,7 +2,8 @@
 
 #include <stdexcept>
 
-#include "workloads/json_file.h"
+#include "base/error.h"
+#include "base/json.h"
 
 namespace mlsim::workloads {
 
@@ -13,7 +14,7 @@ void check_convolution(const models::ConvolutionShape& shape, const std::string&
     // The sentence starts with the name of the field.
     const std::string sentence = error.what();
     const std::size_t field_end = sentence.find(' ');
-    refuse_json(file, pointer + "/" + sentence.substr(0, field_end), sentence.substr(field_end + 1));
+    base::refuse(file, pointer + "/" + sentence.substr(0, field_end), sentence.substr(field_end + 1));
   }
   double largest = 1;
   for (const models::Pass pass : models::kPasses) {
@@ -26,7 +27,7 @@ void check_convolution(const models::ConvolutionShape& shape, const std::string&
     for (const std::int64_t extent : shape.shape_of(operand)) count *= static_cast<double>(extent);
     largest = std::max(largest, count);
   }
-  if (largest > 0x1p56) refuse_json(file, pointer, "has more than 2^56 multiply-adds or elements");
+  if (largest > 0x1p56) base::refuse(file, pointer, "has more than 2^56 multiply-adds or elements");
 }
 
 }  // namespace mlsim::workloads

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string_view>
 
@@ -13,5 +14,8 @@ struct EmbeddedFile {
 };
 
 std::span<const EmbeddedFile> embedded_files();
+
+// One of them that is JSON, such as "workload.schema.json".
+nlohmann::json embedded_json(std::string_view name);
 
 }  // namespace mlsim::workloads

@@ -5,9 +5,11 @@
 #include <system_error>
 #include <utility>
 
+#include "base/error.h"
+#include "base/input_file.h"
+#include "base/json.h"
 #include "workloads/convolution_check.h"
 #include "workloads/embedded_files.h"
-#include "workloads/json_file.h"
 #include "workloads/scale_sim.h"
 
 namespace mlsim::workloads {
@@ -101,9 +103,9 @@ void check_layer(const NetworkLayer& layer, const std::string& file, const std::
                      .groups = by_channel ? layer.input.channels : layer.groups},
                     file, pointer);
   if (layer.type == LayerType::kSubsample && layer.output.channels < layer.input.channels) {
-    refuse_json(file, pointer + "/out_channels",
-                "is " + std::to_string(layer.output.channels) + ", expected at least the " +
-                    std::to_string(layer.input.channels) + " of in_channels");
+    base::refuse(file, pointer + "/out_channels",
+                 "is " + std::to_string(layer.output.channels) + ", expected at least the " +
+                     std::to_string(layer.input.channels) + " of in_channels");
   }
 }
 
@@ -139,8 +141,8 @@ std::int64_t Network::parameter_count() const {
 }
 
 Network parse_network(std::string_view text, const std::string& file) {
-  const json document = parse_json(text, file);
-  check_schema(document, embedded_json("network.schema.json"), file);
+  const json document = base::parse_json(text, file);
+  base::check_schema(document, embedded_json("network.schema.json"), file);
 
   Network network;
   network.name = document.at("name");
@@ -158,18 +160,18 @@ Network parse_network(std::string_view text, const std::string& file) {
     for (std::size_t i = 0; i < layer.inputs.size(); ++i) {
       const std::string at = pointer + "/inputs/" + std::to_string(i);
       const auto found = maps.find(layer.inputs[i]);
-      if (found == maps.end()) refuse_json(file, at, json(layer.inputs[i]).dump() + " is no earlier layer");
+      if (found == maps.end()) base::refuse(file, at, json(layer.inputs[i]).dump() + " is no earlier layer");
       const FeatureMap fed =
           layer.type == LayerType::kLinear ? FeatureMap{found->second.elements(), {1, 1}} : found->second;
       if (fed != layer.input) {
-        refuse_json(file, at,
-                    json(layer.inputs[i]).dump() + " gives " + to_string(found->second) + ", but the layer reads " +
-                        (layer.type == LayerType::kLinear ? std::to_string(layer.input.channels) + " features"
-                                                          : to_string(layer.input)));
+        base::refuse(file, at,
+                     json(layer.inputs[i]).dump() + " gives " + to_string(found->second) + ", but the layer reads " +
+                         (layer.type == LayerType::kLinear ? std::to_string(layer.input.channels) + " features"
+                                                           : to_string(layer.input)));
       }
     }
     if (!maps.emplace(layer.name, layer.output).second) {
-      refuse_json(file, pointer + "/name", json(layer.name).dump() + " is the name of another layer or of the input");
+      base::refuse(file, pointer + "/name", json(layer.name).dump() + " is the name of another layer or of the input");
     }
     network.layers.push_back(std::move(layer));
   }
@@ -188,8 +190,8 @@ Network load_network(const std::string& file_or_name, const std::filesystem::pat
     for (const std::string& name : shipped_networks()) names += (names.empty() ? "" : ", ") + name;
     throw std::runtime_error(path.string() + ": is neither a file nor a shipped network (" + names + ")");
   }
-  return path.extension() == ".csv" ? parse_scale_sim(read_text(path), path.string())
-                                    : parse_network(read_text(path), path.string());
+  return path.extension() == ".csv" ? parse_scale_sim(base::read_text(path), path.string())
+                                    : parse_network(base::read_text(path), path.string());
 }
 
 std::vector<std::string> shipped_networks() {

@@ -4,16 +4,12 @@
 #include <array>
 #include <bit>
 #include <cassert>
-#include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <limits>
 #include <optional>
-#include <stdexcept>
 #include <string_view>
-#include <system_error>
 
-#include "workloads/atomic_file.h"
+#include "base/error.h"
 
 namespace mlsim::workloads {
 namespace {
@@ -21,9 +17,10 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "arrays are copied as they lie in memory");
 
 constexpr std::string_view kMagic = "\x93NUMPY";
+constexpr std::int64_t kLargestPipe = std::int64_t{1} << 34;
 
 [[noreturn]] void refuse(const std::string& name, const std::string& reason) {
-  throw std::runtime_error(name + ": " + reason);
+  base::refuse(name, "", reason);
 }
 
 struct Header {
@@ -184,15 +181,15 @@ void check_type(const std::string& name, const std::string& descr) {
   refuse(name, "holds " + found + " ('" + descr + "'), expected little-endian float32 ('<f4')");
 }
 
-std::string read_bytes(std::istream& stream, std::size_t count) {
+std::string read_bytes(base::Input& input, std::size_t count) {
   std::string bytes(count, '\0');
-  stream.read(bytes.data(), static_cast<std::streamsize>(count));
-  bytes.resize(static_cast<std::size_t>(stream.gcount()));
+  bytes.resize(input.read(bytes.data(), count));
   return bytes;
 }
 
-std::string read_header_text(std::istream& stream, const std::string& name) {
-  const std::string start = read_bytes(stream, kMagic.size() + 2);
+std::string read_header_text(base::Input& input) {
+  const std::string& name = input.name();
+  const std::string start = read_bytes(input, kMagic.size() + 2);
   if (!start.starts_with(kMagic)) refuse(name, "is no .npy file");
   if (start.size() < kMagic.size() + 2) refuse(name, "ends inside its header");
   const int major = static_cast<unsigned char>(start[kMagic.size()]);
@@ -201,7 +198,7 @@ std::string read_header_text(std::istream& stream, const std::string& name) {
     refuse(name, "has the .npy format version " + std::to_string(major) + "." + std::to_string(minor) +
                      ", expected 1.0 or 2.0");
   }
-  const std::string length_bytes = read_bytes(stream, major == 1 ? 2 : 4);
+  const std::string length_bytes = read_bytes(input, major == 1 ? 2 : 4);
   if (length_bytes.size() != (major == 1 ? 2U : 4U)) refuse(name, "ends inside its header");
   std::size_t length = 0;
   for (std::size_t i = 0; i < length_bytes.size(); ++i) {
@@ -210,7 +207,7 @@ std::string read_header_text(std::istream& stream, const std::string& name) {
   // No array of numbers needs as much; a wrong length must not ask for gigabytes.
   constexpr std::size_t kLongestHeader = 1U << 20;
   if (length > kLongestHeader) refuse(name, "has a malformed header: it is " + std::to_string(length) + " bytes long");
-  std::string text = read_bytes(stream, length);
+  std::string text = read_bytes(input, length);
   if (text.size() != length) refuse(name, "ends inside its header");
   return text;
 }
@@ -227,21 +224,62 @@ std::int64_t data_size(const std::string& name, const models::Shape& shape) {
   return bytes;
 }
 
-std::optional<std::string> open_error(const std::filesystem::path& path, std::ifstream& stream) {
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) return "it is a folder";
-  stream.open(path, std::ios::binary);
-  if (stream) return std::nullopt;
-  return std::error_code(errno, std::generic_category()).message();
+template <typename T>
+constexpr std::string_view kDescr = sizeof(T) == 1   ? "|u1"
+                                    : sizeof(T) == 2 ? "<u2"
+                                                     : "<u4";
+template <>
+constexpr std::string_view kDescr<float> = "<f4";
+template <>
+constexpr std::string_view kDescr<double> = "<f8";
+
+}  // namespace
+
+models::Tensor<float> read_npy(base::Input& input) {
+  const std::string& name = input.name();
+  const Header header = HeaderParser(name, read_header_text(input)).parse();
+  check_type(name, header.descr);
+  if (header.fortran_order) refuse(name, "is in Fortran order, expected C order");
+  const std::int64_t expected = data_size(name, header.shape);
+  const auto refuse_truncated = [&](std::uint64_t have) {
+    refuse(name, "is truncated: it holds " + std::to_string(have) + " of the " + std::to_string(expected) +
+                     " bytes of data that its shape asks for");
+  };
+  const std::optional<std::uint64_t> left = input.left();
+  if (left && *left < static_cast<std::uint64_t>(expected)) refuse_truncated(*left);
+  if (!left && expected > kLargestPipe) refuse(name, "has a shape of more than 16 GiB, the most that a pipe may bring");
+
+  // In pieces, so that a shape that a pipe does not keep asks for no more memory than comes out of it.
+  constexpr std::int64_t kPiece = std::int64_t{1} << 22;
+  models::Tensor<float> tensor{header.shape, {}};
+  if (left) tensor.values.reserve(static_cast<std::size_t>(expected) / sizeof(float));
+  for (std::int64_t have = 0; have < expected;) {
+    const std::int64_t bytes = std::min(kPiece, expected - have);
+    tensor.values.resize(static_cast<std::size_t>(have + bytes) / sizeof(float));
+    const std::size_t count =
+        input.read(reinterpret_cast<char*>(tensor.values.data()) + have, static_cast<std::size_t>(bytes));
+    have += static_cast<std::int64_t>(count);
+    if (count != static_cast<std::size_t>(bytes)) refuse_truncated(static_cast<std::uint64_t>(have));
+  }
+  if (!read_bytes(input, 1).empty()) {
+    refuse(name, "has bytes after the " + std::to_string(expected) + " bytes of data that its shape asks for");
+  }
+  return tensor;
+}
+
+models::Tensor<float> read_npy(const std::filesystem::path& path) {
+  base::InputFile file(path);
+  return read_npy(file);
 }
 
 template <typename T>
-void write_array(const std::filesystem::path& path, const models::Tensor<T>& tensor, std::string_view descr) {
+void write_npy(std::ostream& stream, const models::Tensor<T>& tensor) {
   assert(tensor.size() == models::element_count(tensor.shape));
   std::string shape;
   for (const std::int64_t extent : tensor.shape) shape += (shape.empty() ? "" : ", ") + std::to_string(extent);
   if (tensor.shape.size() == 1) shape += ',';
-  std::string header = "{'descr': '" + std::string(descr) + "', 'fortran_order': False, 'shape': (" + shape + "), }";
+  std::string header =
+      "{'descr': '" + std::string(kDescr<T>) + "', 'fortran_order': False, 'shape': (" + shape + "), }";
   // The data begin at a multiple of 64 bytes, after a newline.
   constexpr std::size_t kAlignment = 64;
   const std::size_t before = kMagic.size() + 4;
@@ -249,67 +287,17 @@ void write_array(const std::filesystem::path& path, const models::Tensor<T>& ten
   header.append((kAlignment - unpadded % kAlignment) % kAlignment, ' ');
   header += '\n';
 
-  AtomicFile file(path);
   const std::array<char, 4> version_and_length{1, 0, static_cast<char>(header.size() & 0xFF),
                                                static_cast<char>(header.size() >> 8)};
-  file.stream() << kMagic << std::string_view(version_and_length.data(), version_and_length.size()) << header;
-  file.stream().write(reinterpret_cast<const char*>(tensor.values.data()),
-                      static_cast<std::streamsize>(tensor.values.size() * sizeof(T)));
-  file.commit();
+  stream << kMagic << std::string_view(version_and_length.data(), version_and_length.size()) << header;
+  stream.write(reinterpret_cast<const char*>(tensor.values.data()),
+               static_cast<std::streamsize>(tensor.values.size() * sizeof(T)));
 }
 
-}  // namespace
-
-models::Tensor<float> read_npy(std::istream& stream, const std::string& name) {
-  const Header header = HeaderParser(name, read_header_text(stream, name)).parse();
-  check_type(name, header.descr);
-  if (header.fortran_order) refuse(name, "is in Fortran order, expected C order");
-  const std::int64_t expected = data_size(name, header.shape);
-
-  // In pieces, so that a shape that the file does not keep asks for no more memory than the file has bytes.
-  constexpr std::int64_t kPiece = std::int64_t{1} << 22;
-  models::Tensor<float> tensor{header.shape, {}};
-  for (std::int64_t have = 0; have < expected;) {
-    const std::int64_t bytes = std::min(kPiece, expected - have);
-    tensor.values.resize(static_cast<std::size_t>((have + bytes) / static_cast<std::int64_t>(sizeof(float))));
-    stream.read(reinterpret_cast<char*>(tensor.values.data()) + have, bytes);
-    have += stream.gcount();
-    if (stream.gcount() != bytes) {
-      refuse(name, "is truncated: it holds " + std::to_string(have) + " of the " + std::to_string(expected) +
-                       " bytes of data that its shape asks for");
-    }
-  }
-  if (stream.peek() != std::istream::traits_type::eof()) {
-    refuse(name, "has bytes after the " + std::to_string(expected) + " bytes of data that its shape asks for");
-  }
-  return tensor;
-}
-
-models::Tensor<float> read_npy(const std::filesystem::path& path) {
-  std::ifstream stream;
-  if (const auto error = open_error(path, stream)) refuse(path.string(), "cannot be read: " + *error);
-  protect_input(path);
-  return read_npy(stream, path.string());
-}
-
-void write_npy(const std::filesystem::path& path, const models::Tensor<float>& tensor) {
-  write_array(path, tensor, "<f4");
-}
-
-void write_npy(const std::filesystem::path& path, const models::Tensor<double>& tensor) {
-  write_array(path, tensor, "<f8");
-}
-
-void write_npy(const std::filesystem::path& path, const models::Tensor<std::uint8_t>& tensor) {
-  write_array(path, tensor, "|u1");
-}
-
-void write_npy(const std::filesystem::path& path, const models::Tensor<std::uint16_t>& tensor) {
-  write_array(path, tensor, "<u2");
-}
-
-void write_npy(const std::filesystem::path& path, const models::Tensor<std::uint32_t>& tensor) {
-  write_array(path, tensor, "<u4");
-}
+template void write_npy(std::ostream&, const models::Tensor<float>&);
+template void write_npy(std::ostream&, const models::Tensor<double>&);
+template void write_npy(std::ostream&, const models::Tensor<std::uint8_t>&);
+template void write_npy(std::ostream&, const models::Tensor<std::uint16_t>&);
+template void write_npy(std::ostream&, const models::Tensor<std::uint32_t>&);
 
 }  // namespace mlsim::workloads

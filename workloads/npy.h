@@ -4,26 +4,38 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <istream>
+#include <ostream>
 #include <string>
 
+#include "base/input_file.h"
+#include "base/output_file.h"
 #include "models/tensor.h"
 
 namespace mlsim::workloads {
 
-// Reads a float32 array. Throws std::runtime_error with one sentence that names the file, for one that is missing, is
+// Reads a float32 array. Throws base::Error, which names the file, for one that is missing, is
 // no .npy file, holds another type, another byte or index order or an extent of 0, or is longer or shorter than it
 // says.
 models::Tensor<float> read_npy(const std::filesystem::path& path);
 
-// The same from a stream, which must end with the array; `name` stands for the file in errors.
-models::Tensor<float> read_npy(std::istream& stream, const std::string& name);
+// The same from an input, which must end with the array.
+models::Tensor<float> read_npy(base::Input& input);
 
-// Writes an array, whole or not at all. Throws std::runtime_error that names a file that cannot be written.
-void write_npy(const std::filesystem::path& path, const models::Tensor<float>& tensor);
-void write_npy(const std::filesystem::path& path, const models::Tensor<double>& tensor);
-void write_npy(const std::filesystem::path& path, const models::Tensor<std::uint8_t>& tensor);
-void write_npy(const std::filesystem::path& path, const models::Tensor<std::uint16_t>& tensor);
-void write_npy(const std::filesystem::path& path, const models::Tensor<std::uint32_t>& tensor);
+// Writes an array.
+template <typename T>
+void write_npy(std::ostream& stream, const models::Tensor<T>& tensor);
+extern template void write_npy(std::ostream&, const models::Tensor<float>&);
+extern template void write_npy(std::ostream&, const models::Tensor<double>&);
+extern template void write_npy(std::ostream&, const models::Tensor<std::uint8_t>&);
+extern template void write_npy(std::ostream&, const models::Tensor<std::uint16_t>&);
+extern template void write_npy(std::ostream&, const models::Tensor<std::uint32_t>&);
+
+// The same to a file, whole or not at all. Throws base::Error for a file that cannot be written.
+template <typename T>
+void write_npy(const std::filesystem::path& path, const models::Tensor<T>& tensor) {
+  base::AtomicFile file(path);
+  write_npy(file.stream(), tensor);
+  file.commit();
+}
 
 }  // namespace mlsim::workloads

@@ -9,9 +9,13 @@
 #include <stdexcept>
 #include <utility>
 
-#include "workloads/atomic_file.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/input_file.h"
+#include "base/json.h"
+#include "base/output_file.h"
 #include "workloads/convolution_check.h"
-#include "workloads/json_file.h"
+#include "workloads/embedded_files.h"
 #include "workloads/network.h"
 #include "workloads/npy.h"
 
@@ -70,7 +74,7 @@ class WorkloadReader {
       }
       for (std::size_t i = 0; i < layers.size(); ++i) workload.layers.push_back(read_layer(i));
     }
-    if (has_control_characters(workload.name)) {
+    if (base::has_control_characters(workload.name)) {
       refuse("/name", json(workload.name).dump() + " has control characters, expected a name without them");
     }
     check_names(workload.layers, layers.is_string());
@@ -79,7 +83,7 @@ class WorkloadReader {
 
  private:
   [[noreturn]] void refuse(const std::string& pointer, const std::string& reason) const {
-    refuse_json(file_, pointer, reason);
+    base::refuse(file_, pointer, reason);
   }
 
   static std::string pointer_to(std::size_t layer_index) { return "/layers/" + std::to_string(layer_index); }
@@ -185,7 +189,7 @@ class WorkloadReader {
       const json& tensors = own.at("tensors");
       if (!tensors.contains(name)) return std::monostate{};
       const std::filesystem::path path = folder_ / tensors.at(name).get<std::string>();
-      protect_input(path);
+      base::protect_input(path);
       return path;
     }
     const bool is_own = own.contains("values");
@@ -280,7 +284,7 @@ class WorkloadReader {
     for (std::size_t i = 0; i < layers.size(); ++i) {
       const std::string& name = layers[i].name;
       const std::string pointer = of_network ? "/layers" : pointer_to(i) + "/name";
-      if (has_control_characters(name) || name.find_first_of("/\\") != std::string::npos || name == "." ||
+      if (base::has_control_characters(name) || name.find_first_of("/\\") != std::string::npos || name == "." ||
           name == ".." || name.size() > kLongest) {
         refuse(pointer, json(name).dump() +
                             " cannot name a file, expected up to 200 bytes without slashes or control characters");
@@ -303,13 +307,15 @@ bool Layer::is_shape_only() const {
 }
 
 Workload parse_workload(std::string_view text, const std::string& file, const std::filesystem::path& folder) {
-  const json document = parse_json(text, file);
-  check_schema(document, embedded_json("workload.schema.json"), file);
-  return WorkloadReader(document, file, folder).read();
+  const json document = base::parse_json(text, file);
+  base::check_schema(document, embedded_json("workload.schema.json"), file);
+  Workload workload = WorkloadReader(document, file, folder).read();
+  workload.content_hash = base::Hash().add(text).value();
+  return workload;
 }
 
 Workload load_workload(const std::filesystem::path& path) {
-  if (path.extension() != ".csv") return parse_workload(read_text(path), path.string(), path.parent_path());
+  if (path.extension() != ".csv") return parse_workload(base::read_text(path), path.string(), path.parent_path());
   load_network(path.string());  // refuses by line
   const json document{{"schema", "mlsim.workload/1"},
                       {"name", path.stem().string()},

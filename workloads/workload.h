@@ -47,6 +47,7 @@ struct Workload {
   int random_bits = 16;
   models::Accumulator accumulator;
   std::vector<Layer> layers;
+  std::uint64_t content_hash = 0;  // of the text that it was read from (base/hash.h)
 };
 
 // Reads and checks a workload; its tensors are not opened yet. A file whose name ends in .csv is a topology of

@@ -4,8 +4,9 @@
 
 #include <map>
 
+#include "base/json.h"
 #include "tests/support/temporary_folder.h"
-#include "workloads/json_file.h"
+#include "workloads/embedded_files.h"
 
 namespace mlsim::workloads {
 namespace {

@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <limits>
-#include <sstream>
 
 #include "tests/support/temporary_folder.h"
 
@@ -31,8 +30,8 @@ std::string dictionary(const std::string& descr, const std::string& shape, const
 
 std::string error_of_reading(const std::string& content) {
   return error_of([&] {
-    std::istringstream stream(content);
-    read_npy(stream, "a.npy");
+    base::InputText input(content, "a.npy");
+    read_npy(input);
   });
 }
 
@@ -42,9 +41,10 @@ const std::string kTwoFloats("\x00\x00\x80\x3F\x00\x00\x20\xC0", 8);
 TEST(ReadNpy, ReadsWhatNumpyWrites) {
   // numpy.array([[1, -2.5]], dtype="float32"), as numpy.save writes it: 128 bytes of header.
   const std::string header = dictionary("<f4", "(1, 2)");
-  std::istringstream stream(npy(header + std::string(117 - header.size(), ' '), kTwoFloats));
-  ASSERT_EQ(stream.str().size(), 128U + 8U);
-  const models::Tensor<float> tensor = read_npy(stream, "a.npy");
+  const std::string content = npy(header + std::string(117 - header.size(), ' '), kTwoFloats);
+  ASSERT_EQ(content.size(), 128U + 8U);
+  base::InputText input(content, "a.npy");
+  const models::Tensor<float> tensor = read_npy(input);
   EXPECT_THAT(tensor.shape, ElementsAre(1, 2));
   EXPECT_THAT(tensor.values, ElementsAre(1.0F, -2.5F));
 }
@@ -54,8 +54,9 @@ TEST(ReadNpy, ReadsVersion2AndAnyOrderAndLayoutOfTheHeader) {
        {dictionary("<f4", "(2,)"), std::string("{\"shape\":(2,),\"descr\":\"<f4\",\"fortran_order\":False}"),
         std::string("  { 'fortran_order' : False , 'shape' : ( 2 , ) , 'descr' : '<f4' }   ")}) {
     for (const int major : {1, 2}) {
-      std::istringstream stream(npy(header, kTwoFloats, major));
-      const models::Tensor<float> tensor = read_npy(stream, "a.npy");
+      const std::string content = npy(header, kTwoFloats, major);
+      base::InputText input(content, "a.npy");
+      const models::Tensor<float> tensor = read_npy(input);
       EXPECT_THAT(tensor.shape, ElementsAre(2)) << header;
       EXPECT_THAT(tensor.values, ElementsAre(1.0F, -2.5F)) << header;
     }
@@ -63,8 +64,9 @@ TEST(ReadNpy, ReadsVersion2AndAnyOrderAndLayoutOfTheHeader) {
 }
 
 TEST(ReadNpy, ReadsAScalar) {
-  std::istringstream stream(npy(dictionary("<f4", "()"), kTwoFloats.substr(4)));
-  const models::Tensor<float> tensor = read_npy(stream, "a.npy");
+  const std::string content = npy(dictionary("<f4", "()"), kTwoFloats.substr(4));
+  base::InputText input(content, "a.npy");
+  const models::Tensor<float> tensor = read_npy(input);
   EXPECT_TRUE(tensor.shape.empty());
   EXPECT_THAT(tensor.values, ElementsAre(-2.5F));
 }

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
+#include "base/input_file.h"
+#include "base/json.h"
 #include "tests/support/temporary_folder.h"
-#include "workloads/json_file.h"
+#include "workloads/embedded_files.h"
 #include "workloads/network.h"
 #include "workloads/npy.h"
 
@@ -400,7 +402,7 @@ TEST(LoadWorkload, FindsANetworkBesideIt) {
 
 // Every workload and network that docs/workload-format.md shows.
 TEST(LoadWorkload, ReadsTheExamplesOfThePage) {
-  const std::string page = read_text(std::string(MLSIM_SOURCE_DIR) + "/docs/workload-format.md");
+  const std::string page = base::read_text(std::string(MLSIM_SOURCE_DIR) + "/docs/workload-format.md");
   const std::string start = "```json\n";
   int examples = 0;
   for (std::size_t at = page.find(start); at != std::string::npos; at = page.find(start, at)) {

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "workloads/atomic_file.h"
+#include "base/output_file.h"
 
 namespace mlsim::trainer {
 
@@ -22,7 +22,7 @@ void append_records(const std::filesystem::path& file, std::size_t records, Imag
         "{}: cannot be opened, expected a CIFAR-10 binary file (workloads/trainer/fetch-cifar10 makes them)",
         file.string()));
   }
-  workloads::protect_input(file);
+  base::protect_input(file);
   const auto bytes = static_cast<std::size_t>(stream.tellg());
   if (bytes != records * kRecordBytes) {
     throw std::runtime_error(fmt::format("{}: has {} bytes, expected {} ({} records of {} bytes)", file.string(), bytes,

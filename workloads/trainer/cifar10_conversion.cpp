@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "workloads/atomic_file.h"
+#include "base/output_file.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -28,7 +28,7 @@ void check_balance(const std::filesystem::path& file, std::span<const std::uint8
 
 void write_records(const std::filesystem::path& path, std::span<const std::uint8_t> pixels,
                    std::span<const std::uint8_t> labels) {
-  workloads::AtomicFile file(path);
+  base::AtomicFile file(path);
   for (std::size_t record = 0; record < labels.size(); ++record) {
     file.stream().put(static_cast<char>(labels[record]));
     const std::span<const std::uint8_t> image = pixels.subspan(record * kImageBytes, kImageBytes);
@@ -110,7 +110,7 @@ void convert_package(const std::filesystem::path& package, const std::filesystem
 
   const std::vector<std::uint8_t> train = read_set_labels(train_labels, kTrainFiles.size() * records);
   const std::vector<std::uint8_t> test = read_set_labels(test_labels, records);
-  workloads::create_directories(folder);
+  base::create_directories(folder);
   for (std::size_t i = 0; i < kTrainFiles.size(); ++i) {
     convert_file(kTrainFiles[i], std::span(train).subspan(i * records, records));
   }

@@ -7,7 +7,7 @@
 #include <system_error>
 #include <utility>
 
-#include "workloads/atomic_file.h"
+#include "base/output_file.h"
 
 namespace mlsim::trainer {
 
@@ -36,7 +36,7 @@ MetricsFile::MetricsFile(std::filesystem::path path) : path_(std::move(path)) {
     stream_.open(path_);
     check_stream();
   } else {
-    workloads::AtomicFile{path_};
+    base::AtomicFile{path_};
   }
 }
 
@@ -69,7 +69,7 @@ void MetricsFile::add(const EpochReport& report) {
   lines_.push_back({report.steps_done, metrics_line(report)});
   std::string content;
   for (const Line& line : lines_) content += line.text + "\n";
-  workloads::write_file(path_, content);
+  base::write_file(path_, content);
 }
 
 }  // namespace mlsim::trainer

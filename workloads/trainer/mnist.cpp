@@ -10,7 +10,7 @@
 #include <system_error>
 #include <vector>
 
-#include "workloads/atomic_file.h"
+#include "base/output_file.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -31,7 +31,7 @@ std::vector<std::uint8_t> read_idx(const std::filesystem::path& file, std::uint3
     throw std::runtime_error(fmt::format("{}: cannot be opened, expected a file of MNIST{}", file.string(),
                                          compressed ? " (gunzip the .gz beside it)" : ""));
   }
-  workloads::protect_input(file);
+  base::protect_input(file);
   std::vector<std::uint8_t> bytes{std::istreambuf_iterator<char>(stream), {}};
   const auto word = [&](std::size_t index) {
     std::uint32_t value = 0;

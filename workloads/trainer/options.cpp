@@ -19,8 +19,10 @@
 #include <thread>
 #include <vector>
 
-#include "workloads/atomic_file.h"
-#include "workloads/json_file.h"
+#include "base/error.h"
+#include "base/input_file.h"
+#include "base/json.h"
+#include "base/output_file.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -287,7 +289,7 @@ void check_files(const po::variables_map& values) {
     const std::filesystem::path file = path_of(values, option);
     const std::filesystem::file_status status = std::filesystem::status(file, problem);
     if (file.empty() || (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))) continue;
-    const auto [other, is_new] = options.emplace(workloads::place_of(file), option);
+    const auto [other, is_new] = options.emplace(base::place_of(file), option);
     if (is_new) continue;
     const bool written_anew =
         (option == "save-recipe" && other->second == "recipe") || (option == "resume" && other->second == "checkpoint");
@@ -295,7 +297,7 @@ void check_files(const po::variables_map& values) {
       throw std::runtime_error(
           fmt::format("--{} and --{} {}: are one file, expected two", other->second, option, file.string()));
     }
-    workloads::allow_replacing(file);
+    base::allow_replacing(file);
   }
 }
 
@@ -361,20 +363,19 @@ struct RecipeOptions {
 
 RecipeOptions read_recipe(const std::filesystem::path& path) {
   const std::string file = path.string();
-  const nlohmann::json recipe = workloads::parse_json(workloads::read_text(path), file);
-  if (!recipe.is_object()) workloads::refuse_json(file, "", "is no JSON object, expected options and values");
+  const nlohmann::json recipe = base::parse_json(base::read_text(path), file);
+  if (!recipe.is_object()) base::refuse(file, "", "is no JSON object, expected options and values");
   const po::options_description known = description(false);
   std::vector<std::string> names;
   for (const auto& option : known.options()) names.push_back(option->long_name());
   RecipeOptions result{file, {}};
   for (const auto& [key, value] : recipe.items()) {
     if (std::find(names.begin(), names.end(), key) == names.end()) {
-      workloads::refuse_json(
-          file, "/" + key,
-          fmt::format("is no option that a recipe can have, expected some of {}", fmt::join(names, ", ")));
+      base::refuse(file, "/" + key,
+                   fmt::format("is no option that a recipe can have, expected some of {}", fmt::join(names, ", ")));
     }
     if (!value.is_string() && !value.is_number()) {
-      workloads::refuse_json(file, "/" + key, "is neither a string nor a number, expected a value of --" + key);
+      base::refuse(file, "/" + key, "is neither a string nor a number, expected a value of --" + key);
     }
     result.values[key] = value.is_string() ? value.get<std::string>() : value.dump();
   }

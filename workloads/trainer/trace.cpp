@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "workloads/atomic_file.h"
+#include "base/output_file.h"
 #include "workloads/npy.h"
 
 namespace mlsim::trainer {
@@ -83,7 +83,7 @@ void check_trace_folder(const std::filesystem::path& folder, std::span<const std
 void write_trace(const std::filesystem::path& folder, const std::string& name, const Quantization& quantization,
                  std::uint64_t step, std::span<const TracedConvolution> layers) {
   using Json = nlohmann::ordered_json;
-  workloads::create_directories(folder);
+  base::create_directories(folder);
   const std::filesystem::path results = folder / kResults;
 
   Json format;
@@ -108,7 +108,7 @@ void write_trace(const std::filesystem::path& folder, const std::string& name, c
     for (const models::Pass pass : models::kPasses) {
       const models::Tensor<float>& result = layer.results[static_cast<std::size_t>(pass)];
       if (result.values.empty()) continue;
-      workloads::create_directories(results);
+      base::create_directories(results);
       workloads::write_npy(results / result_file(layer.name, pass), result);
     }
     entries.push_back({{"name", layer.name},
@@ -136,7 +136,7 @@ void write_trace(const std::filesystem::path& folder, const std::string& name, c
     workload["accumulator_bits"] = quantization.accumulator.bits;
     workload["overflow"] = to_string(quantization.accumulator.overflow);
   }
-  workloads::write_file(folder / "workload.json", workload.dump(2) + "\n");
+  base::write_file(folder / "workload.json", workload.dump(2) + "\n");
 }
 
 }  // namespace mlsim::trainer

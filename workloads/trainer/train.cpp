@@ -12,7 +12,7 @@
 #include <optional>
 #include <stdexcept>
 
-#include "workloads/atomic_file.h"
+#include "base/output_file.h"
 #include "workloads/trainer/metrics.h"
 #include "workloads/trainer/options.h"
 #include "workloads/trainer/progress.h"
@@ -37,9 +37,9 @@ void ask_to_stop(int signal) {
 void keep_images(const Options& options) {
   for (const std::filesystem::path& output : {options.metrics, options.run.checkpoint, options.save_recipe}) {
     if (output.empty()) continue;
-    const std::filesystem::path file = mlsim::workloads::place_of(output);
+    const std::filesystem::path file = mlsim::base::place_of(output);
     for (const char* part : {"train", "val"}) {
-      const std::filesystem::path within = file.lexically_relative(mlsim::workloads::place_of(options.data / part));
+      const std::filesystem::path within = file.lexically_relative(mlsim::base::place_of(options.data / part));
       if (within.empty() || *within.begin() == "..") continue;
       throw std::runtime_error(output.string() + ": lies among the images of --data, expected another place");
     }
@@ -75,7 +75,7 @@ int run(const Options& given) {
   }
   Progress progress(recipe.steps, isatty(STDOUT_FILENO) == 1);
   options.run.on_start = [&] {
-    if (!options.save_recipe.empty()) mlsim::workloads::write_file(options.save_recipe, options.recipe_text);
+    if (!options.save_recipe.empty()) mlsim::base::write_file(options.save_recipe, options.recipe_text);
   };
   options.run.on_step = [&](const StepReport& report) { progress.step(report); };
   options.run.on_epoch = [&](const EpochReport& report) {

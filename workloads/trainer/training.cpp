@@ -23,8 +23,9 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "workloads/atomic_file.h"
-#include "workloads/json_file.h"
+#include "base/input_file.h"
+#include "base/json.h"
+#include "base/output_file.h"
 #include "workloads/trainer/batch_queue.h"
 #include "workloads/trainer/gpu.h"
 #include "workloads/trainer/network.h"
@@ -151,7 +152,7 @@ class Session {
         torch::optim::SGDOptions(recipe_.learning_rate).momentum(recipe_.momentum).weight_decay(recipe_.weight_decay));
     if (!run_.resume.empty()) load_checkpoint();
     // A file that cannot be written is better known now than after an epoch.
-    if (!run_.checkpoint.empty()) workloads::AtomicFile{run_.checkpoint};
+    if (!run_.checkpoint.empty()) base::AtomicFile{run_.checkpoint};
     if (run_.trace) check_trace();
   }
 
@@ -404,7 +405,7 @@ class Session {
       if (chosen) traced_layers_.push_back(layer);
     }
     check_trace_folder(trace.folder, traced_layers_, static_cast<std::uint64_t>(trace.samples) == recipe_.batch);
-    workloads::create_directories(trace.folder);
+    base::create_directories(trace.folder);
   }
 
   std::uint64_t& overflows_of(models::Pass pass) { return tally_.overflows[static_cast<std::size_t>(pass)]; }
@@ -431,7 +432,7 @@ class Session {
     archive.save_to(bytes);
     std::string content = std::move(bytes).str();
     content += checksum_line(content);
-    workloads::write_file(run_.checkpoint, content);
+    base::write_file(run_.checkpoint, content);
   }
 
   // The convolutions that a checkpoint's text names.
@@ -445,9 +446,9 @@ class Session {
 
   void load_checkpoint() {
     const std::string name = run_.resume.string();
-    const std::string checkpoint = workloads::read_text(run_.resume);
+    const std::string checkpoint = base::read_text(run_.resume);
     // The next checkpoint may take its place.
-    workloads::allow_replacing(run_.resume);
+    base::allow_replacing(run_.resume);
     const std::string_view bytes = checked_archive(checkpoint, name);
     torch::serialize::InputArchive archive;
     const nlohmann::json ours = to_json(recipe_, data_);

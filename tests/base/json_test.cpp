@@ -1,11 +1,10 @@
-#include "workloads/json_file.h"
+#include "base/json.h"
 
 #include <gmock/gmock.h>
 
 #include "tests/support/temporary_folder.h"
-#include "workloads/embedded_files.h"
 
-namespace mlsim::workloads {
+namespace mlsim::base {
 namespace {
 
 using nlohmann::json;
@@ -37,12 +36,28 @@ TEST(ParseJson, RefusesAKeyGivenTwice) {
   EXPECT_EQ(parse_error(R"({"a": {"a": {"a": 1}}, "b": [{"a": 1}, {"a": 2}]})"), "nothing was thrown");
 }
 
-TEST(ReadText, RefusesWhatCannotBeRead) {
-  const test::TemporaryFolder folder;
-  const std::string root = folder.path().string();
-  EXPECT_EQ(error_of([&] { read_text(root + "/none.json"); }),
-            root + "/none.json: cannot be read: No such file or directory");
-  EXPECT_EQ(error_of([&] { read_text(root); }), root + ": cannot be read: it is a folder");
+TEST(ParseJson, RefusesWhatWouldExhaustTheStack) {
+  const auto nested = [](int levels) {
+    std::string text;
+    for (int i = 0; i < levels; ++i) text += i % 2 == 0 ? "[" : "{\"a\":";
+    if (levels % 2 == 0) text += "1";
+    for (int i = levels; i-- > 0;) text += i % 2 == 0 ? "]" : "}";
+    return text;
+  };
+  EXPECT_EQ(parse_error(nested(kDeepestJson)), "nothing was thrown");
+  EXPECT_EQ(parse_error(nested(kDeepestJson + 1)), "a.json: is nested deeper than 64 levels");
+  EXPECT_EQ(parse_error(nested(60'000)), "a.json: is nested deeper than 64 levels");
+  EXPECT_EQ(parse_error(std::string(60'000, '[')), "a.json: is nested deeper than 64 levels");
+}
+
+TEST(ParseJson, ShowsTheBeginningOfALongWord) {
+  EXPECT_LT(parse_error(std::string(100'000, 'x')).size(), 300U);
+  EXPECT_LT(parse_error("[\"" + std::string(100'000, 'x')).size(), 300U);
+}
+
+TEST(ToText, WritesNamesThatAreNoUtf8) {
+  EXPECT_EQ(to_text(json{{"file", "a\xFF"}}), "{\"file\":\"a\uFFFD\"}");
+  EXPECT_EQ(to_text(nlohmann::ordered_json{{"file", "a\xFF"}}), "{\"file\":\"a\uFFFD\"}");
 }
 
 TEST(CheckSchema, NamesThePlaceAndWhatWasExpected) {
@@ -109,12 +124,5 @@ TEST(CheckSchema, FollowsConditionals) {
   EXPECT_EQ(error(R"({"type": "b", "x": 1})"), "a.json: /x: is an unknown key, expected one of type, y");
 }
 
-TEST(EmbeddedFiles, AreThoseOfTheRepository) {
-  ASSERT_FALSE(embedded_files().empty());
-  for (const EmbeddedFile& file : embedded_files()) {
-    EXPECT_EQ(file.text, read_text(std::string(MLSIM_SOURCE_DIR) + "/workloads/" + std::string(file.name)));
-  }
-}
-
 }  // namespace
-}  // namespace mlsim::workloads
+}  // namespace mlsim::base

@@ -1,23 +1,17 @@
-#include "workloads/json_file.h"
+#include "base/json.h"
 
 #include <algorithm>
 #include <cassert>
-#include <cerrno>
-#include <fstream>
 #include <set>
-#include <sstream>
-#include <stdexcept>
-#include <system_error>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
 #include <valijson/schema_parser.hpp>
 #include <valijson/validator.hpp>
 #include <vector>
 
-#include "workloads/atomic_file.h"
-#include "workloads/embedded_files.h"
+#include "base/error.h"
 
-namespace mlsim::workloads {
+namespace mlsim::base {
 namespace {
 
 using nlohmann::json;
@@ -28,12 +22,13 @@ std::string joined(const std::vector<std::string>& words, const std::string& sep
   return text;
 }
 
+std::string shortened(const std::string& text, std::size_t longest = 200) {
+  return text.size() > longest ? text.substr(0, longest - 3) + "..." : text;
+}
+
 // A value as a message shows it.
 std::string shown(const json& value) {
-  constexpr std::size_t kLongest = 60;
-  std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
-  if (text.size() > kLongest) text = text.substr(0, kLongest - 3) + "...";
-  return text;
+  return shortened(value.dump(-1, ' ', true, json::error_handler_t::replace), 60);
 }
 
 // A key as a JSON pointer has it, on one line.
@@ -142,18 +137,17 @@ std::string expectation(const json& root, const json& unresolved) {
     if (schema->contains("additionalProperties")) {
       for (const auto& [key, value] : instance->items()) {
         if (!known.contains(key)) {
-          refuse_json(file, pointer + "/" + pointer_token(key),
-                      "is an unknown key, expected one of " + joined(names, ", "));
+          refuse(file, pointer + "/" + pointer_token(key), "is an unknown key, expected one of " + joined(names, ", "));
         }
       }
     }
     for (const json& key : schema->value("required", json::array())) {
       if (!instance->contains(key.get<std::string>())) {
-        refuse_json(file, pointer, "the key " + key.dump() + " is missing");
+        refuse(file, pointer, "the key " + key.dump() + " is missing");
       }
     }
   }
-  refuse_json(file, pointer, "is " + shown(*instance) + ", expected " + expectation(root, *schema));
+  refuse(file, pointer, "is " + shown(*instance) + ", expected " + expectation(root, *schema));
 }
 
 std::string place_of(std::string_view text, std::size_t byte) {
@@ -166,33 +160,34 @@ std::string place_of(std::string_view text, std::size_t byte) {
 template <typename Json>
 Json parsed(std::string_view text, const std::string& file) {
   std::vector<std::set<std::string>> keys;
-  const typename Json::parser_callback_t refuse_repetition = [&](int, typename Json::parse_event_t event, Json& value) {
+  const typename Json::parser_callback_t check = [&](int depth, typename Json::parse_event_t event, Json& value) {
+    // What is deeper would exhaust the stack of those who walk it.
+    if (depth >= kDeepestJson &&
+        (event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start)) {
+      refuse(file, "", "is nested deeper than " + std::to_string(kDeepestJson) + " levels");
+    }
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key && !keys.back().insert(value.template get<std::string>()).second) {
-      refuse_json(file, "", "the key " + value.dump() + " is given twice in one object");
+      refuse(file, "", "the key " + value.dump() + " is given twice in one object");
     }
     return true;
   };
   try {
-    return Json::parse(text.begin(), text.end(), refuse_repetition);
+    return Json::parse(text.begin(), text.end(), check);
   } catch (const json::parse_error& error) {
     const std::string what = error.what();
     const std::size_t reason = what.find(" - ");
-    refuse_json(file, "",
-                place_of(text, error.byte) + ": is no JSON: " +
-                    (reason == std::string::npos ? what.substr(what.find(": ") + 2) : what.substr(reason + 3)));
+    refuse(file, "",
+           place_of(text, error.byte) + ": is no JSON: " +
+               shortened(reason == std::string::npos ? what.substr(what.find(": ") + 2) : what.substr(reason + 3)));
   } catch (const json::out_of_range& error) {
     const std::string what = error.what();
-    refuse_json(file, "", "is no JSON: " + what.substr(what.find("] ") + 2));
+    refuse(file, "", "is no JSON: " + what.substr(what.find("] ") + 2));
   }
 }
 
 }  // namespace
-
-void refuse_json(const std::string& file, const std::string& pointer, const std::string& reason) {
-  throw std::runtime_error(file + ": " + (pointer.empty() ? "" : pointer + ": ") + reason);
-}
 
 json parse_json(std::string_view text, const std::string& file) {
   return parsed<json>(text, file);
@@ -205,19 +200,6 @@ nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::stri
 bool has_control_characters(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
-}
-
-std::string read_text(const std::filesystem::path& path) {
-  std::error_code error;
-  if (std::filesystem::is_directory(path, error)) refuse_json(path.string(), "", "cannot be read: it is a folder");
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) {
-    refuse_json(path.string(), "", "cannot be read: " + std::error_code(errno, std::generic_category()).message());
-  }
-  protect_input(path);
-  std::ostringstream text;
-  text << stream.rdbuf();
-  return std::move(text).str();
 }
 
 void check_schema(const json& document, const json& schema, const std::string& file) {
@@ -235,11 +217,12 @@ void check_schema(const json& document, const json& schema, const std::string& f
   refuse_violation(document, schema, path, file);
 }
 
-json embedded_json(std::string_view name) {
-  const auto files = embedded_files();
-  const auto file = std::find_if(files.begin(), files.end(), [&](const EmbeddedFile& f) { return f.name == name; });
-  assert(file != files.end());
-  return json::parse(file->text);
+std::string to_text(const json& document, int indent) {
+  return document.dump(indent, ' ', false, json::error_handler_t::replace);
 }
 
-}  // namespace mlsim::workloads
+std::string to_text(const nlohmann::ordered_json& document, int indent) {
+  return document.dump(indent, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace mlsim::base

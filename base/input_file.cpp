@@ -1,0 +1,143 @@
+#include "base/input_file.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+#include "base/output_file.h"
+
+namespace mlsim::base {
+namespace {
+
+[[noreturn]] void refuse_reading(const std::string& name, const std::string& reason) {
+  refuse(name, "", "cannot be read: " + reason);
+}
+
+std::string reason_of(int error) {
+  return std::error_code(error, std::generic_category()).message();
+}
+
+// A number of bytes as a limit is written.
+std::string bytes_text(std::uint64_t bytes) {
+  for (const auto& [unit, shift] : {std::pair{"GiB", 30}, {"MiB", 20}, {"KiB", 10}}) {
+    if (bytes >> shift != 0 && (bytes >> shift) << shift == bytes) return fmt::format("{} {}", bytes >> shift, unit);
+  }
+  return fmt::format("{} bytes", bytes);
+}
+
+}  // namespace
+
+InputFile::InputFile(int descriptor, std::string name, bool is_owned)
+    : name_(std::move(name)), descriptor_(descriptor), is_owned_(is_owned) {
+  struct stat status {};
+  if (fstat(descriptor_, &status) != 0) {
+    const int error = errno;
+    if (is_owned_) close(descriptor_);
+    refuse_reading(name_, reason_of(error));
+  }
+  if (S_ISDIR(status.st_mode)) {
+    if (is_owned_) close(descriptor_);
+    refuse_reading(name_, "it is a folder");
+  }
+  // Files of /proc and the like say 0 and have more.
+  if (S_ISREG(status.st_mode) && status.st_size > 0) size_ = static_cast<std::uint64_t>(status.st_size);
+}
+
+InputFile::InputFile(const std::filesystem::path& path)
+    : InputFile(
+          [&] {
+            int descriptor = -1;
+            do {
+              descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+            } while (descriptor < 0 && errno == EINTR);
+            if (descriptor < 0) refuse_reading(path.string(), reason_of(errno));
+            return descriptor;
+          }(),
+          path.string(), true) {
+  protect_input(path);
+}
+
+InputFile InputFile::standard_input() {
+  return {STDIN_FILENO, "standard input", false};
+}
+
+InputFile::InputFile(InputFile&& other) noexcept
+    : name_(std::move(other.name_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
+      is_owned_(other.is_owned_),
+      size_(other.size_),
+      position_(other.position_) {}
+
+InputFile::~InputFile() {
+  if (is_owned_ && descriptor_ >= 0) close(descriptor_);
+}
+
+std::size_t InputFile::read(void* data, std::size_t size) {
+  std::size_t done = 0;
+  while (done < size) {
+    const ssize_t count = ::read(descriptor_, static_cast<char*>(data) + done, size - done);
+    if (count == 0) break;
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) refuse_reading(name_, reason_of(errno));
+    done += static_cast<std::size_t>(count);
+  }
+  position_ += done;
+  return done;
+}
+
+std::optional<std::uint64_t> InputFile::left() const {
+  if (!size_) return std::nullopt;
+  return *size_ - std::min(*size_, position_);
+}
+
+void InputFile::require_regular(const std::string& expected) const {
+  struct stat status {};
+  if (fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
+    refuse_reading(name_, "it is no regular file, expected " + expected);
+  }
+}
+
+std::size_t InputText::read(void* data, std::size_t size) {
+  const std::size_t count = std::min(size, text_.size());
+  if (count > 0) std::memcpy(data, text_.data(), count);
+  text_.remove_prefix(count);
+  return count;
+}
+
+std::string read_all(Input& input, std::uint64_t limit) {
+  constexpr std::size_t kPiece = std::size_t{1} << 16;
+  const auto refuse_length = [&] {
+    refuse(input.name(), "", fmt::format("is longer than {}, the most that is read of such a file", bytes_text(limit)));
+  };
+  if (const std::optional<std::uint64_t> left = input.left(); left && *left > limit) refuse_length();
+  std::string text;
+  if (const std::optional<std::uint64_t> left = input.left()) text.reserve(static_cast<std::size_t>(*left) + kPiece);
+  while (true) {
+    const std::size_t have = text.size();
+    text.resize(have + kPiece);
+    const std::size_t count = input.read(text.data() + have, kPiece);
+    text.resize(have + count);
+    if (text.size() > limit) refuse_length();
+    if (count < kPiece) return text;
+  }
+}
+
+std::string read_text(const std::filesystem::path& path, std::uint64_t limit) {
+  InputFile file(path);
+  return read_all(file, limit);
+}
+
+std::string read_standard_input(std::uint64_t limit) {
+  InputFile file = InputFile::standard_input();
+  return read_all(file, limit);
+}
+
+}  // namespace mlsim::base

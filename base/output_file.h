@@ -1,0 +1,127 @@
+// Files that appear whole or not at all: written beside their place, then renamed.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <filesystem>
+#include <optional>
+#include <ostream>
+#include <streambuf>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mlsim::base {
+
+// A file under a hidden name of its own in the folder of `target`, which is behind symbolic links. No link and no file
+// that was there is written through. It is removed with this object, by the signal that ends the program (see
+// remove_unfinished_files_on_signals()), or, after a crash, by the next UnfinishedFile of the same target, unless it
+// has got its final name before. Its mode is that of the file that it is to replace.
+class UnfinishedFile {
+ public:
+  // `extension` ends its name. Throws Error, which names `target`.
+  explicit UnfinishedFile(const std::filesystem::path& target, std::string_view extension = "");
+  ~UnfinishedFile();
+  UnfinishedFile(const UnfinishedFile&) = delete;
+  UnfinishedFile& operator=(const UnfinishedFile&) = delete;
+  UnfinishedFile(UnfinishedFile&&) = delete;
+  UnfinishedFile& operator=(UnfinishedFile&&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  int descriptor() const { return descriptor_; }
+  // Gives it the name of the target. Throws Error where that fails.
+  void rename();
+
+ private:
+  bool create(const std::filesystem::path& path);
+
+  std::filesystem::path target_;
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  int slot_ = -1;  // of those that a signal removes; -1 for none
+};
+
+// From now on signals that end the program do so after its unfinished files are removed, and a file that outgrows what
+// is allowed is an error like others.
+void remove_unfinished_files_on_signals();
+
+// A path that files of one place have in common: absolute, behind links as far as it exists. The path as it is where
+// that cannot be told.
+std::filesystem::path place_of(const std::filesystem::path& path);
+
+// Notes a file that the program reads: what is written below refuses to replace it, whatever name leads there. Threads
+// may call it.
+void protect_input(const std::filesystem::path& path);
+
+// The user has asked for this input to be written anew.
+void allow_replacing(const std::filesystem::path& path);
+
+// Throws Error for a path that is there, but is no regular file, and for an input.
+void require_regular_file(const std::filesystem::path& path);
+
+// Writes to a file descriptor.
+class DescriptorBuffer : public std::streambuf {
+ public:
+  explicit DescriptorBuffer(int descriptor);
+  // errno of the first write that failed, 0 for none.
+  int error() const { return error_; }
+
+ protected:
+  int_type overflow(int_type c) override;
+  std::streamsize xsputn(const char* text, std::streamsize size) override;
+  int sync() override;
+
+ private:
+  bool write_out(const char* text, std::size_t size);
+
+  int descriptor_;
+  int error_ = 0;
+  std::array<char, std::size_t{1} << 16> buffer_;
+};
+
+// A file that is being written. Without a commit() the destructor leaves what was there before. What is no regular
+// file, such as a pipe or a device, is written to directly; an input is refused. Every error is an Error that names the
+// file.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  AtomicFile(AtomicFile&&) = delete;
+  AtomicFile& operator=(AtomicFile&&) = delete;
+
+  std::ostream& stream() { return *stream_; }
+  // All of it is in the file system, under its name for the time being.
+  void finish();
+  // The same, and puts the file into its place.
+  void commit();
+
+ private:
+  std::filesystem::path path_;  // as the user named it
+  std::optional<UnfinishedFile> temporary_;
+  int device_ = -1;  // where it is no regular file
+  std::optional<DescriptorBuffer> buffer_;
+  std::optional<std::ostream> stream_;
+};
+
+// Files that get their places together, once all of them are written.
+class FileSet {
+ public:
+  AtomicFile& add(const std::filesystem::path& path);
+  void commit();
+
+ private:
+  std::deque<AtomicFile> files_;
+};
+
+// Writes all of a file.
+void write_file(const std::filesystem::path& path, std::string_view content);
+
+// Makes a folder for output, and its parents, unless it is there.
+void create_directories(const std::filesystem::path& path);
+
+// Throws Error where two of the paths are one place.
+void require_distinct(const std::vector<std::filesystem::path>& outputs);
+
+}  // namespace mlsim::base
