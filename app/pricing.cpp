@@ -233,16 +233,16 @@ std::vector<Sharing> sharings(const Results& results, const Price& price) {
     Sharing sharing;
     sharing.elements_per_scaler = share;
     sharing.area = price.area;
-    Results varied = results;
-    varied.array.elements_per_scaler = share;
-    sharing.units = units_of(varied.array).group_scale_units;
-    for (const LayerRecord& layer : varied.layers) {
+    sim::ArrayConfig array = results.array;
+    array.elements_per_scaler = share;
+    sharing.units = units_of(array).group_scale_units;
+    for (const LayerRecord& layer : results.layers) {
       for (const PassRecord& record : layer.passes) {
         const models::Format& left = layer.formats[models::left_operand(record.pass)];
         const models::Format& right = layer.formats[models::right_operand(record.pass)];
         if (!std::holds_alternative<models::MlsFormat>(left)) return {};
         const models::Format& next = layer.formats[models::result_operand(record.pass)];
-        sharing.cycles += sim::predict_pass(record.pass, layer.shape, left, right, varied.array, next).cycles;
+        sharing.cycles += sim::predict_pass(record.pass, layer.shape, left, right, array, next).cycles;
       }
     }
     const std::int64_t own_units = units_of(results.array).group_scale_units;

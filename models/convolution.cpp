@@ -1,5 +1,6 @@
 #include "models/convolution.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <stdexcept>
@@ -7,18 +8,20 @@
 namespace mlsim::models {
 namespace {
 
+// Σ over y from 0 to count - 1 of start - y · stride, clamped to 0..limit.
+std::int64_t sum_clamped(std::int64_t start, std::int64_t stride, std::int64_t limit, std::int64_t count) {
+  // Of the falling terms, the first `full` are the limit or more and those from `positive` on 0 or less.
+  const std::int64_t full = start < limit ? 0 : std::min((start - limit) / stride + 1, count);
+  const std::int64_t positive = start < 1 ? 0 : std::min((start - 1) / stride + 1, count);
+  const std::int64_t between = positive - full;
+  return full * limit + between * start - between * (full + positive - 1) / 2 * stride;
+}
+
 // Pairs (output index, kernel index) along one axis that touch an input element and not the padding.
 std::int64_t valid_pairs(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
                          std::int64_t padding) {
-  std::int64_t pairs = 0;
-  for (std::int64_t k = 0; k < kernel; ++k) {
-    // 0 <= y·stride + k - padding < in
-    const std::int64_t low = padding > k ? (padding - k + stride - 1) / stride : 0;
-    const std::int64_t last = in - 1 + padding - k;
-    const std::int64_t high = last < 0 ? -1 : std::min(last / stride, out - 1);
-    pairs += std::max<std::int64_t>(high - low + 1, 0);
-  }
-  return pairs;
+  // 0 <= y·stride + k - padding < in: k from padding - y·stride, and as far as in elements on, both within the kernel.
+  return sum_clamped(in + padding, stride, kernel, out) - sum_clamped(padding, stride, kernel, out);
 }
 
 }  // namespace

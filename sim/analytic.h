@@ -1,5 +1,6 @@
 // The closed form: what a pass costs on the array, from its shape, its formats and the array's parameters alone. Sums
-// over the kinds of tiles, not over tiles, steps or taps. docs/dataflow.md derives it; the simulation agrees exactly.
+// over the kinds of phases and tiles, not over phases, tiles, steps or taps. docs/dataflow.md derives it; the
+// simulation agrees exactly.
 #pragma once
 
 #include <optional>

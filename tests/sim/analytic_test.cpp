@@ -1,8 +1,14 @@
-// The closed form where it can be followed by hand; simulate_test compares it with the simulation.
+// The closed form where it can be followed by hand, and against a walk over every step; simulate_test compares it with
+// the simulation.
 #include "sim/analytic.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <string>
+#include <vector>
 
 #include "sim/array_config.h"
 
@@ -108,6 +114,308 @@ TEST(Analytic, RefusesMixedKindsOfFormats) {
   EXPECT_THAT(
       [] { predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, BaselineFormat::kInt8, {}, {}); },
       testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("expected two MLS formats or two baseline")));
+}
+
+std::uint64_t unsigned_of(std::int64_t value) {
+  return static_cast<std::uint64_t>(value);
+}
+
+// A pass as docs/dataflow.md describes it, one tile, reduction group and step after the other.
+class Walk {
+ public:
+  Walk(Pass pass, const ConvolutionShape& shape, bool mls, bool merged, const ArrayConfig& config)
+      : config_(config),
+        outer_(shape.outer_count(pass)),
+        groups_(merged ? 1 : outer_),
+        merged_(merged),
+        rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),
+        step_taps_(std::min(config.row_feeder.buffer_elements / 2 / config.rows,
+                            config.column_feeder.buffer_elements / 2 / config.columns)) {
+    find_phases(pass, shape);
+    if (mls) share_ = most_shared();
+    for (std::int64_t conv_group = 0; conv_group < shape.groups; ++conv_group) {
+      for (std::int64_t row = 0; row < rows_; row += config.rows) {
+        for (const Phase& phase : phases_) run_phase(phase, std::min<std::int64_t>(config.rows, rows_ - row));
+      }
+    }
+    if (steps_.empty()) return;
+    cycles.array = steps_.front().fill + steps_.back().compute + unsigned_of(share_ + 6);
+    cycles.fill_stalls = steps_.front().fill;
+    for (std::size_t i = 0; i + 1 < steps_.size(); ++i) {
+      cycles.array += std::max(steps_[i].compute, steps_[i + 1].fill);
+      cycles.fill_stalls += std::max(steps_[i].compute, steps_[i + 1].fill) - steps_[i].compute;
+    }
+  }
+
+  CycleCounts cycles;
+  std::uint64_t results = 0;
+  std::uint64_t ended_groups = 0;
+  std::uint64_t row_fills = 0;  // elements into the feeder's buffer
+  std::uint64_t row_scales = 0;
+  std::uint64_t row_reads = 0;  // elements out of it
+  std::uint64_t column_fills = 0;
+  std::uint64_t column_scales = 0;
+  std::uint64_t row_tile_phases = 0;
+
+ private:
+  struct Phase {
+    std::int64_t columns = 0;
+    std::int64_t taps = 0;
+  };
+  struct Step {
+    std::uint64_t fill;
+    std::uint64_t compute;
+  };
+
+  void find_phases(Pass pass, const ConvolutionShape& shape) {
+    const std::int64_t kernel = shape.kernel[0] * shape.kernel[1];
+    const std::int64_t outputs = shape.out_size()[0] * shape.out_size()[1];
+    if (pass == Pass::kForward) phases_ = {{shape.batch * outputs, kernel}};
+    if (pass == Pass::kBackwardWeight) phases_ = {{shape.in_channels / shape.groups * kernel, outputs}};
+    if (pass != Pass::kBackwardData) return;
+    const auto alike = [&](std::size_t axis, std::int64_t place) {
+      Phase phase;
+      for (std::int64_t y = place; y < shape.in_size[axis]; y += shape.stride[axis]) ++phase.columns;
+      for (std::int64_t k = 0; k < shape.kernel[axis]; ++k) {
+        phase.taps += (place + shape.padding[axis] - k) % shape.stride[axis] == 0 ? 1 : 0;
+      }
+      return phase;
+    };
+    for (std::int64_t y = 0; y < shape.stride[0]; ++y) {
+      for (std::int64_t x = 0; x < shape.stride[1]; ++x) {
+        const Phase down = alike(0, y);
+        const Phase across = alike(1, x);
+        const Phase phase{shape.batch * down.columns * across.columns, down.taps * across.taps};
+        if (phase.columns > 0 && phase.taps > 0) phases_.push_back(phase);
+      }
+    }
+  }
+
+  std::int64_t most_shared() const {
+    std::int64_t most_columns = 0;
+    for (const Phase& phase : phases_) most_columns = std::max(most_columns, phase.columns);
+    std::vector<std::int64_t> live(static_cast<std::size_t>(config_.rows) * static_cast<std::size_t>(config_.columns));
+    for (std::int64_t row = 0; row < std::min<std::int64_t>(config_.rows, rows_); ++row) {
+      for (std::int64_t column = 0; column < std::min<std::int64_t>(config_.columns, most_columns); ++column) {
+        ++live[static_cast<std::size_t>((row * config_.columns + column) / config_.elements_per_scaler)];
+      }
+    }
+    return *std::max_element(live.begin(), live.end());
+  }
+
+  void run_phase(const Phase& phase, std::int64_t live_rows) {
+    ++row_tile_phases;
+    bool fills_rows = true;
+    for (std::int64_t column = 0; column < phase.columns; column += config_.columns) {
+      const std::size_t first = steps_.size();
+      run_tile(phase, live_rows, std::min<std::int64_t>(config_.columns, phase.columns - column), fills_rows);
+      if (steps_.size() == first + 1) fills_rows = false;  // the row panel stays in its half
+    }
+  }
+
+  void run_tile(const Phase& phase, std::int64_t live_rows, std::int64_t live_columns, bool fills_rows) {
+    const std::int64_t group_taps = merged_ ? outer_ * phase.taps : phase.taps;
+    const std::int64_t stall = std::max<std::int64_t>(share_ - group_taps, 0);
+    std::int64_t taps = 0;  // of the step
+    std::int64_t ended = 0;
+    const auto end_step = [&] {
+      if (taps == 0) return;
+      const auto fill = [&](std::int64_t lanes, std::int64_t ports) {
+        return unsigned_of((lanes * taps + ports - 1) / ports);
+      };
+      const std::uint64_t row_fill = fills_rows ? fill(live_rows, config_.row_feeder.fill_ports) : 0;
+      steps_.push_back({std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)),
+                        unsigned_of(taps + ended * stall)});
+      if (fills_rows) row_fills += unsigned_of(live_rows * taps);
+      row_reads += unsigned_of(live_rows * taps);
+      column_fills += unsigned_of(live_columns * taps);
+      taps = ended = 0;
+    };
+    for (std::int64_t group = 0; group < groups_; ++group) {
+      if (taps + group_taps > step_taps_) end_step();
+      for (std::int64_t tap = 0; tap < group_taps; ++tap) {
+        if (taps == step_taps_) end_step();
+        ++taps;
+      }
+      ++ended;
+      if (group_taps > step_taps_) end_step();
+      cycles.scaler_stalls += unsigned_of(stall);
+    }
+    end_step();
+    results += unsigned_of(live_rows * live_columns);
+    ended_groups += unsigned_of(live_rows * live_columns * groups_);
+    if (fills_rows) row_scales += unsigned_of(live_rows * groups_);
+    column_scales += unsigned_of(live_columns * groups_);
+  }
+
+  const ArrayConfig& config_;
+  std::int64_t outer_;
+  std::int64_t groups_;
+  bool merged_;
+  std::int64_t rows_;
+  std::int64_t step_taps_;
+  std::int64_t share_ = 0;
+  std::vector<Phase> phases_;
+  std::vector<Step> steps_;
+};
+
+class RandomLayers {
+ public:
+  explicit RandomLayers(std::uint64_t seed) : generator_(seed) {}
+
+  std::int64_t pick(std::int64_t low, std::int64_t high) {
+    return std::uniform_int_distribution<std::int64_t>(low, high)(generator_);
+  }
+
+  ConvolutionShape shape() {
+    ConvolutionShape shape;
+    shape.batch = pick(1, 3);
+    shape.groups = pick(1, 3);
+    shape.in_channels = shape.groups * pick(1, 7);
+    shape.out_channels = shape.groups * pick(1, 7);
+    for (const std::size_t axis : {0U, 1U}) {
+      shape.in_size[axis] = pick(1, 11);
+      shape.padding[axis] = pick(0, pick(0, 1) * 6);
+      shape.kernel[axis] = pick(1, std::min<std::int64_t>(shape.in_size[axis] + 2 * shape.padding[axis], 12));
+      shape.stride[axis] = pick(1, 13);
+    }
+    return shape;
+  }
+
+  // Small ones, so that layers have many tiles and steps.
+  ArrayConfig array() {
+    ArrayConfig config;
+    config.rows = static_cast<int>(pick(1, 6));
+    config.columns = static_cast<int>(pick(1, 6));
+    config.elements_per_scaler = static_cast<int>(pick(1, config.rows * config.columns));
+    config.row_feeder = {pick(2, 40) * config.rows, pick(1, 9)};
+    config.column_feeder = {pick(2, 40) * config.columns, pick(1, 9)};
+    config.global_sram_bytes = 1;  // no operand fits
+    return config;
+  }
+
+ private:
+  std::mt19937_64 generator_;
+};
+
+void compare_with_walk(Pass pass, const ConvolutionShape& shape, const Format& format, const ArrayConfig& config) {
+  const auto* mls = std::get_if<models::MlsFormat>(&format);
+  const bool merged = mls == nullptr || mls->grouping == models::Grouping::kNone;
+  const Walk walk(pass, shape, mls != nullptr, merged, config);
+  const PassPrediction p = predict_pass(pass, shape, format, format, config, format);
+  EXPECT_EQ(p.cycles.array, walk.cycles.array);
+  EXPECT_EQ(p.cycles.fill_stalls, walk.cycles.fill_stalls);
+  EXPECT_EQ(p.cycles.scaler_stalls, walk.cycles.scaler_stalls);
+  EXPECT_EQ(p.counts.float_adds, mls == nullptr ? 0 : walk.ended_groups);
+  EXPECT_EQ(p.counts.tensor_scale_multiplies, mls == nullptr ? 0 : walk.results);
+  const auto bits = unsigned_of(models::element_bits(format));
+  const auto scale = unsigned_of(mls == nullptr ? 0 : mls->scale.exponent_bits + mls->scale.fraction_bits);
+  const Traffic& t = p.traffic;
+  EXPECT_EQ(t.row_buffer_writes, walk.row_fills * bits);
+  EXPECT_EQ(t.row_buffer_reads, walk.row_reads * bits);
+  EXPECT_EQ(t.column_buffer_writes, walk.column_fills * bits);
+  EXPECT_EQ(t.column_buffer_reads, walk.column_fills * bits);
+  EXPECT_EQ(t.sram_row_reads, walk.row_fills * bits + walk.row_scales * scale);
+  EXPECT_EQ(t.sram_column_reads, walk.column_fills * bits + walk.column_scales * scale);
+  EXPECT_EQ(t.sram_result_writes, walk.results * 32);
+  // An operand of 8 bits fits; of others, a conv group's share goes to each row tile and phase.
+  const models::Operand operand = pass == Pass::kBackwardWeight ? right_operand(pass) : left_operand(pass);
+  const models::Shape columns = shape.shape_of(operand);
+  const auto elements = unsigned_of(models::element_count(columns) / shape.groups);
+  const std::uint64_t scales = merged ? 1 : unsigned_of(columns[0] * columns[1] / shape.groups);
+  if (models::element_count(columns) > 8) {
+    EXPECT_EQ(t.dram_column_reads, walk.row_tile_phases * (elements * bits + scales * scale));
+  }
+}
+
+// Many phases and few results in each: strides as large as kernels and inputs, or larger.
+TEST(Analytic, AgreesWithAWalkOverEveryStep) {
+  RandomLayers random(7);
+  const std::vector<Format> formats{kE2m4, models::parse_format("e2m4/none"), BaselineFormat::kInt8};
+  for (int i = 0; i < 4000; ++i) {
+    const ConvolutionShape shape = random.shape();
+    const ArrayConfig config = random.array();
+    const Pass pass = models::kPasses[i % 4 == 0 ? 0 : i % 4 == 1 ? 2 : 1];
+    const Format& format = formats[static_cast<std::size_t>(random.pick(0, 2))];
+    compare_with_walk(pass, shape, format, config);
+    if (HasFailure()) {
+      FAIL() << "layer " << i << ", " << to_string(pass) << " in " << to_string(format) << ", input "
+             << shape.in_size[0] << "x" << shape.in_size[1] << ", kernel " << shape.kernel[0] << "x" << shape.kernel[1]
+             << ", stride " << shape.stride[0] << "x" << shape.stride[1] << ", padding " << shape.padding[0] << "x"
+             << shape.padding[1];
+    }
+  }
+}
+
+// As many phases as inputs, each of one result and one tap.
+TEST(Analytic, AsManyPhasesAsInputs) {
+  for (const std::int64_t side : {std::int64_t{8192}, std::int64_t{1} << 20}) {
+    const ConvolutionShape shape{.in_size = {side, side}, .kernel = {side, side}, .stride = {side, side}};
+    const std::uint64_t inputs = unsigned_of(side * side);
+    const PassPrediction data = predict_pass(Pass::kBackwardData, shape, kE2m4, kE2m4, {}, kE2m4);
+    EXPECT_EQ(data.cycles.array, 1 + (inputs - 1) + 1 + 1 + 6);
+    EXPECT_EQ(data.cycles.fill_stalls, 1U);
+    EXPECT_EQ(data.counts.mantissa_multiplies, inputs);
+    EXPECT_EQ(data.counts.conversions, inputs);
+    EXPECT_EQ(data.traffic.row_buffer_writes, inputs * 7);
+    // One result of so many taps, in steps of 256 that fill in 16 cycles.
+    const PassPrediction forward = predict_pass(Pass::kForward, shape, kE2m4, kE2m4, {}, kE2m4);
+    EXPECT_EQ(forward.cycles.array, 16 + inputs + 1 + 6);
+    EXPECT_EQ(forward.counts.conversions, 1U);
+    // Each weight is a column of its own: tiles of 16.
+    const PassPrediction weight = predict_pass(Pass::kBackwardWeight, shape, kE2m4, kE2m4, {}, kE2m4);
+    EXPECT_EQ(weight.cycles.scaler_stalls, inputs / 16 * 7);
+    EXPECT_EQ(weight.cycles.array, 1 + inputs / 16 * 8 + 8 + 6);
+  }
+}
+
+TEST(Analytic, LargestArray) {
+  ArrayConfig config;
+  config.rows = config.columns = 1024;
+  for (int i = 0; i < 1000; ++i) {
+    const ConvolutionShape shape = resnet20_layer(1 + i);
+    for (const Pass pass : models::kPasses) {
+      config.elements_per_scaler = 1;
+      EXPECT_EQ(predict_pass(pass, shape, kE2m4, kE2m4, config, kE2m4).cycles.scaler_stalls, 0U);
+      // One unit for all: 16 rows of 1024 columns wait for it, or of 144.
+      config.elements_per_scaler = 1024 * 1024;
+      const std::uint64_t groups = pass == Pass::kBackwardWeight ? unsigned_of(1 + i) : unsigned_of(1 + i) * 16;
+      const std::uint64_t wait = pass == Pass::kBackwardWeight ? 16U * 144 - 1024 : 16U * 1024 - 9;
+      EXPECT_EQ(predict_pass(pass, shape, kE2m4, kE2m4, config, kE2m4).cycles.scaler_stalls, groups * wait);
+    }
+  }
+}
+
+// Extents of the schema's largest, within the 2^56 multiply-adds that a file may describe.
+TEST(Analytic, LargestLayers) {
+  constexpr std::int64_t kLargest = std::int64_t{1} << 20;
+  const std::vector<ConvolutionShape> shapes{
+      {.batch = kLargest, .in_channels = kLargest, .out_channels = 1 << 16},
+      {.in_channels = kLargest, .out_channels = kLargest, .in_size = {8, 8}, .kernel = {3, 3}, .groups = kLargest},
+      {.in_channels = 1 << 8,
+       .out_channels = 1 << 8,
+       .in_size = {kLargest, 1},
+       .kernel = {kLargest, 1},
+       .stride = {kLargest - 7, 1}},
+      {.in_size = {1, kLargest}, .kernel = {1, kLargest}, .stride = {1, kLargest}, .padding = {0, kLargest}},
+      {.in_size = {kLargest, 256}, .kernel = {kLargest - 1, 251}, .stride = {kLargest - 2, 250}, .padding = {1, 2}},
+      {.out_channels = 1 << 16, .in_size = {kLargest, kLargest}, .stride = {kLargest, kLargest}}};
+  ArrayConfig largest;
+  largest.rows = largest.columns = 1024;
+  largest.row_feeder = largest.column_feeder = {std::int64_t{1} << 26, 1};
+  ArrayConfig smallest;
+  smallest.rows = smallest.columns = smallest.elements_per_scaler = 1;
+  smallest.row_feeder = smallest.column_feeder = {2, 1};
+  for (const ConvolutionShape& shape : shapes) {
+    for (const ArrayConfig& config : {ArrayConfig{}, largest, smallest}) {
+      for (const Pass pass : models::kPasses) {
+        const PassPrediction p = predict_pass(pass, shape, kE2m4, kE2m4, config, kE2m4);
+        EXPECT_GT(p.cycles.array, 0U);
+        EXPECT_LT(p.cycles.fill_stalls + p.cycles.scaler_stalls, p.cycles.array);
+        EXPECT_LE(utilization(p, config), 1);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -1,0 +1,77 @@
+// Multiply-adds of a shape against the loops that they stand for.
+#include "models/convolution.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+namespace mlsim::models {
+namespace {
+
+std::uint64_t pairs_by_loop(const ConvolutionShape& shape, std::size_t axis) {
+  std::uint64_t pairs = 0;
+  for (std::int64_t y = 0; y < shape.out_size()[axis]; ++y) {
+    for (std::int64_t k = 0; k < shape.kernel[axis]; ++k) {
+      const std::int64_t place = y * shape.stride[axis] + k - shape.padding[axis];
+      if (place >= 0 && place < shape.in_size[axis]) ++pairs;
+    }
+  }
+  return pairs;
+}
+
+TEST(ConvolutionShape, MultiplyAddsOfEverySmallAxis) {
+  ConvolutionShape shape;
+  std::int64_t& in = shape.in_size[0];
+  std::int64_t& kernel = shape.kernel[0];
+  std::int64_t& stride = shape.stride[0];
+  std::int64_t& padding = shape.padding[0];
+  for (in = 1; in <= 8; ++in) {
+    for (padding = 0; padding <= 9; ++padding) {
+      for (kernel = 1; kernel <= in + 2 * padding; ++kernel) {
+        for (stride = 1; stride <= 9; ++stride) {
+          ASSERT_EQ(shape.multiply_adds(Pass::kForward), pairs_by_loop(shape, 0))
+              << "in " << in << " kernel " << kernel << " stride " << stride << " padding " << padding;
+        }
+      }
+    }
+  }
+}
+
+TEST(ConvolutionShape, MultiplyAddsOfRandomLayers) {
+  std::mt19937_64 generator(1);
+  const auto pick = [&](std::int64_t low, std::int64_t high) {
+    return std::uniform_int_distribution<std::int64_t>(low, high)(generator);
+  };
+  for (int i = 0; i < 3000; ++i) {
+    ConvolutionShape shape;
+    shape.batch = pick(1, 5);
+    shape.groups = pick(1, 3);
+    shape.in_channels = shape.groups * pick(1, 5);
+    shape.out_channels = shape.groups * pick(1, 5);
+    for (const std::size_t axis : {0U, 1U}) {
+      shape.in_size[axis] = pick(1, 80);
+      shape.padding[axis] = pick(0, 60);
+      shape.kernel[axis] = pick(1, shape.in_size[axis] + 2 * shape.padding[axis]);
+      shape.stride[axis] = pick(1, pick(0, 1) == 0 ? 4 : 90);
+    }
+    const auto channels =
+        static_cast<std::uint64_t>(shape.batch * shape.out_channels * shape.in_channels / shape.groups);
+    for (const Pass pass : kPasses) {
+      ASSERT_EQ(shape.multiply_adds(pass), channels * pairs_by_loop(shape, 0) * pairs_by_loop(shape, 1));
+    }
+  }
+}
+
+TEST(ConvolutionShape, MultiplyAddsOfTheLargestAxes) {
+  constexpr std::int64_t kLargest = std::int64_t{1} << 20;
+  ConvolutionShape shape{.in_size = {kLargest, 1}, .kernel = {kLargest, 1}, .padding = {kLargest, 0}};
+  // 2·kLargest + 1 output positions; all but the outermost two meet an input element, the middle one all of them.
+  constexpr auto kSide = static_cast<std::uint64_t>(kLargest * (kLargest - 1) / 2);
+  EXPECT_EQ(shape.multiply_adds(Pass::kForward), 2 * kSide + static_cast<std::uint64_t>(kLargest));
+  shape = {.in_size = {kLargest, kLargest}, .kernel = {kLargest, kLargest}, .stride = {kLargest, kLargest}};
+  EXPECT_EQ(shape.multiply_adds(Pass::kForward), std::uint64_t{1} << 40);
+}
+
+}  // namespace
+}  // namespace mlsim::models
