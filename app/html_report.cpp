@@ -361,7 +361,7 @@ std::string html_report(const std::vector<ReportSource>& sources, const std::opt
   std::string notes;
   for (const std::string& note : report_notes(sources)) notes += fmt::format("<li>{}</li>\n", escaped(note));
 
-  Json data;
+  Json data = Json::object();
   data["report"] = json_report(sources, laws);
   data["labels"] = Json::array();
   for (const ReportSection& section : sections) data["labels"].push_back(section.label);

@@ -1,8 +1,10 @@
 // The mlsim command: chooses a command and turns what it throws into one line and an exit status.
 #include <fmt/core.h>
 #include <malloc.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <iostream>
@@ -21,6 +23,8 @@
 #include "base/terminal.h"
 
 namespace {
+
+constexpr const char* kNoMemory = "mlsim: error: more memory is needed than there is\n";
 
 constexpr const char* kHelp =
     "usage: mlsim COMMAND [options]\n"
@@ -59,9 +63,26 @@ int run(const std::vector<std::string>& arguments) {
   throw std::runtime_error("'" + command + "' is no command: expected quantize, simulate, report, sweep or counts");
 }
 
+// A second lack of memory while the first one unwinds ends the program: destructors of other libraries allocate.
+[[noreturn]] void end_without_memory() {
+  if (const std::exception_ptr error = std::current_exception()) {
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::bad_alloc&) {
+      mlsim::base::remove_unfinished_files();
+      mlsim::base::print_error(kNoMemory);
+      _exit(2);
+    } catch (...) {
+      std::abort();
+    }
+  }
+  std::abort();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::set_terminate(end_without_memory);
   // Every layer allocates tensors like those of the layer before. Kept in the heap they cost nothing; mapped anew, as
   // the C library does with large blocks, each page is faulted in again. Only the largest blocks, which leave the
   // largest holes in a heap, go back to the system.
@@ -86,7 +107,7 @@ int main(int argc, char** argv) {
     say("error", error.what());
     return 2;
   } catch (const std::bad_alloc&) {
-    mlsim::base::print_error("mlsim: error: more memory is needed than there is\n");
+    mlsim::base::print_error(kNoMemory);
     return 2;
   } catch (const std::exception& error) {
     say("failure", error.what());

@@ -33,7 +33,7 @@ nlohmann::json sqnr(const Tensor<float>& input, const Tensor<double>& output) {
 }
 
 nlohmann::ordered_json describe(const models::Format& format, const Tensor<float>& input, float scale) {
-  nlohmann::ordered_json json;
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
   json["schema"] = "mlsim.quantized/1";
   json["format"] = models::to_string(format);
   json["shape"] = input.shape;

@@ -104,7 +104,7 @@ Json to_json(const std::optional<Range>& range) {
 
 Json to_json(const energy::UnitArea& area) {
   if (std::isnan(area.total())) return nullptr;
-  Json json;
+  Json json = Json::object();
   for (const energy::AreaBlock& block : area.blocks) json[block.name] = block.area_um2;
   json["total"] = area.total();
   return json;
@@ -132,7 +132,7 @@ void add_cycles(const sim::CycleCounts& cycles, Json& json) {
 }
 
 Json to_json(const Breakdown& breakdown, bool with_operations = true) {
-  Json json;
+  Json json = Json::object();
   json["operations_only_pj"] = to_json(breakdown.operations_only());
   json["computing_pj"] = to_json(breakdown.computing());
   json["memory_pj"] = to_json(breakdown.memory());
@@ -147,7 +147,7 @@ Json to_json(const Breakdown& breakdown, bool with_operations = true) {
 }
 
 Json to_json(const PassPrice& price, bool with_operations = true) {
-  Json json;
+  Json json = Json::object();
   json["energy"] = to_json(price.energy, with_operations);
   for (std::size_t b = 0; b < price.baselines.size(); ++b) {
     const energy::Comparison comparison = energy::compare(price.baselines[b], price.energy);
@@ -165,7 +165,7 @@ Json to_json(const PassPrice& price, bool with_operations = true) {
 Json machines_json(const std::vector<MachineFigures>& machines, const Results& results) {
   const MachineFigures& own = machines.front();
   const std::optional<std::int64_t> images = images_of(results);
-  Json json;
+  Json json = Json::object();
   for (const MachineFigures& machine : machines) {
     const Range computing = machine.energy.computing();
     const Range all = computing + machine.energy.memory();
@@ -195,7 +195,7 @@ Json machines_json(const std::vector<MachineFigures>& machines, const Results& r
 }
 
 Json to_json(const TrainingStep& step, const std::vector<MachineFigures>& machines) {
-  Json json;
+  Json json = Json::object();
   json["network"] = step.network;
   json["batch"] = step.batch;
   for (const StepPart& part : step.parts) {
@@ -233,7 +233,7 @@ Json sharing_json(const Results& results, const Price& price) {
 }
 
 Json table_range_json(const std::vector<TablePrice>& prices) {
-  Json json;
+  Json json = Json::object();
   for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
     const auto add = [&](const char* name, auto sum_of) {
       const auto ratio_of = [&](const PassPrice& price) {
@@ -278,7 +278,7 @@ std::string markdown_report(const std::vector<ReportSource>& sources, const ener
 }
 
 Json json_report(const std::vector<ReportSource>& sources, const energy::Laws& laws) {
-  Json json;
+  Json json = Json::object();
   json["schema"] = "mlsim.report/1";
   json["cost_table"] = laws.table().name;
   json["results"] = Json::array();

@@ -195,7 +195,7 @@ models::Format parse_any_format(const std::string& text) {
 }
 
 Json pass_to_json(const PassRecord& record) {
-  Json json;
+  Json json = Json::object();
   json["pass"] = models::to_string(record.pass);
   json["multiply_adds"] = record.multiply_adds;
   if (record.zero_products) json["zero_products"] = *record.zero_products;
@@ -272,7 +272,7 @@ PassRecord pass_from_json(const Place& place) {
 }
 
 Json layer_to_json(const LayerRecord& layer) {
-  Json json;
+  Json json = Json::object();
   json["name"] = layer.name;
   json["shape"] = shape_to_json(layer.shape);
   for (const models::Operand operand : models::kOperands) {
@@ -392,13 +392,13 @@ std::string overflows_text(const Json& passes) {
 }
 
 Json shape_to_json(const models::ConvolutionShape& shape) {
-  Json json;
+  Json json = Json::object();
   visit_shape(shape, Writer{json});
   return json;
 }
 
 Json array_to_json(const sim::ArrayConfig& array) {
-  Json json;
+  Json json = Json::object();
   visit_array(array, Writer{json});
   visit_feeder(array.row_feeder, Writer{json["row_feeder"]});
   visit_feeder(array.column_feeder, Writer{json["column_feeder"]});
@@ -406,7 +406,7 @@ Json array_to_json(const sim::ArrayConfig& array) {
 }
 
 Json to_json(const Results& results) {
-  Json json;
+  Json json = Json::object();
   json["schema"] = kSchema;
   json["workload"] = results.workload;
   json["engine"] = to_string(results.engine);

@@ -125,7 +125,7 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
   const Results results = simulate(varied, options, [](const std::string&) {});
   const Price prices = price(results, laws, {{}, activity, false});
 
-  Json row;
+  Json row = Json::object();
   for (const models::Operand operand : models::kOperands) {
     row[models::to_string(operand)] = models::to_string(point.formats[operand]);
   }
@@ -139,7 +139,7 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
   std::uint64_t cycles = 0;
   energy::Breakdown total;
   MeanDecibels mean_sqnr;
-  Json passes;
+  Json passes = Json::object();
   for (const models::Pass pass : models::kPasses) {
     MeanDecibels sqnr;
     double cosine = 0;

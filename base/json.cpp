@@ -203,7 +203,8 @@ bool has_control_characters(std::string_view text) {
 }
 
 void check_schema(const json& document, const json& schema, const std::string& file) {
-  valijson::Schema compiled;
+  // Its own allocator returns null where memory runs out, and nobody looks.
+  valijson::Schema compiled([](std::size_t size) { return ::operator new(size); }, ::operator delete);
   valijson::SchemaParser(valijson::SchemaParser::kDraft7)
       .populateSchema(valijson::adapters::NlohmannJsonAdapter(schema), compiled);
   valijson::ValidationResults results;

@@ -38,11 +38,11 @@ std::string reason_of(int error) {
 constexpr int kWriters = 16;
 
 // The name of a file on its way to `target`: hidden, and no longer than a name may be.
-fs::path unfinished_name(const fs::path& target, int writer, std::string_view extension) {
+fs::path unfinished_name(const fs::path& target, int writer) {
   constexpr std::size_t kLongest = 180;
   std::string name = target.filename().string();
   if (name.size() > kLongest) name = name.substr(0, kLongest) + fmt::format("-{:016x}", Hash().add(name).value());
-  return target.parent_path() / fmt::format(".{}.mlsim-{}.part{}", name, writer, extension);
+  return target.parent_path() / fmt::format(".{}.mlsim-{}.part", name, writer);
 }
 
 // Removes a file that a program of this user has left behind: one that is alive holds a lock.
@@ -136,18 +136,14 @@ void wait_for(const std::atomic<int>& state) {
 }
 
 extern "C" void remove_and_end(int signal) {
-  ending = true;
-  for (const Slot& slot : slots) {
-    wait_for(slot.state);
-    if (slot.state == Slot::kUsed) unlink(slot.path.data());
-  }
+  remove_unfinished_files();
   std::signal(signal, SIG_DFL);
   std::raise(signal);
 }
 
 }  // namespace
 
-UnfinishedFile::UnfinishedFile(const fs::path& target, std::string_view extension) : target_(target) {
+UnfinishedFile::UnfinishedFile(const fs::path& target) : target_(target) {
   std::error_code problem;
   if (fs::exists(fs::status(target, problem))) target_ = fs::canonical(target, problem);
   if (problem) target_ = target;
@@ -155,7 +151,7 @@ UnfinishedFile::UnfinishedFile(const fs::path& target, std::string_view extensio
   if (!fs::is_directory(folder, problem)) refuse_writing(target, "there is no folder " + folder.string());
 
   for (int writer = 0; writer < kWriters; ++writer) {
-    const fs::path path = unfinished_name(target_, writer, extension);
+    const fs::path path = unfinished_name(target_, writer);
     remove_if_left_behind(path);
     if (path_.empty() && !create(path) && errno != EEXIST && errno != EWOULDBLOCK) {
       refuse_writing(target, reason_of(errno));
@@ -205,6 +201,14 @@ void UnfinishedFile::rename() {
     refuse_writing(target_, reason_of(error));
   }
   path_.clear();
+}
+
+void remove_unfinished_files() noexcept {
+  ending = true;
+  for (const Slot& slot : slots) {
+    wait_for(slot.state);
+    if (slot.state == Slot::kUsed) unlink(slot.path.data());
+  }
 }
 
 void remove_unfinished_files_on_signals() {

@@ -19,8 +19,8 @@ namespace mlsim::base {
 // has got its final name before. Its mode is that of the file that it is to replace.
 class UnfinishedFile {
  public:
-  // `extension` ends its name. Throws Error, which names `target`.
-  explicit UnfinishedFile(const std::filesystem::path& target, std::string_view extension = "");
+  // Throws Error, which names `target`.
+  explicit UnfinishedFile(const std::filesystem::path& target);
   ~UnfinishedFile();
   UnfinishedFile(const UnfinishedFile&) = delete;
   UnfinishedFile& operator=(const UnfinishedFile&) = delete;
@@ -44,6 +44,9 @@ class UnfinishedFile {
 // From now on signals that end the program do so after its unfinished files are removed, and a file that outgrows what
 // is allowed is an error like others.
 void remove_unfinished_files_on_signals();
+
+// Removes the program's unfinished files; a signal handler may call it.
+void remove_unfinished_files() noexcept;
 
 // A path that files of one place have in common: absolute, behind links as far as it exists. The path as it is where
 // that cannot be told.

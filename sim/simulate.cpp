@@ -1,13 +1,12 @@
 #include "sim/simulate.h"
 
-#include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
+#include <new>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <systemc>
 #include <utility>
 
@@ -15,6 +14,7 @@
 #include "sim/accelerator.h"
 #include "sim/analytic.h"
 #include "sim/schedule.h"
+#include "sim/vcd_trace.h"
 
 namespace mlsim::sim {
 namespace {
@@ -26,46 +26,36 @@ constexpr int kCyclesOfProgress = 1 << 16;
 
 bool simulator_made = false;
 
-// The trace of a run. SystemC appends ".vcd" to the name that it is given.
+// The trace of a run.
 class Trace {
  public:
-  explicit Trace(std::string target) : target_(std::move(target)), file_(target_, ".vcd") {}
-  ~Trace() { close(); }
-  Trace(const Trace&) = delete;
-  Trace& operator=(const Trace&) = delete;
-
-  void open(Accelerator& accelerator) {
-    const std::filesystem::path& path = file_.path();
-    trace_ = sc_core::sc_create_vcd_trace_file((path.parent_path() / path.stem()).c_str());
-    accelerator.trace(trace_);
+  Trace(const std::string& target, Accelerator& accelerator) : file_(target), vcd_(file_.stream()) {
+    accelerator.trace(&vcd_);
   }
-  // Puts the trace into its place. SystemC does not look at what its writes return, but its last one is the time.
+  // Puts the trace into its place.
   void finish() {
-    close();
-    const std::uintmax_t size = std::filesystem::file_size(file_.path());
-    std::ifstream written(file_.path());
-    written.seekg(-static_cast<std::streamoff>(std::min<std::uintmax_t>(size, 64)), std::ios::end);
-    std::string line;
-    std::string last;
-    while (std::getline(written, line)) {
-      if (!line.empty()) last = line;
-    }
-    if (!last.starts_with('#')) throw std::runtime_error(target_ + ": the trace cannot be written: its end is missing");
-    file_.rename();
+    // The last edge is written as time moves on from it.
+    sc_core::sc_start(1, sc_core::SC_NS);
+    vcd_.finish();
+    file_.commit();
   }
 
  private:
-  void close() {
-    if (trace_ == nullptr) return;
-    // The last edge is written as time moves on from it.
-    sc_core::sc_start(1, sc_core::SC_NS);
-    sc_core::sc_close_vcd_trace_file(std::exchange(trace_, nullptr));
-  }
-
-  std::string target_;
-  base::UnfinishedFile file_;
-  sc_core::sc_trace_file* trace_ = nullptr;
+  base::AtomicFile file_;
+  VcdTrace vcd_;
 };
+
+// Runs a step of SystemC. What a process of it throws comes out as a report in words; of errors only a lack of memory
+// can happen there.
+template <typename Step>
+auto with_own_errors(const Step& step) {
+  try {
+    return step();
+  } catch (const sc_core::sc_report& report) {
+    if (std::string_view(report.what()).find("bad_alloc") != std::string_view::npos) throw std::bad_alloc();
+    throw;
+  }
+}
 
 }  // namespace
 
@@ -82,7 +72,7 @@ const models::MlsFormat& require_mls(models::Operand operand, const models::Form
 struct Simulator::Design {
   Design(Detail detail, const ArrayConfig& config, const std::optional<std::string>& trace_file)
       : accelerator("accelerator", detail, config) {
-    if (trace_file) trace.emplace(*trace_file).open(accelerator);
+    if (trace_file) trace.emplace(*trace_file, accelerator);
   }
 
   Accelerator accelerator;
@@ -100,13 +90,13 @@ Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::option
   // Keeps SystemC's banner and its remarks on tracing off the terminal.
   setenv("SC_COPYRIGHT_MESSAGE", "DISABLE", 1);  // NOLINT(concurrency-mt-unsafe)
   sc_core::sc_report_handler::set_actions(sc_core::SC_INFO, sc_core::SC_DO_NOTHING);
-  design_ = std::make_unique<Design>(detail, config, trace_file);
+  with_own_errors([&] { design_ = std::make_unique<Design>(detail, config, trace_file); });
 }
 
 Simulator::~Simulator() = default;
 
 void Simulator::finish_trace() {
-  if (design_->trace) design_->trace->finish();
+  if (design_->trace) with_own_errors([&] { design_->trace->finish(); });
 }
 
 PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& shape, const models::MlsTensor& left,
@@ -142,7 +132,7 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   Accelerator& accelerator = design_->accelerator;
   accelerator.load(job);
   while (!accelerator.done()) {
-    sc_core::sc_start(kCyclesOfProgress, sc_core::SC_NS);
+    with_own_errors([] { sc_core::sc_start(kCyclesOfProgress, sc_core::SC_NS); });
     if (progress) progress(accelerator.cycles().total(), predicted);
   }
 
