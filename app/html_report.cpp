@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "app/report_tables.h"
+#include "base/error.h"
 #include "base/input_file.h"
 #include "base/json.h"
 
@@ -36,7 +37,7 @@ constexpr const char* kSweepSchema = R"json({
     "pass": {
       "type": "object",
       "required": ["overflows"],
-      "properties": { "overflows": { "type": ["integer", "null"], "minimum": 0 } }
+      "properties": { "overflows": { "type": ["number", "null"] } }
     }
   },
   "properties": {
@@ -54,12 +55,12 @@ constexpr const char* kSweepSchema = R"json({
           "activation": { "type": "string" },
           "weight": { "type": "string" },
           "error": { "type": "string" },
-          "rows": { "type": "integer", "minimum": 1 },
-          "columns": { "type": "integer", "minimum": 1 },
-          "elements_per_scaler": { "type": "integer", "minimum": 1 },
-          "accumulator_bits": { "type": "integer", "minimum": 0 },
-          "multiply_adds": { "type": "integer", "minimum": 1 },
-          "cycles": { "type": "integer", "minimum": 0 },
+          "rows": { "type": "integer", "minimum": 1, "maximum": 1024 },
+          "columns": { "type": "integer", "minimum": 1, "maximum": 1024 },
+          "elements_per_scaler": { "type": "integer", "minimum": 1, "maximum": 1048576 },
+          "accumulator_bits": { "type": "integer", "minimum": 0, "maximum": 128 },
+          "multiply_adds": { "type": "number" },
+          "cycles": { "type": "number" },
           "operations_only_pj": { "type": "number", "minimum": 0 },
           "computing_pj": { "type": "number", "minimum": 0 },
           "memory_pj": { "type": "number", "minimum": 0 },
@@ -67,6 +68,7 @@ constexpr const char* kSweepSchema = R"json({
           "mean_sqnr_db": { "anyOf": [{ "type": ["number", "null"] }, { "const": "exact" }] },
           "passes": {
             "type": "object",
+            "additionalProperties": false,
             "properties": {
               "forward": { "$ref": "#/definitions/pass" },
               "backward_data": { "$ref": "#/definitions/pass" },
@@ -291,15 +293,13 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
                 "overflows"};
   table.text_columns = 2;
   for (const nlohmann::json& point : sweep["points"]) {
-    const auto multiply_adds = point["multiply_adds"].get<double>();
-    const auto each = [&](const char* key) { return fmt::format("{:.3f}", point[key].get<double>() / multiply_adds); };
     table.rows.push_back(
         {sweep_format(point), point["pareto"].get<bool>() ? "Pareto" : "",
          fmt::format("{} bits", point["accumulator_bits"].get<int>()),
          fmt::format("{} x {} / {}", point["rows"].get<int>(), point["columns"].get<int>(),
                      point["elements_per_scaler"].get<int>()),
-         each("operations_only_pj"), each("computing_pj"), each("memory_pj"),
-         fmt::format("{}", point["cycles"].get<std::uint64_t>()),
+         picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
+         picojoules_each(point, "memory_pj"), count_text(point["cycles"]),
          point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),
          decibels_text(point["mean_sqnr_db"]), overflows_text(point["passes"])});
   }
@@ -308,9 +308,11 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
 
 std::string sweep_html(const SweepSource& sweep) {
   const nlohmann::json& points = sweep.document["points"];
-  // A sweep without values has no errors, and one without errors no decibels, so there is nothing to plot.
-  const bool measured =
-      std::any_of(points.begin(), points.end(), [](const auto& point) { return point["mean_sqnr_db"].is_number(); });
+  // A sweep without values has no errors, one without errors no decibels, and one without multiply-adds no energy of
+  // one, so there is nothing to plot.
+  const bool measured = std::any_of(points.begin(), points.end(), [](const auto& point) {
+    return point["mean_sqnr_db"].is_number() && point["multiply_adds"].template get<double>() > 0;
+  });
   return fmt::format(
       "<section id=\"sweep\">\n<h2>Sweep: error and energy</h2>\n<p>{}: {}. Each point is a format on an array. On the "
       "Pareto front no other point is at least as good in energy (with everything but memory) and mean SQNR and better "
@@ -320,6 +322,13 @@ std::string sweep_html(const SweepSource& sweep) {
       escaped(sweep.file), escaped(sweep.document["workload"].get_ref<const std::string&>()),
       measured ? "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n" : "",
       to_html(sweep_table(sweep.document), "sweep-1", ""));
+}
+
+// A sum of counts, which a sweep writes as an integer up to 2^64 - 1 and as binary64 above; a schema's minimum would
+// take integers from 2^63 for negative ones.
+void check_count(const nlohmann::json& value, const std::string& file, const std::string& pointer) {
+  if (value.is_number_unsigned() || (value.is_number_float() && value.get<double>() >= 0x1p64)) return;
+  base::refuse(file, pointer, fmt::format("is {}, expected an integer of 0 or more", value.dump()));
 }
 
 std::string facts_html(const std::vector<ReportSection>& sections) {
@@ -339,6 +348,16 @@ std::string facts_html(const std::vector<ReportSection>& sections) {
 SweepSource load_sweep(const std::string& path) {
   SweepSource sweep{path, base::parse_json(base::read_text(path, base::kLargestResults), path)};
   base::check_schema(sweep.document, nlohmann::json::parse(kSweepSchema), path);
+  const nlohmann::json& points = sweep.document["points"];
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const std::string pointer = fmt::format("/points/{}", i);
+    check_count(points[i]["multiply_adds"], path, pointer + "/multiply_adds");
+    check_count(points[i]["cycles"], path, pointer + "/cycles");
+    for (const auto& [pass, entry] : points[i]["passes"].items()) {
+      if (entry["overflows"].is_null()) continue;
+      check_count(entry["overflows"], path, fmt::format("{}/passes/{}/overflows", pointer, pass));
+    }
+  }
   return sweep;
 }
 

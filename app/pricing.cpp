@@ -197,9 +197,36 @@ void keep_larger(energy::UnitArea& largest, const energy::UnitArea& area) {
 }  // namespace
 
 std::optional<ToggleShare> toggle_share(const sim::OperandToggles& toggles, const sim::Traffic& traffic) {
-  if (traffic.row_buffer_reads == 0 || traffic.column_buffer_reads == 0) return std::nullopt;
-  return ToggleShare{static_cast<double>(toggles.row_bits) / static_cast<double>(traffic.row_buffer_reads),
-                     static_cast<double>(toggles.column_bits) / static_cast<double>(traffic.column_buffer_reads)};
+  ToggleTotals totals;
+  totals.add(toggles, traffic);
+  return totals.share();
+}
+
+void ToggleTotals::add(const sim::OperandToggles& toggles, const sim::Traffic& traffic) {
+  row_bits += toggles.row_bits;
+  column_bits += toggles.column_bits;
+  row_reads += traffic.row_buffer_reads;
+  column_reads += traffic.column_buffer_reads;
+}
+
+std::optional<ToggleShare> ToggleTotals::share() const {
+  if (row_reads == 0 || column_reads == 0) return std::nullopt;
+  return ToggleShare{static_cast<double>(row_bits) / static_cast<double>(row_reads),
+                     static_cast<double>(column_bits) / static_cast<double>(column_reads)};
+}
+
+CycleTotals::CycleTotals(const sim::CycleCounts& cycles)
+    : array(cycles.array),
+      quantizer(cycles.quantizer),
+      fill_stalls(cycles.fill_stalls),
+      scaler_stalls(cycles.scaler_stalls) {}
+
+CycleTotals& CycleTotals::operator+=(const CycleTotals& other) {
+  array += other.array;
+  quantizer += other.quantizer;
+  fill_stalls += other.fill_stalls;
+  scaler_stalls += other.scaler_stalls;
+  return *this;
 }
 
 PassPrice& PassPrice::operator+=(const PassPrice& other) {

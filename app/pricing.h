@@ -12,6 +12,7 @@
 #include "energy/datapath_cost.h"
 #include "energy/laws.h"
 #include "energy/pricing.h"
+#include "energy/wide_count.h"
 #include "sim/statistics.h"
 
 namespace mlsim::app {
@@ -45,11 +46,36 @@ struct ToggleShare {
 };
 std::optional<ToggleShare> toggle_share(const sim::OperandToggles& toggles, const sim::Traffic& traffic);
 
+// The same of any number of passes.
+struct ToggleTotals {
+  energy::WideCount row_bits;
+  energy::WideCount column_bits;
+  energy::WideCount row_reads;
+  energy::WideCount column_reads;
+
+  void add(const sim::OperandToggles& toggles, const sim::Traffic& traffic);
+  std::optional<ToggleShare> share() const;
+};
+
+// Cycles of any number of passes.
+struct CycleTotals {
+  energy::WideCount array;
+  energy::WideCount quantizer;
+  energy::WideCount fill_stalls;
+  energy::WideCount scaler_stalls;
+
+  CycleTotals() = default;
+  CycleTotals(const sim::CycleCounts& cycles);  // NOLINT(google-explicit-constructor)
+  energy::WideCount total() const { return array + quantizer; }
+  CycleTotals& operator+=(const CycleTotals& other);
+  bool operator==(const CycleTotals&) const = default;
+};
+
 struct PassPrice {
   energy::Breakdown energy;
   // Of the same pass on each of baseline_machines().
   std::vector<energy::Breakdown> baselines;
-  std::vector<sim::CycleCounts> baseline_cycles;
+  std::vector<CycleTotals> baseline_cycles;
 
   PassPrice& operator+=(const PassPrice& other);
 };
@@ -82,8 +108,8 @@ Price price(const Results& results, const energy::Laws& laws, const PricingOptio
 struct Sharing {
   int elements_per_scaler = 1;
   std::int64_t units = 0;
-  energy::UnitArea area;    // of the whole machine
-  sim::CycleCounts cycles;  // of all layers and passes, by the closed form
+  energy::UnitArea area;  // of the whole machine
+  CycleTotals cycles;     // of all layers and passes, by the closed form
 };
 
 // One unit an element, one for 2, 4, … elements, and one for the whole array, and the results' own sharing. Empty where

@@ -110,6 +110,10 @@ Json to_json(const energy::UnitArea& area) {
   return json;
 }
 
+Json optional_to_json(const std::optional<double>& value) {
+  return value ? Json(*value) : Json();
+}
+
 const char* line_name(Operation operation) {
   switch (energy::line_of(operation)) {
     case energy::Line::kOperation:
@@ -123,12 +127,12 @@ const char* line_name(Operation operation) {
 }
 
 // The parts of what is called cycles; stalls are parts of array_cycles.
-void add_cycles(const sim::CycleCounts& cycles, Json& json) {
-  json["cycles"] = cycles.total();
-  json["array_cycles"] = cycles.array;
-  json["fill_stalls"] = cycles.fill_stalls;
-  json["scaler_stalls"] = cycles.scaler_stalls;
-  json["quantizer_cycles"] = cycles.quantizer;
+void add_cycles(const CycleTotals& cycles, Json& json) {
+  json["cycles"] = count_to_json(cycles.total());
+  json["array_cycles"] = count_to_json(cycles.array);
+  json["fill_stalls"] = count_to_json(cycles.fill_stalls);
+  json["scaler_stalls"] = count_to_json(cycles.scaler_stalls);
+  json["quantizer_cycles"] = count_to_json(cycles.quantizer);
 }
 
 Json to_json(const Breakdown& breakdown, bool with_operations = true) {
@@ -140,7 +144,7 @@ Json to_json(const Breakdown& breakdown, bool with_operations = true) {
   for (const Operation operation : energy::kOperations) {
     if (breakdown.counts[operation] == 0) continue;
     json["operations"][std::string(energy::name(operation))] = {{"line", line_name(operation)},
-                                                                {"count", breakdown.counts[operation]},
+                                                                {"count", count_to_json(breakdown.counts[operation])},
                                                                 {"pj", to_json(breakdown.energy_pj[operation])}};
   }
   return json;
@@ -169,7 +173,7 @@ Json machines_json(const std::vector<MachineFigures>& machines, const Results& r
   for (const MachineFigures& machine : machines) {
     const Range computing = machine.energy.computing();
     const Range all = computing + machine.energy.memory();
-    const double watts = computing.value * 1e-12 / machine.seconds;
+    const double watts = machine.watts();
     const double by_area = own.area_um2 / machine.area_um2;
     const double by_rate = machine.seconds / own.seconds;
     Json& entry = json[&machine == &own ? "own" : machine.name];
@@ -179,17 +183,17 @@ Json machines_json(const std::vector<MachineFigures>& machines, const Results& r
     entry["tops_per_mm2"] = number_or_null(machine.tops_per_mm2());
     entry["tops_per_watt"] = number_or_null(machine.tops_per_watt(computing));
     entry["tops_per_watt_with_memory"] = number_or_null(machine.tops_per_watt(all));
-    entry["pj_per_multiply_add"] = computing.value / machine.multiply_adds;
-    entry["pj_per_multiply_add_with_memory"] = all.value / machine.multiply_adds;
+    entry["pj_per_multiply_add"] = number_or_null(machine.pj_each(computing));
+    entry["pj_per_multiply_add_with_memory"] = number_or_null(machine.pj_each(all));
     entry["step_pj"] = all.value;
     entry["sample_pj"] = images ? Json(all.value / static_cast<double>(*images)) : Json();
     entry["equal_area"] = {{"elements_factor", number_or_null(by_area)},
                            {"tops", number_or_null(machine.tops() * by_area)},
                            {"seconds", number_or_null(machine.seconds / by_area)},
                            {"watts", number_or_null(watts * by_area)}};
-    entry["equal_throughput"] = {{"elements_factor", by_rate},
+    entry["equal_throughput"] = {{"elements_factor", number_or_null(by_rate)},
                                  {"computing_area_um2", number_or_null(machine.area_um2 * by_rate)},
-                                 {"watts", watts * by_rate}};
+                                 {"watts", number_or_null(watts * by_rate)}};
   }
   return json;
 }
@@ -299,21 +303,21 @@ Json json_report(const std::vector<ReportSource>& sources, const energy::Laws& l
     const std::vector<std::pair<std::string, Total>> totals = totals_of(results, prices);
     for (const auto& [name, total] : totals) {
       Json& sum = entry["totals"][name];
-      sum["multiply_adds"] = total.multiply_adds;
+      sum["multiply_adds"] = count_to_json(total.multiply_adds);
       add_cycles(total.cycles, sum);
-      sum["utilization"] = total.utilization(results.array);
-      sum["mean_sqnr_db"] = decibels_to_json(total.mean_sqnr());
+      sum["utilization"] = optional_to_json(total.utilization(results.array));
+      sum["mean_sqnr_db"] = decibels_to_json(total.sqnr.mean());
       for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
-        if (const std::optional<double> sqnr = total.mean_baseline_sqnr(b)) {
-          sum["baseline_mean_sqnr_db"][baseline_machines()[b].name] = *sqnr;
+        if (const std::optional<double> sqnr = total.baseline_sqnr[b].mean()) {
+          sum["baseline_mean_sqnr_db"][baseline_machines()[b].name] = decibels_to_json(sqnr);
         }
       }
-      sum["zero_products"] = total.zero_products;
+      sum["zero_products"] = count_to_json(total.zero_products);
       sum["zero_products_are_counted"] = total.zeros_are_counted;
       for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
-        sum["baseline_zero_products"][baseline_machines()[b].name] = total.baseline_zero_products[b];
+        sum["baseline_zero_products"][baseline_machines()[b].name] = count_to_json(total.baseline_zero_products[b]);
       }
-      if (const auto toggles = toggle_share(total.toggles, total.toggle_traffic)) {
+      if (const auto toggles = total.toggles.share()) {
         sum["toggle_share"] = {{"rows", toggles->rows}, {"columns", toggles->columns}};
       }
       sum.update(to_json(total.price));
@@ -339,7 +343,7 @@ Json json_report(const std::vector<ReportSource>& sources, const energy::Laws& l
         Json& pass = layer["passes"][models::to_string(record.pass)];
         pass["multiply_adds"] = record.multiply_adds;
         add_cycles(record.cycles, pass);
-        pass["utilization"] = record.utilization;
+        pass["utilization"] = optional_to_json(utilization_of(record));
         pass["overflows"] = record.overflows_are_counted ? Json(record.counts.overflows) : Json();
         const ZeroProducts zeros = zero_products(record);
         pass["zero_products"] = zeros.count;
@@ -376,11 +380,12 @@ std::string csv_report(const std::vector<ReportSource>& sources, const energy::L
       for (std::size_t p = 0; p < layer.passes.size(); ++p) {
         const PassRecord& record = layer.passes[p];
         const PassPrice& pass_price = prices.layers[l][p];
-        text += fmt::format("{},{},{},{},{},{},{},{},{},{},{:.6g},{},{},{},{},{}", csv_cell(source.file),
+        const std::optional<double> utilization = utilization_of(record);
+        text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}", csv_cell(source.file),
                             csv_cell(source.results.workload), csv_cell(layer.name), models::to_string(record.pass),
                             csv_cell(format_name(layer)), record.multiply_adds, record.cycles.array,
                             record.cycles.quantizer, record.cycles.fill_stalls, record.cycles.scaler_stalls,
-                            record.utilization, decibel_cell(record.sqnr_db),
+                            utilization ? fmt::format("{:.6g}", *utilization) : "", decibel_cell(record.sqnr_db),
                             record.overflows_are_counted ? std::to_string(record.counts.overflows) : "",
                             pass_price.energy.operations_only().value, pass_price.energy.computing().value,
                             pass_price.energy.memory().value);

@@ -33,8 +33,9 @@ EnergyUnit unit_of(double pj) {
   return {1e12, "J"};
 }
 
-// Three digits, without an exponent.
+// Three digits, without an exponent; - for what is undefined, such as a figure for each of no multiply-adds.
 std::string three_digits(double value) {
+  if (!std::isfinite(value)) return "-";
   return value < 999.5 ? fmt::format("{:.3g}", value) : fmt::format("{:.0f}", value);
 }
 
@@ -50,6 +51,19 @@ std::string joules_range(const Range& pj) {
 
 std::string count(double value) {
   return value < 1e5 ? fmt::format("{:.0f}", value) : fmt::format("{:.2E}", value);
+}
+
+std::string count(const energy::WideCount& value) {
+  return count(static_cast<double>(value));
+}
+
+// A quotient as a percentage of `digits` digits behind the point; - for what is undefined.
+std::string percent(const std::optional<double>& share, int digits = 1) {
+  return share && std::isfinite(*share) ? fmt::format("{:.{}f} %", 100 * *share, digits) : "-";
+}
+
+std::string factor(double value) {
+  return std::isfinite(value) ? fmt::format("{:.2f}", value) : "-";
 }
 
 std::string decibels(const std::optional<double>& value) {
@@ -93,7 +107,7 @@ std::vector<std::string> with_baselines(std::vector<std::string> head, const std
   return head;
 }
 
-double milliseconds(const sim::CycleCounts& cycles, const sim::ArrayConfig& array) {
+double milliseconds(const CycleTotals& cycles, const sim::ArrayConfig& array) {
   return 1e3 * static_cast<double>(cycles.total()) / (array.clock_ghz * 1e9);
 }
 
@@ -103,12 +117,10 @@ ReportTable work_table(const Results& results, const Totals& totals) {
                 "fill stalls", "scaler stalls", "quantizer cycles", ""};
   table.head.back() = fmt::format("ms at {:g} GHz", results.array.clock_ghz);
   for (const auto& [name, total] : totals) {
-    table.rows.push_back(
-        {name, count(static_cast<double>(total.multiply_adds)), count(static_cast<double>(total.cycles.array)),
-         fmt::format("{:.1f} %", 100 * total.utilization(results.array)),
-         count(static_cast<double>(total.cycles.fill_stalls)), count(static_cast<double>(total.cycles.scaler_stalls)),
-         count(static_cast<double>(total.cycles.quantizer)),
-         fmt::format("{:.3g}", milliseconds(total.cycles, results.array))});
+    table.rows.push_back({name, count(total.multiply_adds), count(total.cycles.array),
+                          percent(total.utilization(results.array)), count(total.cycles.fill_stalls),
+                          count(total.cycles.scaler_stalls), count(total.cycles.quantizer),
+                          fmt::format("{:.3g}", milliseconds(total.cycles, results.array))});
   }
   return table;
 }
@@ -116,13 +128,18 @@ ReportTable work_table(const Results& results, const Totals& totals) {
 ReportTable error_table(const Totals& totals) {
   ReportTable table{"errors", "SQNR against binary64, dB, mean over the layers"};
   table.head = with_baselines({"pass", "this format", "lowest layer"}, "");
+  if (!all_of(totals).sqnr.mean()) return {};
   for (const auto& [name, total] : totals) {
-    if (total.sqnr_count == 0) return {};
-    std::vector<std::string> cells{name, decibels(total.mean_sqnr()), decibels(total.lowest_sqnr)};
-    for (std::size_t b = 0; b < baseline_machines().size(); ++b) cells.push_back(decibels(total.mean_baseline_sqnr(b)));
+    std::vector<std::string> cells{name, decibels(total.sqnr.mean()), decibels(total.sqnr.lowest())};
+    for (const PassDecibels& baseline : total.baseline_sqnr) cells.push_back(decibels(baseline.mean()));
     table.rows.push_back(std::move(cells));
   }
   return table;
+}
+
+// pJ a multiply-add.
+std::string each(double pj, const energy::WideCount& multiply_adds) {
+  return multiply_adds == 0 ? "-" : fmt::format("{:.3g}", pj / static_cast<double>(multiply_adds));
 }
 
 template <typename Sum>
@@ -131,8 +148,7 @@ ReportTable energy_table(const std::string& id, const std::string& what, const T
   table.head = with_baselines({"pass", "energy", "pJ a multiply-add"}, " /");
   for (const auto& [name, total] : totals) {
     const Range own = sum_of(total.price.energy);
-    std::vector<std::string> cells{name, joules(own.value),
-                                   fmt::format("{:.3g}", own.value / static_cast<double>(total.multiply_adds))};
+    std::vector<std::string> cells{name, joules(own.value), each(own.value, total.multiply_adds)};
     for (const Breakdown& baseline : total.price.baselines)
       cells.push_back(times(energy::ratio(sum_of(baseline), own)));
     table.rows.push_back(std::move(cells));
@@ -176,8 +192,8 @@ ReportTable table_range_table(const std::vector<TablePrice>& prices) {
   return table;
 }
 
-std::string share(std::uint64_t part, std::uint64_t whole) {
-  return whole == 0 ? "-" : fmt::format("{:.1f} %", 100 * static_cast<double>(part) / static_cast<double>(whole));
+std::string share(const energy::WideCount& part, const energy::WideCount& whole) {
+  return percent(static_cast<double>(part) / static_cast<double>(whole));
 }
 
 ReportTable zeros_table(const Totals& totals) {
@@ -188,7 +204,8 @@ ReportTable zeros_table(const Totals& totals) {
   table.head = with_baselines({"pass", "this format"}, "");
   for (const auto& [name, total] : totals) {
     std::vector<std::string> cells{name, share(total.zero_products, total.multiply_adds)};
-    for (const std::uint64_t zeros : total.baseline_zero_products) cells.push_back(share(zeros, total.multiply_adds));
+    for (const energy::WideCount& zeros : total.baseline_zero_products)
+      cells.push_back(share(zeros, total.multiply_adds));
     table.rows.push_back(std::move(cells));
   }
   return table;
@@ -201,7 +218,7 @@ ReportTable toggle_table(const Totals& totals) {
       "random codes do)"};
   table.head = {"pass", "rows", "columns"};
   for (const auto& [name, total] : totals) {
-    const std::optional<ToggleShare> share = toggle_share(total.toggles, total.toggle_traffic);
+    const std::optional<ToggleShare> share = total.toggles.share();
     if (!share) continue;
     table.rows.push_back(
         {name, fmt::format("{:.1f} %", 100 * share->rows), fmt::format("{:.1f} %", 100 * share->columns)});
@@ -221,7 +238,8 @@ const char* described(Activity activity) {
   return "zero gating";
 }
 
-ReportTable activity_table(const std::array<PassPrice, kActivities.size()>& prices, std::uint64_t multiply_adds) {
+ReportTable activity_table(const std::array<PassPrice, kActivities.size()>& prices,
+                           const energy::WideCount& multiply_adds) {
   ReportTable table{
       "activity",
       "What zeros save: energy of all passes with everything but memory, and what the baselines take as a "
@@ -230,8 +248,7 @@ ReportTable activity_table(const std::array<PassPrice, kActivities.size()>& pric
   for (const Activity activity : kActivities) {
     const PassPrice& price = prices[static_cast<std::size_t>(activity)];
     const Range own = price.energy.computing();
-    std::vector<std::string> cells{described(activity), joules(own.value),
-                                   fmt::format("{:.3g}", own.value / static_cast<double>(multiply_adds))};
+    std::vector<std::string> cells{described(activity), joules(own.value), each(own.value, multiply_adds)};
     for (const Breakdown& baseline : price.baselines) cells.push_back(times(energy::ratio(baseline.computing(), own)));
     table.rows.push_back(std::move(cells));
   }
@@ -239,11 +256,7 @@ ReportTable activity_table(const std::array<PassPrice, kActivities.size()>& pric
 }
 
 std::string area(double um2) {
-  return std::isnan(um2) ? "-" : fmt::format("{:.3f}", um2 / 1e6);
-}
-
-std::string figure(double value) {
-  return std::isfinite(value) ? three_digits(value) : "-";
+  return !std::isfinite(um2) ? "-" : fmt::format("{:.3f}", um2 / 1e6);
 }
 
 ReportTable machine_table(const std::vector<MachineFigures>& machines, const Results& results) {
@@ -260,10 +273,10 @@ ReportTable machine_table(const std::vector<MachineFigures>& machines, const Res
   for (const MachineFigures& machine : machines) {
     const Range computing = machine.energy.computing();
     const Range all = computing + machine.energy.memory();
-    table.rows.push_back(
-        {machine.name, area(machine.area_um2), three_digits(1e3 * machine.seconds), figure(machine.tops()),
-         figure(machine.tops_per_mm2()), three_digits(computing.value / machine.multiply_adds),
-         figure(machine.tops_per_watt(computing)), figure(machine.tops_per_watt(all)), joules(all.value)});
+    table.rows.push_back({machine.name, area(machine.area_um2), three_digits(1e3 * machine.seconds),
+                          three_digits(machine.tops()), three_digits(machine.tops_per_mm2()),
+                          three_digits(machine.pj_each(computing)), three_digits(machine.tops_per_watt(computing)),
+                          three_digits(machine.tops_per_watt(all)), joules(all.value)});
     if (images) table.rows.back().push_back(joules(all.value / static_cast<double>(*images)));
   }
   return table;
@@ -282,7 +295,7 @@ ReportTable equal_table(const std::vector<MachineFigures>& machines) {
   for (const MachineFigures& machine : machines) {
     const double by_area = own.area_um2 / machine.area_um2;
     const double by_rate = machine.seconds / own.seconds;
-    const double watts = machine.energy.computing().value * 1e-12 / machine.seconds;
+    const double watts = machine.watts();
     table.rows.push_back({machine.name, fmt::format("x {}", three_digits(by_area)),
                           three_digits(machine.tops() * by_area), three_digits(1e3 * machine.seconds / by_area),
                           three_digits(watts * by_area), fmt::format("x {}", three_digits(by_rate)),
@@ -325,9 +338,8 @@ ReportTable step_machine_table(const TrainingStep& step, const std::vector<Machi
   for (const MachineFigures& machine : machines) {
     const double computing = machine.energy.computing().value + rest;
     const double all = computing + machine.energy.memory().value;
-    table.rows.push_back({machine.name, joules(computing), joules(computing / samples),
-                          fmt::format("{:.2f}", computing / own), joules(all), joules(all / samples),
-                          fmt::format("{:.2f}", all / own_all)});
+    table.rows.push_back({machine.name, joules(computing), joules(computing / samples), factor(computing / own),
+                          joules(all), joules(all / samples), factor(all / own_all)});
   }
   return table;
 }
@@ -364,7 +376,7 @@ ReportTable sharing_table(const Results& results, const Price& price) {
                 "TOPS/mm²"};
   const double own_area = computing_area(all.front().area);
   const auto own_cycles = static_cast<double>(all.front().cycles.total());
-  std::uint64_t multiply_adds = 0;
+  energy::WideCount multiply_adds;
   for (const LayerRecord& layer : results.layers) {
     for (const PassRecord& record : layer.passes) multiply_adds += record.multiply_adds;
   }
@@ -376,9 +388,8 @@ ReportTable sharing_table(const Results& results, const Price& price) {
     table.rows.push_back({fmt::format("{}{}", sharing.elements_per_scaler,
                                       sharing.elements_per_scaler == results.array.elements_per_scaler ? " *" : ""),
                           fmt::format("{}", sharing.units), area(block_area(sharing.area, "group_scale_units")),
-                          area(computing), has_area ? fmt::format("{:.1f} %", 100 * (1 - computing / own_area)) : "-",
-                          count(static_cast<double>(sharing.cycles.scaler_stalls)), count(cycles),
-                          fmt::format("{:.1f} %", 100 * (cycles / own_cycles - 1)),
+                          area(computing), percent(1 - computing / own_area), count(sharing.cycles.scaler_stalls),
+                          count(cycles), percent(cycles / own_cycles - 1),
                           has_area ? three_digits(tops / (computing / 1e6)) : "-"});
   }
   return table;
@@ -394,7 +405,7 @@ ReportTable operation_table(const Total& all) {
       if (energy::line_of(operation) != line || energy.counts[operation] == 0) continue;
       const double pj = energy.energy_pj[operation].value;
       table.rows.push_back({std::string(energy::name(operation)) + (line == Line::kMemory ? " (bits)" : ""),
-                            count(static_cast<double>(energy.counts[operation])), joules(pj),
+                            count(energy.counts[operation]), joules(pj),
                             sum > 0 ? fmt::format("{:.1f} %", 100 * pj / sum) : "-"});
     }
   }
@@ -442,8 +453,8 @@ ReportTable layer_table(const Results& results, const Price& price) {
       const PassPrice& pass_price = price.layers[l][p];
       table.rows.push_back({results.layers[l].name, models::to_string(record.pass),
                             count(static_cast<double>(record.multiply_adds)),
-                            count(static_cast<double>(record.cycles.total())),
-                            fmt::format("{:.0f} %", 100 * record.utilization), decibels(record.sqnr_db),
+                            count(static_cast<double>(record.cycles.total())), percent(utilization_of(record), 0),
+                            decibels(record.sqnr_db),
                             record.overflows_are_counted ? count(static_cast<double>(record.counts.overflows)) : "-",
                             joules(pass_price.energy.operations_only().value),
                             joules(pass_price.energy.computing().value), joules(pass_price.energy.memory().value),
@@ -498,45 +509,33 @@ std::vector<std::string> labels_of(const std::vector<ReportSource>& sources) {
 void Total::add(const PassRecord& record, const PassPrice& pass_price) {
   ++layers;
   multiply_adds += record.multiply_adds;
-  counts += record.counts;
+  overflows += record.counts.overflows;
   overflows_are_counted = overflows_are_counted && record.overflows_are_counted;
   cycles += record.cycles;
   price += pass_price;
   const ZeroProducts zeros = app::zero_products(record);
   zero_products += zeros.count;
   zeros_are_counted &= zeros.counted;
-  if (record.toggles) {
-    toggles += *record.toggles;
-    toggle_traffic += record.traffic;
-  }
+  if (record.toggles) toggles.add(*record.toggles, record.traffic);
   for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
     baseline_zero_products[b] += app::zero_products(record, baseline_machines()[b]).count;
   }
-  if (record.sqnr_db && std::isfinite(*record.sqnr_db)) {
-    lowest_sqnr = std::min(lowest_sqnr, *record.sqnr_db);
-    sqnr_sum += *record.sqnr_db;
-    ++sqnr_count;
-    for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
-      for (const MeasuredBaseline& error : record.baselines) {
-        if (error.name == baseline_machines()[b].name) baseline_sqnr_sums[b] += error.sqnr_db;
-      }
+  sqnr.add(record.pass, record.sqnr_db);
+  for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
+    for (const MeasuredBaseline& error : record.baselines) {
+      if (error.name == baseline_machines()[b].name) baseline_sqnr[b].add(record.pass, error.sqnr_db);
     }
   }
 }
 
-std::optional<double> Total::mean_sqnr() const {
-  return sqnr_count == 0 ? std::nullopt : std::optional(sqnr_sum / sqnr_count);
-}
-
-std::optional<double> Total::mean_baseline_sqnr(std::size_t b) const {
-  return sqnr_count == 0 || baseline_sqnr_sums[b] == 0 ? std::nullopt
-                                                       : std::optional(baseline_sqnr_sums[b] / sqnr_count);
-}
-
-double Total::utilization(const sim::ArrayConfig& array) const {
-  if (cycles.array == 0) return 0;
+std::optional<double> Total::utilization(const sim::ArrayConfig& array) const {
+  if (cycles.array == 0) return std::nullopt;
   return static_cast<double>(multiply_adds) /
          (static_cast<double>(cycles.array) * static_cast<double>(array.rows) * static_cast<double>(array.columns));
+}
+
+std::optional<double> utilization_of(const PassRecord& record) {
+  return record.cycles.array == 0 ? std::nullopt : std::optional(record.utilization);
 }
 
 std::string format_name(const LayerRecord& layer) {
@@ -571,7 +570,7 @@ std::vector<std::pair<std::string, Total>> totals_of(const Results& results, con
 }
 
 std::vector<MachineFigures> machine_figures(const Results& results, const Price& price, const Total& all) {
-  const auto seconds = [&](const sim::CycleCounts& cycles) { return milliseconds(cycles, results.array) / 1e3; };
+  const auto seconds = [&](const CycleTotals& cycles) { return milliseconds(cycles, results.array) / 1e3; };
   const auto multiply_adds = static_cast<double>(all.multiply_adds);
   std::vector<MachineFigures> machines{
       {"this format", computing_area(price.area), seconds(all.cycles), multiply_adds, all.price.energy}};
@@ -689,14 +688,14 @@ ReportTable overview_table(const std::vector<ReportSource>& sources, const energ
           times_range(energy::compare(all.price.baselines[b], energy).computing));
     }
     row("energy of memory", joules_range(energy.memory()));
-    row("SQNR, dB, mean over layers and passes", decibels(all.mean_sqnr()));
-    row("SQNR, dB, lowest", all.sqnr_count > 0 ? decibels(all.lowest_sqnr) : "-");
-    row("accumulator overflows", all.overflows_are_counted ? count(static_cast<double>(all.counts.overflows)) : "-");
-    row("multiply-adds", count(static_cast<double>(all.multiply_adds)));
-    row("cycles", count(static_cast<double>(all.cycles.total())));
+    row("SQNR, dB, mean over layers and passes", decibels(all.sqnr.mean()));
+    row("SQNR, dB, lowest", decibels(all.sqnr.lowest()));
+    row("accumulator overflows", all.overflows_are_counted ? count(all.overflows) : "-");
+    row("multiply-adds", count(all.multiply_adds));
+    row("cycles", count(all.cycles.total()));
     row("time", fmt::format("{:.3g} ms at {:g} GHz", milliseconds(all.cycles, source.results.array),
                             source.results.array.clock_ghz));
-    row("utilization", fmt::format("{:.1f} %", 100 * all.utilization(source.results.array)));
+    row("utilization", percent(all.utilization(source.results.array)));
     row("area", laws.table().has_area ? fmt::format("{:.3f} mm²", prices.area.total() / 1e6) : "-");
   }
   return table;

@@ -4,43 +4,40 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "app/mean_decibels.h"
 #include "app/pricing.h"
 #include "app/report.h"
 #include "app/results.h"
 #include "energy/laws.h"
+#include "energy/wide_count.h"
 
 namespace mlsim::app {
 
 // What passes have in common, over some of the layers.
 struct Total {
   int layers = 0;
-  std::uint64_t multiply_adds = 0;
-  models::OperationCounts counts;
+  energy::WideCount multiply_adds;
+  energy::WideCount overflows;
   bool overflows_are_counted = true;  // in all passes
-  sim::CycleCounts cycles;
+  CycleTotals cycles;
   PassPrice price;
-  double lowest_sqnr = std::numeric_limits<double>::infinity();
-  double sqnr_sum = 0;
-  int sqnr_count = 0;
-  std::vector<double> baseline_sqnr_sums = std::vector<double>(baseline_machines().size(), 0.0);
+  PassDecibels sqnr;
+  std::vector<PassDecibels> baseline_sqnr = std::vector<PassDecibels>(baseline_machines().size());
   // Of the multiply-adds, those of a zero operand; whether all of them were counted.
-  std::uint64_t zero_products = 0;
+  energy::WideCount zero_products;
   bool zeros_are_counted = true;
   // Of the passes whose toggled bits were counted.
-  sim::OperandToggles toggles;
-  sim::Traffic toggle_traffic;
-  std::vector<std::uint64_t> baseline_zero_products = std::vector<std::uint64_t>(baseline_machines().size(), 0);
+  ToggleTotals toggles;
+  std::vector<energy::WideCount> baseline_zero_products = std::vector<energy::WideCount>(baseline_machines().size());
 
   void add(const PassRecord& record, const PassPrice& pass_price);
-  std::optional<double> mean_sqnr() const;
-  std::optional<double> mean_baseline_sqnr(std::size_t b) const;
-  double utilization(const sim::ArrayConfig& array) const;
+  // None without a cycle of the array.
+  std::optional<double> utilization(const sim::ArrayConfig& array) const;
 };
 
 // Each pass, all of them, and the 1×1 layers apart where there are both kinds.
@@ -54,9 +51,11 @@ struct MachineFigures {
   double multiply_adds = 0;
   energy::Breakdown energy;
 
-  // Two operations to a multiply-add.
+  // Two operations to a multiply-add. Figures that divide by nothing are not finite.
+  double pj_each(const energy::Range& pj) const { return pj.value / multiply_adds; }
   double tops() const { return 2 * multiply_adds / seconds / 1e12; }
   double tops_per_watt(const energy::Range& pj) const { return 2 * multiply_adds / pj.value; }
+  double watts() const { return energy.computing().value * 1e-12 / seconds; }
   double tops_per_mm2() const { return tops() / (area_um2 / 1e6); }
 };
 
@@ -68,6 +67,9 @@ std::optional<std::int64_t> images_of(const Results& results);
 
 // All passes of all layers, priced for each of kActivities.
 std::array<PassPrice, kActivities.size()> price_activities(const ReportSource& source, const energy::Laws& laws);
+
+// Multiply-adds for each element and array cycle of a pass; none without a cycle of the array.
+std::optional<double> utilization_of(const PassRecord& record);
 
 // The format of a layer, or those of its operands where they differ.
 std::string format_name(const LayerRecord& layer);

@@ -1,6 +1,7 @@
 #include "app/results.h"
 
 #include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <cmath>
 #include <fstream>
@@ -14,6 +15,7 @@
 
 #include "base/input_file.h"
 #include "base/json.h"
+#include "workloads/convolution_check.h"
 
 namespace mlsim::app {
 namespace {
@@ -110,6 +112,21 @@ struct Writer {
   }
 };
 
+// The ranges of what is read. Those of shapes and random bits are workload.schema.json's; no count of a layer that
+// check_convolution lets through is larger than the largest one.
+constexpr std::uint64_t kLargestCount = std::uint64_t{1} << 62;
+constexpr std::uint64_t kLargestExtent = std::uint64_t{1} << 20;
+constexpr std::uint64_t kMostRandomBits = 24;
+constexpr std::uint64_t kMostAccumulatorBits = 128;  // of prices without values
+
+// A value as a message shows it.
+std::string shown(const Json& value) {
+  constexpr std::size_t kLongest = 60;
+  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  if (text.size() > kLongest) text = text.substr(0, kLongest - 3) + "...";
+  return text;
+}
+
 // A place in a document, for errors.
 class Place {
  public:
@@ -118,6 +135,9 @@ class Place {
 
   [[noreturn]] void refuse(const std::string& reason) const {
     throw std::runtime_error(fmt::format("{}: {}: {}", source_, path_.empty() ? "/" : path_, reason));
+  }
+  [[noreturn]] void refuse_value(const std::string& expected) const {
+    refuse(fmt::format("is {}, expected {}", shown(*json_), expected));
   }
   Place operator[](const char* key) const {
     if (!json_->is_object() || !json_->contains(key)) refuse(fmt::format("'{}' is missing", key));
@@ -130,24 +150,31 @@ class Place {
   }
   Place operator[](std::size_t index) const { return {(*json_)[index], source_, fmt::format("{}/{}", path_, index)}; }
   const Json& json() const { return *json_; }
+  const std::string& source() const { return source_; }
+  const std::string& path() const { return path_; }
 
+  // nlohmann's conversions would wrap a number that is out of range and cut a fraction off.
   template <typename T>
-  T get() const {
-    // nlohmann's conversions would wrap a negative number and cut a fraction off.
-    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-      if (!json_->is_number_integer() || (std::is_unsigned_v<T> && !json_->is_number_unsigned())) {
-        refuse("expected a whole number");
-      }
+  T integer(std::uint64_t low, std::uint64_t high) const {
+    if (!json_->is_number_unsigned() || json_->get<std::uint64_t>() < low || json_->get<std::uint64_t>() > high) {
+      refuse_value(fmt::format("an integer from {} to {}", low, high));
     }
-    return guarded([&] { return json_->get<T>(); });
+    return json_->get<T>();
+  }
+  std::uint64_t count() const { return integer<std::uint64_t>(0, kLargestCount); }
+  double number() const {
+    if (!json_->is_number()) refuse_value("a number");
+    return json_->get<double>();
+  }
+  std::string text() const {
+    if (!json_->is_string()) refuse_value("a text");
+    return json_->get<std::string>();
   }
   // The value of a function that throws for what it can't read.
   template <typename F>
   auto guarded(const F& read) const -> decltype(read()) {
     try {
       return read();
-    } catch (const nlohmann::json::exception&) {
-      refuse("has another type than expected");
     } catch (const std::runtime_error& error) {
       refuse(error.what());
     }
@@ -159,22 +186,44 @@ class Place {
   std::string path_;
 };
 
-struct Reader {
+// Refuses what lacks a member that a visit function walks.
+struct Requirement {
   Place place;
   template <typename T>
-  void operator()(const char* key, T& value) const {
-    value = place[key].get<T>();
+  void operator()(const char* key, const T& /*value*/) const {
+    place[key];
+  }
+};
+
+// Reads the counts that a visit function walks.
+struct CountReader {
+  Place place;
+  void operator()(const char* key, std::uint64_t& value) const { value = place[key].count(); }
+};
+
+struct ShapeReader {
+  Place place;
+  void operator()(const char* key, std::int64_t& value) const {
+    value = place[key].integer<std::int64_t>(1, kLargestExtent);
+  }
+  void operator()(const char* key, std::array<std::int64_t, 2>& pair) const {
+    const Place values = place[key];
+    const std::uint64_t least = key == std::string_view("padding") ? 0 : 1;
+    if (!values.json().is_array() || values.size() != pair.size()) {
+      values.refuse_value(fmt::format("a list of 2, each an integer from {} to {}", least, kLargestExtent));
+    }
+    for (std::size_t i = 0; i < pair.size(); ++i) pair[i] = values[i].integer<std::int64_t>(least, kLargestExtent);
   }
 };
 
 template <typename T>
 T from_name(const Place& place, T (*parse)(const std::string&)) {
-  return place.guarded([&] { return parse(place.get<std::string>()); });
+  return place.guarded([&] { return parse(place.text()); });
 }
 
 // A name, which a report prints.
 std::string printable(const Place& place) {
-  auto name = place.get<std::string>();
+  auto name = place.text();
   if (base::has_control_characters(name)) place.refuse("has control characters, expected a name without them");
   return name;
 }
@@ -187,7 +236,7 @@ models::Pass parse_pass(const std::string& text) {
   for (const models::Pass pass : models::kPasses) {
     if (models::to_string(pass) == text) return pass;
   }
-  throw std::runtime_error("'" + text + "' is no pass");
+  throw std::runtime_error("is \"" + text + "\", expected forward, backward_data or backward_weight");
 }
 
 models::Format parse_any_format(const std::string& text) {
@@ -218,31 +267,43 @@ Json pass_to_json(const PassRecord& record) {
 }
 
 std::uint64_t zero_products_of(const Place& place, std::uint64_t multiply_adds) {
-  const auto products = place.get<std::uint64_t>();
+  const std::uint64_t products = place.count();
   if (products > multiply_adds) place.refuse(fmt::format("is {}, expected at most {}", products, multiply_adds));
   return products;
+}
+
+sim::CycleCounts cycles_from_json(const Place& place) {
+  sim::CycleCounts cycles;
+  visit_cycles(cycles, [&](const char* key, std::uint64_t& value) {
+    // Stalls are parts of the array's cycles, which is checked below.
+    const bool part = std::string_view(key).ends_with("_stalls");
+    value = place[key].integer<std::uint64_t>(0, part ? std::numeric_limits<std::uint64_t>::max() : kLargestCount);
+  });
+  if (cycles.fill_stalls > cycles.array || cycles.scaler_stalls > cycles.array - cycles.fill_stalls) {
+    place.refuse("has more stalls than cycles of the array");
+  }
+  return cycles;
 }
 
 PassRecord pass_from_json(const Place& place) {
   PassRecord record;
   record.pass = from_name(place["pass"], parse_pass);
-  record.multiply_adds = place["multiply_adds"].get<std::uint64_t>();
+  record.multiply_adds = place["multiply_adds"].count();
   if (place.has("zero_products")) {
     record.zero_products = zero_products_of(place["zero_products"], record.multiply_adds);
   }
-  if (place.has("accumulator_bits")) record.accumulator_bits = place["accumulator_bits"].get<int>();
-  visit_cycles(record.cycles, Reader{place["cycles"]});
-  const sim::CycleCounts& cycles = record.cycles;
-  if (cycles.fill_stalls > cycles.array || cycles.scaler_stalls > cycles.array - cycles.fill_stalls) {
-    place["cycles"].refuse("has more stalls than cycles of the array");
+  if (place.has("accumulator_bits")) {
+    record.accumulator_bits = place["accumulator_bits"].integer<int>(0, kMostAccumulatorBits);
   }
-  record.utilization = place["utilization"].get<double>();
+  record.cycles = cycles_from_json(place["cycles"]);
+  record.utilization = place["utilization"].number();
   if (!(record.utilization >= 0 && record.utilization <= 1 + 1e-9)) {
     place["utilization"].refuse("expected a number from 0 to 1");
   }
   if (place.has("sqnr_db")) record.sqnr_db = decibels_at(place["sqnr_db"]);
-  if (place.has("cosine_error")) record.cosine_error = place["cosine_error"].get<double>();
+  if (place.has("cosine_error")) record.cosine_error = place["cosine_error"].number();
   if (place.has("baseline_sqnr_db")) {
+    if (!place["baseline_sqnr_db"].json().is_object()) place["baseline_sqnr_db"].refuse_value("an object");
     for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
       MeasuredBaseline& baseline = record.baselines.emplace_back();
       baseline.name = name;
@@ -255,12 +316,12 @@ PassRecord pass_from_json(const Place& place) {
   const Place counts = place["counts"];
   record.overflows_are_counted = !counts["overflows"].json().is_null();
   visit_counts(record.counts, [&](const char* key, std::uint64_t& value) {
-    if (key != std::string_view("overflows") || record.overflows_are_counted) Reader{counts}(key, value);
+    if (key != std::string_view("overflows") || record.overflows_are_counted) CountReader{counts}(key, value);
   });
-  visit_traffic(record.traffic, Reader{place["traffic_bits"]});
+  visit_traffic(record.traffic, CountReader{place["traffic_bits"]});
   if (place.has("toggled_bits")) {
     record.toggles.emplace();
-    visit_toggles(*record.toggles, Reader{place["toggled_bits"]});
+    visit_toggles(*record.toggles, CountReader{place["toggled_bits"]});
     const auto check = [&](const char* key, std::uint64_t bits, std::uint64_t read) {
       if (bits <= read) return;
       place["toggled_bits"][key].refuse(fmt::format("is {}, expected at most the {} bits that are read", bits, read));
@@ -296,11 +357,8 @@ Json layer_to_json(const LayerRecord& layer) {
 LayerRecord layer_from_json(const Place& place) {
   LayerRecord layer;
   layer.name = printable(place["name"]);
-  visit_shape(layer.shape, Reader{place["shape"]});
-  place["shape"].guarded([&] {
-    layer.shape.check();
-    return 0;
-  });
+  visit_shape(layer.shape, ShapeReader{place["shape"]});
+  workloads::check_convolution(layer.shape, place.source(), place["shape"].path());
   for (const models::Operand operand : models::kOperands) {
     const std::string key = models::to_string(operand);
     layer.formats[operand] = from_name(place["format"][key.c_str()], parse_any_format);
@@ -309,11 +367,10 @@ LayerRecord layer_from_json(const Place& place) {
     const Place record = place["operands"][key.c_str()];
     OperandRecord& values = layer.operands[operand];
     values.measured = true;
-    values.elements = record["elements"].get<std::int64_t>();
+    values.elements = record["elements"].integer<std::int64_t>(0, kLargestCount);
     values.sqnr_db = decibels_at(record["sqnr_db"]);
-    values.counts = {record["saturated"].get<std::uint64_t>(), record["flushed_to_zero"].get<std::uint64_t>(),
-                     record["exact"].get<std::uint64_t>()};
-    if (record.has("zeros")) values.zeros = record["zeros"].get<std::int64_t>();
+    values.counts = {record["saturated"].count(), record["flushed_to_zero"].count(), record["exact"].count()};
+    if (record.has("zeros")) values.zeros = record["zeros"].integer<std::int64_t>(0, kLargestCount);
   }
   int mls = 0;
   for (const models::Operand operand : models::kOperands) {
@@ -322,7 +379,13 @@ LayerRecord layer_from_json(const Place& place) {
   if (mls != 0 && mls != 3) place["format"].refuse("expected all three operands in MLS or all in baseline formats");
   const Place passes = place["passes"];
   if (passes.size() == 0) passes.refuse("expected a pass or more");
-  for (std::size_t i = 0; i < passes.size(); ++i) layer.passes.push_back(pass_from_json(passes[i]));
+  for (std::size_t i = 0; i < passes.size(); ++i) {
+    PassRecord record = pass_from_json(passes[i]);
+    for (const PassRecord& other : layer.passes) {
+      if (other.pass == record.pass) passes[i]["pass"].refuse_value("a pass that the layer does not have already");
+    }
+    layer.passes.push_back(std::move(record));
+  }
   return layer;
 }
 
@@ -376,19 +439,41 @@ std::string decibels_text(const Json& json) {
 }
 
 std::string csv_cell(const std::string& text) {
-  if (text.find_first_of(",\"\n\r") == std::string::npos) return text;
-  std::string result = "\"";
+  const bool formula = !text.empty() && std::string_view("=+-@\t\r\n").find(text.front()) != std::string_view::npos;
+  if (!formula && text.find_first_of(",\"\n\r") == std::string::npos) return text;
+  std::string result = formula ? "\"'" : "\"";
   for (const char c : text) result += c == '"' ? std::string("\"\"") : std::string(1, c);
   return result + "\"";
 }
 
 std::string overflows_text(const Json& passes) {
-  std::uint64_t sum = 0;
+  energy::WideCount sum;
+  double beyond = 0;  // counts that 64 bits do not hold
   for (const auto& [pass, entry] : passes.items()) {
-    if (entry["overflows"].is_null()) return "-";
-    sum += entry["overflows"].get<std::uint64_t>();
+    const Json& overflows = entry["overflows"];
+    if (overflows.is_null()) return "-";
+    if (overflows.is_number_integer()) {
+      sum += overflows.get<std::uint64_t>();
+    } else {
+      beyond += overflows.get<double>();
+    }
   }
-  return std::to_string(sum);
+  return count_text(beyond > 0 ? Json(beyond + static_cast<double>(sum)) : count_to_json(sum));
+}
+
+Json count_to_json(const energy::WideCount& count) {
+  if (const auto narrow = count.narrow()) return *narrow;
+  return static_cast<double>(count);
+}
+
+std::string count_text(const Json& json) {
+  return json.is_number_integer() ? std::to_string(json.get<std::uint64_t>())
+                                  : fmt::format("{:.4E}", json.get<double>());
+}
+
+std::string picojoules_each(const Json& point, const char* energy) {
+  const auto multiply_adds = point["multiply_adds"].get<double>();
+  return multiply_adds > 0 ? fmt::format("{:.3f}", point[energy].get<double>() / multiply_adds) : "-";
 }
 
 Json shape_to_json(const models::ConvolutionShape& shape) {
@@ -420,18 +505,18 @@ Json to_json(const Results& results) {
 Results parse_results(const std::string& text, const std::string& source) {
   const Json json = base::parse_ordered_json(text, source);
   const Place root(json, source, "");
-  if (const auto schema = root["schema"].get<std::string>(); schema != kSchema) {
+  if (const std::string schema = root["schema"].text(); schema != kSchema) {
     root["schema"].refuse(fmt::format("is '{}', expected '{}', as mlsim simulate writes it", schema, kSchema));
   }
   Results results;
   results.workload = printable(root["workload"]);
   results.engine = from_name(root["engine"], parse_engine);
-  results.random_bits = root["random_bits"].get<int>();
+  results.random_bits = root["random_bits"].integer<int>(1, kMostRandomBits);
   const Place array = root["array"];
-  visit_array(results.array, Reader{array});
-  visit_feeder(results.array.row_feeder, Reader{array["row_feeder"]});
-  visit_feeder(results.array.column_feeder, Reader{array["column_feeder"]});
-  results.array.check(source + ": /array");
+  visit_array(results.array, Requirement{array});
+  visit_feeder(results.array.row_feeder, Requirement{array["row_feeder"]});
+  visit_feeder(results.array.column_feeder, Requirement{array["column_feeder"]});
+  results.array = sim::read_array_config(array.json(), source, array.path());
   const Place layers = root["layers"];
   if (layers.size() == 0) layers.refuse("expected a layer or more");
   for (std::size_t i = 0; i < layers.size(); ++i) results.layers.push_back(layer_from_json(layers[i]));

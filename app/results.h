@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "energy/wide_count.h"
 #include "models/convolution.h"
 #include "models/format.h"
 #include "models/operation_counts.h"
@@ -100,11 +101,20 @@ double decibels_from_json(const nlohmann::ordered_json& json);
 // That in words.
 std::string decibels_text(const nlohmann::ordered_json& json);
 
-// A text as a cell of a CSV file: in quotes where it has to be.
+// A text as a cell of a CSV file: in quotes where it has to be, and behind an apostrophe where a spreadsheet would take
+// it for a formula (docs/report.md).
 std::string csv_cell(const std::string& text);
 
 // The sum over the `overflows` of passes, or - where one is not counted.
 std::string overflows_text(const nlohmann::ordered_json& passes);
+
+// A sum of counts: an integer up to 2^64 - 1, the nearest binary64 above. `json` may be either.
+nlohmann::ordered_json count_to_json(const energy::WideCount& count);
+// That in digits, or above 2^64 - 1 with an exponent.
+std::string count_text(const nlohmann::ordered_json& json);
+
+// pJ a multiply-add of a sweep's point; - where it has none.
+std::string picojoules_each(const nlohmann::ordered_json& point, const char* energy);
 
 // Null for a number that JSON does not know, such as an area without a figure.
 nlohmann::ordered_json number_or_null(double value);

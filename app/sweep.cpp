@@ -8,15 +8,14 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
-#include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
 #include <utility>
 
+#include "app/mean_decibels.h"
 #include "app/pricing.h"
 #include "base/error.h"
 #include "base/hash.h"
@@ -42,29 +41,6 @@ void write_all(int file, const std::string& text, const std::filesystem::path& p
   }
   if (fdatasync(file) != 0) fail(path, "cannot be written");
 }
-
-// The mean of those that are finite, infinite where every one is: one exact layer says nothing of the others.
-class MeanDecibels {
- public:
-  void add(const std::optional<double>& decibels) {
-    if (!decibels || std::isnan(*decibels)) return;
-    if (std::isinf(*decibels)) {
-      exact_ = true;
-      return;
-    }
-    sum_ += *decibels;
-    ++count_;
-  }
-  std::optional<double> mean() const {
-    if (count_ > 0) return sum_ / count_;
-    return exact_ ? std::optional(std::numeric_limits<double>::infinity()) : std::nullopt;
-  }
-
- private:
-  double sum_ = 0;
-  int count_ = 0;
-  bool exact_ = false;
-};
 
 std::string checksum(std::size_t point, const std::string& row) {
   return fmt::format("{:016x}", base::Hash().add(std::to_string(point)).add(row).value());
@@ -135,24 +111,24 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
   row["elements_per_scaler"] = point.array.elements_per_scaler;
   row["accumulator_bits"] = prices.accumulator_bits;
 
-  std::uint64_t multiply_adds = 0;
-  std::uint64_t cycles = 0;
+  energy::WideCount multiply_adds;
+  energy::WideCount cycles;
   energy::Breakdown total;
-  MeanDecibels mean_sqnr;
+  PassDecibels sqnr;
   Json passes = Json::object();
   for (const models::Pass pass : models::kPasses) {
-    MeanDecibels sqnr;
     double cosine = 0;
-    Json overflows = std::uint64_t{0};
+    energy::WideCount overflows;
+    bool overflows_are_counted = true;
     int measured = 0;
     for (const LayerRecord& layer : results.layers) {
       for (const PassRecord& record : layer.passes) {
         if (record.pass != pass) continue;
         multiply_adds += record.multiply_adds;
         cycles += record.cycles.total();
-        if (!record.overflows_are_counted) overflows = nullptr;
-        if (!overflows.is_null()) overflows = overflows.get<std::uint64_t>() + record.counts.overflows;
-        sqnr.add(record.sqnr_db);
+        overflows += record.counts.overflows;
+        overflows_are_counted = overflows_are_counted && record.overflows_are_counted;
+        sqnr.add(pass, record.sqnr_db);
         if (record.cosine_error) {
           cosine += *record.cosine_error;
           ++measured;
@@ -161,27 +137,30 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
     }
     total += prices.sum(results, pass).energy;
     Json& entry = passes[models::to_string(pass)];
-    entry["sqnr_db"] = decibels_to_json(sqnr.mean());
+    entry["sqnr_db"] = decibels_to_json(sqnr.mean(pass));
     entry["cosine_error"] = measured > 0 ? Json(cosine / measured) : Json();
-    entry["overflows"] = overflows;
-    mean_sqnr.add(sqnr.mean());
+    entry["overflows"] = overflows_are_counted ? count_to_json(overflows) : Json();
   }
-  row["multiply_adds"] = multiply_adds;
-  row["cycles"] = cycles;
+  row["multiply_adds"] = count_to_json(multiply_adds);
+  row["cycles"] = count_to_json(cycles);
   row["operations_only_pj"] = total.operations_only().value;
   row["computing_pj"] = total.computing().value;
   row["memory_pj"] = total.memory().value;
   row["area_um2"] = number_or_null(prices.area.total());  // a table may have no areas
-  row["mean_sqnr_db"] = decibels_to_json(mean_sqnr.mean());
+  row["mean_sqnr_db"] = decibels_to_json(sqnr.mean());
   row["passes"] = std::move(passes);
   return row;
 }
 
 void mark_pareto_front(std::vector<Json>& rows) {
+  // Without a multiply-add there is neither an energy of one nor an error.
+  const auto is_compared = [](const Json& row) {
+    return !row["mean_sqnr_db"].is_null() && row.value("multiply_adds", 1.0) > 0;
+  };
   for (Json& row : rows) {
-    bool on_front = !row["mean_sqnr_db"].is_null();
+    bool on_front = is_compared(row);
     for (const Json& other : rows) {
-      if (!on_front || other["mean_sqnr_db"].is_null()) continue;
+      if (!on_front || !is_compared(other)) continue;
       const auto energy = row["computing_pj"].get<double>();
       const double sqnr = decibels_from_json(row["mean_sqnr_db"]);
       const auto other_energy = other["computing_pj"].get<double>();

@@ -40,7 +40,7 @@ nlohmann::ordered_json run_point(const workloads::Workload& workload, const Swee
                                  const energy::Laws& laws, Activity activity = Activity::kDense);
 
 // Marks in each row, as "pareto", whether no other row is at least as good in energy (all computing) and mean SQNR and
-// better in one of them.
+// better in one of them; never where there is no multiply-add or no error.
 void mark_pareto_front(std::vector<nlohmann::ordered_json>& rows);
 
 // Rows that survive a kill at any moment: a journal beside the output, a line with a checksum for each finished point.

@@ -165,6 +165,7 @@ std::string identity_of(const workloads::Workload& workload, const std::vector<S
   base::Hash hash;
   const auto mix = [&](const std::string& text) { hash.add(text); };
   mix(MLSIM_VERSION);
+  mix("rows of any number of multiply-adds");
   mix(fmt::format("{:016x}", workload.content_hash));
   mix(engine);
   mix(to_string(activity));
@@ -233,20 +234,17 @@ std::string to_table(const std::vector<Json>& rows) {
   std::string text = fmt::format("{:<18} {:>5} {:>7} {:>10} {:>10} {:>10} {:>9} {:>8} {:>9}\n", "format", "acc.",
                                  "array", "ops pJ/MAC", "all pJ/MAC", "cycles", "mm²", "SQNR dB", "overflows");
   for (const Json& row : rows) {
-    const auto multiply_adds = row["multiply_adds"].get<double>();
     std::string format = row["activation"];
     if (row["weight"] != row["activation"] || row["error"] != row["activation"]) {
       format = fmt::format("{}+{}+{}", format, row["weight"].get<std::string>(), row["error"].get<std::string>());
     }
-    text += fmt::format("{:<18} {:>5} {:>7} {:>10.3f} {:>10.3f} {:>10} {:>9} {:>8} {:>9}{}\n", format,
-                        row["accumulator_bits"].get<int>(),
-                        fmt::format("{}x{}/{}", row["rows"].get<int>(), row["columns"].get<int>(),
-                                    row["elements_per_scaler"].get<int>()),
-                        row["operations_only_pj"].get<double>() / multiply_adds,
-                        row["computing_pj"].get<double>() / multiply_adds, row["cycles"].get<std::uint64_t>(),
-                        row["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", row["area_um2"].get<double>() / 1e6),
-                        decibels_text(row["mean_sqnr_db"]), overflows_text(row["passes"]),
-                        row["pareto"].get<bool>() ? "  *" : "");
+    text += fmt::format(
+        "{:<18} {:>5} {:>7} {:>10} {:>10} {:>10} {:>9} {:>8} {:>9}{}\n", format, row["accumulator_bits"].get<int>(),
+        fmt::format("{}x{}/{}", row["rows"].get<int>(), row["columns"].get<int>(),
+                    row["elements_per_scaler"].get<int>()),
+        picojoules_each(row, "operations_only_pj"), picojoules_each(row, "computing_pj"), count_text(row["cycles"]),
+        row["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", row["area_um2"].get<double>() / 1e6),
+        decibels_text(row["mean_sqnr_db"]), overflows_text(row["passes"]), row["pareto"].get<bool>() ? "  *" : "");
   }
   return text + "* on the Pareto front of energy (all computing) and mean SQNR\n";
 }

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string_view>
 
+#include "energy/wide_count.h"
+
 namespace mlsim::energy {
 
 enum class Operation : std::uint8_t {
@@ -69,6 +71,13 @@ bool is_of_multiply_add(Operation operation);
 template <typename T>
 class PerOperation {
  public:
+  PerOperation() = default;
+  // The same values as a type that holds them.
+  template <typename Narrow>
+  PerOperation(const PerOperation<Narrow>& other) {  // NOLINT(google-explicit-constructor)
+    for (const Operation operation : kOperations) (*this)[operation] = other[operation];
+  }
+
   T& operator[](Operation operation) { return values_[static_cast<std::size_t>(operation)]; }
   const T& operator[](Operation operation) const { return values_[static_cast<std::size_t>(operation)]; }
 
@@ -83,6 +92,7 @@ class PerOperation {
   std::array<T, kOperationCount> values_{};
 };
 
-using Counts = PerOperation<std::uint64_t>;
+using Counts = PerOperation<std::uint64_t>;  // of a pass
+using WideCounts = PerOperation<WideCount>;  // of any number of passes
 
 }  // namespace mlsim::energy

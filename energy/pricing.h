@@ -11,7 +11,7 @@ namespace mlsim::energy {
 
 // Energies in pJ.
 struct Breakdown {
-  Counts counts;
+  WideCounts counts;
   PerOperation<Range> energy_pj;
 
   // Sum over the operations of a line.

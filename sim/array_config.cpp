@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 #include <string_view>
 
+#include "base/error.h"
 #include "base/input_file.h"
 #include "base/json.h"
 
@@ -14,9 +14,22 @@ namespace {
 
 using Json = nlohmann::json;
 
-[[noreturn]] void refuse(const std::string& path, const std::string& key, const std::string& found,
+struct Limits {
+  std::int64_t low;
+  std::int64_t high;
+
+  bool contain(std::int64_t value) const { return low <= value && value <= high; }
+  std::string expectation() const { return "an integer from " + std::to_string(low) + " to " + std::to_string(high); }
+};
+constexpr Limits kExtents{1, 1024};  // of the array
+constexpr Limits kBufferElements{1, std::int64_t{1} << 26};
+constexpr Limits kFillPorts{1, 65536};
+constexpr Limits kQuantizerLanes{1, 4096};
+constexpr Limits kSramBytes{1, std::int64_t{1} << 40};
+
+[[noreturn]] void refuse(const std::string& file, const std::string& pointer, const std::string& found,
                          const std::string& expected) {
-  throw std::runtime_error(path + ": " + key + " is " + found + ", expected " + expected);
+  base::refuse(file, pointer, "is " + found + ", expected " + expected);
 }
 
 std::string printed(double value) {
@@ -26,9 +39,9 @@ std::string printed(double value) {
 // The members of one JSON object, each read at most once by name.
 class ObjectReader {
  public:
-  ObjectReader(const std::string& path, std::string prefix, const Json& object)
-      : path_(path), prefix_(std::move(prefix)), object_(object) {
-    if (!object.is_object()) refuse(path, prefix_.empty() ? "the file" : prefix_, object.type_name(), "an object");
+  ObjectReader(const std::string& file, std::string pointer, const Json& object)
+      : file_(file), pointer_(std::move(pointer)), object_(object) {
+    if (!object.is_object()) refuse(file, pointer_, object.dump(), "an object");
   }
 
   template <typename Names>
@@ -40,7 +53,7 @@ class ObjectReader {
         found |= key == name;
         list += (list.empty() ? "" : ", ") + std::string(name);
       }
-      if (!found) throw std::runtime_error(path_ + ": unknown key " + full(key) + ", expected one of " + list);
+      if (!found) base::refuse(file_, full(key), "is an unknown key, expected one of " + list);
     }
   }
 
@@ -49,103 +62,104 @@ class ObjectReader {
     return member == object_.end() ? nullptr : &*member;
   }
 
+  // `or_else` is what else the key may be.
   template <typename Integer>
-  void read_integer(const char* key, Integer& value) const {
+  void read_integer(const char* key, const Limits& limits, Integer& value, const std::string& or_else = "") const {
     const Json* member = find(key);
     if (member == nullptr) return;
-    if (!member->is_number_integer()) refuse(path_, full(key), member->dump(), "an integer");
-    constexpr std::int64_t kLargest = std::numeric_limits<Integer>::max();
-    if (member->is_number_unsigned() ? member->template get<std::uint64_t>() > static_cast<std::uint64_t>(kLargest)
-                                     : member->template get<std::int64_t>() < std::numeric_limits<Integer>::min()) {
-      refuse(path_, full(key), member->dump(), "an integer of its range");
+    // Numbers beyond 2^63 would wrap.
+    const bool wraps = member->is_number_unsigned() && member->template get<std::uint64_t>() >> 63 != 0;
+    if (!member->is_number_integer() || wraps || !limits.contain(member->template get<std::int64_t>())) {
+      refuse(file_, full(key), member->dump(), limits.expectation() + or_else);
     }
     value = member->template get<Integer>();
   }
 
-  std::string full(const std::string& key) const { return prefix_.empty() ? key : prefix_ + "." + key; }
+  std::string full(const std::string& key) const { return pointer_ + "/" + key; }
 
  private:
-  const std::string& path_;
-  std::string prefix_;
+  const std::string& file_;
+  std::string pointer_;
   const Json& object_;
 };
 
-FeederConfig read_feeder(const std::string& path, const char* key, const Json& object) {
+FeederConfig read_feeder(const std::string& file, const std::string& pointer, const Json& object) {
   constexpr std::array<std::string_view, 2> kKeys{"buffer_elements", "fill_ports"};
-  const ObjectReader reader(path, key, object);
+  const ObjectReader reader(file, pointer, object);
   reader.refuse_unknown(kKeys);
   FeederConfig feeder;
-  reader.read_integer("buffer_elements", feeder.buffer_elements);
-  reader.read_integer("fill_ports", feeder.fill_ports);
+  reader.read_integer("buffer_elements", kBufferElements, feeder.buffer_elements);
+  reader.read_integer("fill_ports", kFillPorts, feeder.fill_ports);
   return feeder;
 }
 
 }  // namespace
 
-void ArrayConfig::check(const std::string& name) const {
-  const auto in_range = [&](const char* key, std::int64_t value, std::int64_t low, std::int64_t high) {
-    if (value < low || value > high) {
-      refuse(name, key, std::to_string(value), std::to_string(low) + " to " + std::to_string(high));
-    }
+void ArrayConfig::check(const std::string& file, const std::string& pointer) const {
+  const auto in_range = [&](const std::string& key, std::int64_t value, const Limits& limits) {
+    if (!limits.contain(value)) refuse(file, pointer + "/" + key, std::to_string(value), limits.expectation());
   };
-  in_range("rows", rows, 1, 1024);
-  in_range("columns", columns, 1, 1024);
-  in_range("elements_per_scaler", elements_per_scaler, 1, std::int64_t{rows} * columns);
+  in_range("rows", rows, kExtents);
+  in_range("columns", columns, kExtents);
+  in_range("elements_per_scaler", elements_per_scaler, {1, std::int64_t{rows} * columns});
   const auto check_feeder = [&](const std::string& key, const FeederConfig& feeder, int lanes) {
-    constexpr std::int64_t kLargestBuffer = std::int64_t{1} << 26;
-    if (feeder.buffer_elements < 2 * lanes || feeder.buffer_elements > kLargestBuffer) {
-      refuse(name, key + ".buffer_elements", std::to_string(feeder.buffer_elements),
+    if (feeder.buffer_elements < 2 * lanes || feeder.buffer_elements > kBufferElements.high) {
+      refuse(file, pointer + "/" + key + "/buffer_elements", std::to_string(feeder.buffer_elements),
              std::to_string(2 * lanes) + " (two halves of one element for each of the " + std::to_string(lanes) +
-                 " lanes) to " + std::to_string(kLargestBuffer));
+                 " lanes) to " + std::to_string(kBufferElements.high));
     }
-    in_range((key + ".fill_ports").c_str(), feeder.fill_ports, 1, 65536);
+    in_range(key + "/fill_ports", feeder.fill_ports, kFillPorts);
   };
   check_feeder("row_feeder", row_feeder, rows);
   check_feeder("column_feeder", column_feeder, columns);
-  in_range("quantizer_lanes", quantizer_lanes, 1, 4096);
-  in_range("global_sram_bytes", global_sram_bytes, 1, std::int64_t{1} << 40);
-  if (!(clock_ghz > 0 && clock_ghz <= 1000)) refuse(name, "clock_ghz", printed(clock_ghz), "more than 0, at most 1000");
+  in_range("quantizer_lanes", quantizer_lanes, kQuantizerLanes);
+  in_range("global_sram_bytes", global_sram_bytes, kSramBytes);
+  if (!(clock_ghz > 0 && clock_ghz <= 1000)) {
+    refuse(file, pointer + "/clock_ghz", printed(clock_ghz), "more than 0, at most 1000");
+  }
 }
 
-ArrayConfig load_array_config(const std::string& path) {
-  const Json json = base::parse_json(base::read_text(path), path);
-
+ArrayConfig read_array_config(const Json& json, const std::string& file, const std::string& pointer) {
   constexpr std::array<std::string_view, 9> kKeys{
       "rows",          "columns",         "elements_per_scaler", "row_feeder",
       "column_feeder", "quantizer_lanes", "quantize_results",    "global_sram_bytes",
       "clock_ghz"};
-  const ObjectReader reader(path, "", json);
+  const ObjectReader reader(file, pointer, json);
   reader.refuse_unknown(kKeys);
   ArrayConfig config;
-  reader.read_integer("rows", config.rows);
-  reader.read_integer("columns", config.columns);
+  reader.read_integer("rows", kExtents, config.rows);
+  reader.read_integer("columns", kExtents, config.columns);
   const Json* share = reader.find("elements_per_scaler");
-  // Rows and columns that are out of range are refused below.
-  const bool has_elements = config.rows > 0 && config.columns > 0 && config.rows <= 1024 && config.columns <= 1024;
-  const int elements = has_elements ? config.rows * config.columns : 1;
+  const int elements = config.rows * config.columns;
   if (share == nullptr) {
     config.elements_per_scaler = std::min(config.elements_per_scaler, elements);
   } else if (*share == "all") {
     config.elements_per_scaler = elements;
   } else {
-    reader.read_integer("elements_per_scaler", config.elements_per_scaler);
+    reader.read_integer("elements_per_scaler", {1, elements}, config.elements_per_scaler, " or \"all\"");
   }
-  if (const Json* feeder = reader.find("row_feeder")) config.row_feeder = read_feeder(path, "row_feeder", *feeder);
+  if (const Json* feeder = reader.find("row_feeder")) {
+    config.row_feeder = read_feeder(file, reader.full("row_feeder"), *feeder);
+  }
   if (const Json* feeder = reader.find("column_feeder")) {
-    config.column_feeder = read_feeder(path, "column_feeder", *feeder);
+    config.column_feeder = read_feeder(file, reader.full("column_feeder"), *feeder);
   }
-  reader.read_integer("quantizer_lanes", config.quantizer_lanes);
+  reader.read_integer("quantizer_lanes", kQuantizerLanes, config.quantizer_lanes);
   if (const Json* quantize = reader.find("quantize_results")) {
-    if (!quantize->is_boolean()) refuse(path, "quantize_results", quantize->dump(), "true or false");
+    if (!quantize->is_boolean()) refuse(file, reader.full("quantize_results"), quantize->dump(), "true or false");
     config.quantize_results = quantize->get<bool>();
   }
-  reader.read_integer("global_sram_bytes", config.global_sram_bytes);
+  reader.read_integer("global_sram_bytes", kSramBytes, config.global_sram_bytes);
   if (const Json* clock = reader.find("clock_ghz")) {
-    if (!clock->is_number()) refuse(path, "clock_ghz", clock->dump(), "a number");
+    if (!clock->is_number()) refuse(file, reader.full("clock_ghz"), clock->dump(), "a number");
     config.clock_ghz = clock->get<double>();
   }
-  config.check(path);
+  config.check(file, pointer);
   return config;
+}
+
+ArrayConfig load_array_config(const std::string& path) {
+  return read_array_config(base::parse_json(base::read_text(path), path), path);
 }
 
 }  // namespace mlsim::sim

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 namespace mlsim::sim {
@@ -25,8 +26,8 @@ struct ArrayConfig {
   double clock_ghz = 1;                         // for reports only
   bool operator==(const ArrayConfig&) const = default;
 
-  // Throws std::runtime_error with a sentence that starts with `name` and names the key and what was expected.
-  void check(const std::string& name) const;
+  // Throws std::runtime_error "FILE: POINTER/rows: is 0, expected an integer from 1 to 1024" for a member out of range.
+  void check(const std::string& file, const std::string& pointer = "") const;
 };
 
 // Reads a JSON object whose keys are the members above; one that is left out keeps its default. `elements_per_scaler`
@@ -34,5 +35,8 @@ struct ArrayConfig {
 // std::runtime_error with a sentence that names the file, the key and what was expected: for a file that cannot be
 // read, broken JSON, an unknown key, a value of another type or out of range.
 ArrayConfig load_array_config(const std::string& path);
+
+// The same of an object at a place of a file.
+ArrayConfig read_array_config(const nlohmann::json& json, const std::string& file, const std::string& pointer = "");
 
 }  // namespace mlsim::sim

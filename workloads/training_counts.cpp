@@ -96,7 +96,8 @@ TrainingCounts count_training_step(const Network& network, std::int64_t batch) {
   if (batch < 1 || batch > kLargestBatch) {
     throw std::runtime_error(fmt::format("batch is {}, expected 1 to {}", batch, kLargestBatch));
   }
-  // Every count of a layer is at most four times one of these products.
+  // Every count of a layer is at most four times one of these products: those of its window, and the elements that it
+  // reads, of each of which a gradient may be added.
   double bound = 0;
   for (const NetworkLayer& layer : network.layers) {
     const auto window = static_cast<double>(layer.kernel[0]) * static_cast<double>(layer.kernel[1]);
@@ -105,6 +106,8 @@ TrainingCounts count_training_step(const Network& network, std::int64_t batch) {
     const std::int64_t operands = reads_channels ? layer.input.channels / layer.groups : inputs;
     bound += 4.0 * static_cast<double>(batch) * static_cast<double>(layer.output.elements()) * window *
              static_cast<double>(operands);
+    bound +=
+        4.0 * static_cast<double>(batch) * static_cast<double>(layer.input.elements()) * static_cast<double>(inputs);
   }
   if (bound > 0x1p62) throw std::runtime_error(fmt::format("{}: a step has more than 2^60 operations", network.name));
 

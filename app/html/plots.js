@@ -33,6 +33,8 @@
     return `${Number((pj / size).toPrecision(3))} ${name}`;
   };
   const jouleAxis = { title: 'energy', labelExpr: "replace(format(datum.value, '~s'), regexp('([^0-9.]?)$'), ' $1J')", tickCount: 5 };
+  // Beyond 2^53 not every integer is a number here, so that its digits would be made up.
+  const countText = (count) => (Number.isSafeInteger(count) ? count.toLocaleString('en-US') : count.toExponential(3));
   const percent = (part, whole) => (whole > 0 ? `${(100 * part / whole).toFixed(1)} %` : '-');
 
   // Category axes of one line for each part of the name that ' | ' separates.
@@ -114,7 +116,7 @@
         for (const pass of passesOf(result)) {
           for (const [operation, { line, count, pj }] of Object.entries(result.totals[pass].energy.operations)) {
             rows.push({
-              name: beside(result, pass), series: operation, line, count, value: pj.value * 1e-12,
+              name: beside(result, pass), series: operation, line, count: countText(count), value: pj.value * 1e-12,
               tip: `${joules(pj.value)} (${joules(pj.low)} to ${joules(pj.high)})`,
             });
           }
@@ -140,7 +142,7 @@
           opacity: faded,
           tooltip: [
             { field: 'name', title: 'pass' }, { field: 'series', title: 'operation' },
-            { field: 'count', title: 'count', format: ',' }, { field: 'tip', title: 'energy' },
+            { field: 'count', title: 'count' }, { field: 'tip', title: 'energy' },
           ],
         },
       };
@@ -201,7 +203,10 @@
             quantizer: total.quantizer_cycles,
           };
           for (const [series, cycles] of Object.entries(parts)) {
-            rows.push({ name: beside(result, pass), series, index: rows.length, cycles, tip: percent(cycles, total.cycles) });
+            rows.push({
+              name: beside(result, pass), series, index: rows.length, cycles, count: countText(cycles),
+              tip: percent(cycles, total.cycles),
+            });
           }
         }
       }
@@ -222,7 +227,7 @@
           opacity: faded,
           tooltip: [
             { field: 'name', title: 'pass' }, { field: 'series', title: 'part' },
-            { field: 'cycles', title: 'cycles', format: ',' }, { field: 'tip', title: 'share' },
+            { field: 'count', title: 'cycles' }, { field: 'tip', title: 'share' },
           ],
         },
       };
@@ -313,7 +318,7 @@
     sweep(width) {
       const formatOf = (point) => once([point.activation, point.weight, point.error]).length === 1
         ? point.activation : `${point.activation}+${point.weight}+${point.error}`;
-      const points = sweep.points.filter((point) => typeof point.mean_sqnr_db === 'number');
+      const points = sweep.points.filter((point) => typeof point.mean_sqnr_db === 'number' && point.multiply_adds > 0);
       // What all formats end in, such as /g8m1/nc, is in the tooltips.
       const ends = once(points.map((point) => formatOf(point).replace(/^[^/]*/, '')));
       const rows = points.map((point) => {

@@ -377,6 +377,84 @@ TEST_F(Command, SaysWhereOverflowsAreNotCounted) {
   EXPECT_EQ(overflows("analytic"), 0);
 }
 
+// 200 layers of 1.08e17 multiply-adds: each fits 64 bits, their sum does not.
+TEST_F(Command, SumsGoBeyondSixtyFourBits) {
+  json workload = small_workload();
+  json layer = workload["layers"][0];
+  layer.erase("tensors");
+  layer["batch"] = 1024;
+  layer["in_channels"] = layer["out_channels"] = 4096;
+  layer["in_size"] = {1448, 1448};
+  layer["kernel"] = layer["stride"] = {1, 1};
+  layer["padding"] = {0, 0};
+  workload["layers"] = json::array();
+  for (int i = 0; i < 200; ++i) {
+    layer["name"] = "conv" + std::to_string(i);
+    workload["layers"].push_back(layer);
+  }
+  write_workload(workload);
+  folder_.write("array.json", R"({ "rows": 1, "columns": 1 })");
+  EXPECT_THAT(run("simulate workload.json --array array.json").out,
+              testing::ContainsRegex("  all +2.16E.19 +2.16E.19 +100.0 %"));
+  ASSERT_EQ(run("simulate workload.json --array array.json --results r.json").status, 0);
+  const double multiply_adds = 600 * 0x1p34 * 1448 * 1448;
+  const json report = json::parse(run("report r.json --format json").out)["results"][0];
+  const json& all = report["totals"]["all"];
+  EXPECT_EQ(all["multiply_adds"].get<double>(), multiply_adds);
+  EXPECT_GE(all["cycles"].get<double>(), multiply_adds);
+  EXPECT_EQ(all["zero_products"].get<double>(), multiply_adds / 3);
+  EXPECT_EQ(all["energy"]["operations"]["register"]["count"].get<double>(), multiply_adds);
+  EXPECT_NEAR(report["machines"]["own"]["pj_per_multiply_add"].get<double>(),
+              all["energy"]["computing_pj"]["value"].get<double>() / multiply_adds, 1e-9);
+  EXPECT_EQ(report["totals"]["forward"]["multiply_adds"], static_cast<std::uint64_t>(multiply_adds / 3));
+  EXPECT_TRUE(report["totals"]["forward"]["multiply_adds"].is_number_unsigned());
+  for (const std::string format : {"markdown", "csv", "html"}) {
+    EXPECT_EQ(run("report r.json --format " + format + " --out r." + format).status, 0);
+  }
+
+  const CommandResult sweep =
+      run("sweep workload.json --formats e2m4 --engine analytic --array array.json --out s.json");
+  ASSERT_EQ(sweep.status, 0) << sweep.err;
+  const json point = read_json("s.json")["points"][0];
+  EXPECT_EQ(point["multiply_adds"].get<double>(), multiply_adds);
+  EXPECT_EQ(point["cycles"].get<double>(), all["cycles"].get<double>());
+  EXPECT_THAT(sweep.out, HasSubstr("E+19"));
+  EXPECT_EQ(run("report r.json --format html --sweep s.json --out r.html").status, 0);
+}
+
+TEST_F(Command, PricesALayerWithoutATap) {
+  json workload = small_workload();
+  json& layer = workload["layers"][0];
+  layer.erase("tensors");
+  layer["values"] = json::object();
+  layer["in_size"] = {1, 1};
+  layer["kernel"] = {2, 2};
+  layer["stride"] = {3, 3};
+  layer["padding"] = {5, 5};
+  write_workload(workload);
+  ASSERT_EQ(run("simulate workload.json --results r.json").status, 0);
+  const CommandResult sweep = run("sweep workload.json --formats e2m4,int8 --out s.json");
+  ASSERT_EQ(sweep.status, 0) << sweep.err;
+  EXPECT_THAT(sweep.out, testing::Not(testing::ContainsRegex("nan|inf|  [*]\n")));
+  for (const json& point : read_json("s.json")["points"]) EXPECT_EQ(point["pareto"], false);
+  EXPECT_EQ(run("report r.json --format html --sweep s.json --out r.html").status, 0);
+  EXPECT_THAT(folder_.read("r.html"), testing::Not(HasSubstr(">-nan<")));
+}
+
+TEST_F(Command, NamesAreNoFormulasInCsv) {
+  json workload = small_workload();
+  workload["name"] = "=1+1";
+  workload["layers"][0]["name"] = "@conv";
+  write_workload(workload);
+  ASSERT_EQ(run("simulate workload.json --results ./-r.json").status, 0);
+  EXPECT_THAT(run("report ./-r.json --format csv").out, HasSubstr("\n./-r.json,\"'=1+1\",\"'@conv\",forward,"));
+  std::filesystem::copy(folder_.path() / "-r.json", folder_.path() / "=r.json");
+  EXPECT_THAT(run("report =r.json --format csv").out, HasSubstr("\n\"'=r.json\",\"'=1+1\","));
+  folder_.write("+array.json", "{}");
+  ASSERT_EQ(run("sweep workload.json --formats e2m4 --array +array.json --out s.csv").status, 0);
+  EXPECT_THAT(folder_.read("s.csv"), HasSubstr(",\"'+array.json\","));
+}
+
 TEST_F(Command, SaysThatStandardOutputCannotBeWritten) {
   const CommandResult result = run("counts resnet20 > /dev/full; echo $? > status.txt; true");
   EXPECT_EQ(folder_.read("status.txt"), "2\n");
@@ -493,6 +571,49 @@ TEST_F(Command, ReportRefuses) {
   expect_error("report bad.json", {"bad.json", "\"schema\" is given twice"});
   folder_.write("bad.json", "{");
   expect_error("report bad.json", {"bad.json"});
+}
+
+TEST_F(Command, ReportRefusesNumbersOutOfRange) {
+  write_workload(small_workload());
+  ASSERT_EQ(run("simulate workload.json --results r.json").status, 0);
+  const auto refuse = [&](const std::string& pointer, const json& value, const std::string& part) {
+    json changed = read_json("r.json");
+    changed[json::json_pointer(pointer)] = value;
+    folder_.write("bad.json", changed.dump());
+    expect_error("report bad.json", {part});
+  };
+  const std::uint64_t wraps = (std::uint64_t{1} << 32) + 16;
+  const std::string bits = "expected an integer from 0 to 128";
+  const std::string count = "expected an integer from 0 to 4611686018427387904";
+  const std::string extent = "expected an integer from 1 to 1048576";
+  const std::string extents = "expected a list of 2, each an integer from 1 to 1048576";
+  const std::string layer = "bad.json: /layers/0";
+  refuse("/array/rows", wraps, "bad.json: /array/rows: is 4294967312, expected an integer from 1 to 1024");
+  refuse("/array/row_feeder/fill_ports", -1, "bad.json: /array/row_feeder/fill_ports: is -1, expected an integer from");
+  refuse("/random_bits", wraps, "bad.json: /random_bits: is 4294967312, expected an integer from 1 to 24");
+  refuse("/layers/0/passes/0/accumulator_bits", -5, layer + "/passes/0/accumulator_bits: is -5, " + bits);
+  refuse("/layers/0/passes/0/accumulator_bits", wraps, layer + "/passes/0/accumulator_bits: is 4294967312, " + bits);
+  refuse("/layers/0/passes/0/multiply_adds", 2.5, layer + "/passes/0/multiply_adds: is 2.5, " + count);
+  refuse("/layers/0/passes/0/multiply_adds", ~std::uint64_t{0},
+         layer + "/passes/0/multiply_adds: is 18446744073709551");
+  refuse("/layers/0/passes/0/traffic_bits/dram_row_reads", "1", "/dram_row_reads: is \"1\", " + count);
+  refuse("/layers/0/passes/0/utilization", true, layer + "/passes/0/utilization: is true, expected a number");
+  refuse("/layers/0/passes/0/pass", "other",
+         layer + "/passes/0/pass: is \"other\", expected forward, backward_data or");
+  refuse("/layers/0/passes/0/pass", "backward_data", layer + "/passes/1/pass: is \"backward_data\", expected a pass");
+  refuse("/layers/0/name", 5, layer + "/name: is 5, expected a text");
+  refuse("/layers/0/shape/batch", std::uint64_t{1} << 62, layer + "/shape/batch: is 4611686018427387904, " + extent);
+  refuse("/layers/0/shape/in_channels", 0, layer + "/shape/in_channels: is 0, " + extent);
+  refuse("/layers/0/shape/in_size", {6.9, 6, 77}, layer + "/shape/in_size: is [6.9,6,77], " + extents);
+  refuse("/layers/0/shape/in_size", {6.9, 6}, layer + "/shape/in_size/0: is 6.9, " + extent);
+  refuse("/layers/0/shape/in_size", {6}, layer + "/shape/in_size: is [6], " + extents);
+  refuse("/layers/0/shape/in_size", 6, layer + "/shape/in_size: is 6, " + extents);
+  refuse("/layers/0/shape/padding", {-1, 0}, layer + "/shape/padding/0: is -1, expected an integer from 0 to 1048576");
+  refuse("/layers/0/shape/kernel", {30, 3}, layer + "/shape/kernel: is 30, larger than the padded input");
+  json huge = read_json("r.json")["layers"][0]["shape"];
+  huge["batch"] = 1 << 20;
+  huge["in_size"] = {1 << 20, 1 << 20};
+  refuse("/layers/0/shape", huge, layer + "/shape: has more than 2^56");
 }
 
 TEST_F(Command, ReportSpeaksEveryFormat) {

@@ -129,8 +129,8 @@ TEST(EnergyByHand, IsWhatTheDocumentSays) {
   for (const auto& [operation, term] : by_hand()) {
     std::string row = fmt::format("| {} |", energy::name(operation));
     for (const PassPrice& pass : price.layers.at(0)) {
-      const std::uint64_t count = pass.energy.counts[operation];
-      row += count == 0 ? " 0 |" : fmt::format(" {}: {:.4f} |", count, pass.energy.energy_pj[operation].value);
+      const energy::WideCount count = pass.energy.counts[operation];
+      row += count == 0 ? " 0 |" : fmt::format(" {}: {:.4f} |", count.digits(), pass.energy.energy_pj[operation].value);
     }
     EXPECT_THAT(document, testing::HasSubstr(row + "\n"));
   }

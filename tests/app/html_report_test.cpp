@@ -249,7 +249,41 @@ TEST_F(HtmlReport, RefusesWhatIsNoSweep) {
   sweep = small_sweep();
   sweep["points"][0]["passes"]["forward"].erase("overflows");
   refused(sweep, "/points/0/passes/forward");
+  const auto refuse_value = [&](const std::string& pointer, const json& value, const std::string& reason) {
+    sweep = small_sweep();
+    sweep["points"][1][json::json_pointer(pointer)] = value;
+    refused(sweep, "/points/1" + pointer + reason);
+  };
+  refuse_value("/passes/other", json::object(), ": is an unknown key, expected one of backward_data, backward_weight");
+  refuse_value("/passes/other", 5, ": is an unknown key");
+  refuse_value("/passes/forward", 5, ": is 5, expected an object");
+  refuse_value("/passes/forward/overflows", -1, ": is -1, expected an integer of 0 or more");
+  refuse_value("/passes/forward/overflows", 1.5, ": is 1.5, expected an integer of 0 or more");
+  refuse_value("/multiply_adds", -4, ": is -4, expected an integer of 0 or more");
+  refuse_value("/cycles", 0.5, ": is 0.5, expected an integer of 0 or more");
+  refuse_value("/rows", 4294967312, ": is 4294967312, expected an integer from 1 to 1024");
+  refuse_value("/columns", 4294967297, ": is 4294967297, expected an integer from 1 to 1024");
+  refuse_value("/elements_per_scaler", 4294967297, ": is 4294967297, expected an integer from 1 to 1048576");
+  refuse_value("/accumulator_bits", 4294967297, ": is 4294967297, expected an integer from 0 to 128");
   EXPECT_THROW(load_sweep((folder.path() / "none.json").string()), std::runtime_error);
+}
+
+TEST_F(HtmlReport, ShowsPointsOfAnyNumberOfMultiplyAdds) {
+  const test::TemporaryFolder folder;
+  json sweep = small_sweep();
+  sweep["points"][0]["multiply_adds"] = 0;
+  sweep["points"][0]["cycles"] = ~std::uint64_t{0};
+  sweep["points"][1]["multiply_adds"] = 0x1p65;
+  sweep["points"][1]["cycles"] = 0x1p65;
+  for (const char* pass : {"forward", "backward_data"}) {
+    sweep["points"][1]["passes"][pass]["overflows"] = std::uint64_t{1} << 63;
+  }
+  folder.write("s.json", sweep.dump());
+  const std::string html = page({shipped("e2m4")}, load_sweep((folder.path() / "s.json").string()));
+  EXPECT_THAT(html, HasSubstr("<td>-</td><td>-</td><td>-</td><td>18446744073709551615</td>"));
+  EXPECT_THAT(html, HasSubstr("<td>0.000</td><td>0.000</td><td>0.000</td><td>3.6893E+19</td>"));
+  EXPECT_THAT(html, HasSubstr("<td>1.8447E+19</td></tr>"));
+  EXPECT_THAT(html, Not(HasSubstr("data-plot=\"sweep\""))) << "no point has an energy of a multiply-add and an error";
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "app/report_tables.h"
@@ -197,6 +198,79 @@ TEST(Machines, WithoutAreasHaveEnergiesAlone) {
   EXPECT_TRUE(report["sharing"][0]["area_um2"].is_null());
   EXPECT_THAT(text_report({{"r.json", run(kShape, Engine::kAnalytic)}}, without),
               Not(HasSubstr("elements at its area")));
+}
+
+// A kernel that meets no element of its input has results and cycles, but not a multiply-add.
+TEST(Undefined, FiguresOfALayerWithoutATapAreLeftOpen) {
+  for (const std::string kernel : {R"("kernel": [2, 2])", R"("kernel": [1, 1])"}) {
+    const Results results = run(R"([{ "name": "conv", "type": "conv2d", "batch": 1, "in_channels": 1,
+      "out_channels": 1, "in_size": [1, 1], "stride": [3, 3], "padding": [5, 5], "values": {}, )" +
+                                    kernel + "}]",
+                                Engine::kFunctional);
+    const std::vector<ReportSource> sources{{"r.json", results}};
+    for (const std::string& text : {text_report(sources, laws()), markdown_report(sources, laws())}) {
+      EXPECT_THAT(text, Not(testing::ContainsRegex("[^a-z](nan|inf)[^a-z]")));
+    }
+    const json report = report_of(results);
+    EXPECT_EQ(report["totals"]["all"]["multiply_adds"], 0);
+    for (const auto& [name, machine] : report["machines"].items()) {
+      EXPECT_TRUE(machine["pj_per_multiply_add"].is_null()) << name;
+      EXPECT_TRUE(machine["pj_per_multiply_add_with_memory"].is_null()) << name;
+    }
+    const bool idle = results.layers[0].passes[1].cycles.array == 0;
+    EXPECT_EQ(report["totals"]["backward_data"]["utilization"].is_null(), idle);
+    EXPECT_EQ(report["layers"][0]["passes"]["backward_data"]["utilization"].is_null(), idle);
+    EXPECT_EQ(report["totals"]["forward"]["utilization"], 0);
+    EXPECT_EQ(report["totals"]["all"]["mean_sqnr_db"], "exact");
+  }
+}
+
+TEST(ErrorTable, ShowsWhatIsMeasured) {
+  const std::string measured = R"({ "name": "conv", "type": "conv2d", "batch": 2, "in_channels": 4, "out_channels": 6,
+    "in_size": [9, 8], "kernel": [3, 3], "padding": [1, 1], "values": {} })";
+  const std::string shape = R"({ "name": "point", "type": "conv2d", "batch": 2, "in_channels": 4, "out_channels": 6,
+    "in_size": [9, 8], "kernel": [1, 1] })";
+  const std::string text =
+      text_report({{"r.json", run("[" + measured + "," + shape + "]", Engine::kFunctional)}}, laws());
+  EXPECT_THAT(text, HasSubstr("SQNR against binary64"));
+  EXPECT_THAT(text, testing::ContainsRegex("  of which 1x1 +- +- +-"));
+  EXPECT_THAT(text_report({{"r.json", run("[" + shape + "]", Engine::kFunctional)}}, laws()),
+              Not(HasSubstr("SQNR against binary64")));
+}
+
+TEST(ErrorTable, MeansAreOverThePassesOfThoseOverTheLayers) {
+  const double exact = std::numeric_limits<double>::infinity();
+  Results results = run(kLayer, Engine::kFunctional);
+  results.layers.push_back(results.layers[0]);
+  results.layers[1].name = "second";
+  const auto set = [&](std::size_t layer, std::size_t pass, std::optional<double> sqnr) {
+    results.layers[layer].passes[pass].sqnr_db = sqnr;
+  };
+  set(0, 0, 10);
+  set(1, 0, exact);  // the mean of forward: 10
+  set(0, 1, 20);
+  set(1, 1, 30);  // 25
+  set(0, 2, exact);
+  set(1, 2, std::nullopt);  // exact
+  json totals = report_of(results)["totals"];
+  EXPECT_EQ(totals["forward"]["mean_sqnr_db"], 10);
+  EXPECT_EQ(totals["backward_data"]["mean_sqnr_db"], 25);
+  EXPECT_EQ(totals["backward_weight"]["mean_sqnr_db"], "exact");
+  EXPECT_EQ(totals["all"]["mean_sqnr_db"], 17.5);
+  EXPECT_THAT(text_report({{"r.json", results}}, laws()), testing::ContainsRegex("  all +17.5 +10.0 "));
+  for (LayerRecord& layer : results.layers) {
+    for (PassRecord& pass : layer.passes) pass.sqnr_db = exact;
+  }
+  EXPECT_EQ(report_of(results)["totals"]["all"]["mean_sqnr_db"], "exact");
+}
+
+TEST(CsvCell, IsNoFormula) {
+  EXPECT_EQ(csv_cell("conv-1"), "conv-1");
+  EXPECT_EQ(csv_cell("a,\"b\""), "\"a,\"\"b\"\"\"");
+  EXPECT_EQ(csv_cell(""), "");
+  for (const std::string text : {"=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", "\n=1"}) {
+    EXPECT_EQ(csv_cell(text), "\"'" + text + "\"");
+  }
 }
 
 TEST(SharingTable, IsWhatThatSharingGives) {

@@ -46,6 +46,20 @@ TEST(Pricing, SumsAreThoseOfTheirLines) {
   EXPECT_DOUBLE_EQ(twice.computing().value, 2 * breakdown.computing().value);
 }
 
+TEST(Pricing, SumsGoBeyondTheirParts) {
+  Counts counts;
+  counts[Operation::kShift] = std::uint64_t{1} << 63;
+  Breakdown sum = price(counts, price_datapath(laws(), MlsDatapath{}));
+  EXPECT_EQ(sum.counts[Operation::kShift].narrow(), std::uint64_t{1} << 63);
+  sum += sum;
+  EXPECT_FALSE(sum.counts[Operation::kShift].narrow());
+  EXPECT_EQ(static_cast<double>(sum.counts[Operation::kShift]), 0x1p64);
+  EXPECT_EQ(sum.counts[Operation::kShift].digits(), "18446744073709551616");
+  EXPECT_EQ(sum.counts[Operation::kRegister].digits(), "0");
+  EXPECT_EQ((WideCount(~std::uint64_t{0}) + 1).digits(), "18446744073709551616");
+  EXPECT_LT(WideCount(~std::uint64_t{0}), sum.counts[Operation::kShift]);
+}
+
 // Without the operands' registers, which no zero changes.
 Surroundings without_operand_registers() {
   Surroundings surroundings;

@@ -58,24 +58,30 @@ TEST_F(ArrayConfigFile, SharingThatIsLeftOutFitsTheArray) {
   EXPECT_EQ(load_array_config(write(R"({"rows": 2, "columns": 2})")).elements_per_scaler, 4);
   EXPECT_EQ(load_array_config(write(R"({"rows": 1, "columns": 1})")).elements_per_scaler, 1);
   EXPECT_EQ(load_array_config(write(R"({"rows": 4, "columns": 4})")).elements_per_scaler, 8);
-  expect_refused(R"({"rows": 2, "columns": 2, "elements_per_scaler": 8})", "elements_per_scaler is 8", "1 to 4");
+  expect_refused(R"({"rows": 2, "columns": 2, "elements_per_scaler": 8})", "/elements_per_scaler: is 8",
+                 "an integer from 1 to 4");
 }
 
 TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
-  expect_refused("[]", "the file", "expected an object");
+  expect_refused("[]", ": is []", "expected an object");
   expect_refused("{", "line 1, column 2", "no JSON");
   expect_refused(R"({"row": 4})", "row", "expected one of rows");
-  expect_refused(R"({"row_feeder": {"ports": 4}})", "row_feeder.ports", "buffer_elements");
+  expect_refused(R"({"row_feeder": {"ports": 4}})", "/row_feeder/ports", "buffer_elements");
   expect_refused(R"({"row_feeder": 4})", "row_feeder", "object");
-  expect_refused(R"({"rows": 0})", "rows is 0", "1 to 1024");
-  expect_refused(R"({"rows": -3})", "rows is -3", "1 to 1024");
-  expect_refused(R"({"rows": 99999999999})", "rows", "expected");
+  expect_refused(R"({"rows": 0})", "/rows: is 0", "an integer from 1 to 1024");
+  expect_refused(R"({"rows": -3})", "/rows: is -3", "an integer from 1 to 1024");
+  for (const char* rows : {"99999999999", "4294967312", "18446744073709551615", "16.0", "1e1", "true", "[16]"}) {
+    expect_refused(std::string(R"({"rows": )") + rows + "}", "/rows: is ", "expected an integer from 1 to 1024");
+  }
+  expect_refused(R"({"global_sram_bytes": 18446744073709551615})", "/global_sram_bytes: is 18446744073709551615",
+                 "an integer from 1 to 1099511627776");
+  expect_refused(R"({"row_feeder": {"fill_ports": 18446744073709551615}})", "/row_feeder/fill_ports: is 1844", "1 to");
   expect_refused(R"({"rows": "all"})", "rows", "integer");
-  expect_refused(R"({"columns": 2.5})", "columns is 2.5", "integer");
+  expect_refused(R"({"columns": 2.5})", "/columns: is 2.5", "integer");
   expect_refused(R"({"elements_per_scaler": 257})", "elements_per_scaler", "1 to 256");
   expect_refused(R"({"elements_per_scaler": 0})", "elements_per_scaler", "1 to 256");
-  expect_refused(R"({"row_feeder": {"buffer_elements": 31}})", "row_feeder.buffer_elements", "32");
-  expect_refused(R"({"column_feeder": {"fill_ports": 0}})", "column_feeder.fill_ports", "1 to");
+  expect_refused(R"({"row_feeder": {"buffer_elements": 31}})", "/row_feeder/buffer_elements", "32");
+  expect_refused(R"({"column_feeder": {"fill_ports": 0}})", "/column_feeder/fill_ports", "1 to");
   expect_refused(R"({"quantizer_lanes": 0})", "quantizer_lanes", "1 to");
   expect_refused(R"({"quantize_results": 1})", "quantize_results", "true or false");
   expect_refused(R"({"global_sram_bytes": 0})", "global_sram_bytes", "1 to");

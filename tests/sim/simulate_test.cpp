@@ -210,8 +210,8 @@ TEST(Simulator, RefusesASecondArray) {
 TEST(Simulator, RefusesAnArrayOutOfRange) {
   ArrayConfig config;
   config.rows = 0;
-  EXPECT_THAT([&] { Simulator(Detail::kCycle, config); },
-              testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("array: rows is 0, expected 1 to")));
+  EXPECT_THAT([&] { Simulator(Detail::kCycle, config); }, testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr(
+                                                              "array: /rows: is 0, expected an integer from 1 to")));
 }
 
 TEST(Simulator, RefusesBaselinesWithTheEnginesThatTakeThem) {

@@ -120,6 +120,23 @@ TEST(CountTrainingStep, RefusesABatchOutOfRange) {
   EXPECT_EQ(error_of([] { count_training_step(tiny_network(), 1048577); }), "batch is 1048577, expected 1 to 1048576");
 }
 
+// A feature map of 2^56 elements, which as many layers read by one element each as would take the sum of gradients to
+// 2^64.
+TEST(CountTrainingStep, RefusesGradientsBeyondItsCounts) {
+  std::string layers = R"({"name": "relu", "type": "relu", "inputs": ["input"], "channels": 1048576,
+                           "size": [262144, 262144]})";
+  for (int i = 0; i < 257; ++i) {
+    layers += R"(, {"name": "conv)" + std::to_string(i) + R"(", "type": "conv2d", "inputs": ["relu"],
+      "in_channels": 1048576, "out_channels": 1, "in_size": [262144, 262144], "kernel": [1, 1],
+      "stride": [262144, 262144], "padding": [0, 0], "groups": 1, "bias": false})";
+  }
+  const Network network = parse_network(R"({"schema": "mlsim.network/1", "name": "wide",
+    "input": {"channels": 1048576, "size": [262144, 262144]}, "layers": [)" +
+                                            layers + "]}",
+                                        "wide.json");
+  EXPECT_EQ(error_of([&] { count_training_step(network, 1); }), "wide: a step has more than 2^60 operations");
+}
+
 TEST(TrainingCountsText, ShowsBothFiguresAndTheSource) {
   const std::string text = to_text(count_training_step(load_network("resnet18-3x3-stem"), 1));
   EXPECT_THAT(text,

@@ -1,0 +1,45 @@
+// Sums of 64-bit counts, which no number of layers takes out of range.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace mlsim::energy {
+
+class WideCount {
+ public:
+  constexpr WideCount() = default;
+  constexpr WideCount(std::uint64_t count) : value_(count) {}  // NOLINT(google-explicit-constructor)
+
+  constexpr WideCount& operator+=(const WideCount& other) {
+    value_ += other.value_;
+    return *this;
+  }
+  friend constexpr WideCount operator+(WideCount left, const WideCount& right) { return left += right; }
+  friend constexpr bool operator==(const WideCount&, const WideCount&) = default;
+  friend constexpr auto operator<=>(const WideCount&, const WideCount&) = default;
+
+  // The nearest binary64.
+  explicit constexpr operator double() const { return static_cast<double>(value_); }
+  // The count where it has 64 bits.
+  constexpr std::optional<std::uint64_t> narrow() const {
+    const auto low = static_cast<std::uint64_t>(value_);
+    return value_ == low ? std::optional(low) : std::nullopt;
+  }
+  // Every digit.
+  std::string digits() const {
+    std::string text;
+    for (Integer rest = value_; rest != 0 || text.empty(); rest /= 10) {
+      text.insert(text.begin(), static_cast<char>('0' + static_cast<int>(rest % 10)));
+    }
+    return text;
+  }
+
+ private:
+  __extension__ using Integer = unsigned __int128;
+  Integer value_ = 0;
+};
+
+}  // namespace mlsim::energy
