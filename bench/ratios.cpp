@@ -158,7 +158,7 @@ void print_layers(const std::string& title, const std::string& network, std::int
   std::array<double, 3> lowest{1e9, 1e9, 1e9};
   const auto shapes = shapes_of(network, batch, filter);
   for (const auto& [name, shape] : shapes) {
-    auto entry = std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.first == shape; });
+    auto entry = std::find_if(known.begin(), known.end(), [&shape = shape](const auto& k) { return k.first == shape; });
     if (entry == known.end()) {
       Layer layer(name, shape);
       std::array<Times, 3> times;

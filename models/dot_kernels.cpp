@@ -14,9 +14,11 @@
 // After foreach_target.h.
 #include "hwy/highway.h"
 
-HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET == HWY_AVX3_DL
-HWY_PUSH_ATTRIBUTES("avx512vnni")
+// In place of HWY_BEFORE_NAMESPACE: clang takes the first list of features that is pushed, and no further one.
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
+#else
+HWY_BEFORE_NAMESPACE();
 #endif
 namespace mlsim::models::HWY_NAMESPACE {
 namespace {
@@ -526,9 +528,6 @@ void dot_any_columns(const std::uint8_t* errors, const std::uint8_t* activation,
 
 }  // namespace
 }  // namespace mlsim::models::HWY_NAMESPACE
-#if HWY_TARGET == HWY_AVX3_DL
-HWY_POP_ATTRIBUTES
-#endif
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE

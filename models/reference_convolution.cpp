@@ -55,11 +55,16 @@ Element element_at(const MlsTensor& t, std::int64_t i0, std::int64_t i1, std::in
 ConvolutionResult reference_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
                                         const MlsTensor& right, const Accumulator& accumulator) {
   assert(left.shape == shape.shape_of(left_operand(pass)) && right.shape == shape.shape_of(right_operand(pass)));
-  const auto [oh, ow] = shape.out_size();
-  const auto [ih, iw] = shape.in_size;
-  const auto [kh, kw] = shape.kernel;
-  const auto [sh, sw] = shape.stride;
-  const auto [ph, pw] = shape.padding;
+  const std::int64_t oh = shape.out_size()[0];
+  const std::int64_t ow = shape.out_size()[1];
+  const std::int64_t ih = shape.in_size[0];
+  const std::int64_t iw = shape.in_size[1];
+  const std::int64_t kh = shape.kernel[0];
+  const std::int64_t kw = shape.kernel[1];
+  const std::int64_t sh = shape.stride[0];
+  const std::int64_t sw = shape.stride[1];
+  const std::int64_t ph = shape.padding[0];
+  const std::int64_t pw = shape.padding[1];
   const std::int64_t cin = shape.in_channels / shape.groups;
   const std::int64_t cout = shape.out_channels / shape.groups;
 

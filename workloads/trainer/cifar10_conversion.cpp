@@ -4,16 +4,20 @@
 #include <png.h>
 
 #include <array>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <stdexcept>
 #include <string>
 
 #include "base/output_file.h"
+#include "workloads/trainer/input_file.h"
 
 namespace mlsim::trainer {
 namespace {
+
+// Of files of the package: many times as many as they have.
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 28;
+constexpr std::uint64_t kMostLabelBytes = std::uint64_t{1} << 24;
 
 void check_balance(const std::filesystem::path& file, std::span<const std::uint8_t> labels) {
   std::array<std::size_t, kClasses> count{};
@@ -40,9 +44,10 @@ void write_records(const std::filesystem::path& path, std::span<const std::uint8
 }  // namespace
 
 std::vector<std::uint8_t> read_png_rows(const std::filesystem::path& file) {
+  const std::vector<std::uint8_t> bytes = InputFile(file, "a PNG file").read_rest(kMostBytes);
   png_image image{};
   image.version = PNG_IMAGE_VERSION;
-  if (png_image_begin_read_from_file(&image, file.c_str()) == 0) {
+  if (png_image_begin_read_from_memory(&image, bytes.data(), bytes.size()) == 0) {
     throw std::runtime_error(fmt::format("{}: {}, expected a PNG file", file.string(), image.message));
   }
   if (image.width != kPlaneBytes || image.format != PNG_FORMAT_RGB) {
@@ -51,6 +56,11 @@ std::vector<std::uint8_t> read_png_rows(const std::filesystem::path& file) {
     png_image_free(&image);
     throw std::runtime_error(
         fmt::format("{}: is {}, expected rows of {} RGB pixels", file.string(), found, kPlaneBytes));
+  }
+  if (image.height > kRecordsPerFile) {
+    png_image_free(&image);
+    throw std::runtime_error(
+        fmt::format("{}: has {} images, expected at most {}", file.string(), image.height, kRecordsPerFile));
   }
   std::vector<std::uint8_t> rows(std::size_t{image.height} * kImageBytes);
   if (png_image_finish_read(&image, nullptr, rows.data(), 0, nullptr) == 0) {
@@ -69,9 +79,8 @@ std::vector<std::uint8_t> read_png_rows(const std::filesystem::path& file) {
 }
 
 std::vector<std::uint8_t> read_labels(const std::filesystem::path& file) {
-  std::ifstream stream(file);
-  if (!stream) throw std::runtime_error(fmt::format("{}: cannot be opened, expected a list of labels", file.string()));
-  const nlohmann::json json = nlohmann::json::parse(stream, nullptr, false);
+  const std::vector<std::uint8_t> bytes = InputFile(file, "a list of labels").read_rest(kMostLabelBytes);
+  const nlohmann::json json = nlohmann::json::parse(bytes, nullptr, false);
   if (!json.is_array()) throw std::runtime_error(fmt::format("{}: is not a JSON array of labels", file.string()));
   std::vector<std::uint8_t> labels;
   labels.reserve(json.size());

@@ -11,7 +11,7 @@
 namespace mlsim::trainer {
 
 // The images of one PNG, as planes. Throws std::runtime_error with the file and what was expected, for a file that is
-// no PNG or a broken one, or that is not 1,024 pixels wide with 8-bit RGB.
+// no PNG or a broken one, or that is not 1,024 pixels wide with 8-bit RGB and at most 10,000 high.
 std::vector<std::uint8_t> read_png_rows(const std::filesystem::path& file);
 
 // A JSON array of labels, 0 to 9. Throws std::runtime_error with the file and what was expected.

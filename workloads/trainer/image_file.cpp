@@ -8,20 +8,34 @@
 #include <array>
 #include <cassert>
 #include <cmath>
-#include <fstream>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
 
+#include "workloads/trainer/input_file.h"
+
 namespace mlsim::trainer {
 namespace {
 
 constexpr std::size_t kColors = 3;
 
+// Deflate makes at most 1,032 bytes of one, and a pixel of a PNG file takes a bit or more.
+constexpr std::uint64_t kMostPixelsOfAByte = 8 * 1032;
+
+constexpr const char* kExpected = "a whole JPEG or PNG image";
+
 [[noreturn]] void refuse(const std::filesystem::path& file, const std::string& why) {
-  throw std::runtime_error(fmt::format("{}: {}, expected a whole JPEG or PNG image", file.string(), why));
+  throw std::runtime_error(fmt::format("{}: {}, expected {}", file.string(), why, kExpected));
+}
+
+// Before anything is allocated for the pixels.
+void check_size(const std::filesystem::path& file, std::uint64_t width, std::uint64_t height) {
+  if (width * height > kMostPixels) {
+    throw std::runtime_error(fmt::format("{}: is {}×{} pixels, {} in all, expected at most {}", file.string(), width,
+                                         height, width * height, kMostPixels));
+  }
 }
 
 RgbImage decode_png(const std::filesystem::path& file, const std::vector<std::uint8_t>& bytes) {
@@ -29,6 +43,12 @@ RgbImage decode_png(const std::filesystem::path& file, const std::vector<std::ui
   png.version = PNG_IMAGE_VERSION;
   RgbImage image;
   if (png_image_begin_read_from_memory(&png, bytes.data(), bytes.size()) == 0) refuse(file, png.message);
+  // Its memory goes whatever is thrown.
+  const std::unique_ptr<png_image, void (*)(png_image*)> owner(&png, png_image_free);
+  check_size(file, png.width, png.height);
+  if (std::uint64_t{png.width} * png.height > kMostPixelsOfAByte * bytes.size()) {
+    refuse(file, fmt::format("is cut off, {} bytes cannot hold {}×{} pixels", bytes.size(), png.width, png.height));
+  }
   png.format = PNG_FORMAT_RGB;
   image.width = png.width;
   image.height = png.height;
@@ -50,6 +70,7 @@ RgbImage decode_jpeg(const std::filesystem::path& file, const std::vector<std::u
   if (tjDecompressHeader3(decoder.get(), bytes.data(), size, &width, &height, &subsampling, &colors) != 0) {
     refuse(file, tjGetErrorStr2(decoder.get()));
   }
+  check_size(file, static_cast<std::uint64_t>(width), static_cast<std::uint64_t>(height));
   RgbImage image{static_cast<std::size_t>(width), static_cast<std::size_t>(height), {}};
   const bool inks = colors == TJCS_CMYK || colors == TJCS_YCCK;
   std::vector<std::uint8_t> pixels(image.width * image.height * (inks ? 4 : kColors));
@@ -106,13 +127,7 @@ std::vector<Taps> taps_of(double start, double length, std::size_t pixels, std::
 }  // namespace
 
 RgbImage read_image(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary | std::ios::ate);
-  if (!stream) refuse(file, "cannot be opened");
-  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(stream.tellg()));
-  stream.seekg(0);
-  if (!stream.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()))) {
-    refuse(file, "cannot be read");
-  }
+  const std::vector<std::uint8_t> bytes = InputFile(file, kExpected).read_rest(kMostImageBytes);
   constexpr std::array<std::uint8_t, 8> kPngSignature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
   const bool png =
       bytes.size() >= kPngSignature.size() && std::equal(kPngSignature.begin(), kPngSignature.end(), bytes.begin());

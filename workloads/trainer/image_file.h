@@ -17,8 +17,13 @@ struct RgbImage {
   std::vector<std::uint8_t> pixels;  // height rows of width times red, green, blue
 };
 
+// Of an image that is read, and of its file.
+inline constexpr std::uint64_t kMostPixels = std::uint64_t{1} << 26;
+inline constexpr std::uint64_t kMostImageBytes = std::uint64_t{1} << 29;
+
 // Decodes a JPEG file (gray, colour, or CMYK as Adobe writes it) or a PNG file, whatever it is called. Throws
-// std::runtime_error with the file for one that cannot be read, is neither, or is broken or cut off.
+// std::runtime_error with the file for one that cannot be read, is no regular file, is neither, is broken or cut off,
+// or is larger than that.
 RgbImage read_image(const std::filesystem::path& file);
 
 // A part of an image; edges may lie between pixels.

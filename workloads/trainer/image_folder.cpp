@@ -7,6 +7,7 @@
 #include <cassert>
 #include <cctype>
 #include <cmath>
+#include <exception>
 #include <span>
 #include <stdexcept>
 #include <system_error>
@@ -19,13 +20,23 @@ constexpr const char* kTrain = "train";
 constexpr const char* kTest = "val";
 constexpr Normalization kNormalization{{0.485F, 0.456F, 0.406F}, {0.229F, 0.224F, 0.225F}};
 
-// Names of what a folder holds, in order.
-std::vector<std::string> names_in(const std::filesystem::path& folder, bool folders) {
+// What a folder holds, links followed.
+struct Found {
+  std::string name;
+  std::filesystem::file_type type;
+};
+
+// In the order of the names.
+std::vector<Found> entries_of(const std::filesystem::path& folder) {
   std::error_code problem;
-  std::vector<std::string> names;
+  std::vector<Found> entries;
   for (std::filesystem::directory_iterator entry(folder, problem), end; !problem && entry != end;
        entry.increment(problem)) {
-    if (entry->is_directory() == folders) names.push_back(entry->path().filename().string());
+    std::error_code ignored;
+    // No call for the type where the folder itself tells it.
+    const bool regular = entry->is_regular_file(ignored);
+    entries.push_back({entry->path().filename().string(),
+                       regular ? std::filesystem::file_type::regular : entry->status(ignored).type()});
   }
   if (problem) {
     throw std::runtime_error(
@@ -33,7 +44,15 @@ std::vector<std::string> names_in(const std::filesystem::path& folder, bool fold
                     "each class",
                     folder.string(), problem.message()));
   }
-  std::sort(names.begin(), names.end());
+  std::ranges::sort(entries, {}, &Found::name);
+  return entries;
+}
+
+std::vector<std::string> folders_in(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  for (Found& entry : entries_of(folder)) {
+    if (entry.type == std::filesystem::file_type::directory) names.push_back(std::move(entry.name));
+  }
   return names;
 }
 
@@ -48,15 +67,25 @@ Box middle(double width, double height, double part_width, double part_height) {
   return {(width - part_width) / 2, (height - part_height) / 2, part_width, part_height};
 }
 
-// Fills a batch by a function of each image's place in it that gives the label.
+// Fills a batch by a function of each image's place in it that gives the label. Throws what the first image threw that
+// cannot be made, whichever was tried first.
 template <typename MakeImage>
 Batch make_batch(const DataShape& shape, std::size_t count, const MakeImage& make_image) {
   Batch batch;
   batch.images.resize(count * shape.image());
   batch.labels.resize(count);
+  // None may leave the loop: it would end tasks of others, and which error is told would be chance.
+  std::vector<std::exception_ptr> problems(count);
   oneapi::tbb::parallel_for(std::size_t{0}, count, [&](std::size_t i) {
-    batch.labels[i] = make_image(i, std::span(batch.images).subspan(i * shape.image(), shape.image()));
+    try {
+      batch.labels[i] = make_image(i, std::span(batch.images).subspan(i * shape.image(), shape.image()));
+    } catch (...) {
+      problems[i] = std::current_exception();
+    }
   });
+  for (const std::exception_ptr& problem : problems) {
+    if (problem) std::rethrow_exception(problem);
+  }
   return batch;
 }
 
@@ -89,13 +118,13 @@ RandomPart random_part(const TrainingOrder& order, std::size_t position, std::si
 }
 
 ImageFolder::ImageFolder(const std::filesystem::path& folder, std::size_t side)
-    : folder_(folder), classes_(names_in(folder / kTrain, true)) {
+    : folder_(folder), classes_(folders_in(folder / kTrain)) {
   shape_ = {.channels = 3, .side = side, .classes = classes_.size()};
   if (classes_.size() < 2) {
     throw std::runtime_error(fmt::format("{}: has {} folders of classes, expected two or more",
                                          (folder / kTrain).string(), classes_.size()));
   }
-  for (const std::string& name : names_in(folder / kTest, true)) {
+  for (const std::string& name : folders_in(folder / kTest)) {
     if (!std::binary_search(classes_.begin(), classes_.end(), name)) {
       throw std::runtime_error(fmt::format("{}: is no class of {}, expected a folder of the same name there",
                                            (folder / kTest / name).string(), (folder / kTrain).string()));
@@ -110,8 +139,13 @@ std::vector<ImageFolder::Entry> ImageFolder::find_files(const std::string& part)
   for (std::size_t label = 0; label < classes_.size(); ++label) {
     const std::filesystem::path place = folder_ / part / classes_[label];
     const std::size_t before = entries.size();
-    for (std::string& name : names_in(place, false)) {
-      if (is_image(name)) entries.push_back({static_cast<std::uint32_t>(label), std::move(name)});
+    for (Found& found : entries_of(place)) {
+      if (!is_image(found.name) || found.type == std::filesystem::file_type::directory) continue;
+      if (found.type != std::filesystem::file_type::regular) {
+        throw std::runtime_error(
+            fmt::format("{}: is no regular file, expected an image", (place / found.name).string()));
+      }
+      entries.push_back({static_cast<std::uint32_t>(label), std::move(found.name)});
     }
     if (entries.size() == before) {
       throw std::runtime_error(fmt::format("{}: has no images, expected .jpg, .jpeg or .png files", place.string()));

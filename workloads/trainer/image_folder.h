@@ -20,15 +20,16 @@ namespace mlsim::trainer {
 // 0.224, 0.225) that torchvision documents for ImageNet ("Models and pre-trained weights").
 class ImageFolder : public Dataset {
  public:
-  // Finds the files; .jpg, .jpeg and .png are taken, in capitals too. Throws std::runtime_error that names a folder
-  // that is missing or has no images, and a class of the test set that training does not have.
+  // Finds the files; .jpg, .jpeg and .png are taken, in capitals too, links followed. Throws std::runtime_error that
+  // names a folder that is missing or has no images, something of such a name that is neither a regular file nor a
+  // folder, and a class of the test set that training does not have.
   ImageFolder(const std::filesystem::path& folder, std::size_t side);
 
   const std::string& name() const override { return name_; }
   const DataShape& shape() const override { return shape_; }
   std::size_t train_size() const override { return train_.size(); }
   std::size_t test_size() const override { return test_.size(); }
-  // Throw std::runtime_error with the file for an image that cannot be decoded.
+  // Throw std::runtime_error with the file for an image that cannot be decoded, the first of the batch.
   Batch training_batch(const TrainingOrder& order, std::size_t first, std::size_t count) const override;
   Batch test_batch(std::size_t first, std::size_t count) const override;
 

@@ -2,15 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <vector>
 
 #include "base/output_file.h"
+#include "workloads/trainer/input_file.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -22,31 +23,26 @@ constexpr DataShape kShape{.channels = 1, .side = kSide, .classes = 10};
 // the others are `kSide`.
 std::vector<std::uint8_t> read_idx(const std::filesystem::path& file, std::uint32_t dimensions, std::size_t& count) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(file, ignored)) {
-    throw std::runtime_error(fmt::format("{}: is a folder, expected a file of MNIST", file.string()));
-  }
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) {
-    const bool compressed = std::filesystem::exists(file.string() + ".gz");
-    throw std::runtime_error(fmt::format("{}: cannot be opened, expected a file of MNIST{}", file.string(),
-                                         compressed ? " (gunzip the .gz beside it)" : ""));
-  }
+  const bool compressed =
+      !std::filesystem::exists(file, ignored) && std::filesystem::exists(file.string() + ".gz", ignored);
+  InputFile input(file, std::string("a file of MNIST") + (compressed ? " (gunzip the .gz beside it)" : ""));
   base::protect_input(file);
-  std::vector<std::uint8_t> bytes{std::istreambuf_iterator<char>(stream), {}};
+  const std::size_t header = 4 * (1 + std::size_t{dimensions});
+  std::array<std::uint8_t, 16> beginning{};
+  if (input.size() >= header) input.read(std::span(beginning).first(header));
   const auto word = [&](std::size_t index) {
     std::uint32_t value = 0;
-    for (std::size_t i = 4 * index; i < 4 * index + 4; ++i) value = value << 8 | bytes[i];
+    for (std::size_t i = 4 * index; i < 4 * index + 4; ++i) value = value << 8 | beginning[i];
     return value;
   };
-  const std::size_t header = 4 * (1 + std::size_t{dimensions});
   // Two zero bytes, the type (8: unsigned bytes), the number of dimensions.
-  if (bytes.size() < header || word(0) != (0x800U | dimensions)) {
+  if (word(0) != (0x800U | dimensions)) {
     throw std::runtime_error(
         fmt::format("{}: does not begin as an IDX file of unsigned bytes in {} dimension{}, expected {:#010x}",
                     file.string(), dimensions, dimensions == 1 ? "" : "s", 0x800U | dimensions));
   }
   count = word(1);
-  std::size_t expected = count;
+  std::uint64_t expected = count;
   for (std::size_t dimension = 2; dimension <= dimensions; ++dimension) {
     if (word(dimension) != kSide) {
       throw std::runtime_error(fmt::format("{}: dimension {} is {}, expected images of {}×{} pixels", file.string(),
@@ -54,12 +50,11 @@ std::vector<std::uint8_t> read_idx(const std::filesystem::path& file, std::uint3
     }
     expected *= kSide;
   }
-  if (count == 0 || bytes.size() - header != expected) {
+  if (count == 0 || input.size() - header != expected) {
     throw std::runtime_error(fmt::format("{}: has {} bytes behind its header, expected {} for {} records",
-                                         file.string(), bytes.size() - header, expected, count));
+                                         file.string(), input.size() - header, expected, count));
   }
-  bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(header));
-  return bytes;
+  return input.read_rest();
 }
 
 ImageSet read_set(const std::filesystem::path& folder, const std::string& name) {

@@ -7,7 +7,6 @@
 #include <array>
 #include <boost/program_options.hpp>
 #include <charconv>
-#include <cmath>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -32,6 +31,8 @@ using models::Operand;
 
 constexpr std::uint64_t kDefaultEpochs = 60;
 constexpr std::uint64_t kMostImageSize = 4096;
+constexpr std::uint64_t kMostBatch = std::uint64_t{1} << 20;
+constexpr std::uint64_t kMostThreads = 1024;
 
 // Options that mean something only beside one value of another.
 struct Dependence {
@@ -78,10 +79,10 @@ po::options_description description(bool with_output = true) {
       ("data", po::value<std::string>()->value_name("FOLDER"),
        "folder of the data set (data/cifar-10-batches-bin, data/mnist)")  //
       ("image-size", po::value<std::string>()->value_name("N"),
-       "side of the images of --dataset images, 8 to 4096 (224)")                                               //
-      ("epochs", po::value<std::string>()->value_name("N"), "length of training in epochs (60)")                //
-      ("steps", po::value<std::string>()->value_name("N"), "length of training in steps, instead of --epochs")  //
-      ("batch", po::value<std::string>()->value_name("N")->default_value("128"), "images in a step")            //
+       "side of the images of --dataset images, 8 to 4096 (224)")                                                   //
+      ("epochs", po::value<std::string>()->value_name("N"), "length of training in epochs (60)")                    //
+      ("steps", po::value<std::string>()->value_name("N"), "length of training in steps, instead of --epochs")      //
+      ("batch", po::value<std::string>()->value_name("N")->default_value("128"), "images in a step, 1 to 1048576")  //
       ("learning-rate", po::value<std::string>()->value_name("X")->default_value("0.1"),
        "learning rate at the start")  //
       ("schedule", po::value<std::string>()->value_name("S")->default_value("cosine"),
@@ -94,7 +95,7 @@ po::options_description description(bool with_output = true) {
       ("weight-decay", po::value<std::string>()->value_name("X")->default_value("0.0005"), "weight decay")  //
       ("seed", po::value<std::string>()->value_name("N")->default_value("1"), "seed of every random draw")  //
       ("device", po::value<std::string>()->value_name("D")->default_value("cpu"), "cpu or cuda")            //
-      ("threads", po::value<std::string>()->value_name("N"), "threads (as many as the processor runs)");
+      ("threads", po::value<std::string>()->value_name("N"), "threads, 1 to 1024 (as many as the processor runs)");
   po::options_description output("Output", 100);
   output.add_options()  //
       ("recipe", po::value<std::string>()->value_name("FILE"),
@@ -134,12 +135,12 @@ std::uint64_t whole_number(const po::variables_map& options, const std::string& 
   return value;
 }
 
-double number(const po::variables_map& options, const std::string& name) {
+double number(const po::variables_map& options, const std::string& name, double most) {
   const auto& text = options[name].as<std::string>();
   double value = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem != std::errc() || end != text.data() + text.size() || !(value >= 0 && std::isfinite(value))) {
-    throw std::runtime_error(fmt::format("--{} {}: expected a number from 0 on", name, text));
+  if (problem != std::errc() || end != text.data() + text.size() || !(value >= 0 && value <= most)) {
+    throw std::runtime_error(fmt::format("--{} {}: expected a number from 0 to {}", name, text, most));
   }
   return value;
 }
@@ -272,9 +273,9 @@ std::optional<TraceRequest> read_trace(const po::variables_map& options) {
     return std::nullopt;
   }
   TraceRequest trace;
-  trace.step = whole_number(options, "trace-step", 0);
+  trace.step = whole_number(options, "trace-step", 0, kMostSteps - 1);
   trace.folder = path_of(options, "trace");
-  trace.samples = static_cast<std::int64_t>(whole_number(options, "trace-samples", 1));
+  trace.samples = static_cast<std::int64_t>(whole_number(options, "trace-samples", 1, kMostBatch));
   if (options.count("trace-layers") > 0) {
     trace.layers = names_in(options["trace-layers"].as<std::string>());
   }
@@ -321,10 +322,10 @@ Options options_of(const po::variables_map& values) {
   }
   recipe.model = named("model", values, parse_model);
   recipe.seed = whole_number(values, "seed", 0);
-  recipe.batch = whole_number(values, "batch", 1);
-  recipe.learning_rate = number(values, "learning-rate");
-  recipe.momentum = number(values, "momentum");
-  recipe.weight_decay = number(values, "weight-decay");
+  recipe.batch = whole_number(values, "batch", 1, kMostBatch);
+  recipe.learning_rate = number(values, "learning-rate", 1000);
+  recipe.momentum = number(values, "momentum", 1);
+  recipe.weight_decay = number(values, "weight-decay", 1);
   const auto& schedule = values["schedule"].as<std::string>();
   if (schedule != "cosine" && schedule != "step") {
     throw std::runtime_error(fmt::format("--schedule {}: expected cosine or step", schedule));
@@ -342,8 +343,9 @@ Options options_of(const po::variables_map& values) {
     options.epochs = kDefaultEpochs;
   }
   if (values.count("epochs") > 0) options.epochs = whole_number(values, "epochs", 1, kMostSteps);
-  const std::uint64_t threads = values.count("threads") > 0 ? whole_number(values, "threads", 1, 65536)
-                                                            : std::max(std::thread::hardware_concurrency(), 1U);
+  const std::uint64_t threads = values.count("threads") > 0
+                                    ? whole_number(values, "threads", 1, kMostThreads)
+                                    : std::clamp<std::uint64_t>(std::thread::hardware_concurrency(), 1, kMostThreads);
   run.threads = static_cast<int>(threads);
   run.checkpoint = path_of(values, "checkpoint");
   run.resume = path_of(values, "resume");

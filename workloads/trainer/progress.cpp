@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "workloads/trainer/print.h"
+
 namespace mlsim::trainer {
 
 std::string epoch_line(const EpochReport& report, std::uint64_t epochs) {
@@ -50,20 +52,17 @@ void Progress::step(const StepReport& report) {
   if (done > 0) {
     left = duration_text(elapsed / static_cast<double>(done) * static_cast<double>(steps_ - report.steps_done));
   }
-  fmt::print("\r\033[Kstep {}/{}, loss {:.4f}, {} left", report.steps_done, steps_, report.loss, left);
-  std::fflush(stdout);
+  print(stdout, fmt::format("\r\033[Kstep {}/{}, loss {:.4f}, {} left", report.steps_done, steps_, report.loss, left));
 }
 
 void Progress::epoch(const EpochReport& report) {
   clear();
-  fmt::print("{}\n", epoch_line(report, (steps_ + steps_per_epoch_ - 1) / steps_per_epoch_));
-  std::fflush(stdout);
+  print(stdout, epoch_line(report, (steps_ + steps_per_epoch_ - 1) / steps_per_epoch_) + "\n");
 }
 
 void Progress::clear() {
   if (!terminal_) return;
-  fmt::print("\r\033[K");
-  std::fflush(stdout);
+  print(stdout, "\r\033[K");
 }
 
 }  // namespace mlsim::trainer

@@ -19,7 +19,8 @@ std::string difference_text(const std::array<Difference, 3>& differences);
 // Seconds as 1:02:03 or 02:03.
 std::string duration_text(double seconds);
 
-// Lines of epochs on standard output and, where that is a terminal, a line that is rewritten as steps are made.
+// Lines of epochs on standard output, whether or not it can be written, and, where that is a terminal, a line that is
+// rewritten as steps are made.
 class Progress {
  public:
   Progress(std::uint64_t steps, bool terminal);

@@ -26,6 +26,7 @@ std::int64_t place_of(float value) {
 
 // Names in the folder of a trace.
 constexpr const char* kResults = "results";
+constexpr const char* kWorkload = "workload.json";
 
 std::string tensor_file(const std::string& layer, models::Operand operand) {
   return layer + "." + to_string(operand) + ".npy";
@@ -70,6 +71,9 @@ void check_trace_folder(const std::filesystem::path& folder, std::span<const std
     if (!with_results) continue;
     for (const models::Pass pass : models::kPasses) written.insert(folder / kResults / result_file(layer, pass));
   }
+  // Writing to a pipe would wait for a reader.
+  for (const std::filesystem::path& file : written) base::require_regular_file(file);
+  base::require_regular_file(folder / kWorkload);
   for (const std::filesystem::path& place : {folder, folder / kResults}) {
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator(place, ignored)) {
@@ -136,7 +140,7 @@ void write_trace(const std::filesystem::path& folder, const std::string& name, c
     workload["accumulator_bits"] = quantization.accumulator.bits;
     workload["overflow"] = to_string(quantization.accumulator.overflow);
   }
-  base::write_file(folder / "workload.json", workload.dump(2) + "\n");
+  base::write_file(folder / kWorkload, workload.dump(2) + "\n");
 }
 
 }  // namespace mlsim::trainer

@@ -1,4 +1,5 @@
 // mlsim-train: the reference trainer.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -9,12 +10,14 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 
 #include "base/output_file.h"
 #include "workloads/trainer/metrics.h"
 #include "workloads/trainer/options.h"
+#include "workloads/trainer/print.h"
 #include "workloads/trainer/progress.h"
 
 namespace {
@@ -27,10 +30,50 @@ constexpr int kInterrupted = 130;
 std::atomic<bool> stop{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 
-// The first signal asks for an orderly end, a second one ends the program.
-void ask_to_stop(int signal) {
+constexpr std::array kStopSignals{SIGINT, SIGTERM};
+std::array<struct sigaction, kStopSignals.size()> usual_actions{};
+
+void restore_actions() {
+  for (std::size_t i = 0; i < kStopSignals.size(); ++i) sigaction(kStopSignals[i], &usual_actions[i], nullptr);
+}
+
+extern "C" void ask_to_stop(int) {
   stop.store(true);
-  std::signal(signal, SIG_DFL);
+  restore_actions();
+}
+
+// While it lives the first SIGINT or SIGTERM asks for an orderly end. A second one ends the program, as each does
+// before and after: nothing is lost then that waiting would save.
+class StopOnSignals {
+ public:
+  StopOnSignals() {
+    for (std::size_t i = 0; i < kStopSignals.size(); ++i) sigaction(kStopSignals[i], nullptr, &usual_actions[i]);
+    struct sigaction asking {};
+    asking.sa_handler = ask_to_stop;
+    asking.sa_flags = SA_RESTART;
+    for (std::size_t i = 0; i < kStopSignals.size(); ++i) {
+      // What the program was told to ignore, as by nohup, stays ignored.
+      if (usual_actions[i].sa_handler != SIG_IGN) sigaction(kStopSignals[i], &asking, nullptr);
+    }
+  }
+  ~StopOnSignals() { restore_actions(); }
+  StopOnSignals(const StopOnSignals&) = delete;
+  StopOnSignals& operator=(const StopOnSignals&) = delete;
+  StopOnSignals(StopOnSignals&&) = delete;
+  StopOnSignals& operator=(StopOnSignals&&) = delete;
+};
+
+// A standard stream that is closed gives its number to the next file that is opened, and messages would go there.
+void keep_standard_numbers() {
+  for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    // Of the other direction, so that using it fails as it would.
+    if (fcntl(number, F_GETFD) < 0) open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
+int fail(const std::string& reason, int status) {
+  print(stderr, "mlsim-train: error: " + reason + "\n");
+  return status;
 }
 
 // Refuses outputs among the images of a folder.
@@ -74,45 +117,51 @@ int run(const Options& given) {
     if (!options.run.resume.empty()) metrics->continue_file();
   }
   Progress progress(recipe.steps, isatty(STDOUT_FILENO) == 1);
+  std::optional<StopOnSignals> stop_on_signals;
+  bool evaluated = false;
   options.run.on_start = [&] {
+    stop_on_signals.emplace();
     if (!options.save_recipe.empty()) mlsim::base::write_file(options.save_recipe, options.recipe_text);
   };
   options.run.on_step = [&](const StepReport& report) { progress.step(report); };
   options.run.on_epoch = [&](const EpochReport& report) {
+    evaluated = true;
     progress.epoch(report);
     if (metrics) metrics->add(report);
   };
   options.run.on_difference = [&](const std::array<Difference, 3>& differences) {
     progress.clear();
-    fmt::print("{}", difference_text(differences));
+    print(stdout, difference_text(differences));
   };
   options.run.stop = &stop;
-  std::signal(SIGINT, ask_to_stop);
-  std::signal(SIGTERM, ask_to_stop);
 
   const TrainingResult result = train(*data, options.run);
-  if (!result.stopped && result.steps_before == result.steps_done) {
-    fmt::print("{}: has all {} steps of the run, nothing is left to train\n", options.run.resume.string(),
-               result.steps_done);
+  stop_on_signals.reset();
+  if (!result.stopped && result.steps_before == result.steps_done && !evaluated) {
+    print(stdout, fmt::format("{}: has all {} steps of the run, nothing is left to train\n",
+                              options.run.resume.string(), result.steps_done));
   }
   if (!result.stopped) return 0;
   progress.clear();
-  fmt::print(stderr, "mlsim-train: interrupted after step {}{}\n", result.steps_done,
-             options.run.checkpoint.empty() ? ", nothing is saved without --checkpoint"
-                                            : ", go on with --resume " + options.run.checkpoint.string());
+  print(stderr,
+        fmt::format("mlsim-train: interrupted after step {}{}\n", result.steps_done,
+                    options.run.checkpoint.empty() ? ", nothing is saved without --checkpoint"
+                                                   : ", go on with --resume " + options.run.checkpoint.string()));
   return kInterrupted;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  keep_standard_numbers();
+  mlsim::base::remove_unfinished_files_on_signals();
   try {
     const Options options = parse_options(argc, argv);
     int status = 0;
     if (options.help) {
-      fmt::print("{}", help_text());
+      print(stdout, help_text());
     } else if (options.version) {
-      fmt::print("mlsim-train {}\n", MLSIM_VERSION);
+      print(stdout, fmt::format("mlsim-train {}\n", MLSIM_VERSION));
     } else {
       status = run(options);
     }
@@ -122,10 +171,10 @@ int main(int argc, char** argv) {
     }
     return status;
   } catch (const std::runtime_error& error) {
-    fmt::print(stderr, "mlsim-train: error: {}\n", error.what());
-    return 2;
+    return fail(error.what(), 2);
+  } catch (const std::bad_alloc&) {
+    return fail("there is not enough memory", 2);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "mlsim-train: error: {}\n", error.what());
-    return 1;
+    return fail(error.what(), 1);
   }
 }

@@ -22,12 +22,14 @@
 #include <sstream>
 #include <stdexcept>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
-#include "base/input_file.h"
 #include "base/json.h"
 #include "base/output_file.h"
 #include "workloads/trainer/batch_queue.h"
 #include "workloads/trainer/gpu.h"
+#include "workloads/trainer/input_file.h"
 #include "workloads/trainer/network.h"
 #include "workloads/trainer/trace.h"
 
@@ -90,6 +92,55 @@ nlohmann::json to_json(const Recipe& recipe, const Dataset& data) {
     json[to_string(operand) + "-rounding"] = to_string(recipe.quantization[operand].rounding);
   }
   return json;
+}
+
+// Many times as many as the largest network's has.
+constexpr std::uint64_t kMostCheckpointBytes = std::uint64_t{1} << 32;
+
+// The momentum of a parameter; undefined where it has none yet. Its state is found by the address, which older versions
+// of libtorch write as a text.
+template <typename States>
+torch::Tensor momentum_of(const States& states, const torch::Tensor& parameter) {
+  using Key = typename States::key_type;
+  Key key{};
+  if constexpr (std::is_same_v<Key, std::string>) {
+    std::ostringstream text;
+    text << parameter.unsafeGetTensorImpl();
+    key = text.str();
+  } else {
+    key = parameter.unsafeGetTensorImpl();
+  }
+  const auto state = states.find(key);
+  if (state == states.end()) return {};
+  return static_cast<const torch::optim::SGDParamState&>(*state->second).momentum_buffer();
+}
+
+// What SGD::load reads, with the parameters' places where SGD::save has their addresses, and in their order: equal runs
+// write equal bytes.
+void save_optimizer(const torch::optim::SGD& optimizer, torch::serialize::OutputArchive& archive) {
+  using Archive = torch::serialize::OutputArchive;
+  const torch::optim::OptimizerParamGroup& group = optimizer.param_groups().front();
+  Archive states(archive.compilation_unit());
+  Archive parameters(archive.compilation_unit());
+  parameters.write("params/size", torch::tensor(static_cast<std::int64_t>(group.params().size())));
+  for (std::size_t i = 0; i < group.params().size(); ++i) {
+    const std::string place = std::to_string(i);
+    parameters.write("params/" + place, c10::IValue(place));
+    const torch::Tensor momentum = momentum_of(optimizer.state(), group.params()[i]);
+    if (!momentum.defined()) continue;
+    Archive state(archive.compilation_unit());
+    state.write("momentum_buffer", c10::IValue(momentum));
+    states.write(place, state);
+  }
+  Archive options(archive.compilation_unit());
+  group.options().serialize(options);
+  parameters.write("options", options);
+  Archive groups(archive.compilation_unit());
+  groups.write("param_groups/size", torch::tensor(std::int64_t{1}));
+  groups.write("param_groups/0", parameters);
+  archive.write("pytorch_version", c10::IValue("1.5.0"));
+  archive.write("state", states);
+  archive.write("param_groups", groups);
 }
 
 // The last bytes of a checkpoint: the CRC-32 of all before. libtorch does not check those of its archive.
@@ -162,20 +213,25 @@ class Session {
     const std::uint64_t steps_per_epoch = data_.train_size() / recipe_.batch;
     std::optional<Epoch> epoch;
     auto start = std::chrono::steady_clock::now();
+    const auto stop = [&]() -> TrainingResult {
+      save_checkpoint();
+      return {steps_before, step_, true};
+    };
+    const auto ends_epoch = [&] { return step_ % steps_per_epoch == 0 || step_ == recipe_.steps; };
+    // The run before was stopped in the evaluation.
+    if (tally_.images > 0 && ends_epoch()) {
+      if (!report((step_ - 1) / steps_per_epoch + 1, seconds_since(start))) return stop();
+      save_checkpoint();
+    }
     while (step_ < recipe_.steps) {
-      if (run_.stop != nullptr && run_.stop->load()) {
-        save_checkpoint();
-        return {steps_before, step_, true};
-      }
+      if (is_stopped()) return stop();
       const std::uint64_t number = step_ / steps_per_epoch;
       if (!epoch || epoch->number != number) epoch.emplace(*this, number, step_ % steps_per_epoch, steps_per_epoch);
       const double loss = train_step(*epoch, step_ % steps_per_epoch * recipe_.batch);
       ++step_;
       if (run_.on_step) run_.on_step({step_, steps_per_epoch, loss});
-      if (step_ % steps_per_epoch == 0 || step_ == recipe_.steps) {
-        const double train_seconds = seconds_since(start);
-        report(number + 1, train_seconds);
-        if (step_ % steps_per_epoch == 0) tally_ = {};
+      if (ends_epoch()) {
+        if (!report(number + 1, seconds_since(start))) return stop();
         save_checkpoint();
         start = std::chrono::steady_clock::now();
       }
@@ -184,6 +240,8 @@ class Session {
   }
 
  private:
+  bool is_stopped() const { return run_.stop != nullptr && run_.stop->load(); }
+
   void check_arithmetic() const {
     const Quantization& quantization = recipe_.quantization;
     if (quantization.arithmetic != Arithmetic::kExact) return;
@@ -328,24 +386,32 @@ class Session {
     }
   }
 
-  void report(std::uint64_t epoch, double train_seconds) {
+  // Evaluates and tells of an epoch, and begins the next tally. False where evaluation was stopped: nothing is told
+  // then.
+  bool report(std::uint64_t epoch, double train_seconds) {
     const auto start = std::chrono::steady_clock::now();
-    const Tally test = evaluate();
-    if (!run_.on_epoch) return;
+    const std::optional<Tally> evaluation = evaluate();
+    if (!evaluation) return false;
+    const Tally& test = *evaluation;
+    const Tally training = std::exchange(tally_, {});
+    if (!run_.on_epoch) return true;
     run_.on_epoch({.epoch = epoch,
                    .steps_done = step_,
                    .learning_rate = learning_rate_at(recipe_, step_ - 1),
-                   .train_loss = tally_.mean_loss(),
-                   .train_accuracy = tally_.accuracy(),
+                   .train_loss = training.mean_loss(),
+                   .train_accuracy = training.accuracy(),
                    .test_loss = test.mean_loss(),
                    .test_accuracy = test.accuracy(),
                    .train_seconds = train_seconds,
                    .test_seconds = seconds_since(start),
-                   .overflows = recipe_.quantization.arithmetic == Arithmetic::kExact ? std::optional(tally_.overflows)
-                                                                                      : std::nullopt});
+                   .overflows = recipe_.quantization.arithmetic == Arithmetic::kExact
+                                    ? std::optional(training.overflows)
+                                    : std::nullopt});
+    return true;
   }
 
-  Tally evaluate() {
+  // Nothing where it was stopped.
+  std::optional<Tally> evaluate() {
     const torch::NoGradGuard no_gradients;
     model_->eval();
     model_->state().evaluating = true;
@@ -358,13 +424,15 @@ class Session {
           return data_.test_batch(first, std::min(kEvaluationBatch, data_.test_size() - first));
         },
         test_batches_.size(), batches);
-    for (std::size_t number = 0; number < batches; ++number) {
+    for (std::size_t number = 0; number < batches && !is_stopped(); ++number) {
       const DeviceBatch batch = test_batch(number, queue);
       const torch::Tensor logits = model_->forward(batch.images);
       tally.add(torch::nn::functional::cross_entropy(logits, batch.labels).item<double>(),
                 correct_labels(logits, batch.labels).item<std::int64_t>(), batch.labels.size(0));
     }
     model_->state().evaluating = false;
+    // The last image may have come before the signal.
+    if (static_cast<std::size_t>(tally.images) < data_.test_size()) return std::nullopt;
     return tally;
   }
 
@@ -415,7 +483,7 @@ class Session {
     torch::serialize::OutputArchive model;
     model_->save(model);
     torch::serialize::OutputArchive optimizer;
-    optimizer_->save(optimizer);
+    save_optimizer(*optimizer_, optimizer);
     torch::serialize::OutputArchive archive;
     archive.write("model", model);
     archive.write("optimizer", optimizer);
@@ -446,10 +514,10 @@ class Session {
 
   void load_checkpoint() {
     const std::string name = run_.resume.string();
-    const std::string checkpoint = base::read_text(run_.resume);
-    // The next checkpoint may take its place.
-    base::allow_replacing(run_.resume);
-    const std::string_view bytes = checked_archive(checkpoint, name);
+    const std::vector<std::uint8_t> checkpoint =
+        InputFile(run_.resume, "a checkpoint of mlsim-train").read_rest(kMostCheckpointBytes);
+    const std::string_view bytes =
+        checked_archive({reinterpret_cast<const char*>(checkpoint.data()), checkpoint.size()}, name);
     torch::serialize::InputArchive archive;
     const nlohmann::json ours = to_json(recipe_, data_);
     nlohmann::json recipe;

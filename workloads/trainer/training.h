@@ -87,7 +87,8 @@ struct TrainingRun {
   // At a traced step of dequantized arithmetic with MLS operands, by models::Pass: how far the results of the traced
   // layers are from exact arithmetic.
   std::function<void(const std::array<Difference, 3>&)> on_difference;
-  const std::atomic<bool>* stop = nullptr;  // when it becomes true, training ends after the step at hand
+  const std::atomic<bool>* stop =
+      nullptr;  // when it becomes true, training ends after the step at hand, evaluation at once
 };
 
 struct TrainingResult {

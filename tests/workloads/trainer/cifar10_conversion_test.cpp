@@ -7,6 +7,8 @@
 #include <string>
 
 #include "tests/support/temporary_folder.h"
+#include "tests/workloads/trainer/odd_files.h"
+#include "tests/workloads/trainer/png_header.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -89,6 +91,13 @@ TEST(Cifar10Conversion, RefusesWhatIsNoSuchPng) {
   write_png(folder.path() / "gray.png", kPlaneBytes, 1, PNG_FORMAT_GRAY, random_bytes(kPlaneBytes, 1));
   EXPECT_THAT(error_of([&] { read_png_rows(folder.path() / "gray.png"); }),
               HasSubstr("not of 8-bit RGB pixels, expected rows of 1024 RGB pixels"));
+
+  const auto high = folder.write("high.png", test::png_header(kPlaneBytes, 900'000));
+  EXPECT_EQ(error_of([&] { read_png_rows(high); }), high.string() + ": has 900000 images, expected at most 10000");
+  EXPECT_LT(test::most_memory(), std::uint64_t{1} << 29);
+  const auto pipe = test::make_pipe(folder.path() / "pipe.png");
+  EXPECT_EQ(error_of([&] { read_png_rows(pipe); }), pipe.string() + ": is no regular file, expected a PNG file");
+  EXPECT_EQ(error_of([&] { read_labels(pipe); }), pipe.string() + ": is no regular file, expected a list of labels");
 
   write_png(folder.path() / "whole.png", kPlaneBytes, 4, PNG_FORMAT_RGB, random_bytes(4 * kImageBytes, 1));
   const auto cut = folder.write("cut.png", folder.read("whole.png").substr(0, 5000));

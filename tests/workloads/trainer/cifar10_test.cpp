@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tests/support/temporary_folder.h"
+#include "tests/workloads/trainer/odd_files.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -43,8 +44,16 @@ TEST(Cifar10, RefusesAFolderInPlaceOfAFile) {
   const TemporaryFolder folder;
   const auto file = folder.path() / "data_batch_1.bin";
   std::filesystem::create_directory(file);
-  EXPECT_EQ(error_of([&] { read_cifar10(folder.path()); }),
-            file.string() + ": is a folder, expected a CIFAR-10 binary file");
+  EXPECT_EQ(
+      error_of([&] { read_cifar10(folder.path()); }),
+      file.string() + ": is a folder, expected a CIFAR-10 binary file (workloads/trainer/fetch-cifar10 makes them)");
+}
+
+TEST(Cifar10, RefusesAPipeInPlaceOfAFile) {
+  const TemporaryFolder folder;
+  const auto file = test::make_pipe(folder.path() / "data_batch_1.bin");
+  EXPECT_THAT(error_of([&] { read_cifar10(folder.path()); }),
+              testing::StartsWith(file.string() + ": is no regular file, expected a CIFAR-10 binary file"));
 }
 
 TEST(Cifar10, RefusesATruncatedFile) {

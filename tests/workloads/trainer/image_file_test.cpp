@@ -7,6 +7,8 @@
 #include <random>
 
 #include "tests/support/temporary_folder.h"
+#include "tests/workloads/trainer/odd_files.h"
+#include "tests/workloads/trainer/png_header.h"
 #include "tests/workloads/trainer/written_images.h"
 
 namespace mlsim::trainer {
@@ -104,6 +106,44 @@ TEST(ImageFile, RefusesWhatIsNoWholeImage) {
     const auto cut = folder.write("cut.jpg", whole.substr(0, whole.size() - whole.size() / part));
     EXPECT_THAT(error_of([&] { read_image(cut); }), testing::StartsWith(cut.string() + ": ")) << part;
   }
+}
+
+TEST(ImageFile, RefusesASizeBeforeMemoryIsTakenForIt) {
+  const TemporaryFolder folder;
+  const auto png = folder.write("large.png", test::png_header(65'000, 20'000));
+  EXPECT_EQ(error_of([&] { read_image(png); }),
+            png.string() + ": is 65000×20000 pixels, 1300000000 in all, expected at most 67108864");
+  // As many as are allowed, but more than so few bytes can stand for.
+  const auto empty = folder.write("empty.png", test::png_header(8192, 8192));
+  EXPECT_EQ(error_of([&] { read_image(empty); }),
+            empty.string() + ": is cut off, " + std::to_string(std::filesystem::file_size(empty)) +
+                " bytes cannot hold 8192×8192 pixels, expected a whole JPEG or PNG image");
+
+  std::string jpeg = jpeg_of(gradient(40, 30), 40, 30);
+  const std::size_t frame = jpeg.find("\xFF\xC0");
+  ASSERT_NE(frame, std::string::npos);
+  // Height and width follow the segment's length and the precision.
+  for (std::size_t i = frame + 5; i < frame + 9; i += 2) jpeg.replace(i, 2, "\xEA\x60");
+  const auto large = folder.write("large.jpg", jpeg);
+  EXPECT_EQ(error_of([&] { read_image(large); }),
+            large.string() + ": is 60000×60000 pixels, 3600000000 in all, expected at most 67108864");
+
+  const auto file = folder.write("file.jpg", "");
+  std::filesystem::resize_file(file, kMostImageBytes + 1);
+  EXPECT_EQ(error_of([&] { read_image(file); }),
+            file.string() + ": has 536870913 bytes, more than 536870912, expected a whole JPEG or PNG image");
+  EXPECT_LT(test::most_memory(), std::uint64_t{1} << 28);
+}
+
+TEST(ImageFile, RefusesWhatIsNoRegularFile) {
+  const TemporaryFolder folder;
+  const auto pipe = test::make_pipe(folder.path() / "pipe.jpg");
+  for (const std::filesystem::path& file : {pipe, std::filesystem::path("/dev/zero")}) {
+    EXPECT_EQ(error_of([&] { read_image(file); }),
+              file.string() + ": is no regular file, expected a whole JPEG or PNG image");
+  }
+  EXPECT_EQ(error_of([&] { read_image(folder.path()); }),
+            folder.path().string() + ": is a folder, expected a whole JPEG or PNG image");
 }
 
 std::vector<float> resampled(const RgbImage& image, const Box& box, std::size_t side, bool mirrored = false) {

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tests/support/temporary_folder.h"
+#include "tests/workloads/trainer/odd_files.h"
 #include "tests/workloads/trainer/written_images.h"
 
 namespace mlsim::trainer {
@@ -35,6 +36,38 @@ TEST(ImageFolder, FindsClassesAndImages) {
   const Batch train = data.training_batch(TrainingOrder(15, 1, 0), 0, 15);
   for (std::int64_t label = 0; label < 3; ++label) {
     EXPECT_EQ(std::count(train.labels.begin(), train.labels.end(), label), 5);
+  }
+}
+
+TEST(ImageFolder, TakesRegularFilesAndLinksToThem) {
+  const TemporaryFolder folder;
+  test::write_image_folder(folder.path(), 2, 2, 1, 32);
+  const std::filesystem::path place = folder.path() / "train" / "class0";
+  std::filesystem::create_symlink("image0.jpg", place / "link.jpg");
+  std::filesystem::create_directory(place / "folder.jpg");
+  test::make_pipe(place / "pipe.txt");
+  test::make_pipe(folder.path() / "train" / "pipe.jpg");
+  EXPECT_EQ(ImageFolder(folder.path(), 16).train_size(), 5U);
+
+  const auto error = [&] { return error_of([&] { ImageFolder(folder.path(), 16); }); };
+  std::filesystem::create_symlink("none.jpg", place / "nowhere.jpg");
+  EXPECT_EQ(error(), (place / "nowhere.jpg").string() + ": is no regular file, expected an image");
+  test::make_pipe(place / "a.png");
+  EXPECT_EQ(error(), (place / "a.png").string() + ": is no regular file, expected an image");
+}
+
+TEST(ImageFolder, TellsOfTheFirstImageThatIsBroken) {
+  const TemporaryFolder folder;
+  test::write_image_folder(folder.path(), 2, 1, 32, 32);
+  const ImageFolder data(folder.path(), 16);
+  // Of class 0 the last in the order of names; the first half of it takes longer to find broken than the others.
+  std::vector<unsigned char> pixels(std::size_t{3} * 1000 * 1000);
+  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<unsigned char>(i * i >> 7);
+  const std::string image = test::jpeg_of(pixels, 1000, 1000);
+  const auto first = folder.write("val/class0/image9.jpg", std::string_view(image).substr(0, image.size() / 2));
+  for (int i = 0; i < 32; ++i) folder.write("val/class1/image" + std::to_string(i) + ".jpg", "no picture");
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_THAT(error_of([&] { data.test_batch(0, 64); }), testing::StartsWith(first.string() + ": "));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tests/support/temporary_folder.h"
+#include "tests/workloads/trainer/odd_files.h"
 #include "tests/workloads/trainer/written_mnist.h"
 
 namespace mlsim::trainer {
@@ -76,6 +77,23 @@ TEST(Mnist, RefusesAFolderInPlaceOfAFile) {
   const auto file = folder.path() / "train-images-idx3-ubyte";
   std::filesystem::create_directory(file);
   EXPECT_EQ(error_of([&] { read_mnist(folder.path()); }), file.string() + ": is a folder, expected a file of MNIST");
+}
+
+TEST(Mnist, RefusesAPipeInPlaceOfAFile) {
+  const TemporaryFolder folder;
+  const auto file = test::make_pipe(folder.path() / "train-images-idx3-ubyte");
+  EXPECT_EQ(error_of([&] { read_mnist(folder.path()); }),
+            file.string() + ": is no regular file, expected a file of MNIST");
+}
+
+TEST(Mnist, ReadsNoMoreThanAHeaderOfAFileThatDoesNotFitIt) {
+  const TemporaryFolder folder;
+  write_set(folder);
+  const auto file = folder.path() / "train-images-idx3-ubyte";
+  std::filesystem::resize_file(file, std::uintmax_t{3} << 30);
+  EXPECT_EQ(error_of([&] { read_mnist(folder.path()); }),
+            file.string() + ": has 3221225456 bytes behind its header, expected 2352 for 3 records");
+  EXPECT_LT(test::most_memory(), std::uint64_t{1} << 29);
 }
 
 TEST(Mnist, TellsOfCompressedFiles) {

@@ -2,16 +2,23 @@
 
 #include <gmock/gmock.h>
 #include <torch/nn/functional/loss.h>
+#include <torch/optim/sgd.h>
+#include <torch/serialize.h>
 
+#include <atomic>
 #include <bit>
 #include <cmath>
+#include <sstream>
 
 #include "models/baseline.h"
 #include "models/reference_convolution.h"
 #include "models/reference_quantizer.h"
 #include "tests/support/random_tensors.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/workloads/trainer/synthetic_images.h"
 #include "workloads/trainer/cifar10.h"
 #include "workloads/trainer/mls_convolution.h"
+#include "workloads/trainer/training.h"
 #include "workloads/workload.h"
 
 namespace mlsim::trainer {
@@ -425,6 +432,63 @@ TEST(Network, RefusesImagesThatAreTooSmall) {
   EXPECT_THAT([] { make_network(Model::kVgg16Bn, {.channels = 1, .side = 28, .classes = 10}); },
               testing::ThrowsMessage<std::runtime_error>(
                   "--model vgg16-bn: the images are 28×28 pixels, expected at least 32×32"));
+}
+
+// A checkpoint with the optimizer as libtorch itself writes it, as earlier versions did.
+std::string with_libtorchs_optimizer(const std::string& checkpoint) {
+  const std::string bytes = checkpoint.substr(0, checkpoint.rfind("\nmlsim-train CRC-32 "));
+  torch::serialize::InputArchive input;
+  input.load_from(bytes.data(), bytes.size());
+  torch::serialize::InputArchive model;
+  torch::serialize::InputArchive optimizer;
+  input.read("model", model);
+  input.read("optimizer", optimizer);
+  const std::shared_ptr<Network> network = make_network(Model::kResNet8, kCifar10Shape);
+  network->load(model);
+  torch::optim::SGD sgd(network->parameters(), torch::optim::SGDOptions(1));
+  sgd.load(optimizer);
+  EXPECT_EQ(sgd.state().size(), network->parameters().size());
+
+  torch::serialize::OutputArchive output;
+  torch::serialize::OutputArchive own_model;
+  network->save(own_model);
+  torch::serialize::OutputArchive own_optimizer;
+  sgd.save(own_optimizer);
+  output.write("model", own_model);
+  output.write("optimizer", own_optimizer);
+  for (const char* const key : {"recipe", "step", "loss", "correct", "images", "forward_overflows",
+                                "backward_data_overflows", "backward_weight_overflows"}) {
+    c10::IValue value;
+    input.read(key, value);
+    output.write(key, value);
+  }
+  std::ostringstream stream;
+  output.save_to(stream);
+  return std::move(stream).str();
+}
+
+TEST(Network, GoesOnFromTheOptimizerOfEarlierCheckpoints) {
+  const test::TemporaryFolder folder;
+  const MemoryDataset data("cifar10", {test::synthetic_images(24, 1), test::synthetic_images(16, 2)}, Augmentation{});
+  TrainingRun run;
+  run.recipe.model = Model::kResNet8;
+  run.recipe.batch = 8;
+  run.recipe.steps = 4;
+  run.checkpoint = folder.path() / "half.pt";
+  std::atomic<bool> stop{false};
+  run.stop = &stop;
+  run.on_step = [&](const StepReport& report) { stop = report.steps_done == 2; };
+  ASSERT_TRUE(train(data, run).stopped);
+  run.on_step = nullptr;
+  stop = false;
+  std::vector<std::string> ends;
+  for (const std::string& half : {folder.read("half.pt"), with_libtorchs_optimizer(folder.read("half.pt"))}) {
+    run.resume = folder.write("resumed.pt", half);
+    run.checkpoint = folder.path() / "end.pt";
+    EXPECT_EQ(train(data, run).steps_before, 2U);
+    ends.push_back(folder.read("end.pt"));
+  }
+  EXPECT_TRUE(ends[0] == ends[1]);
 }
 
 }  // namespace

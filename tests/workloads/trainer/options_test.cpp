@@ -189,10 +189,11 @@ TEST(TrainerOptions, RefuseARecipeByFileKeyAndExpectation) {
   }
   EXPECT_EQ(error_of_recipe(R"({"batch": [1]})"),
             "/batch: is neither a string nor a number, expected a value of --batch");
-  EXPECT_EQ(error_of_recipe(R"({"batch": -1})"), "--batch -1: expected a whole number from 1 on");
+  EXPECT_EQ(error_of_recipe(R"({"batch": -1})"), "--batch -1: expected a whole number from 1 to 1048576");
   EXPECT_EQ(error_of_recipe(R"({"schedule": "linear"})"), "--schedule linear: expected cosine or step");
-  EXPECT_EQ(error_of_recipe(R"({"threads": 1.5})"), "--threads 1.5: expected a whole number from 1 to 65536");
-  EXPECT_EQ(error_of_recipe(R"({"momentum": "a lot"})"), "--momentum a lot: expected a number from 0 on");
+  EXPECT_EQ(error_of_recipe(R"({"threads": 1.5})"), "--threads 1.5: expected a whole number from 1 to 1024");
+  EXPECT_EQ(error_of_recipe(R"({"threads": 1025})"), "--threads 1025: expected a whole number from 1 to 1024");
+  EXPECT_EQ(error_of_recipe(R"({"momentum": "a lot"})"), "--momentum a lot: expected a number from 0 to 1");
   EXPECT_EQ(error_of_recipe(R"({"steps": 5, "epochs": 5})"), "--epochs and --steps: expected one of them");
   EXPECT_THAT(error_with({"--recipe", "none.json"}), HasSubstr("none.json: "));
 }
@@ -316,7 +317,7 @@ TEST(TrainerOptions, AreRefusedWithASentence) {
   EXPECT_THAT(error_with({"--format", "fp9"}), HasSubstr("--format: format 'fp9'"));
   EXPECT_THAT(error_with({"--error-format", "e9m1"}), HasSubstr("--error-format: "));
   EXPECT_EQ(error_with({"--rounding", "up"}), "--rounding: rounding 'up' is neither nearest nor stochastic");
-  EXPECT_EQ(error_with({"--batch", "-1"}), "--batch -1: expected a whole number from 1 on");
+  EXPECT_EQ(error_with({"--batch", "-1"}), "--batch -1: expected a whole number from 1 to 1048576");
   EXPECT_EQ(error_with({"--steps", "0"}), "--steps 0: expected a whole number from 1 to 2147483647");
   EXPECT_EQ(error_with({"--steps", "99999999999999999999"}),
             "--steps 99999999999999999999: expected a whole number from 1 to 2147483647");
@@ -327,7 +328,18 @@ TEST(TrainerOptions, AreRefusedWithASentence) {
   EXPECT_EQ(error_with({"--warmup-epochs", "2147483648"}),
             "--warmup-epochs 2147483648: expected a whole number from 0 to 2147483647");
   EXPECT_EQ(error_with({"--steps", "5", "--epochs", "5"}), "--epochs and --steps: expected one of them");
-  EXPECT_EQ(error_with({"--learning-rate", "-0.5"}), "--learning-rate -0.5: expected a number from 0 on");
+  for (const std::string text : {"-0.5", "nan", "inf", "-inf", "1e999", "1001", "0.1x", "0x1"}) {
+    EXPECT_EQ(error_with({("--learning-rate=" + text).c_str()}),
+              "--learning-rate " + text + ": expected a number from 0 to 1000");
+  }
+  EXPECT_EQ(error_with({"--momentum", "1.5"}), "--momentum 1.5: expected a number from 0 to 1");
+  EXPECT_EQ(error_with({"--weight-decay", "1e30"}), "--weight-decay 1e30: expected a number from 0 to 1");
+  EXPECT_EQ(error_with({"--batch", "1000000000000000000"}),
+            "--batch 1000000000000000000: expected a whole number from 1 to 1048576");
+  EXPECT_EQ(error_with({"--trace", "out", "--trace-step", "18446744073709551615"}),
+            "--trace-step 18446744073709551615: expected a whole number from 0 to 2147483646");
+  EXPECT_EQ(error_with({"--trace", "out", "--trace-step", "0", "--trace-samples", "18446744073709551615"}),
+            "--trace-samples 18446744073709551615: expected a whole number from 1 to 1048576");
   EXPECT_EQ(error_with({"--schedule", "linear"}), "--schedule linear: expected cosine or step");
   EXPECT_EQ(error_with({"--milestones", "30"}), "--milestones: expected only beside --schedule step");
   for (const std::string list :
@@ -336,7 +348,11 @@ TEST(TrainerOptions, AreRefusedWithASentence) {
               "--milestones " + list + ": expected whole numbers from 1 to 2147483647 that rise, a,b,c");
   }
   EXPECT_EQ(error_with({"--random-bits", "25"}), "--random-bits 25: expected a whole number from 1 to 24");
-  EXPECT_EQ(error_with({"--threads", "0"}), "--threads 0: expected a whole number from 1 to 65536");
+  for (const std::string threads : {"0", "1025", "65536"}) {
+    EXPECT_EQ(error_with({"--threads", threads.c_str()}),
+              "--threads " + threads + ": expected a whole number from 1 to 1024");
+  }
+  EXPECT_EQ(parse({"--threads", "1024"}).run.threads, 1024);
   EXPECT_EQ(error_with({"--trace", "out"}), "--trace FOLDER and --trace-step N: expected both or neither");
   EXPECT_EQ(error_with({"--trace-samples", "2"}),
             "--trace-layers and --trace-samples: expected only beside --trace FOLDER");

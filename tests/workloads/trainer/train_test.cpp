@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/support/temporary_folder.h"
+#include "tests/workloads/trainer/odd_files.h"
 #include "tests/workloads/trainer/written_images.h"
 #include "tests/workloads/trainer/written_mnist.h"
 
@@ -86,6 +87,55 @@ TEST(Train, KeepsItsData) {
       << folder.read("log.txt");
 }
 
+TEST(Train, WaitsForNoPipe) {
+  const TemporaryFolder folder;
+  test::write_image_folder(folder.path() / "im", 2, 4, 2, 40);
+  test::make_pipe(folder.path() / "im/train/class1/image2.png");
+  const std::string images = "--model resnet8 --dataset images --data im --image-size 16 --batch 2 --steps 1 ";
+  EXPECT_EQ(run(folder, images), 2);
+  EXPECT_EQ(folder.read("log.txt"),
+            "mlsim-train: error: im/train/class1/image2.png: is no regular file, expected an image\n");
+  std::filesystem::remove(folder.path() / "im/train/class1/image2.png");
+  test::make_pipe(folder.path() / "c.pt");
+  EXPECT_EQ(run(folder, images + "--resume c.pt"), 2);
+  EXPECT_EQ(folder.read("log.txt"),
+            "mlsim-train: error: c.pt: is no regular file, expected a checkpoint of mlsim-train\n");
+  std::filesystem::create_directory(folder.path() / "trace");
+  test::make_pipe(folder.path() / "trace/layer1.0.conv1.weight.npy");
+  EXPECT_EQ(run(folder, images + "--trace trace --trace-step 0"), 2);
+  EXPECT_EQ(folder.read("log.txt"),
+            "mlsim-train: error: trace/layer1.0.conv1.weight.npy: cannot be written: it is no regular file\n");
+}
+
+TEST(Train, WritesEqualCheckpointsInEqualRuns) {
+  const TemporaryFolder folder;
+  test::write_mnist(folder.path(), 40, 20);
+  folder.write("recipe.json", kRecipe);
+  std::string first;
+  // What is chance, as addresses are, is told apart by a few runs.
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(run(folder, "--recipe recipe.json --steps 3 --checkpoint c.pt"), 0) << folder.read("log.txt");
+    if (i == 0) first = folder.read("c.pt");
+    EXPECT_TRUE(folder.read("c.pt") == first);
+  }
+}
+
+TEST(Train, EndsAfterASignalWithACheckpoint) {
+  const TemporaryFolder folder;
+  test::write_mnist(folder.path(), 40, 20);
+  folder.write("recipe.json", kRecipe);
+  const std::string command = "cd '" + folder.path().string() +
+                              "'; '" MLSIM_TRAIN
+                              "' --threads 1 --recipe recipe.json --epochs 1000000 --metrics m.jsonl --checkpoint c.pt "
+                              "> out.txt 2> log.txt & pid=$!; while ! [ -s '" +
+                              folder.path().string() +
+                              "/m.jsonl' ]; do kill -0 $pid || exit 1; sleep 0.1; done; kill -TERM $pid; wait $pid";
+  EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 130);
+  EXPECT_THAT(folder.read("log.txt"),
+              testing::MatchesRegex("mlsim-train: interrupted after step [0-9]+, go on with --resume c.pt\n"));
+  EXPECT_TRUE(std::filesystem::exists(folder.path() / "c.pt"));
+}
+
 TEST(Train, TellsItsVersion) {
   const TemporaryFolder folder;
   EXPECT_EQ(run(folder, "--version"), 0);
@@ -149,6 +199,23 @@ TEST(Train, SaysThatNothingIsLeftToTrain) {
   ASSERT_EQ(run(folder, "--recipe recipe.json --checkpoint c.pt"), 0) << folder.read("log.txt");
   EXPECT_EQ(run(folder, "--recipe recipe.json --resume c.pt"), 0);
   EXPECT_EQ(folder.read("out.txt"), "c.pt: has all 8 steps of the run, nothing is left to train\n");
+}
+
+TEST(Train, RefusesWithoutAStandardErrorToo) {
+  const TemporaryFolder folder;
+  test::write_mnist(folder.path(), 40, 20);
+  folder.write("recipe.json", kRecipe);
+  const auto status = [&](const std::string& rest) {
+    const int result =
+        std::system(("cd '" + folder.path().string() + "' && '" MLSIM_TRAIN "' --threads 1 " + rest).c_str());
+    return WIFEXITED(result) ? WEXITSTATUS(result) : -1;
+  };
+  EXPECT_EQ(status("--batch 0 > out.txt 2> /dev/full"), 2);
+  EXPECT_EQ(status("--batch 0 > out.txt 2>&-"), 2);
+  // Files do not get the numbers of streams that are closed, and the run is made; its lines are lost.
+  EXPECT_EQ(status("--recipe recipe.json --steps 1 --metrics m.jsonl --checkpoint c.pt <&- >&- 2>&-"), 2);
+  EXPECT_EQ(metrics_of(folder, "m.jsonl").size(), 1U);
+  EXPECT_EQ(run(folder, "--recipe recipe.json --steps 1 --resume c.pt"), 0) << folder.read("log.txt");
 }
 
 TEST(Train, RefusesAStandardOutputThatCannotBeWritten) {

@@ -140,6 +140,7 @@ void expect_to_go_on_to_the_same_figures(const Dataset& data) {
   const TemporaryFolder folder;
   std::vector<std::vector<double>> whole;
   TrainingRun run = small_run();
+  run.checkpoint = folder.path() / "whole.pt";
   run.on_epoch = [&](const EpochReport& report) { whole.push_back(figures(report)); };
   train(data, run);
 
@@ -159,6 +160,7 @@ void expect_to_go_on_to_the_same_figures(const Dataset& data) {
   EXPECT_FALSE(second.stopped);
   EXPECT_EQ(second.steps_done, 6U);
   EXPECT_EQ(parts, whole);
+  EXPECT_TRUE(folder.read("checkpoint.pt") == folder.read("whole.pt"));
 }
 
 TEST(Training, GoesOnFromACheckpointToTheSameFigures) {
@@ -169,6 +171,65 @@ TEST(Training, GoesOnWithImagesOfAFolderToTheSameFigures) {
   const TemporaryFolder folder;
   test::write_image_folder(folder.path(), 3, 8, 4, 40);
   expect_to_go_on_to_the_same_figures(ImageFolder(folder.path(), 16));
+}
+
+// Data whose test images ask training to stop, the first time.
+class StoppingData : public Dataset {
+ public:
+  StoppingData(const Dataset& data, std::atomic<bool>& stop) : data_(data), stop_(stop) {}
+  const std::string& name() const override { return data_.name(); }
+  const DataShape& shape() const override { return data_.shape(); }
+  std::size_t train_size() const override { return data_.train_size(); }
+  std::size_t test_size() const override { return data_.test_size(); }
+  Batch training_batch(const TrainingOrder& order, std::size_t first, std::size_t count) const override {
+    return data_.training_batch(order, first, count);
+  }
+  Batch test_batch(std::size_t first, std::size_t count) const override {
+    if (!asked_.exchange(true)) stop_ = true;
+    return data_.test_batch(first, count);
+  }
+
+ private:
+  const Dataset& data_;
+  std::atomic<bool>& stop_;
+  mutable std::atomic<bool> asked_{false};
+};
+
+TEST(Training, StopsInEvaluationAndTellsOfTheEpochLater) {
+  const TemporaryFolder folder;
+  const MemoryDataset data("cifar10", {synthetic_images(24, 1), synthetic_images(550, 2)}, Augmentation{});
+  TrainingRun run = small_run();
+  run.recipe.steps = 5;
+  std::vector<std::vector<double>> whole;
+  run.on_epoch = [&](const EpochReport& report) { whole.push_back(figures(report)); };
+  train(data, run);
+  ASSERT_EQ(whole.size(), 2U);
+
+  std::vector<std::vector<double>> parts;
+  run.on_epoch = [&](const EpochReport& report) { parts.push_back(figures(report)); };
+  std::atomic<bool> stop{false};
+  run.stop = &stop;
+  run.checkpoint = folder.path() / "checkpoint.pt";
+  for (const std::uint64_t steps : {3, 5}) {
+    const TrainingResult result = train(StoppingData(data, stop), run);
+    EXPECT_TRUE(result.stopped);
+    EXPECT_EQ(result.steps_done, steps);
+    EXPECT_EQ(parts.size(), steps == 3 ? 0U : 1U);
+    run.resume = run.checkpoint;
+    stop = false;
+    if (steps == 3) {
+      // Evaluation first, then the last two steps.
+      run.on_step = [&](const StepReport& report) { stop = report.steps_done == 4; };
+      EXPECT_TRUE(train(data, run).stopped);
+      run.on_step = nullptr;
+      stop = false;
+    }
+  }
+  EXPECT_FALSE(train(data, run).stopped);
+  EXPECT_EQ(parts, whole);
+  // A run that has ended has nothing left to tell.
+  train(data, run);
+  EXPECT_EQ(parts, whole);
 }
 
 TEST(Training, TakesShapeAndClassesFromTheData) {
@@ -213,7 +274,8 @@ TEST(Training, RefusesACheckpointThatDoesNotFit) {
   EXPECT_EQ(error_of([&] { train(data, run); }),
             run.resume.string() + ": cannot be read, expected a checkpoint of mlsim-train");
   run.resume = folder.path();
-  EXPECT_EQ(error_of([&] { train(data, run); }), folder.path().string() + ": cannot be read: it is a folder");
+  EXPECT_EQ(error_of([&] { train(data, run); }),
+            folder.path().string() + ": is a folder, expected a checkpoint of mlsim-train");
   run.resume.clear();
   run.checkpoint = folder.path() / "none" / "checkpoint.pt";
   EXPECT_THAT(error_of([&] { train(data, run); }), HasSubstr(run.checkpoint.string()));
