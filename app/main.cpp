@@ -12,6 +12,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "app/counts_command.h"
@@ -63,26 +64,25 @@ int run(const std::vector<std::string>& arguments) {
   throw std::runtime_error("'" + command + "' is no command: expected quantize, simulate, report, sweep or counts");
 }
 
-// A second lack of memory while the first one unwinds ends the program: destructors of other libraries allocate.
-[[noreturn]] void end_without_memory() {
-  if (const std::exception_ptr error = std::current_exception()) {
-    try {
-      std::rethrow_exception(error);
-    } catch (const std::bad_alloc&) {
-      mlsim::base::remove_unfinished_files();
-      mlsim::base::print_error(kNoMemory);
-      _exit(2);
-    } catch (...) {
-      std::abort();
-    }
+// Where nothing is left the program ends at once: to unwind takes memory, too. Where only what was asked for was too
+// much, those who asked learn of it; a moment's lack is waited out.
+void on_lack_of_memory() {
+  constexpr std::size_t kEnoughToUnwind = std::size_t{1} << 20;
+  thread_local bool tried_again = false;
+  if (void* const probe = std::malloc(kEnoughToUnwind)) {
+    std::free(probe);
+    if (!std::exchange(tried_again, !tried_again)) return;
+    throw std::bad_alloc();
   }
-  std::abort();
+  mlsim::base::remove_unfinished_files();
+  mlsim::base::print_error(kNoMemory);
+  _exit(2);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::set_terminate(end_without_memory);
+  std::set_new_handler(on_lack_of_memory);
   // Every layer allocates tensors like those of the layer before. Kept in the heap they cost nothing; mapped anew, as
   // the C library does with large blocks, each page is faulted in again. Only the largest blocks, which leave the
   // largest holes in a heap, go back to the system.

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <stdexcept>
 
 #include "app/options.h"
@@ -147,15 +148,15 @@ void check_products(const SweepPoint& point, const workloads::Workload& workload
 
 // The contents of a tensor. Every point of a sweep reads it anew, which a pipe does not allow.
 std::uint64_t hash_of_tensor(const std::filesystem::path& path) {
-  base::InputFile file(path);
-  file.require_regular("one, since each point of a sweep reads it");
+  base::RegularFile file(path, "a tensor that each point of a sweep can read");
   base::Hash hash;
-  std::string piece(std::size_t{1} << 20, '\0');
-  while (true) {
-    const std::size_t count = file.read(piece.data(), piece.size());
-    hash.add(std::string_view(piece).substr(0, count));
-    if (count < piece.size()) return hash.value();
+  std::vector<std::uint8_t> piece(std::size_t{1} << 20);
+  while (file.left() > 0) {
+    const std::span<std::uint8_t> bytes = std::span(piece).first(std::min<std::uint64_t>(piece.size(), file.left()));
+    file.read(bytes);
+    hash.add({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   }
+  return hash.value();
 }
 
 // What a journal must have been written for to be taken up again: this program, the inputs' contents and everything

@@ -33,6 +33,12 @@ std::string bytes_text(std::uint64_t bytes) {
   return fmt::format("{} bytes", bytes);
 }
 
+// Why a file is no regular one; nothing where it is.
+const char* fault_of(mode_t mode) {
+  if (S_ISREG(mode)) return nullptr;
+  return S_ISDIR(mode) ? "is a folder" : "is no regular file";
+}
+
 }  // namespace
 
 InputFile::InputFile(int descriptor, std::string name, bool is_owned)
@@ -98,11 +104,46 @@ std::optional<std::uint64_t> InputFile::left() const {
   return *size_ - std::min(*size_, position_);
 }
 
-void InputFile::require_regular(const std::string& expected) const {
+RegularFile::RegularFile(std::filesystem::path path, std::string expected)
+    : path_(std::move(path)), expected_(std::move(expected)) {
+  // A look before opening leaves devices alone, which opening may set to work; without O_NONBLOCK, what has become a
+  // pipe since then would wait for a writer.
   struct stat status {};
-  if (fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
-    refuse_reading(name_, "it is no regular file, expected " + expected);
+  if (stat(path_.c_str(), &status) != 0) refuse("cannot be opened");
+  if (const char* const fault = fault_of(status.st_mode)) refuse(fault);
+  descriptor_ = open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor_ < 0) refuse("cannot be opened");
+  const char* fault = fstat(descriptor_, &status) == 0 ? fault_of(status.st_mode) : "cannot be read";
+  if (fault != nullptr) {
+    close(descriptor_);
+    refuse(fault);
   }
+  size_ = static_cast<std::uint64_t>(status.st_size);
+}
+
+RegularFile::~RegularFile() {
+  close(descriptor_);
+}
+
+void RegularFile::read(std::span<std::uint8_t> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::read(descriptor_, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) refuse("cannot be read");
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+    place_ += static_cast<std::uint64_t>(count);
+  }
+}
+
+std::vector<std::uint8_t> RegularFile::read_rest(std::uint64_t most) {
+  if (size_ > most) refuse(fmt::format("has {} bytes, more than {}", size_, most));
+  std::vector<std::uint8_t> bytes(size_ - place_);
+  read(bytes);
+  return bytes;
+}
+
+void RegularFile::refuse(const std::string& reason) const {
+  base::refuse(path_.string(), "", fmt::format("{}, expected {}", reason, expected_));
 }
 
 std::size_t InputText::read(void* data, std::size_t size) {

@@ -4,9 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace mlsim::base {
 
@@ -44,8 +47,6 @@ class InputFile : public Input {
   std::size_t read(void* data, std::size_t size) override;
   std::optional<std::uint64_t> left() const override;
   const std::string& name() const override { return name_; }
-  // Throws Error for a pipe, a terminal or a device, with what was expected.
-  void require_regular(const std::string& expected) const;
 
  private:
   InputFile(int descriptor, std::string name, bool is_owned);
@@ -55,6 +56,33 @@ class InputFile : public Input {
   bool is_owned_ = true;
   std::optional<std::uint64_t> size_;  // of a regular file
   std::uint64_t position_ = 0;
+};
+
+// A regular file of data, or a link to one, read from its start on. Anything else, such as a pipe, is refused, and
+// never waited for. Every error is an Error "FILE: REASON, expected EXPECTED".
+class RegularFile {
+ public:
+  RegularFile(std::filesystem::path path, std::string expected);
+  ~RegularFile();
+  RegularFile(const RegularFile&) = delete;
+  RegularFile& operator=(const RegularFile&) = delete;
+  RegularFile(RegularFile&&) = delete;
+  RegularFile& operator=(RegularFile&&) = delete;
+
+  std::uint64_t size() const { return size_; }
+  std::uint64_t left() const { return size_ - place_; }
+  // The next bytes. Throws where the file has not as many.
+  void read(std::span<std::uint8_t> bytes);
+  // All that follows. Throws, before anything is allocated, where the file has more than `most` bytes.
+  std::vector<std::uint8_t> read_rest(std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
+  [[noreturn]] void refuse(const std::string& reason) const;
+
+ private:
+  std::filesystem::path path_;
+  std::string expected_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+  std::uint64_t place_ = 0;
 };
 
 class InputText : public Input {

@@ -143,7 +143,9 @@ extern "C" void remove_and_end(int signal) {
 
 }  // namespace
 
-UnfinishedFile::UnfinishedFile(const fs::path& target) : target_(target) {
+// Delegates, so that the destructor takes back what was begun before an exception.
+UnfinishedFile::UnfinishedFile(const fs::path& target) : UnfinishedFile() {
+  target_ = target;
   std::error_code problem;
   if (fs::exists(fs::status(target, problem))) target_ = fs::canonical(target, problem);
   if (problem) target_ = target;
@@ -151,36 +153,41 @@ UnfinishedFile::UnfinishedFile(const fs::path& target) : target_(target) {
   if (!fs::is_directory(folder, problem)) refuse_writing(target, "there is no folder " + folder.string());
 
   for (int writer = 0; writer < kWriters; ++writer) {
-    const fs::path path = unfinished_name(target_, writer);
+    fs::path path = unfinished_name(target_, writer);
     remove_if_left_behind(path);
-    if (path_.empty() && !create(path) && errno != EEXIST && errno != EWOULDBLOCK) {
-      refuse_writing(target, reason_of(errno));
-    }
+    if (exists_) continue;
+    path_ = std::move(path);
+    if (!create() && errno != EEXIST && errno != EWOULDBLOCK) refuse_writing(target, reason_of(errno));
   }
-  if (path_.empty()) refuse_writing(target, "too many programs are writing it at this moment");
+  if (!exists_) refuse_writing(target, "too many programs are writing it at this moment");
 }
 
 // False, with errno, where it cannot be made or is another's.
-bool UnfinishedFile::create(const fs::path& path) {
+bool UnfinishedFile::create() {
   const SignalBlock block;
   struct stat old {};
   const bool replaces = stat(target_.c_str(), &old) == 0;
-  slot_ = take_slot(path);
-  while (ending) pause();
-  descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, replaces ? 0600 : 0666);
+  slot_ = take_slot(path_);
+  while (ending) {
+    set_slot(slot_, Slot::kFree);
+    pause();
+  }
+  descriptor_ = open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, replaces ? 0600 : 0666);
   int error = errno;
   if (descriptor_ >= 0) {
     // One that cleans up may have had a hand on it before the lock; where there are no locks nobody cleans up.
     struct stat status {};
     const bool locked = flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
-    if (locked && fstat(descriptor_, &status) == 0 && status.st_nlink == 1) {
+    const bool known = fstat(descriptor_, &status) == 0;
+    error = known ? EWOULDBLOCK : errno;
+    if (locked && known && status.st_nlink == 1) {
       set_slot(slot_, Slot::kUsed);
-      path_ = path;
+      exists_ = true;
       if (replaces) take_over_mode(descriptor_, old);
       return true;
     }
+    if (locked && !known) unlink(path_.c_str());
     close(std::exchange(descriptor_, -1));
-    error = EWOULDBLOCK;
   }
   set_slot(std::exchange(slot_, -1), Slot::kFree);
   errno = error;
@@ -188,7 +195,7 @@ bool UnfinishedFile::create(const fs::path& path) {
 }
 
 UnfinishedFile::~UnfinishedFile() {
-  if (!path_.empty()) unlink(path_.c_str());
+  if (exists_) unlink(path_.c_str());
   if (descriptor_ >= 0) close(descriptor_);
   set_slot(slot_, Slot::kFree);
 }
@@ -200,7 +207,7 @@ void UnfinishedFile::rename() {
     while (ending) pause();
     refuse_writing(target_, reason_of(error));
   }
-  path_.clear();
+  exists_ = false;
 }
 
 void remove_unfinished_files() noexcept {

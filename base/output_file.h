@@ -33,10 +33,12 @@ class UnfinishedFile {
   void rename();
 
  private:
-  bool create(const std::filesystem::path& path);
+  UnfinishedFile() = default;
+  bool create();
 
   std::filesystem::path target_;
   std::filesystem::path path_;
+  bool exists_ = false;
   int descriptor_ = -1;
   int slot_ = -1;  // of those that a signal removes; -1 for none
 };

@@ -1,6 +1,7 @@
 #include "base/input_file.h"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include "tests/support/temporary_folder.h"
 
@@ -40,10 +41,27 @@ TEST(InputFile, KnowsWhatIsLeftOfARegularFile) {
   EXPECT_EQ(file.read(&byte, 1), 1U);
   EXPECT_EQ(byte, '1');
   EXPECT_EQ(file.left(), 4U);
-  file.require_regular("it");
   EXPECT_EQ(InputFile("/dev/null").left(), std::nullopt);
-  EXPECT_EQ(error_of([] { InputFile("/dev/null").require_regular("a file"); }),
-            "/dev/null: cannot be read: it is no regular file, expected a file");
+}
+
+TEST(RegularFile, IsNeverWaitedFor) {
+  const test::TemporaryFolder folder;
+  const std::string pipe = (folder.path() / "pipe").string();
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  for (const std::string& path : {pipe, std::string("/dev/null"), std::string("/dev/zero")}) {
+    EXPECT_EQ(error_of([&] { RegularFile(path, "a file"); }), path + ": is no regular file, expected a file");
+  }
+  EXPECT_EQ(error_of([&] { RegularFile(folder.path(), "a file"); }),
+            folder.path().string() + ": is a folder, expected a file");
+  RegularFile file(folder.write("a.txt", "12345"), "a file");
+  EXPECT_EQ(file.size(), 5U);
+  std::vector<std::uint8_t> bytes(2);
+  file.read(bytes);
+  EXPECT_EQ(bytes[1], '2');
+  EXPECT_EQ(file.left(), 3U);
+  EXPECT_EQ(error_of([&] { file.read_rest(2); }),
+            (folder.path() / "a.txt").string() + ": has 5 bytes, more than 2, expected a file");
+  EXPECT_EQ(file.read_rest().size(), 3U);
 }
 
 TEST(InputText, EndsWithItsText) {

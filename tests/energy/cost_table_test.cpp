@@ -262,9 +262,11 @@ TEST(CostTable, RefusesWhatIsNoTable) {
     }
     return "accepted";
   };
-  EXPECT_EQ(sentence("{\n \"schema\": ,\n}"), "own.json: at line 2: expected valid JSON");
-  EXPECT_EQ(sentence(""), "own.json: at line 1: expected valid JSON");
-  EXPECT_EQ(sentence("{ \"node_nm\": 1e999 }"), "own.json: expected numbers within binary64's range");
+  EXPECT_EQ(sentence("{\n \"schema\": ,\n}"),
+            "own.json: line 2, column 12: is no JSON: unexpected ','; expected '[', '{', or a literal");
+  EXPECT_EQ(sentence(""),
+            "own.json: line 1, column 1: is no JSON: unexpected end of input; expected '[', '{', or a literal");
+  EXPECT_EQ(sentence("{ \"node_nm\": 1e999 }"), "own.json: is no JSON: number overflow parsing '1e999'");
   EXPECT_EQ(sentence("[]"), "own.json: at /: expected an object");
   EXPECT_THAT(refusal([](json& d) { d["figures"] = json::object(); }), HasSubstr("at /figures: expected an array"));
   EXPECT_THAT(refusal([](json& d) { d["figures"][2] = 7; }), HasSubstr("at /figures/2: expected an object"));

@@ -9,8 +9,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "base/input_file.h"
 #include "base/output_file.h"
-#include "workloads/trainer/input_file.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -44,7 +44,7 @@ void write_records(const std::filesystem::path& path, std::span<const std::uint8
 }  // namespace
 
 std::vector<std::uint8_t> read_png_rows(const std::filesystem::path& file) {
-  const std::vector<std::uint8_t> bytes = InputFile(file, "a PNG file").read_rest(kMostBytes);
+  const std::vector<std::uint8_t> bytes = base::RegularFile(file, "a PNG file").read_rest(kMostBytes);
   png_image image{};
   image.version = PNG_IMAGE_VERSION;
   if (png_image_begin_read_from_memory(&image, bytes.data(), bytes.size()) == 0) {
@@ -79,7 +79,7 @@ std::vector<std::uint8_t> read_png_rows(const std::filesystem::path& file) {
 }
 
 std::vector<std::uint8_t> read_labels(const std::filesystem::path& file) {
-  const std::vector<std::uint8_t> bytes = InputFile(file, "a list of labels").read_rest(kMostLabelBytes);
+  const std::vector<std::uint8_t> bytes = base::RegularFile(file, "a list of labels").read_rest(kMostLabelBytes);
   const nlohmann::json json = nlohmann::json::parse(bytes, nullptr, false);
   if (!json.is_array()) throw std::runtime_error(fmt::format("{}: is not a JSON array of labels", file.string()));
   std::vector<std::uint8_t> labels;

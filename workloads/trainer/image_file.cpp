@@ -14,7 +14,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "workloads/trainer/input_file.h"
+#include "base/input_file.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -127,7 +127,7 @@ std::vector<Taps> taps_of(double start, double length, std::size_t pixels, std::
 }  // namespace
 
 RgbImage read_image(const std::filesystem::path& file) {
-  const std::vector<std::uint8_t> bytes = InputFile(file, kExpected).read_rest(kMostImageBytes);
+  const std::vector<std::uint8_t> bytes = base::RegularFile(file, kExpected).read_rest(kMostImageBytes);
   constexpr std::array<std::uint8_t, 8> kPngSignature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
   const bool png =
       bytes.size() >= kPngSignature.size() && std::equal(kPngSignature.begin(), kPngSignature.end(), bytes.begin());

@@ -1,17 +1,17 @@
 #include "workloads/trainer/image_folder.h"
 
 #include <fmt/format.h>
-#include <oneapi/tbb/parallel_for.h>
 
 #include <algorithm>
 #include <cassert>
 #include <cctype>
 #include <cmath>
-#include <exception>
 #include <span>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
+
+#include "base/parallel.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -74,18 +74,9 @@ Batch make_batch(const DataShape& shape, std::size_t count, const MakeImage& mak
   Batch batch;
   batch.images.resize(count * shape.image());
   batch.labels.resize(count);
-  // None may leave the loop: it would end tasks of others, and which error is told would be chance.
-  std::vector<std::exception_ptr> problems(count);
-  oneapi::tbb::parallel_for(std::size_t{0}, count, [&](std::size_t i) {
-    try {
-      batch.labels[i] = make_image(i, std::span(batch.images).subspan(i * shape.image(), shape.image()));
-    } catch (...) {
-      problems[i] = std::current_exception();
-    }
+  base::side_by_side(count, [&](std::size_t i) {
+    batch.labels[i] = make_image(i, std::span(batch.images).subspan(i * shape.image(), shape.image()));
   });
-  for (const std::exception_ptr& problem : problems) {
-    if (problem) std::rethrow_exception(problem);
-  }
   return batch;
 }
 

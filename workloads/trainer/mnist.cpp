@@ -10,8 +10,8 @@
 #include <system_error>
 #include <vector>
 
+#include "base/input_file.h"
 #include "base/output_file.h"
-#include "workloads/trainer/input_file.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -25,7 +25,7 @@ std::vector<std::uint8_t> read_idx(const std::filesystem::path& file, std::uint3
   std::error_code ignored;
   const bool compressed =
       !std::filesystem::exists(file, ignored) && std::filesystem::exists(file.string() + ".gz", ignored);
-  InputFile input(file, std::string("a file of MNIST") + (compressed ? " (gunzip the .gz beside it)" : ""));
+  base::RegularFile input(file, std::string("a file of MNIST") + (compressed ? " (gunzip the .gz beside it)" : ""));
   base::protect_input(file);
   const std::size_t header = 4 * (1 + std::size_t{dimensions});
   std::array<std::uint8_t, 16> beginning{};

@@ -1,5 +1,4 @@
 // mlsim-train: the reference trainer.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include <stdexcept>
 
 #include "base/output_file.h"
+#include "base/terminal.h"
 #include "workloads/trainer/metrics.h"
 #include "workloads/trainer/options.h"
 #include "workloads/trainer/print.h"
@@ -63,16 +63,8 @@ class StopOnSignals {
   StopOnSignals& operator=(StopOnSignals&&) = delete;
 };
 
-// A standard stream that is closed gives its number to the next file that is opened, and messages would go there.
-void keep_standard_numbers() {
-  for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    // Of the other direction, so that using it fails as it would.
-    if (fcntl(number, F_GETFD) < 0) open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY);
-  }
-}
-
 int fail(const std::string& reason, int status) {
-  print(stderr, "mlsim-train: error: " + reason + "\n");
+  mlsim::base::print_error("mlsim-train: error: " + mlsim::base::printable(reason) + "\n");
   return status;
 }
 
@@ -143,17 +135,17 @@ int run(const Options& given) {
   }
   if (!result.stopped) return 0;
   progress.clear();
-  print(stderr,
-        fmt::format("mlsim-train: interrupted after step {}{}\n", result.steps_done,
-                    options.run.checkpoint.empty() ? ", nothing is saved without --checkpoint"
-                                                   : ", go on with --resume " + options.run.checkpoint.string()));
+  mlsim::base::print_error(fmt::format("mlsim-train: interrupted after step {}{}\n", result.steps_done,
+                                       options.run.checkpoint.empty()
+                                           ? ", nothing is saved without --checkpoint"
+                                           : ", go on with --resume " + options.run.checkpoint.string()));
   return kInterrupted;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  keep_standard_numbers();
+  mlsim::base::keep_standard_streams();
   mlsim::base::remove_unfinished_files_on_signals();
   try {
     const Options options = parse_options(argc, argv);

@@ -25,11 +25,11 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/input_file.h"
 #include "base/json.h"
 #include "base/output_file.h"
 #include "workloads/trainer/batch_queue.h"
 #include "workloads/trainer/gpu.h"
-#include "workloads/trainer/input_file.h"
 #include "workloads/trainer/network.h"
 #include "workloads/trainer/trace.h"
 
@@ -515,7 +515,7 @@ class Session {
   void load_checkpoint() {
     const std::string name = run_.resume.string();
     const std::vector<std::uint8_t> checkpoint =
-        InputFile(run_.resume, "a checkpoint of mlsim-train").read_rest(kMostCheckpointBytes);
+        base::RegularFile(run_.resume, "a checkpoint of mlsim-train").read_rest(kMostCheckpointBytes);
     const std::string_view bytes =
         checked_archive({reinterpret_cast<const char*>(checkpoint.data()), checkpoint.size()}, name);
     torch::serialize::InputArchive archive;
