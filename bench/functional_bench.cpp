@@ -9,10 +9,10 @@
 
 #include "bench/layers.h"
 #include "bench/peaks.h"
-#include "models/direct_convolution.h"
-#include "models/dot_kernels.h"
-#include "models/functional_convolution.h"
-#include "models/reference_convolution.h"
+#include "models/convolution/cpu/direct_convolution.h"
+#include "models/convolution/cpu/dot_kernels.h"
+#include "models/convolution/cpu/functional_convolution.h"
+#include "models/convolution/reference/reference_convolution.h"
 
 namespace mlsim {
 namespace {

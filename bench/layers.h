@@ -4,8 +4,8 @@
 #include <random>
 #include <string>
 
-#include "models/convolution.h"
-#include "models/quantizer.h"
+#include "models/convolution/convolution.h"
+#include "models/quantizer/quantizer.h"
 
 namespace mlsim::bench {
 

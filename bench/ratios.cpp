@@ -22,7 +22,7 @@
 
 #include "bench/layers.h"
 #include "hwy/highway.h"
-#include "models/functional_convolution.h"
+#include "models/convolution/cpu/functional_convolution.h"
 #include "workloads/network.h"
 
 namespace mlsim {

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "bench/layers.h"
-#include "models/functional_convolution.h"
+#include "models/convolution/cpu/functional_convolution.h"
 #include "workloads/network.h"
 
 namespace mlsim {

@@ -11,10 +11,10 @@
 #include <utility>
 
 #include "base/output_file.h"
-#include "sim/accelerator.h"
-#include "sim/analytic.h"
-#include "sim/schedule.h"
-#include "sim/vcd_trace.h"
+#include "sim/output_stationary/analytic.h"
+#include "sim/output_stationary/schedule.h"
+#include "sim/systemc/accelerator.h"
+#include "sim/systemc/vcd_trace.h"
 
 namespace mlsim::sim {
 namespace {

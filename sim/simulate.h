@@ -7,14 +7,14 @@
 #include <optional>
 #include <string>
 
-#include "models/convolution.h"
-#include "models/format.h"
-#include "models/mls_tensor.h"
-#include "models/operation_counts.h"
-#include "models/tensor.h"
+#include "models/convolution/convolution.h"
+#include "models/convolution/operation_counts.h"
+#include "models/formats/format.h"
+#include "models/formats/mls_tensor.h"
+#include "models/formats/tensor.h"
 #include "sim/array_config.h"
-#include "sim/job.h"
 #include "sim/statistics.h"
+#include "sim/systemc/job.h"
 
 namespace mlsim::sim {
 

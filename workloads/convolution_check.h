@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "models/convolution.h"
+#include "models/convolution/convolution.h"
 
 namespace mlsim::workloads {
 

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "models/convolution.h"
+#include "models/convolution/convolution.h"
 
 namespace mlsim::workloads {
 

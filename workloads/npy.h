@@ -9,7 +9,7 @@
 
 #include "base/input_file.h"
 #include "base/output_file.h"
-#include "models/tensor.h"
+#include "models/formats/tensor.h"
 
 namespace mlsim::workloads {
 

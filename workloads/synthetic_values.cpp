@@ -4,7 +4,7 @@
 #include <array>
 
 #include "base/parallel.h"
-#include "models/quantizer_kernels.h"
+#include "models/quantizer/quantizer_kernels.h"
 #include "workloads/synthetic_kernels.h"
 
 namespace mlsim::workloads {

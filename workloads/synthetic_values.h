@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "models/tensor.h"
+#include "models/formats/tensor.h"
 
 namespace mlsim::workloads {
 

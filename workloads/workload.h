@@ -9,10 +9,10 @@
 #include <variant>
 #include <vector>
 
-#include "models/convolution.h"
-#include "models/format.h"
-#include "models/quantizer.h"
-#include "models/tensor.h"
+#include "models/convolution/convolution.h"
+#include "models/formats/format.h"
+#include "models/formats/tensor.h"
+#include "models/quantizer/quantizer.h"
 #include "workloads/synthetic_values.h"
 
 namespace mlsim::workloads {

@@ -14,7 +14,7 @@ formats=$(python3 results/accuracy/ablation.py formats)
 python3 results/accuracy/ablation.py table results/accuracy/metrics "$work/sweep.json" "$work/points" >results/accuracy/ablation.md
 gnuplot -e "points='$work/points'; output='results/accuracy/accuracy-energy.svg'" results/accuracy/accuracy-energy.gp
 cd results/accuracy/metrics
-plot=../../../workloads/trainer/plot-curves
+plot=../../../trainer/plot-curves
 "$plot" -t "ResNet-20 on CIFAR-10" ../curves.svg fp32-seed?.jsonl e2m4-seed?.jsonl e2m1-seed?.jsonl
 "$plot" -t "ResNet-20 on CIFAR-10" ../curves-120-epochs.svg fp32-120-epochs-seed?.jsonl e2m1-120-epochs-seed?.jsonl
 "$plot" -t "ResNet-18 on CIFAR-10" ../curves-resnet18.svg resnet18-fp32-seed1.jsonl resnet18-e2m4-seed1.jsonl

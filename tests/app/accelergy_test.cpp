@@ -1,4 +1,4 @@
-#include "app/accelergy.h"
+#include "app/report/accelergy.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,8 +10,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "app/simulate.h"
 #include "energy/cost_table.h"
+#include "evaluation/simulate.h"
 #include "tests/support/temporary_folder.h"
 #include "workloads/workload.h"
 

@@ -16,9 +16,9 @@
 #include <random>
 #include <sstream>
 
-#include "models/quantizer.h"
-#include "models/reference_convolution.h"
-#include "models/reference_quantizer.h"
+#include "models/convolution/reference/reference_convolution.h"
+#include "models/quantizer/quantizer.h"
+#include "models/quantizer/reference_quantizer.h"
 #include "workloads/npy.h"
 
 namespace mlsim {

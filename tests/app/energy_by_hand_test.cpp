@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "app/pricing.h"
-#include "app/simulate.h"
 #include "energy/cost_table.h"
+#include "evaluation/pricing.h"
+#include "evaluation/simulate.h"
 #include "workloads/workload.h"
 
 namespace mlsim::app {

@@ -5,7 +5,7 @@
 #include <csignal>
 #include <memory>
 
-#include "app/html_report.h"
+#include "app/report/html_report.h"
 #include "energy/cost_table.h"
 #include "tests/support/browser.h"
 

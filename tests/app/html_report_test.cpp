@@ -1,5 +1,5 @@
 // The page as a document: what is in it, that nothing is outside it, and that no name can break it.
-#include "app/html_report.h"
+#include "app/report/html_report.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <regex>
 
-#include "app/report_tables.h"
+#include "app/report/report_tables.h"
 #include "energy/cost_table.h"
 #include "tests/support/temporary_folder.h"
 

@@ -1,5 +1,5 @@
 // What a report says beyond the energies of passes: zeros, machines made comparable, sharing, the rest of a step.
-#include "app/report.h"
+#include "app/report/report.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,9 +7,9 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "app/report_tables.h"
-#include "app/simulate.h"
+#include "app/report/report_tables.h"
 #include "energy/cost_table.h"
+#include "evaluation/simulate.h"
 #include "tests/support/temporary_folder.h"
 #include "workloads/training_counts.h"
 #include "workloads/workload.h"

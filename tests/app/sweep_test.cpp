@@ -1,5 +1,5 @@
 // mlsim sweep: its points, its front, and that a kill at any moment loses nothing.
-#include "app/sweep.h"
+#include "evaluation/sweep.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

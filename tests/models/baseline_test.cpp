@@ -1,4 +1,4 @@
-#include "models/baseline.h"
+#include "models/baseline/baseline.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <limits>
 #include <random>
 
-#include "models/philox.h"
+#include "base/philox.h"
 #include "tests/support/seven_loops.h"
 #include "tests/support/vector_targets.h"
 
@@ -175,7 +175,7 @@ void check_stochastic_rounding() {
           // The largest bf16 has infinity above it, one more step of its binade.
           double high = decode_baseline(format, near > magnitude ? nearest : nearest + 1);
           const double step = std::isinf(high) ? 0x1p120 : high - low;
-          const double rho = random_word(options.seed, options.stream, i) >> (32 - options.random_bits);
+          const double rho = base::random_word(options.seed, options.stream, i) >> (32 - options.random_bits);
           if ((magnitude - low) / step >= 1 - std::ldexp(rho, -options.random_bits)) expected = high;
         }
         float value = std::copysign(static_cast<float>(expected), y);

@@ -1,5 +1,5 @@
 // Multiply-adds of a shape against the loops that they stand for.
-#include "models/convolution.h"
+#include "models/convolution/convolution.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "models/datapath.h"
+#include "models/convolution/datapath.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "models/mls_tensor.h"
+#include "models/formats/mls_tensor.h"
 
 namespace mlsim::models {
 namespace {

@@ -1,4 +1,4 @@
-#include "models/direct_convolution.h"
+#include "models/convolution/cpu/direct_convolution.h"
 
 #include <gtest/gtest.h>
 

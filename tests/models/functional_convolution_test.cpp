@@ -1,12 +1,12 @@
-#include "models/functional_convolution.h"
+#include "models/convolution/cpu/functional_convolution.h"
 
 #include <gmock/gmock.h>
 
 #include <bit>
 #include <string>
 
-#include "models/quantizer.h"
-#include "models/reference_convolution.h"
+#include "models/convolution/reference/reference_convolution.h"
+#include "models/quantizer/quantizer.h"
 #include "tests/support/random_layers.h"
 #include "tests/support/vector_targets.h"
 

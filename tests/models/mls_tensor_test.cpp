@@ -1,4 +1,4 @@
-#include "models/mls_tensor.h"
+#include "models/formats/mls_tensor.h"
 
 #include <gtest/gtest.h>
 

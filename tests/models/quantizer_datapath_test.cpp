@@ -1,14 +1,14 @@
 // The blocks of the quantizer unit against the scalar reference.
-#include "models/quantizer_datapath.h"
+#include "models/quantizer/quantizer_datapath.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <random>
 
-#include "models/mls_tensor.h"
-#include "models/philox.h"
-#include "models/reference_quantizer.h"
+#include "base/philox.h"
+#include "models/formats/mls_tensor.h"
+#include "models/quantizer/reference_quantizer.h"
 
 namespace mlsim::models {
 namespace {
@@ -52,7 +52,7 @@ TEST(QuantizerDatapath, EqualsReference) {
         ASSERT_EQ(scale, wanted) << to_string(format) << " seed " << seed << " row " << row;
         for (std::size_t i = row * 64; i < (row + 1) * 64; ++i) {
           const float v = std::fabs(input.values[i]) / expected.tensor_scale / scale_value(format.scale, scale);
-          const std::uint32_t random = random_word(options.seed, options.stream, i) >> (32 - options.random_bits);
+          const std::uint32_t random = base::random_word(options.seed, options.stream, i) >> (32 - options.random_bits);
           ASSERT_EQ(
               round_to_code(format.element, v, std::signbit(input.values[i]), rounding, options.random_bits, random),
               expected.codes[i])

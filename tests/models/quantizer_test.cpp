@@ -1,4 +1,4 @@
-#include "models/quantizer.h"
+#include "models/quantizer/quantizer.h"
 
 #include <gmock/gmock.h>
 
@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "models/reference_quantizer.h"
+#include "models/quantizer/reference_quantizer.h"
 #include "tests/support/random_tensors.h"
 #include "tests/support/vector_targets.h"
 

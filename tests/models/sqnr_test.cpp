@@ -1,4 +1,4 @@
-#include "models/sqnr.h"
+#include "models/quantizer/sqnr.h"
 
 #include <gtest/gtest.h>
 

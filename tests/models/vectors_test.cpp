@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "models/functional_convolution.h"
-#include "models/quantizer.h"
-#include "models/reference_convolution.h"
-#include "models/reference_quantizer.h"
+#include "models/convolution/cpu/functional_convolution.h"
+#include "models/convolution/reference/reference_convolution.h"
+#include "models/quantizer/quantizer.h"
+#include "models/quantizer/reference_quantizer.h"
 
 namespace mlsim::models {
 namespace {

@@ -1,8 +1,8 @@
-#include "models/zero_products.h"
+#include "models/convolution/zero_products.h"
 
 #include <gtest/gtest.h>
 
-#include "models/quantizer.h"
+#include "models/quantizer/quantizer.h"
 #include "tests/support/random_layers.h"
 
 namespace mlsim::models {

@@ -1,6 +1,6 @@
 // The closed form where it can be followed by hand, and against a walk over every step; simulate_test compares it with
 // the simulation.
-#include "sim/analytic.h"
+#include "sim/output_stationary/analytic.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // Phases and shares against the loops that they stand for.
-#include "sim/closed_forms.h"
+#include "sim/output_stationary/closed_forms.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,12 +1,12 @@
 // Against registers that take one code after the other, in the order in which the machines walk the schedule.
-#include "sim/operand_toggles.h"
+#include "sim/output_stationary/operand_toggles.h"
 
 #include <gtest/gtest.h>
 
 #include <bit>
 
-#include "models/quantizer.h"
-#include "sim/schedule.h"
+#include "models/quantizer/quantizer.h"
+#include "sim/output_stationary/schedule.h"
 #include "tests/sim/random_pass.h"
 #include "tests/support/vector_targets.h"
 

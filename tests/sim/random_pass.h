@@ -6,9 +6,9 @@
 #include <random>
 #include <string>
 
-#include "models/convolution.h"
-#include "models/reference_quantizer.h"
-#include "sim/job.h"
+#include "models/convolution/convolution.h"
+#include "models/quantizer/reference_quantizer.h"
+#include "sim/systemc/job.h"
 
 namespace mlsim::sim {
 

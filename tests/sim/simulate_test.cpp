@@ -7,13 +7,13 @@
 
 #include <bit>
 
-#include "models/functional_convolution.h"
-#include "models/quantizer.h"
-#include "models/reference_convolution.h"
-#include "models/reference_quantizer.h"
-#include "models/zero_products.h"
-#include "sim/analytic.h"
-#include "sim/operand_toggles.h"
+#include "models/convolution/cpu/functional_convolution.h"
+#include "models/convolution/reference/reference_convolution.h"
+#include "models/convolution/zero_products.h"
+#include "models/quantizer/quantizer.h"
+#include "models/quantizer/reference_quantizer.h"
+#include "sim/output_stationary/analytic.h"
+#include "sim/output_stationary/operand_toggles.h"
 #include "tests/sim/random_pass.h"
 
 namespace mlsim::sim {

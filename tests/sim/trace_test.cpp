@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "models/reference_quantizer.h"
+#include "models/quantizer/reference_quantizer.h"
 #include "sim/simulate.h"
 
 namespace mlsim::sim {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "models/convolution.h"
+#include "models/convolution/convolution.h"
 #include "tests/support/random_tensors.h"
 
 namespace mlsim::tests {

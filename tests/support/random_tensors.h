@@ -6,8 +6,8 @@
 #include <limits>
 #include <random>
 
-#include "models/format.h"
-#include "models/tensor.h"
+#include "models/formats/format.h"
+#include "models/formats/tensor.h"
 
 namespace mlsim::tests {
 

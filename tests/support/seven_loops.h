@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "models/convolution.h"
+#include "models/convolution/convolution.h"
 
 namespace mlsim::tests {
 

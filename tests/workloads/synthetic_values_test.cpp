@@ -9,7 +9,7 @@
 #include <numbers>
 #include <random>
 
-#include "models/philox.h"
+#include "base/philox.h"
 #include "tests/support/vector_targets.h"
 #include "workloads/synthetic_kernels.h"
 
@@ -134,8 +134,8 @@ TEST(SyntheticTensor, TakesTheWordsOfItsElements) {
       const std::vector<float> values = synthetic_tensor({size}, drawn).values;
       ASSERT_EQ(values.size(), static_cast<std::size_t>(size));
       for (std::uint64_t i = 0; i < values.size(); ++i) {
-        const std::uint32_t word0 = models::random_word(drawn.seed, drawn.stream, 2 * i);
-        const std::uint32_t word1 = models::random_word(drawn.seed, drawn.stream, 2 * i + 1);
+        const std::uint32_t word0 = base::random_word(drawn.seed, drawn.stream, 2 * i);
+        const std::uint32_t word1 = base::random_word(drawn.seed, drawn.stream, 2 * i + 1);
         ASSERT_EQ(values[i], static_cast<float>(0.3 * value_of(Distribution::kNormal, word0, word1))) << i;
       }
     });
@@ -146,8 +146,8 @@ TEST(SyntheticTensor, IsWhatTheHeaderSays) {
   for (const Distribution distribution : kDistributions) {
     const std::vector<float> values = synthetic_tensor({1001}, {distribution, 0.7, 3, 9}).values;
     for (std::uint64_t i = 0; i < values.size(); ++i) {
-      const double u = (models::random_word(3, 9, 2 * i) + 0.5) / 4294967296.0;
-      const std::uint32_t word = models::random_word(3, 9, 2 * i + 1);
+      const double u = (base::random_word(3, 9, 2 * i) + 0.5) / 4294967296.0;
+      const std::uint32_t word = base::random_word(3, 9, 2 * i + 1);
       double expected = std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * word / 4294967296.0);
       if (distribution == Distribution::kReluNormal) expected = std::max(expected, 0.0);
       if (distribution == Distribution::kUniform) expected = 2 * u - 1;

@@ -1,0 +1,116 @@
+// The mlsim command: chooses a command and turns what it throws into one line and an exit status.
+#include <fmt/core.h>
+#include <malloc.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <iostream>
+#include <limits>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "app/cli/counts_command.h"
+#include "app/cli/quantize_command.h"
+#include "app/cli/report_command.h"
+#include "app/cli/simulate_command.h"
+#include "app/cli/sweep_command.h"
+#include "base/output_file.h"
+#include "base/terminal.h"
+
+namespace {
+
+constexpr const char* kNoMemory = "mlsim: error: more memory is needed than there is\n";
+
+constexpr const char* kHelp =
+    "usage: mlsim COMMAND [options]\n"
+    "\n"
+    "A bit-accurate hardware simulator and energy model for low-bit training of convolutional networks.\n"
+    "\n"
+    "commands:\n"
+    "  quantize   turn a tensor into an MLS (or baseline) format and say what that did to it\n"
+    "  simulate   run a workload's training convolutions and count every operation, cycle and bit moved\n"
+    "  report     energy, area and error of results, against the float baselines\n"
+    "  sweep      price and measure many formats and arrays on one workload\n"
+    "  counts     operations of one training step of a network, by type\n"
+    "\n"
+    "mlsim COMMAND --help says more about one; mlsim --version prints the version.\n";
+
+int run(const std::vector<std::string>& arguments) {
+  if (arguments.empty()) {
+    mlsim::base::print_error(kHelp);
+    return 2;
+  }
+  const std::string& command = arguments[0];
+  const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+  if (command == "--help" || command == "-h" || command == "help") {
+    std::cout << kHelp;
+    return 0;
+  }
+  if (command == "--version") {
+    std::cout << "mlsim " << MLSIM_VERSION << "\n";
+    return 0;
+  }
+  if (command == "quantize") return mlsim::app::run_quantize(rest);
+  if (command == "simulate") return mlsim::app::run_simulate(rest);
+  if (command == "report") return mlsim::app::run_report(rest);
+  if (command == "sweep") return mlsim::app::run_sweep(rest);
+  if (command == "counts") return mlsim::app::run_counts(rest);
+  throw std::runtime_error("'" + command + "' is no command: expected quantize, simulate, report, sweep or counts");
+}
+
+// Where nothing is left the program ends at once: to unwind takes memory, too. Where only what was asked for was too
+// much, those who asked learn of it; a moment's lack is waited out.
+void on_lack_of_memory() {
+  constexpr std::size_t kEnoughToUnwind = std::size_t{1} << 20;
+  thread_local bool tried_again = false;
+  if (void* const probe = std::malloc(kEnoughToUnwind)) {
+    std::free(probe);
+    if (!std::exchange(tried_again, !tried_again)) return;
+    throw std::bad_alloc();
+  }
+  mlsim::base::remove_unfinished_files();
+  mlsim::base::print_error(kNoMemory);
+  _exit(2);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::set_new_handler(on_lack_of_memory);
+  // Every layer allocates tensors like those of the layer before. Kept in the heap they cost nothing; mapped anew, as
+  // the C library does with large blocks, each page is faulted in again. Only the largest blocks, which leave the
+  // largest holes in a heap, go back to the system.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  mlsim::base::keep_standard_streams();
+  mlsim::base::remove_unfinished_files_on_signals();
+  // Names and texts of inputs are in what is said here.
+  const auto say = [](const char* kind, const char* what) {
+    mlsim::base::print_error(fmt::format("mlsim: {}: {}\n", kind, mlsim::base::printable(what)));
+  };
+  try {
+    const int status = run({argv + 1, argv + argc});
+    errno = 0;
+    if (!std::cout.flush()) {
+      mlsim::base::print_error(fmt::format("mlsim: error: standard output: cannot be written{}{}\n",
+                                           errno == 0 ? "" : ": ", errno == 0 ? "" : std::strerror(errno)));
+      return 2;
+    }
+    return status;
+  } catch (const std::runtime_error& error) {
+    say("error", error.what());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    mlsim::base::print_error(kNoMemory);
+    return 2;
+  } catch (const std::exception& error) {
+    say("failure", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,408 @@
+#include "app/report/html_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cassert>
+#include <map>
+#include <set>
+#include <string_view>
+
+#include "app/report/report_tables.h"
+#include "base/error.h"
+#include "base/input_file.h"
+#include "base/json.h"
+
+// app/report/html/assets.S
+extern "C" {
+extern const char kMlsimHtmlPage[];
+extern const char kMlsimHtmlStyle[];
+extern const char kMlsimHtmlPlots[];
+extern const char kMlsimHtmlVega[];
+extern const char kMlsimHtmlVegaLite[];
+extern const char kMlsimHtmlVegaEmbed[];
+extern const char kMlsimHtmlLicences[];
+}
+
+namespace mlsim::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What of a sweep is shown; it may hold more.
+constexpr const char* kSweepSchema = R"json({
+  "type": "object",
+  "required": ["schema", "workload", "points"],
+  "definitions": {
+    "pass": {
+      "type": "object",
+      "required": ["overflows"],
+      "properties": { "overflows": { "type": ["number", "null"] } }
+    }
+  },
+  "properties": {
+    "schema": { "enum": ["mlsim.sweep/1"] },
+    "workload": { "type": "string" },
+    "points": {
+      "type": "array",
+      "minItems": 1,
+      "items": {
+        "type": "object",
+        "required": ["activation", "weight", "error", "rows", "columns", "elements_per_scaler", "accumulator_bits",
+                     "multiply_adds", "cycles", "operations_only_pj", "computing_pj", "memory_pj", "area_um2",
+                     "mean_sqnr_db", "passes", "pareto"],
+        "properties": {
+          "activation": { "type": "string" },
+          "weight": { "type": "string" },
+          "error": { "type": "string" },
+          "rows": { "type": "integer", "minimum": 1, "maximum": 1024 },
+          "columns": { "type": "integer", "minimum": 1, "maximum": 1024 },
+          "elements_per_scaler": { "type": "integer", "minimum": 1, "maximum": 1048576 },
+          "accumulator_bits": { "type": "integer", "minimum": 0, "maximum": 128 },
+          "multiply_adds": { "type": "number" },
+          "cycles": { "type": "number" },
+          "operations_only_pj": { "type": "number", "minimum": 0 },
+          "computing_pj": { "type": "number", "minimum": 0 },
+          "memory_pj": { "type": "number", "minimum": 0 },
+          "area_um2": { "type": ["number", "null"] },
+          "mean_sqnr_db": { "anyOf": [{ "type": ["number", "null"] }, { "const": "exact" }] },
+          "passes": {
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+              "forward": { "$ref": "#/definitions/pass" },
+              "backward_data": { "$ref": "#/definitions/pass" },
+              "backward_weight": { "$ref": "#/definitions/pass" }
+            }
+          },
+          "pareto": { "type": "boolean" }
+        }
+      }
+    }
+  }
+})json";
+
+std::string escaped(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        result += "&amp;";
+        break;
+      case '<':
+        result += "&lt;";
+        break;
+      case '>':
+        result += "&gt;";
+        break;
+      case '"':
+        result += "&quot;";
+        break;
+      default:
+        result += c;
+    }
+  }
+  return result;
+}
+
+// JSON inside <script>: without a '<' nothing in it can end the element.
+std::string script_data(const Json& json) {
+  std::string result;
+  for (const char c : base::to_text(json)) {
+    if (c == '<') {
+      result += "\\u003c";
+    } else {
+      result += c;
+    }
+  }
+  return result;
+}
+
+// A script without the line that names a file for debuggers, which is not in the page.
+std::string_view without_source_map(std::string_view script) {
+  const std::size_t line = script.rfind("//# sourceMappingURL=");
+  return line == std::string_view::npos ? script : script.substr(0, line);
+}
+
+// `text` with each {{name}} replaced; what is put in is not looked at again.
+std::string filled(std::string_view text, const std::map<std::string_view, std::string_view>& values) {
+  std::string result;
+  while (true) {
+    const std::size_t begin = text.find("{{");
+    result += text.substr(0, begin);
+    if (begin == std::string_view::npos) return result;
+    const std::size_t end = text.find("}}", begin);
+    assert(end != std::string_view::npos);
+    result += values.at(text.substr(begin + 2, end - begin - 2));
+    text.remove_prefix(end + 2);
+  }
+}
+
+// Whether a table needs the page's whole width.
+bool is_wide(const ReportTable& table) {
+  constexpr std::size_t kCharacters = 80;  // of half the page
+  constexpr std::size_t kNarrowest = 5;    // of a column, with what surrounds it
+  constexpr std::size_t kPadding = 3;
+  std::size_t sum = 0;
+  for (std::size_t i = 0; i < table.head.size(); ++i) {
+    std::size_t widest = kNarrowest;
+    for (const auto& row : table.rows) widest = std::max(widest, row[i].size());
+    // Headings are broken at spaces.
+    for (std::size_t begin = 0, end = 0; begin < table.head[i].size(); begin = end + 1) {
+      end = std::min(table.head[i].find(' ', begin), table.head[i].size());
+      widest = std::max(widest, end - begin);
+    }
+    sum += widest + kPadding;
+  }
+  return sum > kCharacters;
+}
+
+// A table that scrolls by itself where it is too wide. `label` tells whose it is, where there are several.
+std::string to_html(const ReportTable& table, const std::string& id, const std::string& label) {
+  std::string html = fmt::format(
+      "<div class=\"scroll{1}\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{0}\">\n<table>\n<caption "
+      "id=\"{0}\"><span>",
+      id, is_wide(table) ? " wide" : "");
+  if (!label.empty()) html += fmt::format("<b>{}</b> ", escaped(label));
+  html += escaped(table.title) + "</span></caption>\n<thead><tr>";
+  for (std::size_t i = 0; i < table.head.size(); ++i) {
+    html += fmt::format(R"(<th scope="col"{}>{}</th>)", i < table.text_columns ? R"( class="name")" : "",
+                        escaped(table.head[i]));
+  }
+  html += "</tr></thead>\n";
+  if (!table.grouped) html += "<tbody>\n";
+  for (std::size_t r = 0; r < table.rows.size(); ++r) {
+    const auto& row = table.rows[r];
+    std::size_t first = 0;
+    const bool group_begins = table.grouped && (r == 0 || table.rows[r - 1][0] != row[0]);
+    if (group_begins) html += r == 0 ? "<tbody>\n" : "</tbody>\n<tbody>\n";
+    html += "<tr>";
+    if (table.grouped) {
+      first = 1;
+      if (group_begins) {
+        const auto end = std::find_if(table.rows.begin() + static_cast<std::ptrdiff_t>(r), table.rows.end(),
+                                      [&](const auto& other) { return other[0] != row[0]; });
+        html += fmt::format(R"(<th scope="rowgroup" class="name" rowspan="{}">{}</th>)",
+                            end - table.rows.begin() - static_cast<std::ptrdiff_t>(r), escaped(row[0]));
+      }
+    }
+    for (std::size_t i = first; i < row.size(); ++i) {
+      html += i < table.text_columns ? fmt::format(R"(<th scope="row" class="name">{}</th>)", escaped(row[i]))
+                                     : fmt::format("<td>{}</td>", escaped(row[i]));
+    }
+    html += "</tr>\n";
+  }
+  return html + "</tbody>\n</table>\n</div>\n";
+}
+
+// What belongs together on the page: a plot and the tables that have its figures.
+struct Topic {
+  const char* id;
+  const char* title;
+  const char* text;
+  std::vector<std::string> tables;
+  bool plotted = true;
+};
+
+const std::vector<Topic>& topics() {
+  static const std::vector<Topic> all = {
+      {"baselines",
+       "Energy against the baselines",
+       "“Operations only” counts multiplications, exponent additions, shifts and accumulations, for floats "
+       "multiplications and additions; this is what publications quote. “With everything but memory” has registers, "
+       "group scaling, conversion, the scaling of results by the tensors’ scales and dynamic quantization too. Memory "
+       "stands apart. A ratio such as fp32 / says how many times the energy that baseline takes. Error bars take the "
+       "worst case of the published prices.",
+       {"ranges", "table-ranges", "energy-operations", "energy-computing", "energy-memory"}},
+      {"machines",
+       "Machines compared",
+       "Each baseline on the same dataflow: with as many elements, with the area of this format’s machine, and with "
+       "its "
+       "throughput. Clocks are equal; a multiply-add is two operations.",
+       {"machines", "equal", "step-machines", "step"},
+       false},
+      {"zero-operands",
+       "Zeros",
+       "A product of a zero switches little, and nothing where elements are held still for it (zero gating). The "
+       "figures elsewhere on this page are for the operands that are named at its top.",
+       {"zeros", "activity", "toggles"},
+       false},
+      {"operations",
+       "Energy by operation and pass",
+       "Every joule has one name: the operations proper, what surrounds them, and memory.",
+       {"operations"}},
+      {"error",
+       "Error",
+       "Signal to quantization noise of each convolution’s results against binary64, measured on the tensors of the "
+       "workload; each baseline quantized the same tensors. More is better; about 6 dB are one bit.",
+       {"errors"}},
+      {"cycles",
+       "Cycles and stalls",
+       "Fill stalls wait for operands, scaler stalls for a shared group-scale unit; both are parts of the array’s "
+       "cycles. The quantizer runs after the array.",
+       {"work", "sharing"}},
+      {"blocks",
+       "Area",
+       "A baseline has as many elements, and buffers of as many elements. Memories are an estimate, no area of theirs "
+       "is published.",
+       {"area"}},
+      {"by-layer", "Layers", "Energy of each layer and pass, as above.", {"layers"}},
+  };
+  return all;
+}
+
+std::string topic_html(const Topic& topic, const std::vector<ReportSection>& sections) {
+  std::string tables;
+  for (const std::string& id : topic.tables) {
+    for (std::size_t s = 0; s < sections.size(); ++s) {
+      for (const ReportTable& table : sections[s].tables) {
+        if (table.id != id) continue;
+        tables += to_html(table, fmt::format("{}-{}", id, s + 1), sections.size() > 1 ? sections[s].label : "");
+      }
+    }
+  }
+  if (tables.empty()) return "";
+  const std::string plot =
+      topic.plotted ? fmt::format("<figure class=\"plot\" data-plot=\"{0}\" aria-label=\"{1}, plotted\"></figure>\n",
+                                  topic.id, topic.title)
+                    : "";
+  return fmt::format(
+      "<section id=\"{0}\">\n<h2>{1}</h2>\n<p>{2}</p>\n{3}<div class=\"tables\">\n{4}</div>\n</section>\n", topic.id,
+      topic.title, topic.text, plot, tables);
+}
+
+std::string sweep_format(const nlohmann::json& point) {
+  const auto& activation = point["activation"].get_ref<const std::string&>();
+  if (point["weight"] == activation && point["error"] == activation) return activation;
+  return fmt::format("{}+{}+{}", activation, point["weight"].get_ref<const std::string&>(),
+                     point["error"].get_ref<const std::string&>());
+}
+
+ReportTable sweep_table(const nlohmann::json& sweep) {
+  ReportTable table{"sweep", "Points of the sweep, all passes of all layers; pJ are for a multiply-add"};
+  table.head = {"format",
+                "front",
+                "accumulator",
+                "array",
+                "operations only, pJ",
+                "with everything but memory, pJ",
+                "memory, pJ",
+                "cycles",
+                "area, mm²",
+                "SQNR, dB",
+                "overflows"};
+  table.text_columns = 2;
+  for (const nlohmann::json& point : sweep["points"]) {
+    table.rows.push_back(
+        {sweep_format(point), point["pareto"].get<bool>() ? "Pareto" : "",
+         fmt::format("{} bits", point["accumulator_bits"].get<int>()),
+         fmt::format("{} x {} / {}", point["rows"].get<int>(), point["columns"].get<int>(),
+                     point["elements_per_scaler"].get<int>()),
+         picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
+         picojoules_each(point, "memory_pj"), count_text(point["cycles"]),
+         point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),
+         decibels_text(point["mean_sqnr_db"]), overflows_text(point["passes"])});
+  }
+  return table;
+}
+
+std::string sweep_html(const SweepSource& sweep) {
+  const nlohmann::json& points = sweep.document["points"];
+  // A sweep without values has no errors, one without errors no decibels, and one without multiply-adds no energy of
+  // one, so there is nothing to plot.
+  const bool measured = std::any_of(points.begin(), points.end(), [](const auto& point) {
+    return point["mean_sqnr_db"].is_number() && point["multiply_adds"].template get<double>() > 0;
+  });
+  return fmt::format(
+      "<section id=\"sweep\">\n<h2>Sweep: error and energy</h2>\n<p>{}: {}. Each point is a format on an array. On the "
+      "Pareto front no other point is at least as good in energy (with everything but memory) and mean SQNR and better "
+      "in "
+      "one of them.</p>\n{}"
+      "<div class=\"tables\">\n{}</div>\n</section>\n",
+      escaped(sweep.file), escaped(sweep.document["workload"].get_ref<const std::string&>()),
+      measured ? "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n" : "",
+      to_html(sweep_table(sweep.document), "sweep-1", ""));
+}
+
+// A sum of counts, which a sweep writes as an integer up to 2^64 - 1 and as binary64 above; a schema's minimum would
+// take integers from 2^63 for negative ones.
+void check_count(const nlohmann::json& value, const std::string& file, const std::string& pointer) {
+  if (value.is_number_unsigned() || (value.is_number_float() && value.get<double>() >= 0x1p64)) return;
+  base::refuse(file, pointer, fmt::format("is {}, expected an integer of 0 or more", value.dump()));
+}
+
+std::string facts_html(const std::vector<ReportSection>& sections) {
+  std::string html = "<div class=\"sources\">\n";
+  for (const ReportSection& section : sections) {
+    html += fmt::format("<div>\n<h3>{}</h3>\n<dl>\n", escaped(section.title));
+    for (const auto& [name, value] : section.facts) {
+      html += fmt::format("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(value));
+    }
+    html += "</dl>\n</div>\n";
+  }
+  return html + "</div>\n";
+}
+
+}  // namespace
+
+SweepSource load_sweep(const std::string& path) {
+  SweepSource sweep{path, base::parse_json(base::read_text(path, base::kLargestResults), path)};
+  base::check_schema(sweep.document, nlohmann::json::parse(kSweepSchema), path);
+  const nlohmann::json& points = sweep.document["points"];
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const std::string pointer = fmt::format("/points/{}", i);
+    check_count(points[i]["multiply_adds"], path, pointer + "/multiply_adds");
+    check_count(points[i]["cycles"], path, pointer + "/cycles");
+    for (const auto& [pass, entry] : points[i]["passes"].items()) {
+      if (entry["overflows"].is_null()) continue;
+      check_count(entry["overflows"], path, fmt::format("{}/passes/{}/overflows", pointer, pass));
+    }
+  }
+  return sweep;
+}
+
+std::string html_report(const std::vector<ReportSource>& sources, const std::optional<SweepSource>& sweep,
+                        const energy::Laws& laws) {
+  const std::vector<ReportSection> sections = report_sections(sources, laws);
+  std::set<std::string> workloads;
+  for (const ReportSource& source : sources) workloads.insert(source.results.workload);
+  const std::string title = fmt::format("mlsim report: {}", escaped(fmt::format("{}", fmt::join(workloads, ", "))));
+
+  std::string navigation;
+  std::string body;
+  const auto add = [&](const char* id, const char* name, const std::string& html) {
+    if (html.empty()) return;
+    navigation += fmt::format("<a href=\"#{}\">{}</a>\n", id, name);
+    body += html;
+  };
+  for (const Topic& topic : topics()) add(topic.id, topic.title, topic_html(topic, sections));
+  if (sweep) add("sweep", "Sweep", sweep_html(*sweep));
+  std::string notes;
+  for (const std::string& note : report_notes(sources)) notes += fmt::format("<li>{}</li>\n", escaped(note));
+
+  Json data = Json::object();
+  data["report"] = json_report(sources, laws);
+  data["labels"] = Json::array();
+  for (const ReportSection& section : sections) data["labels"].push_back(section.label);
+  data["sweep"] = sweep ? Json(sweep->document) : Json();
+
+  const std::string facts = facts_html(sections);
+  const std::string overview = to_html(overview_table(sources, laws), "overview-1", "");
+  const std::string data_text = script_data(data);
+  const std::string licences = escaped(kMlsimHtmlLicences);
+  return filled(kMlsimHtmlPage, {{"title", title},
+                                 {"style", kMlsimHtmlStyle},
+                                 {"facts", facts},
+                                 {"overview", overview},
+                                 {"navigation", navigation},
+                                 {"body", body},
+                                 {"notes", notes},
+                                 {"licences", licences},
+                                 {"data", data_text},
+                                 {"vega", without_source_map(kMlsimHtmlVega)},
+                                 {"vega-lite", without_source_map(kMlsimHtmlVegaLite)},
+                                 {"vega-embed", without_source_map(kMlsimHtmlVegaEmbed)},
+                                 {"plots", kMlsimHtmlPlots}});
+}
+
+}  // namespace mlsim::app

@@ -1,0 +1,26 @@
+// The report as one page that asks nothing of a network: its tables are plain HTML, its plots are drawn from the data
+// in the page by a library in the page.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/report/report.h"
+#include "energy/laws.h"
+
+namespace mlsim::app {
+
+struct SweepSource {
+  std::string file;
+  nlohmann::json document;  // schema mlsim.sweep/1, as mlsim sweep writes it
+};
+
+// Throws std::runtime_error with file and place for anything but a sweep.
+SweepSource load_sweep(const std::string& path);
+
+std::string html_report(const std::vector<ReportSource>& sources, const std::optional<SweepSource>& sweep,
+                        const energy::Laws& laws);
+
+}  // namespace mlsim::app

@@ -1,0 +1,128 @@
+// Introduces what was counted to what it costs.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "energy/datapath_cost.h"
+#include "energy/laws.h"
+#include "energy/pricing.h"
+#include "energy/wide_count.h"
+#include "evaluation/results.h"
+#include "sim/statistics.h"
+
+namespace mlsim::app {
+
+// Which operands the elements are priced for.
+enum class Activity : std::uint8_t {
+  kDense,  // random operands without zeros, as the cost tables' figures are
+  kZeros,  // with the zeros of the values, and the bits that they change in the operand registers
+  kGated,  // the same on elements that hold still where an operand is zero
+};
+inline constexpr std::array<Activity, 3> kActivities{Activity::kDense, Activity::kZeros, Activity::kGated};
+Activity parse_activity(const std::string& text);  // throws std::runtime_error for another name
+std::string to_string(Activity activity);          // dense, zeros, gated
+
+// Of a pass's multiply-adds, those of a zero operand: counted from its values or, where there are none, assumed.
+struct ZeroProducts {
+  std::uint64_t count = 0;
+  bool counted = false;
+};
+// Assumed is that half of the activations are zero, as behind a ReLU, and nothing else is.
+inline constexpr double kAssumedZeroActivations = 0.5;
+ZeroProducts zero_products(const PassRecord& record);
+// Of a baseline, whose quantization keeps other zeros; as of the results' format where they were not counted.
+ZeroProducts zero_products(const PassRecord& record, const BaselineMachine& machine);
+
+// Of the bits that the operand registers of rows and columns take, the share that changes; none where it was not
+// counted. Random codes change half of them.
+struct ToggleShare {
+  double rows = 0;
+  double columns = 0;
+};
+std::optional<ToggleShare> toggle_share(const sim::OperandToggles& toggles, const sim::Traffic& traffic);
+
+// The same of any number of passes.
+struct ToggleTotals {
+  energy::WideCount row_bits;
+  energy::WideCount column_bits;
+  energy::WideCount row_reads;
+  energy::WideCount column_reads;
+
+  void add(const sim::OperandToggles& toggles, const sim::Traffic& traffic);
+  std::optional<ToggleShare> share() const;
+};
+
+// Cycles of any number of passes.
+struct CycleTotals {
+  energy::WideCount array;
+  energy::WideCount quantizer;
+  energy::WideCount fill_stalls;
+  energy::WideCount scaler_stalls;
+
+  CycleTotals() = default;
+  CycleTotals(const sim::CycleCounts& cycles);  // NOLINT(google-explicit-constructor)
+  energy::WideCount total() const { return array + quantizer; }
+  CycleTotals& operator+=(const CycleTotals& other);
+  bool operator==(const CycleTotals&) const = default;
+};
+
+struct PassPrice {
+  energy::Breakdown energy;
+  // Of the same pass on each of baseline_machines().
+  std::vector<energy::Breakdown> baselines;
+  std::vector<CycleTotals> baseline_cycles;
+
+  PassPrice& operator+=(const PassPrice& other);
+};
+
+struct Price {
+  std::vector<std::vector<PassPrice>> layers;  // by layer and pass, as in the results
+  int accumulator_bits = 0;                    // of the array: the widest of its passes
+  energy::UnitArea area;                       // of the whole machine
+  std::vector<energy::UnitArea> baseline_areas;
+
+  // Sums over all layers, for one pass.
+  PassPrice sum(const Results& results, models::Pass pass) const;
+};
+
+// Prices of the format's machine that stand in the place of the table's, in pJ.
+using OwnPrices = std::map<energy::Operation, double>;
+
+struct PricingOptions {
+  OwnPrices own{};  // of the results' machine, known from elsewhere, without error bars; the baselines' are the table's
+  Activity activity = Activity::kDense;
+  bool baselines = true;  // else the results' machine alone is priced
+};
+
+// Prices every pass of the results, and the same passes on the baselines' machines: the same dataflow and array with
+// their own elements and no group-scale units. An array has one accumulator width, so every pass pays for the widest.
+// Throws std::runtime_error where a datapath cannot be priced.
+Price price(const Results& results, const energy::Laws& laws, const PricingOptions& options = {});
+
+// What a sharing of the group-scale units does to the results' machine.
+struct Sharing {
+  int elements_per_scaler = 1;
+  std::int64_t units = 0;
+  energy::UnitArea area;  // of the whole machine
+  CycleTotals cycles;     // of all layers and passes, by the closed form
+};
+
+// One unit an element, one for 2, 4, … elements, and one for the whole array, and the results' own sharing. Empty where
+// a layer has no group-scale unit.
+std::vector<Sharing> sharings(const Results& results, const Price& price);
+
+// What the results' machine pays for each operation, and how many units it has.
+struct Machine {
+  energy::DatapathCost cost;
+  energy::Units units;
+};
+
+// The machine of results whose layers and operands all have the format of the first layer's activations.
+Machine machine_of(const Results& results, const energy::Laws& laws);
+
+}  // namespace mlsim::app

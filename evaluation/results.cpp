@@ -1,0 +1,531 @@
+#include "evaluation/results.h"
+
+#include <fmt/core.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+#include <variant>
+
+#include "base/input_file.h"
+#include "base/json.h"
+#include "workloads/convolution_check.h"
+
+namespace mlsim::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kSchema = "mlsim.results/1";
+constexpr std::array<std::pair<const char*, Engine>, 4> kEngines{{{"functional", Engine::kFunctional},
+                                                                  {"cycle", Engine::kCycle},
+                                                                  {"structural", Engine::kStructural},
+                                                                  {"analytic", Engine::kAnalytic}}};
+
+// The members of the documents, named once for both directions.
+template <typename Counts, typename Visitor>
+void visit_counts(Counts& counts, const Visitor& visit) {
+  visit("mantissa_multiply", counts.mantissa_multiplies);
+  visit("exponent_add", counts.exponent_adds);
+  visit("shift", counts.shifts);
+  visit("integer_accumulate", counts.integer_adds);
+  visit("group_exponent_add", counts.group_exponent_adds);
+  visit("shift_and_add", counts.shift_adds);
+  visit("convert_to_float", counts.conversions);
+  visit("float_add", counts.float_adds);
+  visit("tensor_scale", counts.tensor_scale_multiplies);
+  visit("overflows", counts.overflows);
+}
+
+template <typename Cycles, typename Visitor>
+void visit_cycles(Cycles& cycles, const Visitor& visit) {
+  visit("array", cycles.array);
+  visit("quantizer", cycles.quantizer);
+  visit("fill_stalls", cycles.fill_stalls);
+  visit("scaler_stalls", cycles.scaler_stalls);
+}
+
+template <typename Traffic, typename Visitor>
+void visit_traffic(Traffic& traffic, const Visitor& visit) {
+  visit("dram_row_reads", traffic.dram_row_reads);
+  visit("dram_column_reads", traffic.dram_column_reads);
+  visit("dram_result_writes", traffic.dram_result_writes);
+  visit("dram_code_writes", traffic.dram_code_writes);
+  visit("sram_operand_writes", traffic.sram_operand_writes);
+  visit("sram_row_reads", traffic.sram_row_reads);
+  visit("sram_column_reads", traffic.sram_column_reads);
+  visit("sram_result_writes", traffic.sram_result_writes);
+  visit("sram_result_reads", traffic.sram_result_reads);
+  visit("row_buffer_writes", traffic.row_buffer_writes);
+  visit("row_buffer_reads", traffic.row_buffer_reads);
+  visit("column_buffer_writes", traffic.column_buffer_writes);
+  visit("column_buffer_reads", traffic.column_buffer_reads);
+}
+
+template <typename Toggles, typename Visitor>
+void visit_toggles(Toggles& toggles, const Visitor& visit) {
+  visit("rows", toggles.row_bits);
+  visit("columns", toggles.column_bits);
+}
+
+template <typename Shape, typename Visitor>
+void visit_shape(Shape& shape, const Visitor& visit) {
+  visit("batch", shape.batch);
+  visit("in_channels", shape.in_channels);
+  visit("out_channels", shape.out_channels);
+  visit("in_size", shape.in_size);
+  visit("kernel", shape.kernel);
+  visit("stride", shape.stride);
+  visit("padding", shape.padding);
+  visit("groups", shape.groups);
+}
+
+template <typename Array, typename Visitor>
+void visit_array(Array& array, const Visitor& visit) {
+  visit("rows", array.rows);
+  visit("columns", array.columns);
+  visit("elements_per_scaler", array.elements_per_scaler);
+  visit("quantizer_lanes", array.quantizer_lanes);
+  visit("quantize_results", array.quantize_results);
+  visit("global_sram_bytes", array.global_sram_bytes);
+  visit("clock_ghz", array.clock_ghz);
+}
+
+template <typename Feeder, typename Visitor>
+void visit_feeder(Feeder& feeder, const Visitor& visit) {
+  visit("buffer_elements", feeder.buffer_elements);
+  visit("fill_ports", feeder.fill_ports);
+}
+
+// Writes what a visit function walks.
+struct Writer {
+  Json& json;
+  template <typename T>
+  void operator()(const char* key, const T& value) const {
+    json[key] = value;
+  }
+};
+
+// The ranges of what is read. Those of shapes and random bits are workload.schema.json's; no count of a layer that
+// check_convolution lets through is larger than the largest one.
+constexpr std::uint64_t kLargestCount = std::uint64_t{1} << 62;
+constexpr std::uint64_t kLargestExtent = std::uint64_t{1} << 20;
+constexpr std::uint64_t kMostRandomBits = 24;
+constexpr std::uint64_t kMostAccumulatorBits = 128;  // of prices without values
+
+// A value as a message shows it.
+std::string shown(const Json& value) {
+  constexpr std::size_t kLongest = 60;
+  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  if (text.size() > kLongest) text = text.substr(0, kLongest - 3) + "...";
+  return text;
+}
+
+// A place in a document, for errors.
+class Place {
+ public:
+  Place(const Json& json, std::string source, std::string path)
+      : json_(&json), source_(std::move(source)), path_(std::move(path)) {}
+
+  [[noreturn]] void refuse(const std::string& reason) const {
+    throw std::runtime_error(fmt::format("{}: {}: {}", source_, path_.empty() ? "/" : path_, reason));
+  }
+  [[noreturn]] void refuse_value(const std::string& expected) const {
+    refuse(fmt::format("is {}, expected {}", shown(*json_), expected));
+  }
+  Place operator[](const char* key) const {
+    if (!json_->is_object() || !json_->contains(key)) refuse(fmt::format("'{}' is missing", key));
+    return {(*json_)[key], source_, path_ + "/" + key};
+  }
+  bool has(const char* key) const { return json_->is_object() && json_->contains(key); }
+  std::size_t size() const {
+    if (!json_->is_array()) refuse("expected an array");
+    return json_->size();
+  }
+  Place operator[](std::size_t index) const { return {(*json_)[index], source_, fmt::format("{}/{}", path_, index)}; }
+  const Json& json() const { return *json_; }
+  const std::string& source() const { return source_; }
+  const std::string& path() const { return path_; }
+
+  // nlohmann's conversions would wrap a number that is out of range and cut a fraction off.
+  template <typename T>
+  T integer(std::uint64_t low, std::uint64_t high) const {
+    if (!json_->is_number_unsigned() || json_->get<std::uint64_t>() < low || json_->get<std::uint64_t>() > high) {
+      refuse_value(fmt::format("an integer from {} to {}", low, high));
+    }
+    return json_->get<T>();
+  }
+  std::uint64_t count() const { return integer<std::uint64_t>(0, kLargestCount); }
+  double number() const {
+    if (!json_->is_number()) refuse_value("a number");
+    return json_->get<double>();
+  }
+  std::string text() const {
+    if (!json_->is_string()) refuse_value("a text");
+    return json_->get<std::string>();
+  }
+  // The value of a function that throws for what it can't read.
+  template <typename F>
+  auto guarded(const F& read) const -> decltype(read()) {
+    try {
+      return read();
+    } catch (const std::runtime_error& error) {
+      refuse(error.what());
+    }
+  }
+
+ private:
+  const Json* json_;
+  std::string source_;
+  std::string path_;
+};
+
+// Refuses what lacks a member that a visit function walks.
+struct Requirement {
+  Place place;
+  template <typename T>
+  void operator()(const char* key, const T& /*value*/) const {
+    place[key];
+  }
+};
+
+// Reads the counts that a visit function walks.
+struct CountReader {
+  Place place;
+  void operator()(const char* key, std::uint64_t& value) const { value = place[key].count(); }
+};
+
+struct ShapeReader {
+  Place place;
+  void operator()(const char* key, std::int64_t& value) const {
+    value = place[key].integer<std::int64_t>(1, kLargestExtent);
+  }
+  void operator()(const char* key, std::array<std::int64_t, 2>& pair) const {
+    const Place values = place[key];
+    const std::uint64_t least = key == std::string_view("padding") ? 0 : 1;
+    if (!values.json().is_array() || values.size() != pair.size()) {
+      values.refuse_value(fmt::format("a list of 2, each an integer from {} to {}", least, kLargestExtent));
+    }
+    for (std::size_t i = 0; i < pair.size(); ++i) pair[i] = values[i].integer<std::int64_t>(least, kLargestExtent);
+  }
+};
+
+template <typename T>
+T from_name(const Place& place, T (*parse)(const std::string&)) {
+  return place.guarded([&] { return parse(place.text()); });
+}
+
+// A name, which a report prints.
+std::string printable(const Place& place) {
+  auto name = place.text();
+  if (base::has_control_characters(name)) place.refuse("has control characters, expected a name without them");
+  return name;
+}
+
+double decibels_at(const Place& place) {
+  return place.guarded([&] { return decibels_from_json(place.json()); });
+}
+
+models::Pass parse_pass(const std::string& text) {
+  for (const models::Pass pass : models::kPasses) {
+    if (models::to_string(pass) == text) return pass;
+  }
+  throw std::runtime_error("is \"" + text + "\", expected forward, backward_data or backward_weight");
+}
+
+models::Format parse_any_format(const std::string& text) {
+  return models::parse_format(text);
+}
+
+Json pass_to_json(const PassRecord& record) {
+  Json json = Json::object();
+  json["pass"] = models::to_string(record.pass);
+  json["multiply_adds"] = record.multiply_adds;
+  if (record.zero_products) json["zero_products"] = *record.zero_products;
+  if (record.accumulator_bits != 0) json["accumulator_bits"] = record.accumulator_bits;
+  visit_cycles(record.cycles, Writer{json["cycles"]});
+  json["utilization"] = record.utilization;
+  if (record.sqnr_db) json["sqnr_db"] = decibels_to_json(*record.sqnr_db);
+  if (record.cosine_error) json["cosine_error"] = *record.cosine_error;
+  if (!record.baselines.empty()) {
+    for (const MeasuredBaseline& baseline : record.baselines) {
+      json["baseline_sqnr_db"][baseline.name] = decibels_to_json(baseline.sqnr_db);
+      if (baseline.zero_products) json["baseline_zero_products"][baseline.name] = *baseline.zero_products;
+    }
+  }
+  if (record.toggles) visit_toggles(*record.toggles, Writer{json["toggled_bits"]});
+  visit_counts(record.counts, Writer{json["counts"]});
+  if (!record.overflows_are_counted) json["counts"]["overflows"] = nullptr;
+  visit_traffic(record.traffic, Writer{json["traffic_bits"]});
+  return json;
+}
+
+std::uint64_t zero_products_of(const Place& place, std::uint64_t multiply_adds) {
+  const std::uint64_t products = place.count();
+  if (products > multiply_adds) place.refuse(fmt::format("is {}, expected at most {}", products, multiply_adds));
+  return products;
+}
+
+sim::CycleCounts cycles_from_json(const Place& place) {
+  sim::CycleCounts cycles;
+  visit_cycles(cycles, [&](const char* key, std::uint64_t& value) {
+    // Stalls are parts of the array's cycles, which is checked below.
+    const bool part = std::string_view(key).ends_with("_stalls");
+    value = place[key].integer<std::uint64_t>(0, part ? std::numeric_limits<std::uint64_t>::max() : kLargestCount);
+  });
+  if (cycles.fill_stalls > cycles.array || cycles.scaler_stalls > cycles.array - cycles.fill_stalls) {
+    place.refuse("has more stalls than cycles of the array");
+  }
+  return cycles;
+}
+
+PassRecord pass_from_json(const Place& place) {
+  PassRecord record;
+  record.pass = from_name(place["pass"], parse_pass);
+  record.multiply_adds = place["multiply_adds"].count();
+  if (place.has("zero_products")) {
+    record.zero_products = zero_products_of(place["zero_products"], record.multiply_adds);
+  }
+  if (place.has("accumulator_bits")) {
+    record.accumulator_bits = place["accumulator_bits"].integer<int>(0, kMostAccumulatorBits);
+  }
+  record.cycles = cycles_from_json(place["cycles"]);
+  record.utilization = place["utilization"].number();
+  if (!(record.utilization >= 0 && record.utilization <= 1 + 1e-9)) {
+    place["utilization"].refuse("expected a number from 0 to 1");
+  }
+  if (place.has("sqnr_db")) record.sqnr_db = decibels_at(place["sqnr_db"]);
+  if (place.has("cosine_error")) record.cosine_error = place["cosine_error"].number();
+  if (place.has("baseline_sqnr_db")) {
+    if (!place["baseline_sqnr_db"].json().is_object()) place["baseline_sqnr_db"].refuse_value("an object");
+    for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
+      MeasuredBaseline& baseline = record.baselines.emplace_back();
+      baseline.name = name;
+      baseline.sqnr_db = decibels_at(place["baseline_sqnr_db"][name.c_str()]);
+      if (place.has("baseline_zero_products") && place["baseline_zero_products"].has(name.c_str())) {
+        baseline.zero_products = zero_products_of(place["baseline_zero_products"][name.c_str()], record.multiply_adds);
+      }
+    }
+  }
+  const Place counts = place["counts"];
+  record.overflows_are_counted = !counts["overflows"].json().is_null();
+  visit_counts(record.counts, [&](const char* key, std::uint64_t& value) {
+    if (key != std::string_view("overflows") || record.overflows_are_counted) CountReader{counts}(key, value);
+  });
+  visit_traffic(record.traffic, CountReader{place["traffic_bits"]});
+  if (place.has("toggled_bits")) {
+    record.toggles.emplace();
+    visit_toggles(*record.toggles, CountReader{place["toggled_bits"]});
+    const auto check = [&](const char* key, std::uint64_t bits, std::uint64_t read) {
+      if (bits <= read) return;
+      place["toggled_bits"][key].refuse(fmt::format("is {}, expected at most the {} bits that are read", bits, read));
+    };
+    check("rows", record.toggles->row_bits, record.traffic.row_buffer_reads);
+    check("columns", record.toggles->column_bits, record.traffic.column_buffer_reads);
+  }
+  return record;
+}
+
+Json layer_to_json(const LayerRecord& layer) {
+  Json json = Json::object();
+  json["name"] = layer.name;
+  json["shape"] = shape_to_json(layer.shape);
+  for (const models::Operand operand : models::kOperands) {
+    const std::string key = models::to_string(operand);
+    json["format"][key] = models::to_string(layer.formats[operand]);
+    json["rounding"][key] = models::to_string(layer.rounding[operand]);
+    const OperandRecord& record = layer.operands[operand];
+    if (!record.measured) continue;
+    json["operands"][key] = {{"elements", record.elements},
+                             {"sqnr_db", decibels_to_json(record.sqnr_db)},
+                             {"saturated", record.counts.saturated},
+                             {"flushed_to_zero", record.counts.flushed_to_zero},
+                             {"exact", record.counts.exact}};
+    if (record.zeros) json["operands"][key]["zeros"] = *record.zeros;
+  }
+  json["passes"] = Json::array();
+  for (const PassRecord& pass : layer.passes) json["passes"].push_back(pass_to_json(pass));
+  return json;
+}
+
+LayerRecord layer_from_json(const Place& place) {
+  LayerRecord layer;
+  layer.name = printable(place["name"]);
+  visit_shape(layer.shape, ShapeReader{place["shape"]});
+  workloads::check_convolution(layer.shape, place.source(), place["shape"].path());
+  for (const models::Operand operand : models::kOperands) {
+    const std::string key = models::to_string(operand);
+    layer.formats[operand] = from_name(place["format"][key.c_str()], parse_any_format);
+    layer.rounding[operand] = from_name(place["rounding"][key.c_str()], models::parse_rounding);
+    if (!place.has("operands") || !place["operands"].has(key.c_str())) continue;
+    const Place record = place["operands"][key.c_str()];
+    OperandRecord& values = layer.operands[operand];
+    values.measured = true;
+    values.elements = record["elements"].integer<std::int64_t>(0, kLargestCount);
+    values.sqnr_db = decibels_at(record["sqnr_db"]);
+    values.counts = {record["saturated"].count(), record["flushed_to_zero"].count(), record["exact"].count()};
+    if (record.has("zeros")) values.zeros = record["zeros"].integer<std::int64_t>(0, kLargestCount);
+  }
+  int mls = 0;
+  for (const models::Operand operand : models::kOperands) {
+    if (std::holds_alternative<models::MlsFormat>(layer.formats[operand])) ++mls;
+  }
+  if (mls != 0 && mls != 3) place["format"].refuse("expected all three operands in MLS or all in baseline formats");
+  const Place passes = place["passes"];
+  if (passes.size() == 0) passes.refuse("expected a pass or more");
+  for (std::size_t i = 0; i < passes.size(); ++i) {
+    PassRecord record = pass_from_json(passes[i]);
+    for (const PassRecord& other : layer.passes) {
+      if (other.pass == record.pass) passes[i]["pass"].refuse_value("a pass that the layer does not have already");
+    }
+    layer.passes.push_back(std::move(record));
+  }
+  return layer;
+}
+
+}  // namespace
+
+Engine parse_engine(const std::string& text) {
+  for (const auto& [name, engine] : kEngines) {
+    if (text == name) return engine;
+  }
+  throw std::runtime_error("engine '" + text + "' is none of functional, cycle, structural, analytic");
+}
+
+std::string to_string(Engine engine) {
+  return kEngines.at(static_cast<std::size_t>(engine)).first;
+}
+
+const std::vector<BaselineMachine>& baseline_machines() {
+  using models::BaselineFormat;
+  const auto uniform = [](BaselineFormat format) {
+    return BaselineMachine{models::to_string(format), {{format, format, format}}};
+  };
+  constexpr std::array<BaselineFormat, 3> kFp8{BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3,
+                                               BaselineFormat::kFp8E5m2};
+  static const std::vector<BaselineMachine> machines{
+      uniform(BaselineFormat::kFp32), uniform(BaselineFormat::kFp16), uniform(BaselineFormat::kBf16),
+      BaselineMachine{"fp8", {kFp8}}, uniform(BaselineFormat::kInt8), BaselineMachine{"fp8-acc16", {kFp8}, true}};
+  return machines;
+}
+
+Json decibels_to_json(const std::optional<double>& value) {
+  if (!value || std::isnan(*value)) return nullptr;
+  if (std::isinf(*value)) return "exact";
+  return *value;
+}
+
+double decibels_from_json(const Json& json) {
+  if (json.is_null()) return std::numeric_limits<double>::quiet_NaN();
+  if (json == "exact") return std::numeric_limits<double>::infinity();
+  if (!json.is_number()) throw std::runtime_error("expected a number of dB, null or \"exact\"");
+  return json.get<double>();
+}
+
+Json number_or_null(double value) {
+  return std::isfinite(value) ? Json(value) : Json();
+}
+
+std::string decibels_text(const Json& json) {
+  if (json.is_null()) return "-";
+  if (json.is_string()) return json.get<std::string>();
+  return fmt::format("{:.1f}", json.get<double>());
+}
+
+std::string csv_cell(const std::string& text) {
+  const bool formula = !text.empty() && std::string_view("=+-@\t\r\n").find(text.front()) != std::string_view::npos;
+  if (!formula && text.find_first_of(",\"\n\r") == std::string::npos) return text;
+  std::string result = formula ? "\"'" : "\"";
+  for (const char c : text) result += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return result + "\"";
+}
+
+std::string overflows_text(const Json& passes) {
+  energy::WideCount sum;
+  double beyond = 0;  // counts that 64 bits do not hold
+  for (const auto& [pass, entry] : passes.items()) {
+    const Json& overflows = entry["overflows"];
+    if (overflows.is_null()) return "-";
+    if (overflows.is_number_integer()) {
+      sum += overflows.get<std::uint64_t>();
+    } else {
+      beyond += overflows.get<double>();
+    }
+  }
+  return count_text(beyond > 0 ? Json(beyond + static_cast<double>(sum)) : count_to_json(sum));
+}
+
+Json count_to_json(const energy::WideCount& count) {
+  if (const auto narrow = count.narrow()) return *narrow;
+  return static_cast<double>(count);
+}
+
+std::string count_text(const Json& json) {
+  return json.is_number_integer() ? std::to_string(json.get<std::uint64_t>())
+                                  : fmt::format("{:.4E}", json.get<double>());
+}
+
+std::string picojoules_each(const Json& point, const char* energy) {
+  const auto multiply_adds = point["multiply_adds"].get<double>();
+  return multiply_adds > 0 ? fmt::format("{:.3f}", point[energy].get<double>() / multiply_adds) : "-";
+}
+
+Json shape_to_json(const models::ConvolutionShape& shape) {
+  Json json = Json::object();
+  visit_shape(shape, Writer{json});
+  return json;
+}
+
+Json array_to_json(const sim::ArrayConfig& array) {
+  Json json = Json::object();
+  visit_array(array, Writer{json});
+  visit_feeder(array.row_feeder, Writer{json["row_feeder"]});
+  visit_feeder(array.column_feeder, Writer{json["column_feeder"]});
+  return json;
+}
+
+Json to_json(const Results& results) {
+  Json json = Json::object();
+  json["schema"] = kSchema;
+  json["workload"] = results.workload;
+  json["engine"] = to_string(results.engine);
+  json["random_bits"] = results.random_bits;
+  json["array"] = array_to_json(results.array);
+  json["layers"] = Json::array();
+  for (const LayerRecord& layer : results.layers) json["layers"].push_back(layer_to_json(layer));
+  return json;
+}
+
+Results parse_results(const std::string& text, const std::string& source) {
+  const Json json = base::parse_ordered_json(text, source);
+  const Place root(json, source, "");
+  if (const std::string schema = root["schema"].text(); schema != kSchema) {
+    root["schema"].refuse(fmt::format("is '{}', expected '{}', as mlsim simulate writes it", schema, kSchema));
+  }
+  Results results;
+  results.workload = printable(root["workload"]);
+  results.engine = from_name(root["engine"], parse_engine);
+  results.random_bits = root["random_bits"].integer<int>(1, kMostRandomBits);
+  const Place array = root["array"];
+  visit_array(results.array, Requirement{array});
+  visit_feeder(results.array.row_feeder, Requirement{array["row_feeder"]});
+  visit_feeder(results.array.column_feeder, Requirement{array["column_feeder"]});
+  results.array = sim::read_array_config(array.json(), source, array.path());
+  const Place layers = root["layers"];
+  if (layers.size() == 0) layers.refuse("expected a layer or more");
+  for (std::size_t i = 0; i < layers.size(); ++i) results.layers.push_back(layer_from_json(layers[i]));
+  return results;
+}
+
+Results load_results(const std::string& path) {
+  if (path == "-") return parse_results(base::read_standard_input(base::kLargestResults), "standard input");
+  return parse_results(base::read_text(path, base::kLargestResults), path);
+}
+
+}  // namespace mlsim::app

@@ -1,0 +1,394 @@
+#include "evaluation/simulate.h"
+
+#include <fmt/core.h>
+#include <oneapi/tbb/task_arena.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cmath>
+#include <mutex>
+#include <new>
+#include <span>
+#include <stdexcept>
+#include <utility>
+
+#include "base/output_file.h"
+#include "base/parallel.h"
+#include "models/baseline/baseline.h"
+#include "models/convolution/cpu/direct_convolution.h"
+#include "models/convolution/cpu/functional_convolution.h"
+#include "models/convolution/zero_products.h"
+#include "models/quantizer/sqnr.h"
+#include "sim/output_stationary/analytic.h"
+#include "sim/output_stationary/operand_toggles.h"
+#include "sim/simulate.h"
+#include "workloads/npy.h"
+
+namespace mlsim::app {
+namespace {
+
+using models::Operand;
+using models::Pass;
+using models::Tensor;
+
+// A layer's operands in every form that its passes need.
+struct LayerValues {
+  PerOperand<Tensor<float>> input;
+  PerOperand<models::MlsTensor> mls;
+  PerOperand<models::BaselineTensor> baseline;  // where the layer's own format is one
+  PerOperand<std::vector<std::uint8_t>> nonzero;
+};
+
+bool needs(const workloads::Layer& layer, Operand operand) {
+  for (const Pass pass : layer.passes) {
+    if (models::left_operand(pass) == operand || models::right_operand(pass) == operand) return true;
+  }
+  return false;
+}
+
+bool is_mls(const models::Format& format) {
+  return std::holds_alternative<models::MlsFormat>(format);
+}
+
+// What errors call an operand: the file where there is one, and always the layer.
+std::string operand_name(const workloads::Layer& layer, Operand operand) {
+  const auto* path = std::get_if<std::filesystem::path>(&layer.operand(operand).source);
+  const std::string name = fmt::format("{} of layer '{}'", models::to_string(operand), layer.name);
+  return path == nullptr ? name : fmt::format("{}: {}", path->string(), name);
+}
+
+// How far the quantized values are from the input, a block in the first-level cache at a time.
+double sqnr_db(const Tensor<float>& input, const models::MlsTensor& quantized) {
+  constexpr std::size_t kBlock = 1024;
+  const models::Dequantizer dequantizer(quantized);
+  const std::span<const float> exact(input.values);
+  std::array<double, kBlock> block;
+  models::ErrorSums sums;
+  for (std::size_t first = 0; first < exact.size(); first += kBlock) {
+    const std::span<double> values(block.data(), std::min(kBlock, exact.size() - first));
+    dequantizer.run(first, values);
+    sums.add(exact.subspan(first, values.size()), std::span<const double>(values));
+  }
+  return sums.sqnr_db();
+}
+
+double sqnr_db(const Tensor<float>& input, const models::BaselineTensor& quantized) {
+  models::ErrorSums sums;
+  sums.add(std::span<const float>(input.values), std::span<const double>(models::dequantize(quantized).values));
+  return sums.sqnr_db();
+}
+
+template <typename Quantized>
+void record_operand(const Tensor<float>& input, const Quantized& quantized, const models::QuantizationCounts& counts,
+                    std::vector<std::uint8_t>& nonzero, OperandRecord& record) {
+  nonzero = models::nonzero_elements(quantized);
+  record.measured = true;
+  record.elements = input.size();
+  record.counts = counts;
+  record.sqnr_db = sqnr_db(input, quantized);
+  record.zeros = std::count(nonzero.begin(), nonzero.end(), 0);
+}
+
+LayerValues load_values(const workloads::Workload& workload, std::size_t index, LayerRecord& record) {
+  const workloads::Layer& layer = workload.layers[index];
+  LayerValues values;
+  base::side_by_side(models::kOperands.size(), [&](std::size_t o) {
+    const Operand operand = models::kOperands[o];
+    if (!needs(layer, operand)) return;
+    Tensor<float>& input = values.input[operand];
+    input = workloads::load_operand(layer, operand);
+    const std::string name = operand_name(layer, operand);
+    const models::Format& format = layer.operand(operand).format;
+    const models::QuantizerOptions rounding = workloads::quantizer_options(workload, index, operand);
+    if (is_mls(format)) {
+      models::QuantizedTensor quantized = models::quantize(input, std::get<models::MlsFormat>(format), rounding, name);
+      values.mls[operand] = std::move(quantized.tensor);
+      record_operand(input, values.mls[operand], quantized.counts, values.nonzero[operand], record.operands[operand]);
+    } else {
+      values.baseline[operand] =
+          models::quantize_baseline(input, std::get<models::BaselineFormat>(format), rounding, name);
+      record_operand(input, values.baseline[operand], values.baseline[operand].counts, values.nonzero[operand],
+                     record.operands[operand]);
+    }
+  });
+  return values;
+}
+
+// The result of a pass in binary64.
+std::vector<double> exact_result(Pass pass, const models::ConvolutionShape& shape, const LayerValues& values) {
+  return models::direct_convolution<double>(pass, shape, values.input[models::left_operand(pass)].values,
+                                            values.input[models::right_operand(pass)].values);
+}
+
+std::optional<models::Format> result_format(const workloads::Layer& layer, Pass pass, const sim::ArrayConfig& array) {
+  if (!array.quantize_results) return std::nullopt;
+  return layer.operand(models::result_operand(pass)).format;
+}
+
+// What a baseline does with a layer's operands, each quantized once: one entry for each pass.
+std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, const workloads::Layer& layer,
+                                               const LayerValues& values,
+                                               const std::vector<std::vector<double>>& exact) {
+  PerOperand<models::BaselineTensor> tensors;
+  PerOperand<std::vector<std::uint8_t>> nonzero;
+  base::side_by_side(models::kOperands.size(), [&](std::size_t o) {
+    const Operand operand = models::kOperands[o];
+    if (!needs(layer, operand)) return;
+    tensors[operand] =
+        models::quantize_baseline(values.input[operand], machine.formats[operand], models::to_string(operand));
+    nonzero[operand] = models::nonzero_elements(tensors[operand]);
+  });
+  std::vector<MeasuredBaseline> measured(layer.passes.size());
+  base::side_by_side(layer.passes.size(), [&](std::size_t p) {
+    const Pass pass = layer.passes[p];
+    const Operand left = models::left_operand(pass);
+    const Operand right = models::right_operand(pass);
+    const models::ConvolutionResult result =
+        models::baseline_convolution(pass, layer.shape, tensors[left], tensors[right]);
+    measured[p] = {machine.name, models::sqnr_db<float>(exact[p], result.values.values),
+                   models::count_zero_products(pass, layer.shape, nonzero[left], nonzero[right])};
+  });
+  return measured;
+}
+
+class Simulation {
+ public:
+  Simulation(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress)
+      : workload_(workload), options_(options), progress_(progress) {
+    if (is_systemc()) {
+      simulator_.emplace(detail(), options.array,
+                         options.trace ? std::optional(options.trace->string()) : std::nullopt);
+    }
+  }
+
+  Results run() {
+    Results results;
+    results.workload = workload_.name;
+    results.engine = options_.engine;
+    results.random_bits = workload_.random_bits;
+    results.array = options_.array;
+    results.layers.resize(workload_.layers.size());
+    const int layers_at_once = std::min(options_.layers_at_once, tbb::this_task_arena::max_concurrency());
+    const auto run = [&](std::size_t index) { results.layers[index] = run_layer(index); };
+    if (is_systemc() || layers_at_once == 1) {
+      for (std::size_t index = 0; index < results.layers.size(); ++index) run(index);
+    } else {
+      // What is serial in a layer runs beside the work of another.
+      base::in_order(results.layers.size(), static_cast<std::size_t>(layers_at_once), run);
+    }
+    if (simulator_) simulator_->finish_trace();
+    return results;
+  }
+
+ private:
+  bool is_systemc() const { return options_.engine == Engine::kCycle || options_.engine == Engine::kStructural; }
+  sim::Detail detail() const {
+    return options_.engine == Engine::kCycle ? sim::Detail::kCycle : sim::Detail::kStructural;
+  }
+
+  LayerRecord run_layer(std::size_t index) {
+    try {
+      return run_layer_in_memory(index);
+    } catch (const std::bad_alloc&) {
+      throw std::runtime_error(
+          fmt::format("{}: layer '{}' needs more memory than there is", workload_.name, workload_.layers[index].name));
+    }
+  }
+
+  LayerRecord run_layer_in_memory(std::size_t index) {
+    const workloads::Layer& layer = workload_.layers[index];
+    LayerRecord record;
+    record.name = layer.name;
+    record.shape = layer.shape;
+    for (const Operand operand : models::kOperands) {
+      record.formats[operand] = layer.operand(operand).format;
+      record.rounding[operand] = layer.operand(operand).rounding;
+    }
+    const bool computed = options_.engine != Engine::kAnalytic && !layer.is_shape_only();
+    if (is_systemc() && !computed) {
+      throw std::runtime_error(fmt::format("{}: layer '{}' has neither tensors nor values, which the {} engine needs",
+                                           workload_.name, layer.name, to_string(options_.engine)));
+    }
+    report(index, "quantizing");
+    const LayerValues values = computed ? load_values(workload_, index, record) : LayerValues{};
+    // Results of the passes in binary64, for the baselines.
+    std::vector<std::vector<double>> exact(layer.passes.size());
+    record.passes.resize(layer.passes.size());
+    const auto run = [&](std::size_t p) {
+      report(index, models::to_string(layer.passes[p]));
+      std::vector<double> result;
+      record.passes[p] = run_pass(index, layer.passes[p], computed ? &values : nullptr, result);
+      if (options_.measure_baselines) exact[p] = std::move(result);
+    };
+    if (is_systemc()) {
+      for (std::size_t p = 0; p < layer.passes.size(); ++p) run(p);
+    } else {
+      base::side_by_side(layer.passes.size(), run);
+    }
+    if (!computed || !options_.measure_baselines) return record;
+    for (const BaselineMachine& machine : baseline_machines()) {
+      if (machine.sums_in_fp16) continue;
+      report(index, "in " + machine.name);
+      const std::vector<MeasuredBaseline> measured = measure_baseline(machine, layer, values, exact);
+      for (std::size_t p = 0; p < measured.size(); ++p) record.passes[p].baselines.push_back(measured[p]);
+    }
+    return record;
+  }
+
+  void report(std::size_t index, const std::string& what) {
+    const std::lock_guard lock(progress_mutex_);
+    progress_(
+        fmt::format("layer {} of {}, {}: {}", index + 1, workload_.layers.size(), workload_.layers[index].name, what));
+  }
+
+  // Without values, what the closed form predicts.
+  PassRecord run_pass(std::size_t index, Pass pass, const LayerValues* values, std::vector<double>& exact) {
+    const workloads::Layer& layer = workload_.layers[index];
+    const models::Format& left = layer.operand(models::left_operand(pass)).format;
+    const models::Format& right = layer.operand(models::right_operand(pass)).format;
+    sim::PassPrediction prediction =
+        sim::predict_pass(pass, layer.shape, left, right, options_.array, result_format(layer, pass, options_.array));
+    PassRecord record;
+    record.pass = pass;
+    record.multiply_adds = layer.shape.multiply_adds(pass);
+    if (is_mls(left)) record.accumulator_bits = accumulator_bits(layer.shape, pass, left, right);
+    record.counts = prediction.counts;
+    record.cycles = prediction.cycles;
+    record.traffic = prediction.traffic;
+    record.overflows_are_counted = values != nullptr || !is_mls(left) ||
+                                   record.accumulator_bits >= full_accumulator_bits(layer.shape, pass, left, right);
+    if (values != nullptr) {
+      Tensor<float> result;
+      const auto compute_exact = [&] { exact = exact_result(pass, layer.shape, *values); };
+      if (is_systemc()) {
+        result = simulate_pass(index, pass, *values, record);
+        compute_exact();
+      } else {
+        base::parallel_invoke([&] { result = compute(index, pass, *values, record); }, compute_exact);
+      }
+      models::ErrorSums sums;
+      sums.add(std::span<const double>(exact), std::span<const float>(result.values));
+      record.sqnr_db = sums.sqnr_db();
+      record.cosine_error = sums.cosine_error();
+      if (options_.tensors) {
+        workloads::write_npy(tensor_file(options_, layer, pass), result);
+      }
+    }
+    record.utilization = sim::utilization(record.counts, record.cycles, options_.array);
+    return record;
+  }
+
+  int accumulator_bits(const models::ConvolutionShape& shape, Pass pass, const models::Format& left,
+                       const models::Format& right) const {
+    return workload_.accumulator.bits != 0 ? workload_.accumulator.bits
+                                           : full_accumulator_bits(shape, pass, left, right);
+  }
+
+  static int full_accumulator_bits(const models::ConvolutionShape& shape, Pass pass, const models::Format& left,
+                                   const models::Format& right) {
+    const auto& l = std::get<models::MlsFormat>(left);
+    const auto& r = std::get<models::MlsFormat>(right);
+    return models::full_accumulator_bits(l.element, r.element,
+                                         models::reduction_of(pass, shape, l.grouping, r.grouping).taps);
+  }
+
+  // Refuses operands whose tensor scales have no product, with the layer.
+  void require_product_scale(const workloads::Layer& layer, Pass pass, const LayerValues& values) const {
+    try {
+      models::product_scale(pass, values.mls[models::left_operand(pass)], values.mls[models::right_operand(pass)]);
+    } catch (const std::runtime_error& error) {
+      throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
+    }
+  }
+
+  // The pass's result by the functional engine; what is counted goes into the record.
+  Tensor<float> compute(std::size_t index, Pass pass, const LayerValues& values, PassRecord& record) const {
+    const workloads::Layer& layer = workload_.layers[index];
+    const Operand left = models::left_operand(pass);
+    const Operand right = models::right_operand(pass);
+    const bool mls = is_mls(layer.operand(left).format);
+    models::ConvolutionResult result;
+    const auto convolve = [&] {
+      if (mls) require_product_scale(layer, pass, values);
+      result = mls ? models::functional_convolution(pass, layer.shape, values.mls[left], values.mls[right],
+                                                    workload_.accumulator)
+                   : models::baseline_convolution(pass, layer.shape, values.baseline[left], values.baseline[right]);
+    };
+    const auto count = [&] {
+      record.zero_products =
+          models::count_zero_products(pass, layer.shape, values.nonzero[left], values.nonzero[right]);
+      if (!mls) return;
+      record.toggles =
+          sim::count_operand_toggles(pass, layer.shape, values.mls[left], values.mls[right], options_.array);
+    };
+    base::parallel_invoke(convolve, count);
+    if (mls) {
+      record.counts = result.counts;
+    } else {
+      record.counts.overflows = result.counts.overflows;
+    }
+    return std::move(result.values);
+  }
+
+  // The pass's result by a SystemC engine, likewise.
+  Tensor<float> simulate_pass(std::size_t index, Pass pass, const LayerValues& values, PassRecord& record) {
+    const workloads::Layer& layer = workload_.layers[index];
+    const Operand left = models::left_operand(pass);
+    const Operand right = models::right_operand(pass);
+    if (!is_mls(layer.operand(left).format)) {
+      throw std::runtime_error(fmt::format(
+          "{}: layer '{}' is in {}, but the {} engine takes MLS formats alone; the "
+          "functional and the analytic engine take both",
+          workload_.name, layer.name, models::to_string(layer.operand(left).format), to_string(options_.engine)));
+    }
+    std::optional<sim::ResultQuantization> quantization;
+    if (const auto format = result_format(layer, pass, options_.array); format && is_mls(*format)) {
+      const Operand role = models::result_operand(pass);
+      quantization = {std::get<models::MlsFormat>(*format), workloads::quantizer_options(workload_, index, role),
+                      fmt::format("{} result of layer '{}'", models::to_string(pass), layer.name)};
+    }
+    require_product_scale(layer, pass, values);
+    sim::PassResult result = simulator_->simulate_pass(
+        pass, layer.shape, values.mls[left], values.mls[right], workload_.accumulator, quantization,
+        [&](std::uint64_t done, std::uint64_t predicted) {
+          report(index, fmt::format("{}, {:.0f} % of {} cycles", models::to_string(pass),
+                                    100.0 * static_cast<double>(done) / static_cast<double>(predicted), predicted));
+        });
+    record.counts = result.counts;
+    record.zero_products = result.zero_products;
+    record.toggles = result.toggles;
+    record.cycles = result.cycles;
+    record.traffic = result.traffic;
+    return std::move(result.values);
+  }
+
+  const workloads::Workload& workload_;
+  const SimulationOptions& options_;
+  const Progress& progress_;
+  std::mutex progress_mutex_;
+  std::optional<sim::Simulator> simulator_;
+};
+
+}  // namespace
+
+std::filesystem::path tensor_file(const SimulationOptions& options, const workloads::Layer& layer, Pass pass) {
+  return *options.tensors / fmt::format("{}.{}.npy", layer.name, models::to_string(pass));
+}
+
+Results simulate(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress) {
+  if (options.trace && options.engine != Engine::kStructural) {
+    throw std::runtime_error("a trace has the signals of the structural engine, not of the " +
+                             to_string(options.engine) + " engine");
+  }
+  if (options.tensors) {
+    if (options.engine == Engine::kAnalytic) throw std::runtime_error("the analytic engine computes no tensors");
+    base::create_directories(*options.tensors);
+    for (const workloads::Layer& layer : workload.layers) {
+      for (const Pass pass : layer.passes) base::require_regular_file(tensor_file(options, layer, pass));
+    }
+  }
+  return Simulation(workload, options, progress).run();
+}
+
+}  // namespace mlsim::app

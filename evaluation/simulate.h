@@ -1,0 +1,36 @@
+// Runs a workload through an engine.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "evaluation/results.h"
+#include "sim/array_config.h"
+#include "workloads/workload.h"
+
+namespace mlsim::app {
+
+struct SimulationOptions {
+  Engine engine = Engine::kFunctional;
+  sim::ArrayConfig array;
+  bool measure_baselines = true;                 // SQNR of the baselines, where there are values
+  std::optional<std::filesystem::path> tensors;  // folder for LAYER.PASS.npy
+  std::optional<std::filesystem::path> trace;    // VCD of the structural engine
+  int layers_at_once = 1;                        // most layers in memory, of the engines without SystemC
+};
+
+// Called before each pass, and during one where it is long: what is being done, as a sentence's fragment. Calls come
+// from any thread, one at a time.
+using Progress = std::function<void(const std::string&)>;
+
+// Where --tensors puts the result of a pass.
+std::filesystem::path tensor_file(const SimulationOptions& options, const workloads::Layer& layer, models::Pass pass);
+
+// Every layer and pass of the workload, in order; the first error in that order is thrown. The functional engine
+// predicts layers without values, as the analytic engine does; the others refuse them. Throws std::runtime_error for
+// what an engine does not take, for tensors that cannot be read or quantized and for files that cannot be written.
+Results simulate(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress);
+
+}  // namespace mlsim::app

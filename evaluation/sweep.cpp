@@ -1,0 +1,267 @@
+#include "evaluation/sweep.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/input_file.h"
+#include "base/json.h"
+#include "base/output_file.h"
+#include "evaluation/mean_decibels.h"
+#include "evaluation/pricing.h"
+
+namespace mlsim::app {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+[[noreturn]] void fail(const std::filesystem::path& path, const char* what) {
+  base::refuse(path.string(), "", fmt::format("{}: {}", what, std::strerror(errno)));
+}
+
+void write_all(int file, const std::string& text, const std::filesystem::path& path) {
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t count = write(file, text.data() + done, text.size() - done);
+    if (count < 0 && errno != EINTR) fail(path, "cannot be written");
+    if (count > 0) done += static_cast<std::size_t>(count);
+  }
+  if (fdatasync(file) != 0) fail(path, "cannot be written");
+}
+
+std::string checksum(std::size_t point, const std::string& row) {
+  return fmt::format("{:016x}", base::Hash().add(std::to_string(point)).add(row).value());
+}
+
+// A finished point as a line of a journal.
+std::string line_of(std::size_t point, const Json& row) {
+  return base::to_text(Json({{"point", point}, {"row", row}, {"check", checksum(point, base::to_text(row))}})) + "\n";
+}
+
+// The point of a line and its row; nothing where it is damaged or is none of the sweep's.
+std::optional<std::pair<std::size_t, Json>> journal_line(std::string_view text, std::size_t points) {
+  try {
+    const Json line = base::parse_ordered_json(text, "");
+    const auto point = line.at("point").get<std::size_t>();
+    if (!line.at("point").is_number_unsigned() || point >= points) return std::nullopt;
+    if (line.at("check") != checksum(point, base::to_text(line.at("row")))) return std::nullopt;
+    return std::pair{point, line.at("row")};
+  } catch (const base::Error&) {
+  } catch (const Json::exception&) {
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::vector<SweepPoint> sweep_points(const SweepAxes& axes) {
+  std::vector<SweepPoint> points;
+  for (const PerOperand<models::Format>& formats : axes.formats) {
+    for (const int bits : axes.accumulator_bits) {
+      for (const auto& [name, array] : axes.arrays) {
+        SweepPoint point{formats, bits, array, name};
+        if (axes.elements_per_scaler.empty()) points.push_back(point);
+        for (const int share : axes.elements_per_scaler) {
+          point.array.elements_per_scaler = share;
+          point.array.check(fmt::format("--sharing {} of {}", share, name));
+          points.push_back(point);
+        }
+      }
+    }
+  }
+  return points;
+}
+
+Json run_point(const workloads::Workload& workload, const SweepPoint& point, Engine engine, const energy::Laws& laws,
+               Activity activity) {
+  workloads::Workload varied = workload;
+  varied.accumulator.bits = point.accumulator_bits;
+  for (workloads::Layer& layer : varied.layers) {
+    for (const models::Operand operand : models::kOperands) {
+      layer.operands[static_cast<std::size_t>(operand)].format = point.formats[operand];
+    }
+  }
+  SimulationOptions options;
+  options.engine = engine;
+  options.array = point.array;
+  options.measure_baselines = false;
+  const Results results = simulate(varied, options, [](const std::string&) {});
+  const Price prices = price(results, laws, {{}, activity, false});
+
+  Json row = Json::object();
+  for (const models::Operand operand : models::kOperands) {
+    row[models::to_string(operand)] = models::to_string(point.formats[operand]);
+  }
+  row["array"] = point.array_name;
+  row["rows"] = point.array.rows;
+  row["columns"] = point.array.columns;
+  row["elements_per_scaler"] = point.array.elements_per_scaler;
+  row["accumulator_bits"] = prices.accumulator_bits;
+
+  energy::WideCount multiply_adds;
+  energy::WideCount cycles;
+  energy::Breakdown total;
+  PassDecibels sqnr;
+  Json passes = Json::object();
+  for (const models::Pass pass : models::kPasses) {
+    double cosine = 0;
+    energy::WideCount overflows;
+    bool overflows_are_counted = true;
+    int measured = 0;
+    for (const LayerRecord& layer : results.layers) {
+      for (const PassRecord& record : layer.passes) {
+        if (record.pass != pass) continue;
+        multiply_adds += record.multiply_adds;
+        cycles += record.cycles.total();
+        overflows += record.counts.overflows;
+        overflows_are_counted = overflows_are_counted && record.overflows_are_counted;
+        sqnr.add(pass, record.sqnr_db);
+        if (record.cosine_error) {
+          cosine += *record.cosine_error;
+          ++measured;
+        }
+      }
+    }
+    total += prices.sum(results, pass).energy;
+    Json& entry = passes[models::to_string(pass)];
+    entry["sqnr_db"] = decibels_to_json(sqnr.mean(pass));
+    entry["cosine_error"] = measured > 0 ? Json(cosine / measured) : Json();
+    entry["overflows"] = overflows_are_counted ? count_to_json(overflows) : Json();
+  }
+  row["multiply_adds"] = count_to_json(multiply_adds);
+  row["cycles"] = count_to_json(cycles);
+  row["operations_only_pj"] = total.operations_only().value;
+  row["computing_pj"] = total.computing().value;
+  row["memory_pj"] = total.memory().value;
+  row["area_um2"] = number_or_null(prices.area.total());  // a table may have no areas
+  row["mean_sqnr_db"] = decibels_to_json(sqnr.mean());
+  row["passes"] = std::move(passes);
+  return row;
+}
+
+void mark_pareto_front(std::vector<Json>& rows) {
+  // Without a multiply-add there is neither an energy of one nor an error.
+  const auto is_compared = [](const Json& row) {
+    return !row["mean_sqnr_db"].is_null() && row.value("multiply_adds", 1.0) > 0;
+  };
+  for (Json& row : rows) {
+    bool on_front = is_compared(row);
+    for (const Json& other : rows) {
+      if (!on_front || !is_compared(other)) continue;
+      const auto energy = row["computing_pj"].get<double>();
+      const double sqnr = decibels_from_json(row["mean_sqnr_db"]);
+      const auto other_energy = other["computing_pj"].get<double>();
+      const double other_sqnr = decibels_from_json(other["mean_sqnr_db"]);
+      if (other_energy <= energy && other_sqnr >= sqnr && (other_energy < energy || other_sqnr > sqnr)) {
+        on_front = false;
+      }
+    }
+    row["pareto"] = on_front;
+  }
+}
+
+struct SweepJournal::State {
+  ~State() {
+    if (file >= 0) close(file);
+  }
+
+  // Opens the journal and locks it. A sweep that ends removes its journal while it holds the lock: a lock on a file
+  // that is gone is worth nothing.
+  void open_locked(const std::filesystem::path& output) {
+    while (true) {
+      base::require_regular_file(path);
+      file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_APPEND | O_NOFOLLOW, 0666);
+      if (file < 0) fail(path, "cannot be written");
+      if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+        base::refuse(path.string(), "", "another sweep is writing " + output.string());
+      }
+      struct stat held {};
+      struct stat named {};
+      if (fstat(file, &held) == 0 && stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino) return;
+      close(std::exchange(file, -1));
+    }
+  }
+
+  // Takes up the whole lines behind the header; the bytes that they have.
+  std::size_t take_up(std::string_view lines, std::size_t points) {
+    std::vector<bool> known(points, false);
+    std::size_t whole = 0;
+    while (true) {
+      const std::size_t end = lines.find('\n', whole);
+      // A kill may have cut the last line off.
+      if (end == std::string_view::npos) return whole;
+      std::optional<std::pair<std::size_t, Json>> line = journal_line(lines.substr(whole, end - whole), points);
+      whole = end + 1;
+      if (!line || known[line->first]) {
+        ++dropped;
+        continue;
+      }
+      known[line->first] = true;
+      finished.push_back(std::move(*line));
+    }
+  }
+
+  std::filesystem::path path;
+  int file = -1;
+  std::mutex mutex;
+  std::vector<std::pair<std::size_t, Json>> finished;
+  std::size_t dropped = 0;
+};
+
+SweepJournal::SweepJournal(const std::filesystem::path& output, const std::string& identity, std::size_t points)
+    : state_(std::make_unique<State>()) {
+  State& state = *state_;
+  state.path = output;
+  state.path += ".journal";
+  state.open_locked(output);
+
+  const std::string text = base::read_text(state.path, base::kLargestResults);
+  base::allow_replacing(state.path);
+  const std::string header = base::to_text(Json({{"sweep", identity}})) + "\n";
+  // A kill may have cut the header off.
+  constexpr std::string_view kBegin = "{\"sweep\":";
+  if (text.substr(0, kBegin.size()) != kBegin.substr(0, text.size())) {
+    base::refuse(state.path.string(), "", "is no journal of a sweep, expected none or another --out");
+  }
+  std::size_t good = 0;
+  if (text.starts_with(header)) {
+    good = header.size() + state.take_up(std::string_view(text).substr(header.size()), points);
+  }
+  if (ftruncate(state.file, static_cast<off_t>(good)) != 0) fail(state.path, "cannot be written");
+  if (good == 0) write_all(state.file, header, state.path);
+}
+
+SweepJournal::~SweepJournal() = default;
+
+std::size_t SweepJournal::dropped() const {
+  return state_->dropped;
+}
+
+const std::vector<std::pair<std::size_t, Json>>& SweepJournal::finished() const {
+  return state_->finished;
+}
+
+void SweepJournal::add(std::size_t point, const Json& row) {
+  const std::string line = line_of(point, row);
+  const std::lock_guard lock(state_->mutex);
+  write_all(state_->file, line, state_->path);
+}
+
+void SweepJournal::remove() {
+  std::filesystem::remove(state_->path);
+}
+
+}  // namespace mlsim::app

@@ -1,0 +1,74 @@
+// Many formats and arrays over one workload: every point priced and measured.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "energy/laws.h"
+#include "evaluation/pricing.h"
+#include "evaluation/results.h"
+#include "evaluation/simulate.h"
+#include "workloads/workload.h"
+
+namespace mlsim::app {
+
+// One combination of what a sweep varies.
+struct SweepPoint {
+  PerOperand<models::Format> formats;
+  int accumulator_bits = 0;  // 0: the width that no sum can overflow
+  sim::ArrayConfig array;
+  std::string array_name;
+};
+
+struct SweepAxes {
+  std::vector<PerOperand<models::Format>> formats;
+  std::vector<int> accumulator_bits{0};
+  std::vector<std::pair<std::string, sim::ArrayConfig>> arrays{{"default", {}}};
+  std::vector<int> elements_per_scaler;  // empty: as the arrays have it
+};
+
+// Every combination, formats slowest. Throws std::runtime_error for a combination that is no array.
+std::vector<SweepPoint> sweep_points(const SweepAxes& axes);
+
+// Runs one point: an object with what varies, energies in pJ, area in µm², cycles, and for each pass SQNR in dB, cosine
+// error and overflows (docs/sweep.md).
+nlohmann::ordered_json run_point(const workloads::Workload& workload, const SweepPoint& point, Engine engine,
+                                 const energy::Laws& laws, Activity activity = Activity::kDense);
+
+// Marks in each row, as "pareto", whether no other row is at least as good in energy (all computing) and mean SQNR and
+// better in one of them; never where there is no multiply-add or no error.
+void mark_pareto_front(std::vector<nlohmann::ordered_json>& rows);
+
+// Rows that survive a kill at any moment: a journal beside the output, a line with a checksum for each finished point.
+// Two sweeps with the same output exclude each other.
+class SweepJournal {
+ public:
+  // Opens OUTPUT.journal of a sweep of `points` points. What it holds is taken up again if it was written for the same
+  // `identity`; else it is begun anew. Lines that are damaged or of no such point are dropped. Throws base::Error where
+  // another sweep holds it or it cannot be written.
+  SweepJournal(const std::filesystem::path& output, const std::string& identity, std::size_t points);
+  ~SweepJournal();
+  SweepJournal(const SweepJournal&) = delete;
+  SweepJournal& operator=(const SweepJournal&) = delete;
+  SweepJournal(SweepJournal&&) = delete;
+  SweepJournal& operator=(SweepJournal&&) = delete;
+
+  // Finished before this journal was opened: a row for each such point.
+  const std::vector<std::pair<std::size_t, nlohmann::ordered_json>>& finished() const;
+  // Lines that were dropped.
+  std::size_t dropped() const;
+  // Safe to call from several threads.
+  void add(std::size_t point, const nlohmann::ordered_json& row);
+  // The output is written: nothing is left to resume.
+  void remove();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mlsim::app

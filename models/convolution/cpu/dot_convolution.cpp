@@ -1,0 +1,748 @@
+#include "models/convolution/cpu/dot_convolution.h"
+
+#include <oneapi/tbb/cache_aligned_allocator.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "base/parallel.h"
+#include "models/convolution/cpu/dot_kernels.h"
+
+namespace mlsim::models {
+namespace {
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// body(0), body(1), … on all threads, as many of them in a row as make a task worth a thread's while. `cost` is about
+// how many vector instructions one takes.
+template <typename Body>
+void parallel_tasks(std::int64_t count, std::int64_t cost, const Body& body) {
+  constexpr std::int64_t kTaskCost = 20000;
+  using Range = tbb::blocked_range<std::int64_t>;
+  base::parallel_for(Range(0, count, std::max<std::int64_t>(kTaskCost / cost, 1)), [&](const Range& range) {
+    for (std::int64_t i = range.begin(); i < range.end(); ++i) body(i);
+  });
+}
+
+template <typename T>
+struct Deallocate {
+  std::size_t size;
+  void operator()(T* data) const { tbb::cache_aligned_allocator<T>().deallocate(data, size); }
+};
+
+// Uninitialized memory from oneTBB's allocator, which keeps it for the next call.
+template <typename T>
+using Buffer = std::unique_ptr<T[], Deallocate<T>>;
+
+template <typename T>
+Buffer<T> make_buffer(std::int64_t count) {
+  const auto size = static_cast<std::size_t>(count);
+  return {tbb::cache_aligned_allocator<T>().allocate(size), Deallocate<T>{size}};
+}
+
+// Bytes of prepared source planes at a time: as many images as fit (at least one).
+constexpr std::int64_t kPreparedBytes = 1 << 20;
+
+// S_g · 2^-U of each of `count` index pairs: what an element's integer 1 stands for. Exact: it has at most four
+// significant bits, and none below 2^-147.
+void fill_units(const MlsTensor& tensor, std::int64_t first, std::int64_t count, float* units) {
+  const int fraction_place = 23 - tensor.format.scale.fraction_bits;
+  const auto power =
+      std::bit_cast<float>(static_cast<std::uint32_t>(127 - tensor.format.element.unit_exponent()) << 23);
+  const std::uint8_t* exponents = tensor.group_exponent.data() + first;
+  const std::uint8_t* fractions = tensor.group_fraction.data() + first;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::uint32_t exponent = (127U - exponents[i]) << 23;
+    units[i] = std::bit_cast<float>(exponent | std::uint32_t{fractions[i]} << fraction_place) * power;
+  }
+}
+
+Buffer<float> units_of(const MlsTensor& tensor, std::int64_t first, std::int64_t count) {
+  auto units = make_buffer<float>(count);
+  fill_units(tensor, first, count, units.get());
+  return units;
+}
+
+// Where the bytes of a row of an operand lie: column c in phase (c + lead) % step, at (c + lead) / step.
+struct ByteRow {
+  std::int64_t step = 1;
+  std::int64_t lead = 0;   // zeros before the first column
+  std::int64_t pitch = 0;  // bytes of a phase
+  std::int64_t phase = 0;  // bytes between phases
+};
+
+// The bytes of the first `rows` rows of an index pair, until the next call on this thread. Some more can be read.
+const std::uint8_t* decoded_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair,
+                                 std::int64_t rows) {
+  thread_local std::vector<std::uint8_t> decoded;
+  const std::int64_t size = rows * tensor.shape[3];
+  decoded.resize(static_cast<std::size_t>(size + kDotSlack));
+  decoder.decode(tensor.codes.data() + pair * tensor.shape[2] * tensor.shape[3], 1, size, decoded.data(), size);
+  return decoded.data();
+}
+
+// Writes k + kDotOffset of the first rows of an index pair, row y to row_at(y); the zeros around them are there
+// already.
+template <typename RowAt>
+void fill_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair, std::int64_t rows,
+               const ByteRow& layout, const RowAt& row_at) {
+  const std::int64_t width = tensor.shape[3];
+  const std::int64_t columns = std::min(width, layout.step * layout.pitch - layout.lead);
+  if (rows <= 0 || columns <= 0) return;
+  const std::uint8_t* from = decoded_rows(tensor, decoder, pair, rows);
+  for (std::int64_t y = 0; y < rows; ++y, from += width) {
+    for (std::int64_t first = 0; first < std::min(layout.step, columns); ++first) {
+      const std::int64_t place = first + layout.lead;
+      std::uint8_t* to = row_at(y) + place % layout.step * layout.phase + place / layout.step;
+      if (layout.step == 2) {
+        for (std::int64_t x = first; x < columns; x += 2) *to++ = from[x];
+      } else {
+        for (std::int64_t x = first; x < columns; x += layout.step) *to++ = from[x];
+      }
+    }
+  }
+}
+
+// The same for rows that follow each other.
+void fill_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair, std::int64_t rows,
+               const ByteRow& layout, std::uint8_t* target) {
+  const std::int64_t width = tensor.shape[3];
+  const std::int64_t pitch = layout.step * layout.pitch;
+  if (layout.step == 1 && layout.lead + width <= pitch) {
+    const std::uint16_t* codes = tensor.codes.data() + pair * tensor.shape[2] * width;
+    decoder.decode(codes, rows, width, target + layout.lead, pitch);
+  } else {
+    fill_rows(tensor, decoder, pair, rows, layout, [&](std::int64_t y) { return target + y * pitch; });
+  }
+}
+
+// Results first, first + step, … along one axis, which share their taps: tap t of the i-th of them takes the source
+// element base + t + i · source_step and the weight kernel[t].
+struct AxisPhase {
+  std::int64_t first = 0;
+  std::int64_t step = 1;
+  std::int64_t count = 0;
+  std::int64_t source_step = 1;
+  std::int64_t base = 0;
+  std::vector<std::int64_t> kernel;
+
+  auto taps() const { return static_cast<std::int64_t>(kernel.size()); }
+};
+
+std::vector<AxisPhase> axis_phases(Pass pass, const ConvolutionShape& shape, std::size_t axis) {
+  const std::int64_t kernel = shape.kernel[axis];
+  const std::int64_t stride = shape.stride[axis];
+  const std::int64_t padding = shape.padding[axis];
+  std::vector<AxisPhase> phases;
+  if (pass == Pass::kForward) {
+    AxisPhase phase{0, 1, shape.out_size()[axis], stride, -padding, {}};
+    for (std::int64_t k = 0; k < kernel; ++k) phase.kernel.push_back(k);
+    phases.push_back(std::move(phase));
+    return phases;
+  }
+  const std::int64_t in = shape.in_size[axis];
+  for (std::int64_t first = 0; first < std::min(stride, in); ++first) {
+    AxisPhase phase{first, stride, ceil_div(in - first, stride), 1, 0, {}};
+    for (std::int64_t k = kernel; k-- > 0;) {
+      if ((first + padding - k) % stride != 0) continue;
+      if (phase.kernel.empty()) phase.base = (first + padding - k) / stride;
+      phase.kernel.push_back(k);
+    }
+    if (!phase.kernel.empty()) phases.push_back(std::move(phase));
+  }
+  return phases;
+}
+
+class ByteCorrelation {
+ public:
+  ByteCorrelation(Pass pass, const ConvolutionShape& shape, const MlsTensor& source, const MlsTensor& weight,
+                  float tensor_scale)
+      : forward_(pass == Pass::kForward),
+        source_(source),
+        weight_(weight),
+        decoder_(source.format.element, kDotOffset),
+        tensor_scale_(tensor_scale),
+        batch_(shape.batch),
+        groups_(shape.groups),
+        outer_(shape.outer_count(pass)),
+        channels_((forward_ ? shape.out_channels : shape.in_channels) / shape.groups),
+        block_(channels_ == 1 ? 1 : kDotChannels),
+        blocks_(ceil_div(channels_, block_)),
+        kernel_(shape.kernel),
+        source_size_(forward_ ? shape.in_size : shape.out_size()),
+        result_size_(forward_ ? shape.out_size() : shape.in_size),
+        rows_(axis_phases(pass, shape, 0)),
+        columns_(axis_phases(pass, shape, 1)),
+        lanes_(static_cast<std::int64_t>(dot_lanes())),
+        row_{.step = forward_ ? shape.stride[1] : 1} {
+    find_padding();
+    for (const AxisPhase& rows : rows_) {
+      for (const AxisPhase& columns : columns_) add_phase(rows, columns);
+    }
+    plane_ += lanes_;  // what a row's last vector holds beyond its end
+  }
+
+  void run(float* results) {
+    std::vector<Weights> weights;
+    weights.reserve(phases_.size());
+    {
+      const Buffer<std::uint8_t> bytes = weight_bytes();
+      const Buffer<float> units = units_of(weight_, 0, static_cast<std::int64_t>(weight_.group_exponent.size()));
+      for (const Phase& phase : phases_) weights.push_back(make_weights(phase, bytes.get(), units.get()));
+    }
+    const std::int64_t image_planes = groups_ * outer_;
+    const std::int64_t image = image_planes * plane_;
+    const std::int64_t at_once = std::clamp<std::int64_t>(
+        kPreparedBytes / (image * static_cast<std::int64_t>(sizeof(std::uint32_t))), 1, batch_);
+    // The last tile reads beyond its plane.
+    const auto planes = make_buffer<std::uint32_t>(at_once * image + kDotVectors * lanes_);
+    const auto units = units_of(source_, 0, batch_ * image_planes);
+    for (std::int64_t first = 0; first < batch_; first += at_once) {
+      const std::int64_t images = std::min(at_once, batch_ - first);
+      parallel_tasks(images * image_planes, plane_ / 4 + 100, [&](std::int64_t index) {
+        const std::int64_t pair = first * image_planes + index;
+        fill_plane(pair, units[pair], planes.get() + index * plane_);
+      });
+      for (std::size_t p = 0; p < phases_.size(); ++p) {
+        correlate_images(phases_[p], weights[p], images, planes.get(), units.get() + first * image_planes,
+                         results + first * groups_ * channels_ * result_size_[0] * result_size_[1]);
+      }
+    }
+  }
+
+ private:
+  // Results that share their taps, cut into quads of quad_rows × quad_columns taps. Part of each source plane is
+  // [row phase][quad column][row][column], as many columns as there are results in a row.
+  struct Phase {
+    const AxisPhase* rows;
+    const AxisPhase* columns;
+    std::int64_t quad_rows;
+    std::int64_t quad_columns;
+    std::int64_t row_phases;
+    std::int64_t column_quads;
+    std::int64_t extent;  // rows
+    std::int64_t place;   // in the plane
+    std::vector<std::int64_t> offsets;
+    std::vector<Quad> taps;
+    bool single;  // one tap
+    std::int64_t positions() const { return rows->count * columns->count; }
+  };
+
+  // [group][channel block][outer][quad][channel], the others without quads.
+  struct Weights {
+    Buffer<std::int32_t> bytes;
+    Buffer<std::int32_t> corrections;
+    Buffer<float> units;
+  };
+
+  void find_padding() {
+    std::int64_t end = 0;
+    for (const AxisPhase& columns : columns_) {
+      row_.lead = std::max(row_.lead, -columns.base);
+      end = std::max(end, columns.base + (columns.count - 1) * row_.step + ceil_div(columns.taps(), 4) * 4);
+    }
+    row_.pitch = row_.phase = ceil_div(end + row_.lead, row_.step);
+    row_bytes_ = row_.step * row_.pitch;
+    for (const AxisPhase& rows : rows_) lead_rows_ = std::max(lead_rows_, -rows.base);
+  }
+
+  void add_phase(const AxisPhase& rows, const AxisPhase& columns) {
+    Phase phase{&rows, &columns, 1, 4, 1, 1, 0, plane_, {}, {}, rows.taps() * columns.taps() == 1};
+    phase.quad_columns = columns.taps() > 2 ? 4 : columns.taps();
+    phase.quad_rows = 4 / phase.quad_columns;
+    const std::int64_t row_quads = ceil_div(rows.taps(), phase.quad_rows);
+    phase.column_quads = ceil_div(columns.taps(), phase.quad_columns);
+    phase.row_phases = std::min(rows.source_step, (row_quads - 1) * phase.quad_rows + 1);
+    phase.extent = rows.count + (row_quads - 1) * phase.quad_rows / rows.source_step;
+    for (std::int64_t i = 0; i < row_quads; ++i) {
+      const std::int64_t row = i * phase.quad_rows;
+      for (std::int64_t j = 0; j < phase.column_quads; ++j) {
+        const std::int64_t part = row % rows.source_step * phase.column_quads + j;
+        phase.offsets.push_back(plane_ + (part * phase.extent + row / rows.source_step) * columns.count);
+        Quad taps{-1, -1, -1, -1};
+        for (std::int64_t t = 0; t < 4; ++t) {
+          const std::int64_t y = row + t / phase.quad_columns;
+          const std::int64_t x = j * phase.quad_columns + t % phase.quad_columns;
+          if (y >= rows.taps() || x >= columns.taps()) continue;
+          taps[static_cast<std::size_t>(t)] = static_cast<std::int32_t>(
+              rows.kernel[static_cast<std::size_t>(y)] * kernel_[1] + columns.kernel[static_cast<std::size_t>(x)]);
+        }
+        phase.taps.push_back(taps);
+      }
+    }
+    plane_ += phase.row_phases * phase.column_quads * phase.extent * columns.count;
+    plane_rows_ = std::max(plane_rows_, lead_rows_ + rows.base + (phase.extent - 1) * rows.source_step +
+                                            phase.row_phases - 1 + phase.quad_rows);
+    phases_.push_back(std::move(phase));
+  }
+
+  // The weights' k.
+  Buffer<std::uint8_t> weight_bytes() const {
+    const auto count = static_cast<std::int64_t>(weight_.codes.size());
+    auto bytes = make_buffer<std::uint8_t>(count + kPackSlack);
+    const ByteDecoder decoder(weight_.format.element, 0);
+    constexpr std::int64_t kChunk = 1 << 14;
+    base::parallel_for(std::int64_t{0}, ceil_div(count, kChunk), [&](std::int64_t chunk) {
+      const std::int64_t begin = chunk * kChunk;
+      const std::int64_t size = std::min(kChunk, count - begin);
+      decoder.decode(weight_.codes.data() + begin, 1, size, bytes.get() + begin, size);
+    });
+    return bytes;
+  }
+
+  Weights make_weights(const Phase& phase, const std::uint8_t* bytes, const float* units) const {
+    const auto quads = static_cast<std::int64_t>(phase.taps.size());
+    const std::int64_t size = kernel_[0] * kernel_[1];
+    const std::int64_t block_size = outer_ * block_;
+    const std::int64_t count = groups_ * blocks_ * block_size;
+    Weights weights{make_buffer<std::int32_t>(count * quads), make_buffer<std::int32_t>(count),
+                    make_buffer<float>(count)};
+    parallel_tasks(groups_ * blocks_, block_size * (quads + 2), [&](std::int64_t index) {
+      const std::int64_t group = index / blocks_;
+      const std::int64_t step = forward_ ? 1 : channels_;
+      DotPacking packing{.kernel_step = step * size,
+                         .unit_step = step,
+                         .outer = outer_,
+                         .taps = phase.taps.data(),
+                         .quads = quads,
+                         .channels = static_cast<int>(block_),
+                         .single = phase.single};
+      for (std::int64_t c = 0; c < block_; ++c) {
+        // Channels that there are not take the weights of the last one; nobody reads their results.
+        const std::int64_t channel = std::min(index % blocks_ * block_ + c, channels_ - 1);
+        const std::int64_t pair =
+            forward_ ? (group * channels_ + channel) * outer_ : group * outer_ * channels_ + channel;
+        packing.kernels[static_cast<std::size_t>(c)] = bytes + pair * size;
+        packing.units[static_cast<std::size_t>(c)] = units + pair;
+      }
+      pack_weights(packing, weights.bytes.get() + index * block_size * quads,
+                   weights.corrections.get() + index * block_size, weights.units.get() + index * block_size);
+    });
+    return weights;
+  }
+
+  // Quads of all phases, of an index pair of the source.
+  void fill_plane(std::int64_t pair, float unit, std::uint32_t* plane) const {
+    thread_local std::vector<std::uint8_t> rows;
+    rows.assign(static_cast<std::size_t>(plane_rows_ * row_bytes_ + kDotSlack), kDotOffset);
+    const std::int64_t height = std::min(source_size_[0], plane_rows_ - lead_rows_);
+    if (height > 0) fill_rows(source_, decoder_, pair, height, row_, rows.data() + lead_rows_ * row_bytes_);
+    for (const Phase& phase : phases_) {
+      std::uint32_t* quads = plane + phase.place;
+      for (std::int64_t i = 0; i < phase.row_phases; ++i) {
+        for (std::int64_t j = 0; j < phase.column_quads; ++j, quads += phase.extent * phase.columns->count) {
+          std::array<const std::uint8_t*, 4> taps;
+          for (std::int64_t t = 0; t < 4; ++t) {
+            const std::int64_t y = phase.rows->base + lead_rows_ + i + t / phase.quad_columns;
+            const std::int64_t x = phase.columns->base + row_.lead + j * phase.quad_columns + t % phase.quad_columns;
+            taps[static_cast<std::size_t>(t)] =
+                rows.data() + y * row_bytes_ + x % row_.step * row_.pitch + x / row_.step;
+          }
+          const std::int64_t pitch = phase.rows->source_step * row_bytes_;
+          if (phase.single) {
+            scale_bytes(taps[0], unit, pitch, phase.extent, phase.columns->count, quads);
+          } else {
+            interleave_bytes(taps, pitch, phase.extent, phase.columns->count, quads);
+          }
+        }
+      }
+    }
+  }
+
+  void correlate_images(const Phase& phase, const Weights& weights, std::int64_t images, const std::uint32_t* planes,
+                        const float* units, float* results) const {
+    // Channels are cut into slices, so that few large planes give every thread work, too.
+    constexpr std::int64_t kSlice = 8;
+    const std::int64_t slices = ceil_div(blocks_, kSlice);
+    const std::int64_t tile_positions = tile_size(phase.positions());
+    const std::int64_t tiles = ceil_div(phase.positions(), tile_positions);
+    const auto quads = static_cast<std::int64_t>(phase.taps.size());
+    const std::int64_t plane = result_size_[0] * result_size_[1];
+    // Neighbouring tasks share the larger one of source and weights.
+    const std::int64_t source_tiles = images * groups_ * tiles;
+    const bool share_weights = blocks_ * block_ * quads > images * plane_;
+    const std::int64_t cost = std::min(blocks_, kSlice) * block_ * (outer_ * (quads + 2) + 10) * kDotVectors;
+    parallel_tasks(source_tiles * slices, cost, [&](std::int64_t task) {
+      const std::int64_t slice = share_weights ? task / source_tiles : task % slices;
+      const std::int64_t source_tile = share_weights ? task % source_tiles : task / slices;
+      const std::int64_t position = source_tile % tiles * tile_positions;
+      const std::int64_t image_group = source_tile / tiles;
+      const std::int64_t group = image_group % groups_;
+      DotTile tile{
+          .source = planes + image_group * outer_ * plane_ + position,
+          .plane = plane_,
+          .outer = outer_,
+          .offsets = phase.offsets.data(),
+          .quads = quads,
+          .source_units = units + image_group * outer_,
+          .single = phase.single,
+          .channels = static_cast<int>(block_),
+          .positions = std::min(tile_positions, phase.positions() - position),
+          .tensor_scale = tensor_scale_,
+      };
+      const std::int64_t end = std::min(blocks_, (slice + 1) * kSlice);
+      for (std::int64_t block = slice * kSlice; block < end; ++block) {
+        const std::int64_t at = (group * blocks_ + block) * outer_ * block_;
+        tile.weights = weights.bytes.get() + at * quads;
+        tile.corrections = weights.corrections.get() + at;
+        tile.weight_units = weights.units.get() + at;
+        tile.used_channels = static_cast<int>(std::min(block_, channels_ - block * block_));
+        float* target = results + (image_group * channels_ + block * block_) * plane;
+        if (phase.rows->step == 1 && phase.columns->step == 1) {
+          correlate_dots(tile, target + position, plane);
+        } else {
+          spread(phase, tile, position, target);
+        }
+      }
+    });
+  }
+
+  // Vectors of a tile, so that all of them are about as long.
+  std::int64_t tile_size(std::int64_t positions) const {
+    const std::int64_t vectors = ceil_div(positions, lanes_);
+    return ceil_div(vectors, ceil_div(vectors, kDotVectors)) * lanes_;
+  }
+
+  // Computes a tile whose results are not neighbours.
+  void spread(const Phase& phase, const DotTile& tile, std::int64_t position, float* target) const {
+    constexpr std::int64_t kMost = kDotVectors * 64;
+    std::array<float, static_cast<std::size_t>(kDotChannels * kMost)> y;
+    correlate_dots(tile, y.data(), kMost);
+    const std::int64_t columns = phase.columns->count;
+    for (int c = 0; c < tile.used_channels; ++c, target += result_size_[0] * result_size_[1]) {
+      const float* value = y.data() + c * kMost;
+      const float* end = value + tile.positions;
+      std::int64_t column = position % columns;
+      for (std::int64_t row = position / columns; value != end; ++row, column = 0) {
+        const std::int64_t count = std::min<std::int64_t>(columns - column, end - value);
+        float* place = target + (phase.rows->first + row * phase.rows->step) * result_size_[1] + phase.columns->first +
+                       column * phase.columns->step;
+        if (phase.columns->step == 2) {
+          for (std::int64_t i = 0; i < count; ++i) place[2 * i] = value[i];
+        } else {
+          for (std::int64_t i = 0; i < count; ++i) place[phase.columns->step * i] = value[i];
+        }
+        value += count;
+      }
+    }
+  }
+
+  bool forward_;
+  const MlsTensor& source_;
+  const MlsTensor& weight_;
+  ByteDecoder decoder_;
+  float tensor_scale_;
+  std::int64_t batch_;
+  std::int64_t groups_;
+  std::int64_t outer_;     // source channels of a group
+  std::int64_t channels_;  // result channels of a group
+  std::int64_t block_;
+  std::int64_t blocks_;
+  std::array<std::int64_t, 2> kernel_;
+  std::array<std::int64_t, 2> source_size_;
+  std::array<std::int64_t, 2> result_size_;
+  std::vector<AxisPhase> rows_;
+  std::vector<AxisPhase> columns_;
+  std::int64_t lanes_;
+  ByteRow row_;  // of a decoded source plane
+  std::int64_t row_bytes_ = 0;
+  std::int64_t lead_rows_ = 0;   // of zeros above its first row
+  std::int64_t plane_rows_ = 0;  // of it, with those
+  std::int64_t plane_ = 0;       // words of a source plane
+  std::vector<Phase> phases_;
+};
+
+// ---- Backward weight: lanes are output channels
+
+class ByteWeightGradient {
+ public:
+  ByteWeightGradient(const ConvolutionShape& shape, const MlsTensor& error, const MlsTensor& activation,
+                     float tensor_scale, bool exact)
+      : shape_(shape),
+        error_(error),
+        activation_(activation),
+        error_decoder_(error.format.element, 0),
+        activation_decoder_(activation.format.element, kDotOffset),
+        tensor_scale_(tensor_scale),
+        exact_(exact),
+        out_size_(shape.out_size()),
+        cin_(shape.in_channels / shape.groups),
+        cout_(shape.out_channels / shape.groups),
+        vector_(static_cast<std::int64_t>(dot_lanes())),
+        group_lanes_(ceil_div(cout_, vector_) * vector_),
+        lanes_(shape.groups * group_lanes_),
+        quads_(ceil_div(out_size_[1], 4)),
+        rows_((out_size_[0] - 1) * shape.stride[0] + shape.kernel[0]),
+        kernel_(shape.kernel[0] * shape.kernel[1]),
+        columns_(cin_ * kernel_),
+        pitch_(4 * quads_ + (shape.kernel[1] - 1) / shape.stride[1]),
+        row_{shape.stride[1], shape.padding[1], pitch_, pitch_},
+        row_bytes_(row_.step * row_.pitch),
+        error_size_(out_size_[0] * quads_ * lanes_),
+        activation_plane_(rows_ * row_bytes_) {}
+
+  void run(float* results) {
+    const std::int64_t activation_size = shape_.in_channels * activation_plane_;
+    const std::int64_t image_bytes = 4 * error_size_ + activation_size;
+    const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / image_bytes, 1, shape_.batch);
+    const auto errors = make_buffer<std::int32_t>(at_once * error_size_);
+    const auto corrections = make_buffer<std::int32_t>(at_once * lanes_);
+    const auto error_units = make_buffer<float>(at_once * lanes_);
+    if (group_lanes_ != cout_) {
+      // Lanes without a channel stay zero.
+      std::fill_n(errors.get(), at_once * error_size_, 0);
+      std::fill_n(error_units.get(), at_once * lanes_, 0.0F);
+    }
+    const auto activations = make_buffer<std::uint8_t>(at_once * activation_size);
+    const auto column_units = make_buffer<float>(at_once * shape_.groups * columns_);
+    std::vector<std::int64_t> offsets;
+    for (std::int64_t ci = 0; ci < cin_; ++ci) {
+      for (std::int64_t i = 0; i < shape_.kernel[0]; ++i) {
+        for (std::int64_t j = 0; j < shape_.kernel[1]; ++j) {
+          offsets.push_back((ci * rows_ + i) * row_bytes_ + j % row_.step * row_.pitch + j / row_.step);
+        }
+      }
+    }
+    const std::int64_t group_tiles = ceil_div(group_lanes_, kDotWeightVectors * vector_);
+    const std::int64_t slices = ceil_div(columns_, kDotWeightColumns);
+    const auto values = make_buffer<float>(lanes_ * columns_);
+
+    for (std::int64_t first = 0; first < shape_.batch; first += at_once) {
+      const std::int64_t images = std::min(at_once, shape_.batch - first);
+      const std::int64_t blocks = ceil_div(shape_.out_channels, kErrorChannels);
+      base::parallel_for(std::int64_t{0}, images * blocks, [&](std::int64_t index) {
+        const std::int64_t image = index / blocks;
+        fill_errors(first + image, index % blocks * kErrorChannels, errors.get() + image * error_size_,
+                    error_units.get() + image * lanes_);
+      });
+      base::parallel_for(std::int64_t{0}, images, [&](std::int64_t image) {
+        sum_errors(errors.get() + image * error_size_, out_size_[0] * quads_, lanes_, -kDotOffset,
+                   corrections.get() + image * lanes_);
+      });
+      parallel_tasks(images * shape_.in_channels, activation_plane_ / 8 + 100, [&](std::int64_t plane) {
+        const std::int64_t pair = first * shape_.in_channels + plane;
+        std::uint8_t* target = activations.get() + plane * activation_plane_;
+        std::fill_n(target, activation_plane_, static_cast<std::uint8_t>(kDotOffset));
+        const std::int64_t rows = std::min(shape_.in_size[0], rows_ - shape_.padding[0]);
+        if (rows > 0) {
+          fill_rows(activation_, activation_decoder_, pair, rows, row_, target + shape_.padding[0] * row_bytes_);
+        }
+        float unit;
+        fill_units(activation_, pair, 1, &unit);
+        std::fill_n(column_units.get() + plane * kernel_, kernel_, unit);
+      });
+      base::parallel_for(std::int64_t{0}, shape_.groups * group_tiles * slices, [&](std::int64_t task) {
+        const std::int64_t begin = task % slices * kDotWeightColumns;
+        const std::int64_t group = task / slices / group_tiles;
+        const std::int64_t lane = group * group_lanes_ + task / slices % group_tiles * kDotWeightVectors * vector_;
+        const std::int64_t width = std::min(kDotWeightVectors * vector_, (group + 1) * group_lanes_ - lane);
+        DotWeightTile tile{
+            .error_pitch = lanes_,
+            .row_step = shape_.stride[0] * row_bytes_,
+            .rows = out_size_[0],
+            .quads = quads_,
+            .offsets = offsets.data() + begin,
+            .columns = static_cast<int>(std::min<std::int64_t>(kDotWeightColumns, columns_ - begin)),
+            .vectors = static_cast<int>(width / vector_),
+            .exact = exact_,
+        };
+        for (std::int64_t image = 0; image < images; ++image) {
+          tile.first = first + image == 0;
+          tile.errors = errors.get() + image * error_size_ + lane;
+          tile.activation = activations.get() + (image * shape_.in_channels + group * cin_) * activation_plane_;
+          tile.corrections = corrections.get() + image * lanes_ + lane;
+          tile.error_units = error_units.get() + image * lanes_ + lane;
+          tile.column_units = column_units.get() + (image * shape_.groups + group) * columns_ + begin;
+          add_weight_dots(tile, values.get() + lane * columns_ + begin * width);
+        }
+      });
+    }
+    store(values.get(), results);
+  }
+
+ private:
+  // Values are [lane tile][column][lane of the tile].
+  void store(const float* values, float* results) const {
+    constexpr std::int64_t kColumns = 64;
+    const std::int64_t slices = ceil_div(columns_, kColumns);
+    const std::int64_t tile_lanes = kDotWeightVectors * vector_;
+    const std::int64_t group_tiles = ceil_div(group_lanes_, tile_lanes);
+    base::parallel_for(std::int64_t{0}, shape_.groups * group_tiles * slices, [&](std::int64_t task) {
+      const std::int64_t begin = task % slices * kColumns;
+      const std::int64_t end = std::min(begin + kColumns, columns_);
+      const std::int64_t group = task / slices / group_tiles;
+      const std::int64_t first = task / slices % group_tiles * tile_lanes;
+      const std::int64_t width = std::min(tile_lanes, group_lanes_ - first);
+      const float* value = values + (group * group_lanes_ + first) * columns_;
+      float* result = results + (group * cout_ + first) * columns_;
+      for (std::int64_t lane = 0; lane < std::min(width, cout_ - first); ++lane, result += columns_) {
+        for (std::int64_t j = begin; j < end; ++j) result[j] = value[j * width + lane] * tensor_scale_;
+      }
+    });
+  }
+
+  static constexpr std::int64_t kErrorChannels = 16;
+
+  // Errors of some channels of an image, from one on, as [row][quad][lane], and what they stand for.
+  void fill_errors(std::int64_t image, std::int64_t first, std::int32_t* errors, float* units) const {
+    const std::int64_t rest = out_size_[1] - 4 * (quads_ - 1);
+    const std::uint32_t last_mask = 0xFFFFFFFFU >> (32 - 8 * rest);
+    for (std::int64_t co = first; co < std::min(first + kErrorChannels, shape_.out_channels); ++co) {
+      const std::int64_t pair = image * shape_.out_channels + co;
+      const std::int64_t lane = co / cout_ * group_lanes_ + co % cout_;
+      fill_units(error_, pair, 1, units + lane);
+      std::int32_t* target = errors + lane;
+      const std::uint8_t* row = decoded_rows(error_, error_decoder_, pair, out_size_[0]);
+      for (std::int64_t y = 0; y < out_size_[0]; ++y, row += out_size_[1]) {
+        for (std::int64_t q = 0; q < quads_; ++q, target += lanes_) {
+          std::uint32_t quad;
+          std::memcpy(&quad, row + 4 * q, sizeof(quad));
+          *target = static_cast<std::int32_t>(q + 1 < quads_ ? quad : quad & last_mask);
+        }
+      }
+    }
+  }
+
+  const ConvolutionShape& shape_;
+  const MlsTensor& error_;
+  const MlsTensor& activation_;
+  ByteDecoder error_decoder_;
+  ByteDecoder activation_decoder_;
+  float tensor_scale_;
+  bool exact_;
+  std::array<std::int64_t, 2> out_size_;
+  std::int64_t cin_;
+  std::int64_t cout_;
+  std::int64_t vector_;       // lanes of a vector
+  std::int64_t group_lanes_;  // whole vectors
+  std::int64_t lanes_;
+  std::int64_t quads_;  // of an output row
+  std::int64_t rows_;   // of a padded activation plane, as far as they are read
+  std::int64_t kernel_;
+  std::int64_t columns_;  // of a group's weights: input channels × kernel positions
+  std::int64_t pitch_;    // bytes of a column phase of an activation row
+  ByteRow row_;           // of the activation
+  std::int64_t row_bytes_;
+  std::int64_t error_size_;
+  std::int64_t activation_plane_;
+};
+
+// The same where a group has few output channels: sums along whole planes, of one channel each. Rows of errors lie as
+// far apart as those of activations, with zeros between them, so that a plane is a single run of bytes.
+class PlaneWeightGradient {
+ public:
+  PlaneWeightGradient(const ConvolutionShape& shape, const MlsTensor& error, const MlsTensor& activation,
+                      float tensor_scale)
+      : shape_(shape),
+        error_(error),
+        activation_(activation),
+        error_decoder_(error.format.element, 0),
+        activation_decoder_(activation.format.element, kDotOffset),
+        tensor_scale_(tensor_scale),
+        out_size_(shape.out_size()),
+        cin_(shape.in_channels / shape.groups),
+        cout_(shape.out_channels / shape.groups),
+        kernel_(shape.kernel[0] * shape.kernel[1]),
+        pitch_(out_size_[1] + (shape.kernel[1] - 1) / shape.stride[1]),
+        phase_((out_size_[0] + (shape.kernel[0] - 1) / shape.stride[0]) * pitch_),
+        error_size_(ceil_div(out_size_[0] * pitch_, kDotBytes) * kDotBytes),
+        activation_size_(shape.stride[0] * shape.stride[1] * phase_ + kDotBytes) {
+    for (std::int64_t i = 0; i < shape.kernel[0]; ++i) {
+      for (std::int64_t j = 0; j < shape.kernel[1]; ++j) {
+        const std::int64_t phase = i % shape.stride[0] * shape.stride[1] + j % shape.stride[1];
+        offsets_.push_back(phase * phase_ + i / shape.stride[0] * pitch_ + j / shape.stride[1]);
+      }
+    }
+  }
+
+  void run(float* results) const {
+    const std::int64_t cost = shape_.batch * cout_ * cin_ * (error_size_ / kDotBytes * kernel_ + 200);
+    parallel_tasks(shape_.groups, cost, [&](std::int64_t group) {
+      std::vector<std::uint8_t> errors(static_cast<std::size_t>(cout_ * error_size_), 0);
+      std::vector<std::uint8_t> activations(static_cast<std::size_t>(cin_ * activation_size_), kDotOffset);
+      std::vector<std::int32_t> sums(static_cast<std::size_t>(kernel_));
+      std::vector<float> error_units(static_cast<std::size_t>(cout_));
+      std::vector<float> activation_units(static_cast<std::size_t>(cin_));
+      float* values = results + group * cout_ * cin_ * kernel_;
+      std::fill_n(values, cout_ * cin_ * kernel_, 0.0F);
+      for (std::int64_t image = 0; image < shape_.batch; ++image) {
+        const std::int64_t error_pair = image * shape_.out_channels + group * cout_;
+        const std::int64_t activation_pair = image * shape_.in_channels + group * cin_;
+        fill_units(error_, error_pair, cout_, error_units.data());
+        fill_units(activation_, activation_pair, cin_, activation_units.data());
+        for (std::int64_t co = 0; co < cout_; ++co) fill_error(error_pair + co, errors.data() + co * error_size_);
+        for (std::int64_t ci = 0; ci < cin_; ++ci) {
+          fill_activation(activation_pair + ci, activations.data() + ci * activation_size_);
+        }
+        float* value = values;
+        for (std::int64_t co = 0; co < cout_; ++co) {
+          for (std::int64_t ci = 0; ci < cin_; ++ci) {
+            dot_planes(errors.data() + co * error_size_, activations.data() + ci * activation_size_,
+                       out_size_[0] * pitch_, offsets_.data(), kernel_, sums.data());
+            const double unit = double{error_units[static_cast<std::size_t>(co)]} *
+                                double{activation_units[static_cast<std::size_t>(ci)]};
+            for (const std::int32_t sum : sums) *value++ += static_cast<float>(sum * unit);
+          }
+        }
+      }
+      for (std::int64_t i = 0; i < cout_ * cin_ * kernel_; ++i) values[i] *= tensor_scale_;
+    });
+  }
+
+ private:
+  void fill_error(std::int64_t pair, std::uint8_t* target) const {
+    const std::uint16_t* codes = error_.codes.data() + pair * out_size_[0] * out_size_[1];
+    error_decoder_.decode(codes, out_size_[0], out_size_[1], target, pitch_);
+  }
+
+  void fill_activation(std::int64_t pair, std::uint8_t* target) const {
+    const ByteRow row{shape_.stride[1], shape_.padding[1], pitch_, phase_};
+    const std::int64_t stride = shape_.stride[0];
+    const std::int64_t rows = std::min(shape_.in_size[0], phase_ / pitch_ * stride - shape_.padding[0]);
+    fill_rows(activation_, activation_decoder_, pair, rows, row, [&](std::int64_t y) {
+      const std::int64_t place = y + shape_.padding[0];
+      return target + place % stride * row.step * phase_ + place / stride * pitch_;
+    });
+  }
+
+  const ConvolutionShape& shape_;
+  const MlsTensor& error_;
+  const MlsTensor& activation_;
+  ByteDecoder error_decoder_;
+  ByteDecoder activation_decoder_;
+  float tensor_scale_;
+  std::array<std::int64_t, 2> out_size_;
+  std::int64_t cin_;
+  std::int64_t cout_;
+  std::int64_t kernel_;
+  std::int64_t pitch_;  // bytes of a row
+  std::int64_t phase_;  // of an activation phase: every stride-th row and column
+  std::int64_t error_size_;
+  std::int64_t activation_size_;
+  std::vector<std::int64_t> offsets_;  // of each kernel position
+};
+
+}  // namespace
+
+void correlate_bytes(Pass pass, const ConvolutionShape& shape, const MlsTensor& source, const MlsTensor& weight,
+                     float tensor_scale, float* results) {
+  ByteCorrelation(pass, shape, source, weight, tensor_scale).run(results);
+}
+
+void sum_weight_bytes(const ConvolutionShape& shape, const MlsTensor& error, const MlsTensor& activation,
+                      float tensor_scale, bool exact, float* results) {
+  // A vector of output channels that is mostly empty costs more than sums along planes.
+  if (shape.groups > 1 && 4 * shape.out_channels / shape.groups <= static_cast<std::int64_t>(dot_lanes())) {
+    PlaneWeightGradient(shape, error, activation, tensor_scale).run(results);
+  } else {
+    ByteWeightGradient(shape, error, activation, tensor_scale, exact).run(results);
+  }
+}
+
+}  // namespace mlsim::models

@@ -1,0 +1,64 @@
+// The arithmetic of one processing element and of the group-scale unit, block by block, as the hardware does it.
+#pragma once
+
+#include <cstdint>
+
+#include "models/convolution/convolution.h"
+#include "models/formats/format.h"
+
+namespace mlsim::models {
+
+__extension__ using Int128 = __int128;
+
+// An element as a multiplier sees it: ± significand · 2^exponent, in units of 2^-U.
+struct Fields {
+  bool negative = false;
+  std::uint16_t significand = 0;  // significand_bits() wide, hidden bit included
+  std::uint8_t exponent = 0;      // max(e, 1) - 1
+};
+Fields split_fields(const ElementFormat& format, std::uint16_t code);
+
+// Mantissa multiplier: the unsigned product of two significands, at most 22 bits.
+constexpr std::uint32_t multiply_mantissas(std::uint16_t left, std::uint16_t right) {
+  return std::uint32_t{left} * right;
+}
+
+// Exponent adder: how far the product is shifted left.
+constexpr int add_exponents(std::uint8_t left, std::uint8_t right) {
+  return int{left} + right;
+}
+
+// Shifter: the product in units of 2^-(U_left + U_right), with its sign.
+constexpr std::int64_t shift_product(std::uint32_t product, int shift, bool negative) {
+  const auto magnitude = static_cast<std::int64_t>(std::uint64_t{product} << shift);
+  return negative ? -magnitude : magnitude;
+}
+
+struct Accumulation {
+  std::int64_t value = 0;
+  bool overflow = false;
+};
+
+// Accumulator of `bits` bits (2..64), two's complement: register plus product, formed exactly, then saturated or
+// wrapped.
+Accumulation accumulate(std::int64_t accumulator, std::int64_t product, int bits, Overflow overflow);
+
+// Rounds q · 2^-shift once to binary32, to nearest even, subnormal results included.
+float round_scaled(Int128 q, int shift);
+
+// The constants of a group-scale unit, from the formats of its two operands.
+struct GroupScaler {
+  int left_fraction_bits = 1;   // Mg
+  int right_fraction_bits = 1;  // Mg
+  int unit_exponent = 0;        // U_left + U_right
+
+  GroupScaler() = default;
+  GroupScaler(const MlsFormat& left, const MlsFormat& right);
+
+  // Q = P · (2^Mg + f_left) · (2^Mg + f_right), as shift-and-add.
+  Int128 scale_fractions(std::int64_t sum, int left_fraction, int right_fraction) const;
+  // The group's contribution q in binary32.
+  float scale(std::int64_t sum, int left_exponent, int left_fraction, int right_exponent, int right_fraction) const;
+};
+
+}  // namespace mlsim::models

@@ -1,0 +1,364 @@
+#include "models/quantizer/quantizer_kernels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include "base/philox.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "models/quantizer/quantizer_kernels.cpp"
+#include "hwy/foreach_target.h"
+// After foreach_target.h.
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace mlsim::models::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using FloatTag = hn::ScalableTag<float>;
+using IntTag = hn::RebindToSigned<FloatTag>;
+using WordTag = hn::RebindToUnsigned<FloatTag>;
+
+void largest_magnitudes(const float* input, std::size_t pairs, std::size_t inner, std::uint32_t* magnitudes) {
+  const IntTag d;
+  const auto* bits = reinterpret_cast<const std::int32_t*>(input);
+  const auto magnitude_bits = hn::Set(d, 0x7FFFFFFF);
+  const std::size_t lanes = hn::Lanes(d);
+  if (inner == 1) {
+    std::size_t i = 0;
+    for (; i + lanes <= pairs; i += lanes) {
+      const auto magnitude = hn::And(hn::LoadU(d, bits + i), magnitude_bits);
+      hn::StoreU(hn::BitCast(WordTag(), magnitude), WordTag(), magnitudes + i);
+    }
+    for (; i < pairs; ++i) magnitudes[i] = static_cast<std::uint32_t>(bits[i] & 0x7FFFFFFF);
+    return;
+  }
+  for (std::size_t pair = 0; pair < pairs; ++pair, bits += inner) {
+    std::int32_t largest = 0;
+    if (inner < lanes) {
+      for (std::size_t i = 0; i < inner; ++i) largest = std::max(largest, bits[i] & 0x7FFFFFFF);
+    } else {
+      // The last vector overlaps the one before it.
+      auto maximum = hn::And(hn::LoadU(d, bits + inner - lanes), magnitude_bits);
+      for (std::size_t i = 0; i + lanes < inner; i += lanes) {
+        maximum = hn::Max(maximum, hn::And(hn::LoadU(d, bits + i), magnitude_bits));
+      }
+      largest = hn::GetLane(hn::MaxOfLanes(d, maximum));
+    }
+    magnitudes[pair] = static_cast<std::uint32_t>(largest);
+  }
+}
+
+void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale,
+                       const ScaleFormat& format, std::uint8_t* exponents, std::uint8_t* fractions, float* scales) {
+  const FloatTag df;
+  const IntTag di;
+  const WordTag du;
+  const hn::Rebind<std::uint8_t, FloatTag> d8;
+  const std::size_t lanes = hn::Lanes(df);
+  const int place = 23 - format.fraction_bits;
+  const auto up = hn::Set(du, (1U << place) - 1);
+  const auto fraction_bits = hn::Set(di, (1 << format.fraction_bits) - 1);
+  const auto bias = hn::Set(di, 127);
+  const auto smallest = hn::Set(di, format.max_exponent());
+  const auto find = [&](const std::uint32_t* magnitude, std::uint8_t* h, std::uint8_t* f, float* scale) HWY_ATTR {
+    const auto ratio = hn::Div(hn::BitCast(df, hn::LoadU(du, magnitude)), hn::Set(df, tensor_scale));
+    // Exponent and fraction in one number: rounding the fraction up carries into the exponent. Zeros and subnormal
+    // numbers have exponent field 0 or, rounded up, 1: not above the smallest scale.
+    const auto rounded_up = hn::BitCast(di, hn::ShiftRightSame(hn::Add(hn::BitCast(du, ratio), up), place));
+    const auto exponent = hn::Sub(bias, hn::ShiftRightSame(rounded_up, format.fraction_bits));
+    const auto kept = hn::Lt(exponent, hn::Set(di, format.max_exponent() + 1));
+    const auto fraction = hn::IfThenElseZero(kept, hn::And(rounded_up, fraction_bits));
+    const auto clamped = hn::Min(exponent, smallest);
+    hn::StoreU(hn::DemoteTo(d8, clamped), d8, h);
+    hn::StoreU(hn::DemoteTo(d8, fraction), d8, f);
+    const auto bits = hn::Or(hn::ShiftLeft<23>(hn::Sub(bias, clamped)), hn::ShiftLeftSame(fraction, place));
+    hn::StoreU(hn::BitCast(df, bits), df, scale);
+  };
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) find(magnitudes + i, exponents + i, fractions + i, scales + i);
+  if (i == count) return;
+  constexpr std::size_t kLanes = HWY_MAX_BYTES / sizeof(float);
+  HWY_ALIGN std::uint32_t last_magnitudes[kLanes] = {};
+  HWY_ALIGN std::uint8_t last_exponents[kLanes];
+  HWY_ALIGN std::uint8_t last_fractions[kLanes];
+  HWY_ALIGN float last_scales[kLanes];
+  std::copy(magnitudes + i, magnitudes + count, last_magnitudes);
+  find(last_magnitudes, last_exponents, last_fractions, last_scales);
+  std::copy_n(last_exponents, count - i, exponents + i);
+  std::copy_n(last_fractions, count - i, fractions + i);
+  std::copy_n(last_scales, count - i, scales + i);
+}
+
+#if HWY_TARGET == HWY_SCALAR
+
+void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first, std::size_t count,
+                  std::uint32_t* words) {
+  for (std::size_t i = 0; i < count; ++i) words[i] = base::random_word(seed, stream, first + i);
+}
+
+#else
+
+// Philox4x32-10 on one block in each 64-bit lane: every state word lies in the lower half of a lane, and what the upper
+// half holds is never read.
+void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first, std::size_t count,
+                  std::uint32_t* words) {
+  const hn::ScalableTag<std::uint64_t> d;
+  const hn::RepartitionToNarrow<decltype(d)> d32;
+  const std::size_t lanes = hn::Lanes(d);
+  const auto multiplier0 = hn::Set(d, 0xD2511F53);
+  const auto multiplier1 = hn::Set(d, 0xCD9E8D57);
+  const auto multiply = [&](auto a, auto b) HWY_ATTR { return hn::MulEven(hn::BitCast(d32, a), hn::BitCast(d32, b)); };
+  const std::uint64_t first_block = first / 4;
+  const std::size_t blocks = count / 4;
+  HWY_ALIGN std::uint64_t last[2 * HWY_MAX_BYTES / sizeof(std::uint64_t)];
+  for (std::size_t block = 0; block < blocks; block += lanes) {
+    const auto index = hn::Add(hn::Set(d, first_block + block), hn::Iota(d, 0));
+    auto c0 = index;
+    auto c1 = hn::ShiftRight<32>(index);
+    auto c2 = hn::Set(d, stream);
+    auto c3 = hn::Set(d, stream >> 32);
+    auto key0 = static_cast<std::uint32_t>(seed);
+    auto key1 = static_cast<std::uint32_t>(seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+      const auto product0 = multiply(c0, multiplier0);
+      const auto product1 = multiply(c2, multiplier1);
+      c0 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product1), c1), hn::Set(d, key0));
+      c1 = product1;
+      c2 = hn::Xor(hn::Xor(hn::ShiftRight<32>(product0), c3), hn::Set(d, key1));
+      c3 = product0;
+      key0 += 0x9E3779B9U;
+      key1 += 0xBB67AE85U;
+    }
+    const auto lower_half = hn::Set(d, 0xFFFFFFFFU);
+    const auto words01 = hn::Or(hn::And(c0, lower_half), hn::ShiftLeft<32>(c1));
+    const auto words23 = hn::Or(hn::And(c2, lower_half), hn::ShiftLeft<32>(c3));
+    auto* target = reinterpret_cast<std::uint64_t*>(words + 4 * block);
+    if (block + lanes <= blocks) {
+      hn::StoreInterleaved2(words01, words23, d, target);
+    } else {
+      hn::StoreInterleaved2(words01, words23, d, last);
+      std::copy_n(last, 2 * (blocks - block), target);
+    }
+  }
+}
+
+#endif  // HWY_TARGET == HWY_SCALAR
+
+float power_of_two(int exponent) {
+  return std::ldexp(1.0F, exponent);
+}
+
+// Elements among `lanes` ones with w = k whose value is the input's, given the scales of each.
+std::size_t count_exact(const float* magnitudes, const float* w, const float* k, const float* group_scales,
+                        std::size_t lanes, double unit) {
+  std::size_t exact = 0;
+  for (std::size_t i = 0; i < lanes; ++i) {
+    // Exact: 24 + 4 + 11 significant bits.
+    if (w[i] == k[i] && double{magnitudes[i]} == unit * group_scales[i] * k[i]) ++exact;
+  }
+  return exact;
+}
+
+// Rounds whole vectors; the constants stay in registers.
+template <bool kStochastic, typename Output>
+class Rounder {
+ public:
+  explicit Rounder(const ElementRounding& rounding)
+      : mantissa_bits_(rounding.format.mantissa_bits),
+        sign_position_(rounding.format.code_bits() - 1),
+        random_shift_(32 - rounding.random_bits),
+        random_range_(std::int32_t{1} << rounding.random_bits),
+        random_unit_(power_of_two(-rounding.random_bits)),
+        tensor_scale_(rounding.tensor_scale),
+        unit_(power_of_two(rounding.format.unit_exponent())),
+        first_normal_(power_of_two(rounding.format.mantissa_bits)),
+        largest_(static_cast<float>(rounding.format.max_integer())) {}
+
+  QuantizationCounts run(const float* HWY_RESTRICT input, const float* HWY_RESTRICT group_scales,
+                         const std::uint32_t* HWY_RESTRICT words, std::size_t count, Output* output) const {
+    const FloatTag df;
+    const IntTag di;
+    const WordTag du;
+    const hn::Rebind<std::uint16_t, FloatTag> d16;
+    const std::size_t lanes = hn::Lanes(df);
+    const auto zero = hn::Zero(df);
+    const auto tensor_scale = hn::Set(df, tensor_scale_);
+    const auto unit = hn::Set(df, unit_);
+    const auto inverse_unit = hn::Set(df, 1 / unit_);
+    const auto first_normal = hn::Set(df, first_normal_);
+    const auto largest = hn::Set(df, largest_);
+    const auto exponent_field = hn::Set(du, 0x7F800000U);
+    const double exact_unit = double{tensor_scale_} / unit_;
+    auto saturated = hn::Zero(di);
+    auto flushed = hn::Zero(di);
+    auto inexact = hn::Zero(di);
+    std::size_t unlike = 0;  // w = k, yet the value is not the input's, because the divisions have rounded
+
+    for (std::size_t i = 0; i < count; i += lanes) {
+      const auto x = hn::LoadU(df, input + i);
+      const auto group_scale = hn::LoadU(df, group_scales + i);
+      const auto magnitude = hn::Abs(x);
+      const auto w = hn::Mul(hn::Div(hn::Div(magnitude, tensor_scale), group_scale), unit);
+
+      // 2^(Mx + d): the binade of w, but not below the first one with a hidden bit. Without exponent bits w <= 2^Mx, so
+      // d is 0 there too.
+      const auto binade = hn::And(hn::BitCast(du, hn::Max(w, first_normal)), exponent_field);
+      auto rounded = w;
+      if constexpr (kStochastic) {
+        const auto step = hn::BitCast(df, hn::Sub(binade, exponent_bits(du, mantissa_bits_)));
+        const auto inverse_step = hn::BitCast(df, hn::Sub(exponent_bits(du, 254 + mantissa_bits_), binade));
+        const auto n = hn::Mul(w, inverse_step);
+        const auto floor = hn::Floor(n);
+        const auto rho = hn::BitCast(di, hn::ShiftRightSame(hn::LoadU(du, words + i), random_shift_));
+        const auto threshold =
+            hn::Mul(hn::ConvertTo(df, hn::Sub(hn::Set(di, random_range_), rho)), hn::Set(df, random_unit_));
+        const auto up = hn::Ge(hn::Sub(n, floor), threshold);
+        rounded = hn::Mul(hn::Add(floor, hn::IfThenElseZero(up, hn::Set(df, 1.0F))), step);
+      } else {
+        // 2^(23 + d) + w is rounded by the adder to a multiple of 2^d, ties to even.
+        const auto magic = hn::BitCast(df, hn::Add(binade, exponent_bits(du, 23 - mantissa_bits_)));
+        rounded = hn::Sub(hn::Add(w, magic), magic);
+      }
+      const auto k = hn::Min(rounded, largest);
+      const auto nonzero = hn::Ne(k, zero);
+      const auto input_nonzero = hn::Ne(x, zero);
+
+      saturated = count_if(saturated, hn::Gt(rounded, largest));
+      flushed = count_if(flushed, hn::AndNot(nonzero, input_nonzero));
+      inexact = count_if(inexact, hn::Ne(w, k));
+      if (!hn::AllFalse(df, hn::And(input_nonzero, hn::Eq(w, k)))) {
+        HWY_ALIGN float w_lanes[HWY_MAX_BYTES / sizeof(float)];
+        HWY_ALIGN float k_lanes[HWY_MAX_BYTES / sizeof(float)];
+        HWY_ALIGN float magnitude_lanes[HWY_MAX_BYTES / sizeof(float)];
+        hn::Store(w, df, w_lanes);
+        hn::Store(k, df, k_lanes);
+        hn::Store(magnitude, df, magnitude_lanes);
+        const std::size_t equal = hn::CountTrue(df, hn::Eq(w, k));
+        unlike += equal - count_exact(magnitude_lanes, w_lanes, k_lanes, group_scales + i, lanes, exact_unit);
+      }
+
+      if constexpr (std::is_same_v<Output, float>) {
+        const auto value = hn::Mul(k, hn::Mul(group_scale, inverse_unit));
+        hn::StoreU(hn::IfThenElseZero(nonzero, hn::CopySignToAbs(value, x)), df, output + i);
+      } else {
+        const auto k_bits = hn::BitCast(du, k);
+        // Exponent 1 belongs to the first binade with a hidden bit.
+        const auto normal = hn::Sub(hn::ShiftRightSame(k_bits, 23 - mantissa_bits_),
+                                    hn::Set(du, static_cast<std::uint32_t>(126 + mantissa_bits_) << mantissa_bits_));
+        const auto subnormal = hn::BitCast(du, hn::ConvertTo(di, k));
+        const auto code = hn::IfThenElse(hn::RebindMask(du, hn::Lt(k, first_normal)), subnormal, normal);
+        const auto sign = hn::ShiftLeftSame(hn::ShiftRight<31>(hn::BitCast(du, x)), sign_position_);
+        const auto word = hn::Or(code, hn::IfThenElseZero(hn::RebindMask(du, nonzero), sign));
+        hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, word)), d16, output + i);
+      }
+    }
+    return {.saturated = total(saturated), .flushed_to_zero = total(flushed), .exact = count - total(inexact) - unlike};
+  }
+
+ private:
+  static hn::Vec<WordTag> exponent_bits(WordTag du, int exponent) {
+    return hn::Set(du, static_cast<std::uint32_t>(exponent) << 23);
+  }
+  static hn::Vec<IntTag> count_if(hn::Vec<IntTag> counts, hn::Mask<FloatTag> mask) {
+    const IntTag di;
+    return hn::Sub(counts, hn::VecFromMask(di, hn::RebindMask(di, mask)));
+  }
+  static std::uint64_t total(hn::Vec<IntTag> counts) {
+    return static_cast<std::uint64_t>(hn::GetLane(hn::SumOfLanes(IntTag(), counts)));
+  }
+
+  int mantissa_bits_;
+  int sign_position_;
+  int random_shift_;
+  std::int32_t random_range_;
+  float random_unit_;
+  float tensor_scale_;
+  float unit_;
+  float first_normal_;
+  float largest_;
+};
+
+template <bool kStochastic, typename Output>
+QuantizationCounts round_elements(const ElementRounding& rounding, const float* input, const float* group_scales,
+                                  const std::uint32_t* words, std::size_t count, Output* output) {
+  const Rounder<kStochastic, Output> rounder(rounding);
+  const std::size_t lanes = hn::Lanes(FloatTag());
+  const std::size_t whole = count - count % lanes;
+  QuantizationCounts counts = rounder.run(input, group_scales, words, whole, output);
+  if (whole == count) return counts;
+
+  // The rest fills a vector up with zeros, which count as exact alone.
+  constexpr std::size_t kLanes = HWY_MAX_BYTES / sizeof(float);
+  HWY_ALIGN float last_input[kLanes] = {};
+  HWY_ALIGN float last_scales[kLanes];
+  HWY_ALIGN std::uint32_t last_words[kLanes] = {};
+  HWY_ALIGN Output last_output[kLanes];
+  const std::size_t rest = count - whole;
+  std::copy_n(input + whole, rest, last_input);
+  std::fill_n(std::copy_n(group_scales + whole, rest, last_scales), kLanes - rest, 1.0F);
+  if (kStochastic) std::copy_n(words + whole, rest, last_words);
+  const QuantizationCounts last = rounder.run(last_input, last_scales, last_words, lanes, last_output);
+  std::copy_n(last_output, rest, output + whole);
+  counts.saturated += last.saturated;
+  counts.flushed_to_zero += last.flushed_to_zero;
+  counts.exact += last.exact - (lanes - rest);
+  return counts;
+}
+
+QuantizationCounts round_to_codes(const ElementRounding& rounding, const float* input, const float* group_scales,
+                                  const std::uint32_t* words, std::size_t count, std::uint16_t* codes) {
+  return rounding.rounding == Rounding::kStochastic
+             ? round_elements<true>(rounding, input, group_scales, words, count, codes)
+             : round_elements<false>(rounding, input, group_scales, words, count, codes);
+}
+
+QuantizationCounts round_to_values(const ElementRounding& rounding, const float* input, const float* group_scales,
+                                   const std::uint32_t* words, std::size_t count, float* values) {
+  return rounding.rounding == Rounding::kStochastic
+             ? round_elements<true>(rounding, input, group_scales, words, count, values)
+             : round_elements<false>(rounding, input, group_scales, words, count, values);
+}
+
+}  // namespace
+}  // namespace mlsim::models::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace mlsim::models {
+
+HWY_EXPORT(largest_magnitudes);
+HWY_EXPORT(find_group_scales);
+HWY_EXPORT(random_words);
+HWY_EXPORT(round_to_codes);
+HWY_EXPORT(round_to_values);
+
+void largest_magnitudes(const float* input, std::size_t pairs, std::size_t inner, std::uint32_t* magnitudes) {
+  HWY_DYNAMIC_DISPATCH(largest_magnitudes)(input, pairs, inner, magnitudes);
+}
+
+void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale,
+                       const ScaleFormat& format, std::uint8_t* exponents, std::uint8_t* fractions, float* scales) {
+  HWY_DYNAMIC_DISPATCH(find_group_scales)(magnitudes, count, tensor_scale, format, exponents, fractions, scales);
+}
+
+void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first, std::size_t count,
+                  std::uint32_t* words) {
+  HWY_DYNAMIC_DISPATCH(random_words)(seed, stream, first, count, words);
+}
+
+QuantizationCounts round_to_codes(const ElementRounding& rounding, const float* input, const float* group_scales,
+                                  const std::uint32_t* words, std::size_t count, std::uint16_t* codes) {
+  return HWY_DYNAMIC_DISPATCH(round_to_codes)(rounding, input, group_scales, words, count, codes);
+}
+
+QuantizationCounts round_to_values(const ElementRounding& rounding, const float* input, const float* group_scales,
+                                   const std::uint32_t* words, std::size_t count, float* values) {
+  return HWY_DYNAMIC_DISPATCH(round_to_values)(rounding, input, group_scales, words, count, values);
+}
+
+}  // namespace mlsim::models
+#endif

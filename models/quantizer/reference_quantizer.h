@@ -1,0 +1,14 @@
+// The scalar reference of the quantizer: step by step as the numeric contract (docs/numerics.md) has it.
+#pragma once
+
+#include <string>
+
+#include "models/quantizer/quantizer.h"
+
+namespace mlsim::models {
+
+// See quantize() for parameters and errors.
+QuantizedTensor reference_quantize(const Tensor<float>& input, const MlsFormat& format, const QuantizerOptions& options,
+                                   const std::string& name);
+
+}  // namespace mlsim::models

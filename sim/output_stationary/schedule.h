@@ -1,0 +1,130 @@
+// The order in which a pass runs on the array: tiles of results, their steps, and the taps of each step. Controller and
+// feeders of both details walk it. docs/dataflow.md describes the mapping.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "models/convolution/convolution.h"
+#include "sim/array_config.h"
+
+namespace mlsim::sim {
+
+// A row or a column of the array in one tile: where its operand, its group scale and its results lie. The operand of
+// tap t is at `element` plus the tap's offset, provided that (y, x) plus the tap's (y, x) lies in the operand's plane.
+struct Lane {
+  std::int64_t element = 0;  // index into the operand's codes, of tap offset 0
+  std::int64_t y = 0;
+  std::int64_t x = 0;
+  std::int64_t scale = 0;   // index into the operand's group scales, of outer index 0
+  std::int64_t result = 0;  // a result lies at the sum of its row's and its column's index
+};
+
+// Offsets of one tap, the same for all lanes of a tile.
+struct Tap {
+  std::int64_t row = 0;     // into the codes of the operand of the rows
+  std::int64_t column = 0;  // into the codes of the operand of the columns
+  std::int64_t y = 0;       // in the plane of the operand of the columns
+  std::int64_t x = 0;
+};
+
+// Results that have the same taps. Forward and backward weight have one phase; backward data has one for each position
+// within the stride.
+struct Phase {
+  std::array<std::int64_t, 2> first{0, 0};  // position of its first result
+  std::array<std::int64_t, 2> count{1, 1};  // results along each axis
+  std::int64_t columns = 0;                 // over the whole batch
+  std::vector<Tap> taps;                    // of one outer index
+};
+
+// A run of taps of one tile that fits in half a buffer.
+struct Step {
+  std::int64_t conv_group = 0;
+  std::int64_t row_tile = 0;
+  std::size_t phase = 0;
+  std::int64_t column_tile = 0;
+  int live_rows = 0;
+  int live_columns = 0;
+  std::int64_t first_group = 0;  // the reduction group of its first tap,
+  std::int64_t first_tap = 0;    // and the place of that tap in it
+  std::int64_t taps = 0;
+  std::int64_t ended_groups = 0;  // reduction groups whose last tap it has
+  bool fills_rows = true;         // false where the row panel is still in its half
+  int row_half = 0;
+  int column_half = 0;
+  bool first_of_panel = false;  // first step of its (conv group, row tile, phase)
+};
+
+class Schedule {
+ public:
+  Schedule(models::Pass pass, const models::ConvolutionShape& shape, models::Grouping left, models::Grouping right,
+           const ArrayConfig& config);
+
+  models::Pass pass() const { return pass_; }
+  const models::ConvolutionShape& shape() const { return shape_; }
+  const models::Reduction& reduction() const { return reduction_; }
+
+  std::int64_t rows() const { return rows_; }                   // of results of a conv group
+  const std::vector<Phase>& phases() const { return phases_; }  // those that have a tap
+  std::int64_t group_taps(std::size_t phase) const;             // taps of a reduction group
+  std::int64_t results() const;                                 // computed on the array
+  int share() const { return share_; }                          // most elements that a group-scale unit serves
+  // Height and width of the plane of the operand of the columns.
+  const std::array<std::int64_t, 2>& plane() const { return plane_; }
+
+  Lane row_lane(std::int64_t conv_group, std::int64_t row) const;
+  Lane column_lane(std::int64_t conv_group, std::size_t phase, std::int64_t column) const;
+  // What an outer index adds to a lane's and a tap's indices.
+  std::int64_t row_outer_elements() const { return row_outer_elements_; }
+  std::int64_t column_outer_elements() const { return column_outer_elements_; }
+  std::int64_t row_outer_scales() const { return row_outer_scales_; }
+  std::int64_t column_outer_scales() const { return column_outer_scales_; }
+
+  // Cycles in which both feeders fill a step's operands, and in which the array uses them.
+  std::int64_t fill_cycles(const Step& step) const;
+  std::int64_t compute_cycles(const Step& step) const;
+  // Cycles that a reduction group of this phase waits for the group-scale units.
+  std::int64_t group_stall(std::size_t phase) const;
+
+ private:
+  friend class StepWalk;
+
+  void add_backward_data_phases();
+
+  models::Pass pass_;
+  models::ConvolutionShape shape_;
+  models::Reduction reduction_;
+  int array_rows_;
+  int array_columns_;
+  std::int64_t row_ports_;
+  std::int64_t column_ports_;
+  std::int64_t step_taps_;  // the most taps of a step
+  std::int64_t rows_;
+  int share_ = 0;
+  std::array<std::int64_t, 2> plane_;
+  std::vector<Phase> phases_;
+  std::int64_t row_outer_elements_ = 0;
+  std::int64_t column_outer_elements_ = 0;
+  std::int64_t row_outer_scales_ = 0;
+  std::int64_t column_outer_scales_ = 0;
+};
+
+// The steps of a pass, one after the other: conv group, row tile, phase, column tile, reduction.
+class StepWalk {
+ public:
+  explicit StepWalk(const Schedule& schedule);
+
+  bool done() const { return done_; }
+  const Step& step() const { return step_; }  // the current one, unless done
+  void advance();
+
+ private:
+  void start_tile();
+  void cut_step(std::int64_t first_group, std::int64_t first_tap);
+
+  const Schedule* schedule_;
+  Step step_;
+  bool done_ = false;
+};
+
+}  // namespace mlsim::sim

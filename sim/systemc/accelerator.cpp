@@ -1,0 +1,178 @@
+#include "sim/systemc/accelerator.h"
+
+namespace mlsim::sim {
+
+Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, const ArrayConfig& config)
+    : sc_core::sc_module(name),
+      clock_("clock", sc_core::sc_time(1, sc_core::SC_NS), 0.5, sc_core::sc_time(1, sc_core::SC_NS)),
+      reset_("reset"),
+      pass_("pass"),
+      pass_number_("pass_number"),
+      fill_start_("fill_start"),
+      read_enable_("read_enable"),
+      tap_("tap"),
+      row_half_("row_half"),
+      column_half_("column_half"),
+      group_end_("group_end"),
+      group_("group"),
+      first_group_("first_group"),
+      last_group_("last_group"),
+      hand_over_("hand_over"),
+      scaler_start_("scaler_start"),
+      scaler_first_group_("scaler_first_group"),
+      scaler_last_group_("scaler_last_group"),
+      quantizer_start_("quantizer_start"),
+      result_valid_("result_valid", detail == Detail::kStructural ? scaler_count(config) : 0),
+      result_address_("result_address", result_valid_.size()),
+      result_("result", result_valid_.size()),
+      controller_("controller", config),
+      row_feeder_("row_feeder", Side::kRows, config, detail == Detail::kStructural),
+      column_feeder_("column_feeder", Side::kColumns, config, detail == Detail::kStructural),
+      banks_("result_banks", result_valid_.size()),
+      quantizer_("quantizer", config, banks_) {
+  controller_.clock(clock_);
+  controller_.reset(reset_);
+  controller_.fill_start(fill_start_);
+  controller_.read_enable(read_enable_);
+  controller_.tap(tap_);
+  controller_.row_half(row_half_);
+  controller_.column_half(column_half_);
+  controller_.group_end(group_end_);
+  controller_.group(group_);
+  controller_.first_group(first_group_);
+  controller_.last_group(last_group_);
+  controller_.hand_over(hand_over_);
+  controller_.scaler_start(scaler_start_);
+  controller_.scaler_first_group(scaler_first_group_);
+  controller_.scaler_last_group(scaler_last_group_);
+  controller_.quantizer_start(quantizer_start_);
+
+  const auto wire_feeder = [&](OperandFeeder& feeder, sc_core::sc_signal<bool>& half) {
+    feeder.clock(clock_);
+    feeder.reset(reset_);
+    feeder.fill_start(fill_start_);
+    feeder.read_enable(read_enable_);
+    feeder.tap(tap_);
+    feeder.half(half);
+    feeder.group_end(group_end_);
+    feeder.group(group_);
+    feeder.hand_over(hand_over_);
+  };
+  wire_feeder(row_feeder_, row_half_);
+  wire_feeder(column_feeder_, column_half_);
+  banks_.clock(clock_);
+  quantizer_.clock(clock_);
+  quantizer_.reset(reset_);
+  quantizer_.start(quantizer_start_);
+
+  if (detail == Detail::kStructural) {
+    add_array(config);
+  } else {
+    add_cycle_array(config);
+  }
+}
+
+void Accelerator::add_array(const ArrayConfig& config) {
+  array_ = std::make_unique<Array>("array", config, row_feeder_.wires(), column_feeder_.wires());
+  array_->clock(clock_);
+  array_->reset(reset_);
+  array_->hand_over(hand_over_);
+  array_->scaler_start(scaler_start_);
+  array_->scaler_first_group(scaler_first_group_);
+  array_->scaler_last_group(scaler_last_group_);
+  for (std::size_t unit = 0; unit < result_valid_.size(); ++unit) {
+    array_->result_valid[unit](result_valid_[unit]);
+    array_->result_address[unit](result_address_[unit]);
+    array_->result[unit](result_[unit]);
+    banks_.valid[unit](result_valid_[unit]);
+    banks_.address[unit](result_address_[unit]);
+    banks_.value[unit](result_[unit]);
+  }
+}
+
+void Accelerator::add_cycle_array(const ArrayConfig& config) {
+  cycle_array_ = std::make_unique<CycleArray>("array", config, row_feeder_.buffer(), column_feeder_.buffer(), banks_);
+  cycle_array_->clock(clock_);
+  cycle_array_->reset(reset_);
+  cycle_array_->read_enable(read_enable_);
+  cycle_array_->tap(tap_);
+  cycle_array_->row_half(row_half_);
+  cycle_array_->column_half(column_half_);
+  cycle_array_->group_end(group_end_);
+  cycle_array_->group(group_);
+  cycle_array_->first_group(first_group_);
+  cycle_array_->last_group(last_group_);
+}
+
+void Accelerator::load(const Job& job) {
+  row_feeder_.load(job);
+  column_feeder_.load(job);
+  banks_.load(job);
+  quantizer_.load(job);
+  if (array_) array_->load(job);
+  if (cycle_array_) cycle_array_->load(job);
+  controller_.load(job);
+  pass_.write(static_cast<std::uint32_t>(job.pass));
+  pass_number_.write(pass_number_.read() + 1);
+}
+
+models::OperationCounts Accelerator::counts() const {
+  return array_ ? array_->counts() : cycle_array_->counts();
+}
+
+std::uint64_t Accelerator::zero_products() const {
+  return array_ ? array_->zero_products() : cycle_array_->zero_products();
+}
+
+Traffic Accelerator::traffic() const {
+  const FeederTraffic& rows = row_feeder_.buffer().traffic();
+  const FeederTraffic& columns = column_feeder_.buffer().traffic();
+  const std::uint64_t result_bits = 32 * static_cast<std::uint64_t>(banks_.results().size());
+  Traffic traffic;
+  traffic.dram_row_reads = rows.dram_reads;
+  traffic.dram_column_reads = columns.dram_reads;
+  traffic.dram_result_writes = result_bits;
+  traffic.dram_code_writes = quantizer_.written_bits();
+  traffic.sram_operand_writes = rows.dram_reads + columns.dram_reads;
+  traffic.sram_row_reads = rows.sram_reads;
+  traffic.sram_column_reads = columns.sram_reads;
+  traffic.sram_result_writes = banks_.written_bits();
+  traffic.sram_result_reads = result_bits + quantizer_.read_bits();
+  traffic.row_buffer_writes = rows.buffer_writes;
+  traffic.row_buffer_reads = rows.buffer_reads;
+  traffic.column_buffer_writes = columns.buffer_writes;
+  traffic.column_buffer_reads = columns.buffer_reads;
+  return traffic;
+}
+
+void Accelerator::trace(sc_core::sc_trace_file* file) const {
+  sc_core::sc_trace(file, clock_, clock_.name());
+  sc_core::sc_trace(file, reset_, reset_.name());
+  sc_core::sc_trace(file, pass_, pass_.name());
+  sc_core::sc_trace(file, pass_number_, pass_number_.name());
+  sc_core::sc_trace(file, fill_start_, fill_start_.name());
+  sc_core::sc_trace(file, read_enable_, read_enable_.name());
+  sc_core::sc_trace(file, tap_, tap_.name());
+  sc_core::sc_trace(file, row_half_, row_half_.name());
+  sc_core::sc_trace(file, column_half_, column_half_.name());
+  sc_core::sc_trace(file, group_end_, group_end_.name());
+  sc_core::sc_trace(file, group_, group_.name());
+  sc_core::sc_trace(file, first_group_, first_group_.name());
+  sc_core::sc_trace(file, last_group_, last_group_.name());
+  sc_core::sc_trace(file, hand_over_, hand_over_.name());
+  sc_core::sc_trace(file, scaler_start_, scaler_start_.name());
+  sc_core::sc_trace(file, scaler_first_group_, scaler_first_group_.name());
+  sc_core::sc_trace(file, scaler_last_group_, scaler_last_group_.name());
+  sc_core::sc_trace(file, quantizer_start_, quantizer_start_.name());
+  row_feeder_.trace(file);
+  column_feeder_.trace(file);
+  quantizer_.trace(file);
+  if (array_) array_->trace(file);
+  for (std::size_t unit = 0; unit < result_valid_.size(); ++unit) {
+    sc_core::sc_trace(file, result_valid_[unit], result_valid_[unit].name());
+    sc_core::sc_trace(file, result_address_[unit], result_address_[unit].name());
+    sc_core::sc_trace(file, result_[unit], result_[unit].name());
+  }
+}
+
+}  // namespace mlsim::sim

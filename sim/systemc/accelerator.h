@@ -1,0 +1,80 @@
+// The accelerator: controller, operand feeders, array, result banks and dynamic quantizer, wired up.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <systemc>
+
+#include "models/convolution/operation_counts.h"
+#include "sim/array_config.h"
+#include "sim/systemc/array.h"
+#include "sim/systemc/controller.h"
+#include "sim/systemc/cycle_array.h"
+#include "sim/systemc/dynamic_quantizer.h"
+#include "sim/systemc/job.h"
+#include "sim/systemc/operand_feeder.h"
+#include "sim/systemc/result_banks.h"
+
+namespace mlsim::sim {
+
+class Accelerator : public sc_core::sc_module {
+ public:
+  Accelerator(const sc_core::sc_module_name& name, Detail detail, const ArrayConfig& config);
+
+  // A job must outlive its run. It begins with the next clock edge; the simulation pauses at its end.
+  void load(const Job& job);
+  bool done() const { return controller_.done(); }
+  void trace(sc_core::sc_trace_file* file) const override;
+
+  // Of the job that was loaded last.
+  CycleCounts cycles() const { return controller_.cycles(); }
+  models::OperationCounts counts() const;
+  std::uint64_t zero_products() const;
+  OperandToggles toggles() const {
+    return {row_feeder_.buffer().toggled_bits(), column_feeder_.buffer().toggled_bits()};
+  }
+  Traffic traffic() const;
+  const models::Tensor<float>& results() const { return banks_.results(); }
+  bool results_are_finite() const { return banks_.finite(); }
+  const models::MlsTensor& quantized() const { return quantizer_.tensor(); }
+
+ private:
+  void add_array(const ArrayConfig& config);
+  void add_cycle_array(const ArrayConfig& config);
+
+  sc_core::sc_clock clock_;
+  sc_core::sc_signal<bool> reset_;
+  // For whoever reads a trace: what is computed (models::Pass), and how many passes have begun.
+  sc_core::sc_signal<std::uint32_t> pass_;
+  sc_core::sc_signal<std::uint32_t> pass_number_;
+  sc_core::sc_signal<bool> fill_start_;
+  sc_core::sc_signal<bool> read_enable_;
+  sc_core::sc_signal<std::uint32_t> tap_;
+  sc_core::sc_signal<bool> row_half_;
+  sc_core::sc_signal<bool> column_half_;
+  sc_core::sc_signal<bool> group_end_;
+  sc_core::sc_signal<std::uint32_t> group_;
+  sc_core::sc_signal<bool> first_group_;
+  sc_core::sc_signal<bool> last_group_;
+  sc_core::sc_signal<bool> hand_over_;
+  sc_core::sc_signal<bool> scaler_start_;
+  sc_core::sc_signal<bool> scaler_first_group_;
+  sc_core::sc_signal<bool> scaler_last_group_;
+  sc_core::sc_signal<bool> quantizer_start_;
+
+  // From the group-scale units to their banks; none at cycle detail.
+  sc_core::sc_vector<sc_core::sc_signal<bool>> result_valid_;
+  sc_core::sc_vector<sc_core::sc_signal<std::uint64_t>> result_address_;
+  sc_core::sc_vector<sc_core::sc_signal<std::uint32_t>> result_;
+
+  Controller controller_;
+  OperandFeeder row_feeder_;
+  OperandFeeder column_feeder_;
+  ResultBanks banks_;
+  DynamicQuantizer quantizer_;
+  // One of the two, as the detail asks for.
+  std::unique_ptr<Array> array_;
+  std::unique_ptr<CycleArray> cycle_array_;
+};
+
+}  // namespace mlsim::sim

@@ -1,0 +1,78 @@
+#include "sim/systemc/array.h"
+
+#include <algorithm>
+
+namespace mlsim::sim {
+
+std::size_t scaler_count(const ArrayConfig& config) {
+  return static_cast<std::size_t>((config.rows * config.columns + config.elements_per_scaler - 1) /
+                                  config.elements_per_scaler);
+}
+
+Array::Array(const sc_core::sc_module_name& name, const ArrayConfig& config, const OperandWires& rows,
+             const OperandWires& columns)
+    : sc_core::sc_module(name),
+      result_valid("result_valid", scaler_count(config)),
+      result_address("result_address", scaler_count(config)),
+      result("result", scaler_count(config)) {
+  const auto array_columns = static_cast<std::size_t>(config.columns);
+  const std::size_t count = static_cast<std::size_t>(config.rows) * array_columns;
+  const auto share = static_cast<std::size_t>(config.elements_per_scaler);
+
+  elements_.init(count, [&](const char* /*name*/, std::size_t element) {
+    const std::size_t row = element / array_columns;
+    const std::size_t column = element % array_columns;
+    const std::string element_name = "element_" + std::to_string(row) + "_" + std::to_string(column);
+    return new ProcessingElement(element_name.c_str(), rows, columns, row, column);
+  });
+  for (ProcessingElement& element : elements_) {
+    element.clock(clock);
+    element.reset(reset);
+    element.hand_over(hand_over);
+  }
+
+  scalers_.init(scaler_count(config), [&](const char* /*name*/, std::size_t unit) {
+    const std::string unit_name = "scaler_" + std::to_string(unit);
+    const std::size_t first = unit * share;
+    return new GroupScaler(unit_name.c_str(), rows, columns, first, std::min(share, count - first), array_columns);
+  });
+  for (std::size_t unit = 0; unit < scalers_.size(); ++unit) {
+    GroupScaler& scaler = scalers_[unit];
+    scaler.clock(clock);
+    scaler.reset(reset);
+    scaler.start(scaler_start);
+    scaler.first_group(scaler_first_group);
+    scaler.last_group(scaler_last_group);
+    for (std::size_t slot = 0; slot < scaler.handed_over.size(); ++slot) {
+      scaler.handed_over[slot](elements_[unit * share + slot].handed_over());
+    }
+    scaler.result_valid(result_valid[unit]);
+    scaler.result_address(result_address[unit]);
+    scaler.result(result[unit]);
+  }
+}
+
+void Array::load(const Job& job) {
+  for (ProcessingElement& element : elements_) element.load(job);
+  for (GroupScaler& scaler : scalers_) scaler.load(job);
+}
+
+models::OperationCounts Array::counts() const {
+  models::OperationCounts counts;
+  for (const ProcessingElement& element : elements_) counts += element.counts();
+  for (const GroupScaler& scaler : scalers_) counts += scaler.counts();
+  return counts;
+}
+
+std::uint64_t Array::zero_products() const {
+  std::uint64_t products = 0;
+  for (const ProcessingElement& element : elements_) products += element.zero_products();
+  return products;
+}
+
+void Array::trace(sc_core::sc_trace_file* file) const {
+  for (const ProcessingElement& element : elements_) element.trace(file);
+  for (const GroupScaler& scaler : scalers_) scaler.trace(file);
+}
+
+}  // namespace mlsim::sim

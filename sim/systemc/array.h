@@ -1,0 +1,45 @@
+// The array at structural detail: rows × columns elements and their group-scale units.
+#pragma once
+
+#include <cstdint>
+#include <systemc>
+
+#include "models/convolution/operation_counts.h"
+#include "sim/array_config.h"
+#include "sim/systemc/group_scaler.h"
+#include "sim/systemc/job.h"
+#include "sim/systemc/operand_feeder.h"
+#include "sim/systemc/processing_element.h"
+
+namespace mlsim::sim {
+
+class Array : public sc_core::sc_module {
+ public:
+  sc_core::sc_in<bool> clock;
+  sc_core::sc_in<bool> reset;
+  sc_core::sc_in<bool> hand_over;
+  sc_core::sc_in<bool> scaler_start;
+  sc_core::sc_in<bool> scaler_first_group;
+  sc_core::sc_in<bool> scaler_last_group;
+  // One of each for every group-scale unit.
+  sc_core::sc_vector<sc_core::sc_out<bool>> result_valid;
+  sc_core::sc_vector<sc_core::sc_out<std::uint64_t>> result_address;
+  sc_core::sc_vector<sc_core::sc_out<std::uint32_t>> result;  // bits of a binary32
+
+  Array(const sc_core::sc_module_name& name, const ArrayConfig& config, const OperandWires& rows,
+        const OperandWires& columns);
+
+  void load(const Job& job);
+  void trace(sc_core::sc_trace_file* file) const override;
+  models::OperationCounts counts() const;
+  std::uint64_t zero_products() const;
+
+ private:
+  sc_core::sc_vector<ProcessingElement> elements_;  // row by row
+  sc_core::sc_vector<GroupScaler> scalers_;
+};
+
+// How many group-scale units an array has.
+std::size_t scaler_count(const ArrayConfig& config);
+
+}  // namespace mlsim::sim

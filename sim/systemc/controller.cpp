@@ -1,0 +1,155 @@
+#include "sim/systemc/controller.h"
+
+#include <cassert>
+
+namespace mlsim::sim {
+
+Controller::Controller(const sc_core::sc_module_name& name, const ArrayConfig& config)
+    : sc_core::sc_module(name), config_(config) {
+  SC_HAS_PROCESS(Controller);
+  SC_METHOD(tick);
+  sensitive << clock.pos();
+  dont_initialize();
+}
+
+void Controller::load(const Job& job) {
+  assert(done());
+  job_ = &job;
+  cycles_ = {};
+  next_.emplace(*job.schedule);
+  compute_left_ = 0;
+  state_ = State::kReset;
+  reset.write(true);
+}
+
+void Controller::tick() {
+  // 1. Control travels along with the operands: one register to the elements, one more to the group-scale units.
+  const bool at_elements = hand_over.read();
+  scaler_start.write(at_elements);
+  if (at_elements) {
+    scaler_first_group.write(hands_over_first_);
+    scaler_last_group.write(hands_over_last_);
+  }
+  const bool at_feeders = group_end.read();
+  hand_over.write(at_feeders);
+  if (at_feeders) {
+    hands_over_first_ = first_group.read();
+    hands_over_last_ = last_group.read();
+  }
+
+  // 2. What happens in this cycle.
+  switch (state_) {
+    case State::kReset:
+      reset.write(false);
+      if (next_->done()) {
+        end_array();  // no kernel position meets any result
+        break;
+      }
+      state_ = State::kArray;
+      fill_left_ = job_->schedule->fill_cycles(next_->step());
+      fill_start.write(true);
+      run_array();
+      break;
+    case State::kArray:
+      fill_start.write(false);
+      run_array();
+      break;
+    case State::kDrain:
+      read_enable.write(false);
+      group_end.write(false);
+      ++cycles_.array;
+      if (--drain_left_ == 0) end_array();
+      break;
+    case State::kQuantize:
+      quantizer_start.write(false);
+      ++cycles_.quantizer;
+      if (--quantize_left_ == 0) {
+        end_job();
+      }
+      break;
+    case State::kDone:
+      break;
+  }
+}
+
+void Controller::run_array() {
+  // 1. The next step begins when it is filled and the one before is computed; its successor's fill begins with it.
+  if (compute_left_ == 0 && fill_left_ == 0) begin_step();
+  // 2. A tap, a cycle of waiting for the group-scale units, or one of waiting for operands.
+  if (compute_left_ > 0) {
+    issue();
+  } else {
+    read_enable.write(false);
+    group_end.write(false);
+    ++cycles_.fill_stalls;
+  }
+  // 3. The feeders fill alongside.
+  if (fill_left_ > 0) --fill_left_;
+  ++cycles_.array;
+  if (compute_left_ == 0 && next_->done()) {
+    state_ = State::kDrain;
+    drain_left_ = job_->schedule->share() + kArrayPipeline;
+  }
+}
+
+void Controller::begin_step() {
+  const Schedule& schedule = *job_->schedule;
+  step_ = next_->step();
+  compute_left_ = schedule.compute_cycles(step_);
+  tap_ = 0;
+  group_ = step_.first_group;
+  cycle_of_group_ = step_.first_tap;
+  group_taps_ = schedule.group_taps(step_.phase);
+  group_cycles_ = group_taps_ + schedule.group_stall(step_.phase);
+  row_half.write(step_.row_half != 0);
+  column_half.write(step_.column_half != 0);
+  group.write(static_cast<std::uint32_t>(group_));
+
+  next_->advance();
+  if (next_->done()) return;
+  fill_left_ = schedule.fill_cycles(next_->step());
+  fill_start.write(true);
+}
+
+void Controller::issue() {
+  const bool reads = cycle_of_group_ < group_taps_;
+  const bool ends = cycle_of_group_ + 1 == group_cycles_;
+  read_enable.write(reads);
+  if (reads) {
+    tap.write(static_cast<std::uint32_t>(tap_++));
+  } else {
+    ++cycles_.scaler_stalls;
+  }
+  if (cycle_of_group_ == 0) {
+    group.write(static_cast<std::uint32_t>(group_));
+    first_group.write(group_ == 0);
+    last_group.write(group_ + 1 == job_->schedule->reduction().groups);
+  }
+  group_end.write(ends);
+  if (ends) {
+    ++group_;
+    cycle_of_group_ = 0;
+  } else {
+    ++cycle_of_group_;
+  }
+  --compute_left_;
+}
+
+void Controller::end_array() {
+  if (!job_->quantization) {
+    end_job();
+    return;
+  }
+  state_ = State::kQuantize;
+  const models::Shape result = job_->schedule->shape().result_shape(job_->schedule->pass());
+  quantize_left_ =
+      (models::element_count(result) + config_.quantizer_lanes - 1) / config_.quantizer_lanes + kQuantizerPipeline;
+  quantizer_start.write(true);
+}
+
+void Controller::end_job() {
+  state_ = State::kDone;
+  sc_core::sc_pause();
+}
+
+}  // namespace mlsim::sim

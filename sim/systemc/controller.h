@@ -1,0 +1,77 @@
+// The sequencer: walks the schedule and drives the control wires of feeders, elements, group-scale units and quantizer.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <systemc>
+
+#include "sim/statistics.h"
+#include "sim/systemc/job.h"
+
+namespace mlsim::sim {
+
+class Controller : public sc_core::sc_module {
+ public:
+  sc_core::sc_in<bool> clock;
+  sc_core::sc_out<bool> reset;
+
+  // To the feeders: begin with the fill of the next step; read a tap.
+  sc_core::sc_out<bool> fill_start;
+  sc_core::sc_out<bool> read_enable;
+  sc_core::sc_out<std::uint32_t> tap;  // in the halves being read
+  sc_core::sc_out<bool> row_half;
+  sc_core::sc_out<bool> column_half;
+  sc_core::sc_out<bool> group_end;  // the last cycle of a reduction group
+  sc_core::sc_out<std::uint32_t> group;
+  sc_core::sc_out<bool> first_group;  // of its tile
+  sc_core::sc_out<bool> last_group;
+
+  // To the elements, one cycle later: take the sum over into the hand-over register.
+  sc_core::sc_out<bool> hand_over;
+  // To the group-scale units, one cycle later still: serve the sums that were handed over.
+  sc_core::sc_out<bool> scaler_start;
+  sc_core::sc_out<bool> scaler_first_group;
+  sc_core::sc_out<bool> scaler_last_group;
+
+  sc_core::sc_out<bool> quantizer_start;
+
+  Controller(const sc_core::sc_module_name& name, const ArrayConfig& config);
+
+  // Registers of a job; it begins with the next clock edge, with a cycle of reset.
+  void load(const Job& job);
+  bool done() const { return state_ == State::kDone; }
+  const CycleCounts& cycles() const { return cycles_; }
+
+ private:
+  enum class State : std::uint8_t { kReset, kArray, kDrain, kQuantize, kDone };
+
+  void tick();
+  void run_array();
+  void begin_step();
+  void issue();
+  void end_array();
+  void end_job();
+
+  const ArrayConfig config_;
+  const Job* job_ = nullptr;
+  State state_ = State::kDone;
+  CycleCounts cycles_;
+
+  // Beside `hand_over`: which group of its tile it is.
+  bool hands_over_first_ = false;
+  bool hands_over_last_ = false;
+
+  std::optional<StepWalk> next_;  // the step that is filled, or waits filled
+  std::int64_t fill_left_ = 0;
+  Step step_;  // the step that is computed
+  std::int64_t compute_left_ = 0;
+  std::int64_t tap_ = 0;
+  std::int64_t group_ = 0;
+  std::int64_t cycle_of_group_ = 0;
+  std::int64_t group_taps_ = 0;
+  std::int64_t group_cycles_ = 0;
+  std::int64_t drain_left_ = 0;
+  std::int64_t quantize_left_ = 0;
+};
+
+}  // namespace mlsim::sim

@@ -1,0 +1,170 @@
+#include "sim/systemc/cycle_array.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace mlsim::sim {
+namespace {
+
+// 2^-exponent for 0 <= exponent < 1023.
+double negative_power(int exponent) {
+  return std::bit_cast<double>(static_cast<std::uint64_t>(1023 - exponent) << 52);
+}
+
+}  // namespace
+
+CycleArray::CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
+                       FeederBuffer& columns, ResultBanks& banks)
+    : sc_core::sc_module(name),
+      array_rows_(config.rows),
+      array_columns_(config.columns),
+      rows_(rows),
+      columns_(columns),
+      banks_(banks),
+      sums32_(static_cast<std::size_t>(config.rows) * static_cast<std::size_t>(config.columns)),
+      sums64_(sums32_.size()),
+      partial_(sums32_.size()),
+      column_factor_(static_cast<std::size_t>(config.columns)) {
+  SC_HAS_PROCESS(CycleArray);
+  SC_METHOD(tick);
+  sensitive << clock.pos();
+  dont_initialize();
+}
+
+void CycleArray::load(const Job& job) {
+  job_ = &job;
+  counts_ = {};
+  zero_products_ = 0;
+  const models::MlsFormat& rows = job.row_operand->format;
+  const models::MlsFormat& columns = job.column_operand->format;
+  width_ = job.can_overflow ? Width::k64Checked : job.accumulator_bits <= 32 ? Width::k32 : Width::k64;
+  scales_in_binary64_ = job.accumulator_bits + rows.scale.fraction_bits + columns.scale.fraction_bits + 1 < 53;
+}
+
+void CycleArray::tick() {
+  if (reset.read()) clear();
+  if (!read_enable.read() && !group_end.read()) return;
+  const int row_index = row_half.read() ? 1 : 0;
+  const int column_index = column_half.read() ? 1 : 0;
+  const FeederBuffer::Half& rows = rows_.half(row_index);
+  const FeederBuffer::Half& columns = columns_.half(column_index);
+  // 1. Every element multiplies, shifts and adds.
+  if (read_enable.read()) {
+    rows_.count_read(row_index, tap.read());
+    columns_.count_read(column_index, tap.read());
+    multiply_accumulate(rows, columns);
+  }
+  // 2. At the end of a group its sums are scaled and added up in binary32; after the last group they are results.
+  if (group_end.read()) end_group(rows, columns);
+}
+
+void CycleArray::clear() {
+  std::fill(sums32_.begin(), sums32_.end(), 0);
+  std::fill(sums64_.begin(), sums64_.end(), 0);
+}
+
+void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+  const std::size_t at = tap.read();
+  const std::int32_t* row_operand = rows.integers.data() + at * static_cast<std::size_t>(array_rows_);
+  const std::int32_t* column_operand = columns.integers.data() + at * static_cast<std::size_t>(array_columns_);
+  const int live = columns.live;
+  switch (width_) {
+    case Width::k32:
+      for (int row = 0; row < rows.live; ++row) {
+        std::int32_t* sums = sums32_.data() + row * array_columns_;
+        const std::int32_t k = row_operand[row];
+        for (int column = 0; column < live; ++column) sums[column] += k * column_operand[column];
+      }
+      break;
+    case Width::k64:
+      for (int row = 0; row < rows.live; ++row) {
+        std::int64_t* sums = sums64_.data() + row * array_columns_;
+        const std::int64_t k = row_operand[row];
+        for (int column = 0; column < live; ++column) sums[column] += k * column_operand[column];
+      }
+      break;
+    case Width::k64Checked:
+      for (int row = 0; row < rows.live; ++row) {
+        std::int64_t* sums = sums64_.data() + row * array_columns_;
+        const std::int64_t k = row_operand[row];
+        for (int column = 0; column < live; ++column) {
+          const auto [value, overflow] =
+              models::accumulate(sums[column], k * column_operand[column], job_->accumulator_bits, job_->overflow);
+          sums[column] = value;
+          counts_.overflows += overflow ? 1 : 0;
+        }
+      }
+      break;
+  }
+  const auto operations = static_cast<std::uint64_t>(rows.live) * static_cast<std::uint64_t>(columns.valid_lanes[at]);
+  zero_products_ += operations - static_cast<std::uint64_t>(rows.nonzero_lanes[at]) *
+                                     static_cast<std::uint64_t>(columns.nonzero_lanes[at]);
+  counts_.mantissa_multiplies += operations;
+  counts_.integer_adds += operations;
+  if (job_->has_exponents) {
+    counts_.exponent_adds += operations;
+    counts_.shifts += operations;
+  }
+}
+
+void CycleArray::end_group(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+  const models::MlsTensor& operand = columns_.operand();
+  for (int column = 0; column < columns.live; ++column) {
+    const auto at = static_cast<std::size_t>(column);
+    const std::size_t scale = columns_.scale_index(columns.lanes[at], group.read());
+    column_factor_[at] = ((1 << operand.format.scale.fraction_bits) + operand.group_fraction[scale]) *
+                         negative_power(operand.group_exponent[scale]);
+  }
+  for (int row = 0; row < rows.live; ++row) {
+    const int first = row * array_columns_;
+    if (width_ == Width::k32) {
+      scale_row(sums32_.data() + first, row, columns.live, rows, columns);
+    } else {
+      scale_row(sums64_.data() + first, row, columns.live, rows, columns);
+    }
+  }
+  clear();
+  const auto served = static_cast<std::uint64_t>(rows.live) * static_cast<std::uint64_t>(columns.live);
+  counts_.group_exponent_adds += served;
+  counts_.shift_adds += served;
+  counts_.conversions += served;
+  counts_.float_adds += served;
+  if (last_group.read()) counts_.tensor_scale_multiplies += served;
+}
+
+template <typename Sum>
+void CycleArray::scale_row(const Sum* sums, int row, int live_columns, const FeederBuffer::Half& rows,
+                           const FeederBuffer::Half& columns) {
+  const models::MlsTensor& operand = rows_.operand();
+  const Lane& lane = rows.lanes[static_cast<std::size_t>(row)];
+  const std::size_t scale = rows_.scale_index(lane, group.read());
+  const int exponent = operand.group_exponent[scale];
+  const int fraction = operand.group_fraction[scale];
+  float* partial = partial_.data() + row * array_columns_;
+  if (first_group.read()) std::fill(partial, partial + live_columns, 0.0F);
+  if (scales_in_binary64_) {
+    // Q, the powers of two and their product are exact in binary64, so that binary32 rounds once.
+    const models::GroupScaler& unit = job_->scaler;
+    const double factor =
+        ((1 << unit.left_fraction_bits) + fraction) *
+        negative_power(unit.left_fraction_bits + unit.right_fraction_bits + unit.unit_exponent + exponent);
+    const double* column_factor = column_factor_.data();
+    for (int column = 0; column < live_columns; ++column) {
+      partial[column] += static_cast<float>(static_cast<double>(sums[column]) * (factor * column_factor[column]));
+    }
+  } else {
+    const models::MlsTensor& other = columns_.operand();
+    for (int column = 0; column < live_columns; ++column) {
+      const std::size_t at = columns_.scale_index(columns.lanes[static_cast<std::size_t>(column)], group.read());
+      partial[column] +=
+          job_->scaler.scale(sums[column], exponent, fraction, other.group_exponent[at], other.group_fraction[at]);
+    }
+  }
+  if (!last_group.read()) return;
+  for (int column = 0; column < live_columns; ++column) {
+    const std::int64_t address = lane.result + columns.lanes[static_cast<std::size_t>(column)].result;
+    banks_.store(static_cast<std::uint64_t>(address), partial[column] * job_->tensor_scale);
+  }
+}
+
+}  // namespace mlsim::sim

@@ -1,0 +1,70 @@
+// The array at cycle detail: all elements and group-scale units as one clocked module over flat arrays. The same bits,
+// cycles and counts as the modules of sim/systemc/array.h.
+#pragma once
+
+#include <cstdint>
+#include <systemc>
+#include <vector>
+
+#include "models/convolution/operation_counts.h"
+#include "sim/systemc/feeder_buffer.h"
+#include "sim/systemc/job.h"
+#include "sim/systemc/result_banks.h"
+
+namespace mlsim::sim {
+
+class CycleArray : public sc_core::sc_module {
+ public:
+  sc_core::sc_in<bool> clock;
+  sc_core::sc_in<bool> reset;
+  sc_core::sc_in<bool> read_enable;
+  sc_core::sc_in<std::uint32_t> tap;
+  sc_core::sc_in<bool> row_half;
+  sc_core::sc_in<bool> column_half;
+  sc_core::sc_in<bool> group_end;
+  sc_core::sc_in<std::uint32_t> group;
+  sc_core::sc_in<bool> first_group;
+  sc_core::sc_in<bool> last_group;
+
+  // Reads the feeders' buffers and writes the banks by itself.
+  CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows, FeederBuffer& columns,
+             ResultBanks& banks);
+
+  void load(const Job& job);
+  const models::OperationCounts& counts() const { return counts_; }
+  std::uint64_t zero_products() const { return zero_products_; }
+
+ private:
+  // How wide the accumulators are in this program: as wide as the job's need be.
+  enum class Width : std::uint8_t { k32, k64, k64Checked };
+
+  void tick();
+  void clear();
+  void multiply_accumulate(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
+  void end_group(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
+  template <typename Sum>
+  void scale_row(const Sum* sums, int row, int live_columns, const FeederBuffer::Half& rows,
+                 const FeederBuffer::Half& columns);
+
+  const int array_rows_;
+  const int array_columns_;
+  FeederBuffer& rows_;
+  FeederBuffer& columns_;
+  ResultBanks& banks_;
+  models::OperationCounts counts_;
+  std::uint64_t zero_products_ = 0;
+
+  // Registers of the job.
+  const Job* job_ = nullptr;
+  Width width_ = Width::k32;
+  bool scales_in_binary64_ = true;  // Q has less than 53 bits
+
+  // Row by row.
+  std::vector<std::int32_t> sums32_;
+  std::vector<std::int64_t> sums64_;
+  std::vector<float> partial_;
+  // Of the columns, for the group at hand: (2^Mg + f) · 2^-h.
+  std::vector<double> column_factor_;
+};
+
+}  // namespace mlsim::sim

@@ -1,0 +1,109 @@
+#include "sim/systemc/operand_feeder.h"
+
+namespace mlsim::sim {
+
+OperandWires::OperandWires(std::size_t lanes)
+    : significand("significand", lanes),
+      exponent("exponent", lanes),
+      negative("negative", lanes),
+      valid("valid", lanes),
+      live("live", lanes),
+      scale_exponent("scale_exponent", lanes),
+      scale_fraction("scale_fraction", lanes),
+      address("address", lanes) {}
+
+OperandFeeder::OperandFeeder(const sc_core::sc_module_name& name, Side side, const ArrayConfig& config,
+                             bool drives_wires)
+    : sc_core::sc_module(name),
+      buffer_(side, config),
+      drives_wires_(drives_wires),
+      wires_(drives_wires ? static_cast<std::size_t>(buffer_.lanes()) : 0),
+      next_scales_(static_cast<std::size_t>(buffer_.lanes())) {
+  SC_HAS_PROCESS(OperandFeeder);
+  SC_METHOD(tick);
+  sensitive << clock.pos();
+  dont_initialize();
+}
+
+void OperandFeeder::load(const Job& job) {
+  buffer_.load(job);
+  if (!drives_wires_) return;
+  const models::ElementFormat& format = buffer_.operand().format.element;
+  fields_of_code_.resize(std::size_t{1} << format.code_bits());
+  for (std::size_t code = 0; code < fields_of_code_.size(); ++code) {
+    fields_of_code_[code] = models::split_fields(format, static_cast<std::uint16_t>(code));
+  }
+}
+
+void OperandFeeder::tick() {
+  // 1. The words of this cycle come from the SRAM.
+  if (fill_start.read()) buffer_.start_fill();
+  if (!buffer_.filled()) buffer_.fill();
+  if (!drives_wires_) return;
+  // 2. Scales and addresses of the group that is handed over now.
+  if (hand_over.read()) drive_scales();
+  // 3. Those of the group whose last cycle is read, for the next edge.
+  if (group_end.read()) prepare_scales();
+  // 4. The operands of the tap that is read.
+  drive_operands();
+}
+
+void OperandFeeder::drive_scales() {
+  for (std::size_t lane = 0; lane < next_scales_.size(); ++lane) {
+    const LaneScale& scale = next_scales_[lane];
+    wires_.live[lane].write(scale.live);
+    wires_.scale_exponent[lane].write(scale.exponent);
+    wires_.scale_fraction[lane].write(scale.fraction);
+    wires_.address[lane].write(scale.address);
+  }
+}
+
+void OperandFeeder::prepare_scales() {
+  const FeederBuffer::Half& source = buffer_.half(half.read() ? 1 : 0);
+  const models::MlsTensor& operand = buffer_.operand();
+  for (std::size_t lane = 0; lane < next_scales_.size(); ++lane) {
+    LaneScale& next = next_scales_[lane];
+    next.live = lane < static_cast<std::size_t>(source.live);
+    if (!next.live) continue;
+    const std::size_t scale = buffer_.scale_index(source.lanes[lane], group.read());
+    next.exponent = operand.group_exponent[scale];
+    next.fraction = operand.group_fraction[scale];
+    next.address = static_cast<std::uint64_t>(source.lanes[lane].result);
+  }
+}
+
+void OperandFeeder::drive_operands() {
+  const std::size_t lanes = next_scales_.size();
+  if (reset.read() || !read_enable.read()) {
+    for (std::size_t lane = 0; lane < lanes; ++lane) wires_.valid[lane].write(false);
+    return;
+  }
+  const int index = half.read() ? 1 : 0;
+  const FeederBuffer::Half& source = buffer_.half(index);
+  const std::size_t first = tap.read() * lanes;
+  for (std::size_t lane = 0; lane < lanes; ++lane) {
+    const bool valid = lane < static_cast<std::size_t>(source.live) && source.valid[first + lane] != 0;
+    wires_.valid[lane].write(valid);
+    if (!valid) continue;
+    const models::Fields& fields = fields_of_code_[source.codes[first + lane]];
+    wires_.significand[lane].write(fields.significand);
+    wires_.exponent[lane].write(fields.exponent);
+    wires_.negative[lane].write(fields.negative);
+  }
+  buffer_.count_read(index, tap.read());
+}
+
+void OperandFeeder::trace(sc_core::sc_trace_file* file) const {
+  for (std::size_t lane = 0; lane < wires_.valid.size(); ++lane) {
+    sc_core::sc_trace(file, wires_.significand[lane].read(), wires_.significand[lane].name());
+    sc_core::sc_trace(file, wires_.exponent[lane].read(), wires_.exponent[lane].name());
+    sc_core::sc_trace(file, wires_.negative[lane].read(), wires_.negative[lane].name());
+    sc_core::sc_trace(file, wires_.valid[lane].read(), wires_.valid[lane].name());
+    sc_core::sc_trace(file, wires_.live[lane].read(), wires_.live[lane].name());
+    sc_core::sc_trace(file, wires_.scale_exponent[lane].read(), wires_.scale_exponent[lane].name());
+    sc_core::sc_trace(file, wires_.scale_fraction[lane].read(), wires_.scale_fraction[lane].name());
+    sc_core::sc_trace(file, wires_.address[lane].read(), wires_.address[lane].name());
+  }
+}
+
+}  // namespace mlsim::sim

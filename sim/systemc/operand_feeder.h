@@ -1,0 +1,72 @@
+// An operand feeder: fills its double buffer from the global SRAM, and drives the operand wires of the rows, or of the
+// columns, of the array.
+#pragma once
+
+#include <cstdint>
+#include <systemc>
+#include <vector>
+
+#include "models/convolution/datapath.h"
+#include "sim/systemc/feeder_buffer.h"
+
+namespace mlsim::sim {
+
+// Registered wires of one side of the array, one of each a lane.
+struct OperandWires {
+  explicit OperandWires(std::size_t lanes);
+
+  sc_core::sc_vector<sc_core::sc_signal<std::uint16_t>> significand;
+  sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> exponent;
+  sc_core::sc_vector<sc_core::sc_signal<bool>> negative;
+  sc_core::sc_vector<sc_core::sc_signal<bool>> valid;
+  // For the group that was handed over last: whether the lane is in use, its scale, its part of the results' addresses.
+  sc_core::sc_vector<sc_core::sc_signal<bool>> live;
+  sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> scale_exponent;
+  sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> scale_fraction;
+  sc_core::sc_vector<sc_core::sc_signal<std::uint64_t>> address;
+};
+
+class OperandFeeder : public sc_core::sc_module {
+ public:
+  sc_core::sc_in<bool> clock;
+  sc_core::sc_in<bool> reset;
+  sc_core::sc_in<bool> fill_start;
+  sc_core::sc_in<bool> read_enable;
+  sc_core::sc_in<std::uint32_t> tap;
+  sc_core::sc_in<bool> half;
+  sc_core::sc_in<bool> group_end;
+  sc_core::sc_in<std::uint32_t> group;
+  sc_core::sc_in<bool> hand_over;
+
+  // Without `drives_wires` the array reads the buffer by itself, and there are no wires.
+  OperandFeeder(const sc_core::sc_module_name& name, Side side, const ArrayConfig& config, bool drives_wires);
+
+  void load(const Job& job);
+  void trace(sc_core::sc_trace_file* file) const override;
+
+  const OperandWires& wires() const { return wires_; }
+  FeederBuffer& buffer() { return buffer_; }
+  const FeederBuffer& buffer() const { return buffer_; }
+
+ private:
+  // What the scale wires of a lane show after the coming hand-over.
+  struct LaneScale {
+    bool live = false;
+    std::uint8_t exponent = 0;
+    std::uint8_t fraction = 0;
+    std::uint64_t address = 0;
+  };
+
+  void tick();
+  void drive_scales();
+  void prepare_scales();
+  void drive_operands();
+
+  FeederBuffer buffer_;
+  const bool drives_wires_;
+  OperandWires wires_;
+  std::vector<LaneScale> next_scales_;
+  std::vector<models::Fields> fields_of_code_;
+};
+
+}  // namespace mlsim::sim

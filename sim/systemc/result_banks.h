@@ -1,0 +1,49 @@
+// The output buffer: a bank for each group-scale unit, with the comparators that follow the largest magnitudes.
+#pragma once
+
+#include <cstdint>
+#include <systemc>
+#include <vector>
+
+#include "models/formats/tensor.h"
+#include "sim/systemc/job.h"
+
+namespace mlsim::sim {
+
+class ResultBanks : public sc_core::sc_module {
+ public:
+  sc_core::sc_in<bool> clock;
+  // One of each for every group-scale unit that is a module of its own.
+  sc_core::sc_vector<sc_core::sc_in<bool>> valid;
+  sc_core::sc_vector<sc_core::sc_in<std::uint64_t>> address;
+  sc_core::sc_vector<sc_core::sc_in<std::uint32_t>> value;  // bits of a binary32
+
+  ResultBanks(const sc_core::sc_module_name& name, std::size_t units);
+
+  void load(const Job& job);
+  // One bank takes one result.
+  void store(std::uint64_t at, float result);
+
+  const models::Tensor<float>& results() const { return results_; }
+  // Of what was stored, while all of it is finite.
+  bool finite() const { return finite_; }
+  float tensor_maximum() const { return tensor_maximum_; }
+  float group_maximum(std::uint64_t at) const { return group_maximum_[group_of(at)]; }
+  std::uint64_t written_bits() const { return written_bits_; }
+
+ private:
+  void tick();
+  std::size_t group_of(std::uint64_t at) const;
+
+  models::Tensor<float> results_;
+  bool tracks_maxima_ = false;
+  models::Grouping grouping_ = models::Grouping::kNc;
+  std::uint64_t inner_size_ = 1;
+  std::uint64_t extent1_ = 1;
+  bool finite_ = true;
+  float tensor_maximum_ = 0;
+  std::vector<float> group_maximum_;
+  std::uint64_t written_bits_ = 0;
+};
+
+}  // namespace mlsim::sim

@@ -1,0 +1,44 @@
+// The shifter, the sign, the adder and the registers of an element: its accumulator, and the hand-over register that
+// keeps a group's sum for the group-scale unit while the next group is added up.
+#pragma once
+
+#include <cstdint>
+#include <systemc>
+
+#include "sim/systemc/job.h"
+
+namespace mlsim::sim {
+
+class ShiftAccumulator : public sc_core::sc_module {
+ public:
+  sc_core::sc_in<bool> clock;
+  sc_core::sc_in<bool> reset;
+  sc_core::sc_in<std::uint32_t> product;
+  sc_core::sc_in<std::uint8_t> shift;
+  sc_core::sc_in<bool> row_valid;
+  sc_core::sc_in<bool> column_valid;
+  sc_core::sc_in<bool> row_negative;
+  sc_core::sc_in<bool> column_negative;
+  sc_core::sc_in<bool> hand_over;
+  sc_core::sc_out<std::int64_t> accumulator;
+  sc_core::sc_out<std::int64_t> handed_over;
+
+  explicit ShiftAccumulator(const sc_core::sc_module_name& name);
+
+  void load(const Job& job);
+  std::uint64_t additions() const { return additions_; }
+  std::uint64_t overflows() const { return overflows_; }
+  // Of the additions, those of a product that is zero.
+  std::uint64_t zero_products() const { return zero_products_; }
+
+ private:
+  void tick();
+
+  int bits_ = 64;
+  models::Overflow overflow_ = models::Overflow::kSaturate;
+  std::uint64_t additions_ = 0;
+  std::uint64_t overflows_ = 0;
+  std::uint64_t zero_products_ = 0;
+};
+
+}  // namespace mlsim::sim

@@ -1,0 +1,187 @@
+#include "trainer/gpu.h"
+
+#include <ATen/Context.h>
+#include <ATen/cuda/CUDAGraph.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_sub.h>
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <torch/cuda.h>
+
+#include <cassert>
+#include <optional>
+#include <stdexcept>
+#include <variant>
+#include <vector>
+
+#include "models/baseline/baseline.h"
+#include "trainer/cuda/kernels.h"
+
+namespace mlsim::trainer {
+namespace {
+
+class CudaGpu : public Gpu {
+ public:
+  CudaGpu() : stream_(c10::cuda::getStreamFromPool()), guard_(stream_) {
+    at::globalContext().setAllowTF32CuDNN(false);
+    at::globalContext().setAllowTF32CuBLAS(false);
+    at::globalContext().setDeterministicCuDNN(true);
+    step_ = torch::zeros({}, torch::dtype(torch::kLong).device(device()));
+    learning_rate_ = torch::zeros({}, torch::dtype(torch::kFloat).device(device()));
+  }
+
+  torch::Device device() const override { return {torch::kCUDA, stream_.device_index()}; }
+
+  void set_step(std::uint64_t step, double learning_rate) override {
+    step_.fill_(static_cast<std::int64_t>(step));
+    learning_rate_.fill_(learning_rate);
+  }
+
+  ScaledTensor quantize(const torch::Tensor& tensor, const models::Format& format,
+                        const models::QuantizerOptions& options) override {
+    const auto* const mls = std::get_if<models::MlsFormat>(&format);
+    const bool channels_last = mls != nullptr && tensor.dim() == 4 &&
+                               tensor.is_contiguous(at::MemoryFormat::ChannelsLast) &&
+                               static_cast<std::size_t>(tensor.size(1)) <= cuda::kMostChannelsLast;
+    const torch::Tensor dense = channels_last ? tensor : tensor.contiguous();
+    const auto order = channels_last ? cuda::ElementOrder::kChannelsLast : cuda::ElementOrder::kContiguous;
+    ScaledTensor result{at::empty_like(dense), at::empty({}, dense.options())};
+    const auto sizes = dense.sizes();
+    cuda::PairedShape shape{static_cast<std::size_t>(sizes[0]), static_cast<std::size_t>(sizes[1]), 1};
+    for (const std::int64_t size : sizes.slice(2)) shape.inner *= static_cast<std::size_t>(size);
+    const models::Grouping grouping = mls != nullptr ? mls->grouping : models::Grouping::kNone;
+    const torch::Tensor scratch =
+        at::empty({static_cast<std::int64_t>(cuda::scratch_words(shape, grouping))}, dense.options());
+    const auto* const input = dense.const_data_ptr<float>();
+    const auto* const step = step_.const_data_ptr<std::int64_t>();
+    auto* const words = static_cast<std::uint32_t*>(scratch.data_ptr());
+    auto* const values = result.values.mutable_data_ptr<float>();
+    auto* const scale = result.scale.mutable_data_ptr<float>();
+    const auto stream = c10::cuda::getCurrentCUDAStream();
+    if (mls != nullptr) {
+      cuda::quantize_scaled(input, shape, order, *mls, options, step, words, values, scale, stream);
+    } else {
+      const models::BaselineGrid grid = models::grid_of(std::get<models::BaselineFormat>(format));
+      cuda::quantize_baseline_scaled(input, shape, grid, options, step, words, values, scale, stream);
+    }
+    return result;
+  }
+
+  void keep_images(const ImageSet& set, const Normalization& normalization) override {
+    const auto bytes_on_gpu = [&](const std::vector<std::uint8_t>& bytes) {
+      // Only read.
+      auto* const data = const_cast<std::uint8_t*>(bytes.data());
+      return torch::from_blob(data, {static_cast<std::int64_t>(bytes.size())}, torch::kByte).to(device());
+    };
+    pixels_ = bytes_on_gpu(set.pixels);
+    labels_ = bytes_on_gpu(set.labels);
+    source_.pixels = pixels_.const_data_ptr<std::uint8_t>();
+    source_.labels = labels_.const_data_ptr<std::uint8_t>();
+    shape_ = set.shape;
+    source_.channels = static_cast<unsigned>(shape_.channels);
+    source_.side = static_cast<unsigned>(shape_.side);
+    for (std::size_t channel = 0; channel < shape_.channels; ++channel) {
+      source_.scale[channel] = normalization.scale(channel);
+      source_.offset[channel] = normalization.offset(channel);
+    }
+  }
+
+  const DeviceBatch& place(std::span<const Placement> placements) override {
+    const auto count = static_cast<std::int64_t>(placements.size());
+    if (make_room(count, shape_)) {
+      const auto bytes = static_cast<std::int64_t>(placements.size_bytes());
+      placements_ = at::empty({bytes}, torch::dtype(torch::kByte).device(device()));
+    }
+    // From pageable memory: it may be changed as soon as the call returns.
+    C10_CUDA_CHECK(cudaMemcpyAsync(placements_.data_ptr(), placements.data(), placements.size_bytes(),
+                                   cudaMemcpyHostToDevice, c10::cuda::getCurrentCUDAStream()));
+    cuda::place_images(source_, static_cast<const Placement*>(placements_.data_ptr()), placements.size(),
+                       batch_.images.mutable_data_ptr<float>(), batch_.labels.mutable_data_ptr<std::int64_t>(),
+                       c10::cuda::getCurrentCUDAStream());
+    return batch_;
+  }
+
+  const DeviceBatch& copy(const Batch& batch, const DataShape& shape) override {
+    const auto count = static_cast<std::int64_t>(batch.labels.size());
+    make_room(count, shape);
+    // Only read.
+    auto* const images = const_cast<float*>(batch.images.data());
+    auto* const labels = const_cast<std::int64_t*>(batch.labels.data());
+    batch_.images.copy_(torch::from_blob(images, batch_.images.sizes()));
+    batch_.labels.copy_(torch::from_blob(labels, batch_.labels.sizes(), torch::kLong));
+    return batch_;
+  }
+
+  void update(torch::optim::SGD& optimizer) override {
+    const torch::NoGradGuard no_gradients;
+    torch::optim::OptimizerParamGroup& group = optimizer.param_groups()[0];
+    const auto& options = static_cast<const torch::optim::SGDOptions&>(group.options());
+    std::vector<torch::Tensor> gradients;
+    std::vector<torch::Tensor> momenta;
+    for (const torch::Tensor& parameter : group.params()) {
+      gradients.push_back(parameter.grad());
+      momenta.push_back(momentum_of(optimizer, parameter));
+    }
+    gradients = at::_foreach_add(gradients, group.params(), options.weight_decay());
+    at::_foreach_mul_(momenta, options.momentum());
+    at::_foreach_add_(momenta, gradients);
+    at::_foreach_sub_(group.params(), at::_foreach_mul(momenta, learning_rate_));
+  }
+
+  void record(const std::function<void()>& work) override {
+    assert(!graph_);
+    graph_.emplace();
+    graph_->capture_begin();
+    work();
+    graph_->capture_end();
+    graph_->replay();
+  }
+  bool recorded() const override { return graph_.has_value(); }
+  void replay() override { graph_->replay(); }
+
+ private:
+  // Tells whether the batch at hand had another number of images, and was made anew.
+  bool make_room(std::int64_t count, const DataShape& shape) {
+    if (batch_.labels.defined() && batch_.labels.size(0) == count) return false;
+    const auto side = static_cast<std::int64_t>(shape.side);
+    batch_.images = at::empty({count, static_cast<std::int64_t>(shape.channels), side, side},
+                              torch::dtype(torch::kFloat).device(device()));
+    batch_.labels = at::empty({count}, torch::dtype(torch::kLong).device(device()));
+    return true;
+  }
+
+  static torch::Tensor momentum_of(torch::optim::SGD& optimizer, const torch::Tensor& parameter) {
+    auto& state = optimizer.state()[parameter.unsafeGetTensorImpl()];
+    if (state == nullptr) {
+      auto fresh = std::make_unique<torch::optim::SGDParamState>();
+      fresh->momentum_buffer(torch::zeros_like(parameter));
+      state = std::move(fresh);
+    }
+    return static_cast<torch::optim::SGDParamState&>(*state).momentum_buffer();
+  }
+
+  c10::cuda::CUDAStream stream_;
+  c10::cuda::CUDAStreamGuard guard_;
+  torch::Tensor step_;
+  torch::Tensor learning_rate_;
+  torch::Tensor pixels_;
+  torch::Tensor labels_;
+  cuda::ImageSource source_;
+  DataShape shape_;  // of the set that is kept
+  torch::Tensor placements_;
+  DeviceBatch batch_;
+  std::optional<at::cuda::CUDAGraph> graph_;
+};
+
+}  // namespace
+
+std::unique_ptr<Gpu> make_gpu() {
+  if (!torch::cuda::is_available()) {
+    throw std::runtime_error("--device cuda: no GPU was found that CUDA can use, expected cpu");
+  }
+  return std::make_unique<CudaGpu>();
+}
+
+}  // namespace mlsim::trainer

@@ -1,0 +1,60 @@
+// The CUDA kernels of training. No Torch; pointers are to the GPU's memory, and nothing waits for the GPU.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "models/baseline/baseline.h"
+#include "models/quantizer/quantizer.h"
+#include "trainer/data/batches.h"
+
+namespace mlsim::trainer::cuda {
+
+// A tensor as (D0, D1, inner).
+struct PairedShape {
+  std::size_t d0 = 0;
+  std::size_t d1 = 0;
+  std::size_t inner = 0;
+};
+
+// Where the elements of a PairedShape lie.
+enum class ElementOrder : std::uint8_t {
+  kContiguous,    // D0, D1, inner
+  kChannelsLast,  // D0, inner, D1; D1 is at most kMostChannelsLast
+};
+// Its maxima fit the shared memory that every kernel may have.
+constexpr std::size_t kMostChannelsLast = 8192;
+
+// Words of scratch memory that quantize_scaled needs: one for the tensor and one for each of its groups.
+std::size_t scratch_words(const PairedShape& shape, models::Grouping grouping);
+
+// models::quantize_scaled on the GPU, bit by bit: `output` gets S_g · x of every element, in the order of the input,
+// and
+// `*tensor_scale` S_t. Random words go to the elements in C order whatever their order in memory.
+// Instead of a refusal, a NaN or an infinity in the input makes S_t NaN. The stream of random words is that of the
+// options plus *step · 2^32 (`step` may be null: 0), so that a captured graph reads the step of its replay.
+void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder order, const models::MlsFormat& format,
+                     const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
+                     float* output, float* tensor_scale, cudaStream_t stream);
+
+// models::quantize_baseline_scaled on the GPU for the format of a grid, in the same way; scratch as for one group.
+void quantize_baseline_scaled(const float* input, const PairedShape& shape, const models::BaselineGrid& grid,
+                              const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
+                              float* output, float* scale, cudaStream_t stream);
+
+// Images of a set in the GPU's memory, placed as MemoryDataset places them, bit by bit.
+struct ImageSource {
+  const std::uint8_t* pixels = nullptr;  // channels · side · side for each image
+  const std::uint8_t* labels = nullptr;
+  unsigned channels = 0;
+  unsigned side = 0;
+  std::array<float, kMostChannels> scale{};  // pixel · scale - offset
+  std::array<float, kMostChannels> offset{};
+};
+void place_images(const ImageSource& source, const Placement* placements, std::size_t count, float* images,
+                  std::int64_t* labels, cudaStream_t stream);
+
+}  // namespace mlsim::trainer::cuda

@@ -1,0 +1,98 @@
+#include "trainer/networks/resnet.h"
+
+#include <fmt/format.h>
+#include <torch/nn/modules/container/sequential.h>
+
+#include <utility>
+
+namespace mlsim::trainer {
+
+class ResidualBlock : public torch::nn::Module {
+ public:
+  // Without `projection` a shortcut that changes shape has no parameters.
+  ResidualBlock(std::int64_t in_channels, std::int64_t out_channels, std::int64_t stride,
+                std::shared_ptr<ConvolutionModule> conv1, std::shared_ptr<ConvolutionModule> conv2,
+                const std::shared_ptr<ConvolutionModule>& projection)
+      : stride_(stride),
+        new_channels_(out_channels - in_channels),
+        conv1_(register_module("conv1", std::move(conv1))),
+        bn1_(register_module("bn1", torch::nn::BatchNorm2d(out_channels))),
+        conv2_(register_module("conv2", std::move(conv2))),
+        bn2_(register_module("bn2", torch::nn::BatchNorm2d(out_channels))) {
+    if (projection == nullptr) return;
+    downsample_ = register_module("downsample", torch::nn::Sequential());
+    downsample_->push_back(projection);
+    downsample_->push_back(torch::nn::BatchNorm2d(out_channels));
+  }
+
+  torch::Tensor forward(const torch::Tensor& input) {
+    torch::Tensor output = bn1_(conv1_->forward(input)).relu_();
+    output = bn2_(conv2_->forward(output));
+    return output.add_(shortcut(input)).relu_();
+  }
+
+ private:
+  torch::Tensor shortcut(const torch::Tensor& input) {
+    if (!downsample_.is_empty()) return downsample_->forward(input);
+    if (new_channels_ == 0) return input;
+    const auto end = input.size(2);
+    const torch::Tensor pixels = input.slice(2, 0, end, stride_).slice(3, 0, end, stride_);
+    return torch::constant_pad_nd(pixels, {0, 0, 0, 0, 0, new_channels_});
+  }
+
+  std::int64_t stride_;
+  std::int64_t new_channels_;
+  std::shared_ptr<ConvolutionModule> conv1_;
+  torch::nn::BatchNorm2d bn1_;
+  std::shared_ptr<ConvolutionModule> conv2_;
+  torch::nn::BatchNorm2d bn2_;
+  torch::nn::Sequential downsample_{nullptr};
+};
+
+namespace {
+
+// Of the last stage: strides halve the side, rounded up.
+std::size_t last_side(const ResNetFamily& family, std::size_t side) {
+  const int halvings = family.stages - 1 + (family.large_stem ? 2 : 0);
+  for (int i = 0; i < halvings; ++i) side = (side + 1) / 2;
+  return side;
+}
+
+}  // namespace
+
+ResNet::ResNet(const ResNetFamily& family, int blocks_per_stage, const DataShape& data)
+    : Network(last_side(family, data.side)), large_stem_(family.large_stem) {
+  std::int64_t channels = family.first_channels;
+  conv1_ = register_module("conv1", next_convolution("conv1", static_cast<std::int64_t>(data.channels), channels,
+                                                     large_stem_ ? 7 : 3, large_stem_ ? 2 : 1));
+  bn1_ = register_module("bn1", torch::nn::BatchNorm2d(channels));
+  for (int stage = 0; stage < family.stages; ++stage) {
+    const std::string stage_name = fmt::format("layer{}", stage + 1);
+    torch::nn::Sequential blocks;
+    for (int i = 0; i < blocks_per_stage; ++i) {
+      const bool narrows = stage > 0 && i == 0;
+      const std::string name = fmt::format("{}.{}", stage_name, i);
+      const std::int64_t in_channels = channels;
+      if (narrows) channels *= 2;
+      const std::int64_t stride = narrows ? 2 : 1;
+      const auto conv1 = next_convolution(name + ".conv1", in_channels, channels, 3, stride);
+      const auto conv2 = next_convolution(name + ".conv2", channels, channels, 3, 1);
+      const auto projection = narrows && family.projections
+                                  ? next_convolution(name + ".downsample.0", in_channels, channels, 1, stride)
+                                  : nullptr;
+      blocks_.push_back(std::make_shared<ResidualBlock>(in_channels, channels, stride, conv1, conv2, projection));
+      blocks->push_back(blocks_.back());
+    }
+    register_module(stage_name, blocks);
+  }
+  fc_ = register_module("fc", torch::nn::Linear(channels, static_cast<std::int64_t>(data.classes)));
+}
+
+torch::Tensor ResNet::forward(const torch::Tensor& images) {
+  torch::Tensor output = bn1_(conv1_->forward(images)).relu_();
+  if (large_stem_) output = torch::max_pool2d(output, 3, 2, 1);
+  for (const auto& block : blocks_) output = block->forward(output);
+  return fc_(output.mean({2, 3}));
+}
+
+}  // namespace mlsim::trainer

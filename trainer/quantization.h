@@ -1,0 +1,53 @@
+// How the operands of a network's convolutions are quantized during training.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <variant>
+
+#include "models/convolution/convolution.h"
+#include "models/quantizer/quantizer.h"
+
+namespace mlsim::trainer {
+
+struct OperandQuantization {
+  models::Format format = models::BaselineFormat::kFp32;  // fp32: as it is
+  models::Rounding rounding = models::Rounding::kNearest;
+};
+
+// How the convolutions of quantized operands are computed.
+enum class Arithmetic : std::uint8_t {
+  kDequantized,  // by Torch, on values in binary32
+  kExact,        // by models::functional_convolution: the bits of the simulated machine; MLS operands alone
+};
+
+struct Quantization {
+  // Indexed by models::Operand. Nearest on activations and weights, stochastic on errors unless told.
+  std::array<OperandQuantization, 3> operands{{{}, {}, {models::BaselineFormat::kFp32, models::Rounding::kStochastic}}};
+  int random_bits = 16;  // R
+  std::uint64_t seed = 0;
+  Arithmetic arithmetic = Arithmetic::kDequantized;
+  models::Accumulator accumulator;   // of exact arithmetic
+  bool evaluate_as_trained = false;  // evaluation rounds as training does; otherwise to nearest
+
+  bool is_mls() const {
+    return std::ranges::all_of(
+        operands, [](const auto& operand) { return std::holds_alternative<models::MlsFormat>(operand.format); });
+  }
+  const OperandQuantization& operator[](models::Operand operand) const {
+    return operands[static_cast<std::size_t>(operand)];
+  }
+  OperandQuantization& operator[](models::Operand operand) { return operands[static_cast<std::size_t>(operand)]; }
+};
+
+// Whether all operands are MLS tensors whose S_g · x has no more than the 11 significant bits that TF32 keeps: Mg + 1
+// bits times Mx + 1.
+inline bool fits_tf32(const Quantization& quantization) {
+  return std::ranges::all_of(quantization.operands, [](const OperandQuantization& operand) {
+    const auto* const mls = std::get_if<models::MlsFormat>(&operand.format);
+    return mls != nullptr && mls->scale.fraction_bits + mls->element.mantissa_bits + 2 <= 11;
+  });
+}
+
+}  // namespace mlsim::trainer

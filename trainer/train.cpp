@@ -1,0 +1,172 @@
+// mlsim-train: the reference trainer.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <new>
+#include <optional>
+#include <stdexcept>
+
+#include "base/output_file.h"
+#include "base/terminal.h"
+#include "trainer/metrics.h"
+#include "trainer/options.h"
+#include "trainer/print.h"
+#include "trainer/progress.h"
+
+namespace {
+
+using namespace mlsim::trainer;
+
+// What shells report for a program that SIGINT ended.
+constexpr int kInterrupted = 130;
+
+std::atomic<bool> stop{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+constexpr std::array kStopSignals{SIGINT, SIGTERM};
+std::array<struct sigaction, kStopSignals.size()> usual_actions{};
+
+void restore_actions() {
+  for (std::size_t i = 0; i < kStopSignals.size(); ++i) sigaction(kStopSignals[i], &usual_actions[i], nullptr);
+}
+
+extern "C" void ask_to_stop(int) {
+  stop.store(true);
+  restore_actions();
+}
+
+// While it lives the first SIGINT or SIGTERM asks for an orderly end. A second one ends the program, as each does
+// before and after: nothing is lost then that waiting would save.
+class StopOnSignals {
+ public:
+  StopOnSignals() {
+    for (std::size_t i = 0; i < kStopSignals.size(); ++i) sigaction(kStopSignals[i], nullptr, &usual_actions[i]);
+    struct sigaction asking {};
+    asking.sa_handler = ask_to_stop;
+    asking.sa_flags = SA_RESTART;
+    for (std::size_t i = 0; i < kStopSignals.size(); ++i) {
+      // What the program was told to ignore, as by nohup, stays ignored.
+      if (usual_actions[i].sa_handler != SIG_IGN) sigaction(kStopSignals[i], &asking, nullptr);
+    }
+  }
+  ~StopOnSignals() { restore_actions(); }
+  StopOnSignals(const StopOnSignals&) = delete;
+  StopOnSignals& operator=(const StopOnSignals&) = delete;
+  StopOnSignals(StopOnSignals&&) = delete;
+  StopOnSignals& operator=(StopOnSignals&&) = delete;
+};
+
+int fail(const std::string& reason, int status) {
+  mlsim::base::print_error("mlsim-train: error: " + mlsim::base::printable(reason) + "\n");
+  return status;
+}
+
+// Refuses outputs among the images of a folder.
+void keep_images(const Options& options) {
+  for (const std::filesystem::path& output : {options.metrics, options.run.checkpoint, options.save_recipe}) {
+    if (output.empty()) continue;
+    const std::filesystem::path file = mlsim::base::place_of(output);
+    for (const char* part : {"train", "val"}) {
+      const std::filesystem::path within = file.lexically_relative(mlsim::base::place_of(options.data / part));
+      if (within.empty() || *within.begin() == "..") continue;
+      throw std::runtime_error(output.string() + ": lies among the images of --data, expected another place");
+    }
+  }
+}
+
+int run(const Options& given) {
+  Options options = given;
+  const std::unique_ptr<Dataset> data = open_dataset(options.dataset, options.data, options.image_size);
+  if (options.dataset == DatasetKind::kImages) keep_images(options);
+  Recipe& recipe = options.run.recipe;
+  const std::uint64_t steps_per_epoch = data->train_size() / recipe.batch;
+  if (options.epochs > 0) {
+    recipe.steps = std::max<std::uint64_t>(options.epochs * steps_per_epoch, 1);
+    if (recipe.steps > kMostSteps) {
+      throw std::runtime_error(
+          fmt::format("--epochs {}: makes {} steps, expected at most {}", options.epochs, recipe.steps, kMostSteps));
+    }
+  }
+
+  recipe.warmup_steps = options.warmup_epochs * steps_per_epoch;
+  if (recipe.warmup_steps > kMostSteps) {
+    throw std::runtime_error(fmt::format("--warmup-epochs {}: makes {} steps, expected at most {}",
+                                         options.warmup_epochs, recipe.warmup_steps, kMostSteps));
+  }
+
+  for (const std::uint64_t epochs : options.milestones) recipe.milestones.push_back(epochs * steps_per_epoch);
+
+  std::optional<MetricsFile> metrics;
+  if (!options.metrics.empty()) {
+    metrics.emplace(options.metrics);
+    if (!options.run.resume.empty()) metrics->continue_file();
+  }
+  Progress progress(recipe.steps, isatty(STDOUT_FILENO) == 1);
+  std::optional<StopOnSignals> stop_on_signals;
+  bool evaluated = false;
+  options.run.on_start = [&] {
+    stop_on_signals.emplace();
+    if (!options.save_recipe.empty()) mlsim::base::write_file(options.save_recipe, options.recipe_text);
+  };
+  options.run.on_step = [&](const StepReport& report) { progress.step(report); };
+  options.run.on_epoch = [&](const EpochReport& report) {
+    evaluated = true;
+    progress.epoch(report);
+    if (metrics) metrics->add(report);
+  };
+  options.run.on_difference = [&](const std::array<Difference, 3>& differences) {
+    progress.clear();
+    print(stdout, difference_text(differences));
+  };
+  options.run.stop = &stop;
+
+  const TrainingResult result = train(*data, options.run);
+  stop_on_signals.reset();
+  if (!result.stopped && result.steps_before == result.steps_done && !evaluated) {
+    print(stdout, fmt::format("{}: has all {} steps of the run, nothing is left to train\n",
+                              options.run.resume.string(), result.steps_done));
+  }
+  if (!result.stopped) return 0;
+  progress.clear();
+  mlsim::base::print_error(fmt::format("mlsim-train: interrupted after step {}{}\n", result.steps_done,
+                                       options.run.checkpoint.empty()
+                                           ? ", nothing is saved without --checkpoint"
+                                           : ", go on with --resume " + options.run.checkpoint.string()));
+  return kInterrupted;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  mlsim::base::keep_standard_streams();
+  mlsim::base::remove_unfinished_files_on_signals();
+  try {
+    const Options options = parse_options(argc, argv);
+    int status = 0;
+    if (options.help) {
+      print(stdout, help_text());
+    } else if (options.version) {
+      print(stdout, fmt::format("mlsim-train {}\n", MLSIM_VERSION));
+    } else {
+      status = run(options);
+    }
+    // What was printed may wait to be written; an error before stays known.
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+      throw std::runtime_error("standard output cannot be written");
+    }
+    return status;
+  } catch (const std::runtime_error& error) {
+    return fail(error.what(), 2);
+  } catch (const std::bad_alloc&) {
+    return fail("there is not enough memory", 2);
+  } catch (const std::exception& error) {
+    return fail(error.what(), 1);
+  }
+}
