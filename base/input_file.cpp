@@ -146,6 +146,15 @@ void RegularFile::refuse(const std::string& reason) const {
   base::refuse(path_.string(), "", fmt::format("{}, expected {}", reason, expected_));
 }
 
+FileStamp stamp_of(const std::filesystem::path& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) refuse_reading(path.string(), reason_of(errno));
+  return {status.st_dev,
+          status.st_ino,
+          status.st_size,
+          {status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec}};
+}
+
 std::size_t InputText::read(void* data, std::size_t size) {
   const std::size_t count = std::min(size, text_.size());
   if (count > 0) std::memcpy(data, text_.data(), count);

@@ -1,6 +1,7 @@
 // What users name to be read: never past a limit, and a read that fails is never taken for the end of a file.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -85,6 +86,17 @@ class RegularFile {
   std::uint64_t place_ = 0;
 };
 
+// What changes when a file is written to or replaced.
+struct FileStamp {
+  std::uint64_t device = 0;
+  std::uint64_t number = 0;
+  std::int64_t size = 0;
+  std::array<std::int64_t, 4> times{};  // modified, changed: seconds, nanoseconds
+  bool operator==(const FileStamp&) const = default;
+};
+// Throws Error where there is no such file.
+FileStamp stamp_of(const std::filesystem::path& path);
+
 class InputText : public Input {
  public:
   InputText(std::string_view text, std::string name) : text_(text), name_(std::move(name)) {}
@@ -100,7 +112,7 @@ class InputText : public Input {
 // The most that is read of a document: a workload, a network, an array, a table, a recipe, ...
 constexpr std::uint64_t kLargestDocument = std::uint64_t{64} << 20;
 // The most of results, sweeps and journals, which the program itself writes.
-constexpr std::uint64_t kLargestResults = std::uint64_t{1} << 30;
+constexpr std::uint64_t kLargestResults = std::uint64_t{256} << 20;
 
 // All of an input. Throws Error where it is longer than `limit` bytes.
 std::string read_all(Input& input, std::uint64_t limit);

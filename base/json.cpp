@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/terminal.h"
 
 namespace mlsim::base {
 namespace {
@@ -150,6 +151,13 @@ std::string expectation(const json& root, const json& unresolved) {
   refuse(file, pointer, "is " + shown(*instance) + ", expected " + expectation(root, *schema));
 }
 
+// The library escapes what is below U+0020; what else a terminal acts on stands in strings alone, where an escape means
+// the same.
+std::string without_controls(std::string text) {
+  const auto is_plain = [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); };
+  return std::all_of(text.begin(), text.end(), is_plain) ? text : json_escaped(text);
+}
+
 std::string place_of(std::string_view text, std::size_t byte) {
   const std::string_view before = text.substr(0, byte == 0 ? 0 : std::min(byte - 1, text.size()));
   const auto line = std::count(before.begin(), before.end(), '\n') + 1;
@@ -160,11 +168,16 @@ std::string place_of(std::string_view text, std::size_t byte) {
 template <typename Json>
 Json parsed(std::string_view text, const std::string& file) {
   std::vector<std::set<std::string>> keys;
+  std::size_t values = 0;
   const typename Json::parser_callback_t check = [&](int depth, typename Json::parse_event_t event, Json& value) {
     // What is deeper would exhaust the stack of those who walk it.
     if (depth >= kDeepestJson &&
         (event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start)) {
       refuse(file, "", "is nested deeper than " + std::to_string(kDeepestJson) + " levels");
+    }
+    if (event != Json::parse_event_t::object_end && event != Json::parse_event_t::array_end &&
+        ++values > kMostJsonValues) {
+      refuse(file, "", "has more than " + std::to_string(kMostJsonValues) + " values");
     }
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
@@ -219,11 +232,11 @@ void check_schema(const json& document, const json& schema, const std::string& f
 }
 
 std::string to_text(const json& document, int indent) {
-  return document.dump(indent, ' ', false, json::error_handler_t::replace);
+  return without_controls(document.dump(indent, ' ', false, json::error_handler_t::replace));
 }
 
 std::string to_text(const nlohmann::ordered_json& document, int indent) {
-  return document.dump(indent, ' ', false, json::error_handler_t::replace);
+  return without_controls(document.dump(indent, ' ', false, json::error_handler_t::replace));
 }
 
 }  // namespace mlsim::base

@@ -9,9 +9,11 @@ namespace mlsim::base {
 
 // Arrays and objects inside one another, at the most.
 constexpr int kDeepestJson = 64;
+// Values in one document, at the most.
+constexpr std::size_t kMostJsonValues = std::size_t{1} << 23;
 
 // Parses a text; `file` stands for it in errors. Throws Error with line and column where it is no JSON, for a key that
-// an object gives twice and for one nested deeper than kDeepestJson.
+// an object gives twice, for one nested deeper than kDeepestJson and for more than kMostJsonValues values.
 nlohmann::json parse_json(std::string_view text, const std::string& file);
 // The same; keys stay in the order of the text.
 nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& file);

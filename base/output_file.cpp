@@ -37,12 +37,23 @@ std::string reason_of(int error) {
 // Files of one target that are written at the same time.
 constexpr int kWriters = 16;
 
-// The name of a file on its way to `target`: hidden, and no longer than a name may be.
+// The name of a file on its way to `target`, hidden.
 fs::path unfinished_name(const fs::path& target, int writer) {
-  constexpr std::size_t kLongest = 180;
-  std::string name = target.filename().string();
-  if (name.size() > kLongest) name = name.substr(0, kLongest) + fmt::format("-{:016x}", Hash().add(name).value());
-  return target.parent_path() / fmt::format(".{}.mlsim-{}.part", name, writer);
+  return name_beside(target, fmt::format(".mlsim-{}.part", writer), ".");
+}
+
+// What a path leads to, whether or not it is there.
+fs::path behind_links(const fs::path& path) {
+  constexpr int kMost = 40;  // as the system has it
+  fs::path target = path;
+  std::error_code problem;
+  for (int links = 0; fs::is_symlink(fs::symlink_status(target, problem)); ++links) {
+    if (links == kMost) refuse_writing(path, reason_of(ELOOP));
+    const fs::path next = fs::read_symlink(target, problem);
+    if (problem) refuse_writing(path, problem.message());
+    target = next.is_absolute() ? next : target.parent_path() / next;
+  }
+  return target;
 }
 
 // Removes a file that a program of this user has left behind: one that is alive holds a lock.
@@ -145,10 +156,8 @@ extern "C" void remove_and_end(int signal) {
 
 // Delegates, so that the destructor takes back what was begun before an exception.
 UnfinishedFile::UnfinishedFile(const fs::path& target) : UnfinishedFile() {
-  target_ = target;
+  target_ = behind_links(target);
   std::error_code problem;
-  if (fs::exists(fs::status(target, problem))) target_ = fs::canonical(target, problem);
-  if (problem) target_ = target;
   const fs::path folder = target_.has_parent_path() ? target_.parent_path() : fs::path(".");
   if (!fs::is_directory(folder, problem)) refuse_writing(target, "there is no folder " + folder.string());
 
@@ -252,6 +261,13 @@ void require_regular_file(const fs::path& path) {
   if (fs::is_directory(status)) refuse_writing(path, "it is a folder");
   if (fs::exists(status) && !fs::is_regular_file(status)) refuse_writing(path, "it is no regular file");
   refuse_input(path);
+}
+
+fs::path name_beside(const fs::path& path, std::string_view suffix, std::string_view prefix) {
+  constexpr std::size_t kLongest = 180;
+  std::string name = path.filename().string();
+  if (name.size() > kLongest) name = name.substr(0, kLongest) + fmt::format("-{:016x}", Hash().add(name).value());
+  return path.parent_path() / fmt::format("{}{}{}", prefix, name, suffix);
 }
 
 DescriptorBuffer::DescriptorBuffer(int descriptor) : descriptor_(descriptor) {

@@ -64,6 +64,10 @@ void allow_replacing(const std::filesystem::path& path);
 // Throws Error for a path that is there, but is no regular file, and for an input.
 void require_regular_file(const std::filesystem::path& path);
 
+// A name for what belongs to a file, in its folder: its own with `suffix`, shortened where it would be too long.
+std::filesystem::path name_beside(const std::filesystem::path& path, std::string_view suffix,
+                                  std::string_view prefix = "");
+
 // Writes to a file descriptor.
 class DescriptorBuffer : public std::streambuf {
  public:

@@ -43,7 +43,7 @@ bool is_control(std::uint32_t c) {
   return c0_or_c1 || direction || separator;
 }
 
-std::string escaped(std::string_view text, bool keep_lines) {
+std::string escaped(std::string_view text, bool keep_lines, bool as_json = false) {
   std::string result;
   result.reserve(text.size());
   while (!text.empty()) {
@@ -52,10 +52,10 @@ std::string escaped(std::string_view text, bool keep_lines) {
     if (!c) {
       result += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[0]));
     } else if (is_control(c->value) && !(keep_lines && c->value == '\n')) {
-      result += c->value == '\n'   ? "\\n"
-                : c->value == '\t' ? "\\t"
-                : c->value < 0x100 ? fmt::format("\\x{:02x}", c->value)
-                                   : fmt::format("\\u{:04x}", c->value);
+      result += c->value == '\n'               ? "\\n"
+                : c->value == '\t'             ? "\\t"
+                : c->value < 0x100 && !as_json ? fmt::format("\\x{:02x}", c->value)
+                                               : fmt::format("\\u{:04x}", c->value);
     } else {
       result += text.substr(0, bytes);
     }
@@ -72,6 +72,10 @@ std::string printable(std::string_view text) {
 
 std::string printable_lines(std::string_view text) {
   return escaped(text, true);
+}
+
+std::string json_escaped(std::string_view text) {
+  return escaped(text, true, true);
 }
 
 void print_error(std::string_view text) noexcept {

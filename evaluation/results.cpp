@@ -15,6 +15,7 @@
 
 #include "base/input_file.h"
 #include "base/json.h"
+#include "base/terminal.h"
 #include "workloads/convolution_check.h"
 
 namespace mlsim::app {
@@ -438,7 +439,8 @@ std::string decibels_text(const Json& json) {
   return fmt::format("{:.1f}", json.get<double>());
 }
 
-std::string csv_cell(const std::string& text) {
+std::string csv_cell(const std::string& name) {
+  const std::string text = base::printable(name);
   const bool formula = !text.empty() && std::string_view("=+-@\t\r\n").find(text.front()) != std::string_view::npos;
   if (!formula && text.find_first_of(",\"\n\r") == std::string::npos) return text;
   std::string result = formula ? "\"'" : "\"";

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -42,22 +43,26 @@ void write_all(int file, const std::string& text, const std::filesystem::path& p
   if (fdatasync(file) != 0) fail(path, "cannot be written");
 }
 
-std::string checksum(std::size_t point, const std::string& row) {
-  return fmt::format("{:016x}", base::Hash().add(std::to_string(point)).add(row).value());
+// Of a line of the sweep `identity`: lines of others do not have it.
+std::string checksum(const std::string& identity, std::size_t point, const std::string& row) {
+  return fmt::format("{:016x}", base::Hash().add(identity).add(std::to_string(point)).add(row).value());
 }
 
 // A finished point as a line of a journal.
-std::string line_of(std::size_t point, const Json& row) {
-  return base::to_text(Json({{"point", point}, {"row", row}, {"check", checksum(point, base::to_text(row))}})) + "\n";
+std::string line_of(const std::string& identity, std::size_t point, const Json& row) {
+  return base::to_text(
+             Json({{"point", point}, {"row", row}, {"check", checksum(identity, point, base::to_text(row))}})) +
+         "\n";
 }
 
 // The point of a line and its row; nothing where it is damaged or is none of the sweep's.
-std::optional<std::pair<std::size_t, Json>> journal_line(std::string_view text, std::size_t points) {
+std::optional<std::pair<std::size_t, Json>> journal_line(std::string_view text, const std::string& identity,
+                                                         std::size_t points) {
   try {
     const Json line = base::parse_ordered_json(text, "");
     const auto point = line.at("point").get<std::size_t>();
     if (!line.at("point").is_number_unsigned() || point >= points) return std::nullopt;
-    if (line.at("check") != checksum(point, base::to_text(line.at("row")))) return std::nullopt;
+    if (line.at("check") != checksum(identity, point, base::to_text(line.at("row")))) return std::nullopt;
     return std::pair{point, line.at("row")};
   } catch (const base::Error&) {
   } catch (const Json::exception&) {
@@ -152,6 +157,39 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
   return row;
 }
 
+SweepTensors::SweepTensors(const workloads::Workload& workload) {
+  base::Hash hash;
+  std::vector<std::uint8_t> piece(std::size_t{1} << 20);
+  for (const workloads::Layer& layer : workload.layers) {
+    for (const models::Operand operand : models::kOperands) {
+      const auto* path = std::get_if<std::filesystem::path>(&layer.operand(operand).source);
+      if (path == nullptr) continue;
+      base::RegularFile file(*path, "a tensor that each point of a sweep can read");
+      stamps_.emplace_back(*path, base::stamp_of(*path));
+      constexpr std::uint64_t kLongestHeader = (std::uint64_t{1} << 20) + 12;
+      const auto values = static_cast<std::uint64_t>(models::element_count(layer.shape.shape_of(operand)));
+      if (file.size() > sizeof(float) * values + kLongestHeader) {
+        file.refuse(fmt::format("has {} bytes, more than the {} values of the {} of layer '{}' take", file.size(),
+                                values, models::to_string(operand), layer.name));
+      }
+      while (file.left() > 0) {
+        const auto bytes = std::span(piece).first(std::min<std::uint64_t>(piece.size(), file.left()));
+        file.read(bytes);
+        hash.add({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+      }
+    }
+  }
+  hash_ = hash.value();
+}
+
+void SweepTensors::require_unchanged() const {
+  for (const auto& [path, stamp] : stamps_) {
+    if (base::stamp_of(path) != stamp) {
+      base::refuse(path.string(), "", "has changed since the sweep began, expected it to stay as it was");
+    }
+  }
+}
+
 void mark_pareto_front(std::vector<Json>& rows) {
   // Without a multiply-add there is neither an energy of one nor an error.
   const auto is_compared = [](const Json& row) {
@@ -174,8 +212,11 @@ void mark_pareto_front(std::vector<Json>& rows) {
 }
 
 struct SweepJournal::State {
+  // A journal without a point is nothing to take up.
   ~State() {
-    if (file >= 0) close(file);
+    if (file < 0) return;
+    if (is_empty) unlink(path.c_str());
+    close(file);
   }
 
   // Opens the journal and locks it. A sweep that ends removes its journal while it holds the lock: a lock on a file
@@ -203,7 +244,8 @@ struct SweepJournal::State {
       const std::size_t end = lines.find('\n', whole);
       // A kill may have cut the last line off.
       if (end == std::string_view::npos) return whole;
-      std::optional<std::pair<std::size_t, Json>> line = journal_line(lines.substr(whole, end - whole), points);
+      std::optional<std::pair<std::size_t, Json>> line =
+          journal_line(lines.substr(whole, end - whole), identity, points);
       whole = end + 1;
       if (!line || known[line->first]) {
         ++dropped;
@@ -214,18 +256,21 @@ struct SweepJournal::State {
     }
   }
 
+  std::string identity;
   std::filesystem::path path;
   int file = -1;
   std::mutex mutex;
   std::vector<std::pair<std::size_t, Json>> finished;
   std::size_t dropped = 0;
+  bool is_empty = true;
+  bool was_of_another = false;
 };
 
 SweepJournal::SweepJournal(const std::filesystem::path& output, const std::string& identity, std::size_t points)
     : state_(std::make_unique<State>()) {
   State& state = *state_;
-  state.path = output;
-  state.path += ".journal";
+  state.identity = identity;
+  state.path = base::name_beside(output, ".journal");
   state.open_locked(output);
 
   const std::string text = base::read_text(state.path, base::kLargestResults);
@@ -240,11 +285,17 @@ SweepJournal::SweepJournal(const std::filesystem::path& output, const std::strin
   if (text.starts_with(header)) {
     good = header.size() + state.take_up(std::string_view(text).substr(header.size()), points);
   }
+  state.is_empty = state.finished.empty();
+  state.was_of_another = good == 0 && text.find('\n') != std::string::npos && text.find('\n') + 1 < text.size();
   if (ftruncate(state.file, static_cast<off_t>(good)) != 0) fail(state.path, "cannot be written");
   if (good == 0) write_all(state.file, header, state.path);
 }
 
 SweepJournal::~SweepJournal() = default;
+
+bool SweepJournal::was_of_another() const {
+  return state_->was_of_another;
+}
 
 std::size_t SweepJournal::dropped() const {
   return state_->dropped;
@@ -255,13 +306,15 @@ const std::vector<std::pair<std::size_t, Json>>& SweepJournal::finished() const 
 }
 
 void SweepJournal::add(std::size_t point, const Json& row) {
-  const std::string line = line_of(point, row);
+  const std::string line = line_of(state_->identity, point, row);
   const std::lock_guard lock(state_->mutex);
   write_all(state_->file, line, state_->path);
+  state_->is_empty = false;
 }
 
 void SweepJournal::remove() {
   std::filesystem::remove(state_->path);
+  state_->is_empty = false;
 }
 
 }  // namespace mlsim::app

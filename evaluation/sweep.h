@@ -6,8 +6,10 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/input_file.h"
 #include "energy/laws.h"
 #include "evaluation/pricing.h"
 #include "evaluation/results.h"
@@ -39,6 +41,21 @@ std::vector<SweepPoint> sweep_points(const SweepAxes& axes);
 nlohmann::ordered_json run_point(const workloads::Workload& workload, const SweepPoint& point, Engine engine,
                                  const energy::Laws& laws, Activity activity = Activity::kDense);
 
+// The tensors of a workload as a sweep found them. Each point reads them anew.
+class SweepTensors {
+ public:
+  // Throws base::Error for what is no regular file or longer than its layer's shape asks for.
+  explicit SweepTensors(const workloads::Workload& workload);
+  // Of all their contents.
+  std::uint64_t hash() const { return hash_; }
+  // Throws base::Error for one that has changed since.
+  void require_unchanged() const;
+
+ private:
+  std::uint64_t hash_ = 0;
+  std::vector<std::pair<std::filesystem::path, base::FileStamp>> stamps_;
+};
+
 // Marks in each row, as "pareto", whether no other row is at least as good in energy (all computing) and mean SQNR and
 // better in one of them; never where there is no multiply-add or no error.
 void mark_pareto_front(std::vector<nlohmann::ordered_json>& rows);
@@ -61,6 +78,8 @@ class SweepJournal {
   const std::vector<std::pair<std::size_t, nlohmann::ordered_json>>& finished() const;
   // Lines that were dropped.
   std::size_t dropped() const;
+  // Whether it held points of another sweep, which are gone.
+  bool was_of_another() const;
   // Safe to call from several threads.
   void add(std::size_t point, const nlohmann::ordered_json& row);
   // The output is written: nothing is left to resume.

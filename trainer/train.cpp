@@ -112,8 +112,8 @@ int run(const Options& given) {
   std::optional<StopOnSignals> stop_on_signals;
   bool evaluated = false;
   options.run.on_start = [&] {
-    stop_on_signals.emplace();
     if (!options.save_recipe.empty()) mlsim::base::write_file(options.save_recipe, options.recipe_text);
+    stop_on_signals.emplace();
   };
   options.run.on_step = [&](const StepReport& report) { progress.step(report); };
   options.run.on_epoch = [&](const EpochReport& report) {

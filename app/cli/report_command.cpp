@@ -93,7 +93,7 @@ int run_report(const std::vector<std::string>& arguments) {
   }
   std::string text;
   if (format == "text") text = base::printable_lines(text_report(sources, laws));
-  if (format == "markdown") text = markdown_report(sources, laws);
+  if (format == "markdown") text = base::printable_lines(markdown_report(sources, laws));
   if (format == "html") text = html_report(sources, sweep, laws);
   if (format == "json") text = base::to_text(json_report(sources, laws), 2) + "\n";
   if (format == "csv") text = csv_report(sources, laws);

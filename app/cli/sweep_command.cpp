@@ -9,12 +9,10 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <span>
 #include <stdexcept>
 
 #include "app/cli/options.h"
 #include "base/hash.h"
-#include "base/input_file.h"
 #include "base/json.h"
 #include "base/output_file.h"
 #include "base/parallel.h"
@@ -146,23 +144,11 @@ void check_products(const SweepPoint& point, const workloads::Workload& workload
   }
 }
 
-// The contents of a tensor. Every point of a sweep reads it anew, which a pipe does not allow.
-std::uint64_t hash_of_tensor(const std::filesystem::path& path) {
-  base::RegularFile file(path, "a tensor that each point of a sweep can read");
-  base::Hash hash;
-  std::vector<std::uint8_t> piece(std::size_t{1} << 20);
-  while (file.left() > 0) {
-    const std::span<std::uint8_t> bytes = std::span(piece).first(std::min<std::uint64_t>(piece.size(), file.left()));
-    file.read(bytes);
-    hash.add({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-  }
-  return hash.value();
-}
-
 // What a journal must have been written for to be taken up again: this program, the inputs' contents and everything
 // that is varied.
-std::string identity_of(const workloads::Workload& workload, const std::vector<SweepPoint>& points,
-                        const std::string& engine, const energy::Laws& laws, Activity activity) {
+std::string identity_of(const workloads::Workload& workload, const SweepTensors& tensors,
+                        const std::vector<SweepPoint>& points, const std::string& engine, const energy::Laws& laws,
+                        Activity activity) {
   base::Hash hash;
   const auto mix = [&](const std::string& text) { hash.add(text); };
   mix(MLSIM_VERSION);
@@ -175,12 +161,8 @@ std::string identity_of(const workloads::Workload& workload, const std::vector<S
     // They may come from a network in a file of its own.
     mix(layer.name);
     mix(shape_to_json(layer.shape).dump());
-    for (const workloads::LayerOperand& operand : layer.operands) {
-      if (const auto* path = std::get_if<std::filesystem::path>(&operand.source)) {
-        mix(fmt::format("{:016x}", hash_of_tensor(*path)));
-      }
-    }
   }
+  mix(fmt::format("{:016x}", tensors.hash()));
   for (const SweepPoint& point : points) {
     for (const Operand operand : models::kOperands) mix(models::to_string(point.formats[operand]));
     mix(fmt::format("{} {} {}", point.accumulator_bits, point.array_name, array_to_json(point.array).dump()));
@@ -329,15 +311,20 @@ int run_sweep(const std::vector<std::string>& arguments) {
   for (const SweepPoint& point : points) check_products(point, workload);
 
   std::vector<Json> rows(points.size());
+  const SweepTensors tensors(workload);
   std::unique_ptr<SweepJournal> journal;
   if (!out.empty()) {
     if (out.has_parent_path()) base::create_directories(out.parent_path());
     // A place that cannot be written to is known at once.
     { const base::AtomicFile probe(out); }
-    journal = std::make_unique<SweepJournal>(out, identity_of(workload, points, text("engine"), laws, activity),
-                                             points.size());
+    journal = std::make_unique<SweepJournal>(
+        out, identity_of(workload, tensors, points, text("engine"), laws, activity), points.size());
+    if (journal->was_of_another()) {
+      base::print_error(fmt::format("mlsim: warning: {}: its journal was of another sweep and is begun anew\n",
+                                    base::printable(out.string())));
+    }
     if (journal->dropped() > 0) {
-      base::print_error(fmt::format("mlsim: warning: {}.journal: {} damaged or foreign lines are dropped\n",
+      base::print_error(fmt::format("mlsim: warning: {}: {} damaged or foreign lines of its journal are dropped\n",
                                     base::printable(out.string()), journal->dropped()));
     }
     for (const auto& [point, row] : journal->finished()) rows.at(point) = row;
@@ -353,6 +340,7 @@ int run_sweep(const std::vector<std::string>& arguments) {
   base::in_order(open.size(), at_once, [&](std::size_t o) {
     const std::size_t i = open[o];
     Json row = run_point(workload, points[i], engine, laws, activity);
+    tensors.require_unchanged();
     if (journal) journal->add(i, row);
     const std::lock_guard lock(mutex);
     rows[i] = std::move(row);

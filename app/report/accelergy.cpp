@@ -237,7 +237,9 @@ OwnPrices parse_accelergy_ert(std::string_view text, const std::string& file) {
 }
 
 OwnPrices load_accelergy_ert(const std::string& path) {
-  return parse_accelergy_ert(base::read_text(path), path);
+  // A table of every action of a machine has some ten kilobytes; nested brackets cost the parser hundredfold.
+  constexpr std::uint64_t kLargest = std::uint64_t{1} << 20;
+  return parse_accelergy_ert(base::read_text(path, kLargest), path);
 }
 
 }  // namespace mlsim::app

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/input_file.h"
 #include "base/json.h"
+#include "base/terminal.h"
 
 // app/report/html/assets.S
 extern "C" {
@@ -84,7 +85,7 @@ constexpr const char* kSweepSchema = R"json({
 
 std::string escaped(std::string_view text) {
   std::string result;
-  for (const char c : text) {
+  for (const char c : base::printable(text)) {
     switch (c) {
       case '&':
         result += "&amp;";

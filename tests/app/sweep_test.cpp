@@ -208,6 +208,47 @@ TEST_F(Sweep, DropsDamagedAndForeignLinesOfAJournal) {
   EXPECT_EQ(journal.finished().size(), 2U);
 }
 
+TEST_F(Sweep, ALineOfAnotherSweepIsForeign) {
+  {
+    app::SweepJournal journal(folder_.path() / "a.csv", "first", 8);
+    journal.add(3, {{"x", 1}});
+  }
+  {
+    app::SweepJournal journal(folder_.path() / "b.csv", "second", 8);
+    journal.add(4, {{"x", 2}});
+  }
+  const std::string other = folder_.read("b.csv.journal");
+  folder_.write("a.csv.journal", folder_.read("a.csv.journal") + other.substr(other.find('\n') + 1));
+  const app::SweepJournal journal(folder_.path() / "a.csv", "first", 8);
+  EXPECT_EQ(journal.finished().size(), 1U);
+  EXPECT_EQ(journal.dropped(), 1U);
+}
+
+TEST_F(Sweep, ATensorThatChangesMeanwhileEndsIt) {
+  const std::filesystem::path trace =
+      std::filesystem::path(MLSIM_SOURCE_DIR) / "workloads/traces/resnet20-cifar10-e2m4";
+  std::filesystem::copy(trace, folder_.path() / "trace");
+  const workloads::Workload workload = workloads::load_workload(folder_.path() / "trace/workload.json");
+  const app::SweepTensors tensors(workload);
+  tensors.require_unchanged();
+  const std::string name = "trace/layer2.0.conv1.weight.npy";
+  std::string values = folder_.read(name);
+  values.back() = static_cast<char>(values.back() ^ 1);
+  folder_.write(name, values);
+  EXPECT_THAT(test::error_of([&] { tensors.require_unchanged(); }), HasSubstr("has changed since the sweep began"));
+  EXPECT_NE(app::SweepTensors(workload).hash(), tensors.hash());
+  std::filesystem::resize_file(folder_.path() / name, std::uintmax_t{1} << 40);
+  EXPECT_THAT(test::error_of([&] { const app::SweepTensors sparse(workload); }),
+              HasSubstr("layer2.0.conv1.weight.npy: has 1099511627776 bytes, more than the 4608 values"));
+}
+
+TEST_F(Sweep, TakesNamesAsLongAsFilesMayHave) {
+  const std::string name = std::string(251, 'n') + ".csv";
+  EXPECT_EQ(run("--formats e2m4 --out " + name).status, 0);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), std::filesystem::directory_iterator()),
+            4);  // the workload, the output, and what the command printed
+}
+
 // A tensor that cannot be read for a moment: what a later run finds in the journal is right. 60 repetitions, of which
 // ten ended in wrong rows when a failing point cancelled the work of others.
 TEST_F(Sweep, APassingFailureLeavesNoWrongRow) {

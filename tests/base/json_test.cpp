@@ -55,6 +55,18 @@ TEST(ParseJson, ShowsTheBeginningOfALongWord) {
   EXPECT_LT(parse_error("[\"" + std::string(100'000, 'x')).size(), 300U);
 }
 
+TEST(ParseJson, RefusesMoreValuesThanDocumentsHave) {
+  std::string text = "[0";
+  for (std::size_t i = 0; i < kMostJsonValues; ++i) text += ",0";
+  EXPECT_EQ(parse_error(text + "]"), "a.json: has more than 8388608 values");
+}
+
+TEST(ToText, EscapesWhatATerminalActsOn) {
+  const json document{{"name", "\u202E\u0085\u009B\x1b\x7F µm²"}};
+  EXPECT_EQ(to_text(document), "{\"name\":\"\\u202e\\u0085\\u009b\\u001b\\u007f µm²\"}");
+  EXPECT_EQ(json::parse(to_text(document)), document);
+}
+
 TEST(ToText, WritesNamesThatAreNoUtf8) {
   EXPECT_EQ(to_text(json{{"file", "a\xFF"}}), "{\"file\":\"a\uFFFD\"}");
   EXPECT_EQ(to_text(nlohmann::ordered_json{{"file", "a\xFF"}}), "{\"file\":\"a\uFFFD\"}");

@@ -52,6 +52,18 @@ TEST(AtomicFile, FollowsASymbolicLink) {
   EXPECT_EQ(folder.read("real.txt"), "new");
 }
 
+TEST(AtomicFile, FollowsALinkToNothing) {
+  const TemporaryFolder folder;
+  fs::create_symlink("real.txt", folder.path() / "link.txt");
+  fs::create_symlink("loop", folder.path() / "loop");
+  write_file(folder.path() / "link.txt", "new");
+  EXPECT_TRUE(fs::is_symlink(folder.path() / "link.txt"));
+  EXPECT_EQ(folder.read("real.txt"), "new");
+  EXPECT_THAT(error_of([&] { write_file(folder.path() / "loop", "new"); }),
+              testing::HasSubstr("loop: cannot be written: Too many levels of symbolic links"));
+  EXPECT_TRUE(fs::is_symlink(folder.path() / "loop"));
+}
+
 TEST(AtomicFile, RefusesToReplaceAnInput) {
   const TemporaryFolder folder;
   const fs::path input = folder.write("input.txt", "read");
