@@ -84,17 +84,7 @@ energy::Units units_of(const sim::ArrayConfig& array) {
 std::uint64_t stored_scales(const models::Format& format, const models::Shape& shape) {
   const auto* mls = std::get_if<models::MlsFormat>(&format);
   if (mls == nullptr) return 1;
-  switch (mls->grouping) {
-    case models::Grouping::kNc:
-      return static_cast<std::uint64_t>(shape[0] * shape[1]);
-    case models::Grouping::kN:
-      return static_cast<std::uint64_t>(shape[0]);
-    case models::Grouping::kC:
-      return static_cast<std::uint64_t>(shape[1]);
-    case models::Grouping::kNone:
-      break;
-  }
-  return 1;
+  return static_cast<std::uint64_t>(mls->layout.count(shape));
 }
 
 // What results and memory add to the multiply-adds, for every kind of machine.

@@ -290,7 +290,7 @@ class Simulation {
     const auto& l = std::get<models::MlsFormat>(left);
     const auto& r = std::get<models::MlsFormat>(right);
     return models::full_accumulator_bits(l.element, r.element,
-                                         models::reduction_of(pass, shape, l.grouping, r.grouping).taps);
+                                         models::reduction_of(pass, shape, l.layout, r.layout).taps);
   }
 
   // Refuses operands whose tensor scales have no product, with the layer.

@@ -104,7 +104,7 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
                                     const std::optional<ResultQuantization>& quantization, const Progress& progress) {
   assert(left.shape == shape.shape_of(left_operand(pass)) && right.shape == shape.shape_of(right_operand(pass)));
   const bool left_in_rows = pass == Pass::kBackwardWeight;
-  const Schedule schedule(pass, shape, left.format.grouping, right.format.grouping, config_);
+  const Schedule schedule(pass, shape, left.format.layout, right.format.layout, config_);
   const int full_bits = full_accumulator_bits(left.format.element, right.format.element, schedule.reduction().taps);
 
   Job job;

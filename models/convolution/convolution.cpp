@@ -169,22 +169,12 @@ std::uint64_t ConvolutionShape::multiply_adds(Pass /*pass*/) const {
   return static_cast<std::uint64_t>(batch * out_channels * (in_channels / groups) * rows * columns);
 }
 
-Reduction reduction_of(Pass pass, const ConvolutionShape& shape, Grouping left, Grouping right) {
-  const auto constant_over = [](Grouping grouping, Grouping other) {
-    return grouping == Grouping::kNone || grouping == other;
-  };
-  bool merged = false;
-  switch (pass) {
-    case Pass::kForward:  // over the input channel: dimension 1 of both
-      merged = constant_over(left, Grouping::kN) && constant_over(right, Grouping::kN);
-      break;
-    case Pass::kBackwardData:  // over the output channel: dimension 1 of the error, 0 of the weight
-      merged = constant_over(left, Grouping::kN) && constant_over(right, Grouping::kC);
-      break;
-    case Pass::kBackwardWeight:  // over the image: dimension 0 of both
-      merged = constant_over(left, Grouping::kC) && constant_over(right, Grouping::kC);
-      break;
-  }
+Reduction reduction_of(Pass pass, const ConvolutionShape& shape, const ScaleLayout& left, const ScaleLayout& right) {
+  // The outer index is the input channel, dimension 1 of both; the output channel, dimension 1 of the error and 0 of
+  // the weight; the image, dimension 0 of both.
+  const std::size_t left_dimension = pass == Pass::kBackwardWeight ? 0 : 1;
+  const std::size_t right_dimension = pass == Pass::kForward ? 1 : 0;
+  const bool merged = left.constant_over(left_dimension) && right.constant_over(right_dimension);
   const std::int64_t outer = shape.outer_count(pass);
   const std::int64_t taps = shape.inner_taps(pass);
   return merged ? Reduction{true, 1, outer * taps} : Reduction{false, outer, taps};

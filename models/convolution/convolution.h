@@ -76,7 +76,7 @@ struct Reduction {
   std::int64_t groups = 1;  // reduction groups of each result
   std::int64_t taps = 1;    // nominal taps of a group
 };
-Reduction reduction_of(Pass pass, const ConvolutionShape& shape, Grouping left, Grouping right);
+Reduction reduction_of(Pass pass, const ConvolutionShape& shape, const ScaleLayout& left, const ScaleLayout& right);
 
 // U_a + U_b + ceil(log2 taps) + 1: the accumulator that no sum of a group can overflow.
 int full_accumulator_bits(const ElementFormat& left, const ElementFormat& right, std::int64_t taps);

@@ -17,11 +17,11 @@ constexpr std::array<std::pair<std::string_view, BaselineFormat>, 6> kBaselineNa
     {"int8", BaselineFormat::kInt8},
 }};
 
-constexpr std::array<std::pair<std::string_view, Grouping>, 4> kGroupingNames{{
-    {"nc", Grouping::kNc},
-    {"n", Grouping::kN},
-    {"c", Grouping::kC},
-    {"none", Grouping::kNone},
+constexpr std::array<std::pair<std::string_view, ScaleLayout>, 4> kGroupingNames{{
+    {"nc", grouping::kNc},
+    {"n", grouping::kN},
+    {"c", grouping::kC},
+    {"none", grouping::kNone},
 }};
 
 [[noreturn]] void refuse(std::string_view text, const std::string& reason) {
@@ -61,9 +61,9 @@ MlsFormat parse_mls_format(std::string_view text) {
   }
   if (!rest.empty()) {
     bool known = false;
-    for (const auto& [name, grouping] : kGroupingNames) {
+    for (const auto& [name, layout] : kGroupingNames) {
       if (rest.substr(1) == name && rest[0] == '/') {
-        format.grouping = grouping;
+        format.layout = layout;
         known = true;
       }
     }
@@ -88,9 +88,9 @@ Format parse_format(std::string_view text) {
   return parse_mls_format(text);
 }
 
-std::string to_string(Grouping grouping) {
+std::string to_string(const ScaleLayout& layout) {
   for (const auto& [name, value] : kGroupingNames) {
-    if (value == grouping) return std::string(name);
+    if (value == layout) return std::string(name);
   }
   return {};
 }
@@ -98,7 +98,7 @@ std::string to_string(Grouping grouping) {
 std::string to_string(const MlsFormat& format) {
   return "e" + std::to_string(format.element.exponent_bits) + "m" + std::to_string(format.element.mantissa_bits) +
          "/g" + std::to_string(format.scale.exponent_bits) + "m" + std::to_string(format.scale.fraction_bits) + "/" +
-         to_string(format.grouping);
+         to_string(format.layout);
 }
 
 std::string to_string(BaselineFormat format) {

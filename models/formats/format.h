@@ -6,6 +6,8 @@
 #include <string_view>
 #include <variant>
 
+#include "models/formats/scale_layout.h"
+
 namespace mlsim::models {
 
 // `<Ex,Mx>`: sign, Ex exponent bits, Mx mantissa bits, gradual underflow, no NaN and no infinity.
@@ -41,14 +43,10 @@ struct ScaleFormat {
   bool operator==(const ScaleFormat&) const = default;
 };
 
-// Which elements share a group scale: an index pair of dimensions 0 and 1, an index of dimension 0,
-// an index of dimension 1, or the whole tensor.
-enum class Grouping : std::uint8_t { kNc, kN, kC, kNone };
-
 struct MlsFormat {
   ElementFormat element;
   ScaleFormat scale;
-  Grouping grouping = Grouping::kNc;
+  ScaleLayout layout;
   bool operator==(const MlsFormat&) const = default;
 };
 
@@ -71,7 +69,8 @@ std::string to_string(const Format& format);
 
 // MLS, floating-point or int8: formats of one family are multiplied with each other.
 std::string family_of(const Format& format);
-std::string to_string(Grouping grouping);
+// The name of a layout on the command line.
+std::string to_string(const ScaleLayout& layout);
 
 // Bits of one stored element (without its share of a group scale).
 int element_bits(const Format& format);

@@ -44,31 +44,22 @@ struct Scales {
   std::vector<float> scale;            // S_g
 };
 
-// Largest magnitude, as bits, of the group of each index pair, from those of the pairs.
-void spread_over_groups(std::vector<std::uint32_t>& magnitudes, std::size_t d0, std::size_t d1, Grouping grouping,
-                        std::uint32_t tensor_magnitude) {
-  switch (grouping) {
-    case Grouping::kNc:
-      break;
-    case Grouping::kN:
-      for (std::size_t i0 = 0; i0 < d0; ++i0) {
-        const auto row = magnitudes.begin() + static_cast<std::ptrdiff_t>(i0 * d1);
-        const auto end = row + static_cast<std::ptrdiff_t>(d1);
-        std::fill(row, end, *std::max_element(row, end));
+// Largest magnitude, as bits, of the tile of each index pair, from those of the pairs.
+void spread_over_tiles(std::vector<std::uint32_t>& magnitudes, std::int64_t d0, std::int64_t d1,
+                       const ScaleLayout& layout) {
+  if (layout == grouping::kNc) return;
+  std::vector<std::uint32_t> largest(static_cast<std::size_t>(layout.count(d0, d1)), 0);
+  const auto for_each_pair = [&](const auto& use) {
+    std::size_t pair = 0;
+    for (std::int64_t i0 = 0; i0 < d0; ++i0) {
+      const std::int64_t first = layout.index(i0, 0, d1);
+      for (std::int64_t i1 = 0; i1 < d1; ++i1, ++pair) {
+        use(magnitudes[pair], largest[static_cast<std::size_t>(first + layout.tile_of(1, i1))]);
       }
-      break;
-    case Grouping::kC: {
-      std::vector<std::uint32_t> columns(d1, 0);
-      for (std::size_t pair = 0; pair < d0 * d1; ++pair) {
-        columns[pair % d1] = std::max(columns[pair % d1], magnitudes[pair]);
-      }
-      for (std::size_t pair = 0; pair < d0 * d1; ++pair) magnitudes[pair] = columns[pair % d1];
-      break;
     }
-    case Grouping::kNone:
-      std::fill(magnitudes.begin(), magnitudes.end(), tensor_magnitude);
-      break;
-  }
+  };
+  for_each_pair([](std::uint32_t magnitude, std::uint32_t& of_tile) { of_tile = std::max(of_tile, magnitude); });
+  for_each_pair([](std::uint32_t& magnitude, std::uint32_t of_tile) { magnitude = of_tile; });
 }
 
 Scales find_scales(std::span<const float> input, const Shape& shape, const MlsFormat& format, const std::string& name) {
@@ -99,7 +90,7 @@ Scales find_scales(std::span<const float> input, const Shape& shape, const MlsFo
   scales.tensor_scale = std::bit_cast<float>(largest);
   if (largest == 0) return scales;
 
-  spread_over_groups(magnitudes, d0, d1, format.grouping, largest);
+  spread_over_tiles(magnitudes, shape[0], shape[1], format.layout);
   scales.scale.resize(pairs);
   base::parallel_for(Range(0, pairs, kGrain), [&](const Range& range) {
     const std::size_t first = range.begin();

@@ -30,6 +30,21 @@ GroupScale smallest_scale(const ScaleFormat& format, float ratio) {
   return scale.exponent > format.max_exponent() ? smallest : scale;
 }
 
+// The code s | e | m of an integer of the format's grid: the exponent is the first at which k is a mantissa, with its
+// hidden bit where the exponent is not 0, shifted.
+std::uint16_t code_word(const ElementFormat& format, std::int32_t k, bool negative) {
+  const std::int32_t hidden = 1 << format.mantissa_bits;
+  std::int32_t e = 0;
+  std::int32_t m = k;
+  if (format.exponent_bits > 0 && k >= hidden) {
+    for (e = 1; k >> (e - 1) >= 2 * hidden; ++e) continue;
+    m = (k >> (e - 1)) - hidden;
+  }
+  const std::int32_t magnitude = e * hidden + m;
+  const std::int32_t sign = negative && k != 0 ? 1 << (format.exponent_bits + format.mantissa_bits) : 0;
+  return static_cast<std::uint16_t>(sign + magnitude);
+}
+
 }  // namespace
 
 QuantizedTensor reference_quantize(const Tensor<float>& input, const MlsFormat& format, const QuantizerOptions& options,
@@ -60,18 +75,12 @@ QuantizedTensor reference_quantize(const Tensor<float>& input, const MlsFormat& 
   }
 
   // 2. and 3. The groups' scales.
-  const auto group_of = [&](std::size_t i0, std::size_t i1) -> std::size_t {
-    switch (format.grouping) {
-      case Grouping::kNc:
-        return i0 * d1 + i1;
-      case Grouping::kN:
-        return i0;
-      case Grouping::kC:
-        return i1;
-      case Grouping::kNone:
-        break;
-    }
-    return 0;
+  // A tile's number: how many blocks of its dimension come before the index; a whole dimension is one block.
+  const auto block_of = [](std::size_t index, std::int64_t block) {
+    return block == ScaleLayout::kWhole ? 0 : index / static_cast<std::size_t>(block);
+  };
+  const auto group_of = [&](std::size_t i0, std::size_t i1) {
+    return block_of(i0, format.layout.tile[0]) * d1 + block_of(i1, format.layout.tile[1]);
   };
   std::vector<float> group_maximum(d0 * d1, 0);
   for (std::size_t pair = 0; pair < d0 * d1; ++pair) {
@@ -110,7 +119,7 @@ QuantizedTensor reference_quantize(const Tensor<float>& input, const MlsFormat& 
     const double magnitude = std::ldexp(rounded, d);
     const double largest = format.element.max_integer();
     const auto k = static_cast<std::int32_t>(std::min(magnitude, largest));
-    tensor.codes[i] = encode_element(format.element, std::signbit(input.values[i]) ? -k : k);
+    tensor.codes[i] = code_word(format.element, k, std::signbit(input.values[i]));
 
     if (magnitude > largest) ++result.counts.saturated;
     if (k == 0 && input.values[i] != 0) ++result.counts.flushed_to_zero;

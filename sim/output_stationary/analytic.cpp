@@ -11,7 +11,6 @@ namespace {
 
 using models::ConvolutionShape;
 using models::Format;
-using models::Grouping;
 using models::MlsFormat;
 using models::Pass;
 
@@ -92,10 +91,7 @@ int scale_bits(const Format& format) {
 std::uint64_t packed_bits(const Format& format, std::int64_t elements, std::int64_t d0, std::int64_t d1) {
   std::int64_t scales = 0;
   if (const auto* mls = std::get_if<MlsFormat>(&format)) {
-    scales = mls->grouping == Grouping::kNc  ? d0 * d1
-             : mls->grouping == Grouping::kN ? d0
-             : mls->grouping == Grouping::kC ? d1
-                                             : 1;
+    scales = mls->layout.count(d0, d1);
   }
   return static_cast<std::uint64_t>(elements * models::element_bits(format) + scales * scale_bits(format));
 }
@@ -114,9 +110,9 @@ class Mapping {
         mls_(is_mls(left)),
         has_exponents_(mls_ && (std::get<MlsFormat>(left).element.exponent_bits > 0 ||
                                 std::get<MlsFormat>(right).element.exponent_bits > 0)),
-        merged_(!mls_ || models::reduction_of(pass, shape, std::get<MlsFormat>(left).grouping,
-                                              std::get<MlsFormat>(right).grouping)
-                             .merged),
+        merged_(!mls_ ||
+                models::reduction_of(pass, shape, std::get<MlsFormat>(left).layout, std::get<MlsFormat>(right).layout)
+                    .merged),
         outer_(shape.outer_count(pass)),
         groups_(merged_ ? 1 : outer_),
         rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),

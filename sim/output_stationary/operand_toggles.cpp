@@ -361,7 +361,7 @@ class Walk {
 OperandToggles count_operand_toggles(models::Pass pass, const models::ConvolutionShape& shape,
                                      const models::MlsTensor& left, const models::MlsTensor& right,
                                      const ArrayConfig& config) {
-  const Schedule schedule(pass, shape, left.format.grouping, right.format.grouping, config);
+  const Schedule schedule(pass, shape, left.format.layout, right.format.layout, config);
   const bool left_in_rows = pass == models::Pass::kBackwardWeight;
   return Walk(schedule, left_in_rows ? left : right, left_in_rows ? right : left, config).run();
 }

@@ -26,8 +26,8 @@ int largest_share(int array_rows, int array_columns, int live_rows, int live_col
 
 }  // namespace
 
-Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, models::Grouping left, models::Grouping right,
-                   const ArrayConfig& config)
+Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const models::ScaleLayout& left,
+                   const models::ScaleLayout& right, const ArrayConfig& config)
     : pass_(pass),
       shape_(shape),
       reduction_(models::reduction_of(pass, shape, left, right)),

@@ -57,8 +57,8 @@ struct Step {
 
 class Schedule {
  public:
-  Schedule(models::Pass pass, const models::ConvolutionShape& shape, models::Grouping left, models::Grouping right,
-           const ArrayConfig& config);
+  Schedule(models::Pass pass, const models::ConvolutionShape& shape, const models::ScaleLayout& left,
+           const models::ScaleLayout& right, const ArrayConfig& config);
 
   models::Pass pass() const { return pass_; }
   const models::ConvolutionShape& shape() const { return shape_; }

@@ -90,12 +90,7 @@ void DynamicQuantizer::tick() {
   }
   if (++batch_ == batches_ + kQuantizerPipeline) {
     running_ = false;
-    const std::int64_t d0 = tensor_.shape[0];
-    const std::int64_t d1 = tensor_.shape[1];
-    const std::int64_t scales = format.grouping == models::Grouping::kNc  ? d0 * d1
-                                : format.grouping == models::Grouping::kN ? d0
-                                : format.grouping == models::Grouping::kC ? d1
-                                                                          : 1;
+    const std::int64_t scales = format.layout.count(tensor_.shape);
     written_bits_ += static_cast<std::uint64_t>(scales * (format.scale.exponent_bits + format.scale.fraction_bits));
   }
 }

@@ -5,25 +5,6 @@
 #include <cassert>
 
 namespace mlsim::sim {
-namespace {
-
-// Group scales that a tensor, or a conv group's share of it, stores.
-std::int64_t stored_scales(models::Grouping grouping, std::int64_t d0, std::int64_t d1) {
-  switch (grouping) {
-    case models::Grouping::kNc:
-      return d0 * d1;
-    case models::Grouping::kN:
-      return d0;
-    case models::Grouping::kC:
-      return d1;
-    case models::Grouping::kNone:
-      break;
-  }
-  return 1;
-}
-
-}  // namespace
-
 FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
     : side_(side),
       lanes_(side == Side::kRows ? config.rows : config.columns),
@@ -65,7 +46,7 @@ void FeederBuffer::load(const Job& job) {
   streams_from_dram_ = false;
   const auto packed = [&](std::int64_t elements, std::int64_t d0, std::int64_t d1) {
     return static_cast<std::uint64_t>(elements) * element_bits_ +
-           static_cast<std::uint64_t>(stored_scales(format.grouping, d0, d1)) * scale_bits_;
+           static_cast<std::uint64_t>(format.layout.count(d0, d1)) * scale_bits_;
   };
   const std::uint64_t all = packed(operand_->size(), operand_->shape[0], operand_->shape[1]);
   if (3 * all <= sram_bits_) {

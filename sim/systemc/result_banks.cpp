@@ -24,8 +24,8 @@ void ResultBanks::load(const Job& job) {
   tensor_maximum_ = 0;
   tracks_maxima_ = job.quantization.has_value();
   if (!tracks_maxima_) return;
-  grouping_ = job.quantization->format.grouping;
-  extent1_ = static_cast<std::uint64_t>(results_.shape[1]);
+  layout_ = job.quantization->format.layout;
+  extent1_ = results_.shape[1];
   inner_size_ = static_cast<std::uint64_t>(results_.shape[2] * results_.shape[3]);
   group_maximum_.assign(static_cast<std::size_t>(results_.shape[0] * results_.shape[1]), 0);
 }
@@ -48,18 +48,8 @@ void ResultBanks::tick() {
 }
 
 std::size_t ResultBanks::group_of(std::uint64_t at) const {
-  const std::uint64_t pair = at / inner_size_;
-  switch (grouping_) {
-    case models::Grouping::kNc:
-      return pair;
-    case models::Grouping::kN:
-      return pair / extent1_;
-    case models::Grouping::kC:
-      return pair % extent1_;
-    case models::Grouping::kNone:
-      break;
-  }
-  return 0;
+  const auto pair = static_cast<std::int64_t>(at / inner_size_);
+  return static_cast<std::size_t>(layout_.index(pair / extent1_, pair % extent1_, extent1_));
 }
 
 }  // namespace mlsim::sim

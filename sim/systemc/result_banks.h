@@ -37,9 +37,9 @@ class ResultBanks : public sc_core::sc_module {
 
   models::Tensor<float> results_;
   bool tracks_maxima_ = false;
-  models::Grouping grouping_ = models::Grouping::kNc;
+  models::ScaleLayout layout_;
   std::uint64_t inner_size_ = 1;
-  std::uint64_t extent1_ = 1;
+  std::int64_t extent1_ = 1;
   bool finite_ = true;
   float tensor_maximum_ = 0;
   std::vector<float> group_maximum_;

@@ -92,7 +92,7 @@ TEST(FunctionalConvolution, EqualsReferenceOnNarrowFormats) {
     constexpr std::array<ElementFormat, 5> kElements{{{2, 4}, {2, 1}, {1, 3}, {0, 7}, {2, 3}}};
     return MlsFormat{kElements[static_cast<std::size_t>(between(random, 0, 4))],
                      {8, static_cast<int>(between(random, 0, 1))},
-                     static_cast<Grouping>(between(random, 0, 3))};
+                     grouping::kAll[static_cast<std::size_t>(between(random, 0, 3))]};
   });
 }
 
@@ -100,7 +100,7 @@ TEST(FunctionalConvolution, EqualsReferenceOnNarrowFormats) {
 TEST(FunctionalConvolution, EqualsReferenceOnWideFormats) {
   compare_random_layers(2000, 200, [](Random& random) {
     const ElementFormat element = between(random, 0, 1) == 0 ? ElementFormat{4, 4} : ElementFormat{3, 10};
-    return MlsFormat{element, {8, 3}, static_cast<Grouping>(between(random, 0, 3))};
+    return MlsFormat{element, {8, 3}, grouping::kAll[static_cast<std::size_t>(between(random, 0, 3))]};
   });
 }
 
@@ -142,9 +142,9 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargerLayers) {
   shapes[7].stride = {2, 2};
   std::uint64_t seed = 1;
   for (const ConvolutionShape& shape : shapes) {
-    for (const Grouping grouping : {Grouping::kNc, Grouping::kNone}) {
+    for (const ScaleLayout& layout : {grouping::kNc, grouping::kNone}) {
       Random random(seed++);
-      const MlsFormat format{{2, 4}, {8, 1}, grouping};
+      const MlsFormat format{{2, 4}, {8, 1}, layout};
       std::normal_distribution<float> normal;
       const auto operand = [&](Operand which) {
         Tensor<float> values{shape.shape_of(which), {}};
@@ -180,9 +180,9 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargestElements) {
         .batch = 1, .in_channels = 2, .out_channels = 1, .in_size = {size, size}, .kernel = {kernel, kernel}};
     for (int ex = 0; ex <= 4; ++ex) {
       for (int mx = ex == 0 ? 1 : 0; mx <= (ex == 4 ? 4 : 10); ++mx) {
-        for (const auto& [mg, grouping] : std::vector<std::pair<int, Grouping>>{
-                 {0, Grouping::kNone}, {1, Grouping::kNone}, {3, Grouping::kNone}, {1, Grouping::kNc}}) {
-          const MlsFormat format{{ex, mx}, {8, mg}, grouping};
+        for (const auto& [mg, layout] : std::vector<std::pair<int, ScaleLayout>>{
+                 {0, grouping::kNone}, {1, grouping::kNone}, {3, grouping::kNone}, {1, grouping::kNc}}) {
+          const MlsFormat format{{ex, mx}, {8, mg}, layout};
           const auto operand = [&](Operand which) {
             MlsTensor tensor = uniform_operand(shape.shape_of(which), format, format.element.max_integer());
             tensor.codes[0] = encode_element(format.element, 1);  // the last place of a sum matters
@@ -213,8 +213,8 @@ TEST(FunctionalConvolution, EqualsReferenceOnNarrowRegistersAroundBinary32) {
                                .padding = {1, 1}};
   for (const ElementFormat& element :
        {ElementFormat{2, 4}, ElementFormat{0, 10}, ElementFormat{1, 10}, ElementFormat{2, 9}}) {
-    for (const Grouping grouping : {Grouping::kNone, Grouping::kNc}) {
-      const MlsFormat format{element, {8, 1}, grouping};
+    for (const ScaleLayout& layout : {grouping::kNone, grouping::kNc}) {
+      const MlsFormat format{element, {8, 1}, layout};
       Random random(1);
       const auto operand = [&](Operand which) {
         const std::int32_t largest = element.max_integer();
@@ -239,7 +239,7 @@ TEST(FunctionalConvolution, EqualsReferenceOnNarrowRegistersAroundBinary32) {
 
 // Sums of byte products just below and just above 2^31.
 TEST(FunctionalConvolution, EqualsReferenceAroundThe32BitSums) {
-  const MlsFormat format{{0, 7}, {8, 1}, Grouping::kNc};
+  const MlsFormat format{{0, 7}, {8, 1}, grouping::kNc};
   for (const std::int64_t groups : {1, 2}) {
     for (const std::int64_t size : {364, 365}) {
       const ConvolutionShape shape{
@@ -277,7 +277,7 @@ std::pair<MlsTensor, MlsTensor> operands_of_sum(const MlsFormat& format, const S
 
 // Q = 2^30 M + 2^29 + 1 with an even M lies above a tie of binary32, which binary64 no longer tells beyond 2^53.
 TEST(FunctionalConvolution, RoundsOnceAroundBinary64sIntegers) {
-  const MlsFormat format{{3, 10}, {8, 3}, Grouping::kNone};
+  const MlsFormat format{{3, 10}, {8, 3}, grouping::kNone};
   constexpr std::int64_t kFractions = 15 * 15;
   for (const std::int64_t size : {48, 53}) {  // scaled sums of at most 2^52.98 and 2^53.27
     const ConvolutionShape shape{.in_size = {size, size}, .kernel = {size, size}};
@@ -302,7 +302,7 @@ TEST(FunctionalConvolution, EqualsReferenceOnTinyGroups) {
     const ConvolutionShape shape = tests::random_layer(random);
     for (const Pass pass : kPasses) {
       const auto operand = [&](Operand which) {
-        const MlsFormat format{{2, static_cast<int>(between(random, 0, 4))}, {8, 1}, Grouping::kNc};
+        const MlsFormat format{{2, static_cast<int>(between(random, 0, 4))}, {8, 1}, grouping::kNc};
         MlsTensor tensor = random_operand(random, shape.shape_of(which), format);
         tensor.tensor_scale = 0x1.8p60F;
         for (std::uint8_t& exponent : tensor.group_exponent) {

@@ -43,7 +43,7 @@ TEST(Element, Fp4IsTheMxGrid) {
 
 TEST(MlsTensor, DequantizesExactly) {
   MlsTensor tensor;
-  tensor.format = {{2, 4}, {8, 1}, Grouping::kNc};
+  tensor.format = {{2, 4}, {8, 1}, grouping::kNc};
   tensor.shape = {1, 2, 2};
   tensor.tensor_scale = 3.0F;
   tensor.group_exponent = {0, 126};
@@ -61,7 +61,7 @@ TEST(MlsTensor, DequantizesExactly) {
 // In parts that begin and end inside a group.
 TEST(MlsTensor, DequantizesSomeElementsAtATime) {
   MlsTensor tensor;
-  tensor.format = {{2, 1}, {8, 1}, Grouping::kNc};
+  tensor.format = {{2, 1}, {8, 1}, grouping::kNc};
   tensor.shape = {2, 3, 1, 5};
   tensor.tensor_scale = 1.7F;
   for (std::uint8_t group = 0; group < 6; ++group) {

@@ -17,7 +17,7 @@ std::vector<MlsFormat> formats() {
   std::vector<MlsFormat> all;
   for (int ex = 0; ex <= 4; ++ex) {
     for (int mx = ex == 0 ? 1 : 0; mx <= (ex == 4 ? 4 : 10); ++mx) {
-      for (int mg = 0; mg <= 3; ++mg) all.push_back({{ex, mx}, {(ex + mx + mg) % 9, mg}, Grouping::kN});
+      for (int mg = 0; mg <= 3; ++mg) all.push_back({{ex, mx}, {(ex + mx + mg) % 9, mg}, grouping::kN});
     }
   }
   return all;

@@ -79,7 +79,7 @@ TEST(Quantizer, EqualsReferenceOnEveryElementFormat) {
   for (int ex = 0; ex <= 4; ++ex) {
     for (int mx = ex == 0 ? 1 : 0; mx <= (ex == 4 ? 4 : 10); ++mx) {
       for (const Rounding rounding : {Rounding::kNearest, Rounding::kStochastic}) {
-        const MlsFormat format{{ex, mx}, {}, Grouping::kNc};
+        const MlsFormat format{{ex, mx}, {}, grouping::kNc};
         SCOPED_TRACE(to_string(format));
         const QuantizerOptions options{.rounding = rounding, .seed = 3, .stream = std::uint64_t{7} << 32};
         const QuantizedTensor expected = reference_quantize(input, format, options, "x");
@@ -103,7 +103,7 @@ TEST(Quantizer, EqualsReferenceAroundTies) {
       }
     }
     input.shape[3] = input.size();
-    const MlsFormat format{element, {}, Grouping::kNone};
+    const MlsFormat format{element, {}, grouping::kNone};
     for (const Rounding rounding : {Rounding::kNearest, Rounding::kStochastic}) {
       const QuantizerOptions options{.rounding = rounding, .random_bits = 2};
       const QuantizedTensor expected = reference_quantize(input, format, options, "x");

@@ -24,7 +24,7 @@ void take(std::uint16_t code, std::uint16_t& reg, std::uint64_t& bits) {
 
 OperandToggles walk(Pass pass, const ConvolutionShape& shape, const MlsTensor& left, const MlsTensor& right,
                     const ArrayConfig& config) {
-  const Schedule schedule(pass, shape, left.format.grouping, right.format.grouping, config);
+  const Schedule schedule(pass, shape, left.format.layout, right.format.layout, config);
   const MlsTensor& rows = pass == Pass::kBackwardWeight ? left : right;
   const MlsTensor& columns = pass == Pass::kBackwardWeight ? right : left;
   std::vector<std::uint16_t> row_registers(static_cast<std::size_t>(config.rows));

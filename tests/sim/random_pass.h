@@ -65,7 +65,7 @@ class RandomPasses {
       format.element.mantissa_bits = pick(0, format.element.exponent_bits == 4 ? 4 : 10);
     } while (format.element.exponent_bits + format.element.mantissa_bits == 0);
     if (pick(0, 1) == 0) format.scale = {pick(0, 8), pick(0, 3)};
-    format.grouping = static_cast<models::Grouping>(pick(0, 3));
+    format.layout = models::grouping::kAll[static_cast<std::size_t>(pick(0, 3))];
     return format;
   }
 

@@ -23,7 +23,7 @@ inline models::MlsFormat random_format(Random& random) {
   format.element.mantissa_bits = static_cast<int>(
       between(random, format.element.exponent_bits == 0 ? 1 : 0, format.element.exponent_bits == 4 ? 4 : 10));
   format.scale = {static_cast<int>(between(random, 0, 8)), static_cast<int>(between(random, 0, 3))};
-  format.grouping = static_cast<models::Grouping>(between(random, 0, 3));
+  format.layout = models::grouping::kAll[static_cast<std::size_t>(between(random, 0, 3))];
   return format;
 }
 

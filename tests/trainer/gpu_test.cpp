@@ -21,7 +21,7 @@
 namespace mlsim::trainer {
 namespace {
 
-using models::Grouping;
+namespace grouping = models::grouping;
 using models::Operand;
 using models::Rounding;
 
@@ -92,7 +92,7 @@ TEST_F(OnGpu, QuantizesToTheBitsOfTheProcessor) {
     if (format.element.exponent_bits + format.element.mantissa_bits == 0) continue;
     format.scale.exponent_bits = below(9);
     format.scale.fraction_bits = below(4);
-    format.grouping = static_cast<Grouping>(below(4));
+    format.layout = grouping::kAll[below(4)];
     models::QuantizerOptions options;
     options.rounding = static_cast<Rounding>(below(2));
     options.random_bits = 1 + below(24);

@@ -51,9 +51,9 @@ class CudaGpu : public Gpu {
     const auto sizes = dense.sizes();
     cuda::PairedShape shape{static_cast<std::size_t>(sizes[0]), static_cast<std::size_t>(sizes[1]), 1};
     for (const std::int64_t size : sizes.slice(2)) shape.inner *= static_cast<std::size_t>(size);
-    const models::Grouping grouping = mls != nullptr ? mls->grouping : models::Grouping::kNone;
+    const models::ScaleLayout layout = mls != nullptr ? mls->layout : models::grouping::kNone;
     const torch::Tensor scratch =
-        at::empty({static_cast<std::int64_t>(cuda::scratch_words(shape, grouping))}, dense.options());
+        at::empty({static_cast<std::int64_t>(cuda::scratch_words(shape, layout))}, dense.options());
     const auto* const input = dense.const_data_ptr<float>();
     const auto* const step = step_.const_data_ptr<std::int64_t>();
     auto* const words = static_cast<std::uint32_t*>(scratch.data_ptr());

@@ -11,39 +11,30 @@ constexpr unsigned kThreads = 256;
 constexpr unsigned kWarp = 32;
 constexpr std::uint32_t kInfinityBits = 0x7F800000;
 
+void check(cudaError_t error, const std::string& what) {
+  if (error != cudaSuccess) throw std::runtime_error("the GPU refuses " + what + ": " + cudaGetErrorString(error));
+}
+
 void check_launch(const char* kernel) {
-  const cudaError_t error = cudaGetLastError();
-  if (error != cudaSuccess) {
-    throw std::runtime_error(std::string("the GPU refuses the kernel ") + kernel + ": " + cudaGetErrorString(error));
-  }
+  check(cudaGetLastError(), std::string("the kernel ") + kernel);
 }
 
-__host__ __device__ std::size_t group_count(const PairedShape& shape, models::Grouping grouping) {
-  switch (grouping) {
-    case models::Grouping::kNc:
-      return shape.d0 * shape.d1;
-    case models::Grouping::kN:
-      return shape.d0;
-    case models::Grouping::kC:
-      return shape.d1;
-    case models::Grouping::kNone:
-      break;
-  }
-  return 1;
+void clear(std::uint32_t* words, std::size_t count, cudaStream_t stream) {
+  check(cudaMemsetAsync(words, 0, count * sizeof(std::uint32_t), stream), "to clear memory");
 }
 
-__device__ std::size_t group_of(std::size_t pair, std::size_t d1, models::Grouping grouping) {
-  switch (grouping) {
-    case models::Grouping::kNc:
-      return pair;
-    case models::Grouping::kN:
-      return pair / d1;
-    case models::Grouping::kC:
-      return pair % d1;
-    case models::Grouping::kNone:
-      break;
-  }
-  return 0;
+std::size_t group_count(const PairedShape& shape, const models::ScaleLayout& layout) {
+  return static_cast<std::size_t>(
+      layout.count(static_cast<std::int64_t>(shape.d0), static_cast<std::int64_t>(shape.d1)));
+}
+
+__device__ std::size_t group_of(std::size_t pair, std::size_t d1, const models::ScaleLayout& layout) {
+  return static_cast<std::size_t>(layout.index(static_cast<std::int64_t>(pair / d1),
+                                               static_cast<std::int64_t>(pair % d1), static_cast<std::int64_t>(d1)));
+}
+
+__device__ bool is_one_group(const models::ScaleLayout& layout) {
+  return layout.constant_over(0) && layout.constant_over(1);
 }
 
 // Words 1 .. 4 of one block (base/philox.cpp).
@@ -75,7 +66,7 @@ __device__ std::uint32_t magnitude_bits(float x) {
 
 // A warp for each pair of indices of dimensions 0 and 1: scratch[0] becomes the largest magnitude of the tensor, as
 // bits, and scratch[1 + g] that of group g. Both start at 0.
-__global__ void find_maxima(const float* __restrict__ input, PairedShape shape, models::Grouping grouping,
+__global__ void find_maxima(const float* __restrict__ input, PairedShape shape, models::ScaleLayout layout,
                             std::uint32_t* __restrict__ scratch) {
   __shared__ std::uint32_t block_maximum;
   if (threadIdx.x == 0) block_maximum = 0;
@@ -100,7 +91,7 @@ __global__ void find_maxima(const float* __restrict__ input, PairedShape shape, 
       largest = max(largest, __shfl_xor_sync(0xFFFFFFFFU, largest, other));
     }
     if (lane == 0) {
-      if (grouping != models::Grouping::kNone) atomicMax(scratch + 1 + group_of(pair, shape.d1, grouping), largest);
+      if (!is_one_group(layout)) atomicMax(scratch + 1 + group_of(pair, shape.d1, layout), largest);
       atomicMax(&block_maximum, largest);
     }
   }
@@ -111,7 +102,7 @@ __global__ void find_maxima(const float* __restrict__ input, PairedShape shape, 
 // The same for a tensor in channels-last order: a block for some positions of one index of dimension 0. `maxima`, as
 // many words as dimension 1 is long, is shared memory.
 __global__ void find_maxima_channels_last(const float* __restrict__ input, PairedShape shape,
-                                          std::size_t positions_of_block, models::Grouping grouping,
+                                          std::size_t positions_of_block, models::ScaleLayout layout,
                                           std::uint32_t* __restrict__ scratch) {
   extern __shared__ std::uint32_t maxima[];
   for (std::size_t channel = threadIdx.x; channel < shape.d1; channel += blockDim.x) maxima[channel] = 0;
@@ -137,8 +128,8 @@ __global__ void find_maxima_channels_last(const float* __restrict__ input, Paire
   for (std::size_t c = threadIdx.x; c < shape.d1; c += blockDim.x) {
     const std::uint32_t maximum = maxima[c];
     largest = max(largest, maximum);
-    if (grouping != models::Grouping::kNone && maximum != 0) {
-      atomicMax(scratch + 1 + group_of(blockIdx.y * shape.d1 + c, shape.d1, grouping), maximum);
+    if (!is_one_group(layout) && maximum != 0) {
+      atomicMax(scratch + 1 + group_of(blockIdx.y * shape.d1 + c, shape.d1, layout), maximum);
     }
   }
   for (unsigned other = kWarp / 2; other > 0; other /= 2) {
@@ -151,7 +142,7 @@ __global__ void find_maxima_channels_last(const float* __restrict__ input, Paire
 struct Constants {
   std::size_t size;
   PairedShape shape;
-  models::Grouping grouping;
+  models::ScaleLayout layout;
   int fraction_bits;      // Mg
   int smallest_exponent;  // hmax
   int mantissa_bits;      // Mx
@@ -216,7 +207,7 @@ __device__ std::uint64_t stream_of(std::uint64_t stream, const std::int64_t* ste
 
 __device__ float scale_of_pair(const Constants& c, std::size_t pair, const std::uint32_t* scratch, float tensor_scale) {
   const std::uint32_t group_maximum =
-      c.grouping == models::Grouping::kNone ? scratch[0] : scratch[1 + group_of(pair, c.shape.d1, c.grouping)];
+      is_one_group(c.layout) ? scratch[0] : scratch[1 + group_of(pair, c.shape.d1, c.layout)];
   return group_scale(c, group_maximum, tensor_scale);
 }
 
@@ -409,19 +400,19 @@ __global__ void place_planes(ImageSource source, const Placement* __restrict__ p
 
 }  // namespace
 
-std::size_t scratch_words(const PairedShape& shape, models::Grouping grouping) {
-  return 1 + group_count(shape, grouping);
+std::size_t scratch_words(const PairedShape& shape, const models::ScaleLayout& layout) {
+  return 1 + group_count(shape, layout);
 }
 
 namespace {
 
-void launch_find_maxima(const float* input, const PairedShape& shape, models::Grouping grouping, std::uint32_t* scratch,
+void launch_find_maxima(const float* input, const PairedShape& shape, models::ScaleLayout layout, std::uint32_t* scratch,
                         cudaStream_t stream) {
-  cudaMemsetAsync(scratch, 0, scratch_words(shape, grouping) * sizeof(std::uint32_t), stream);
+  clear(scratch, scratch_words(shape, layout), stream);
   constexpr std::size_t kPairsOfBlock = kThreads / kWarp;
   const std::size_t pairs = shape.d0 * shape.d1;
   const auto blocks = static_cast<unsigned>(std::max<std::size_t>((pairs + kPairsOfBlock - 1) / kPairsOfBlock, 1));
-  find_maxima<<<blocks, kThreads, 0, stream>>>(input, shape, grouping, scratch);
+  find_maxima<<<blocks, kThreads, 0, stream>>>(input, shape, layout, scratch);
   check_launch("find_maxima");
 }
 
@@ -441,7 +432,7 @@ void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder 
   const Constants constants{
       .size = pairs * shape.inner,
       .shape = shape,
-      .grouping = format.grouping,
+      .layout = format.layout,
       .fraction_bits = format.scale.fraction_bits,
       .smallest_exponent = format.scale.max_exponent(),
       .mantissa_bits = element.mantissa_bits,
@@ -453,7 +444,7 @@ void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder 
       .seed = options.seed,
       .stream = options.stream,
   };
-  cudaMemsetAsync(scratch, 0, scratch_words(shape, format.grouping) * sizeof(std::uint32_t), stream);
+  clear(scratch, scratch_words(shape, format.layout), stream);
   if (order == ElementOrder::kChannelsLast) {
     // Some 16,384 elements a block: many blocks for a batch of activations, few atomic updates of a maximum.
     const std::size_t positions_of_block = std::max<std::size_t>(16384 / std::max<std::size_t>(shape.d1, 1), 1);
@@ -462,7 +453,7 @@ void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder 
         static_cast<unsigned>(shape.d0));
     if (constants.size > 0) {
       find_maxima_channels_last<<<grid, kThreads, shape.d1 * sizeof(std::uint32_t), stream>>>(
-          input, shape, positions_of_block, format.grouping, scratch);
+          input, shape, positions_of_block, format.layout, scratch);
       check_launch("find_maxima_channels_last");
     }
     if (shape.inner % 4 == 0) {
@@ -472,7 +463,7 @@ void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder 
     }
     return;
   }
-  launch_find_maxima(input, shape, format.grouping, scratch, stream);
+  launch_find_maxima(input, shape, format.layout, scratch, stream);
   const unsigned blocks = blocks_of_quads(constants.size);
   if (options.rounding == models::Rounding::kStochastic) {
     round_elements<true><<<blocks, kThreads, 0, stream>>>(input, constants, step, scratch, output, tensor_scale);
@@ -485,7 +476,7 @@ void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder 
 void quantize_baseline_scaled(const float* input, const PairedShape& shape, const models::BaselineGrid& grid,
                               const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
                               float* output, float* scale, cudaStream_t stream) {
-  launch_find_maxima(input, shape, models::Grouping::kNone, scratch, stream);
+  launch_find_maxima(input, shape, models::grouping::kNone, scratch, stream);
   const std::size_t size = shape.d0 * shape.d1 * shape.inner;
   const unsigned blocks = blocks_of_quads(size);
   if (options.rounding == models::Rounding::kStochastic) {

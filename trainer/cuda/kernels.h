@@ -29,7 +29,7 @@ enum class ElementOrder : std::uint8_t {
 constexpr std::size_t kMostChannelsLast = 8192;
 
 // Words of scratch memory that quantize_scaled needs: one for the tensor and one for each of its groups.
-std::size_t scratch_words(const PairedShape& shape, models::Grouping grouping);
+std::size_t scratch_words(const PairedShape& shape, const models::ScaleLayout& layout);
 
 // models::quantize_scaled on the GPU, bit by bit: `output` gets S_g · x of every element, in the order of the input,
 // and

@@ -626,7 +626,7 @@ OperationCounts functional_convolution_into(Pass pass, const ConvolutionShape& s
   assert(left.shape == shape.shape_of(left_operand(pass)) && right.shape == shape.shape_of(right_operand(pass)));
   assert(static_cast<std::int64_t>(values.size()) == element_count(shape.result_shape(pass)));
   const float tensor_scale = product_scale(pass, left, right);
-  const Reduction reduction = reduction_of(pass, shape, left.format.grouping, right.format.grouping);
+  const Reduction reduction = reduction_of(pass, shape, left.format.layout, right.format.layout);
   const Bounds bounds = bounds_of(left.format, right.format, reduction.taps, accumulator);
   Arithmetic arithmetic = arithmetic_beyond_float(bounds);
   bool exact = false;

@@ -91,7 +91,7 @@ ConvolutionResult wide_convolution(Pass pass, const ConvolutionShape& shape, con
   const std::int64_t cout = shape.out_channels / shape.groups;
   const std::int64_t outer_count = shape.outer_count(pass);
 
-  const Reduction reduction = reduction_of(pass, shape, left.format.grouping, right.format.grouping);
+  const Reduction reduction = reduction_of(pass, shape, left.format.layout, right.format.layout);
   const GroupScaler scaler(left.format, right.format);
   const int bits = accumulator.bits != 0
                        ? accumulator.bits

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cmath>
 #include <functional>
+#include <stdexcept>
 
 namespace mlsim::models {
 namespace {
@@ -50,6 +51,15 @@ Element element_at(const MlsTensor& t, std::int64_t i0, std::int64_t i1, std::in
   return {k, t.group_exponent[static_cast<std::size_t>(pair)], t.group_fraction[static_cast<std::size_t>(pair)]};
 }
 
+// Whether neither scale depends on the outer index, which a pass sums over besides the taps: the input channel of
+// activation and weight, the output channel of error and weight, the image of error and activation.
+bool is_one_group(Pass pass, const ScaleLayout& left, const ScaleLayout& right) {
+  constexpr std::int64_t kWhole = ScaleLayout::kWhole;
+  if (pass == Pass::kForward) return left.tile[1] == kWhole && right.tile[1] == kWhole;
+  if (pass == Pass::kBackwardData) return left.tile[1] == kWhole && right.tile[0] == kWhole;
+  return left.tile[0] == kWhole && right.tile[0] == kWhole;
+}
+
 }  // namespace
 
 ConvolutionResult reference_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
@@ -68,16 +78,26 @@ ConvolutionResult reference_convolution(Pass pass, const ConvolutionShape& shape
   const std::int64_t cin = shape.in_channels / shape.groups;
   const std::int64_t cout = shape.out_channels / shape.groups;
 
-  const Reduction reduction = reduction_of(pass, shape, left.format.grouping, right.format.grouping);
   const ElementFormat& lf = left.format.element;
   const ElementFormat& rf = right.format.element;
   const bool has_exponent = lf.exponent_bits > 0 || rf.exponent_bits > 0;
-  const int bits = accumulator.bits != 0 ? accumulator.bits : full_accumulator_bits(lf, rf, reduction.taps);
+  const bool merged = is_one_group(pass, left.format.layout, right.format.layout);
+  // Nominal taps of a group, and the bits that their number needs.
+  std::int64_t taps = pass == Pass::kBackwardWeight ? oh * ow : kh * kw;
+  if (merged) taps *= pass == Pass::kForward ? cin : pass == Pass::kBackwardData ? cout : shape.batch;
+  int tap_bits = 0;
+  while (std::int64_t{1} << tap_bits < taps) ++tap_bits;
+  const int bits = accumulator.bits != 0 ? accumulator.bits : lf.unit_exponent() + rf.unit_exponent() + tap_bits + 1;
   const Wide highest = (Wide{1} << (bits - 1)) - 1;
   const Wide lowest = -highest - 1;
   const int scale_bits = left.format.scale.fraction_bits + right.format.scale.fraction_bits;
   const int unit = lf.unit_exponent() + rf.unit_exponent();
-  const float tensor_scale = product_scale(pass, left, right);
+  const float tensor_scale = left.tensor_scale * right.tensor_scale;
+  if (std::isinf(tensor_scale)) {
+    throw std::runtime_error(to_string(pass) + ": the product of the tensor scales of " +
+                             to_string(left_operand(pass)) + " and " + to_string(right_operand(pass)) +
+                             " is beyond binary32");
+  }
 
   ConvolutionResult result;
   OperationCounts& counts = result.counts;
@@ -133,7 +153,7 @@ ConvolutionResult reference_convolution(Pass pass, const ConvolutionShape& shape
     if (any_nominal_tap) {
       for (std::int64_t outer = 0; outer < outer_count; ++outer) {
         inner(outer);
-        if (!reduction.merged || outer == outer_count - 1) end_of_group();
+        if (!merged || outer == outer_count - 1) end_of_group();
       }
       ++counts.tensor_scale_multiplies;
     }
