@@ -5,6 +5,8 @@
 #include <bit>
 #include <string>
 
+#include "models/convolution/cpu/dot_kernels.h"
+#include "models/convolution/engine.h"
 #include "models/convolution/reference/reference_convolution.h"
 #include "models/quantizer/quantizer.h"
 #include "tests/support/random_layers.h"
@@ -317,6 +319,38 @@ TEST(FunctionalConvolution, EqualsReferenceOnTinyGroups) {
       if (HasFailure()) return;
     }
   }
+}
+
+// Each engine is the one that runs for some request, and says why it does not for others.
+TEST(Engines, AreChosenInOrderWithReasons) {
+  ConvolutionShape shape{.batch = 2, .in_channels = 3, .out_channels = 2, .in_size = {5, 5}, .kernel = {3, 3}};
+  const auto tensor = [](const Shape& extents, const std::string& format) {
+    Tensor<float> values{extents, {}};
+    for (std::int64_t i = 0; i < element_count(extents); ++i) {
+      values.values.push_back(static_cast<float>(i % 7) - 3);
+    }
+    return quantize(values, parse_mls_format(format), {}, "operand").tensor;
+  };
+  const auto choice = [&](const std::string& format, const Accumulator& accumulator, std::int64_t channels = 3) {
+    shape.in_channels = channels;
+    const MlsTensor activation = tensor(shape.activation_shape(), format);
+    const MlsTensor weight = tensor(shape.weight_shape(), format);
+    return explain_choice({Pass::kForward, shape, activation, weight, accumulator});
+  };
+  EXPECT_EQ(choice("e2m4", {}).back(), has_dot_products() ? "dot products of bytes: runs" : "binary32: runs");
+  EXPECT_EQ(choice("e2m4/none", {}).front(), has_dot_products()
+                                                 ? "dot products of bytes: the whole reduction is one group"
+                                                 : "dot products of bytes: the processor has no dot products of bytes");
+  EXPECT_EQ(choice("e2m4/none", {}).back(), "binary32: runs");
+  const std::vector<std::string> wide = choice("e2m10", {});
+  EXPECT_EQ(wide.back(), "binary64: runs");
+  EXPECT_EQ(wide[1], "binary32: a group may be no binary32 number");
+  EXPECT_EQ(choice("e2m4", {10, Overflow::kSaturate}).back(), "narrow registers in binary32: runs");
+  EXPECT_EQ(choice("e3m8", {30, Overflow::kWrap}).back(), "narrow registers in binary64: runs");
+  const std::vector<std::string> last = choice("e4m4/g8m3/none", {62, Overflow::kWrap}, 300);
+  ASSERT_EQ(last.size(), engines().size());
+  EXPECT_EQ(last.back(), "128-bit integers: runs");
+  EXPECT_EQ(last[4], "narrow registers in binary64: no sum can leave the accumulator");
 }
 
 }  // namespace

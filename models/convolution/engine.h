@@ -1,0 +1,55 @@
+// The engines of the functional convolution: an ordered list, of which the first that takes a request runs.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "models/convolution/convolution.h"
+#include "models/convolution/datapath.h"
+
+namespace mlsim::models {
+
+// How large the integers of a pass can become.
+struct SumBounds {
+  Int128 product = 0;   // |k_left · k_right|
+  Int128 sum = 0;       // of a group: |P|, within the register that was asked for
+  Int128 scaled = 0;    // |Q|
+  bool narrow = false;  // a register was asked for that a sum might leave
+};
+
+// A pass to compute, with what engines look at. Refers to what it was made from.
+struct ConvolutionRequest {
+  // Throws std::runtime_error where the product of the tensor scales overflows.
+  ConvolutionRequest(Pass the_pass, const ConvolutionShape& the_shape, const MlsTensor& the_left,
+                     const MlsTensor& the_right, const Accumulator& the_accumulator);
+
+  Pass pass;
+  const ConvolutionShape& shape;
+  const MlsTensor& left;
+  const MlsTensor& right;
+  const Accumulator& accumulator;
+  Reduction reduction;
+  SumBounds bounds;
+  float tensor_scale;  // T
+  bool exact_float;    // every group's contribution is a binary32 number
+};
+
+struct Engine {
+  std::string_view name;
+  // Why it does not take a request, as what is said after its name; nothing where it takes it.
+  std::optional<std::string> (*refusal)(const ConvolutionRequest& request);
+  // Writes every result that has taps, and returns how many additions have overflowed.
+  std::uint64_t (*run)(const ConvolutionRequest& request, float* results);
+};
+
+// Fastest first; the last takes everything.
+std::span<const Engine> engines();
+
+// For each engine up to the one that runs, a line "NAME: REASON", of that one "NAME: runs".
+std::vector<std::string> explain_choice(const ConvolutionRequest& request);
+
+}  // namespace mlsim::models
