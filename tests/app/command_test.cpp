@@ -19,6 +19,7 @@
 #include "models/convolution/reference/reference_convolution.h"
 #include "models/quantizer/quantizer.h"
 #include "models/quantizer/reference_quantizer.h"
+#include "tests/support/repetitions.h"
 #include "workloads/npy.h"
 
 namespace mlsim {
@@ -436,7 +437,8 @@ TEST_F(Command, PricesALayerWithoutATap) {
   const CommandResult sweep = run("sweep workload.json --formats e2m4,int8 --out s.json");
   ASSERT_EQ(sweep.status, 0) << sweep.err;
   EXPECT_THAT(sweep.out, testing::Not(testing::ContainsRegex("nan|inf|  [*]\n")));
-  for (const json& point : read_json("s.json")["points"]) EXPECT_EQ(point["pareto"], false);
+  const json points = read_json("s.json")["points"];
+  for (const json& point : points) EXPECT_EQ(point["pareto"], false);
   EXPECT_EQ(run("report r.json --format html --sweep s.json --out r.html").status, 0);
   EXPECT_THAT(folder_.read("r.html"), testing::Not(HasSubstr(">-nan<")));
 }
@@ -727,7 +729,7 @@ TEST_F(Command, AFailingLayerLeavesTheOthersWhole) {
                                         {nan, "layer 'layer2.0.conv1'"}}) {
     folder_.write(tensor, content);
     folder_.write(later, "damaged, too");
-    for (int repetition = 0; repetition < 60; ++repetition) {
+    for (int repetition = 0; repetition < test::repetitions(60); ++repetition) {
       std::filesystem::remove_all(folder_.path() / "tensors");
       const CommandResult result = run("simulate trace/workload.json --jobs 4 --tensors tensors --results r.json" +
                                        std::string(repetition % 2 == 0 ? "" : " --no-baselines"));

@@ -15,6 +15,7 @@
 #include "sim/output_stationary/analytic.h"
 #include "sim/output_stationary/operand_toggles.h"
 #include "tests/sim/random_pass.h"
+#include "tests/support/repetitions.h"
 
 namespace mlsim::sim {
 namespace {
@@ -117,7 +118,7 @@ class RandomLayers : public testing::TestWithParam<ArrayCase> {
     const ArrayConfig& config = GetParam().config;
     Simulator simulator(detail, config);
     constexpr std::uint64_t kSeed = 20;
-    for (int i = 0; i < passes; ++i) {
+    for (int i = 0; i < test::repetitions(passes); ++i) {
       RandomPasses passes_of_seed(kSeed + static_cast<std::uint64_t>(i));
       const RandomPass random = passes_of_seed.next();
       SCOPED_TRACE("seed " + std::to_string(kSeed + static_cast<std::uint64_t>(i)) + ": " + random.describe());

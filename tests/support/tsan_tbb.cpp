@@ -4,9 +4,9 @@
 //   - what happens before a task is spawned, happens before it runs;
 //   - what happens before a waiter's count is down, happens before the wait ends;
 //   - what a filter of a pipeline does to an item, happens before what the next does to it; a serial filter's calls
-//   follow
-//     each other; all of it happens after the pipeline's start and before its end;
-//   - what happens to memory of the library's pool before it is given back, happens before it is given out again.
+//     follow each other; all of it happens after the pipeline's start and before its end;
+//   - what happens to memory of the library's pool before it is given back, happens before it is given out again. All
+//     other memory comes from malloc(), which the sanitizer knows, instead of the library's own allocator.
 // Linked into everything that is built with MLSIM_SANITIZE=thread, but not built so itself: it is a part of the
 // library.
 #include <dlfcn.h>
@@ -14,6 +14,7 @@
 #include <oneapi/tbb/detail/_task.h>
 #include <oneapi/tbb/parallel_pipeline.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -41,23 +42,21 @@ class Spawned final : public d1::task {
  public:
   explicit Spawned(d1::task& spawned) : spawned_(spawned) { __tsan_release(&spawned); }
 
+  // After an exception the library cancels this task, too.
   d1::task* execute(d1::execution_data& data) override {
-    d1::task& spawned = take();
-    return spawned.execute(data);
+    __tsan_acquire(&spawned_);
+    d1::task* const next = spawned_.execute(data);
+    delete this;
+    return next;
   }
   d1::task* cancel(d1::execution_data& data) override {
-    d1::task& spawned = take();
-    return spawned.cancel(data);
+    __tsan_acquire(&spawned_);
+    d1::task* const next = spawned_.cancel(data);
+    delete this;
+    return next;
   }
 
  private:
-  d1::task& take() {
-    d1::task& spawned = spawned_;
-    __tsan_acquire(&spawned);
-    delete this;
-    return spawned;
-  }
-
   d1::task& spawned_;
 };
 
@@ -84,6 +83,7 @@ class Filter final : public d1::base_filter {
   Filter(d1::base_filter& filter, bool is_first, bool is_last, Run& run)
       : base_filter(mode_of(filter)), filter_(filter), is_first_(is_first), is_last_(is_last), run_(run) {}
   ~Filter() override {
+    __tsan_acquire(&run_.end);
     filter_.~base_filter();
     r1::deallocate_memory(&filter_);
   }
@@ -247,6 +247,29 @@ void deallocate(d1::small_object_pool& pool, void* memory, std::size_t size) {
       real<Function>(nullptr, "_ZN3tbb6detail2r110deallocateERNS0_2d117small_object_poolEPvm");
   __tsan_release(memory);
   function(pool, memory, size);
+}
+
+void* cache_aligned_allocate(std::size_t size) {
+  constexpr std::size_t kLine = 128;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, kLine, std::max(size, kLine)) != 0) throw std::bad_alloc();
+  return memory;
+}
+
+// What is freed may be of the pool, given back by another thread.
+void cache_aligned_deallocate(void* memory) {
+  if (memory != nullptr) __tsan_acquire(memory);
+  std::free(memory);
+}
+
+void* allocate_memory(std::size_t size) {
+  void* const memory = std::malloc(size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+void deallocate_memory(void* memory) {
+  std::free(memory);
 }
 
 }  // namespace r1
