@@ -21,7 +21,7 @@ using Names = std::vector<std::string>;
 
 // Each room, and the rooms that it includes from beside itself.
 const std::map<std::string, Names>& floors() {
-  static const std::map<std::string, Names> kFloors{
+  static const std::map<std::string, Names> rooms{
       {"base", {}},
       {"models", {"base"}},
       {"energy", {"base", "models"}},
@@ -33,7 +33,7 @@ const std::map<std::string, Names>& floors() {
       {"trainer", {"base", "models", "workloads"}},
       {"bench", {"base", "models", "energy", "workloads", "sim", "evaluation"}},
   };
-  return kFloors;
+  return rooms;
 }
 
 // Headers that the build writes.
@@ -56,13 +56,13 @@ struct Line {
 using Sources = std::map<std::string, std::vector<Line>>;
 
 std::vector<Line> lines_of(std::istream& text) {
-  static const std::regex kInclude(R"re(^\s*#\s*include\s*(["<])([^">]+)[">].*$)re");
+  static const std::regex pattern(R"re(^\s*#\s*include\s*(["<])([^">]+)[">].*$)re");
   std::vector<Line> lines;
   std::string content;
   for (int number = 1; std::getline(text, content); ++number) {
     Line line{number, "", false, content.substr(0, content.find("//"))};
     std::smatch match;
-    if (content.find("include") != std::string::npos && std::regex_match(content, match, kInclude)) {
+    if (content.find("include") != std::string::npos && std::regex_match(content, match, pattern)) {
       line.include = match[2];
       line.is_quoted = match[1] == "\"";
     }
@@ -148,15 +148,15 @@ class Breaches {
   }
 
   void check_parallel(const std::string& file, const Line& line) {
-    static const std::regex kHeader(R"((oneapi/)?tbb/(parallel_\w+|task_group|flow_graph|tbb)\.h|(oneapi/)?tbb\.h)");
-    static const std::regex kCall(R"(\btbb::(\w+::)*(parallel_\w+|task_group\w*|flow)\b)");
+    static const std::regex header(R"((oneapi/)?tbb/(parallel_\w+|task_group|flow_graph|tbb)\.h|(oneapi/)?tbb\.h)");
+    static const std::regex algorithm(R"(\btbb::(\w+::)*(parallel_\w+|task_group\w*|flow)\b)");
     if (file == "base/parallel.h") return;
-    if (std::regex_match(line.include, kHeader)) {
+    if (std::regex_match(line.include, header)) {
       add(file, line, "includes <" + line.include + ">",
           "base/parallel.h, whose sections end with all their work done");
     }
     std::smatch call;
-    if (line.text.find("tbb::") != std::string::npos && std::regex_search(line.text, call, kCall)) {
+    if (line.text.find("tbb::") != std::string::npos && std::regex_search(line.text, call, algorithm)) {
       add(file, line, "has " + call.str(), "a section of base/parallel.h, which ends with all its work done");
     }
   }
@@ -175,7 +175,7 @@ class Breaches {
     if (found == sources_.end() || !seen.insert(file).second) return "";
     for (const Line& line : found->second) {
       if (is_json(line.include)) return file;
-      const std::string through = brings_json(line.include, seen);
+      std::string through = brings_json(line.include, seen);
       if (!through.empty()) return through;
     }
     return "";
