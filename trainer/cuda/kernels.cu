@@ -406,8 +406,8 @@ std::size_t scratch_words(const PairedShape& shape, const models::ScaleLayout& l
 
 namespace {
 
-void launch_find_maxima(const float* input, const PairedShape& shape, models::ScaleLayout layout, std::uint32_t* scratch,
-                        cudaStream_t stream) {
+void launch_find_maxima(const float* input, const PairedShape& shape, models::ScaleLayout layout,
+                        std::uint32_t* scratch, cudaStream_t stream) {
   clear(scratch, scratch_words(shape, layout), stream);
   constexpr std::size_t kPairsOfBlock = kThreads / kWarp;
   const std::size_t pairs = shape.d0 * shape.d1;
