@@ -27,21 +27,6 @@ std::string shortened(const std::string& text, std::size_t longest = 200) {
   return text.size() > longest ? text.substr(0, longest - 3) + "..." : text;
 }
 
-// A value as a message shows it.
-std::string shown(const json& value) {
-  return shortened(value.dump(-1, ' ', true, json::error_handler_t::replace), 60);
-}
-
-// A key as a JSON pointer has it, on one line.
-std::string pointer_token(const std::string& key) {
-  const std::string quoted = json(key).dump(-1, ' ', false, json::error_handler_t::replace);
-  std::string text;
-  for (const char c : quoted.substr(1, quoted.size() - 2)) {
-    text += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
-  }
-  return text;
-}
-
 // The part of the schema that says what an instance must be: references followed, and the branch taken that a
 // conditional on the key "type" asks for.
 const json& resolved(const json& root, const json& schema, const json& instance) {
@@ -208,6 +193,23 @@ json parse_json(std::string_view text, const std::string& file) {
 
 nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& file) {
   return parsed<nlohmann::ordered_json>(text, file);
+}
+
+std::string shown(const json& value) {
+  return shortened(value.dump(-1, ' ', true, json::error_handler_t::replace), 60);
+}
+
+std::string shown(const nlohmann::ordered_json& value) {
+  return shortened(value.dump(-1, ' ', true, json::error_handler_t::replace), 60);
+}
+
+std::string pointer_token(const std::string& key) {
+  const std::string quoted = json(key).dump(-1, ' ', false, json::error_handler_t::replace);
+  std::string text;
+  for (const char c : quoted.substr(1, quoted.size() - 2)) {
+    text += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
+  }
+  return text;
 }
 
 bool has_control_characters(std::string_view text) {

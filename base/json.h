@@ -18,6 +18,13 @@ nlohmann::json parse_json(std::string_view text, const std::string& file);
 // The same; keys stay in the order of the text.
 nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& file);
 
+// A value as a message shows it: on one line, and only the beginning of a long one.
+std::string shown(const nlohmann::json& value);
+std::string shown(const nlohmann::ordered_json& value);
+
+// A key as a JSON pointer has it, on one line.
+std::string pointer_token(const std::string& key);
+
 // Whether a text would do more on a terminal than be shown.
 bool has_control_characters(std::string_view text);
 

@@ -18,10 +18,13 @@
 #include "base/hash.h"
 #include "base/input_file.h"
 #include "base/json.h"
+#include "base/json_reader.h"
 
 namespace mlsim::energy {
 namespace {
 
+using base::JsonReader;
+using base::refuse;
 using nlohmann::json;
 
 constexpr auto kShipped = std::to_array<std::pair<std::string_view, std::string_view>>({
@@ -38,111 +41,32 @@ struct FloatDescription {
 constexpr std::array<FloatDescription, kFloatFormats.size()> kFloatDescriptions{
     {{"fp32", 32, 23}, {"fp16", 16, 10}, {"bf16", 16, 7}, {"fp8-e4m3", 8, 3}, {"fp8-e5m2", 8, 2}}};
 
-[[noreturn]] void refuse(const std::string& file, const std::string& place, const std::string& reason) {
-  throw std::runtime_error(fmt::format("{}: at {}: {}", file, place.empty() ? "/" : place, reason));
-}
-
-// An object of the file, with its place in it as a JSON pointer.
-class Node {
- public:
-  Node(const json& value, std::string file, std::string place)
-      : value_(&value), file_(std::move(file)), place_(std::move(place)) {
-    if (!value.is_object()) refuse(file_, place_, "expected an object");
-  }
-
-  [[noreturn]] void refuse_key(const std::string& key, const std::string& reason) const {
-    refuse(file_, place_ + "/" + key, reason);
-  }
-  [[noreturn]] void refuse_here(const std::string& reason) const { refuse(file_, place_, reason); }
-
-  // Refuses keys other than these.
-  void allow(std::initializer_list<std::string_view> keys) const {
-    for (const auto& item : value_->items()) {
-      if (std::find(keys.begin(), keys.end(), item.key()) == keys.end()) {
-        refuse_key(item.key(), fmt::format("unknown key, expected one of {}", fmt::join(keys, ", ")));
-      }
-    }
-  }
-
-  bool has(const std::string& key) const { return value_->contains(key); }
-
-  const json& at(const std::string& key) const {
-    if (!has(key)) refuse_here(fmt::format("expected the key \"{}\"", key));
-    return (*value_)[key];
-  }
-
-  Node object(const std::string& key) const { return {at(key), file_, place_ + "/" + key}; }
-
-  std::string text(const std::string& key) const {
-    const json& value = at(key);
-    if (!value.is_string() || value.get_ref<const std::string&>().empty()) {
-      refuse_key(key, "expected a text that is not empty");
-    }
-    return value.get<std::string>();
-  }
-
-  void constant(const std::string& key, std::string_view expected) const {
-    const json& value = at(key);
-    if (value != expected) refuse_key(key, fmt::format("expected \"{}\", found {}", expected, value.dump()));
-  }
-
-  double number(const std::string& key) const {
-    const json& value = at(key);
-    if (!value.is_number() || value.get<double>() < 0) {
-      refuse_key(key, fmt::format("expected a number of at least 0, found {}", value.dump()));
-    }
-    return value.get<double>();
-  }
-
-  double positive(const std::string& key) const {
-    const double value = number(key);
-    if (value == 0) refuse_key(key, "expected a number above 0, found 0");
-    return value;
-  }
-
-  int width(const std::string& key) const {
-    const json& value = at(key);
-    if (!value.is_number_integer() || value < 1 || value > 4096) {
-      refuse_key(key, fmt::format("expected a whole number of bits from 1 to 4096, found {}", value.dump()));
-    }
-    return value.get<int>();
-  }
-
-  bool flag(const std::string& key) const {
-    const json& value = at(key);
-    if (!value.is_boolean()) refuse_key(key, fmt::format("expected true or false, found {}", value.dump()));
-    return value.get<bool>();
-  }
-
- private:
-  const json* value_;
-  std::string file_;
-  std::string place_;
-};
-
 // Areas of a table: either everything has one or nothing has.
 class Areas {
  public:
   explicit Areas(bool has_area) : has_area_(has_area) {}
 
-  double of(const Node& node) const {
-    if (has_area_) return node.positive("area_um2");
-    refuse(node, "area_um2");
+  double of(const JsonReader& node) const {
+    if (has_area_) return node["area_um2"].number_above(0);
+    refuse_any(node, "area_um2");
     return std::numeric_limits<double>::quiet_NaN();
   }
-  Cost cost(const Node& node) const { return {node.positive("energy_pj"), of(node)}; }
+  Cost cost(const JsonReader& node) const { return {node["energy_pj"].number_above(0), of(node)}; }
 
   bool exist() const { return has_area_; }
   // Refuses a key that speaks of area where the table has none.
-  void refuse(const Node& node, const std::string& key) const {
-    if (!has_area_ && node.has(key)) {
-      node.refuse_key(key, "expected no area, since the table's units name none");
-    }
+  void refuse_any(const JsonReader& node, const std::string& key) const {
+    if (!has_area_ && node.has(key)) node[key].refuse("expected no area, since the table's units name none");
   }
 
  private:
   bool has_area_;
 };
+
+int width_of(const JsonReader& node, std::uint64_t least = 1) {
+  constexpr std::uint64_t kMostBits = 4096;
+  return node["width"].integer<int>(least, kMostBits, " bits");
+}
 
 // Figures as they are read, before completeness is checked.
 struct Figures {
@@ -154,80 +78,79 @@ struct Figures {
   std::optional<Range> dram_bit;
 };
 
-void read_integer(const Node& node, const Areas& areas, int smallest, std::vector<WidthPoint>& points) {
-  node.allow({"operation", "width", "energy_pj", "area_um2", "source", "derived"});
-  const WidthPoint point{node.width("width"), areas.cost(node)};
-  if (point.width < smallest) {
-    node.refuse_key("width", fmt::format("expected at least {} bits, found {}", smallest, point.width));
-  }
+void read_integer(const JsonReader& node, const Areas& areas, std::uint64_t smallest, std::vector<WidthPoint>& points) {
+  node.refuse_unknown({"operation", "width", "energy_pj", "area_um2", "source", "derived"});
+  const WidthPoint point{width_of(node, smallest), areas.cost(node)};
   for (const WidthPoint& other : points) {
-    if (other.width == point.width) node.refuse_key("width", fmt::format("a second figure of {} bits", point.width));
+    if (other.width == point.width) node["width"].refuse(fmt::format("a second figure of {} bits", point.width));
   }
   points.push_back(point);
 }
 
-void read_float(const Node& node, const Areas& areas, std::array<std::optional<Cost>, kFloatFormats.size()>& costs) {
-  node.allow({"operation", "format", "width", "energy_pj", "area_um2", "source", "derived"});
-  const std::string format = node.text("format");
-  std::size_t index = 0;
-  while (index < costs.size() && kFloatDescriptions[index].name != format) ++index;
-  if (index == costs.size()) {
-    node.refuse_key("format", fmt::format("expected fp32, fp16, bf16, fp8-e4m3 or fp8-e5m2, found \"{}\"", format));
-  }
-  if (costs[index]) node.refuse_key("format", fmt::format("a second figure of {}", format));
-  if (node.width("width") != kFloatDescriptions[index].bits) {
-    node.refuse_key("width", fmt::format("expected {}, the width of {}", kFloatDescriptions[index].bits, format));
+void read_float(const JsonReader& node, const Areas& areas,
+                std::array<std::optional<Cost>, kFloatFormats.size()>& costs) {
+  node.refuse_unknown({"operation", "format", "width", "energy_pj", "area_um2", "source", "derived"});
+  std::array<std::string_view, kFloatFormats.size()> names;
+  std::transform(kFloatDescriptions.begin(), kFloatDescriptions.end(), names.begin(),
+                 [](const FloatDescription& description) { return description.name; });
+  const std::size_t index = node["format"].one_of(names);
+  const FloatDescription& format = kFloatDescriptions[index];
+  if (costs[index]) node["format"].refuse(fmt::format("a second figure of {}", format.name));
+  if (width_of(node) != format.bits) {
+    node["width"].refuse_value(fmt::format("{}, the width of {}", format.bits, format.name));
   }
   costs[index] = areas.cost(node);
 }
 
-void read_sram(const Node& node, std::vector<SramPoint>& points) {
-  node.allow({"operation", "capacity_bytes", "width", "energy_pj", "source", "derived"});
-  const SramPoint point{node.positive("capacity_bytes"), node.width("width"), node.positive("energy_pj")};
+void read_sram(const JsonReader& node, std::vector<SramPoint>& points) {
+  node.refuse_unknown({"operation", "capacity_bytes", "width", "energy_pj", "source", "derived"});
+  const SramPoint point{node["capacity_bytes"].number_above(0), width_of(node), node["energy_pj"].number_above(0)};
   for (const SramPoint& other : points) {
     if (other.capacity_bytes == point.capacity_bytes) {
-      node.refuse_key("capacity_bytes", fmt::format("a second figure of {} bytes", point.capacity_bytes));
+      node["capacity_bytes"].refuse(fmt::format("a second figure of {} bytes", point.capacity_bytes));
     }
   }
   points.push_back(point);
 }
 
-void read_dram(const Node& node, std::optional<Range>& dram_bit) {
-  node.allow({"operation", "width", "energy_pj", "energy_low_pj", "energy_high_pj", "source", "derived"});
-  if (dram_bit) node.refuse_key("operation", "a second figure of dram_access");
-  const double width = node.width("width");
-  const Range energy{node.positive("energy_low_pj"), node.positive("energy_pj"), node.positive("energy_high_pj")};
+void read_dram(const JsonReader& node, std::optional<Range>& dram_bit) {
+  node.refuse_unknown({"operation", "width", "energy_pj", "energy_low_pj", "energy_high_pj", "source", "derived"});
+  if (dram_bit) node["operation"].refuse("a second figure of dram_access");
+  const double width = width_of(node);
+  const Range energy{node["energy_low_pj"].number_above(0), node["energy_pj"].number_above(0),
+                     node["energy_high_pj"].number_above(0)};
   if (energy.low > energy.value || energy.value > energy.high) {
-    node.refuse_here("expected energy_low_pj <= energy_pj <= energy_high_pj");
+    node.refuse("expected energy_low_pj <= energy_pj <= energy_high_pj");
   }
   dram_bit = energy * (1 / width);
 }
 
-Figures read_figures(const json& list, const Areas& areas, const std::string& file) {
-  if (!list.is_array()) refuse(file, "/figures", "expected an array");
+Figures read_figures(const JsonReader& list, const Areas& areas) {
   Figures figures;
   for (std::size_t i = 0; i < list.size(); ++i) {
-    const Node node(list[i], file, fmt::format("/figures/{}", i));
-    const std::string operation = node.text("operation");
-    node.text("source");
-    if (node.has("derived")) node.flag("derived");
-    if (operation == "integer_add") {
-      read_integer(node, areas, 1, figures.integer_add);
-    } else if (operation == "integer_multiply") {
-      read_integer(node, areas, 2, figures.integer_multiply);
-    } else if (operation == "float_add") {
-      read_float(node, areas, figures.float_add);
-    } else if (operation == "float_multiply") {
-      read_float(node, areas, figures.float_multiply);
-    } else if (operation == "sram_read") {
-      read_sram(node, figures.sram_read);
-    } else if (operation == "dram_access") {
-      read_dram(node, figures.dram_bit);
-    } else {
-      node.refuse_key("operation",
-                      fmt::format("expected integer_add, integer_multiply, float_add, float_multiply, sram_read or "
-                                  "dram_access, found \"{}\"",
-                                  operation));
+    const JsonReader node = list[i];
+    const std::size_t operation = node["operation"].one_of(
+        {"integer_add", "integer_multiply", "float_add", "float_multiply", "sram_read", "dram_access"});
+    node["source"].nonempty_text();
+    if (node.has("derived")) node["derived"].flag();
+    switch (operation) {
+      case 0:
+        read_integer(node, areas, 1, figures.integer_add);
+        break;
+      case 1:
+        read_integer(node, areas, 2, figures.integer_multiply);
+        break;
+      case 2:
+        read_float(node, areas, figures.float_add);
+        break;
+      case 3:
+        read_float(node, areas, figures.float_multiply);
+        break;
+      case 4:
+        read_sram(node, figures.sram_read);
+        break;
+      default:
+        read_dram(node, figures.dram_bit);
     }
   }
   return figures;
@@ -292,50 +215,51 @@ std::vector<SramPoint> complete_sram(std::vector<SramPoint> points, const std::s
 }
 
 // A law's object: its constants, its source and its error.
-Node law(const Node& laws, const std::string& key, std::initializer_list<std::string_view> keys) {
-  Node node = laws.object(key);
-  node.allow(keys);
-  node.text("source");
-  node.text("error");
+JsonReader law(const JsonReader& laws, const std::string& key, std::initializer_list<std::string_view> keys) {
+  const JsonReader node = laws[key];
+  node.refuse_unknown(keys);
+  node["source"].nonempty_text();
+  node["error"].nonempty_text();
   return node;
 }
 
-LawConstants read_laws(const Node& laws, const Areas& areas) {
-  laws.allow({"multiplier_row", "shifter", "register", "sign_and_clear", "processing_element", "sram_area"});
+LawConstants read_laws(const JsonReader& laws, const Areas& areas) {
+  laws.refuse_unknown({"multiplier_row", "shifter", "register", "sign_and_clear", "processing_element", "sram_area"});
   LawConstants constants;
   constants.multiplier_row = areas.cost(law(laws, "multiplier_row", {"energy_pj", "area_um2", "source", "error"}));
   constants.shifter = areas.cost(law(laws, "shifter", {"energy_pj", "area_um2", "source", "error"}));
-  const Node registers = law(laws, "register", {"clock_energy_pj", "data_energy_pj", "area_um2", "source", "error"});
-  constants.register_clock_pj = registers.positive("clock_energy_pj");
-  constants.register_data_pj = registers.positive("data_energy_pj");
+  const JsonReader registers =
+      law(laws, "register", {"clock_energy_pj", "data_energy_pj", "area_um2", "source", "error"});
+  constants.register_clock_pj = registers["clock_energy_pj"].number_above(0);
+  constants.register_data_pj = registers["data_energy_pj"].number_above(0);
   constants.register_area = areas.of(registers);
   constants.sign_and_clear = areas.cost(law(laws, "sign_and_clear", {"energy_pj", "area_um2", "source", "error"}));
-  const Node element =
+  const JsonReader element =
       law(laws, "processing_element",
           {"multiplier_factor", "shift_energy_pj", "product_energy_pj", "accumulator_energy_pj", "source", "error"});
-  constants.element_multiplier_factor = element.positive("multiplier_factor");
-  constants.element_shift_pj = element.positive("shift_energy_pj");
-  constants.element_product_pj = element.positive("product_energy_pj");
-  constants.element_accumulator_pj = element.positive("accumulator_energy_pj");
-  areas.refuse(laws, "sram_area");
+  constants.element_multiplier_factor = element["multiplier_factor"].number_above(0);
+  constants.element_shift_pj = element["shift_energy_pj"].number_above(0);
+  constants.element_product_pj = element["product_energy_pj"].number_above(0);
+  constants.element_accumulator_pj = element["accumulator_energy_pj"].number_above(0);
+  areas.refuse_any(laws, "sram_area");
   constants.sram_cell_area = std::numeric_limits<double>::quiet_NaN();
   constants.sram_array_efficiency = 1;
   if (areas.exist()) {
-    const Node sram = law(laws, "sram_area", {"cell_area_um2", "array_efficiency", "source", "error"});
-    constants.sram_cell_area = sram.positive("cell_area_um2");
-    constants.sram_array_efficiency = sram.positive("array_efficiency");
-    if (constants.sram_array_efficiency > 1) sram.refuse_key("array_efficiency", "expected a share of at most 1");
+    const JsonReader sram = law(laws, "sram_area", {"cell_area_um2", "array_efficiency", "source", "error"});
+    constants.sram_cell_area = sram["cell_area_um2"].number_above(0);
+    constants.sram_array_efficiency = sram["array_efficiency"].number_above(0);
+    if (constants.sram_array_efficiency > 1) sram["array_efficiency"].refuse_value("a share of at most 1");
   }
   return constants;
 }
 
-ErrorBars read_error_bars(const Node& node) {
-  node.allow({"integer", "shifter", "float_factor", "source"});
-  node.text("source");
-  const ErrorBars bars{node.number("integer"), node.number("shifter"), node.number("float_factor")};
-  if (bars.integer >= 1) node.refuse_key("integer", "expected a relative error below 1");
-  if (bars.shifter >= 1) node.refuse_key("shifter", "expected a relative error below 1");
-  if (bars.float_factor < 1) node.refuse_key("float_factor", "expected a factor of at least 1");
+ErrorBars read_error_bars(const JsonReader& node) {
+  node.refuse_unknown({"integer", "shifter", "float_factor", "source"});
+  node["source"].nonempty_text();
+  const ErrorBars bars{node["integer"].number(0), node["shifter"].number(0), node["float_factor"].number(0)};
+  if (bars.integer >= 1) node["integer"].refuse_value("a relative error below 1");
+  if (bars.shifter >= 1) node["shifter"].refuse_value("a relative error below 1");
+  if (bars.float_factor < 1) node["float_factor"].refuse_value("a factor of 1 or more");
   return bars;
 }
 
@@ -353,22 +277,22 @@ int mantissa_bits(FloatFormat format) {
 
 CostTable parse_cost_table(std::string_view text, const std::string& file) {
   const json document = base::parse_json(text, file);
-  const Node root(document, file, "");
-  root.allow({"schema", "name", "node_nm", "voltage_v", "units", "source", "figures", "laws", "error_bars"});
-  root.constant("schema", kSchema);
-  const Node units = root.object("units");
-  units.allow({"energy", "area"});
-  units.constant("energy", "pJ");
-  if (units.has("area")) units.constant("area", "um2");
+  const JsonReader root(document, file);
+  root.refuse_unknown({"schema", "name", "node_nm", "voltage_v", "units", "source", "figures", "laws", "error_bars"});
+  root["schema"].one_of({kSchema});
+  const JsonReader units = root["units"];
+  units.refuse_unknown({"energy", "area"});
+  units["energy"].one_of({"pJ"});
+  if (units.has("area")) units["area"].one_of({"um2"});
   const Areas areas(units.has("area"));
 
-  const Figures figures = read_figures(root.at("figures"), areas, file);
+  const Figures figures = read_figures(root["figures"], areas);
   CostTable table;
-  table.name = root.text("name");
+  table.name = root["name"].nonempty_text();
   table.content_hash = base::Hash().add(text).value();
-  table.node_nm = root.positive("node_nm");
-  if (root.has("voltage_v")) table.voltage_v = root.positive("voltage_v");
-  table.source = root.text("source");
+  table.node_nm = root["node_nm"].number_above(0);
+  if (root.has("voltage_v")) table.voltage_v = root["voltage_v"].number_above(0);
+  table.source = root["source"].nonempty_text();
   table.has_area = areas.exist();
   table.integer_add = complete_integer(figures.integer_add, "integer_add", file);
   table.integer_multiply = complete_integer(figures.integer_multiply, "integer_multiply", file);
@@ -378,8 +302,8 @@ CostTable parse_cost_table(std::string_view text, const std::string& file) {
   table.sram_read = complete_sram(figures.sram_read, file);
   if (!figures.dram_bit) refuse(file, "/figures", "expected a figure of dram_access");
   table.dram_bit_pj = *figures.dram_bit;
-  table.laws = read_laws(root.object("laws"), areas);
-  table.error_bars = read_error_bars(root.object("error_bars"));
+  table.laws = read_laws(root["laws"], areas);
+  table.error_bars = read_error_bars(root["error_bars"]);
   return table;
 }
 

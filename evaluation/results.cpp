@@ -15,6 +15,7 @@
 
 #include "base/input_file.h"
 #include "base/json.h"
+#include "base/json_reader.h"
 #include "base/terminal.h"
 #include "workloads/convolution_check.h"
 
@@ -22,6 +23,7 @@ namespace mlsim::app {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using Place = base::OrderedJsonReader;
 
 constexpr const char* kSchema = "mlsim.results/1";
 constexpr std::array<std::pair<const char*, Engine>, 4> kEngines{{{"functional", Engine::kFunctional},
@@ -120,72 +122,9 @@ constexpr std::uint64_t kLargestExtent = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMostRandomBits = 24;
 constexpr std::uint64_t kMostAccumulatorBits = 128;  // of prices without values
 
-// A value as a message shows it.
-std::string shown(const Json& value) {
-  constexpr std::size_t kLongest = 60;
-  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-  if (text.size() > kLongest) text = text.substr(0, kLongest - 3) + "...";
-  return text;
+std::uint64_t count_at(const Place& place) {
+  return place.integer<std::uint64_t>(0, kLargestCount);
 }
-
-// A place in a document, for errors.
-class Place {
- public:
-  Place(const Json& json, std::string source, std::string path)
-      : json_(&json), source_(std::move(source)), path_(std::move(path)) {}
-
-  [[noreturn]] void refuse(const std::string& reason) const {
-    throw std::runtime_error(fmt::format("{}: {}: {}", source_, path_.empty() ? "/" : path_, reason));
-  }
-  [[noreturn]] void refuse_value(const std::string& expected) const {
-    refuse(fmt::format("is {}, expected {}", shown(*json_), expected));
-  }
-  Place operator[](const char* key) const {
-    if (!json_->is_object() || !json_->contains(key)) refuse(fmt::format("'{}' is missing", key));
-    return {(*json_)[key], source_, path_ + "/" + key};
-  }
-  bool has(const char* key) const { return json_->is_object() && json_->contains(key); }
-  std::size_t size() const {
-    if (!json_->is_array()) refuse("expected an array");
-    return json_->size();
-  }
-  Place operator[](std::size_t index) const { return {(*json_)[index], source_, fmt::format("{}/{}", path_, index)}; }
-  const Json& json() const { return *json_; }
-  const std::string& source() const { return source_; }
-  const std::string& path() const { return path_; }
-
-  // nlohmann's conversions would wrap a number that is out of range and cut a fraction off.
-  template <typename T>
-  T integer(std::uint64_t low, std::uint64_t high) const {
-    if (!json_->is_number_unsigned() || json_->get<std::uint64_t>() < low || json_->get<std::uint64_t>() > high) {
-      refuse_value(fmt::format("an integer from {} to {}", low, high));
-    }
-    return json_->get<T>();
-  }
-  std::uint64_t count() const { return integer<std::uint64_t>(0, kLargestCount); }
-  double number() const {
-    if (!json_->is_number()) refuse_value("a number");
-    return json_->get<double>();
-  }
-  std::string text() const {
-    if (!json_->is_string()) refuse_value("a text");
-    return json_->get<std::string>();
-  }
-  // The value of a function that throws for what it can't read.
-  template <typename F>
-  auto guarded(const F& read) const -> decltype(read()) {
-    try {
-      return read();
-    } catch (const std::runtime_error& error) {
-      refuse(error.what());
-    }
-  }
-
- private:
-  const Json* json_;
-  std::string source_;
-  std::string path_;
-};
 
 // Refuses what lacks a member that a visit function walks.
 struct Requirement {
@@ -199,7 +138,7 @@ struct Requirement {
 // Reads the counts that a visit function walks.
 struct CountReader {
   Place place;
-  void operator()(const char* key, std::uint64_t& value) const { value = place[key].count(); }
+  void operator()(const char* key, std::uint64_t& value) const { value = count_at(place[key]); }
 };
 
 struct ShapeReader {
@@ -268,7 +207,7 @@ Json pass_to_json(const PassRecord& record) {
 }
 
 std::uint64_t zero_products_of(const Place& place, std::uint64_t multiply_adds) {
-  const std::uint64_t products = place.count();
+  const std::uint64_t products = count_at(place);
   if (products > multiply_adds) place.refuse(fmt::format("is {}, expected at most {}", products, multiply_adds));
   return products;
 }
@@ -289,7 +228,7 @@ sim::CycleCounts cycles_from_json(const Place& place) {
 PassRecord pass_from_json(const Place& place) {
   PassRecord record;
   record.pass = from_name(place["pass"], parse_pass);
-  record.multiply_adds = place["multiply_adds"].count();
+  record.multiply_adds = count_at(place["multiply_adds"]);
   if (place.has("zero_products")) {
     record.zero_products = zero_products_of(place["zero_products"], record.multiply_adds);
   }
@@ -308,9 +247,9 @@ PassRecord pass_from_json(const Place& place) {
     for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
       MeasuredBaseline& baseline = record.baselines.emplace_back();
       baseline.name = name;
-      baseline.sqnr_db = decibels_at(place["baseline_sqnr_db"][name.c_str()]);
-      if (place.has("baseline_zero_products") && place["baseline_zero_products"].has(name.c_str())) {
-        baseline.zero_products = zero_products_of(place["baseline_zero_products"][name.c_str()], record.multiply_adds);
+      baseline.sqnr_db = decibels_at(place["baseline_sqnr_db"][name]);
+      if (place.has("baseline_zero_products") && place["baseline_zero_products"].has(name)) {
+        baseline.zero_products = zero_products_of(place["baseline_zero_products"][name], record.multiply_adds);
       }
     }
   }
@@ -359,18 +298,18 @@ LayerRecord layer_from_json(const Place& place) {
   LayerRecord layer;
   layer.name = printable(place["name"]);
   visit_shape(layer.shape, ShapeReader{place["shape"]});
-  workloads::check_convolution(layer.shape, place.source(), place["shape"].path());
+  workloads::check_convolution(layer.shape, place.file(), place["shape"].pointer());
   for (const models::Operand operand : models::kOperands) {
     const std::string key = models::to_string(operand);
-    layer.formats[operand] = from_name(place["format"][key.c_str()], parse_any_format);
-    layer.rounding[operand] = from_name(place["rounding"][key.c_str()], models::parse_rounding);
-    if (!place.has("operands") || !place["operands"].has(key.c_str())) continue;
-    const Place record = place["operands"][key.c_str()];
+    layer.formats[operand] = from_name(place["format"][key], parse_any_format);
+    layer.rounding[operand] = from_name(place["rounding"][key], models::parse_rounding);
+    if (!place.has("operands") || !place["operands"].has(key)) continue;
+    const Place record = place["operands"][key];
     OperandRecord& values = layer.operands[operand];
     values.measured = true;
     values.elements = record["elements"].integer<std::int64_t>(0, kLargestCount);
     values.sqnr_db = decibels_at(record["sqnr_db"]);
-    values.counts = {record["saturated"].count(), record["flushed_to_zero"].count(), record["exact"].count()};
+    values.counts = {count_at(record["saturated"]), count_at(record["flushed_to_zero"]), count_at(record["exact"])};
     if (record.has("zeros")) values.zeros = record["zeros"].integer<std::int64_t>(0, kLargestCount);
   }
   int mls = 0;
@@ -506,7 +445,7 @@ Json to_json(const Results& results) {
 
 Results parse_results(const std::string& text, const std::string& source) {
   const Json json = base::parse_ordered_json(text, source);
-  const Place root(json, source, "");
+  const Place root(json, source);
   if (const std::string schema = root["schema"].text(); schema != kSchema) {
     root["schema"].refuse(fmt::format("is '{}', expected '{}', as mlsim simulate writes it", schema, kSchema));
   }
@@ -518,7 +457,7 @@ Results parse_results(const std::string& text, const std::string& source) {
   visit_array(results.array, Requirement{array});
   visit_feeder(results.array.row_feeder, Requirement{array["row_feeder"]});
   visit_feeder(results.array.column_feeder, Requirement{array["column_feeder"]});
-  results.array = sim::read_array_config(array.json(), source, array.path());
+  results.array = sim::read_array_config(array.json(), source, array.pointer());
   const Place layers = root["layers"];
   if (layers.size() == 0) layers.refuse("expected a layer or more");
   for (std::size_t i = 0; i < layers.size(); ++i) results.layers.push_back(layer_from_json(layers[i]));

@@ -1,17 +1,17 @@
 #include "sim/array_config.h"
 
 #include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
-#include <string_view>
 
 #include "base/error.h"
 #include "base/input_file.h"
 #include "base/json.h"
+#include "base/json_reader.h"
 
 namespace mlsim::sim {
 namespace {
 
+using base::JsonReader;
 using Json = nlohmann::json;
 
 struct Limits {
@@ -36,61 +36,18 @@ std::string printed(double value) {
   return Json(value).dump();
 }
 
-// The members of one JSON object, each read at most once by name.
-class ObjectReader {
- public:
-  ObjectReader(const std::string& file, std::string pointer, const Json& object)
-      : file_(file), pointer_(std::move(pointer)), object_(object) {
-    if (!object.is_object()) refuse(file, pointer_, object.dump(), "an object");
-  }
+template <typename Integer>
+void read_integer(const JsonReader& object, const char* key, const Limits& limits, Integer& value,
+                  const std::string& or_else = "") {
+  if (!object.has(key)) return;
+  value = object[key].integer<Integer>(static_cast<std::uint64_t>(limits.low), static_cast<std::uint64_t>(limits.high),
+                                       or_else);
+}
 
-  template <typename Names>
-  void refuse_unknown(const Names& known) const {
-    for (const auto& [key, value] : object_.items()) {
-      bool found = false;
-      std::string list;
-      for (const std::string_view name : known) {
-        found |= key == name;
-        list += (list.empty() ? "" : ", ") + std::string(name);
-      }
-      if (!found) base::refuse(file_, full(key), "is an unknown key, expected one of " + list);
-    }
-  }
-
-  const Json* find(const char* key) const {
-    const auto member = object_.find(key);
-    return member == object_.end() ? nullptr : &*member;
-  }
-
-  // `or_else` is what else the key may be.
-  template <typename Integer>
-  void read_integer(const char* key, const Limits& limits, Integer& value, const std::string& or_else = "") const {
-    const Json* member = find(key);
-    if (member == nullptr) return;
-    // Numbers beyond 2^63 would wrap.
-    const bool wraps = member->is_number_unsigned() && member->template get<std::uint64_t>() >> 63 != 0;
-    if (!member->is_number_integer() || wraps || !limits.contain(member->template get<std::int64_t>())) {
-      refuse(file_, full(key), member->dump(), limits.expectation() + or_else);
-    }
-    value = member->template get<Integer>();
-  }
-
-  std::string full(const std::string& key) const { return pointer_ + "/" + key; }
-
- private:
-  const std::string& file_;
-  std::string pointer_;
-  const Json& object_;
-};
-
-FeederConfig read_feeder(const std::string& file, const std::string& pointer, const Json& object) {
-  constexpr std::array<std::string_view, 2> kKeys{"buffer_elements", "fill_ports"};
-  const ObjectReader reader(file, pointer, object);
-  reader.refuse_unknown(kKeys);
-  FeederConfig feeder;
-  reader.read_integer("buffer_elements", kBufferElements, feeder.buffer_elements);
-  reader.read_integer("fill_ports", kFillPorts, feeder.fill_ports);
-  return feeder;
+void read_feeder(const JsonReader& object, FeederConfig& feeder) {
+  object.refuse_unknown({"buffer_elements", "fill_ports"});
+  read_integer(object, "buffer_elements", kBufferElements, feeder.buffer_elements);
+  read_integer(object, "fill_ports", kFillPorts, feeder.fill_ports);
 }
 
 }  // namespace
@@ -120,40 +77,26 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
 }
 
 ArrayConfig read_array_config(const Json& json, const std::string& file, const std::string& pointer) {
-  constexpr std::array<std::string_view, 9> kKeys{
-      "rows",          "columns",         "elements_per_scaler", "row_feeder",
-      "column_feeder", "quantizer_lanes", "quantize_results",    "global_sram_bytes",
-      "clock_ghz"};
-  const ObjectReader reader(file, pointer, json);
-  reader.refuse_unknown(kKeys);
+  const JsonReader reader(json, file, pointer);
+  reader.refuse_unknown({"rows", "columns", "elements_per_scaler", "row_feeder", "column_feeder", "quantizer_lanes",
+                         "quantize_results", "global_sram_bytes", "clock_ghz"});
   ArrayConfig config;
-  reader.read_integer("rows", kExtents, config.rows);
-  reader.read_integer("columns", kExtents, config.columns);
-  const Json* share = reader.find("elements_per_scaler");
+  read_integer(reader, "rows", kExtents, config.rows);
+  read_integer(reader, "columns", kExtents, config.columns);
   const int elements = config.rows * config.columns;
-  if (share == nullptr) {
+  if (!reader.has("elements_per_scaler")) {
     config.elements_per_scaler = std::min(config.elements_per_scaler, elements);
-  } else if (*share == "all") {
+  } else if (reader["elements_per_scaler"].json() == "all") {
     config.elements_per_scaler = elements;
   } else {
-    reader.read_integer("elements_per_scaler", {1, elements}, config.elements_per_scaler, " or \"all\"");
+    read_integer(reader, "elements_per_scaler", {1, elements}, config.elements_per_scaler, " or \"all\"");
   }
-  if (const Json* feeder = reader.find("row_feeder")) {
-    config.row_feeder = read_feeder(file, reader.full("row_feeder"), *feeder);
-  }
-  if (const Json* feeder = reader.find("column_feeder")) {
-    config.column_feeder = read_feeder(file, reader.full("column_feeder"), *feeder);
-  }
-  reader.read_integer("quantizer_lanes", kQuantizerLanes, config.quantizer_lanes);
-  if (const Json* quantize = reader.find("quantize_results")) {
-    if (!quantize->is_boolean()) refuse(file, reader.full("quantize_results"), quantize->dump(), "true or false");
-    config.quantize_results = quantize->get<bool>();
-  }
-  reader.read_integer("global_sram_bytes", kSramBytes, config.global_sram_bytes);
-  if (const Json* clock = reader.find("clock_ghz")) {
-    if (!clock->is_number()) refuse(file, reader.full("clock_ghz"), clock->dump(), "a number");
-    config.clock_ghz = clock->get<double>();
-  }
+  if (reader.has("row_feeder")) read_feeder(reader["row_feeder"], config.row_feeder);
+  if (reader.has("column_feeder")) read_feeder(reader["column_feeder"], config.column_feeder);
+  read_integer(reader, "quantizer_lanes", kQuantizerLanes, config.quantizer_lanes);
+  if (reader.has("quantize_results")) config.quantize_results = reader["quantize_results"].flag();
+  read_integer(reader, "global_sram_bytes", kSramBytes, config.global_sram_bytes);
+  if (reader.has("clock_ghz")) config.clock_ghz = reader["clock_ghz"].number();
   config.check(file, pointer);
   return config;
 }

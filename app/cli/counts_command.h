@@ -1,12 +1,11 @@
 // mlsim counts: see docs/counts.md.
 #pragma once
 
-#include <string>
-#include <vector>
+#include "base/command_line.h"
 
 namespace mlsim::app {
 
-// Runs the command; returns the exit status. User errors are thrown as std::runtime_error.
-int run_counts(const std::vector<std::string>& arguments);
+const base::Command& counts_command();
+void run_counts(const base::CommandLine& line);
 
 }  // namespace mlsim::app

@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -20,6 +21,7 @@
 #include "app/cli/report_command.h"
 #include "app/cli/simulate_command.h"
 #include "app/cli/sweep_command.h"
+#include "base/command_pages.h"
 #include "base/output_file.h"
 #include "base/terminal.h"
 
@@ -27,41 +29,63 @@ namespace {
 
 constexpr const char* kNoMemory = "mlsim: error: more memory is needed than there is\n";
 
-constexpr const char* kHelp =
-    "usage: mlsim COMMAND [options]\n"
-    "\n"
-    "A bit-accurate hardware simulator and energy model for low-bit training of convolutional networks.\n"
-    "\n"
-    "commands:\n"
-    "  quantize   turn a tensor into an MLS (or baseline) format and say what that did to it\n"
-    "  simulate   run a workload's training convolutions and count every operation, cycle and bit moved\n"
-    "  report     energy, area and error of results, against the float baselines\n"
-    "  sweep      price and measure many formats and arrays on one workload\n"
-    "  counts     operations of one training step of a network, by type\n"
-    "\n"
-    "mlsim COMMAND --help says more about one; mlsim --version prints the version.\n";
+struct Task {
+  const mlsim::base::Command& (*command)();
+  void (*run)(const mlsim::base::CommandLine& line);
+};
+constexpr std::array kTasks{Task{mlsim::app::quantize_command, mlsim::app::run_quantize},
+                            Task{mlsim::app::simulate_command, mlsim::app::run_simulate},
+                            Task{mlsim::app::report_command, mlsim::app::run_report},
+                            Task{mlsim::app::sweep_command, mlsim::app::run_sweep},
+                            Task{mlsim::app::counts_command, mlsim::app::run_counts}};
+
+const Task& find_task(const std::string& name) {
+  for (const Task& task : kTasks) {
+    if (task.command().name == "mlsim " + name) return task;
+  }
+  throw std::runtime_error("'" + name + "' is no command: expected quantize, simulate, report, sweep or counts");
+}
+
+mlsim::base::Program program() {
+  mlsim::base::Program result{
+      .itself = {.name = "mlsim",
+                 .synopsis = "COMMAND [options]",
+                 .summary = "a bit-accurate hardware simulator and energy model for low-bit training",
+                 .description = "A bit-accurate hardware simulator and energy model for low-bit training of "
+                                "convolutional networks."},
+      .commands = {},
+      .version = MLSIM_VERSION};
+  for (const Task& task : kTasks) result.commands.push_back(task.command());
+  return result;
+}
 
 int run(const std::vector<std::string>& arguments) {
   if (arguments.empty()) {
-    mlsim::base::print_error(kHelp);
+    mlsim::base::print_error(mlsim::base::help_text(program()));
     return 2;
   }
   const std::string& command = arguments[0];
   const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
-  if (command == "--help" || command == "-h" || command == "help") {
-    std::cout << kHelp;
-    return 0;
-  }
-  if (command == "--version") {
+  if (command == "help" && !rest.empty()) {
+    std::cout << mlsim::base::help_text(find_task(rest[0]).command());
+  } else if (command == "--help" || command == "-h" || command == "help") {
+    std::cout << mlsim::base::help_text(program());
+  } else if (command == "--version" || command == "-V") {
     std::cout << "mlsim " << MLSIM_VERSION << "\n";
-    return 0;
+  } else if (command == "--man-page") {
+    std::cout << mlsim::base::man_page(program());
+  } else if (command == "--bash-completion") {
+    std::cout << mlsim::base::bash_completion(program());
+  } else {
+    const Task& task = find_task(command);
+    const mlsim::base::CommandLine line(task.command(), rest);
+    if (line.flag("help")) {
+      std::cout << mlsim::base::help_text(task.command());
+    } else {
+      task.run(line);
+    }
   }
-  if (command == "quantize") return mlsim::app::run_quantize(rest);
-  if (command == "simulate") return mlsim::app::run_simulate(rest);
-  if (command == "report") return mlsim::app::run_report(rest);
-  if (command == "sweep") return mlsim::app::run_sweep(rest);
-  if (command == "counts") return mlsim::app::run_counts(rest);
-  throw std::runtime_error("'" + command + "' is no command: expected quantize, simulate, report, sweep or counts");
+  return 0;
 }
 
 // Where nothing is left the program ends at once: to unwind takes memory, too. Where only what was asked for was too

@@ -1,81 +1,67 @@
 #include "app/cli/options.h"
 
-#include <fmt/core.h>
-
-#include <algorithm>
-#include <charconv>
-#include <iostream>
-#include <stdexcept>
 #include <string_view>
 
-#include "base/output_file.h"
 #include "energy/cost_table.h"
+#include "models/formats/format.h"
 
 namespace mlsim::app {
 
-namespace po = boost::program_options;
+using base::Option;
 
-bool parse_command_line(const Usage& usage, const po::options_description& visible,
-                        const po::options_description& hidden, const po::positional_options_description& positional,
-                        const std::vector<std::string>& arguments, po::variables_map& values) {
-  const auto refuse = [&](const std::string& reason) {
-    throw std::runtime_error(reason + " (see " +
-                             usage.synopsis.substr(0, usage.synopsis.find(' ', usage.synopsis.find(' ') + 1)) +
-                             " --help)");
-  };
-  po::options_description all;
-  all.add(visible).add(hidden).add_options()("help,h", "");
-  try {
-    // No guessing of abbreviated names: a script's option must not change its meaning when an option is added.
-    constexpr int kStyle = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(arguments).options(all).positional(positional).style(kStyle).run(), values);
-    if (values.count("help") != 0) {
-      std::cout << "usage: " << usage.synopsis << "\n\n" << usage.description << "\n\n" << visible;
-      return false;
-    }
-    po::notify(values);
-    for (const auto& [name, value] : values) {
-      const auto* const text = boost::any_cast<std::string>(&value.value());
-      const auto* const texts = boost::any_cast<std::vector<std::string>>(&value.value());
-      if ((text != nullptr && text->empty()) ||
-          (texts != nullptr && std::find(texts->begin(), texts->end(), "") != texts->end())) {
-        const bool listed = visible.find_nothrow(name, false) != nullptr;
-        refuse((listed ? "--" + name : std::string("a file or network")) + " is empty");
-      }
-    }
-  } catch (const po::required_option& error) {
-    // One that the help does not list is a positional argument, which the synopsis shows.
-    const bool listed = visible.find_nothrow(error.get_option_name().substr(2), false) != nullptr;
-    refuse((listed ? error.get_option_name() : std::string("a file or network")) + " is missing: " + usage.synopsis);
-  } catch (const po::error& error) {
-    refuse(error.what());
-  }
-  return true;
+Option activity_option() {
+  return {.name = "activity",
+          .value_name = "A",
+          .help =
+              "operands that are priced: dense, zeros (as counted in the values), or gated (elements that hold "
+              "still at a zero)",
+          .kind = base::Choice{{"dense", "zeros", "gated"}},
+          .preset = "dense"};
 }
 
-std::uint64_t parse_whole_number(const std::string& option, const std::string& text, std::uint64_t low,
-                                 std::uint64_t high) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < low || value > high) {
-    throw std::runtime_error(fmt::format("{} is '{}', expected a whole number from {} to {}", option, text, low, high));
-  }
-  return value;
-}
-
-bool is_shipped(const std::string& table) {
+Option table_option(const std::string& help) {
   const std::vector<std::string_view> shipped = energy::shipped_cost_tables();
-  return std::find(shipped.begin(), shipped.end(), table) != shipped.end();
+  return {.name = "table",
+          .value_name = "TABLE",
+          .help = help,
+          .kind = base::File{{shipped.begin(), shipped.end()}},
+          .preset = std::string(energy::kDefaultCostTable)};
+}
+
+Option jobs_option() {
+  return {
+      .name = "jobs", .value_name = "N", .help = "threads, all cores by default", .kind = base::WholeNumber{1, 1024}};
+}
+
+base::Parsed format_kind() {
+  return {[](const std::string& text) { models::parse_format(text); },
+          {"e2m4", "e2m1", "fp32", "fp16", "bf16", "fp8-e4m3", "fp8-e5m2", "int8"}};
+}
+
+base::Parsed list_of(std::function<void(const std::string&)> parse) {
+  return {[parse = std::move(parse)](const std::string& text) {
+    for (const std::string& part : split(text, ',')) parse(part);
+  }};
+}
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::size_t begin = 0;
+  while (true) {
+    const std::size_t end = text.find(separator, begin);
+    parts.push_back(text.substr(begin, end - begin));
+    if (end == std::string::npos) return parts;
+    begin = end + 1;
+  }
 }
 
 energy::Laws find_laws(const std::string& table) {
   return energy::Laws(energy::find_cost_table(table));
 }
 
-std::unique_ptr<tbb::global_control> limit_threads(const po::variables_map& values) {
-  if (values.count("jobs") == 0) return nullptr;
-  return std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism,
-                                               parse_whole_number("--jobs", values["jobs"].as<std::string>(), 1, 1024));
+std::unique_ptr<tbb::global_control> limit_threads(const base::CommandLine& line) {
+  if (!line.has("jobs")) return nullptr;
+  return std::make_unique<tbb::global_control>(tbb::global_control::max_allowed_parallelism, line.whole_number("jobs"));
 }
 
 }  // namespace mlsim::app

@@ -22,7 +22,6 @@
 namespace mlsim::app {
 namespace {
 
-namespace po = boost::program_options;
 using models::Tensor;
 
 // null where the ratio is infinite or undefined.
@@ -129,48 +128,66 @@ void quantize_baseline(const Tensor<float>& input, const std::string& name, mode
 
 }  // namespace
 
-int run_quantize(const std::vector<std::string>& arguments) {
-  const Usage usage{
-      "mlsim quantize IN.npy --format F --out DIR [options]",
-      "Quantizes a float32 tensor of 2 to 4 dimensions (- reads it from standard input) and writes to DIR: codes.npy,\n"
-      "group_exponent.npy, group_fraction.npy, dequantized.npy (float64, exact) and quantized.json.\n"
-      "Formats: eXmY[/gAmB][/GROUPING], for example e2m4 or e2m1/g8m0/n; fp32, fp16, bf16, fp8-e4m3, fp8-e5m2, int8\n"
-      "(without group files)."};
-  po::options_description visible("options");
-  // clang-format off
-  visible.add_options()
-      ("format", po::value<std::string>()->value_name("F")->required(), "the format")
-      ("out", po::value<std::string>()->value_name("DIR")->required(), "folder for the files; made if missing")
-      ("rounding", po::value<std::string>()->value_name("MODE")->default_value("nearest"), "nearest or stochastic")
-      ("random-bits", po::value<std::string>()->value_name("R")->default_value("16"),
-       "random bits of stochastic rounding, 1 to 24")
-      ("seed", po::value<std::string>()->value_name("S")->default_value("0"), "seed of the random bits, 64 bits")
-      ("stream", po::value<std::string>()->value_name("T")->default_value("0"), "stream of the random bits, 64 bits");
-  po::options_description hidden;
-  hidden.add_options()("input", po::value<std::string>()->required());
-  // clang-format on
-  po::positional_options_description positional;
-  positional.add("input", 1);
-  po::variables_map values;
-  if (!parse_command_line(usage, visible, hidden, positional, arguments, values)) return 0;
+const base::Command& quantize_command() {
+  static const base::Command command{
+      .name = "mlsim quantize",
+      .synopsis = "IN.npy --format F --out DIR [options]",
+      .summary = "turn a tensor into an MLS (or baseline) format and say what that did to it",
+      .description =
+          "Quantizes a float32 tensor of 2 to 4 dimensions (- reads it from standard input) and writes to DIR: "
+          "codes.npy, group_exponent.npy, group_fraction.npy, dequantized.npy (float64, exact) and quantized.json.\n"
+          "\n"
+          "Formats: eXmY[/gAmB][/GROUPING], for example e2m4 or e2m1/g8m0/n; fp32, fp16, bf16, fp8-e4m3, fp8-e5m2, "
+          "int8 (without group files).",
+      .operands = {{.name = "IN.npy"}},
+      .groups = {
+          {.title = "options",
+           .options = {
+               {.name = "format", .value_name = "F", .help = "the format", .kind = format_kind(), .required = true},
+               {.name = "out",
+                .value_name = "DIR",
+                .help = "folder for the files; made if missing",
+                .kind = base::Folder{},
+                .required = true},
+               {.name = "rounding",
+                .value_name = "MODE",
+                .help = "nearest or stochastic",
+                .kind = base::Choice{{"nearest", "stochastic"}},
+                .preset = "nearest"},
+               {.name = "random-bits",
+                .value_name = "R",
+                .help = "random bits of stochastic rounding, 1 to 24",
+                .kind = base::WholeNumber{1, 24},
+                .preset = "16"},
+               {.name = "seed",
+                .value_name = "S",
+                .help = "seed of the random bits, 64 bits",
+                .kind = base::WholeNumber{},
+                .preset = "0"},
+               {.name = "stream",
+                .value_name = "T",
+                .help = "stream of the random bits, 64 bits",
+                .kind = base::WholeNumber{},
+                .preset = "0"}}}}};
+  return command;
+}
 
-  const auto text = [&](const char* option) { return values[option].as<std::string>(); };
-  const models::Format format = models::parse_format(text("format"));
+void run_quantize(const base::CommandLine& line) {
+  const models::Format format = models::parse_format(line.text("format"));
   models::QuantizerOptions options;
-  options.rounding = models::parse_rounding(text("rounding"));
-  options.random_bits = static_cast<int>(parse_whole_number("--random-bits", text("random-bits"), 1, 24));
-  options.seed = parse_whole_number("--seed", text("seed"), 0, UINT64_MAX);
-  options.stream = parse_whole_number("--stream", text("stream"), 0, UINT64_MAX);
+  options.rounding = models::parse_rounding(line.text("rounding"));
+  options.random_bits = line.whole_number<int>("random-bits");
+  options.seed = line.whole_number("seed");
+  options.stream = line.whole_number("stream");
 
-  const std::string file = text("input");
+  const std::string& file = line.operands().front();
   base::InputFile source = file == "-" ? base::InputFile::standard_input() : base::InputFile(file);
   const Tensor<float> input = workloads::read_npy(source);
   if (const auto* mls = std::get_if<models::MlsFormat>(&format)) {
-    quantize_mls(input, source.name(), *mls, options, text("out"));
+    quantize_mls(input, source.name(), *mls, options, line.path("out"));
   } else {
-    quantize_baseline(input, source.name(), std::get<models::BaselineFormat>(format), options, text("out"));
+    quantize_baseline(input, source.name(), std::get<models::BaselineFormat>(format), options, line.path("out"));
   }
-  return 0;
 }
 
 }  // namespace mlsim::app

@@ -1,12 +1,11 @@
 // mlsim quantize: see docs/quantize.md.
 #pragma once
 
-#include <string>
-#include <vector>
+#include "base/command_line.h"
 
 namespace mlsim::app {
 
-// Runs the command; returns the exit status. User errors are thrown as std::runtime_error.
-int run_quantize(const std::vector<std::string>& arguments);
+const base::Command& quantize_command();
+void run_quantize(const base::CommandLine& line);
 
 }  // namespace mlsim::app

@@ -15,96 +15,124 @@
 #include "base/json.h"
 #include "base/output_file.h"
 #include "base/terminal.h"
-#include "energy/cost_table.h"
 #include "workloads/network.h"
 
 namespace mlsim::app {
 
-namespace po = boost::program_options;
+namespace {
 
-int run_report(const std::vector<std::string>& arguments) {
-  const Usage usage{
-      "mlsim report RESULTS.json... [options]",
-      "Prices what mlsim simulate has counted: energy and area, each against the float baselines, with cycles,\n"
-      "utilization and SQNR. RESULTS.json - reads standard input."};
-  po::options_description visible("options");
-  // clang-format off
-  visible.add_options()
-      ("format", po::value<std::string>()->value_name("F")->default_value("text"), "text, markdown, html, json, csv, accelergy-ert or accelergy-art")
-      ("sweep", po::value<std::string>()->value_name("SWEEP.json"), "what mlsim sweep has written, to plot in html")
-      ("activity", po::value<std::string>()->value_name("A")->default_value("dense"),
-       "operands that are priced: dense, zeros (as counted in the values), or gated (elements that hold still at a zero)")
-      ("step", po::value<std::string>()->value_name("NETWORK"),
-       "add the rest of a training step of that network, a file or a shipped one, whose convolutions the results are")
-      ("table", po::value<std::string>()->value_name("TABLE")->default_value(std::string(energy::kDefaultCostTable)),
-       "cost table: a shipped one by name, or a file")
-      ("ert", po::value<std::string>()->value_name("FILE"),
-       "Accelergy ERT whose energies stand in the place of the table's for the results' own machine")
-      ("out", po::value<std::string>()->value_name("FILE"), "write to FILE and not to standard output (-)");
-  po::options_description hidden;
-  hidden.add_options()("results", po::value<std::vector<std::string>>()->required());
-  // clang-format on
-  po::positional_options_description positional;
-  positional.add("results", -1);
-  po::variables_map values;
-  if (!parse_command_line(usage, visible, hidden, positional, arguments, values)) return 0;
+struct Documents {
+  std::optional<SweepSource> sweep;
+  std::optional<workloads::Network> network;
+  OwnPrices own_prices;
+};
 
-  const std::string format = values["format"].as<std::string>();
-  const std::vector<std::string> formats{"text", "markdown", "html", "json", "csv", "accelergy-ert", "accelergy-art"};
-  if (std::find(formats.begin(), formats.end(), format) == formats.end()) {
-    throw std::runtime_error(fmt::format("--format is '{}', expected one of {}", format, fmt::join(formats, ", ")));
-  }
-  const std::vector<std::string> files = values["results"].as<std::vector<std::string>>();
+// Refuses options that do not go together.
+void check_together(const base::CommandLine& line) {
+  const std::string& format = line.text("format");
+  const std::vector<std::string>& files = line.operands();
   const bool accelergy = format.starts_with("accelergy-");
   if (accelergy && files.size() != 1) {
     throw std::runtime_error(fmt::format("--format {} expects one file of results, found {}", format, files.size()));
   }
-  if (accelergy && values.count("ert") != 0) {
-    throw std::runtime_error(fmt::format("--format {} expects no --ert beside it", format));
-  }
-  std::optional<SweepSource> sweep;
-  if (values.count("sweep") != 0) {
-    if (format != "html") throw std::runtime_error(fmt::format("--format {} expects no --sweep beside it", format));
-    sweep = load_sweep(values["sweep"].as<std::string>());
-  }
-  const Activity activity = parse_activity(values["activity"].as<std::string>());
-  if (accelergy && !values["activity"].defaulted()) {
-    throw std::runtime_error(fmt::format("--format {} expects no --activity beside it", format));
-  }
-  std::optional<workloads::Network> network;
-  if (values.count("step") != 0) {
-    if (accelergy || format == "csv") {
-      throw std::runtime_error(fmt::format("--format {} expects no --step beside it", format));
+  const auto refuse_beside = [&](const char* option, bool wrong) {
+    if (wrong && line.given(option)) {
+      throw std::runtime_error(fmt::format("--format {} expects no --{} beside it", format, option));
     }
-    network = workloads::load_network(values["step"].as<std::string>());
-  }
-  OwnPrices own_prices;
-  if (values.count("ert") != 0) own_prices = load_accelergy_ert(values["ert"].as<std::string>());
-  const energy::Laws laws = find_laws(values["table"].as<std::string>());
+  };
+  refuse_beside("ert", accelergy);
+  refuse_beside("sweep", format != "html");
+  refuse_beside("activity", accelergy);
+  refuse_beside("step", accelergy || format == "csv");
   if (std::count(files.begin(), files.end(), "-") > 1) {
     throw std::runtime_error("results are to be read from standard input twice, expected one -");
   }
+}
+
+Documents read_documents(const base::CommandLine& line) {
+  Documents documents;
+  if (line.has("sweep")) documents.sweep = load_sweep(line.text("sweep"));
+  if (line.has("step")) documents.network = workloads::load_network(line.text("step"));
+  if (line.has("ert")) documents.own_prices = load_accelergy_ert(line.text("ert"));
+  return documents;
+}
+
+std::vector<ReportSource> read_sources(const base::CommandLine& line, const Documents& documents,
+                                       const energy::Laws& laws) {
+  const Activity activity = parse_activity(line.text("activity"));
   std::vector<ReportSource> sources;
-  sources.reserve(files.size());
-  for (const std::string& file : files) {
+  sources.reserve(line.operands().size());
+  for (const std::string& file : line.operands()) {
     ReportSource& source = sources.emplace_back(
-        ReportSource{file == "-" ? "standard input" : file, load_results(file), own_prices, activity});
-    if (network) source.step = training_step(*network, source.results, source.file, laws);
+        ReportSource{file == "-" ? "standard input" : file, load_results(file), documents.own_prices, activity});
+    if (documents.network) source.step = training_step(*documents.network, source.results, source.file, laws);
   }
-  std::string text;
-  if (format == "text") text = base::printable_lines(text_report(sources, laws));
-  if (format == "markdown") text = base::printable_lines(markdown_report(sources, laws));
-  if (format == "html") text = html_report(sources, sweep, laws);
-  if (format == "json") text = base::to_text(json_report(sources, laws), 2) + "\n";
-  if (format == "csv") text = csv_report(sources, laws);
-  if (format == "accelergy-ert") text = accelergy_ert(sources[0].results, sources[0].file, laws);
-  if (format == "accelergy-art") text = accelergy_art(sources[0].results, sources[0].file, laws);
-  if (values.count("out") != 0 && values["out"].as<std::string>() != "-") {
-    base::write_file(values["out"].as<std::string>(), text);
+  return sources;
+}
+
+std::string report_text(const std::string& format, const std::vector<ReportSource>& sources,
+                        const std::optional<SweepSource>& sweep, const energy::Laws& laws) {
+  if (format == "markdown") return base::printable_lines(markdown_report(sources, laws));
+  if (format == "html") return html_report(sources, sweep, laws);
+  if (format == "json") return base::to_text(json_report(sources, laws), 2) + "\n";
+  if (format == "csv") return csv_report(sources, laws);
+  if (format == "accelergy-ert") return accelergy_ert(sources[0].results, sources[0].file, laws);
+  if (format == "accelergy-art") return accelergy_art(sources[0].results, sources[0].file, laws);
+  return base::printable_lines(text_report(sources, laws));
+}
+
+}  // namespace
+
+const base::Command& report_command() {
+  static const base::Command command{
+      .name = "mlsim report",
+      .synopsis = "RESULTS.json... [options]",
+      .summary = "energy, area and error of results, against the float baselines",
+      .description =
+          "Prices what mlsim simulate has counted: energy and area, each against the float baselines, with "
+          "cycles, utilization and SQNR. RESULTS.json - reads standard input.",
+      .operands = {{.name = "RESULTS.json", .many = true}},
+      .groups = {{.title = "options",
+                  .options = {{.name = "format",
+                               .value_name = "F",
+                               .help = "text, markdown, html, json, csv, accelergy-ert or accelergy-art",
+                               .kind = base::Choice{{"text", "markdown", "html", "json", "csv", "accelergy-ert",
+                                                     "accelergy-art"}},
+                               .preset = "text"},
+                              {.name = "sweep",
+                               .value_name = "SWEEP.json",
+                               .help = "what mlsim sweep has written, to plot in html",
+                               .kind = base::File{}},
+                              activity_option(),
+                              {.name = "step",
+                               .value_name = "NETWORK",
+                               .help = "add the rest of a training step of that network, a file or a shipped one, "
+                                       "whose convolutions the results are",
+                               .kind = base::File{workloads::shipped_networks()}},
+                              table_option(),
+                              {.name = "ert",
+                               .value_name = "FILE",
+                               .help = "Accelergy ERT whose energies stand in the place of the table's for the "
+                                       "results' own machine",
+                               .kind = base::File{}},
+                              {.name = "out",
+                               .value_name = "FILE",
+                               .help = "write to FILE and not to standard output (-)",
+                               .kind = base::File{}}}}}};
+  return command;
+}
+
+void run_report(const base::CommandLine& line) {
+  check_together(line);
+  const Documents documents = read_documents(line);
+  const energy::Laws laws = find_laws(line.text("table"));
+  const std::vector<ReportSource> sources = read_sources(line, documents, laws);
+  const std::string text = report_text(line.text("format"), sources, documents.sweep, laws);
+  if (line.has("out") && line.text("out") != "-") {
+    base::write_file(line.path("out"), text);
   } else {
     std::cout << text << std::flush;
   }
-  return 0;
 }
 
 }  // namespace mlsim::app

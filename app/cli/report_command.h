@@ -1,12 +1,11 @@
 // mlsim report: see docs/report.md.
 #pragma once
 
-#include <string>
-#include <vector>
+#include "base/command_line.h"
 
 namespace mlsim::app {
 
-// Runs the command; returns the exit status. User errors are thrown as std::runtime_error.
-int run_report(const std::vector<std::string>& arguments);
+const base::Command& report_command();
+void run_report(const base::CommandLine& line);
 
 }  // namespace mlsim::app

@@ -11,66 +11,40 @@
 #include "base/json.h"
 #include "base/output_file.h"
 #include "base/terminal.h"
-#include "energy/cost_table.h"
 #include "evaluation/simulate.h"
 
 namespace mlsim::app {
-namespace po = boost::program_options;
+namespace {
 
-int run_simulate(const std::vector<std::string>& arguments) {
-  const Usage usage{
-      "mlsim simulate WORKLOAD.json [options]",
-      "Quantizes the workload's tensors, runs its training convolutions, and counts every operation, cycle and bit "
-      "moved.\n"
-      "Without --results a report is printed. Layers without values are counted and priced, but not computed.\n"
-      "engines: functional (fast; cycles by the closed form), cycle and structural (SystemC; the same bits, cycles "
-      "and\n"
-      "counts), analytic (the closed form alone: no values)."};
-  po::options_description visible("options");
-  // clang-format off
-  visible.add_options()
-      ("engine", po::value<std::string>()->value_name("E")->default_value("functional"),
-       "functional, cycle, structural or analytic")
-      ("format", po::value<std::string>()->value_name("F"), "the format of every operand, in place of the workload's")
-      ("array", po::value<std::string>()->value_name("FILE"), "the array, such as sim/configs/default-16x16.json")
-      ("results", po::value<std::string>()->value_name("FILE"), "write the results as JSON (- for standard output)")
-      ("tensors", po::value<std::string>()->value_name("DIR"), "write every computed tensor to DIR/LAYER.PASS.npy")
-      ("trace", po::value<std::string>()->value_name("FILE"), "write a VCD of every signal (structural engine)")
-      ("no-baselines", po::bool_switch(), "do not compute the float baselines' errors")
-      ("table", po::value<std::string>()->value_name("TABLE")->default_value(std::string(energy::kDefaultCostTable)),
-       "cost table of the printed report: a shipped one by name, or a file")
-      ("jobs", po::value<std::string>()->value_name("N"), "threads, all cores by default");
-  po::options_description hidden;
-  hidden.add_options()("workload", po::value<std::string>()->required());
-  // clang-format on
-  po::positional_options_description positional;
-  positional.add("workload", 1);
-  po::variables_map values;
-  if (!parse_command_line(usage, visible, hidden, positional, arguments, values)) return 0;
-  const auto text = [&](const char* option) { return values[option].as<std::string>(); };
-
+SimulationOptions options_of(const base::CommandLine& line) {
   SimulationOptions options;
-  options.engine = parse_engine(text("engine"));
-  options.measure_baselines = !values["no-baselines"].as<bool>();
-  if (values.count("array") != 0) options.array = sim::load_array_config(text("array"));
-  if (values.count("tensors") != 0) options.tensors = text("tensors");
-  if (values.count("trace") != 0) options.trace = text("trace");
+  options.engine = parse_engine(line.text("engine"));
+  options.measure_baselines = !line.flag("no-baselines");
+  if (line.has("array")) options.array = sim::load_array_config(line.text("array"));
+  if (line.has("tensors")) options.tensors = line.path("tensors");
+  if (line.has("trace")) options.trace = line.path("trace");
   options.layers_at_once = 2;
-  const energy::Laws laws = find_laws(text("table"));
-  const std::unique_ptr<tbb::global_control> limit = limit_threads(values);
+  return options;
+}
 
-  workloads::Workload workload = workloads::load_workload(text("workload"));
-  if (values.count("format") != 0) {
-    const models::Format format = models::parse_format(text("format"));
-    for (workloads::Layer& layer : workload.layers) {
-      for (workloads::LayerOperand& operand : layer.operands) operand.format = format;
-    }
+workloads::Workload workload_of(const base::CommandLine& line) {
+  workloads::Workload workload = workloads::load_workload(line.operands().front());
+  if (!line.has("format")) return workload;
+  const models::Format format = models::parse_format(line.text("format"));
+  for (workloads::Layer& layer : workload.layers) {
+    for (workloads::LayerOperand& operand : layer.operands) operand.format = format;
   }
+  return workload;
+}
 
-  // Opened before the work, so that a place that cannot be written to is known at once.
-  const bool to_file = values.count("results") != 0 && text("results") != "-";
+// The file of the results, opened before the work, so that a place that cannot be written to is known at once; null
+// where they go elsewhere. Refuses outputs of which two are one file.
+std::unique_ptr<base::AtomicFile> open_results(const base::CommandLine& line, const SimulationOptions& options,
+                                               const workloads::Workload& workload) {
+  const std::filesystem::path results = line.path("results");
+  const bool to_file = !results.empty() && results != "-";
   std::vector<std::filesystem::path> outputs;
-  if (to_file) outputs.emplace_back(text("results"));
+  if (to_file) outputs.push_back(results);
   if (options.trace) outputs.push_back(*options.trace);
   if (options.tensors) {
     for (const workloads::Layer& layer : workload.layers) {
@@ -78,25 +52,76 @@ int run_simulate(const std::vector<std::string>& arguments) {
     }
   }
   base::require_distinct(outputs);
-  std::unique_ptr<base::AtomicFile> file;
-  if (to_file) {
-    const std::filesystem::path path = text("results");
-    if (path.has_parent_path()) base::create_directories(path.parent_path());
-    file = std::make_unique<base::AtomicFile>(path);
-  }
+  if (!to_file) return nullptr;
+  if (results.has_parent_path()) base::create_directories(results.parent_path());
+  return std::make_unique<base::AtomicFile>(results);
+}
+
+}  // namespace
+
+const base::Command& simulate_command() {
+  static const base::Command command{
+      .name = "mlsim simulate",
+      .synopsis = "WORKLOAD.json [options]",
+      .summary = "run a workload's training convolutions and count every operation, cycle and bit moved",
+      .description =
+          "Quantizes the workload's tensors, runs its training convolutions, and counts every operation, cycle and bit "
+          "moved. Without --results a report is printed. Layers without values are counted and priced, but not "
+          "computed.\n"
+          "\n"
+          "Engines: functional (fast; cycles by the closed form), cycle and structural (SystemC; the same bits, cycles "
+          "and counts), analytic (the closed form alone: no values).",
+      .operands = {{.name = "WORKLOAD.json"}},
+      .groups = {{.title = "options",
+                  .options = {{.name = "engine",
+                               .value_name = "E",
+                               .help = "functional, cycle, structural or analytic",
+                               .kind = base::Choice{{"functional", "cycle", "structural", "analytic"}},
+                               .preset = "functional"},
+                              {.name = "format",
+                               .value_name = "F",
+                               .help = "the format of every operand, in place of the workload's",
+                               .kind = format_kind()},
+                              {.name = "array",
+                               .value_name = "FILE",
+                               .help = "the array, such as sim/configs/default-16x16.json",
+                               .kind = base::File{}},
+                              {.name = "results",
+                               .value_name = "FILE",
+                               .help = "write the results as JSON (- for standard output)",
+                               .kind = base::File{}},
+                              {.name = "tensors",
+                               .value_name = "DIR",
+                               .help = "write every computed tensor to DIR/LAYER.PASS.npy",
+                               .kind = base::Folder{}},
+                              {.name = "trace",
+                               .value_name = "FILE",
+                               .help = "write a VCD of every signal (structural engine)",
+                               .kind = base::File{}},
+                              {.name = "no-baselines", .help = "do not compute the float baselines' errors"},
+                              table_option("cost table of the printed report: a shipped one by name, or a file"),
+                              jobs_option()}}}};
+  return command;
+}
+
+void run_simulate(const base::CommandLine& line) {
+  const SimulationOptions options = options_of(line);
+  const energy::Laws laws = find_laws(line.text("table"));
+  const std::unique_ptr<tbb::global_control> limit = limit_threads(line);
+  const workloads::Workload workload = workload_of(line);
+  const std::unique_ptr<base::AtomicFile> file = open_results(line, options, workload);
   const Results results = [&] {
     const base::StatusLine progress("mlsim simulate");
     return simulate(workload, options, [&](const std::string& what) { progress.show(what); });
   }();
-  if (values.count("results") == 0) {
-    std::cout << base::printable_lines(text_report({{text("workload"), results}}, laws)) << std::flush;
-  } else if (to_file) {
+  if (!line.has("results")) {
+    std::cout << base::printable_lines(text_report({{line.operands().front(), results}}, laws)) << std::flush;
+  } else if (file) {
     file->stream() << base::to_text(to_json(results), 2) << "\n";
     file->commit();
   } else {
     std::cout << base::to_text(to_json(results), 2) << std::endl;
   }
-  return 0;
 }
 
 }  // namespace mlsim::app

@@ -1,12 +1,11 @@
 // mlsim simulate: see docs/simulate.md.
 #pragma once
 
-#include <string>
-#include <vector>
+#include "base/command_line.h"
 
 namespace mlsim::app {
 
-// Runs the command; returns the exit status. User errors are thrown as std::runtime_error.
-int run_simulate(const std::vector<std::string>& arguments);
+const base::Command& simulate_command();
+void run_simulate(const base::CommandLine& line);
 
 }  // namespace mlsim::app

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <mutex>
@@ -12,53 +13,56 @@
 #include <stdexcept>
 
 #include "app/cli/options.h"
+#include "base/error.h"
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/output_file.h"
 #include "base/parallel.h"
 #include "base/terminal.h"
-#include "energy/cost_table.h"
 #include "evaluation/sweep.h"
 
 namespace mlsim::app {
 namespace {
 
-namespace po = boost::program_options;
 using Json = nlohmann::ordered_json;
 using models::Operand;
 
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::size_t begin = 0;
-  while (true) {
-    const std::size_t end = text.find(separator, begin);
-    parts.push_back(text.substr(begin, end - begin));
-    if (end == std::string::npos) return parts;
-    begin = end + 1;
+// `low:high` or one number.
+std::pair<int, int> parse_range(const std::string& text, const base::WholeNumber& limits) {
+  const std::vector<std::string> ends = split(text, ':');
+  if (ends.size() > 2) throw std::runtime_error(fmt::format("is '{}', expected LOW:HIGH or a number", text));
+  for (const std::string& end : ends) {
+    const std::string reason = base::complaint(limits, end);
+    if (!reason.empty()) throw std::runtime_error(reason);
   }
+  const std::pair<int, int> range{std::stoi(ends.front()), std::stoi(ends.back())};
+  if (range.first > range.second) throw std::runtime_error(fmt::format("is '{}', expected the lower end first", text));
+  return range;
 }
 
-// `low:high` or one number.
-std::pair<int, int> parse_range(const std::string& option, const std::string& text, int low, int high) {
-  const std::vector<std::string> ends = split(text, ':');
-  if (ends.size() > 2) throw std::runtime_error(fmt::format("{} is '{}', expected LOW:HIGH or a number", option, text));
-  const auto end = [&](const std::string& part) {
-    return static_cast<int>(
-        parse_whole_number(option, part, static_cast<std::uint64_t>(low), static_cast<std::uint64_t>(high)));
-  };
-  const std::pair<int, int> range{end(ends.front()), end(ends.back())};
-  if (range.first > range.second) {
-    throw std::runtime_error(fmt::format("{} is '{}', expected the lower end first", option, text));
-  }
-  return range;
+base::Parsed range_within(base::WholeNumber limits) {
+  return {[limits](const std::string& text) { parse_range(text, limits); }};
+}
+
+constexpr base::WholeNumber kExponentBits{0, 4};
+constexpr base::WholeNumber kMantissaBits{0, 10};
+constexpr base::WholeNumber kScaleExponentBits{0, 8};
+constexpr base::WholeNumber kScaleFractionBits{0, 3};
+constexpr base::WholeNumber kAccumulatorBits{2, 64};
+constexpr base::WholeNumber kSharing{1, 1 << 20};
+
+base::Parsed list_within(const base::WholeNumber& limits, const std::string& also = "") {
+  return list_of([=](const std::string& part) {
+    const std::string reason = part == also && !also.empty() ? "" : base::complaint(limits, part);
+    if (!reason.empty()) throw std::runtime_error(reason);
+  });
 }
 
 // `F`, or `A+W+E` for activation, weight and error.
 PerOperand<models::Format> parse_formats(const std::string& text) {
   const std::vector<std::string> parts = split(text, '+');
   if (parts.size() != 1 && parts.size() != 3) {
-    throw std::runtime_error(
-        fmt::format("--formats has '{}', expected a format, or three as ACTIVATION+WEIGHT+ERROR", text));
+    throw std::runtime_error(fmt::format("has '{}', expected a format, or three as ACTIVATION+WEIGHT+ERROR", text));
   }
   PerOperand<models::Format> formats;
   for (const Operand operand : models::kOperands) {
@@ -67,27 +71,26 @@ PerOperand<models::Format> parse_formats(const std::string& text) {
   return formats;
 }
 
-std::vector<PerOperand<models::Format>> formats_of(const po::variables_map& values) {
-  const auto text = [&](const char* option) { return values[option].as<std::string>(); };
+std::vector<PerOperand<models::Format>> formats_of(const base::CommandLine& line) {
   std::vector<PerOperand<models::Format>> formats;
-  if (values.count("formats") != 0) {
+  if (line.has("formats")) {
     for (const char* option :
          {"exponent-bits", "mantissa-bits", "scale-exponent-bits", "scale-fraction-bits", "grouping"}) {
-      if (values.count(option) != 0 && !values[option].defaulted()) {
+      if (line.given(option)) {
         throw std::runtime_error(fmt::format("--formats and --{} are given, expected one of them", option));
       }
     }
-    for (const std::string& one : split(text("formats"), ',')) formats.push_back(parse_formats(one));
+    for (const std::string& one : split(line.text("formats"), ',')) formats.push_back(parse_formats(one));
     return formats;
   }
-  if (values.count("exponent-bits") == 0 || values.count("mantissa-bits") == 0) {
+  if (!line.has("exponent-bits") || !line.has("mantissa-bits")) {
     throw std::runtime_error("nothing to sweep: expected --formats, or --exponent-bits with --mantissa-bits");
   }
-  const auto [first_ex, last_ex] = parse_range("--exponent-bits", text("exponent-bits"), 0, 4);
-  const auto [first_mx, last_mx] = parse_range("--mantissa-bits", text("mantissa-bits"), 0, 10);
-  const auto [first_eg, last_eg] = parse_range("--scale-exponent-bits", text("scale-exponent-bits"), 0, 8);
-  const auto [first_mg, last_mg] = parse_range("--scale-fraction-bits", text("scale-fraction-bits"), 0, 3);
-  for (const std::string& grouping : split(text("grouping"), ',')) {
+  const auto [first_ex, last_ex] = parse_range(line.text("exponent-bits"), kExponentBits);
+  const auto [first_mx, last_mx] = parse_range(line.text("mantissa-bits"), kMantissaBits);
+  const auto [first_eg, last_eg] = parse_range(line.text("scale-exponent-bits"), kScaleExponentBits);
+  const auto [first_mg, last_mg] = parse_range(line.text("scale-fraction-bits"), kScaleFractionBits);
+  for (const std::string& grouping : split(line.text("grouping"), ',')) {
     for (int eg = first_eg; eg <= last_eg; ++eg) {
       for (int mg = first_mg; mg <= last_mg; ++mg) {
         for (int ex = first_ex; ex <= last_ex; ++ex) {
@@ -104,29 +107,20 @@ std::vector<PerOperand<models::Format>> formats_of(const po::variables_map& valu
   return formats;
 }
 
-SweepAxes axes_of(const po::variables_map& values, const workloads::Workload& workload) {
-  const auto text = [&](const char* option) { return values[option].as<std::string>(); };
+SweepAxes axes_of(const base::CommandLine& line, const workloads::Workload& workload) {
+  const auto parts = [&](const char* option) {
+    return line.has(option) ? split(line.text(option), ',') : std::vector<std::string>();
+  };
   SweepAxes axes;
-  axes.formats = formats_of(values);
+  axes.formats = formats_of(line);
   axes.accumulator_bits = {workload.accumulator.bits};
-  if (values.count("accumulator-bits") != 0) {
-    axes.accumulator_bits.clear();
-    for (const std::string& bits : split(text("accumulator-bits"), ',')) {
-      axes.accumulator_bits.push_back(
-          bits == "full" ? 0 : static_cast<int>(parse_whole_number("--accumulator-bits", bits, 2, 64)));
-    }
+  if (line.has("accumulator-bits")) axes.accumulator_bits.clear();
+  for (const std::string& bits : parts("accumulator-bits")) {
+    axes.accumulator_bits.push_back(bits == "full" ? 0 : std::stoi(bits));
   }
-  if (values.count("array") != 0) {
-    axes.arrays.clear();
-    for (const std::string& file : split(text("array"), ',')) {
-      axes.arrays.emplace_back(file, sim::load_array_config(file));
-    }
-  }
-  if (values.count("sharing") != 0) {
-    for (const std::string& share : split(text("sharing"), ',')) {
-      axes.elements_per_scaler.push_back(static_cast<int>(parse_whole_number("--sharing", share, 1, 1 << 20)));
-    }
-  }
+  if (line.has("array")) axes.arrays.clear();
+  for (const std::string& file : parts("array")) axes.arrays.emplace_back(file, sim::load_array_config(file));
+  for (const std::string& share : parts("sharing")) axes.elements_per_scaler.push_back(std::stoi(share));
   return axes;
 }
 
@@ -252,102 +246,135 @@ class SweepProgress {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-}  // namespace
-
-int run_sweep(const std::vector<std::string>& arguments) {
-  const Usage usage{"mlsim sweep WORKLOAD.json --formats F,... | --exponent-bits A:B --mantissa-bits C:D [options]",
-                    "Prices and measures every combination of formats and arrays on one workload, and marks the Pareto "
-                    "front of energy\n"
-                    "and error. With --out the points are written as CSV or JSON, by the name's ending; a sweep that "
-                    "was stopped goes on\n"
-                    "where it was when the same command is given again. Lists are separated by commas."};
-  po::options_description visible("options");
-  // clang-format off
-  visible.add_options()
-      ("formats", po::value<std::string>()->value_name("F,..."),
-       "formats; ACTIVATION+WEIGHT+ERROR gives each operand its own")
-      ("exponent-bits", po::value<std::string>()->value_name("A:B"), "widths of the element's exponent, 0 to 4")
-      ("mantissa-bits", po::value<std::string>()->value_name("C:D"), "widths of the element's mantissa, 0 to 10")
-      ("scale-exponent-bits", po::value<std::string>()->value_name("A:B")->default_value("8"),
-       "widths of the group scale's exponent, 0 to 8; beside --exponent-bits")
-      ("scale-fraction-bits", po::value<std::string>()->value_name("C:D")->default_value("1"),
-       "widths of the group scale's fraction, 0 to 3; likewise")
-      ("grouping", po::value<std::string>()->value_name("G,...")->default_value("nc"), "nc, n, c, none; likewise")
-      ("accumulator-bits", po::value<std::string>()->value_name("N,..."),
-       "widths of the accumulator, 2 to 64; full is the one that no sum can overflow")
-      ("array", po::value<std::string>()->value_name("FILE,..."), "arrays")
-      ("sharing", po::value<std::string>()->value_name("N,..."), "elements that share a group-scale unit")
-      ("engine", po::value<std::string>()->value_name("E")->default_value("functional"),
-       "functional, or analytic: no values, so no errors")
-      ("activity", po::value<std::string>()->value_name("A")->default_value("dense"),
-       "operands that are priced: dense, zeros (as counted in the values), or gated (elements that hold still at a zero)")
-      ("table", po::value<std::string>()->value_name("TABLE")->default_value(std::string(energy::kDefaultCostTable)),
-       "cost table: a shipped one by name, or a file")
-      ("out", po::value<std::string>()->value_name("FILE"), "FILE.csv or FILE.json")
-      ("jobs", po::value<std::string>()->value_name("N"), "threads, all cores by default");
-  po::options_description hidden;
-  hidden.add_options()("workload", po::value<std::string>()->required());
-  // clang-format on
-  po::positional_options_description positional;
-  positional.add("workload", 1);
-  po::variables_map values;
-  if (!parse_command_line(usage, visible, hidden, positional, arguments, values)) return 0;
-  const auto text = [&](const char* option) { return values[option].as<std::string>(); };
-
-  const Engine engine = parse_engine(text("engine"));
-  if (engine != Engine::kFunctional && engine != Engine::kAnalytic) {
-    throw std::runtime_error("--engine is '" + text("engine") + "', expected functional or analytic");
+// The points that a stopped sweep has computed, with its journal, where the sweep has an output; else no rows.
+std::unique_ptr<SweepJournal> open_journal(const std::filesystem::path& out, const std::string& identity,
+                                           std::vector<Json>& rows) {
+  if (out.empty()) return nullptr;
+  if (out.has_parent_path()) base::create_directories(out.parent_path());
+  // A place that cannot be written to is known at once.
+  { const base::AtomicFile probe(out); }
+  auto journal = std::make_unique<SweepJournal>(out, identity, rows.size());
+  if (journal->was_of_another()) {
+    base::print_error(fmt::format("mlsim: warning: {}: its journal was of another sweep and is begun anew\n",
+                                  base::printable(out.string())));
   }
-  const Activity activity = parse_activity(text("activity"));
-  const std::filesystem::path out = values.count("out") != 0 ? text("out") : "";
-  if (!out.empty() && out.extension() != ".csv" && out.extension() != ".json") {
-    throw std::runtime_error("--out is '" + out.string() + "', expected a name that ends in .csv or .json");
+  if (journal->dropped() > 0) {
+    base::print_error(fmt::format("mlsim: warning: {}: {} damaged or foreign lines of its journal are dropped\n",
+                                  base::printable(out.string()), journal->dropped()));
   }
-  const std::unique_ptr<tbb::global_control> limit = limit_threads(values);
-  const energy::Laws laws = find_laws(text("table"));
-  const workloads::Workload workload = workloads::load_workload(text("workload"));
-  const std::vector<SweepPoint> points = sweep_points(axes_of(values, workload));
+  for (const auto& [point, row] : journal->finished()) rows.at(point) = row;
+  return journal;
+}
 
-  for (const SweepPoint& point : points) check_products(point, workload);
-
-  std::vector<Json> rows(points.size());
-  const SweepTensors tensors(workload);
-  std::unique_ptr<SweepJournal> journal;
-  if (!out.empty()) {
-    if (out.has_parent_path()) base::create_directories(out.parent_path());
-    // A place that cannot be written to is known at once.
-    { const base::AtomicFile probe(out); }
-    journal = std::make_unique<SweepJournal>(
-        out, identity_of(workload, tensors, points, text("engine"), laws, activity), points.size());
-    if (journal->was_of_another()) {
-      base::print_error(fmt::format("mlsim: warning: {}: its journal was of another sweep and is begun anew\n",
-                                    base::printable(out.string())));
-    }
-    if (journal->dropped() > 0) {
-      base::print_error(fmt::format("mlsim: warning: {}: {} damaged or foreign lines of its journal are dropped\n",
-                                    base::printable(out.string()), journal->dropped()));
-    }
-    for (const auto& [point, row] : journal->finished()) rows.at(point) = row;
-  }
+// Computes the rows that are not there.
+void compute_rows(const std::function<Json(std::size_t)>& row_of, SweepJournal* journal, std::vector<Json>& rows) {
   std::vector<std::size_t> open;
-  for (std::size_t i = 0; i < points.size(); ++i) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
     if (rows[i].is_null()) open.push_back(i);
   }
-  const SweepProgress progress(points.size());
+  const SweepProgress progress(rows.size());
   std::mutex mutex;
   std::size_t done_here = 0;
   const auto at_once = static_cast<std::size_t>(tbb::this_task_arena::max_concurrency());
   base::in_order(open.size(), at_once, [&](std::size_t o) {
     const std::size_t i = open[o];
-    Json row = run_point(workload, points[i], engine, laws, activity);
-    tensors.require_unchanged();
-    if (journal) journal->add(i, row);
+    Json row = row_of(i);
+    if (journal != nullptr) journal->add(i, row);
     const std::lock_guard lock(mutex);
     rows[i] = std::move(row);
     ++done_here;
-    progress.show(points.size() - open.size() + done_here, done_here);
+    progress.show(rows.size() - open.size() + done_here, done_here);
   });
+}
 
+std::vector<base::Option> sweep_options() {
+  return {{.name = "formats",
+           .value_name = "F,...",
+           .help = "formats; ACTIVATION+WEIGHT+ERROR gives each operand its own",
+           .kind = list_of([](const std::string& part) { parse_formats(part); })},
+          {.name = "exponent-bits",
+           .value_name = "A:B",
+           .help = "widths of the element's exponent, 0 to 4",
+           .kind = range_within(kExponentBits)},
+          {.name = "mantissa-bits",
+           .value_name = "C:D",
+           .help = "widths of the element's mantissa, 0 to 10",
+           .kind = range_within(kMantissaBits)},
+          {.name = "scale-exponent-bits",
+           .value_name = "A:B",
+           .help = "widths of the group scale's exponent, 0 to 8; beside --exponent-bits",
+           .kind = range_within(kScaleExponentBits),
+           .preset = "8"},
+          {.name = "scale-fraction-bits",
+           .value_name = "C:D",
+           .help = "widths of the group scale's fraction, 0 to 3; likewise",
+           .kind = range_within(kScaleFractionBits),
+           .preset = "1"},
+          {.name = "grouping",
+           .value_name = "G,...",
+           .help = "nc, n, c, none; likewise",
+           .kind = list_of([](const std::string& part) { parse_formats("e2m1/g8m1/" + part); }),
+           .preset = "nc"},
+          {.name = "accumulator-bits",
+           .value_name = "N,...",
+           .help = "widths of the accumulator, 2 to 64; full is the one that no sum can overflow",
+           .kind = list_within(kAccumulatorBits, "full")},
+          {.name = "array", .value_name = "FILE,...", .help = "arrays", .kind = base::File{}},
+          {.name = "sharing",
+           .value_name = "N,...",
+           .help = "elements that share a group-scale unit",
+           .kind = list_within(kSharing)},
+          {.name = "engine",
+           .value_name = "E",
+           .help = "functional, or analytic: no values, so no errors",
+           .kind = base::Choice{{"functional", "analytic"}},
+           .preset = "functional"},
+          activity_option(),
+          table_option(),
+          {.name = "out", .value_name = "FILE", .help = "FILE.csv or FILE.json", .kind = base::File{}},
+          jobs_option()};
+}
+
+}  // namespace
+
+const base::Command& sweep_command() {
+  static const base::Command command{
+      .name = "mlsim sweep",
+      .synopsis = "WORKLOAD.json --formats F,... | --exponent-bits A:B --mantissa-bits C:D [options]",
+      .summary = "price and measure many formats and arrays on one workload",
+      .description =
+          "Prices and measures every combination of formats and arrays on one workload, and marks the Pareto front of "
+          "energy and error. With --out the points are written as CSV or JSON, by the name's ending; a sweep that was "
+          "stopped goes on where it was when the same command is given again. Lists are separated by commas.",
+      .operands = {{.name = "WORKLOAD.json"}},
+      .groups = {{.title = "options", .options = sweep_options()}}};
+  return command;
+}
+
+void run_sweep(const base::CommandLine& line) {
+  const Engine engine = parse_engine(line.text("engine"));
+  const Activity activity = parse_activity(line.text("activity"));
+  const std::filesystem::path out = line.path("out");
+  if (!out.empty() && out.extension() != ".csv" && out.extension() != ".json") {
+    base::refuse("", "--out", fmt::format("is '{}', expected a name that ends in .csv or .json", out.string()));
+  }
+  const std::unique_ptr<tbb::global_control> limit = limit_threads(line);
+  const energy::Laws laws = find_laws(line.text("table"));
+  const workloads::Workload workload = workloads::load_workload(line.operands().front());
+  const std::vector<SweepPoint> points = sweep_points(axes_of(line, workload));
+  for (const SweepPoint& point : points) check_products(point, workload);
+
+  std::vector<Json> rows(points.size());
+  const SweepTensors tensors(workload);
+  const std::string identity =
+      out.empty() ? "" : identity_of(workload, tensors, points, line.text("engine"), laws, activity);
+  const std::unique_ptr<SweepJournal> journal = open_journal(out, identity, rows);
+  const auto row_of = [&](std::size_t i) {
+    Json row = run_point(workload, points[i], engine, laws, activity);
+    tensors.require_unchanged();
+    return row;
+  };
+  compute_rows(row_of, journal.get(), rows);
   mark_pareto_front(rows);
   if (journal) {
     base::write_file(out, out.extension() == ".csv" ? to_csv(engine, activity, laws, rows)
@@ -355,7 +382,6 @@ int run_sweep(const std::vector<std::string>& arguments) {
     journal->remove();
   }
   std::cout << base::printable_lines(to_table(rows)) << std::flush;
-  return 0;
 }
 
 }  // namespace mlsim::app

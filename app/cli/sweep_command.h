@@ -1,12 +1,11 @@
 // mlsim sweep: see docs/sweep.md.
 #pragma once
 
-#include <string>
-#include <vector>
+#include "base/command_line.h"
 
 namespace mlsim::app {
 
-// Runs the command; returns the exit status. User errors are thrown as std::runtime_error.
-int run_sweep(const std::vector<std::string>& arguments);
+const base::Command& sweep_command();
+void run_sweep(const base::CommandLine& line);
 
 }  // namespace mlsim::app

@@ -12,10 +12,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "base/input_file.h"
 
 namespace mlsim::app {
 namespace {
+
+using base::refuse;
 
 using energy::Operation;
 
@@ -123,15 +126,11 @@ Machine one_machine(const Results& results, const std::string& file, const energ
   return machine_of(results, laws);
 }
 
-[[noreturn]] void refuse(const std::string& file, const std::string& place, const std::string& reason) {
-  throw std::runtime_error(fmt::format("{}: at {}: {}", file, place, reason));
-}
-
 // The value of a key of a map that must have it.
 YAML::Node member(const YAML::Node& map, const char* key, const std::string& file, const std::string& place) {
-  if (!map.IsMap()) refuse(file, place.empty() ? "/" : place, "expected a map");
+  if (!map.IsMap()) refuse(file, place, "expected a map");
   const YAML::Node value = map[key];
-  if (!value) refuse(file, place.empty() ? "/" : place, fmt::format("expected the key \"{}\"", key));
+  if (!value) refuse(file, place, fmt::format("expected the key \"{}\"", key));
   return value;
 }
 

@@ -129,18 +129,18 @@ TEST(AccelergyErt, RefusesWhatItCannotRead) {
     return sentence("ERT: {version: 0.3, tables: [{name: a, actions: [" + keys + "]}]}");
   };
   EXPECT_EQ(sentence("ERT: [1"), "own.yaml: at line 1: expected valid YAML");
-  EXPECT_EQ(sentence("[]"), "own.yaml: at /: expected a map");
-  EXPECT_EQ(sentence("{}"), "own.yaml: at /: expected the key \"ERT\"");
-  EXPECT_EQ(sentence("ERT: {version: 0.2, tables: []}"), "own.yaml: at /ERT/version: expected 0.3");
-  EXPECT_EQ(sentence("ERT: {version: 0.3, tables: {}}"), "own.yaml: at /ERT/tables: expected a list of components");
+  EXPECT_EQ(sentence("[]"), "own.yaml: expected a map");
+  EXPECT_EQ(sentence("{}"), "own.yaml: expected the key \"ERT\"");
+  EXPECT_EQ(sentence("ERT: {version: 0.2, tables: []}"), "own.yaml: /ERT/version: expected 0.3");
+  EXPECT_EQ(sentence("ERT: {version: 0.3, tables: {}}"), "own.yaml: /ERT/tables: expected a list of components");
   EXPECT_THAT(sentence("ERT: {version: 0.3, tables: []}"), HasSubstr("expected an action that is an operation"));
   EXPECT_EQ(sentence("ERT: {version: 0.3, tables: [{name: a}]}"),
-            "own.yaml: at /ERT/tables/0: expected the key \"actions\"");
+            "own.yaml: /ERT/tables/0: expected the key \"actions\"");
   EXPECT_EQ(action("{name: mac_random, energy: 1}"),
-            "own.yaml: at /ERT/tables/0/actions/0/name: expected an operation of mlsim, idle or leak, found "
+            "own.yaml: /ERT/tables/0/actions/0/name: expected an operation of mlsim, idle or leak, found "
             "\"mac_random\"");
   EXPECT_EQ(action("{name: shift, energy: -1}"),
-            "own.yaml: at /ERT/tables/0/actions/0/energy: expected a number of at least 0");
+            "own.yaml: /ERT/tables/0/actions/0/energy: expected a number of at least 0");
   EXPECT_THAT(action("{name: shift, energy: nan}"), HasSubstr("/energy: expected a number"));
   EXPECT_THAT(action("{name: shift, energy: [1]}"), HasSubstr("/energy: expected a number"));
   EXPECT_THAT(action("{name: shift}"), HasSubstr("expected the key \"energy\""));

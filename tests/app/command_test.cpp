@@ -16,6 +16,11 @@
 #include <random>
 #include <sstream>
 
+#include "app/cli/counts_command.h"
+#include "app/cli/quantize_command.h"
+#include "app/cli/report_command.h"
+#include "app/cli/simulate_command.h"
+#include "app/cli/sweep_command.h"
 #include "models/convolution/reference/reference_convolution.h"
 #include "models/quantizer/quantizer.h"
 #include "models/quantizer/reference_quantizer.h"
@@ -107,11 +112,62 @@ TEST_F(Command, HelpIsThereForEverything) {
     EXPECT_EQ(result.status, 0) << command;
     EXPECT_THAT(result.out, StartsWith("usage: mlsim " + command));
     EXPECT_EQ(result.err, "");
+    EXPECT_EQ(run("help " + command).out, result.out);
   }
+  EXPECT_EQ(run("-V").out, run("--version").out);
   EXPECT_EQ(run("").status, 2);
+  expect_error("help frobnicate", {"'frobnicate'"});
   expect_error("frobnicate", {"'frobnicate'"});
   expect_error("simulate w.json --frobnicate", {"--frobnicate"});
   expect_error("quantize", {"mlsim quantize --help"});
+}
+
+TEST_F(Command, EveryOptionIsInTheManualAndInTheCompletion) {
+  const std::string page = run("--man-page").out;
+  const std::string completion = run("--bash-completion").out;
+  const auto part = [](const std::string& text, const std::string& begin, const std::string& end) {
+    const std::size_t first = text.find(begin);
+    EXPECT_NE(first, std::string::npos) << begin;
+    return text.substr(first, text.find(end, first + begin.size()) - first);
+  };
+  for (const auto* command : {&app::quantize_command(), &app::simulate_command(), &app::report_command(),
+                              &app::sweep_command(), &app::counts_command()}) {
+    const std::string name = command->name.substr(command->name.find(' ') + 1);
+    const std::string section = part(page, ".SS " + name + "\n", ".SS ");
+    const std::string branch = part(completion, "\n    " + name + ")\n", "\n      ;;");
+    EXPECT_THAT(part(completion, "if ((COMP_CWORD == 1))", "return"), HasSubstr(name));
+    for (const base::OptionGroup& group : command->groups) {
+      for (const base::Option& option : group.options) {
+        std::string escaped;
+        for (const char c : "--" + option.name) escaped += c == '-' ? "\\-" : std::string(1, c);
+        EXPECT_THAT(section, HasSubstr("\n\\fB" + escaped + "\\fR")) << name;
+        EXPECT_THAT(branch, testing::ContainsRegex("compgen -W '[^']*--" + option.name + " ")) << name;
+        EXPECT_FALSE(option.help.empty());
+      }
+    }
+  }
+}
+
+// The words that the completion offers for the last of some.
+TEST_F(Command, CompletesInBash) {
+  ASSERT_EQ(run("--bash-completion").status, 0);
+  std::filesystem::copy(folder_.path() / "out.txt", folder_.path() / "mlsim.bash");
+  folder_.write("a b.json", "");
+  const auto offered = [&](const std::string& words) {
+    folder_.write("complete.sh",
+                  "source mlsim.bash\nCOMP_WORDS=(mlsim " + words +
+                      ")\nCOMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n_mlsim\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n");
+    const CommandResult result = test::run_mlsim("/bin/bash", folder_, "complete.sh");
+    EXPECT_EQ(result.err, "") << words;
+    return result.out;
+  };
+  EXPECT_EQ(offered("s"), "simulate\nsweep\n");
+  EXPECT_EQ(offered("help c"), "counts\n");
+  EXPECT_EQ(offered("simulate --en"), "--engine\n");
+  EXPECT_EQ(offered("simulate --engine c"), "cycle\n");
+  EXPECT_EQ(offered("simulate a"), "a b.json\n");
+  EXPECT_EQ(offered("report x.json --table tpu"), "tpuv4i-7nm\n");
+  EXPECT_EQ(offered("report x.json --format ht"), "html\n");
 }
 
 TEST_F(Command, QuantizeWritesWhatTheContractSays) {
@@ -351,7 +407,7 @@ TEST_F(Command, RefusesToReplaceItsInputs) {
   expect_error("sweep workload.json --formats e2m4 --out s.json", {"s.json.journal: is no journal of a sweep"});
   EXPECT_EQ(folder_.read("s.json.journal"), folder_.read("workload.json"));
   refuse("sweep s.json.journal --formats e2m4 --out s.json", "s.json.journal", "s.json.journal");
-  expect_error("report r.json --out ''", {"--out is empty"});
+  expect_error("report r.json --out ''", {"--out: is empty"});
   expect_error("report ''", {"is empty"});
 }
 
