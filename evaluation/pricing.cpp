@@ -10,7 +10,7 @@
 #include "models/formats/tensor.h"
 #include "sim/output_stationary/analytic.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 namespace {
 
 using energy::Operation;
@@ -360,4 +360,4 @@ Price price(const Results& results, const energy::Laws& laws, const PricingOptio
   return price;
 }
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

@@ -15,7 +15,7 @@
 #include "evaluation/results.h"
 #include "sim/statistics.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 
 // Which operands the elements are priced for.
 enum class Activity : std::uint8_t {
@@ -125,4 +125,4 @@ struct Machine {
 // The machine of results whose layers and operands all have the format of the first layer's activations.
 Machine machine_of(const Results& results, const energy::Laws& laws);
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

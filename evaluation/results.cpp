@@ -17,7 +17,7 @@
 #include "base/json.h"
 #include "workloads/convolution_check.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -528,4 +528,4 @@ Results load_results(const std::string& path) {
   return parse_results(base::read_text(path, base::kLargestResults), path);
 }
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

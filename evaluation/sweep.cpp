@@ -23,7 +23,7 @@
 #include "evaluation/mean_decibels.h"
 #include "evaluation/pricing.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -264,4 +264,4 @@ void SweepJournal::remove() {
   std::filesystem::remove(state_->path);
 }
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

@@ -20,6 +20,11 @@
 
 namespace mlsim::app {
 
+using evaluation::Activity;
+using evaluation::load_results;
+using evaluation::OwnPrices;
+using evaluation::parse_activity;
+using evaluation::training_step;
 namespace po = boost::program_options;
 
 int run_report(const std::vector<std::string>& arguments) {

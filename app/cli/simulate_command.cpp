@@ -15,6 +15,11 @@
 #include "evaluation/simulate.h"
 
 namespace mlsim::app {
+using evaluation::parse_engine;
+using evaluation::Results;
+using evaluation::simulate;
+using evaluation::SimulationOptions;
+using evaluation::tensor_file;
 namespace po = boost::program_options;
 
 int run_simulate(const std::vector<std::string>& arguments) {

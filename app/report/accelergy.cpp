@@ -18,6 +18,11 @@ namespace mlsim::app {
 namespace {
 
 using energy::Operation;
+using evaluation::LayerRecord;
+using evaluation::Machine;
+using evaluation::machine_of;
+using evaluation::OwnPrices;
+using evaluation::Results;
 
 constexpr const char* kVersion = "0.3";
 

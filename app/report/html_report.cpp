@@ -27,6 +27,10 @@ extern const char kMlsimHtmlLicences[];
 namespace mlsim::app {
 namespace {
 
+using evaluation::count_text;
+using evaluation::decibels_text;
+using evaluation::overflows_text;
+using evaluation::picojoules_each;
 using Json = nlohmann::ordered_json;
 
 // What of a sweep is shown; it may hold more.

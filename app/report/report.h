@@ -15,10 +15,10 @@ namespace mlsim::app {
 
 struct ReportSource {
   std::string file;
-  Results results;
-  OwnPrices own_prices{};  // of the results' machine, where they are not the table's
-  Activity activity = Activity::kDense;
-  std::optional<TrainingStep> step{};  // the rest of the step whose convolutions the results are
+  evaluation::Results results;
+  evaluation::OwnPrices own_prices{};  // of the results' machine, where they are not the table's
+  evaluation::Activity activity = evaluation::Activity::kDense;
+  std::optional<evaluation::TrainingStep> step{};  // the rest of the step whose convolutions the results are
 };
 
 // For people: one section for each source, at most 120 columns wide.

@@ -513,12 +513,12 @@ void Total::add(const PassRecord& record, const PassPrice& pass_price) {
   overflows_are_counted = overflows_are_counted && record.overflows_are_counted;
   cycles += record.cycles;
   price += pass_price;
-  const ZeroProducts zeros = app::zero_products(record);
+  const ZeroProducts zeros = evaluation::zero_products(record);
   zero_products += zeros.count;
   zeros_are_counted &= zeros.counted;
   if (record.toggles) toggles.add(*record.toggles, record.traffic);
   for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
-    baseline_zero_products[b] += app::zero_products(record, baseline_machines()[b]).count;
+    baseline_zero_products[b] += evaluation::zero_products(record, baseline_machines()[b]).count;
   }
   sqnr.add(record.pass, record.sqnr_db);
   for (std::size_t b = 0; b < baseline_machines().size(); ++b) {

@@ -18,6 +18,29 @@
 
 namespace mlsim::app {
 
+using evaluation::Activity;
+using evaluation::baseline_machines;
+using evaluation::BaselineMachine;
+using evaluation::count_to_json;
+using evaluation::csv_cell;
+using evaluation::CycleTotals;
+using evaluation::decibels_to_json;
+using evaluation::Engine;
+using evaluation::kActivities;
+using evaluation::LayerRecord;
+using evaluation::MeasuredBaseline;
+using evaluation::number_or_null;
+using evaluation::PassDecibels;
+using evaluation::PassPrice;
+using evaluation::PassRecord;
+using evaluation::Price;
+using evaluation::Results;
+using evaluation::Sharing;
+using evaluation::StepPart;
+using evaluation::ToggleShare;
+using evaluation::ToggleTotals;
+using evaluation::TrainingStep;
+using evaluation::ZeroProducts;
 // What passes have in common, over some of the layers.
 struct Total {
   int layers = 0;

@@ -19,6 +19,15 @@ namespace mlsim::app {
 namespace {
 
 using energy::Operation;
+using evaluation::Engine;
+using evaluation::Machine;
+using evaluation::machine_of;
+using evaluation::OwnPrices;
+using evaluation::PassPrice;
+using evaluation::Price;
+using evaluation::Results;
+using evaluation::simulate;
+using evaluation::SimulationOptions;
 using test::error_of;
 using testing::HasSubstr;
 

@@ -12,6 +12,7 @@
 namespace mlsim::app {
 namespace {
 
+using evaluation::load_results;
 using nlohmann::json;
 
 json sweep_of_four() {

@@ -14,6 +14,9 @@
 namespace mlsim::app {
 namespace {
 
+using evaluation::LayerRecord;
+using evaluation::load_results;
+using evaluation::PassRecord;
 using nlohmann::json;
 using testing::HasSubstr;
 using testing::Not;

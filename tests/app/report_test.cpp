@@ -17,6 +17,24 @@
 namespace mlsim::app {
 namespace {
 
+using evaluation::Activity;
+using evaluation::baseline_machines;
+using evaluation::csv_cell;
+using evaluation::Engine;
+using evaluation::kActivities;
+using evaluation::LayerRecord;
+using evaluation::MeasuredBaseline;
+using evaluation::parse_activity;
+using evaluation::parse_results;
+using evaluation::PassRecord;
+using evaluation::Results;
+using evaluation::Sharing;
+using evaluation::simulate;
+using evaluation::SimulationOptions;
+using evaluation::toggle_share;
+using evaluation::ToggleShare;
+using evaluation::training_step;
+using evaluation::TrainingStep;
 using models::Pass;
 using nlohmann::json;
 using testing::HasSubstr;
