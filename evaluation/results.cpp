@@ -15,6 +15,7 @@
 
 #include "base/input_file.h"
 #include "base/json.h"
+#include "evaluation/counted_operations.h"
 #include "workloads/convolution_check.h"
 
 namespace mlsim::evaluation {
@@ -31,15 +32,9 @@ constexpr std::array<std::pair<const char*, Engine>, 4> kEngines{{{"functional",
 // The members of the documents, named once for both directions.
 template <typename Counts, typename Visitor>
 void visit_counts(Counts& counts, const Visitor& visit) {
-  visit("mantissa_multiply", counts.mantissa_multiplies);
-  visit("exponent_add", counts.exponent_adds);
-  visit("shift", counts.shifts);
-  visit("integer_accumulate", counts.integer_adds);
-  visit("group_exponent_add", counts.group_exponent_adds);
-  visit("shift_and_add", counts.shift_adds);
-  visit("convert_to_float", counts.conversions);
-  visit("float_add", counts.float_adds);
-  visit("tensor_scale", counts.tensor_scale_multiplies);
+  visit_operations(counts, [&](energy::Operation operation, auto& count) {
+    visit(energy::name(operation).data(), count);  // a literal, which ends in a zero
+  });
   visit("overflows", counts.overflows);
 }
 

@@ -99,7 +99,7 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
   options.array = point.array;
   options.measure_baselines = false;
   const Results results = simulate(varied, options, [](const std::string&) {});
-  const Price prices = price(results, laws, {{}, activity, false});
+  const Price prices = price(work_of(results, Machines::kOwn), laws, {{}, activity});
 
   Json row = Json::object();
   for (const models::Operand operand : models::kOperands) {

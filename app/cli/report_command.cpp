@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "app/cli/options.h"
 #include "app/report/accelergy.h"
@@ -16,14 +17,17 @@
 #include "base/output_file.h"
 #include "base/terminal.h"
 #include "energy/cost_table.h"
+#include "evaluation/evaluation.h"
 #include "workloads/network.h"
 
 namespace mlsim::app {
 
 using evaluation::Activity;
+using evaluation::Evaluation;
 using evaluation::load_results;
 using evaluation::OwnPrices;
 using evaluation::parse_activity;
+using evaluation::Source;
 using evaluation::training_step;
 namespace po = boost::program_options;
 
@@ -89,19 +93,23 @@ int run_report(const std::vector<std::string>& arguments) {
   if (std::count(files.begin(), files.end(), "-") > 1) {
     throw std::runtime_error("results are to be read from standard input twice, expected one -");
   }
-  std::vector<ReportSource> sources;
+  std::vector<Source> sources;
   sources.reserve(files.size());
   for (const std::string& file : files) {
-    ReportSource& source = sources.emplace_back(
-        ReportSource{file == "-" ? "standard input" : file, load_results(file), own_prices, activity});
+    Source& source =
+        sources.emplace_back(Source{file == "-" ? "standard input" : file, load_results(file), own_prices, activity});
     if (network) source.step = training_step(*network, source.results, source.file, laws);
   }
+  std::vector<Evaluation> evaluations;
+  if (!accelergy) {
+    for (Source& source : sources) evaluations.push_back(evaluate(std::move(source), laws));
+  }
   std::string text;
-  if (format == "text") text = base::printable_lines(text_report(sources, laws));
-  if (format == "markdown") text = markdown_report(sources, laws);
-  if (format == "html") text = html_report(sources, sweep, laws);
-  if (format == "json") text = base::to_text(json_report(sources, laws), 2) + "\n";
-  if (format == "csv") text = csv_report(sources, laws);
+  if (format == "text") text = base::printable_lines(text_report(evaluations));
+  if (format == "markdown") text = markdown_report(evaluations);
+  if (format == "html") text = html_report(evaluations, sweep);
+  if (format == "json") text = base::to_text(json_report(evaluations), 2) + "\n";
+  if (format == "csv") text = csv_report(evaluations);
   if (format == "accelergy-ert") text = accelergy_ert(sources[0].results, sources[0].file, laws);
   if (format == "accelergy-art") text = accelergy_art(sources[0].results, sources[0].file, laws);
   if (values.count("out") != 0 && values["out"].as<std::string>() != "-") {

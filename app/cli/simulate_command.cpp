@@ -12,6 +12,7 @@
 #include "base/output_file.h"
 #include "base/terminal.h"
 #include "energy/cost_table.h"
+#include "evaluation/evaluation.h"
 #include "evaluation/simulate.h"
 
 namespace mlsim::app {
@@ -94,7 +95,8 @@ int run_simulate(const std::vector<std::string>& arguments) {
     return simulate(workload, options, [&](const std::string& what) { progress.show(what); });
   }();
   if (values.count("results") == 0) {
-    std::cout << base::printable_lines(text_report({{text("workload"), results}}, laws)) << std::flush;
+    std::cout << base::printable_lines(text_report({evaluation::evaluate({text("workload"), results}, laws)}))
+              << std::flush;
   } else if (to_file) {
     file->stream() << base::to_text(to_json(results), 2) << "\n";
     file->commit();
