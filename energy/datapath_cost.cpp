@@ -95,10 +95,16 @@ OperandGate operand_gate(const Laws& laws, int bits, int fanout, double activity
   return gate;
 }
 
+// What of an element its operands' values reach.
+struct Switching {
+  int left_bits = 0;  // of an operand's register
+  int right_bits = 0;
+  double register_pj = 0;  // the part of kRegister besides the operands' registers
+  double zero_share = 0;   // of the energy, where the product is zero
+};
+
 // Registers and gates of both operands, and the prices of the multiply-add's operations where the product is zero.
-// `element_register` is the part of kRegister besides the operands' registers.
-Cost price_activity(const Laws& laws, int left_bits, int right_bits, double element_register, double zero_share,
-                    const Surroundings& surroundings, DatapathCost& cost) {
+Cost price_activity(const Laws& laws, const Switching& element, const Surroundings& surroundings, DatapathCost& cost) {
   const Bars bars(laws.table().error_bars);
   const auto per_operation = [&](double share) {
     for (const Operation operation : kOperations) {
@@ -107,17 +113,19 @@ Cost price_activity(const Laws& laws, int left_bits, int right_bits, double elem
     }
   };
   if (!surroundings.zero_gating) {
-    const Cost operands = operand_registers(laws, left_bits, right_bits, surroundings);
-    cost.price_pj[Operation::kRegister] = bars.integer(element_register + operands.energy_pj);
-    per_operation(zero_share);
-    cost.zero_price_pj[Operation::kRegister] = bars.integer(element_register * zero_share + operands.energy_pj);
+    const Cost operands = operand_registers(laws, element.left_bits, element.right_bits, surroundings);
+    cost.price_pj[Operation::kRegister] = bars.integer(element.register_pj + operands.energy_pj);
+    per_operation(element.zero_share);
+    cost.zero_price_pj[Operation::kRegister] =
+        bars.integer(element.register_pj * element.zero_share + operands.energy_pj);
     return operands;
   }
-  const OperandGate left = operand_gate(laws, left_bits, surroundings.left_fanout, surroundings.left_activity);
-  const OperandGate right = operand_gate(laws, right_bits, surroundings.right_fanout, surroundings.right_activity);
+  const OperandGate left = operand_gate(laws, element.left_bits, surroundings.left_fanout, surroundings.left_activity);
+  const OperandGate right =
+      operand_gate(laws, element.right_bits, surroundings.right_fanout, surroundings.right_activity);
   const Cost always = left.always + right.always;
   const Cost nonzero = left.nonzero + right.nonzero;
-  cost.price_pj[Operation::kRegister] = bars.integer(element_register + always.energy_pj + nonzero.energy_pj);
+  cost.price_pj[Operation::kRegister] = bars.integer(element.register_pj + always.energy_pj + nonzero.energy_pj);
   per_operation(0);
   cost.zero_price_pj[Operation::kRegister] = bars.integer(always.energy_pj);
   return always + nonzero;
@@ -266,8 +274,8 @@ DatapathCost price_mls(const Laws& laws, const MlsDatapath& datapath, const Surr
   cost.price_pj[Operation::kFloatAdd] = bars.floating(add.energy_pj) + bars.integer(sum_register.energy_pj);
   cost.price_pj[Operation::kTensorScale] = bars.floating(tensor_scale.energy_pj);
   price_surroundings(laws, quantizer_of(laws, datapath.left), quantizer_of(laws, datapath.right), surroundings, cost);
-  const Cost operands = price_activity(laws, datapath.left.code_bits(), datapath.right.code_bits(), rest, kZeroShareMls,
-                                       surroundings, cost);
+  const Cost operands = price_activity(
+      laws, {datapath.left.code_bits(), datapath.right.code_bits(), rest, kZeroShareMls}, surroundings, cost);
 
   cost.processing_element = area_of({{"multiplier", multiply.area_um2},
                                      {"exponent_adder", exponent.area_um2},
@@ -319,9 +327,10 @@ DatapathCost price_baseline(const Laws& laws, const BaselineDatapath& datapath, 
     cost.price_pj[Operation::kFloatAccumulate] = bars.floating(add.energy_pj);
   }
   price_surroundings(laws, quantizer_of(laws, datapath.left), quantizer_of(laws, datapath.right), surroundings, cost);
-  const Cost operands =
-      price_activity(laws, stored_bits(datapath.left), stored_bits(datapath.right), accumulator.energy_pj,
-                     integer ? kZeroShareInteger : kZeroShareFloat, surroundings, cost);
+  const Cost operands = price_activity(laws,
+                                       {stored_bits(datapath.left), stored_bits(datapath.right), accumulator.energy_pj,
+                                        integer ? kZeroShareInteger : kZeroShareFloat},
+                                       surroundings, cost);
   cost.processing_element = area_of({{"multiplier", multiply.area_um2},
                                      {"accumulator_adder", add.area_um2},
                                      {"accumulator_register", accumulator.area_um2},

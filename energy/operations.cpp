@@ -6,32 +6,35 @@ namespace {
 struct Description {
   std::string_view name;
   Line line;
+  std::string_view unit;
+  std::string_view description;
 };
 
 // In the order of the enumeration.
 constexpr std::array<Description, kOperationCount> kDescriptions{{
-    {"mantissa_multiply", Line::kOperation},
-    {"exponent_add", Line::kOperation},
-    {"shift", Line::kOperation},
-    {"integer_accumulate", Line::kOperation},
-    {"register", Line::kOverhead},
-    {"group_exponent_add", Line::kOverhead},
-    {"shift_and_add", Line::kOverhead},
-    {"convert_to_float", Line::kOverhead},
-    {"float_add", Line::kOverhead},
-    {"tensor_scale", Line::kOverhead},
-    {"quantize", Line::kOverhead},
-    {"group_quantize", Line::kOverhead},
-    {"random_bits", Line::kOverhead},
-    {"float_multiply", Line::kOperation},
-    {"float_accumulate", Line::kOperation},
-    {"integer_multiply", Line::kOperation},
-    {"buffer_read", Line::kMemory},
-    {"buffer_write", Line::kMemory},
-    {"sram_read", Line::kMemory},
-    {"sram_write", Line::kMemory},
-    {"dram_read", Line::kMemory},
-    {"dram_write", Line::kMemory},
+    {"mantissa_multiply", Line::kOperation, "", "multiplication of two significands"},
+    {"exponent_add", Line::kOperation, "", "sum of two exponents"},
+    {"shift", Line::kOperation, "", "alignment of a product by its exponent"},
+    {"integer_accumulate", Line::kOperation, "", "addition of a product to an integer sum"},
+    {"register", Line::kOverhead, "",
+     "registers of a multiply-add, and what else of an element the operations beside it do not cover"},
+    {"group_exponent_add", Line::kOverhead, "", "sum of two group scales' exponents"},
+    {"shift_and_add", Line::kOverhead, "", "a group's sum times both scales' fractions"},
+    {"convert_to_float", Line::kOverhead, "", "integer sum to binary32"},
+    {"float_add", Line::kOverhead, "", "binary32 addition over the groups, with the register of that sum"},
+    {"tensor_scale", Line::kOverhead, "", "a result times both tensors' scales"},
+    {"quantize", Line::kOverhead, "", "quantization of an element: maximum search, divisions, rounding"},
+    {"group_quantize", Line::kOverhead, "", "a group's scale from its maximum"},
+    {"random_bits", Line::kOverhead, "", "a random bit for stochastic rounding"},
+    {"float_multiply", Line::kOperation, "", "floating-point multiplication"},
+    {"float_accumulate", Line::kOperation, "", "addition of a product to a floating-point sum"},
+    {"integer_multiply", Line::kOperation, "", "8-bit integer multiplication"},
+    {"buffer_read", Line::kMemory, "bits", "a bit read from an operand buffer"},
+    {"buffer_write", Line::kMemory, "bits", "a bit written to an operand buffer"},
+    {"sram_read", Line::kMemory, "bits", "a bit read from the shared SRAM"},
+    {"sram_write", Line::kMemory, "bits", "a bit written to the shared SRAM"},
+    {"dram_read", Line::kMemory, "bits", "a bit read from DRAM"},
+    {"dram_write", Line::kMemory, "bits", "a bit written to DRAM"},
 }};
 
 }  // namespace
@@ -53,6 +56,14 @@ bool is_of_multiply_add(Operation operation) {
 
 Line line_of(Operation operation) {
   return kDescriptions[static_cast<std::size_t>(operation)].line;
+}
+
+std::string_view unit(Operation operation) {
+  return kDescriptions[static_cast<std::size_t>(operation)].unit;
+}
+
+std::string_view description(Operation operation) {
+  return kDescriptions[static_cast<std::size_t>(operation)].description;
 }
 
 }  // namespace mlsim::energy

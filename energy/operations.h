@@ -12,7 +12,7 @@
 namespace mlsim::energy {
 
 enum class Operation : std::uint8_t {
-  // One of each for a multiply-add of an MLS machine.
+  // One of each for a multiply-add of an MLS machine. `description` says what each is.
   kMantissaMultiply,
   kExponentAdd,
   kShift,
@@ -21,15 +21,15 @@ enum class Operation : std::uint8_t {
   kRegister,
   // One of each for a use of the group-scale unit.
   kGroupExponentAdd,
-  kShiftAndAdd,     // the group's sum times both scale fractions
-  kConvertToFloat,  // integer to binary32
-  kFloatAdd,        // binary32 sum over the groups, with the register of that sum
+  kShiftAndAdd,
+  kConvertToFloat,
+  kFloatAdd,
   // One for a result.
-  kTensorScale,  // binary32 multiplication
+  kTensorScale,
   // Dynamic quantization.
-  kQuantize,       // an element: maximum search, divisions, rounding
-  kGroupQuantize,  // a group: its scale from its maximum
-  kRandomBits,     // a random bit for stochastic rounding
+  kQuantize,
+  kGroupQuantize,
+  kRandomBits,
   // One of each for a multiply-add of a baseline.
   kFloatMultiply,
   kFloatAccumulate,
@@ -64,6 +64,10 @@ std::string_view name(Operation operation);
 // The operation of that name, if there is one.
 std::optional<Operation> find_operation(std::string_view name);
 Line line_of(Operation operation);
+// What of it is counted, where that is not the operation itself: bits of memory traffic.
+std::string_view unit(Operation operation);
+// What one of it is, in words.
+std::string_view description(Operation operation);
 // Whether there is one of it for a multiply-add.
 bool is_of_multiply_add(Operation operation);
 

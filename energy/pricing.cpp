@@ -34,7 +34,8 @@ std::optional<Range> ratio(const Range& baseline, const Range& format) {
 }
 
 Comparison compare(const Breakdown& baseline, const Breakdown& format) {
-  return {ratio(baseline.operations_only(), format.operations_only()), ratio(baseline.computing(), format.computing())};
+  return {ratio(baseline.operations_only(), format.operations_only()), ratio(baseline.computing(), format.computing()),
+          ratio(baseline.memory(), format.memory())};
 }
 
 }  // namespace mlsim::energy

@@ -34,10 +34,11 @@ Breakdown price(const Counts& counts, const DatapathCost& cost, std::uint64_t ze
 // energy is 0.
 std::optional<Range> ratio(const Range& baseline, const Range& format);
 
-// Both lines of a comparison.
+// The lines of a comparison.
 struct Comparison {
   std::optional<Range> operations_only;
   std::optional<Range> computing;
+  std::optional<Range> memory;
 };
 Comparison compare(const Breakdown& baseline, const Breakdown& format);
 

@@ -10,7 +10,7 @@
 
 #include "models/convolution/convolution.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 
 // The mean of those that are finite, infinite where every one is: one exact layer says nothing of the others. None
 // where nothing is measured.
@@ -57,4 +57,4 @@ class PassDecibels {
   std::optional<double> lowest_;
 };
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

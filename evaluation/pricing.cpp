@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <set>
 #include <stdexcept>
 #include <variant>
 
+#include "evaluation/counted_operations.h"
 #include "models/formats/tensor.h"
 #include "sim/output_stationary/analytic.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 namespace {
 
 using energy::Operation;
@@ -71,33 +71,73 @@ energy::Surroundings surroundings_of(Pass pass, const models::Format& left, cons
   return surroundings;
 }
 
-energy::Units units_of(const sim::ArrayConfig& array) {
-  energy::Units units;
-  units.processing_elements = std::int64_t{array.rows} * array.columns;
-  units.group_scale_units = (units.processing_elements + array.elements_per_scaler - 1) / array.elements_per_scaler;
-  units.quantizers = array.quantize_results ? array.quantizer_lanes : 0;
-  units.operand_buffers = 2;
-  units.srams = 1;
-  return units;
-}
-
 std::uint64_t stored_scales(const models::Format& format, const models::Shape& shape) {
   const auto* mls = std::get_if<models::MlsFormat>(&format);
   if (mls == nullptr) return 1;
   return static_cast<std::uint64_t>(mls->layout.count(shape));
 }
 
-// What results and memory add to the multiply-adds, for every kind of machine.
-void add_results_and_traffic(const LayerRecord& layer, Pass pass, const models::Format& next, bool stochastic,
-                             const sim::Traffic& traffic, const sim::ArrayConfig& array, int random_bits,
-                             energy::Counts& counts) {
-  const models::Shape shape = layer.shape.result_shape(pass);
-  const auto results = static_cast<std::uint64_t>(models::element_count(shape));
-  if (array.quantize_results) {
-    counts[Operation::kQuantize] = results;
-    counts[Operation::kGroupQuantize] = stored_scales(next, shape);
-    if (stochastic) counts[Operation::kRandomBits] = results * static_cast<std::uint64_t>(random_bits);
+// Of a pass: what it computes and on what.
+struct PassOf {
+  const Results& results;
+  const LayerRecord& layer;
+  const PassRecord& record;
+};
+
+// A machine that a pass is priced on.
+struct PricedMachine {
+  PerOperand<models::Format> formats;
+  int accumulator_bits = 0;  // of MLS formats
+  bool sums_in_fp16 = false;
+
+  const models::Format& left(Pass pass) const { return formats[models::left_operand(pass)]; }
+  const models::Format& right(Pass pass) const { return formats[models::right_operand(pass)]; }
+  const models::Format& result(Pass pass) const { return formats[models::result_operand(pass)]; }
+};
+
+PricedMachine priced_machine(const BaselineMachine& baseline) {
+  PricedMachine machine;
+  for (const Operand operand : models::kOperands) machine.formats[operand] = baseline.formats[operand];
+  machine.sums_in_fp16 = baseline.sums_in_fp16;
+  return machine;
+}
+
+bool rounds_stochastically(const LayerRecord& layer, const PricedMachine& machine, Pass pass) {
+  return std::holds_alternative<models::MlsFormat>(machine.left(pass)) &&
+         layer.rounding[models::result_operand(pass)] == models::Rounding::kStochastic;
+}
+
+// What is done with sums: on an MLS machine as it was counted, on another one once for a result.
+void add_sums(const PassOf& of, const PricedMachine& machine, energy::Counts& counts) {
+  const Pass pass = of.record.pass;
+  if (std::holds_alternative<models::MlsFormat>(machine.left(pass))) {
+    assert(counts[Operation::kMantissaMultiply] == of.record.counts.mantissa_multiplies);
+    visit_operations(of.record.counts, [&](Operation operation, std::uint64_t count) {
+      if (!energy::is_of_multiply_add(operation)) counts[operation] = count;
+    });
+    return;
   }
+  const auto results = static_cast<std::uint64_t>(models::element_count(of.layer.shape.result_shape(pass)));
+  counts[Operation::kTensorScale] = results;
+  if (std::get<models::BaselineFormat>(machine.left(pass)) == models::BaselineFormat::kInt8) {
+    counts[Operation::kConvertToFloat] = results;
+  }
+}
+
+// What is done with results, for every kind of machine.
+void add_quantization(const PassOf& of, const PricedMachine& machine, energy::Counts& counts) {
+  if (!of.results.array.quantize_results) return;
+  const Pass pass = of.record.pass;
+  const models::Shape shape = of.layer.shape.result_shape(pass);
+  const auto results = static_cast<std::uint64_t>(models::element_count(shape));
+  counts[Operation::kQuantize] = results;
+  counts[Operation::kGroupQuantize] = stored_scales(machine.result(pass), shape);
+  if (rounds_stochastically(of.layer, machine, pass)) {
+    counts[Operation::kRandomBits] = results * static_cast<std::uint64_t>(of.results.random_bits);
+  }
+}
+
+void add_traffic(const sim::Traffic& traffic, energy::Counts& counts) {
   counts[Operation::kBufferRead] = traffic.row_buffer_reads + traffic.column_buffer_reads;
   counts[Operation::kBufferWrite] = traffic.row_buffer_writes + traffic.column_buffer_writes;
   counts[Operation::kSramRead] = traffic.sram_row_reads + traffic.sram_column_reads + traffic.sram_result_reads;
@@ -106,60 +146,41 @@ void add_results_and_traffic(const LayerRecord& layer, Pass pass, const models::
   counts[Operation::kDramWrite] = traffic.dram_result_writes + traffic.dram_code_writes;
 }
 
-// A machine and what it does in one pass.
-struct PricedPass {
-  energy::Breakdown energy;
-  energy::UnitArea area;
-  sim::CycleCounts cycles;
-};
+// Cycles and traffic are those of the results on a machine of their formats, else the closed form's.
+PassWork work_of_pass(const PassOf& of, const PricedMachine& machine, std::uint64_t zero_products) {
+  const Pass pass = of.record.pass;
+  const models::Format& left = machine.left(pass);
+  const models::Format& right = machine.right(pass);
+  const bool own = machine.formats == of.layer.formats;
 
-PricedPass price_pass(const Results& results, const LayerRecord& layer, const PassRecord& record,
-                      const PerOperand<models::Format>& formats, int accumulator_bits, const energy::Laws& laws,
-                      const OwnPrices& known, Activity activity, std::uint64_t zeros, bool sums_in_fp16 = false) {
-  const Pass pass = record.pass;
-  const models::Format& left = formats[models::left_operand(pass)];
-  const models::Format& right = formats[models::right_operand(pass)];
-  const models::Format& next = formats[models::result_operand(pass)];
-  const bool mls = std::holds_alternative<models::MlsFormat>(left);
-  const bool own = formats == layer.formats;
-
-  const energy::Datapath datapath = datapath_of(left, right, accumulator_bits, sums_in_fp16);
-  energy::Counts counts = energy::multiply_add_counts(datapath, record.multiply_adds);
-  sim::Traffic traffic = record.traffic;
-  sim::CycleCounts cycles = record.cycles;
-  if (mls) {
-    assert(own && counts[Operation::kMantissaMultiply] == record.counts.mantissa_multiplies);
-    counts[Operation::kGroupExponentAdd] = record.counts.group_exponent_adds;
-    counts[Operation::kShiftAndAdd] = record.counts.shift_adds;
-    counts[Operation::kConvertToFloat] = record.counts.conversions;
-    counts[Operation::kFloatAdd] = record.counts.float_adds;
-    counts[Operation::kTensorScale] = record.counts.tensor_scale_multiplies;
-  } else {
-    const auto results_count = static_cast<std::uint64_t>(models::element_count(layer.shape.result_shape(pass)));
-    counts[Operation::kTensorScale] = results_count;
-    if (std::get<models::BaselineFormat>(left) == models::BaselineFormat::kInt8) {
-      counts[Operation::kConvertToFloat] = results_count;
-    }
-    if (!own) {
-      const sim::PassPrediction prediction = sim::predict_pass(pass, layer.shape, left, right, results.array, next);
-      traffic = prediction.traffic;
-      cycles = prediction.cycles;
-    }
+  PassWork work;
+  work.datapath = datapath_of(left, right, machine.accumulator_bits, machine.sums_in_fp16);
+  work.surroundings = surroundings_of(pass, left, right, of.results.array,
+                                      rounds_stochastically(of.layer, machine, pass) ? of.results.random_bits : 0);
+  work.zero_products = zero_products;
+  work.counts = energy::multiply_add_counts(work.datapath, of.record.multiply_adds);
+  add_sums(of, machine, work.counts);
+  add_quantization(of, machine, work.counts);
+  if (!own) {
+    const sim::PassPrediction prediction =
+        sim::predict_pass(pass, of.layer.shape, left, right, of.results.array, machine.result(pass));
+    work.cycles = prediction.cycles;
+    add_traffic(prediction.traffic, work.counts);
+    return work;
   }
-  const bool stochastic = mls && layer.rounding[models::result_operand(pass)] == models::Rounding::kStochastic;
-  add_results_and_traffic(layer, pass, next, stochastic, traffic, results.array, results.random_bits, counts);
-
-  energy::Surroundings surroundings =
-      surroundings_of(pass, left, right, results.array, stochastic ? results.random_bits : 0);
-  surroundings.zero_gating = activity == Activity::kGated;
-  if (own && activity != Activity::kDense && record.toggles) {
-    if (const auto share = toggle_share(*record.toggles, record.traffic)) {
-      constexpr double kRandom = 0.5;
-      surroundings.left_activity = (left_feeds_rows(pass) ? share->rows : share->columns) / kRandom;
-      surroundings.right_activity = (left_feeds_rows(pass) ? share->columns : share->rows) / kRandom;
-    }
+  work.cycles = of.record.cycles;
+  add_traffic(of.record.traffic, work.counts);
+  const std::optional<ToggleShare> share =
+      of.record.toggles ? toggle_share(*of.record.toggles, of.record.traffic) : std::nullopt;
+  if (share) {
+    constexpr double kRandom = 0.5;
+    work.left_activity = (left_feeds_rows(pass) ? share->rows : share->columns) / kRandom;
+    work.right_activity = (left_feeds_rows(pass) ? share->columns : share->rows) / kRandom;
   }
-  energy::DatapathCost cost = energy::price_datapath(laws, datapath, surroundings);
+  return work;
+}
+
+void replace_prices(const OwnPrices& known, energy::DatapathCost& cost) {
   for (const auto& [operation, pj] : known) {
     // What a zero leaves of an operation is a share of its price.
     const double price = cost.price_pj[operation].value;
@@ -167,8 +188,26 @@ PricedPass price_pass(const Results& results, const LayerRecord& layer, const Pa
     cost.price_pj[operation] = {pj, pj, pj};
     cost.zero_price_pj[operation] = {zero_pj, zero_pj, zero_pj};
   }
-  return {energy::price(counts, cost, activity == Activity::kDense ? 0 : zeros),
-          energy::machine_area(cost, units_of(results.array)), cycles};
+}
+
+// What a pass takes, and the area of the machine.
+struct PricedPass {
+  energy::Breakdown energy;
+  energy::UnitArea area;
+};
+
+PricedPass price_pass(const PassWork& work, const energy::Units& units, const energy::Laws& laws, Activity activity,
+                      const OwnPrices& known = {}) {
+  energy::Surroundings surroundings = work.surroundings;
+  surroundings.zero_gating = activity == Activity::kGated;
+  if (activity != Activity::kDense) {
+    surroundings.left_activity = work.left_activity;
+    surroundings.right_activity = work.right_activity;
+  }
+  energy::DatapathCost cost = energy::price_datapath(laws, work.datapath, surroundings);
+  replace_prices(known, cost);
+  return {energy::price(work.counts, cost, activity == Activity::kDense ? 0 : work.zero_products),
+          energy::machine_area(cost, units)};
 }
 
 // Of the array: the widest of its passes.
@@ -230,6 +269,14 @@ PassPrice& PassPrice::operator+=(const PassPrice& other) {
   return *this;
 }
 
+PassPrice Price::sum() const {
+  PassPrice total;
+  for (const std::vector<PassPrice>& passes : layers) {
+    for (const PassPrice& pass : passes) total += pass;
+  }
+  return total;
+}
+
 PassPrice Price::sum(const Results& results, Pass pass) const {
   PassPrice total;
   for (std::size_t l = 0; l < layers.size(); ++l) {
@@ -239,37 +286,6 @@ PassPrice Price::sum(const Results& results, Pass pass) const {
     }
   }
   return total;
-}
-
-std::vector<Sharing> sharings(const Results& results, const Price& price) {
-  const int elements = results.array.rows * results.array.columns;
-  std::set<int> shares{elements, results.array.elements_per_scaler};
-  for (int share = 1; share < elements; share *= 2) shares.insert(share);
-  std::vector<Sharing> all;
-  for (const int share : shares) {
-    Sharing sharing;
-    sharing.elements_per_scaler = share;
-    sharing.area = price.area;
-    sim::ArrayConfig array = results.array;
-    array.elements_per_scaler = share;
-    sharing.units = units_of(array).group_scale_units;
-    for (const LayerRecord& layer : results.layers) {
-      for (const PassRecord& record : layer.passes) {
-        const models::Format& left = layer.formats[models::left_operand(record.pass)];
-        const models::Format& right = layer.formats[models::right_operand(record.pass)];
-        if (!std::holds_alternative<models::MlsFormat>(left)) return {};
-        const models::Format& next = layer.formats[models::result_operand(record.pass)];
-        sharing.cycles += sim::predict_pass(record.pass, layer.shape, left, right, array, next).cycles;
-      }
-    }
-    const std::int64_t own_units = units_of(results.array).group_scale_units;
-    for (energy::AreaBlock& block : sharing.area.blocks) {
-      if (block.name != "group_scale_units") continue;
-      block.area_um2 *= static_cast<double>(sharing.units) / static_cast<double>(own_units);
-    }
-    all.push_back(std::move(sharing));
-  }
-  return all;
 }
 
 Machine machine_of(const Results& results, const energy::Laws& laws) {
@@ -323,26 +339,40 @@ ZeroProducts zero_products(const PassRecord& record, const BaselineMachine& mach
   return {zero_products(record).count, false};
 }
 
-Price price(const Results& results, const energy::Laws& laws, const PricingOptions& options) {
-  Price price;
-  if (options.baselines) price.baseline_areas.resize(baseline_machines().size());
-  price.accumulator_bits = accumulator_bits(results);
+Work work_of(const Results& results, Machines machines) {
+  Work work;
+  work.accumulator_bits = accumulator_bits(results);
+  work.units = units_of(results.array);
   for (const LayerRecord& layer : results.layers) {
-    std::vector<PassPrice>& passes = price.layers.emplace_back();
+    std::vector<Work::Pass>& passes = work.layers.emplace_back();
     for (const PassRecord& record : layer.passes) {
+      const PassOf of{results, layer, record};
+      Work::Pass& pass = passes.emplace_back();
+      pass.own = work_of_pass(of, {layer.formats, work.accumulator_bits}, zero_products(record).count);
+      if (machines == Machines::kOwn) continue;
+      for (const BaselineMachine& baseline : baseline_machines()) {
+        pass.baselines.push_back(work_of_pass(of, priced_machine(baseline), zero_products(record, baseline).count));
+      }
+    }
+  }
+  return work;
+}
+
+Price price(const Work& work, const energy::Laws& laws, const PricingOptions& options) {
+  Price price;
+  price.accumulator_bits = work.accumulator_bits;
+  for (const std::vector<Work::Pass>& layer : work.layers) {
+    std::vector<PassPrice>& passes = price.layers.emplace_back();
+    for (const Work::Pass& pass : layer) {
       PassPrice& pass_price = passes.emplace_back();
-      PricedPass own = price_pass(results, layer, record, layer.formats, price.accumulator_bits, laws, options.own,
-                                  options.activity, zero_products(record).count);
+      PricedPass own = price_pass(pass.own, work.units, laws, options.activity, options.own);
       pass_price.energy = own.energy;
       keep_larger(price.area, own.area);
-      for (std::size_t b = 0; b < price.baseline_areas.size(); ++b) {
-        PerOperand<models::Format> formats;
-        for (const Operand operand : models::kOperands) formats[operand] = baseline_machines()[b].formats[operand];
-        PricedPass baseline =
-            price_pass(results, layer, record, formats, 0, laws, {}, options.activity,
-                       zero_products(record, baseline_machines()[b]).count, baseline_machines()[b].sums_in_fp16);
+      price.baseline_areas.resize(pass.baselines.size());
+      for (std::size_t b = 0; b < pass.baselines.size(); ++b) {
+        PricedPass baseline = price_pass(pass.baselines[b], work.units, laws, options.activity);
         pass_price.baselines.push_back(baseline.energy);
-        pass_price.baseline_cycles.push_back(baseline.cycles);
+        pass_price.baseline_cycles.emplace_back(pass.baselines[b].cycles);
         keep_larger(price.baseline_areas[b], baseline.area);
       }
     }
@@ -350,4 +380,14 @@ Price price(const Results& results, const energy::Laws& laws, const PricingOptio
   return price;
 }
 
-}  // namespace mlsim::app
+energy::Units units_of(const sim::ArrayConfig& array) {
+  energy::Units units;
+  units.processing_elements = std::int64_t{array.rows} * array.columns;
+  units.group_scale_units = (units.processing_elements + array.elements_per_scaler - 1) / array.elements_per_scaler;
+  units.quantizers = array.quantize_results ? array.quantizer_lanes : 0;
+  units.operand_buffers = 2;
+  units.srams = 1;
+  return units;
+}
+
+}  // namespace mlsim::evaluation

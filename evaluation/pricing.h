@@ -15,7 +15,7 @@
 #include "evaluation/results.h"
 #include "sim/statistics.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 
 // Which operands the elements are priced for.
 enum class Activity : std::uint8_t {
@@ -78,6 +78,8 @@ struct PassPrice {
   std::vector<CycleTotals> baseline_cycles;
 
   PassPrice& operator+=(const PassPrice& other);
+  // What a baseline takes as a multiple of the energy.
+  energy::Comparison compared(std::size_t baseline) const { return energy::compare(baselines[baseline], energy); }
 };
 
 struct Price {
@@ -86,8 +88,9 @@ struct Price {
   energy::UnitArea area;                       // of the whole machine
   std::vector<energy::UnitArea> baseline_areas;
 
-  // Sums over all layers, for one pass.
+  // Sums over all layers: for one pass, and for all of them.
   PassPrice sum(const Results& results, models::Pass pass) const;
+  PassPrice sum() const;
 };
 
 // Prices of the format's machine that stand in the place of the table's, in pJ.
@@ -96,25 +99,38 @@ using OwnPrices = std::map<energy::Operation, double>;
 struct PricingOptions {
   OwnPrices own{};  // of the results' machine, known from elsewhere, without error bars; the baselines' are the table's
   Activity activity = Activity::kDense;
-  bool baselines = true;  // else the results' machine alone is priced
 };
 
-// Prices every pass of the results, and the same passes on the baselines' machines: the same dataflow and array with
-// their own elements and no group-scale units. An array has one accumulator width, so every pass pays for the widest.
-// Throws std::runtime_error where a datapath cannot be priced.
-Price price(const Results& results, const energy::Laws& laws, const PricingOptions& options = {});
-
-// What a sharing of the group-scale units does to the results' machine.
-struct Sharing {
-  int elements_per_scaler = 1;
-  std::int64_t units = 0;
-  energy::UnitArea area;  // of the whole machine
-  CycleTotals cycles;     // of all layers and passes, by the closed form
+// What a pass does on a machine, whatever that costs.
+struct PassWork {
+  energy::Datapath datapath;
+  energy::Surroundings surroundings;  // of dense operands
+  energy::Counts counts;
+  std::uint64_t zero_products = 0;
+  sim::CycleCounts cycles;
+  // Of the bits of the operands' registers, how many change where there are zeros, relative to random ones.
+  double left_activity = 1;
+  double right_activity = 1;
 };
 
-// One unit an element, one for 2, 4, … elements, and one for the whole array, and the results' own sharing. Empty where
-// a layer has no group-scale unit.
-std::vector<Sharing> sharings(const Results& results, const Price& price);
+// What results do on their own machine and on the baselines': the same dataflow and array with their own elements and
+// no group-scale units.
+struct Work {
+  struct Pass {
+    PassWork own;
+    std::vector<PassWork> baselines;
+  };
+  std::vector<std::vector<Pass>> layers;  // by layer and pass, as in the results
+  int accumulator_bits = 0;               // an array has one width: the widest of its passes
+  energy::Units units;
+};
+enum class Machines : std::uint8_t { kOwn, kOwnAndBaselines };
+Work work_of(const Results& results, Machines machines = Machines::kOwnAndBaselines);
+
+// Prices every pass on every machine of the work. Throws std::runtime_error where a datapath cannot be priced.
+Price price(const Work& work, const energy::Laws& laws, const PricingOptions& options = {});
+
+energy::Units units_of(const sim::ArrayConfig& array);
 
 // What the results' machine pays for each operation, and how many units it has.
 struct Machine {
@@ -125,4 +141,4 @@ struct Machine {
 // The machine of results whose layers and operands all have the format of the first layer's activations.
 Machine machine_of(const Results& results, const energy::Laws& laws);
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

@@ -17,9 +17,10 @@
 #include "base/json.h"
 #include "base/json_reader.h"
 #include "base/terminal.h"
+#include "evaluation/counted_operations.h"
 #include "workloads/convolution_check.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -34,15 +35,9 @@ constexpr std::array<std::pair<const char*, Engine>, 4> kEngines{{{"functional",
 // The members of the documents, named once for both directions.
 template <typename Counts, typename Visitor>
 void visit_counts(Counts& counts, const Visitor& visit) {
-  visit("mantissa_multiply", counts.mantissa_multiplies);
-  visit("exponent_add", counts.exponent_adds);
-  visit("shift", counts.shifts);
-  visit("integer_accumulate", counts.integer_adds);
-  visit("group_exponent_add", counts.group_exponent_adds);
-  visit("shift_and_add", counts.shift_adds);
-  visit("convert_to_float", counts.conversions);
-  visit("float_add", counts.float_adds);
-  visit("tensor_scale", counts.tensor_scale_multiplies);
+  visit_operations(counts, [&](energy::Operation operation, auto& count) {
+    visit(energy::name(operation).data(), count);  // a literal, which ends in a zero
+  });
   visit("overflows", counts.overflows);
 }
 
@@ -378,12 +373,11 @@ std::string decibels_text(const Json& json) {
   return fmt::format("{:.1f}", json.get<double>());
 }
 
-std::string csv_cell(const std::string& name) {
-  const std::string text = base::printable(name);
+std::string csv_cell(const std::string& text) {
   const bool formula = !text.empty() && std::string_view("=+-@\t\r\n").find(text.front()) != std::string_view::npos;
-  if (!formula && text.find_first_of(",\"\n\r") == std::string::npos) return text;
+  if (!formula && text.find_first_of(",\"\n\r") == std::string::npos) return base::printable(text);
   std::string result = formula ? "\"'" : "\"";
-  for (const char c : text) result += c == '"' ? std::string("\"\"") : std::string(1, c);
+  for (const char c : base::printable_lines(text)) result += c == '"' ? std::string("\"\"") : std::string(1, c);
   return result + "\"";
 }
 
@@ -469,4 +463,4 @@ Results load_results(const std::string& path) {
   return parse_results(base::read_text(path, base::kLargestResults), path);
 }
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

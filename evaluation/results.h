@@ -16,7 +16,7 @@
 #include "sim/array_config.h"
 #include "sim/statistics.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 
 enum class Engine : std::uint8_t { kFunctional, kCycle, kStructural, kAnalytic };
 Engine parse_engine(const std::string& text);  // throws std::runtime_error for another name
@@ -127,4 +127,4 @@ nlohmann::ordered_json to_json(const Results& results);
 Results parse_results(const std::string& text, const std::string& source);
 Results load_results(const std::string& path);  // - reads standard input
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

@@ -25,7 +25,7 @@
 #include "sim/simulate.h"
 #include "workloads/npy.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 namespace {
 
 using models::Operand;
@@ -391,4 +391,4 @@ Results simulate(const workloads::Workload& workload, const SimulationOptions& o
   return Simulation(workload, options, progress).run();
 }
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

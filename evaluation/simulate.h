@@ -10,7 +10,7 @@
 #include "sim/array_config.h"
 #include "workloads/workload.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 
 struct SimulationOptions {
   Engine engine = Engine::kFunctional;
@@ -33,4 +33,4 @@ std::filesystem::path tensor_file(const SimulationOptions& options, const worklo
 // what an engine does not take, for tensors that cannot be read or quantized and for files that cannot be written.
 Results simulate(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress);
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

@@ -24,7 +24,7 @@
 #include "evaluation/mean_decibels.h"
 #include "evaluation/pricing.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -104,7 +104,7 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
   options.array = point.array;
   options.measure_baselines = false;
   const Results results = simulate(varied, options, [](const std::string&) {});
-  const Price prices = price(results, laws, {{}, activity, false});
+  const Price prices = price(work_of(results, Machines::kOwn), laws, {{}, activity});
 
   Json row = Json::object();
   for (const models::Operand operand : models::kOperands) {
@@ -262,7 +262,7 @@ struct SweepJournal::State {
   std::mutex mutex;
   std::vector<std::pair<std::size_t, Json>> finished;
   std::size_t dropped = 0;
-  bool is_empty = true;
+  bool is_empty = false;  // known to be a journal without a point
   bool was_of_another = false;
 };
 
@@ -317,4 +317,4 @@ void SweepJournal::remove() {
   state_->is_empty = false;
 }
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

@@ -16,7 +16,7 @@
 #include "evaluation/simulate.h"
 #include "workloads/workload.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 
 // One combination of what a sweep varies.
 struct SweepPoint {
@@ -90,4 +90,4 @@ class SweepJournal {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

@@ -7,7 +7,7 @@
 
 #include "workloads/training_counts.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 namespace {
 
 using energy::FloatFormat;
@@ -104,4 +104,4 @@ TrainingStep training_step(const workloads::Network& network, const Results& res
   return step;
 }
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

@@ -11,7 +11,7 @@
 #include "evaluation/results.h"
 #include "workloads/network.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 
 // A kind of layer, both ways: binary32 multiplications and additions, and elements that a sign passes or blocks.
 struct StepPart {
@@ -35,4 +35,4 @@ struct TrainingStep {
 TrainingStep training_step(const workloads::Network& network, const Results& results, const std::string& file,
                            const energy::Laws& laws);
 
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "app/cli/options.h"
 #include "app/report/accelergy.h"
@@ -15,9 +16,18 @@
 #include "base/json.h"
 #include "base/output_file.h"
 #include "base/terminal.h"
+#include "evaluation/evaluation.h"
 #include "workloads/network.h"
 
 namespace mlsim::app {
+
+using evaluation::Activity;
+using evaluation::Evaluation;
+using evaluation::load_results;
+using evaluation::OwnPrices;
+using evaluation::parse_activity;
+using evaluation::Source;
+using evaluation::training_step;
 
 namespace {
 
@@ -57,28 +67,30 @@ Documents read_documents(const base::CommandLine& line) {
   return documents;
 }
 
-std::vector<ReportSource> read_sources(const base::CommandLine& line, const Documents& documents,
-                                       const energy::Laws& laws) {
+std::vector<Source> read_sources(const base::CommandLine& line, const Documents& documents, const energy::Laws& laws) {
   const Activity activity = parse_activity(line.text("activity"));
-  std::vector<ReportSource> sources;
+  std::vector<Source> sources;
   sources.reserve(line.operands().size());
   for (const std::string& file : line.operands()) {
-    ReportSource& source = sources.emplace_back(
-        ReportSource{file == "-" ? "standard input" : file, load_results(file), documents.own_prices, activity});
+    Source& source = sources.emplace_back(
+        Source{file == "-" ? "standard input" : file, load_results(file), documents.own_prices, activity});
     if (documents.network) source.step = training_step(*documents.network, source.results, source.file, laws);
   }
   return sources;
 }
 
-std::string report_text(const std::string& format, const std::vector<ReportSource>& sources,
-                        const std::optional<SweepSource>& sweep, const energy::Laws& laws) {
-  if (format == "markdown") return base::printable_lines(markdown_report(sources, laws));
-  if (format == "html") return html_report(sources, sweep, laws);
-  if (format == "json") return base::to_text(json_report(sources, laws), 2) + "\n";
-  if (format == "csv") return csv_report(sources, laws);
+std::string report_text(const std::string& format, std::vector<Source> sources, const std::optional<SweepSource>& sweep,
+                        const energy::Laws& laws) {
   if (format == "accelergy-ert") return accelergy_ert(sources[0].results, sources[0].file, laws);
   if (format == "accelergy-art") return accelergy_art(sources[0].results, sources[0].file, laws);
-  return base::printable_lines(text_report(sources, laws));
+  std::vector<Evaluation> evaluations;
+  evaluations.reserve(sources.size());
+  for (Source& source : sources) evaluations.push_back(evaluate(std::move(source), laws));
+  if (format == "markdown") return base::printable_lines(markdown_report(evaluations));
+  if (format == "html") return html_report(evaluations, sweep);
+  if (format == "json") return base::to_text(json_report(evaluations), 2) + "\n";
+  if (format == "csv") return csv_report(evaluations);
+  return base::printable_lines(text_report(evaluations));
 }
 
 }  // namespace
@@ -126,8 +138,7 @@ void run_report(const base::CommandLine& line) {
   check_together(line);
   const Documents documents = read_documents(line);
   const energy::Laws laws = find_laws(line.text("table"));
-  const std::vector<ReportSource> sources = read_sources(line, documents, laws);
-  const std::string text = report_text(line.text("format"), sources, documents.sweep, laws);
+  const std::string text = report_text(line.text("format"), read_sources(line, documents, laws), documents.sweep, laws);
   if (line.has("out") && line.text("out") != "-") {
     base::write_file(line.path("out"), text);
   } else {

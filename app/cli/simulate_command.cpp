@@ -11,9 +11,16 @@
 #include "base/json.h"
 #include "base/output_file.h"
 #include "base/terminal.h"
+#include "evaluation/evaluation.h"
 #include "evaluation/simulate.h"
 
 namespace mlsim::app {
+using evaluation::parse_engine;
+using evaluation::Results;
+using evaluation::simulate;
+using evaluation::SimulationOptions;
+using evaluation::tensor_file;
+
 namespace {
 
 SimulationOptions options_of(const base::CommandLine& line) {
@@ -115,7 +122,8 @@ void run_simulate(const base::CommandLine& line) {
     return simulate(workload, options, [&](const std::string& what) { progress.show(what); });
   }();
   if (!line.has("results")) {
-    std::cout << base::printable_lines(text_report({{line.operands().front(), results}}, laws)) << std::flush;
+    std::cout << base::printable_lines(text_report({evaluation::evaluate({line.operands().front(), results}, laws)}))
+              << std::flush;
   } else if (file) {
     file->stream() << base::to_text(to_json(results), 2) << "\n";
     file->commit();

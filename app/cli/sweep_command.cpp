@@ -24,6 +24,25 @@
 namespace mlsim::app {
 namespace {
 
+using evaluation::Activity;
+using evaluation::array_to_json;
+using evaluation::count_text;
+using evaluation::csv_cell;
+using evaluation::decibels_text;
+using evaluation::Engine;
+using evaluation::mark_pareto_front;
+using evaluation::overflows_text;
+using evaluation::parse_activity;
+using evaluation::parse_engine;
+using evaluation::PerOperand;
+using evaluation::picojoules_each;
+using evaluation::run_point;
+using evaluation::shape_to_json;
+using evaluation::sweep_points;
+using evaluation::SweepAxes;
+using evaluation::SweepJournal;
+using evaluation::SweepPoint;
+using evaluation::SweepTensors;
 using Json = nlohmann::ordered_json;
 using models::Operand;
 

@@ -21,6 +21,11 @@ namespace {
 using base::refuse;
 
 using energy::Operation;
+using evaluation::LayerRecord;
+using evaluation::Machine;
+using evaluation::machine_of;
+using evaluation::OwnPrices;
+using evaluation::Results;
 
 constexpr const char* kVersion = "0.3";
 

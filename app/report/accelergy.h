@@ -13,13 +13,13 @@ namespace mlsim::app {
 
 // YAML of the machine that ran the results; `file` is what errors name. Both throw std::runtime_error where the results
 // ran on more than one machine, and accelergy_art where the cost table has no areas.
-std::string accelergy_ert(const Results& results, const std::string& file, const energy::Laws& laws);
-std::string accelergy_art(const Results& results, const std::string& file, const energy::Laws& laws);
+std::string accelergy_ert(const evaluation::Results& results, const std::string& file, const energy::Laws& laws);
+std::string accelergy_art(const evaluation::Results& results, const std::string& file, const energy::Laws& laws);
 
 // Prices out of an ERT whose actions bear the names of energy/operations.h. The actions idle and leak, which Accelergy
 // adds to every component, are passed over. Throws std::runtime_error with one sentence that names the file, the place
 // in it and what was expected.
-OwnPrices parse_accelergy_ert(std::string_view text, const std::string& file);
-OwnPrices load_accelergy_ert(const std::string& path);
+evaluation::OwnPrices parse_accelergy_ert(std::string_view text, const std::string& file);
+evaluation::OwnPrices load_accelergy_ert(const std::string& path);
 
 }  // namespace mlsim::app

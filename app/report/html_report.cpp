@@ -8,6 +8,7 @@
 #include <set>
 #include <string_view>
 
+#include "app/report/report.h"
 #include "app/report/report_tables.h"
 #include "base/error.h"
 #include "base/input_file.h"
@@ -28,6 +29,10 @@ extern const char kMlsimHtmlLicences[];
 namespace mlsim::app {
 namespace {
 
+using evaluation::count_text;
+using evaluation::decibels_text;
+using evaluation::overflows_text;
+using evaluation::picojoules_each;
 using Json = nlohmann::ordered_json;
 
 // What of a sweep is shown; it may hold more.
@@ -85,7 +90,7 @@ constexpr const char* kSweepSchema = R"json({
 
 std::string escaped(std::string_view text) {
   std::string result;
-  for (const char c : base::printable(text)) {
+  for (const char c : base::printable_lines(text)) {
     switch (c) {
       case '&':
         result += "&amp;";
@@ -362,11 +367,11 @@ SweepSource load_sweep(const std::string& path) {
   return sweep;
 }
 
-std::string html_report(const std::vector<ReportSource>& sources, const std::optional<SweepSource>& sweep,
-                        const energy::Laws& laws) {
-  const std::vector<ReportSection> sections = report_sections(sources, laws);
+std::string html_report(const std::vector<evaluation::Evaluation>& evaluations,
+                        const std::optional<SweepSource>& sweep) {
+  const std::vector<ReportSection> sections = report_sections(evaluations);
   std::set<std::string> workloads;
-  for (const ReportSource& source : sources) workloads.insert(source.results.workload);
+  for (const evaluation::Evaluation& evaluated : evaluations) workloads.insert(evaluated.results().workload);
   const std::string title = fmt::format("mlsim report: {}", escaped(fmt::format("{}", fmt::join(workloads, ", "))));
 
   std::string navigation;
@@ -379,16 +384,16 @@ std::string html_report(const std::vector<ReportSource>& sources, const std::opt
   for (const Topic& topic : topics()) add(topic.id, topic.title, topic_html(topic, sections));
   if (sweep) add("sweep", "Sweep", sweep_html(*sweep));
   std::string notes;
-  for (const std::string& note : report_notes(sources)) notes += fmt::format("<li>{}</li>\n", escaped(note));
+  for (const std::string& note : report_notes(evaluations)) notes += fmt::format("<li>{}</li>\n", escaped(note));
 
   Json data = Json::object();
-  data["report"] = json_report(sources, laws);
+  data["report"] = json_report(evaluations);
   data["labels"] = Json::array();
   for (const ReportSection& section : sections) data["labels"].push_back(section.label);
   data["sweep"] = sweep ? Json(sweep->document) : Json();
 
   const std::string facts = facts_html(sections);
-  const std::string overview = to_html(overview_table(sources, laws), "overview-1", "");
+  const std::string overview = to_html(overview_table(evaluations), "overview-1", "");
   const std::string data_text = script_data(data);
   const std::string licences = escaped(kMlsimHtmlLicences);
   return filled(kMlsimHtmlPage, {{"title", title},

@@ -7,8 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "app/report/report.h"
-#include "energy/laws.h"
+#include "evaluation/evaluation.h"
 
 namespace mlsim::app {
 
@@ -20,7 +19,7 @@ struct SweepSource {
 // Throws std::runtime_error with file and place for anything but a sweep.
 SweepSource load_sweep(const std::string& path);
 
-std::string html_report(const std::vector<ReportSource>& sources, const std::optional<SweepSource>& sweep,
-                        const energy::Laws& laws);
+std::string html_report(const std::vector<evaluation::Evaluation>& evaluations,
+                        const std::optional<SweepSource>& sweep);
 
 }  // namespace mlsim::app

@@ -2,35 +2,23 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "energy/laws.h"
-#include "evaluation/pricing.h"
-#include "evaluation/results.h"
-#include "evaluation/training_step.h"
+#include "evaluation/evaluation.h"
 
 namespace mlsim::app {
 
-struct ReportSource {
-  std::string file;
-  Results results;
-  OwnPrices own_prices{};  // of the results' machine, where they are not the table's
-  Activity activity = Activity::kDense;
-  std::optional<TrainingStep> step{};  // the rest of the step whose convolutions the results are
-};
-
 // For people: one section for each source, at most 120 columns wide.
-std::string text_report(const std::vector<ReportSource>& sources, const energy::Laws& laws);
+std::string text_report(const std::vector<evaluation::Evaluation>& evaluations);
 
 // The tables of the text, after one that has every source side by side.
-std::string markdown_report(const std::vector<ReportSource>& sources, const energy::Laws& laws);
+std::string markdown_report(const std::vector<evaluation::Evaluation>& evaluations);
 
-// Schema mlsim.report/1: every figure of the text and more, documented in docs/report.md.
-nlohmann::ordered_json json_report(const std::vector<ReportSource>& sources, const energy::Laws& laws);
+// json_report.cpp. Schema mlsim.report/1: every figure of the text and more, documented in docs/report.md.
+nlohmann::ordered_json json_report(const std::vector<evaluation::Evaluation>& evaluations);
 
-// A header and a line for each layer and pass.
-std::string csv_report(const std::vector<ReportSource>& sources, const energy::Laws& laws);
+// csv_report.cpp. A header and a line for each layer and pass.
+std::string csv_report(const std::vector<evaluation::Evaluation>& evaluations);
 
 }  // namespace mlsim::app

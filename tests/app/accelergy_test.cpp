@@ -19,6 +19,15 @@ namespace mlsim::app {
 namespace {
 
 using energy::Operation;
+using evaluation::Engine;
+using evaluation::Machine;
+using evaluation::machine_of;
+using evaluation::OwnPrices;
+using evaluation::PassPrice;
+using evaluation::Price;
+using evaluation::Results;
+using evaluation::simulate;
+using evaluation::SimulationOptions;
 using test::error_of;
 using testing::HasSubstr;
 
@@ -89,8 +98,8 @@ TEST(AccelergyTables, RefuseWhatIsNoSingleMachine) {
 TEST(AccelergyErt, ReadsBackTheSamePrices) {
   const Results run = results();
   const OwnPrices own = parse_accelergy_ert(accelergy_ert(run, "r.json", laws()), "own.yaml");
-  const Price from_table = price(run, laws());
-  const Price from_ert = price(run, laws(), {own});
+  const Price from_table = price(work_of(run), laws());
+  const Price from_ert = price(work_of(run), laws(), {own});
   for (std::size_t pass = 0; pass < 3; ++pass) {
     const PassPrice& left = from_table.layers[0][pass];
     const PassPrice& right = from_ert.layers[0][pass];
@@ -113,7 +122,7 @@ ERT:
 )",
                                             "own.yaml");
   EXPECT_EQ(own, (OwnPrices{{Operation::kMantissaMultiply, 0.5}}));
-  const Price priced = price(results(), laws(), {own});
+  const Price priced = price(work_of(results()), laws(), {own});
   const energy::Breakdown& forward = priced.layers[0][0].energy;
   EXPECT_DOUBLE_EQ(forward.energy_pj[Operation::kMantissaMultiply].value,
                    0.5 * static_cast<double>(forward.counts[Operation::kMantissaMultiply]));

@@ -17,7 +17,7 @@
 #include "evaluation/simulate.h"
 #include "workloads/workload.h"
 
-namespace mlsim::app {
+namespace mlsim::evaluation {
 namespace {
 
 using energy::Operation;
@@ -101,7 +101,7 @@ std::map<Operation, Term> by_hand() {
 }
 
 TEST(EnergyByHand, IsWhatTheCommandPrices) {
-  const Price price = app::price(results(), energy::Laws(energy::find_cost_table()));
+  const Price price = evaluation::price(work_of(results()), energy::Laws(energy::find_cost_table()));
   ASSERT_EQ(price.layers.size(), 1U);
   ASSERT_EQ(price.layers[0].size(), 3U);
   const std::map<Operation, Term> terms = by_hand();
@@ -125,7 +125,7 @@ TEST(EnergyByHand, IsWhatTheCommandPrices) {
 TEST(EnergyByHand, IsWhatTheDocumentSays) {
   std::ifstream stream(MLSIM_SOURCE_DIR "/docs/energy-by-hand.md");
   const std::string document{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-  const Price price = app::price(results(), energy::Laws(energy::find_cost_table()));
+  const Price price = evaluation::price(work_of(results()), energy::Laws(energy::find_cost_table()));
   for (const auto& [operation, term] : by_hand()) {
     std::string row = fmt::format("| {} |", energy::name(operation));
     for (const PassPrice& pass : price.layers.at(0)) {
@@ -145,4 +145,4 @@ TEST(EnergyByHand, IsWhatTheDocumentSays) {
 }
 
 }  // namespace
-}  // namespace mlsim::app
+}  // namespace mlsim::evaluation

@@ -12,6 +12,7 @@
 namespace mlsim::app {
 namespace {
 
+using evaluation::load_results;
 using nlohmann::json;
 
 json sweep_of_four() {
@@ -48,14 +49,16 @@ class HtmlInBrowser : public testing::Test {
     if (!chromium) GTEST_SKIP() << "chromium is not on the PATH";
     std::signal(SIGPIPE, SIG_IGN);
     const energy::Laws laws(energy::find_cost_table(std::string(energy::kDefaultCostTable)));
-    std::vector<ReportSource> sources;
+    std::vector<evaluation::Source> sources;
     for (const std::string format : {"e2m4", "e2m1"}) {
       sources.push_back(
           {format + ".json", load_results(MLSIM_SOURCE_DIR "/results/shipped-trace/" + format + ".json")});
     }
     // A name that would be markup if a plot or a tooltip took it for that.
     sources[0].results.layers[0].name = "</script><img src=x onerror=alert(1)>";
-    const auto file = folder_.write("report.html", html_report(sources, SweepSource{"s.json", sweep_of_four()}, laws));
+    std::vector<evaluation::Evaluation> evaluations;
+    for (evaluation::Source& source : sources) evaluations.push_back(evaluation::evaluate(std::move(source), laws));
+    const auto file = folder_.write("report.html", html_report(evaluations, SweepSource{"s.json", sweep_of_four()}));
     browser_ = std::make_unique<test::Browser>(*chromium);
     browser_->open_file(file);
     browser_->wait_for("document.querySelectorAll('.plot svg').length === 7");

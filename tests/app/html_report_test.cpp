@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <regex>
 
+#include "app/report/report.h"
 #include "app/report/report_tables.h"
 #include "energy/cost_table.h"
 #include "tests/support/temporary_folder.h"
@@ -14,6 +15,12 @@
 namespace mlsim::app {
 namespace {
 
+using evaluation::evaluate;
+using evaluation::Evaluation;
+using evaluation::LayerRecord;
+using evaluation::load_results;
+using evaluation::PassRecord;
+using evaluation::Source;
 using nlohmann::json;
 using testing::HasSubstr;
 using testing::Not;
@@ -23,7 +30,7 @@ constexpr const char* kHostileEscaped = "&lt;/script&gt;&lt;b&gt;x&lt;/b&gt; &am
 
 class HtmlReport : public testing::Test {
  protected:
-  static ReportSource shipped(const std::string& format) {
+  static Source shipped(const std::string& format) {
     const std::string file = MLSIM_SOURCE_DIR "/results/shipped-trace/" + format + ".json";
     return {format + ".json", load_results(file)};
   }
@@ -53,8 +60,14 @@ class HtmlReport : public testing::Test {
             {"points", {sweep_point("e2m4/g8m1/nc", 38.25, true), sweep_point("e9m9/odd", nullptr, false)}}};
   }
 
-  std::string page(const std::vector<ReportSource>& sources, const std::optional<SweepSource>& sweep = {}) const {
-    return html_report(sources, sweep, laws_);
+  std::vector<Evaluation> evaluated(const std::vector<Source>& sources) const {
+    std::vector<Evaluation> evaluations;
+    for (const Source& source : sources) evaluations.push_back(evaluate(source, laws_));
+    return evaluations;
+  }
+
+  std::string page(const std::vector<Source>& sources, const std::optional<SweepSource>& sweep = {}) const {
+    return html_report(evaluated(sources), sweep);
   }
 
   energy::Laws laws_{energy::find_cost_table(std::string(energy::kDefaultCostTable))};
@@ -109,11 +122,11 @@ json data_of(const std::string& page) {
 }
 
 TEST_F(HtmlReport, HasEveryFigureOfTheText) {
-  const std::vector<ReportSource> sources{shipped("e2m4"), shipped("e2m1")};
+  const std::vector<Source> sources{shipped("e2m4"), shipped("e2m1")};
   const std::string html = page(sources);
   expect_balanced(html);
   std::ptrdiff_t tables = 0;
-  for (const ReportSection& section : report_sections(sources, laws_)) {
+  for (const ReportSection& section : report_sections(evaluated(sources))) {
     for (const ReportTable& table : section.tables) {
       ++tables;
       EXPECT_THAT(html, HasSubstr("<b>" + section.label + "</b> " + table.title));
@@ -128,8 +141,9 @@ TEST_F(HtmlReport, HasEveryFigureOfTheText) {
   EXPECT_EQ(std::count(tags.begin(), tags.end(), "<table>"), tables + 1) << "with the overview";
   EXPECT_EQ(occurrences(html, "<caption id="), static_cast<std::size_t>(tables) + 1);
   EXPECT_THAT(html, Not(HasSubstr("<th>"))) << "every heading has a scope";
-  for (const std::string& note : report_notes(sources)) EXPECT_THAT(html, HasSubstr(note.substr(note.rfind('"') + 1)));
-  EXPECT_EQ(data_of(html)["report"], json(json_report(sources, laws_)));
+  for (const std::string& note : report_notes(evaluated(sources)))
+    EXPECT_THAT(html, HasSubstr(note.substr(note.rfind('"') + 1)));
+  EXPECT_EQ(data_of(html)["report"], json(json_report(evaluated(sources))));
   EXPECT_EQ(data_of(html)["labels"], json({"e2m4/g8m1/nc", "e2m1/g8m1/nc"}));
 }
 
@@ -156,7 +170,7 @@ TEST_F(HtmlReport, NothingIsOutsideThePage) {
 }
 
 TEST_F(HtmlReport, NamesCannotBreakIt) {
-  ReportSource source = shipped("e2m4");
+  Source source = shipped("e2m4");
   source.file = kHostile;
   source.results.workload = kHostile;
   source.results.layers[0].name = kHostile;
@@ -164,7 +178,7 @@ TEST_F(HtmlReport, NamesCannotBreakIt) {
   sweep["workload"] = kHostile;
   sweep["points"][0]["activation"] = kHostile;
   // The same twice, so that labels have the file's name.
-  const std::vector<ReportSource> sources{source, source};
+  const std::vector<Source> sources{source, source};
   const std::string html = page(sources, SweepSource{kHostile, sweep});
   expect_balanced(html);
   EXPECT_EQ(occurrences(html, "</script"), 5U);
@@ -177,13 +191,13 @@ TEST_F(HtmlReport, NamesCannotBreakIt) {
   EXPECT_EQ(data_of(html)["labels"][1], std::string("e2m4/g8m1/nc (") + kHostile + ") #2");
   EXPECT_EQ(data_of(html)["sweep"], sweep);
 
-  const std::string markdown = markdown_report(sources, laws_);
+  const std::string markdown = markdown_report(evaluated(sources));
   EXPECT_THAT(markdown, Not(HasSubstr("<b>")));
   EXPECT_THAT(markdown, HasSubstr("| \\</script\\>\\<b\\>x\\</b\\> \\& \"q\" \\<!-- {{data}} \\| \\* | forward |"));
 }
 
 TEST_F(HtmlReport, LeavesOutWhatIsNotThere) {
-  ReportSource source = shipped("e2m4");
+  Source source = shipped("e2m4");
   for (LayerRecord& layer : source.results.layers) {
     for (PassRecord& pass : layer.passes) {
       pass.sqnr_db.reset();

@@ -7,7 +7,6 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "app/report/report_tables.h"
 #include "energy/cost_table.h"
 #include "evaluation/simulate.h"
 #include "tests/support/temporary_folder.h"
@@ -17,6 +16,25 @@
 namespace mlsim::app {
 namespace {
 
+using evaluation::Activity;
+using evaluation::baseline_machines;
+using evaluation::csv_cell;
+using evaluation::Engine;
+using evaluation::evaluate;
+using evaluation::kActivities;
+using evaluation::LayerRecord;
+using evaluation::MeasuredBaseline;
+using evaluation::parse_activity;
+using evaluation::parse_results;
+using evaluation::PassRecord;
+using evaluation::Results;
+using evaluation::Sharing;
+using evaluation::simulate;
+using evaluation::SimulationOptions;
+using evaluation::toggle_share;
+using evaluation::ToggleShare;
+using evaluation::training_step;
+using evaluation::TrainingStep;
 using models::Pass;
 using nlohmann::json;
 using testing::HasSubstr;
@@ -44,7 +62,7 @@ constexpr const char* kShape =
 
 json report_of(const Results& results, Activity activity = Activity::kDense,
                const std::optional<TrainingStep>& step = {}) {
-  return json::parse(json_report({{"r.json", results, {}, activity, step}}, laws()).dump())["results"][0];
+  return json::parse(json_report({evaluate({"r.json", results, {}, activity, step}, laws())}).dump())["results"][0];
 }
 
 TEST(Zeros, OfTheFunctionalAndTheCycleEngineAreEqual) {
@@ -100,8 +118,9 @@ TEST(Zeros, AreAssumedWithoutValuesAndTheReportSaysSo) {
   EXPECT_EQ(zero_products(results.layers[0].passes[1]).count, 0U) << "error times weight";
   EXPECT_EQ(zero_products(results.layers[0].passes[2]).count, multiply_adds / 2);
   EXPECT_FALSE(zero_products(results.layers[0].passes[0]).counted);
-  EXPECT_THAT(text_report({{"r.json", results}}, laws()), HasSubstr("assumed where there are no values (half of the"));
-  EXPECT_THAT(text_report({{"r.json", run(kLayer, Engine::kFunctional)}}, laws()),
+  EXPECT_THAT(text_report({evaluate({"r.json", results}, laws())}),
+              HasSubstr("assumed where there are no values (half of the"));
+  EXPECT_THAT(text_report({evaluate({"r.json", run(kLayer, Engine::kFunctional)}, laws())}),
               HasSubstr("counted from the values"));
   EXPECT_EQ(report_of(results)["totals"]["all"]["zero_products_are_counted"], false);
 }
@@ -135,7 +154,7 @@ TEST(Activity, PricesTheBitsThatChangeInTheOperandRegisters) {
   Results still = results;
   for (PassRecord& record : still.layers[0].passes) record.toggles = sim::OperandToggles{};
   const auto registers = [&](const Results& of) {
-    return price(of, laws(), {{}, Activity::kZeros})
+    return price(work_of(of), laws(), {{}, Activity::kZeros})
         .sum(of, Pass::kForward)
         .energy.energy_pj[energy::Operation::kRegister]
         .value;
@@ -191,12 +210,12 @@ TEST(Machines, AreEqualWhereTheyAreMadeSo) {
 TEST(Machines, WithoutAreasHaveEnergiesAlone) {
   const energy::Laws without{energy::find_cost_table("tpuv4i-7nm")};
   const json report =
-      json::parse(json_report({{"r.json", run(kShape, Engine::kAnalytic)}}, without).dump())["results"][0];
+      json::parse(json_report({evaluate({"r.json", run(kShape, Engine::kAnalytic)}, without)}).dump())["results"][0];
   EXPECT_TRUE(report["machines"]["own"]["tops_per_mm2"].is_null());
   EXPECT_TRUE(report["machines"]["fp32"]["equal_area"]["tops"].is_null());
   EXPECT_GT(report["machines"]["fp32"]["equal_throughput"]["watts"], 0);
   EXPECT_TRUE(report["sharing"][0]["area_um2"].is_null());
-  EXPECT_THAT(text_report({{"r.json", run(kShape, Engine::kAnalytic)}}, without),
+  EXPECT_THAT(text_report({evaluate({"r.json", run(kShape, Engine::kAnalytic)}, without)}),
               Not(HasSubstr("elements at its area")));
 }
 
@@ -207,8 +226,8 @@ TEST(Undefined, FiguresOfALayerWithoutATapAreLeftOpen) {
       "out_channels": 1, "in_size": [1, 1], "stride": [3, 3], "padding": [5, 5], "values": {}, )" +
                                     kernel + "}]",
                                 Engine::kFunctional);
-    const std::vector<ReportSource> sources{{"r.json", results}};
-    for (const std::string& text : {text_report(sources, laws()), markdown_report(sources, laws())}) {
+    const std::vector<evaluation::Evaluation> evaluations{evaluate({"r.json", results}, laws())};
+    for (const std::string& text : {text_report(evaluations), markdown_report(evaluations)}) {
       EXPECT_THAT(text, Not(testing::ContainsRegex("[^a-z](nan|inf)[^a-z]")));
     }
     const json report = report_of(results);
@@ -231,10 +250,10 @@ TEST(ErrorTable, ShowsWhatIsMeasured) {
   const std::string shape = R"({ "name": "point", "type": "conv2d", "batch": 2, "in_channels": 4, "out_channels": 6,
     "in_size": [9, 8], "kernel": [1, 1] })";
   const std::string text =
-      text_report({{"r.json", run("[" + measured + "," + shape + "]", Engine::kFunctional)}}, laws());
+      text_report({evaluate({"r.json", run("[" + measured + "," + shape + "]", Engine::kFunctional)}, laws())});
   EXPECT_THAT(text, HasSubstr("SQNR against binary64"));
   EXPECT_THAT(text, testing::ContainsRegex("  of which 1x1 +- +- +-"));
-  EXPECT_THAT(text_report({{"r.json", run("[" + shape + "]", Engine::kFunctional)}}, laws()),
+  EXPECT_THAT(text_report({evaluate({"r.json", run("[" + shape + "]", Engine::kFunctional)}, laws())}),
               Not(HasSubstr("SQNR against binary64")));
 }
 
@@ -257,7 +276,7 @@ TEST(ErrorTable, MeansAreOverThePassesOfThoseOverTheLayers) {
   EXPECT_EQ(totals["backward_data"]["mean_sqnr_db"], 25);
   EXPECT_EQ(totals["backward_weight"]["mean_sqnr_db"], "exact");
   EXPECT_EQ(totals["all"]["mean_sqnr_db"], 17.5);
-  EXPECT_THAT(text_report({{"r.json", results}}, laws()), testing::ContainsRegex("  all +17.5 +10.0 "));
+  EXPECT_THAT(text_report({evaluate({"r.json", results}, laws())}), testing::ContainsRegex("  all +17.5 +10.0 "));
   for (LayerRecord& layer : results.layers) {
     for (PassRecord& pass : layer.passes) pass.sqnr_db = exact;
   }
@@ -268,14 +287,20 @@ TEST(CsvCell, IsNoFormula) {
   EXPECT_EQ(csv_cell("conv-1"), "conv-1");
   EXPECT_EQ(csv_cell("a,\"b\""), "\"a,\"\"b\"\"\"");
   EXPECT_EQ(csv_cell(""), "");
-  for (const std::string text : {"=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", "\n=1"}) {
+  for (const std::string text : {"=1+1", "+1", "-1", "@sum", "\n=1"}) {
     EXPECT_EQ(csv_cell(text), "\"'" + text + "\"");
   }
 }
 
+TEST(CsvCell, EscapesWhatATerminalActsOn) {
+  EXPECT_EQ(csv_cell("\t=1"), "\"'\\t=1\"");
+  EXPECT_EQ(csv_cell("\x1b[31mred"), "\\x1b[31mred");
+  EXPECT_EQ(csv_cell("\x1b,"), "\"\\x1b,\"");
+}
+
 TEST(SharingTable, IsWhatThatSharingGives) {
   const Results results = run(kShape, Engine::kAnalytic);
-  const std::vector<Sharing> all = sharings(results, price(results, laws()));
+  const std::vector<Sharing> all = sharings(results, price(work_of(results), laws()).area);
   ASSERT_EQ(all.size(), 9U) << "1, 2, 4, ... 256";
   for (const Sharing& sharing : all) {
     SCOPED_TRACE(sharing.elements_per_scaler);
@@ -286,7 +311,7 @@ TEST(SharingTable, IsWhatThatSharingGives) {
     for (const PassRecord& record : shared.layers[0].passes) cycles += record.cycles;
     EXPECT_EQ(sharing.cycles, cycles);
     EXPECT_EQ(sharing.units, 256 / sharing.elements_per_scaler);
-    EXPECT_NEAR(sharing.area.total(), price(shared, laws()).area.total(), 1e-6);
+    EXPECT_NEAR(sharing.area.total(), price(work_of(shared), laws()).area.total(), 1e-6);
   }
   sim::ArrayConfig odd;
   odd.rows = 3;
@@ -294,7 +319,8 @@ TEST(SharingTable, IsWhatThatSharingGives) {
   odd.elements_per_scaler = 7;
   const Results small = run(kShape, Engine::kAnalytic, "", odd);
   std::vector<int> shares;
-  for (const Sharing& sharing : sharings(small, price(small, laws()))) shares.push_back(sharing.elements_per_scaler);
+  for (const Sharing& sharing : sharings(small, price(work_of(small), laws()).area))
+    shares.push_back(sharing.elements_per_scaler);
   EXPECT_THAT(shares, testing::ElementsAre(1, 2, 4, 7, 8, 15));
 }
 

@@ -30,6 +30,15 @@ TEST(Operations, BelongToOneLine) {
   EXPECT_EQ(line_of(Operation::kDramWrite), Line::kMemory);
 }
 
+TEST(Operations, AreDescribedOnceEach) {
+  std::set<std::string_view> descriptions;
+  for (const Operation operation : kOperations) {
+    EXPECT_FALSE(description(operation).empty()) << name(operation);
+    EXPECT_TRUE(descriptions.insert(description(operation)).second) << name(operation);
+    EXPECT_EQ(unit(operation), line_of(operation) == Line::kMemory ? "bits" : "") << name(operation);
+  }
+}
+
 TEST(Counts, AddUp) {
   Counts left;
   left[Operation::kShift] = 3;

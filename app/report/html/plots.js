@@ -11,7 +11,12 @@
     ['with everything but memory', 'computing_pj'],
     ['memory', 'memory_pj'],
   ];
-  const kOwnAndBaselines = ['#d55e00', '#0072b2', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#8c8c8c', '#b58900'];
+  const kColours = [
+    '#d55e00', '#0072b2', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#8c8c8c', '#b58900', '#7b52c7', '#a0522d',
+    '#7cb518', '#e7298a',
+  ];
+  // With each colour in turn, so that more series than colours can be told apart.
+  const kMarkers = ['circle', 'square', 'triangle-up', 'diamond', 'cross', 'triangle-down'];
   const ink = 'var(--ink)';
   const rule = 'var(--rule)';
   const font = getComputedStyle(document.body).fontFamily;
@@ -24,7 +29,7 @@
       labelFontSize: 12, titleFontSize: 12, titleFontWeight: 'normal',
     },
     legend: { labelColor: ink, titleColor: ink, labelFontSize: 12, titleFontSize: 12, orient: 'top', labelLimit: 220 },
-    range: { category: kOwnAndBaselines },
+    range: { category: kColours },
   };
 
   const kUnits = [[1e12, 'J'], [1e9, 'mJ'], [1e6, 'µJ'], [1e3, 'nJ'], [1, 'pJ']];
@@ -167,7 +172,12 @@
         }
       });
       const rows = [...values.values()];
-      const order = [...labels, ...once(naming.flatMap((names) => Object.values(names)))];
+      const drawn = new Set(rows.map((row) => row.series));
+      const order = once([...labels, ...naming.flatMap((names) => Object.values(names))]).filter((name) => drawn.has(name));
+      const markerOf = (i) => kMarkers[Math.floor(i / kColours.length) % kMarkers.length];
+      const scaled = (range) => ({
+        field: 'series', type: 'nominal', scale: { domain: order, range }, legend: legend(width, { title: null }),
+      });
       return {
         description: 'SQNR of each layer in each format and baseline.',
         data: { values: rows },
@@ -181,7 +191,8 @@
             axis: { ...names(null), grid: true },
           },
           x: { field: 'db', type: 'quantitative', scale: { zero: false }, axis: { title: 'SQNR, dB', tickCount: 6 } },
-          color: { field: 'series', type: 'nominal', sort: order, legend: legend(width, { title: null }) },
+          color: scaled(order.map((_, i) => kColours[i % kColours.length])),
+          shape: scaled(order.map((_, i) => markerOf(i))),
           opacity: faded,
           tooltip: [
             { field: 'layer', title: 'layer' }, { field: 'series', title: 'format' },

@@ -1,0 +1,81 @@
+#include "app/report/cells.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace mlsim::app {
+namespace {
+
+using energy::Range;
+
+struct EnergyUnit {
+  double pj;
+  const char* name;
+};
+
+EnergyUnit unit_of(double pj) {
+  constexpr double kNext = 999.5;  // is printed as 1000
+  if (pj < kNext) return {1, "pJ"};
+  if (pj < kNext * 1e3) return {1e3, "nJ"};
+  if (pj < kNext * 1e6) return {1e6, "µJ"};
+  if (pj < kNext * 1e9) return {1e9, "mJ"};
+  return {1e12, "J"};
+}
+
+}  // namespace
+
+std::string three_digits(double value) {
+  if (!std::isfinite(value)) return "-";
+  return value < 999.5 ? fmt::format("{:.3g}", value) : fmt::format("{:.0f}", value);
+}
+
+std::string joules(double pj) {
+  const EnergyUnit unit = unit_of(pj);
+  return fmt::format("{} {}", three_digits(pj / unit.pj), unit.name);
+}
+
+std::string joules_range(const Range& pj) {
+  const EnergyUnit unit = unit_of(pj.value);
+  return fmt::format("{} ({}-{})", joules(pj.value), three_digits(pj.low / unit.pj), three_digits(pj.high / unit.pj));
+}
+
+std::string count(double value) {
+  return value < 1e5 ? fmt::format("{:.0f}", value) : fmt::format("{:.2E}", value);
+}
+
+std::string count(const energy::WideCount& value) {
+  return count(static_cast<double>(value));
+}
+
+std::string percent(const std::optional<double>& share, int digits) {
+  return share && std::isfinite(*share) ? fmt::format("{:.{}f} %", 100 * *share, digits) : "-";
+}
+
+std::string factor(double value) {
+  return std::isfinite(value) ? fmt::format("{:.2f}", value) : "-";
+}
+
+std::string decibels(const std::optional<double>& value) {
+  if (!value || std::isnan(*value)) return "-";
+  if (std::isinf(*value)) return "exact";
+  return fmt::format("{:.1f}", *value);
+}
+
+std::string times(const std::optional<Range>& ratio) {
+  return ratio ? fmt::format("{:.2f}", ratio->value) : "-";
+}
+
+std::string times_range(const std::optional<Range>& ratio) {
+  return ratio ? fmt::format("{:.1f} ({:.1f}-{:.1f})", ratio->value, ratio->low, ratio->high) : "-";
+}
+
+std::string each(const std::optional<double>& pj) {
+  return pj ? fmt::format("{:.3g}", *pj) : "-";
+}
+
+std::string area(double um2) {
+  return !std::isfinite(um2) ? "-" : fmt::format("{:.3f}", um2 / 1e6);
+}
+
+}  // namespace mlsim::app

@@ -1,0 +1,38 @@
+// Figures as the cells of a report's tables.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "energy/range.h"
+#include "energy/wide_count.h"
+
+namespace mlsim::app {
+
+// Three digits, without an exponent; - for what is undefined, such as a figure for each of no multiply-adds.
+std::string three_digits(double value);
+
+// An energy of so many pJ with a unit that suits it, alone and with the ends of its error bar.
+std::string joules(double pj);
+std::string joules_range(const energy::Range& pj);
+
+std::string count(double value);
+std::string count(const energy::WideCount& value);
+
+// A quotient as a percentage of `digits` digits behind the point; - for what is undefined.
+std::string percent(const std::optional<double>& share, int digits = 1);
+
+std::string factor(double value);
+std::string decibels(const std::optional<double>& value);
+
+// A ratio, alone and with the ends of its error bar.
+std::string times(const std::optional<energy::Range>& ratio);
+std::string times_range(const std::optional<energy::Range>& ratio);
+
+// pJ a multiply-add.
+std::string each(const std::optional<double>& pj);
+
+// µm² in mm².
+std::string area(double um2);
+
+}  // namespace mlsim::app

@@ -1,0 +1,73 @@
+#include <fmt/format.h>
+
+#include <cmath>
+#include <optional>
+#include <string>
+
+#include "app/report/report.h"
+#include "app/report/report_tables.h"
+
+namespace mlsim::app {
+namespace {
+
+using evaluation::baseline_machines;
+using evaluation::csv_cell;
+using evaluation::Evaluation;
+
+std::string header() {
+  std::string text =
+      "file,workload,layer,pass,format,multiply_adds,array_cycles,quantizer_cycles,fill_stalls,scaler_stalls,"
+      "utilization,sqnr_db,overflows,operations_only_pj,computing_pj,memory_pj";
+  for (const evaluation::BaselineMachine& machine : baseline_machines()) {
+    text += fmt::format(",{0}_operations_only_pj,{0}_computing_pj,{0}_memory_pj,{0}_sqnr_db", machine.name);
+  }
+  return text +
+         ",rows,columns,elements_per_scaler,accumulator_bits,zero_products,zero_products_are_counted,activity,cost_"
+         "table\n";
+}
+
+std::string decibel_cell(const std::optional<double>& value) {
+  if (!value || std::isnan(*value)) return "";
+  return std::isinf(*value) ? "inf" : fmt::format("{:.6g}", *value);
+}
+
+std::string lines_of(const energy::Breakdown& energy) {
+  return fmt::format("{},{},{}", energy.operations_only().value, energy.computing().value, energy.memory().value);
+}
+
+std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p) {
+  const evaluation::LayerRecord& layer = evaluated.results().layers[l];
+  const evaluation::PassRecord& record = layer.passes[p];
+  const evaluation::PassPrice& price = evaluated.price.layers[l][p];
+  const std::optional<double> utilization = evaluation::utilization_of(record);
+  std::string text =
+      fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{}", csv_cell(evaluated.source.file),
+                  csv_cell(evaluated.results().workload), csv_cell(layer.name), models::to_string(record.pass),
+                  csv_cell(format_name(layer)), record.multiply_adds, record.cycles.array, record.cycles.quantizer,
+                  record.cycles.fill_stalls, record.cycles.scaler_stalls,
+                  utilization ? fmt::format("{:.6g}", *utilization) : "", decibel_cell(record.sqnr_db),
+                  record.overflows_are_counted ? std::to_string(record.counts.overflows) : "", lines_of(price.energy));
+  for (std::size_t b = 0; b < price.baselines.size(); ++b) {
+    text += fmt::format(",{},{}", lines_of(price.baselines[b]),
+                        decibel_cell(evaluation::baseline_sqnr(record, baseline_machines()[b])));
+  }
+  const sim::ArrayConfig& array = evaluated.results().array;
+  const evaluation::ZeroProducts zeros = evaluation::zero_products(record);
+  return text + fmt::format(",{},{},{},{},{},{},{},{}\n", array.rows, array.columns, array.elements_per_scaler,
+                            evaluated.price.accumulator_bits, zeros.count, zeros.counted,
+                            evaluation::to_string(evaluated.source.activity), csv_cell(evaluated.table.name));
+}
+
+}  // namespace
+
+std::string csv_report(const std::vector<Evaluation>& evaluations) {
+  std::string text = header();
+  for (const Evaluation& evaluated : evaluations) {
+    for (std::size_t l = 0; l < evaluated.price.layers.size(); ++l) {
+      for (std::size_t p = 0; p < evaluated.price.layers[l].size(); ++p) text += line_of(evaluated, l, p);
+    }
+  }
+  return text;
+}
+
+}  // namespace mlsim::app
