@@ -4,10 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
-#include <boost/program_options.hpp>
 #include <charconv>
-#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -21,12 +18,12 @@
 #include "base/error.h"
 #include "base/input_file.h"
 #include "base/json.h"
+#include "base/json_reader.h"
 #include "base/output_file.h"
 
 namespace mlsim::trainer {
 namespace {
 
-namespace po = boost::program_options;
 using models::Operand;
 
 constexpr std::uint64_t kDefaultEpochs = 60;
@@ -34,204 +31,243 @@ constexpr std::uint64_t kMostImageSize = 4096;
 constexpr std::uint64_t kMostBatch = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMostThreads = 1024;
 
-// Options that mean something only beside one value of another.
-struct Dependence {
-  const char* option;
-  const char* other;
-  const char* value;
-};
-constexpr std::array kDependences{
-    Dependence{"accumulator-bits", "arithmetic", "exact"}, Dependence{"overflow", "arithmetic", "exact"},
-    Dependence{"image-size", "dataset", "images"}, Dependence{"milestones", "schedule", "step"}};
+std::vector<std::uint64_t> parse_milestones(const std::string& list);
 
-// The options, without those of output, which have no place in a recipe, unless told.
-po::options_description description(bool with_output = true) {
-  po::options_description numbers("Numbers", 100);
-  numbers.add_options()  //
-      ("format", po::value<std::string>()->value_name("F")->default_value("e2m1"),
-       "format of all operands: eXmY[/gAmB][/GROUPING], fp32, bf16, fp16, int8, fp8-e4m3, fp8-e5m2, or fp8 (e4m3, "
-       "errors e5m2)")                                                                                             //
-      ("activation-format", po::value<std::string>()->value_name("F"), "format of the activations")                //
-      ("weight-format", po::value<std::string>()->value_name("F"), "format of the weights")                        //
-      ("error-format", po::value<std::string>()->value_name("F"), "format of the errors")                          //
-      ("rounding", po::value<std::string>()->value_name("R"), "rounding of all operands: nearest or stochastic")   //
-      ("activation-rounding", po::value<std::string>()->value_name("R"), "rounding of the activations (nearest)")  //
-      ("weight-rounding", po::value<std::string>()->value_name("R"), "rounding of the weights (nearest)")          //
-      ("error-rounding", po::value<std::string>()->value_name("R"), "rounding of the errors (stochastic)")         //
-      ("evaluation-rounding", po::value<std::string>()->value_name("R")->default_value("nearest"),
-       "rounding in evaluation: nearest, or training for that of training")  //
-      ("random-bits", po::value<std::string>()->value_name("N")->default_value("16"),
-       "random bits of stochastic rounding, 1 to 24")  //
-      ("float-layers", po::value<std::string>()->value_name("LAYERS")->default_value("first"),
-       "convolutions that stay binary32: a,b,c, or first, or none")  //
-      ("arithmetic", po::value<std::string>()->value_name("A")->default_value("dequantized"),
-       "dequantized: libtorch's convolutions; exact: the bits of the simulated machine (cpu)")  //
-      ("accumulator-bits", po::value<std::string>()->value_name("N"),
-       "width of the accumulators of exact arithmetic, 2 to 64 (as wide as needed)")  //
-      ("overflow", po::value<std::string>()->value_name("O"),
-       "what a sum does that leaves them: saturate, or wrap (saturate)");
-  po::options_description training("Training", 100);
-  training.add_options()  //
-      ("model", po::value<std::string>()->value_name("NAME")->default_value("resnet20"),
-       "resnet20, resnet18, resnet18-imagenet, vgg16-bn, or resnet8 for short runs")  //
-      ("dataset", po::value<std::string>()->value_name("NAME")->default_value("cifar10"),
-       "cifar10, mnist, or images for a folder of images by class")  //
-      ("data", po::value<std::string>()->value_name("FOLDER"),
-       "folder of the data set (data/cifar-10-batches-bin, data/mnist)")  //
-      ("image-size", po::value<std::string>()->value_name("N"),
-       "side of the images of --dataset images, 8 to 4096 (224)")                                                   //
-      ("epochs", po::value<std::string>()->value_name("N"), "length of training in epochs (60)")                    //
-      ("steps", po::value<std::string>()->value_name("N"), "length of training in steps, instead of --epochs")      //
-      ("batch", po::value<std::string>()->value_name("N")->default_value("128"), "images in a step, 1 to 1048576")  //
-      ("learning-rate", po::value<std::string>()->value_name("X")->default_value("0.1"),
-       "learning rate at the start")  //
-      ("schedule", po::value<std::string>()->value_name("S")->default_value("cosine"),
-       "cosine, or step: a tenth at each milestone")  //
-      ("milestones", po::value<std::string>()->value_name("EPOCHS"),
-       "epochs after which --schedule step takes a tenth, a,b,c (half and three quarters of the run)")  //
-      ("warmup-epochs", po::value<std::string>()->value_name("N")->default_value("0"),
-       "epochs in which the learning rate rises to the schedule's")                                         //
-      ("momentum", po::value<std::string>()->value_name("X")->default_value("0.9"), "momentum of SGD")      //
-      ("weight-decay", po::value<std::string>()->value_name("X")->default_value("0.0005"), "weight decay")  //
-      ("seed", po::value<std::string>()->value_name("N")->default_value("1"), "seed of every random draw")  //
-      ("device", po::value<std::string>()->value_name("D")->default_value("cpu"), "cpu or cuda")            //
-      ("threads", po::value<std::string>()->value_name("N"), "threads, 1 to 1024 (as many as the processor runs)");
-  po::options_description output("Output", 100);
-  output.add_options()  //
-      ("recipe", po::value<std::string>()->value_name("FILE"),
-       "JSON file with options of numbers and training; those given here win")                          //
-      ("save-recipe", po::value<std::string>()->value_name("FILE"), "file for the recipe of this run")  //
-      ("metrics", po::value<std::string>()->value_name("FILE"), "file for one line of JSON an epoch")   //
-      ("checkpoint", po::value<std::string>()->value_name("FILE"),
-       "file for the state after each epoch, at the end and when interrupted")                                     //
-      ("resume", po::value<std::string>()->value_name("FILE"), "checkpoint to go on from, with the same options")  //
-      ("trace-step", po::value<std::string>()->value_name("N"),
-       "step whose operands are written as a workload; the first is 0")                     //
-      ("trace", po::value<std::string>()->value_name("FOLDER"), "folder for the workload")  //
-      ("trace-samples", po::value<std::string>()->value_name("K")->default_value("1"),
-       "images of the batch in the workload, from the first on")  //
-      ("trace-layers", po::value<std::string>()->value_name("LAYERS"),
-       "convolutions in the workload, a,b,c (all quantized ones)")  //
-      ("version", "print the version")                              //
-      ("help,h", "print this text");
-  po::options_description all;
-  all.add(numbers).add(training);
-  if (with_output) all.add(output);
-  return all;
+// A format of one operand, or of all of them.
+base::Parsed format_kind() {
+  return {[](const std::string& text) {
+            if (text != "fp8") models::parse_format(text);
+          },
+          {"e2m4", "e2m1", "fp32", "fp16", "bf16", "fp8", "fp8-e4m3", "fp8-e5m2", "int8"}};
 }
 
-// A whole number; Boost's own conversion takes -1 for the largest one.
-std::uint64_t whole_number(const po::variables_map& options, const std::string& name, std::uint64_t least,
-                           std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
-  const auto& text = options[name].as<std::string>();
-  std::uint64_t value = 0;
-  std::istringstream stream(text);
-  const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-  if (!digits || !(stream >> value) || value < least || value > most) {
-    const bool bounded = most != std::numeric_limits<std::uint64_t>::max();
-    throw std::runtime_error(fmt::format("--{} {}: expected a whole number from {} {}", name, text, least,
-                                         bounded ? fmt::format("to {}", most) : "on"));
+base::Parsed anything() {
+  return {[](const std::string& /*text*/) {}};
+}
+
+template <typename Values>
+base::Choice names_of(const Values& values) {
+  base::Choice choice;
+  for (const auto& value : values) choice.names.push_back(to_string(value));
+  return choice;
+}
+
+std::vector<base::Option> number_options() {
+  const base::Choice roundings{{"nearest", "stochastic"}};
+  return {
+      {.name = "format",
+       .value_name = "F",
+       .help = "format of all operands: eXmY[/gAmB][/GROUPING], fp32, bf16, fp16, int8, fp8-e4m3, fp8-e5m2, or fp8 "
+               "(e4m3, errors e5m2)",
+       .kind = format_kind(),
+       .preset = "e2m1"},
+      {.name = "activation-format", .value_name = "F", .help = "format of the activations", .kind = format_kind()},
+      {.name = "weight-format", .value_name = "F", .help = "format of the weights", .kind = format_kind()},
+      {.name = "error-format", .value_name = "F", .help = "format of the errors", .kind = format_kind()},
+      {.name = "rounding",
+       .value_name = "R",
+       .help = "rounding of all operands: nearest or stochastic",
+       .kind = roundings},
+      {.name = "activation-rounding",
+       .value_name = "R",
+       .help = "rounding of the activations (nearest)",
+       .kind = roundings},
+      {.name = "weight-rounding", .value_name = "R", .help = "rounding of the weights (nearest)", .kind = roundings},
+      {.name = "error-rounding", .value_name = "R", .help = "rounding of the errors (stochastic)", .kind = roundings},
+      {.name = "evaluation-rounding",
+       .value_name = "R",
+       .help = "rounding in evaluation: nearest, or training for that of training",
+       .kind = base::Choice{{"nearest", "training"}},
+       .preset = "nearest"},
+      {.name = "random-bits",
+       .value_name = "N",
+       .help = "random bits of stochastic rounding, 1 to 24",
+       .kind = base::WholeNumber{1, 24},
+       .preset = "16"},
+      {.name = "float-layers",
+       .value_name = "LAYERS",
+       .help = "convolutions that stay binary32: a,b,c, or first, or none",
+       .kind = anything(),
+       .preset = "first"},
+      {.name = "arithmetic",
+       .value_name = "A",
+       .help = "dequantized: libtorch's convolutions; exact: the bits of the simulated machine (cpu)",
+       .kind = base::Choice{{"dequantized", "exact"}},
+       .preset = "dequantized"},
+      {.name = "accumulator-bits",
+       .value_name = "N",
+       .help = "width of the accumulators of exact arithmetic, 2 to 64 (as wide as needed)",
+       .kind = base::WholeNumber{2, 64},
+       .needs_option = "arithmetic",
+       .needs_value = "exact"},
+      {.name = "overflow",
+       .value_name = "O",
+       .help = "what a sum does that leaves them: saturate, or wrap (saturate)",
+       .kind = base::Choice{{"saturate", "wrap"}},
+       .needs_option = "arithmetic",
+       .needs_value = "exact"}};
+}
+
+std::vector<base::Option> training_options() {
+  return {
+      {.name = "model",
+       .value_name = "NAME",
+       .help = "resnet20, resnet18, resnet18-imagenet, vgg16-bn, or resnet8 for short runs",
+       .kind = names_of(kModels),
+       .preset = "resnet20"},
+      {.name = "dataset",
+       .value_name = "NAME",
+       .help = "cifar10, mnist, or images for a folder of images by class",
+       .kind = names_of(kDatasetKinds),
+       .preset = "cifar10"},
+      {.name = "data",
+       .value_name = "FOLDER",
+       .help = "folder of the data set (data/cifar-10-batches-bin, data/mnist)",
+       .kind = base::Folder{}},
+      {.name = "image-size",
+       .value_name = "N",
+       .help = "side of the images of --dataset images, 8 to 4096 (224)",
+       .kind = base::WholeNumber{8, kMostImageSize},
+       .needs_option = "dataset",
+       .needs_value = "images"},
+      {.name = "epochs",
+       .value_name = "N",
+       .help = "length of training in epochs (60)",
+       .kind = base::WholeNumber{1, kMostSteps}},
+      {.name = "steps",
+       .value_name = "N",
+       .help = "length of training in steps, instead of --epochs",
+       .kind = base::WholeNumber{1, kMostSteps}},
+      {.name = "batch",
+       .value_name = "N",
+       .help = "images in a step, 1 to 1048576",
+       .kind = base::WholeNumber{1, kMostBatch},
+       .preset = "128"},
+      {.name = "learning-rate",
+       .value_name = "X",
+       .help = "learning rate at the start",
+       .kind = base::Number{0, 1000},
+       .preset = "0.1"},
+      {.name = "schedule",
+       .value_name = "S",
+       .help = "cosine, or step: a tenth at each milestone",
+       .kind = base::Choice{{"cosine", "step"}},
+       .preset = "cosine"},
+      {.name = "milestones",
+       .value_name = "EPOCHS",
+       .help = "epochs after which --schedule step takes a tenth, a,b,c (half and three quarters of the run)",
+       .kind = base::Parsed{[](const std::string& list) { parse_milestones(list); }},
+       .needs_option = "schedule",
+       .needs_value = "step"},
+      {.name = "warmup-epochs",
+       .value_name = "N",
+       .help = "epochs in which the learning rate rises to the schedule's",
+       .kind = base::WholeNumber{0, kMostSteps},
+       .preset = "0"},
+      {.name = "momentum", .value_name = "X", .help = "momentum of SGD", .kind = base::Number{0, 1}, .preset = "0.9"},
+      {.name = "weight-decay",
+       .value_name = "X",
+       .help = "weight decay",
+       .kind = base::Number{0, 1},
+       .preset = "0.0005"},
+      {.name = "seed",
+       .value_name = "N",
+       .help = "seed of every random draw",
+       .kind = base::WholeNumber{},
+       .preset = "1"},
+      {.name = "device",
+       .value_name = "D",
+       .help = "cpu or cuda",
+       .kind = base::Choice{{"cpu", "cuda"}},
+       .preset = "cpu"},
+      {.name = "threads",
+       .value_name = "N",
+       .help = "threads, 1 to 1024 (as many as the processor runs)",
+       .kind = base::WholeNumber{1, kMostThreads}}};
+}
+
+std::vector<base::Option> output_options() {
+  return {
+      {.name = "recipe",
+       .value_name = "FILE",
+       .help = "JSON file with options of numbers and training; those given here win",
+       .kind = base::File{}},
+      {.name = "save-recipe", .value_name = "FILE", .help = "file for the recipe of this run", .kind = base::File{}},
+      {.name = "metrics", .value_name = "FILE", .help = "file for one line of JSON an epoch", .kind = base::File{}},
+      {.name = "checkpoint",
+       .value_name = "FILE",
+       .help = "file for the state after each epoch, at the end and when interrupted",
+       .kind = base::File{}},
+      {.name = "resume",
+       .value_name = "FILE",
+       .help = "checkpoint to go on from, with the same options",
+       .kind = base::File{}},
+      {.name = "trace-step",
+       .value_name = "N",
+       .help = "step whose operands are written as a workload; the first is 0",
+       .kind = base::WholeNumber{0, kMostSteps - 1}},
+      {.name = "trace", .value_name = "FOLDER", .help = "folder for the workload", .kind = base::Folder{}},
+      {.name = "trace-samples",
+       .value_name = "K",
+       .help = "images of the batch in the workload, from the first on",
+       .kind = base::WholeNumber{1, kMostBatch},
+       .preset = "1"},
+      {.name = "trace-layers",
+       .value_name = "LAYERS",
+       .help = "convolutions in the workload, a,b,c (all quantized ones)",
+       .kind = anything()},
+      {.name = "version", .help = "print the version"}};
+}
+
+template <typename Visitor>
+void for_each_recipe_option(const Visitor& visit) {
+  for (const base::OptionGroup& group : trainer_program().itself.groups) {
+    if (!group.in_recipe) continue;
+    for (const base::Option& option : group.options) visit(option);
   }
-  return value;
-}
-
-double number(const po::variables_map& options, const std::string& name, double most) {
-  const auto& text = options[name].as<std::string>();
-  double value = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem != std::errc() || end != text.data() + text.size() || !(value >= 0 && value <= most)) {
-    throw std::runtime_error(fmt::format("--{} {}: expected a number from 0 to {}", name, text, most));
-  }
-  return value;
-}
-
-// Empty where the option is not given.
-std::filesystem::path path_of(const po::variables_map& options, const std::string& name) {
-  if (options.count(name) == 0) return {};
-  const auto& text = options[name].as<std::string>();
-  if (text.empty()) throw std::runtime_error(fmt::format("--{}: is empty, expected a name", name));
-  return text;
 }
 
 // fp8 stands for the two formats of the usual recipe: e4m3 forward, e5m2 for errors.
-models::Format training_format(const std::string& option, const std::string& text, Operand operand) {
+models::Format training_format(const std::string& text, Operand operand) {
   if (text == "fp8") {
     return operand == Operand::kError ? models::BaselineFormat::kFp8E5m2 : models::BaselineFormat::kFp8E4m3;
   }
-  try {
-    return models::parse_format(text);
-  } catch (const std::runtime_error& error) {
-    throw std::runtime_error(fmt::format("--{}: {}", option, error.what()));
+  return models::parse_format(text);
+}
+
+void read_arithmetic(const base::CommandLine& line, Quantization& quantization) {
+  quantization.arithmetic = line.text("arithmetic") == "exact" ? Arithmetic::kExact : Arithmetic::kDequantized;
+  if (line.has("accumulator-bits")) quantization.accumulator.bits = line.whole_number<int>("accumulator-bits");
+  if (line.has("overflow")) {
+    quantization.accumulator.overflow =
+        line.text("overflow") == "wrap" ? models::Overflow::kWrap : models::Overflow::kSaturate;
   }
 }
 
-models::Rounding training_rounding(const std::string& option, const std::string& text) {
-  try {
-    return models::parse_rounding(text);
-  } catch (const std::runtime_error& error) {
-    throw std::runtime_error(fmt::format("--{}: {}", option, error.what()));
-  }
-}
-
-void read_arithmetic(const po::variables_map& options, Quantization& quantization) {
-  const auto& arithmetic = options["arithmetic"].as<std::string>();
-  if (arithmetic != "dequantized" && arithmetic != "exact") {
-    throw std::runtime_error(fmt::format("--arithmetic {}: expected dequantized or exact", arithmetic));
-  }
-  quantization.arithmetic = arithmetic == "exact" ? Arithmetic::kExact : Arithmetic::kDequantized;
-  if (options.count("accumulator-bits") > 0) {
-    quantization.accumulator.bits = static_cast<int>(whole_number(options, "accumulator-bits", 2, 64));
-  }
-  if (options.count("overflow") > 0) {
-    const auto& overflow = options["overflow"].as<std::string>();
-    if (overflow != "saturate" && overflow != "wrap") {
-      throw std::runtime_error(fmt::format("--overflow {}: expected saturate or wrap", overflow));
-    }
-    quantization.accumulator.overflow = overflow == "wrap" ? models::Overflow::kWrap : models::Overflow::kSaturate;
-  }
-}
-
-Quantization read_quantization(const po::variables_map& options) {
+Quantization read_quantization(const base::CommandLine& line) {
   Quantization quantization;
   for (const Operand operand : models::kOperands) {
     OperandQuantization& chosen = quantization[operand];
     const std::string own_format = to_string(operand) + "-format";
-    const std::string format = options.count(own_format) > 0 ? own_format : "format";
-    chosen.format = training_format(format, options[format].as<std::string>(), operand);
+    chosen.format = training_format(line.text(line.has(own_format) ? own_format : "format"), operand);
     for (const std::string& rounding : {std::string("rounding"), to_string(operand) + "-rounding"}) {
-      if (options.count(rounding) > 0) {
-        chosen.rounding = training_rounding(rounding, options[rounding].as<std::string>());
-      }
+      if (line.has(rounding)) chosen.rounding = models::parse_rounding(line.text(rounding));
     }
   }
-  const auto& evaluation = options["evaluation-rounding"].as<std::string>();
-  if (evaluation != "nearest" && evaluation != "training") {
-    throw std::runtime_error(fmt::format("--evaluation-rounding {}: expected nearest or training", evaluation));
-  }
-  quantization.evaluate_as_trained = evaluation == "training";
-  quantization.random_bits = static_cast<int>(whole_number(options, "random-bits", 1, 24));
-  read_arithmetic(options, quantization);
+  quantization.evaluate_as_trained = line.text("evaluation-rounding") == "training";
+  quantization.random_bits = line.whole_number<int>("random-bits");
+  read_arithmetic(line, quantization);
   return quantization;
 }
 
-// The value of an option that `parse` knows by name.
-template <typename Value>
-Value named(const std::string& option, const po::variables_map& options, Value (*parse)(const std::string&)) {
-  try {
-    return parse(options[option].as<std::string>());
-  } catch (const std::runtime_error& error) {
-    throw std::runtime_error(fmt::format("--{}: {}", option, error.what()));
-  }
-}
-
-void read_data(const po::variables_map& values, Options& options) {
+void read_data(const base::CommandLine& line, Options& options) {
   const bool folder_of_images = options.dataset == DatasetKind::kImages;
-  options.data = path_of(values, "data");
+  options.data = line.path("data");
   if (options.data.empty() && !folder_of_images) {
     options.data = options.dataset == DatasetKind::kMnist ? "data/mnist" : "data/cifar-10-batches-bin";
   }
-  if (values.count("image-size") > 0) {
-    options.image_size = whole_number(values, "image-size", 8, kMostImageSize);
+  if (line.has("image-size")) {
+    options.image_size = line.whole_number("image-size");
   } else if (folder_of_images) {
     options.image_size = 224;
   }
@@ -244,7 +280,7 @@ std::vector<std::string> names_in(const std::string& list) {
   return names;
 }
 
-std::vector<std::uint64_t> read_milestones(const std::string& list) {
+std::vector<std::uint64_t> parse_milestones(const std::string& list) {
   std::vector<std::uint64_t> milestones;
   // getline makes nothing of an empty end.
   bool whole = !list.empty() && list.back() != ',';
@@ -257,37 +293,39 @@ std::vector<std::uint64_t> read_milestones(const std::string& list) {
   }
   if (!whole) {
     throw std::runtime_error(
-        fmt::format("--milestones {}: expected whole numbers from 1 to {} that rise, a,b,c", list, kMostSteps));
+        fmt::format("is '{}', expected whole numbers from 1 to {} that rise, a,b,c", list, kMostSteps));
   }
   return milestones;
 }
 
-std::optional<TraceRequest> read_trace(const po::variables_map& options) {
-  if (options.count("trace") != options.count("trace-step")) {
+std::optional<TraceRequest> read_trace(const base::CommandLine& line) {
+  if (line.has("trace") != line.has("trace-step")) {
     throw std::runtime_error("--trace FOLDER and --trace-step N: expected both or neither");
   }
-  if (options.count("trace") == 0) {
-    if (options.count("trace-layers") > 0 || !options["trace-samples"].defaulted()) {
+  if (!line.has("trace")) {
+    if (line.has("trace-layers") || line.given("trace-samples")) {
       throw std::runtime_error("--trace-layers and --trace-samples: expected only beside --trace FOLDER");
     }
     return std::nullopt;
   }
   TraceRequest trace;
-  trace.step = whole_number(options, "trace-step", 0, kMostSteps - 1);
-  trace.folder = path_of(options, "trace");
-  trace.samples = static_cast<std::int64_t>(whole_number(options, "trace-samples", 1, kMostBatch));
-  if (options.count("trace-layers") > 0) {
-    trace.layers = names_in(options["trace-layers"].as<std::string>());
+  trace.step = line.whole_number("trace-step");
+  trace.folder = line.path("trace");
+  trace.samples = line.whole_number<std::int64_t>("trace-samples");
+  if (line.has("trace-layers")) trace.layers = names_in(line.text("trace-layers"));
+  if (static_cast<std::uint64_t>(trace.samples) > line.whole_number("batch")) {
+    base::refuse("", "--trace-samples",
+                 fmt::format("is {}, expected at most the batch of {}", trace.samples, line.whole_number("batch")));
   }
   return trace;
 }
 
 // Output goes to files of its own. What was read may be written anew: a recipe, a checkpoint.
-void check_files(const po::variables_map& values) {
+void check_files(const base::CommandLine& line) {
   std::map<std::filesystem::path, std::string> options;
   for (const std::string option : {"recipe", "save-recipe", "metrics", "checkpoint", "resume"}) {
     std::error_code problem;
-    const std::filesystem::path file = path_of(values, option);
+    const std::filesystem::path file = line.path(option);
     const std::filesystem::file_status status = std::filesystem::status(file, problem);
     if (file.empty() || (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))) continue;
     const auto [other, is_new] = options.emplace(base::place_of(file), option);
@@ -302,58 +340,45 @@ void check_files(const po::variables_map& values) {
   }
 }
 
-// Each value by itself, all but the recipe's file.
-Options options_of(const po::variables_map& values) {
-  Options options;
-  options.dataset = named("dataset", values, parse_dataset);
-  read_data(values, options);
-  options.metrics = path_of(values, "metrics");
-  options.save_recipe = path_of(values, "save-recipe");
-  options.warmup_epochs = whole_number(values, "warmup-epochs", 0, kMostSteps);
-
-  TrainingRun& run = options.run;
-  Recipe& recipe = run.recipe;
-  recipe.quantization = read_quantization(values);
-  const auto& float_layers = values["float-layers"].as<std::string>();
+Recipe read_recipe_of_run(const base::CommandLine& line) {
+  Recipe recipe;
+  recipe.quantization = read_quantization(line);
+  const std::string& float_layers = line.text("float-layers");
   if (float_layers == "none") {
     recipe.float_layers.emplace();
   } else if (float_layers != "first") {
     recipe.float_layers = names_in(float_layers);
   }
-  recipe.model = named("model", values, parse_model);
-  recipe.seed = whole_number(values, "seed", 0);
-  recipe.batch = whole_number(values, "batch", 1, kMostBatch);
-  recipe.learning_rate = number(values, "learning-rate", 1000);
-  recipe.momentum = number(values, "momentum", 1);
-  recipe.weight_decay = number(values, "weight-decay", 1);
-  const auto& schedule = values["schedule"].as<std::string>();
-  if (schedule != "cosine" && schedule != "step") {
-    throw std::runtime_error(fmt::format("--schedule {}: expected cosine or step", schedule));
-  }
-  recipe.schedule = schedule == "cosine" ? Schedule::kCosine : Schedule::kStep;
-  if (values.count("milestones") > 0) options.milestones = read_milestones(values["milestones"].as<std::string>());
-  const auto& device = values["device"].as<std::string>();
-  if (device != "cpu" && device != "cuda") {
-    throw std::runtime_error(fmt::format("--device {}: expected cpu or cuda", device));
-  }
-  recipe.device = device == "cpu" ? Device::kCpu : Device::kCuda;
-  if (values.count("steps") > 0) {
-    recipe.steps = whole_number(values, "steps", 1, kMostSteps);
-  } else {
-    options.epochs = kDefaultEpochs;
-  }
-  if (values.count("epochs") > 0) options.epochs = whole_number(values, "epochs", 1, kMostSteps);
-  const std::uint64_t threads = values.count("threads") > 0
-                                    ? whole_number(values, "threads", 1, kMostThreads)
-                                    : std::clamp<std::uint64_t>(std::thread::hardware_concurrency(), 1, kMostThreads);
-  run.threads = static_cast<int>(threads);
-  run.checkpoint = path_of(values, "checkpoint");
-  run.resume = path_of(values, "resume");
-  run.trace = read_trace(values);
-  if (run.trace && static_cast<std::uint64_t>(run.trace->samples) > recipe.batch) {
-    throw std::runtime_error(
-        fmt::format("--trace-samples {}: expected at most the batch of {}", run.trace->samples, recipe.batch));
-  }
+  recipe.model = parse_model(line.text("model"));
+  recipe.seed = line.whole_number("seed");
+  recipe.batch = line.whole_number("batch");
+  recipe.learning_rate = line.number("learning-rate");
+  recipe.momentum = line.number("momentum");
+  recipe.weight_decay = line.number("weight-decay");
+  recipe.schedule = line.text("schedule") == "cosine" ? Schedule::kCosine : Schedule::kStep;
+  recipe.device = line.text("device") == "cpu" ? Device::kCpu : Device::kCuda;
+  if (line.has("steps")) recipe.steps = line.whole_number("steps");
+  return recipe;
+}
+
+Options options_of(const base::CommandLine& line) {
+  Options options;
+  options.dataset = parse_dataset(line.text("dataset"));
+  read_data(line, options);
+  options.metrics = line.path("metrics");
+  options.save_recipe = line.path("save-recipe");
+  options.warmup_epochs = line.whole_number("warmup-epochs");
+  if (line.has("milestones")) options.milestones = parse_milestones(line.text("milestones"));
+  if (!line.has("steps")) options.epochs = kDefaultEpochs;
+  if (line.has("epochs")) options.epochs = line.whole_number("epochs");
+  TrainingRun& run = options.run;
+  run.recipe = read_recipe_of_run(line);
+  run.threads = line.has("threads")
+                    ? line.whole_number<int>("threads")
+                    : static_cast<int>(std::clamp<std::uint64_t>(std::thread::hardware_concurrency(), 1, kMostThreads));
+  run.checkpoint = line.path("checkpoint");
+  run.resume = line.path("resume");
+  run.trace = read_trace(line);
   return options;
 }
 
@@ -365,36 +390,31 @@ struct RecipeOptions {
 
 RecipeOptions read_recipe(const std::filesystem::path& path) {
   const std::string file = path.string();
-  const nlohmann::json recipe = base::parse_json(base::read_text(path), file);
-  if (!recipe.is_object()) base::refuse(file, "", "is no JSON object, expected options and values");
-  const po::options_description known = description(false);
+  const nlohmann::json document = base::parse_json(base::read_text(path), file);
+  const base::JsonReader recipe(document, file);
+  if (!document.is_object()) recipe.refuse("is no JSON object, expected options and values");
   std::vector<std::string> names;
-  for (const auto& option : known.options()) names.push_back(option->long_name());
+  for_each_recipe_option([&](const base::Option& option) { names.push_back(option.name); });
   RecipeOptions result{file, {}};
-  for (const auto& [key, value] : recipe.items()) {
+  for (const auto& [key, value] : document.items()) {
     if (std::find(names.begin(), names.end(), key) == names.end()) {
-      base::refuse(file, "/" + key,
-                   fmt::format("is no option that a recipe can have, expected some of {}", fmt::join(names, ", ")));
+      recipe[key].refuse(
+          fmt::format("is no option that a recipe can have, expected some of {}", fmt::join(names, ", ")));
     }
     if (!value.is_string() && !value.is_number()) {
-      base::refuse(file, "/" + key, "is neither a string nor a number, expected a value of --" + key);
+      recipe[key].refuse("is neither a string nor a number, expected a value of --" + key);
     }
-    result.values[key] = value.is_string() ? value.get<std::string>() : value.dump();
+    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    const std::string reason = base::complaint(trainer_program().itself.find(key)->kind, text);
+    if (!reason.empty()) recipe[key].refuse(reason);
+    result.values[key] = text;
   }
   return result;
 }
 
-void store(const RecipeOptions& recipe, const po::options_description& all, po::variables_map& values) {
-  po::parsed_options parsed(&all);
-  for (const auto& [key, value] : recipe.values) parsed.options.emplace_back(key, std::vector{value});
-  po::store(parsed, values);
-}
-
 // The names of a recipe's options that the command line gives too, or leaves without meaning.
-std::set<std::string> overridden(const RecipeOptions& recipe, const po::variables_map& command_line) {
-  const auto given = [&](const std::string& name) {
-    return command_line.count(name) > 0 && !command_line[name].defaulted();
-  };
+std::set<std::string> overridden(const RecipeOptions& recipe, const base::CommandLine& line) {
+  const auto given = [&](const std::string& name) { return line.given(name); };
   std::set<std::string> names;
   for (const auto& [key, value] : recipe.values) {
     if (given(key)) names.insert(key);
@@ -407,57 +427,45 @@ std::set<std::string> overridden(const RecipeOptions& recipe, const po::variable
       if (given(kind)) names.insert(to_string(operand) + "-" + kind);
     }
   }
-  for (const Dependence& dependence : kDependences) {
-    if (given(dependence.other) && command_line[dependence.other].as<std::string>() != dependence.value) {
-      names.insert(dependence.option);
-    }
-  }
+  for_each_recipe_option([&](const base::Option& option) {
+    const std::string& other = option.needs_option;
+    if (!other.empty() && given(other) && line.text(other) != option.needs_value) names.insert(option.name);
+  });
   // A folder holds the data set that stands beside it.
   const auto dataset = recipe.values.find("dataset");
-  if (dataset != recipe.values.end() && given("dataset") &&
-      command_line["dataset"].as<std::string>() != dataset->second) {
+  if (dataset != recipe.values.end() && given("dataset") && line.text("dataset") != dataset->second) {
     names.insert("data");
   }
   return names;
 }
 
 // Adds the options of a recipe that the command line leaves to it; the others are taken out of the recipe.
-void add_recipe(RecipeOptions& recipe, const po::options_description& all, po::variables_map& values) {
-  try {
-    po::variables_map alone;
-    store(recipe, all, alone);
-    options_of(alone);
-  } catch (const std::runtime_error& error) {
-    throw std::runtime_error(fmt::format("{}: {}", recipe.file, error.what()));
-  }
-  for (const std::string& name : overridden(recipe, values)) recipe.values.erase(name);
-  store(recipe, all, values);
+void add_recipe(RecipeOptions& recipe, base::CommandLine& line) {
+  for (const std::string& name : overridden(recipe, line)) recipe.values.erase(name);
+  for (const auto& [key, value] : recipe.values) line.set(key, value);
 }
 
 // Refuses values that do not go together, with the recipe's file where they are from there.
-void check_together(const po::variables_map& values, const RecipeOptions& recipe) {
-  const auto refuse = [&](const std::string& option, const std::string& reason) {
-    throw std::runtime_error((recipe.values.count(option) > 0 ? recipe.file + ": " : "") + reason);
+void check_together(const base::CommandLine& line, const RecipeOptions& recipe) {
+  const auto refuse = [&](const std::string& option, const std::string& place, const std::string& reason) {
+    base::refuse(recipe.values.contains(option) ? recipe.file : "", place, reason);
   };
-  if (values.count("epochs") > 0 && values.count("steps") > 0) {
-    refuse("epochs", "--epochs and --steps: expected one of them");
-  }
-  for (const auto& [option, other, value] : kDependences) {
-    if (values.count(option) > 0 && values[other].as<std::string>() != value) {
-      refuse(option, fmt::format("--{}: expected only beside --{} {}", option, other, value));
-    }
-  }
+  if (line.has("epochs") && line.has("steps")) refuse("epochs", "--epochs and --steps", "expected one of them");
+  for_each_recipe_option([&](const base::Option& option) {
+    const std::string& other = option.needs_option;
+    if (other.empty() || !line.has(option.name) || line.text(other) == option.needs_value) return;
+    refuse(option.name, "--" + option.name, fmt::format("expected only beside --{} {}", other, option.needs_value));
+  });
 }
 
 // The recipe of a run, defaults included.
-std::string recipe_text(const po::variables_map& values) {
-  const po::options_description known = description(false);
+std::string recipe_text(const base::CommandLine& line) {
   nlohmann::ordered_json recipe;
-  for (const auto& option : known.options()) {
-    const std::string& name = option->long_name();
-    if (name == "epochs" && values.count("epochs") == 0 && values.count("steps") == 0) recipe[name] = kDefaultEpochs;
-    if (values.count(name) == 0) continue;
-    const auto& text = values[name].as<std::string>();
+  for_each_recipe_option([&](const base::Option& option) {
+    const std::string& name = option.name;
+    if (name == "epochs" && !line.has("epochs") && !line.has("steps")) recipe[name] = kDefaultEpochs;
+    if (!line.has(name)) return;
+    const std::string& text = line.text(name);
     const nlohmann::json number = nlohmann::json::parse(text, nullptr, false);
     recipe[name] = number.is_number() && number.dump() == text ? number : nlohmann::json(text);
     try {
@@ -466,54 +474,44 @@ std::string recipe_text(const po::variables_map& values) {
       throw std::runtime_error(
           fmt::format("--save-recipe: JSON has no way to write --{} {}, which is no UTF-8", name, text));
     }
-  }
+  });
   return recipe.dump(2) + "\n";
 }
 
 }  // namespace
 
-Options parse_options(int argc, const char* const* argv) {
-  const po::options_description all = description();
-  po::variables_map values;
-  try {
-    po::store(po::command_line_parser(argc, argv)
-                  .options(all)
-                  .positional(po::positional_options_description())
-                  .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
-                  .run(),
-              values);
-  } catch (const po::error& error) {
-    throw std::runtime_error(fmt::format("{} (see mlsim-train --help)", error.what()));
-  }
-  if (values.count("help") > 0) {
-    Options options;
-    options.help = true;
-    return options;
-  }
-  if (values.count("version") > 0) {
-    Options options;
-    options.version = true;
-    return options;
-  }
-  RecipeOptions recipe;
-  if (const std::filesystem::path file = path_of(values, "recipe"); !file.empty()) {
-    recipe = read_recipe(file);
-    add_recipe(recipe, all, values);
-  }
-  Options options = options_of(values);
-  check_together(values, recipe);
-  check_files(values);
-  if (options.data.empty()) throw std::runtime_error("--dataset images: expected --data FOLDER beside it");
-  if (!options.save_recipe.empty()) options.recipe_text = recipe_text(values);
-  return options;
+const base::Program& trainer_program() {
+  static const base::Program program{
+      .itself = {.name = "mlsim-train",
+                 .synopsis = "[OPTION]...",
+                 .summary = "train a network with MLS operands",
+                 .description = "Trains a network on images with MLS operands in all three passes of its convolutions.",
+                 .operands = {},
+                 .groups = {{.title = "Numbers", .options = number_options(), .in_recipe = true},
+                            {.title = "Training", .options = training_options(), .in_recipe = true},
+                            {.title = "Output", .options = output_options()}}},
+      .commands = {},
+      .version = MLSIM_VERSION};
+  return program;
 }
 
-std::string help_text() {
-  std::ostringstream text;
-  text << "usage: mlsim-train [OPTION]...\n\n"
-          "Trains a network on images with MLS operands in all three passes of its convolutions.\n"
-       << description();
-  return text.str();
+Options parse_options(int argc, const char* const* argv) {
+  base::CommandLine line(trainer_program().itself, {argv + 1, argv + argc});
+  Options options;
+  options.help = line.flag("help");
+  options.version = line.flag("version");
+  if (options.help || options.version) return options;
+  RecipeOptions recipe;
+  if (line.has("recipe")) {
+    recipe = read_recipe(line.path("recipe"));
+    add_recipe(recipe, line);
+  }
+  options = options_of(line);
+  check_together(line, recipe);
+  check_files(line);
+  if (options.data.empty()) throw std::runtime_error("--dataset images: expected --data FOLDER beside it");
+  if (!options.save_recipe.empty()) options.recipe_text = recipe_text(line);
+  return options;
 }
 
 }  // namespace mlsim::trainer

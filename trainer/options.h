@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/command_pages.h"
 #include "trainer/data/dataset.h"
 #include "trainer/training.h"
 
@@ -30,6 +31,7 @@ struct Options {
 // std::runtime_error with the option, or with the file and the option, and what was expected.
 Options parse_options(int argc, const char* const* argv);
 
-std::string help_text();
+// What the program says of itself.
+const base::Program& trainer_program();
 
 }  // namespace mlsim::trainer

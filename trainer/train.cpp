@@ -12,6 +12,7 @@
 #include <new>
 #include <optional>
 #include <stdexcept>
+#include <string_view>
 
 #include "base/output_file.h"
 #include "base/terminal.h"
@@ -148,10 +149,16 @@ int main(int argc, char** argv) {
   mlsim::base::keep_standard_streams();
   mlsim::base::remove_unfinished_files_on_signals();
   try {
-    const Options options = parse_options(argc, argv);
+    // For the build, which installs them.
+    const std::string_view page = argc == 2 ? argv[1] : "";
+    const bool is_page = page == "--man-page" || page == "--bash-completion";
+    const Options options = is_page ? Options() : parse_options(argc, argv);
     int status = 0;
-    if (options.help) {
-      print(stdout, help_text());
+    if (is_page) {
+      print(stdout, page == "--man-page" ? mlsim::base::man_page(trainer_program())
+                                         : mlsim::base::bash_completion(trainer_program()));
+    } else if (options.help) {
+      print(stdout, mlsim::base::help_text(trainer_program().itself));
     } else if (options.version) {
       print(stdout, fmt::format("mlsim-train {}\n", MLSIM_VERSION));
     } else {

@@ -576,7 +576,7 @@ TEST_F(Command, ReportRefuses) {
   ASSERT_EQ(run("simulate workload.json --results r.json").status, 0);
   expect_error("report missing.json", {"missing.json"});
   expect_error("report r.json --format pdf", {"pdf"});
-  expect_error("report r.json --activity idle", {"'idle'", "dense, zeros, gated"});
+  expect_error("report r.json --activity idle", {"'idle'", "dense, zeros or gated"});
   expect_error("report r.json --format accelergy-ert --activity zeros", {"accelergy-ert", "--activity"});
   expect_error("report r.json --format csv --step resnet20", {"csv", "--step"});
   expect_error("report r.json --step resnet99", {"resnet99"});
