@@ -77,14 +77,14 @@ struct ByteRow {
   std::int64_t phase = 0;  // bytes between phases
 };
 
-// The bytes of the first `rows` rows of an index pair, until the next call on this thread. Some more can be read.
-const std::uint8_t* decoded_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair,
-                                 std::int64_t rows) {
-  thread_local std::vector<std::uint8_t> decoded;
+// The bytes of the first `rows` rows of an index pair. Some more can be read.
+std::unique_ptr<std::uint8_t[]> decoded_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair,
+                                             std::int64_t rows) {
   const std::int64_t size = rows * tensor.shape[3];
-  decoded.resize(static_cast<std::size_t>(size + kDotSlack));
-  decoder.decode(tensor.codes.data() + pair * tensor.shape[2] * tensor.shape[3], 1, size, decoded.data(), size);
-  return decoded.data();
+  auto decoded = std::make_unique_for_overwrite<std::uint8_t[]>(static_cast<std::size_t>(size + kDotSlack));
+  decoder.decode(tensor.codes.data() + pair * tensor.shape[2] * tensor.shape[3], 1, size, decoded.get(), size);
+  std::fill_n(decoded.get() + size, kDotSlack, std::uint8_t{0});
+  return decoded;
 }
 
 // Writes k + kDotOffset of the first rows of an index pair, row y to row_at(y); the zeros around them are there
@@ -95,7 +95,8 @@ void fill_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t
   const std::int64_t width = tensor.shape[3];
   const std::int64_t columns = std::min(width, layout.step * layout.pitch - layout.lead);
   if (rows <= 0 || columns <= 0) return;
-  const std::uint8_t* from = decoded_rows(tensor, decoder, pair, rows);
+  const auto decoded = decoded_rows(tensor, decoder, pair, rows);
+  const std::uint8_t* from = decoded.get();
   for (std::int64_t y = 0; y < rows; ++y, from += width) {
     for (std::int64_t first = 0; first < std::min(layout.step, columns); ++first) {
       const std::int64_t place = first + layout.lead;
@@ -329,8 +330,7 @@ class ByteCorrelation {
 
   // Quads of all phases, of an index pair of the source.
   void fill_plane(std::int64_t pair, float unit, std::uint32_t* plane) const {
-    thread_local std::vector<std::uint8_t> rows;
-    rows.assign(static_cast<std::size_t>(plane_rows_ * row_bytes_ + kDotSlack), kDotOffset);
+    std::vector<std::uint8_t> rows(static_cast<std::size_t>(plane_rows_ * row_bytes_ + kDotSlack), kDotOffset);
     const std::int64_t height = std::min(source_size_[0], plane_rows_ - lead_rows_);
     if (height > 0) fill_rows(source_, decoder_, pair, height, row_, rows.data() + lead_rows_ * row_bytes_);
     for (const Phase& phase : phases_) {
@@ -598,7 +598,8 @@ class ByteWeightGradient {
       const std::int64_t lane = co / cout_ * group_lanes_ + co % cout_;
       fill_units(error_, pair, 1, units + lane);
       std::int32_t* target = errors + lane;
-      const std::uint8_t* row = decoded_rows(error_, error_decoder_, pair, out_size_[0]);
+      const auto decoded = decoded_rows(error_, error_decoder_, pair, out_size_[0]);
+      const std::uint8_t* row = decoded.get();
       for (std::int64_t y = 0; y < out_size_[0]; ++y, row += out_size_[1]) {
         for (std::int64_t q = 0; q < quads_; ++q, target += lanes_) {
           std::uint32_t quad;
