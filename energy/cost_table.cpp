@@ -41,17 +41,28 @@ struct FloatDescription {
 constexpr std::array<FloatDescription, kFloatFormats.size()> kFloatDescriptions{
     {{"fp32", 32, 23}, {"fp16", 16, 10}, {"bf16", 16, 7}, {"fp8-e4m3", 8, 3}, {"fp8-e5m2", 8, 2}}};
 
+// A figure of a table. Within these bounds no sum of a report leaves binary64.
+double figure_at(const JsonReader& node) {
+  constexpr double kSmallest = 1e-12;
+  constexpr double kLargest = 1e12;
+  const double value = node.number_above(0);
+  if (value < kSmallest || value > kLargest) {
+    node.refuse_value(fmt::format("a number from {:g} to {:g}", kSmallest, kLargest));
+  }
+  return value;
+}
+
 // Areas of a table: either everything has one or nothing has.
 class Areas {
  public:
   explicit Areas(bool has_area) : has_area_(has_area) {}
 
   double of(const JsonReader& node) const {
-    if (has_area_) return node["area_um2"].number_above(0);
+    if (has_area_) return figure_at(node["area_um2"]);
     refuse_any(node, "area_um2");
     return std::numeric_limits<double>::quiet_NaN();
   }
-  Cost cost(const JsonReader& node) const { return {node["energy_pj"].number_above(0), of(node)}; }
+  Cost cost(const JsonReader& node) const { return {figure_at(node["energy_pj"]), of(node)}; }
 
   bool exist() const { return has_area_; }
   // Refuses a key that speaks of area where the table has none.
@@ -104,7 +115,7 @@ void read_float(const JsonReader& node, const Areas& areas,
 
 void read_sram(const JsonReader& node, std::vector<SramPoint>& points) {
   node.refuse_unknown({"operation", "capacity_bytes", "width", "energy_pj", "source", "derived"});
-  const SramPoint point{node["capacity_bytes"].number_above(0), width_of(node), node["energy_pj"].number_above(0)};
+  const SramPoint point{figure_at(node["capacity_bytes"]), width_of(node), figure_at(node["energy_pj"])};
   for (const SramPoint& other : points) {
     if (other.capacity_bytes == point.capacity_bytes) {
       node["capacity_bytes"].refuse(fmt::format("a second figure of {} bytes", point.capacity_bytes));
@@ -117,8 +128,7 @@ void read_dram(const JsonReader& node, std::optional<Range>& dram_bit) {
   node.refuse_unknown({"operation", "width", "energy_pj", "energy_low_pj", "energy_high_pj", "source", "derived"});
   if (dram_bit) node["operation"].refuse("a second figure of dram_access");
   const double width = width_of(node);
-  const Range energy{node["energy_low_pj"].number_above(0), node["energy_pj"].number_above(0),
-                     node["energy_high_pj"].number_above(0)};
+  const Range energy{figure_at(node["energy_low_pj"]), figure_at(node["energy_pj"]), figure_at(node["energy_high_pj"])};
   if (energy.low > energy.value || energy.value > energy.high) {
     node.refuse("expected energy_low_pj <= energy_pj <= energy_high_pj");
   }
@@ -230,24 +240,24 @@ LawConstants read_laws(const JsonReader& laws, const Areas& areas) {
   constants.shifter = areas.cost(law(laws, "shifter", {"energy_pj", "area_um2", "source", "error"}));
   const JsonReader registers =
       law(laws, "register", {"clock_energy_pj", "data_energy_pj", "area_um2", "source", "error"});
-  constants.register_clock_pj = registers["clock_energy_pj"].number_above(0);
-  constants.register_data_pj = registers["data_energy_pj"].number_above(0);
+  constants.register_clock_pj = figure_at(registers["clock_energy_pj"]);
+  constants.register_data_pj = figure_at(registers["data_energy_pj"]);
   constants.register_area = areas.of(registers);
   constants.sign_and_clear = areas.cost(law(laws, "sign_and_clear", {"energy_pj", "area_um2", "source", "error"}));
   const JsonReader element =
       law(laws, "processing_element",
           {"multiplier_factor", "shift_energy_pj", "product_energy_pj", "accumulator_energy_pj", "source", "error"});
-  constants.element_multiplier_factor = element["multiplier_factor"].number_above(0);
-  constants.element_shift_pj = element["shift_energy_pj"].number_above(0);
-  constants.element_product_pj = element["product_energy_pj"].number_above(0);
-  constants.element_accumulator_pj = element["accumulator_energy_pj"].number_above(0);
+  constants.element_multiplier_factor = figure_at(element["multiplier_factor"]);
+  constants.element_shift_pj = figure_at(element["shift_energy_pj"]);
+  constants.element_product_pj = figure_at(element["product_energy_pj"]);
+  constants.element_accumulator_pj = figure_at(element["accumulator_energy_pj"]);
   areas.refuse_any(laws, "sram_area");
   constants.sram_cell_area = std::numeric_limits<double>::quiet_NaN();
   constants.sram_array_efficiency = 1;
   if (areas.exist()) {
     const JsonReader sram = law(laws, "sram_area", {"cell_area_um2", "array_efficiency", "source", "error"});
-    constants.sram_cell_area = sram["cell_area_um2"].number_above(0);
-    constants.sram_array_efficiency = sram["array_efficiency"].number_above(0);
+    constants.sram_cell_area = figure_at(sram["cell_area_um2"]);
+    constants.sram_array_efficiency = figure_at(sram["array_efficiency"]);
     if (constants.sram_array_efficiency > 1) sram["array_efficiency"].refuse_value("a share of at most 1");
   }
   return constants;
@@ -290,8 +300,8 @@ CostTable parse_cost_table(std::string_view text, const std::string& file) {
   CostTable table;
   table.name = root["name"].nonempty_text();
   table.content_hash = base::Hash().add(text).value();
-  table.node_nm = root["node_nm"].number_above(0);
-  if (root.has("voltage_v")) table.voltage_v = root["voltage_v"].number_above(0);
+  table.node_nm = figure_at(root["node_nm"]);
+  if (root.has("voltage_v")) table.voltage_v = figure_at(root["voltage_v"]);
   table.source = root["source"].nonempty_text();
   table.has_area = areas.exist();
   table.integer_add = complete_integer(figures.integer_add, "integer_add", file);

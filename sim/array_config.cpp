@@ -71,8 +71,8 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
   check_feeder("column_feeder", column_feeder, columns);
   in_range("quantizer_lanes", quantizer_lanes, kQuantizerLanes);
   in_range("global_sram_bytes", global_sram_bytes, kSramBytes);
-  if (!(clock_ghz > 0 && clock_ghz <= 1000)) {
-    refuse(file, pointer + "/clock_ghz", printed(clock_ghz), "more than 0, at most 1000");
+  if (!(clock_ghz >= 1e-6 && clock_ghz <= 1000)) {
+    refuse(file, pointer + "/clock_ghz", printed(clock_ghz), "0.000001 to 1000");
   }
 }
 

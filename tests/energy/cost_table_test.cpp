@@ -234,6 +234,12 @@ TEST(CostTable, RefusesOtherUnitsAndSchemas) {
   EXPECT_THAT(refusal([](json& d) { d["schema"] = "mlsim.cost_table/2"; }), HasSubstr(": /schema"));
 }
 
+TEST(CostTable, RefusesFiguresThatLeaveBinary64InSums) {
+  EXPECT_EQ(refusal([](json& d) { d["laws"]["processing_element"]["product_energy_pj"] = 1e308; }),
+            "own.json: /laws/processing_element/product_energy_pj: is 1e+308, expected a number from 1e-12 to 1e+12");
+  EXPECT_THAT(refusal([](json& d) { d["laws"]["shifter"]["area_um2"] = 1e-300; }), HasSubstr("from 1e-12 to 1e+12"));
+}
+
 TEST(CostTable, RefusesFiguresThatContradictEachOther) {
   EXPECT_THAT(refusal([](json& d) { d["figures"].push_back(d["figures"][0]); }),
               HasSubstr("a second figure of 8 bits"));

@@ -85,7 +85,8 @@ TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
   expect_refused(R"({"quantizer_lanes": 0})", "quantizer_lanes", "1 to");
   expect_refused(R"({"quantize_results": 1})", "quantize_results", "true or false");
   expect_refused(R"({"global_sram_bytes": 0})", "global_sram_bytes", "1 to");
-  expect_refused(R"({"clock_ghz": 0})", "clock_ghz", "more than 0");
+  expect_refused(R"({"clock_ghz": 0})", "clock_ghz", "0.000001 to 1000");
+  expect_refused(R"({"clock_ghz": 1e-320})", "clock_ghz", "0.000001 to 1000");
   expect_refused(R"({"clock_ghz": "fast"})", "clock_ghz", "number");
   EXPECT_THAT([] { load_array_config("no-such-array.json"); },
               testing::ThrowsMessage<std::runtime_error>(HasSubstr("no-such-array.json: cannot be read")));
