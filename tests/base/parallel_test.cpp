@@ -85,7 +85,7 @@ TEST(Parallel, DoesEverything) {
   side_by_side(100, [&](std::size_t i) { sum += static_cast<int>(i); });
   EXPECT_EQ(sum, 9900);
   in_order(0, 1, [&](std::size_t) { ++sum; });
-  EXPECT_EQ(parallel_reduce(
+  EXPECT_EQ(base::parallel_reduce(
                 tbb::blocked_range<int>(0, 100), 0,
                 [](const tbb::blocked_range<int>& range, int part) {
                   for (int i = range.begin(); i < range.end(); ++i) part += i;

@@ -34,7 +34,7 @@ TEST(Pricing, SumsAreThoseOfTheirLines) {
     EXPECT_EQ(breakdown.energy_pj[operation], cost.price_pj[operation] * static_cast<double>(counts[operation]));
     all += breakdown.energy_pj[operation];
   }
-  EXPECT_EQ(breakdown.counts, counts);
+  EXPECT_EQ(breakdown.counts, PerOperation<WideCount>(counts));
   EXPECT_NEAR(breakdown.computing().value + breakdown.memory().value, all.value, 1e-9);
   EXPECT_NEAR(breakdown.computing().value, breakdown.operations_only().value + breakdown.sum(Line::kOverhead).value,
               1e-9);
