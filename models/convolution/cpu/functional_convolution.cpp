@@ -629,7 +629,7 @@ Refusal refuse_double(const ConvolutionRequest& request) {
 }
 
 Refusal refuse_float(const ConvolutionRequest& request) {
-  if (const Refusal refusal = refuse_double(request)) return refusal;
+  if (Refusal refusal = refuse_double(request)) return refusal;
   if (request.pass == Pass::kBackwardWeight) {
     if (WeightGradient<float>::rows_at_once(request.shape, request.bounds) > 0) return std::nullopt;
     return "the sum of a row might leave binary32's integers";
@@ -648,7 +648,7 @@ Refusal refuse_narrow_double(const ConvolutionRequest& request) {
 
 // Binary32 holds the registers, also where they are about to wrap, and counts their overflows.
 Refusal refuse_narrow_float(const ConvolutionRequest& request) {
-  if (const Refusal refusal = refuse_narrow_double(request)) return refusal;
+  if (Refusal refusal = refuse_narrow_double(request)) return refusal;
   if ((Int128{1} << request.accumulator.bits) + request.bounds.product > kFloatIntegers) {
     return "a register might leave binary32's integers";
   }
