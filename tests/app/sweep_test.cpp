@@ -287,7 +287,11 @@ TEST_F(Sweep, APassingFailureLeavesNoWrongRow) {
 // Another workload on the pipe is another sweep, though the command is the same.
 TEST_F(Sweep, KnowsAWorkloadFromAPipeByItsContent) {
   const std::string ranges = "sweep /dev/stdin --exponent-bits 0:3 --mantissa-bits 1:5 --out s.csv";
-  std::string other = kWorkload;
+  // Long enough for a kill to meet it.
+  std::string first = kWorkload;
+  first.replace(first.find("\"batch\": 2"), 10, "\"batch\": 512");
+  folder_.write("first.json", first);
+  std::string other = first;
   other.replace(other.find("\"seed\": 1"), 9, "\"seed\": 2");
   folder_.write("other.json", other);
   const auto piped = [&](const std::string& file, const std::string& prefix) {
@@ -300,7 +304,7 @@ TEST_F(Sweep, KnowsAWorkloadFromAPipeByItsContent) {
   std::filesystem::remove(folder_.path() / "s.csv");
   for (int delay = 1; !std::filesystem::exists(folder_.path() / "s.csv.journal"); ++delay) {
     ASSERT_LT(delay, 100);
-    piped("workload.json", "timeout -s KILL 0." + std::string(delay < 10 ? "0" : "") + std::to_string(delay));
+    piped("first.json", "timeout -s KILL 0." + std::string(delay < 10 ? "0" : "") + std::to_string(delay));
     if (std::filesystem::exists(folder_.path() / "s.csv")) std::filesystem::remove(folder_.path() / "s.csv");
   }
   ASSERT_EQ(piped("other.json", ""), 0);
