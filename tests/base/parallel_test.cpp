@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -71,6 +72,8 @@ TEST(Parallel, BeginsNothingAfterAFailure) {
   EXPECT_EQ(error_of([&] {
               in_order(1000, 2, [&](std::size_t i) {
                 if (i > last) last = i;
+                // Time for the failing call to end, wherever its thread waits for a processor.
+                if (i > 10) std::this_thread::sleep_for(std::chrono::milliseconds(50));
                 if (i == 10) throw std::runtime_error("10");
               });
             }),
