@@ -24,8 +24,8 @@ void convolve(benchmark::State& state, const models::ConvolutionShape& shape, co
               const Engine& engine) {
   const tbb::global_control one_thread(tbb::global_control::max_allowed_parallelism, 1);
   const auto pass = static_cast<Pass>(state.range(0));
-  const models::MlsTensor left = bench::quantized_operand(shape, models::left_operand(pass), format);
-  const models::MlsTensor right = bench::quantized_operand(shape, models::right_operand(pass), format);
+  const models::ScaledTensor left = bench::quantized_operand(shape, models::left_operand(pass), format);
+  const models::ScaledTensor right = bench::quantized_operand(shape, models::right_operand(pass), format);
   for (auto _ : state) benchmark::DoNotOptimize(engine(pass, shape, left, right, models::Accumulator{}));
   state.SetLabel(models::to_string(pass));
   state.counters["multiply_adds"] =
@@ -131,7 +131,7 @@ void quantizer(benchmark::State& state, models::Rounding rounding) {
   const models::Tensor<float> input = bench::random_operand(bench::resnet20_layer(64), models::Operand::kError);
   models::QuantizerOptions options;
   options.rounding = rounding;
-  const models::MlsFormat format = models::parse_mls_format("e2m4");
+  const models::ScaledFormat format = models::parse_scaled_format("e2m4");
   for (auto _ : state) benchmark::DoNotOptimize(models::quantize(input, format, options, "input"));
   state.counters["elements"] =
       benchmark::Counter(static_cast<double>(input.size()), benchmark::Counter::kIsIterationInvariantRate);

@@ -34,9 +34,9 @@ inline models::Tensor<float> random_operand(const models::ConvolutionShape& shap
   return tensor;
 }
 
-inline models::MlsTensor quantized_operand(const models::ConvolutionShape& shape, models::Operand operand,
+inline models::ScaledTensor quantized_operand(const models::ConvolutionShape& shape, models::Operand operand,
                                            const std::string& format) {
-  return models::quantize(random_operand(shape, operand), models::parse_mls_format(format), {}, "operand").tensor;
+  return models::quantize(random_operand(shape, operand), models::parse_scaled_format(format), {}, "operand").tensor;
 }
 
 }  // namespace mlsim::bench

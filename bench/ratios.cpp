@@ -68,7 +68,7 @@ struct Layer {
   std::string name;
   models::ConvolutionShape shape;
   std::array<models::Tensor<float>, 3> values;
-  std::array<models::MlsTensor, 3> mls;
+  std::array<models::ScaledTensor, 3> mls;
   std::array<at::Tensor, 3> torch;
   std::vector<float> results;  // of the last pass
 
@@ -87,7 +87,7 @@ struct Layer {
       const auto i = static_cast<std::size_t>(operand);
       models::QuantizerOptions options;
       options.rounding = operand == Operand::kError ? models::Rounding::kStochastic : models::Rounding::kNearest;
-      mls[i] = models::quantize(values[i], models::parse_mls_format(kFormat), options, name).tensor;
+      mls[i] = models::quantize(values[i], models::parse_scaled_format(kFormat), options, name).tensor;
     }
   }
   void run(Pass pass) {

@@ -18,8 +18,8 @@ void simulate(benchmark::State& state) {
   static sim::Simulator simulator(sim::Detail::MLSIM_DETAIL, array);
   const auto pass = static_cast<models::Pass>(state.range(0));
   const models::ConvolutionShape shape = bench::resnet20_layer(1);
-  const models::MlsTensor left = bench::quantized_operand(shape, models::left_operand(pass), "e2m4");
-  const models::MlsTensor right = bench::quantized_operand(shape, models::right_operand(pass), "e2m4");
+  const models::ScaledTensor left = bench::quantized_operand(shape, models::left_operand(pass), "e2m4");
+  const models::ScaledTensor right = bench::quantized_operand(shape, models::right_operand(pass), "e2m4");
   std::uint64_t cycles = 0;
   for (auto _ : state) {
     cycles = simulator.simulate_pass(pass, shape, left, right, {}, std::nullopt).cycles.total();

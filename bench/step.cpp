@@ -41,7 +41,7 @@ struct StepTimes {
   }
 };
 
-StepTimes run_layer(const models::ConvolutionShape& shape, const models::MlsFormat& format,
+StepTimes run_layer(const models::ConvolutionShape& shape, const models::ScaledFormat& format,
                     const std::array<models::Tensor<float>, 3>& operands, std::vector<float>& results) {
   using Clock = std::chrono::steady_clock;
   Clock::time_point begin = Clock::now();
@@ -50,7 +50,7 @@ StepTimes run_layer(const models::ConvolutionShape& shape, const models::MlsForm
     return std::chrono::duration<double>(end - std::exchange(begin, end)).count();
   };
   StepTimes times;
-  std::array<models::MlsTensor, 3> quantized;
+  std::array<models::ScaledTensor, 3> quantized;
   for (const Operand operand : models::kOperands) {
     models::QuantizerOptions options;
     options.rounding = operand == Operand::kError ? models::Rounding::kStochastic : models::Rounding::kNearest;
@@ -71,7 +71,7 @@ StepTimes run_layer(const models::ConvolutionShape& shape, const models::MlsForm
 }
 
 void print_step(const std::string& network, std::int64_t batch, const std::string& format_name) {
-  const models::MlsFormat format = models::parse_mls_format(format_name);
+  const models::ScaledFormat format = models::parse_scaled_format(format_name);
   std::map<int, StepTimes> steps;
   std::uint64_t multiply_adds = 0;
   std::vector<float> results;

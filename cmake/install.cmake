@@ -7,7 +7,7 @@ include(CMakePackageConfigHelpers)
 set(MLSIM_PUBLIC_HEADERS
   base/error.h
   models/formats/format.h
-  models/formats/mls_tensor.h
+  models/formats/scaled_tensor.h
   models/formats/tensor.h
   models/quantizer/quantizer.h
   models/quantizer/reference_quantizer.h

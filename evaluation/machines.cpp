@@ -69,7 +69,7 @@ std::optional<CycleTotals> predicted_cycles(const Results& results, const sim::A
     for (const PassRecord& record : layer.passes) {
       const models::Format& left = layer.formats[models::left_operand(record.pass)];
       const models::Format& right = layer.formats[models::right_operand(record.pass)];
-      if (!std::holds_alternative<models::MlsFormat>(left)) return std::nullopt;
+      if (!std::holds_alternative<models::ScaledFormat>(left)) return std::nullopt;
       const models::Format& next = layer.formats[models::result_operand(record.pass)];
       cycles += sim::predict_pass(record.pass, layer.shape, left, right, array, next).cycles;
     }

@@ -35,15 +35,15 @@ energy::Baseline baseline_of(models::BaselineFormat format) {
   return energy::Baseline::kInt8;
 }
 
-energy::MlsOperand operand_of(const models::MlsFormat& format) {
+energy::MlsOperand operand_of(const models::ScaledFormat& format) {
   return {format.element.exponent_bits, format.element.mantissa_bits, format.scale.exponent_bits,
           format.scale.fraction_bits};
 }
 
 energy::Datapath datapath_of(const models::Format& left, const models::Format& right, int accumulator_bits,
                              bool sums_in_fp16 = false) {
-  if (const auto* mls = std::get_if<models::MlsFormat>(&left)) {
-    return energy::MlsDatapath{operand_of(*mls), operand_of(std::get<models::MlsFormat>(right)), accumulator_bits};
+  if (const auto* mls = std::get_if<models::ScaledFormat>(&left)) {
+    return energy::MlsDatapath{operand_of(*mls), operand_of(std::get<models::ScaledFormat>(right)), accumulator_bits};
   }
   return energy::BaselineDatapath{baseline_of(std::get<models::BaselineFormat>(left)),
                                   baseline_of(std::get<models::BaselineFormat>(right)), sums_in_fp16};
@@ -72,7 +72,7 @@ energy::Surroundings surroundings_of(Pass pass, const models::Format& left, cons
 }
 
 std::uint64_t stored_scales(const models::Format& format, const models::Shape& shape) {
-  const auto* mls = std::get_if<models::MlsFormat>(&format);
+  const auto* mls = std::get_if<models::ScaledFormat>(&format);
   if (mls == nullptr) return 1;
   return static_cast<std::uint64_t>(mls->layout.count(shape));
 }
@@ -103,14 +103,14 @@ PricedMachine priced_machine(const BaselineMachine& baseline) {
 }
 
 bool rounds_stochastically(const LayerRecord& layer, const PricedMachine& machine, Pass pass) {
-  return std::holds_alternative<models::MlsFormat>(machine.left(pass)) &&
+  return std::holds_alternative<models::ScaledFormat>(machine.left(pass)) &&
          layer.rounding[models::result_operand(pass)] == models::Rounding::kStochastic;
 }
 
 // What is done with sums: on an MLS machine as it was counted, on another one once for a result.
 void add_sums(const PassOf& of, const PricedMachine& machine, energy::Counts& counts) {
   const Pass pass = of.record.pass;
-  if (std::holds_alternative<models::MlsFormat>(machine.left(pass))) {
+  if (std::holds_alternative<models::ScaledFormat>(machine.left(pass))) {
     assert(counts[Operation::kMantissaMultiply] == of.record.counts.mantissa_multiplies);
     visit_operations(of.record.counts, [&](Operation operation, std::uint64_t count) {
       if (!energy::is_of_multiply_add(operation)) counts[operation] = count;

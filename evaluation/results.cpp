@@ -309,7 +309,7 @@ LayerRecord layer_from_json(const Place& place) {
   }
   int mls = 0;
   for (const models::Operand operand : models::kOperands) {
-    if (std::holds_alternative<models::MlsFormat>(layer.formats[operand])) ++mls;
+    if (std::holds_alternative<models::ScaledFormat>(layer.formats[operand])) ++mls;
   }
   if (mls != 0 && mls != 3) place["format"].refuse("expected all three operands in MLS or all in baseline formats");
   const Place passes = place["passes"];

@@ -35,7 +35,7 @@ using models::Tensor;
 // A layer's operands in every form that its passes need.
 struct LayerValues {
   PerOperand<Tensor<float>> input;
-  PerOperand<models::MlsTensor> mls;
+  PerOperand<models::ScaledTensor> mls;
   PerOperand<models::BaselineTensor> baseline;  // where the layer's own format is one
   PerOperand<std::vector<std::uint8_t>> nonzero;
 };
@@ -48,7 +48,7 @@ bool needs(const workloads::Layer& layer, Operand operand) {
 }
 
 bool is_mls(const models::Format& format) {
-  return std::holds_alternative<models::MlsFormat>(format);
+  return std::holds_alternative<models::ScaledFormat>(format);
 }
 
 // What errors call an operand: the file where there is one, and always the layer.
@@ -59,7 +59,7 @@ std::string operand_name(const workloads::Layer& layer, Operand operand) {
 }
 
 // How far the quantized values are from the input, a block in the first-level cache at a time.
-double sqnr_db(const Tensor<float>& input, const models::MlsTensor& quantized) {
+double sqnr_db(const Tensor<float>& input, const models::ScaledTensor& quantized) {
   constexpr std::size_t kBlock = 1024;
   const models::Dequantizer dequantizer(quantized);
   const std::span<const float> exact(input.values);
@@ -102,7 +102,7 @@ LayerValues load_values(const workloads::Workload& workload, std::size_t index, 
     const models::Format& format = layer.operand(operand).format;
     const models::QuantizerOptions rounding = workloads::quantizer_options(workload, index, operand);
     if (is_mls(format)) {
-      models::QuantizedTensor quantized = models::quantize(input, std::get<models::MlsFormat>(format), rounding, name);
+      models::QuantizedTensor quantized = models::quantize(input, std::get<models::ScaledFormat>(format), rounding, name);
       values.mls[operand] = std::move(quantized.tensor);
       record_operand(input, values.mls[operand], quantized.counts, values.nonzero[operand], record.operands[operand]);
     } else {
@@ -287,8 +287,8 @@ class Simulation {
 
   static int full_accumulator_bits(const models::ConvolutionShape& shape, Pass pass, const models::Format& left,
                                    const models::Format& right) {
-    const auto& l = std::get<models::MlsFormat>(left);
-    const auto& r = std::get<models::MlsFormat>(right);
+    const auto& l = std::get<models::ScaledFormat>(left);
+    const auto& r = std::get<models::ScaledFormat>(right);
     return models::full_accumulator_bits(l.element, r.element,
                                          models::reduction_of(pass, shape, l.layout, r.layout).taps);
   }
@@ -345,7 +345,7 @@ class Simulation {
     std::optional<sim::ResultQuantization> quantization;
     if (const auto format = result_format(layer, pass, options_.array); format && is_mls(*format)) {
       const Operand role = models::result_operand(pass);
-      quantization = {std::get<models::MlsFormat>(*format), workloads::quantizer_options(workload_, index, role),
+      quantization = {std::get<models::ScaledFormat>(*format), workloads::quantizer_options(workload_, index, role),
                       fmt::format("{} result of layer '{}'", models::to_string(pass), layer.name)};
     }
     require_product_scale(layer, pass, values);

@@ -59,8 +59,8 @@ auto with_own_errors(const Step& step) {
 
 }  // namespace
 
-const models::MlsFormat& require_mls(models::Operand operand, const models::Format& format) {
-  const auto* mls = std::get_if<models::MlsFormat>(&format);
+const models::ScaledFormat& require_mls(models::Operand operand, const models::Format& format) {
+  const auto* mls = std::get_if<models::ScaledFormat>(&format);
   if (mls == nullptr) {
     throw std::runtime_error("the engines cycle and structural simulate MLS formats only, but the " +
                              to_string(operand) + " is " + to_string(format) +
@@ -99,8 +99,8 @@ void Simulator::finish_trace() {
   if (design_->trace) with_own_errors([&] { design_->trace->finish(); });
 }
 
-PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& shape, const models::MlsTensor& left,
-                                    const models::MlsTensor& right, const models::Accumulator& accumulator,
+PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& shape, const models::ScaledTensor& left,
+                                    const models::ScaledTensor& right, const models::Accumulator& accumulator,
                                     const std::optional<ResultQuantization>& quantization, const Progress& progress) {
   assert(left.shape == shape.shape_of(left_operand(pass)) && right.shape == shape.shape_of(right_operand(pass)));
   const bool left_in_rows = pass == Pass::kBackwardWeight;

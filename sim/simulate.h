@@ -10,7 +10,7 @@
 #include "models/convolution/convolution.h"
 #include "models/convolution/operation_counts.h"
 #include "models/formats/format.h"
-#include "models/formats/mls_tensor.h"
+#include "models/formats/scaled_tensor.h"
 #include "models/formats/tensor.h"
 #include "sim/array_config.h"
 #include "sim/statistics.h"
@@ -25,7 +25,7 @@ struct PassResult {
   CycleCounts cycles;
   Traffic traffic;
   OperandToggles toggles;
-  std::optional<models::MlsTensor> quantized;  // where the configuration and the call ask for it
+  std::optional<models::ScaledTensor> quantized;  // where the configuration and the call ask for it
 };
 
 // Cycles that are done, of those that the closed form predicts for the pass.
@@ -33,7 +33,7 @@ using Progress = std::function<void(std::uint64_t done, std::uint64_t predicted)
 
 // The MLS format of an operand. Throws std::runtime_error with a sentence for a baseline format, which names the
 // engines that take it.
-const models::MlsFormat& require_mls(models::Operand operand, const models::Format& format);
+const models::ScaledFormat& require_mls(models::Operand operand, const models::Format& format);
 
 // One accelerator, built once, through which any number of passes run one after the other. SystemC knows one design in
 // a process: a second simulator in the same process is refused (std::runtime_error), also after the first is gone.
@@ -49,8 +49,8 @@ class Simulator {
   // Operands as in models::left_operand and models::right_operand, with the shapes that `shape` gives them. Results are
   // quantized where both the configuration and `quantization` ask for it. Throws std::runtime_error with a sentence for
   // a tensor scale beyond binary32, for results to be quantized that are, and for accumulators above 64 bits.
-  PassResult simulate_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::MlsTensor& left,
-                           const models::MlsTensor& right, const models::Accumulator& accumulator,
+  PassResult simulate_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::ScaledTensor& left,
+                           const models::ScaledTensor& right, const models::Accumulator& accumulator,
                            const std::optional<ResultQuantization>& quantization, const Progress& progress = {});
 
   // Puts the trace of all passes, if there is one, under its name; without that call none appears. Throws

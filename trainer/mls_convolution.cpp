@@ -25,8 +25,8 @@ struct Call : torch::CustomClassHolder {
   const PassState& state;
   models::ConvolutionShape shape;
   // In exact arithmetic.
-  models::MlsTensor activation;
-  models::MlsTensor weight;
+  models::ScaledTensor activation;
+  models::ScaledTensor weight;
   // Of a traced convolution: what went in and came out.
   TracedConvolution* traced = nullptr;
   std::array<torch::Tensor, 3> operands;  // indexed by Operand
@@ -69,7 +69,7 @@ ScaledTensor quantize_operand(const torch::Tensor& tensor, Operand operand, cons
   torch::Tensor values = at::empty_like(dense);
   const std::span<float> output(values.data_ptr<float>(), static_cast<std::size_t>(values.numel()));
   const std::string name = name_of(operand, layer);
-  const auto* const mls = std::get_if<models::MlsFormat>(&format);
+  const auto* const mls = std::get_if<models::ScaledFormat>(&format);
   const float scale =
       mls != nullptr
           ? models::quantize_scaled(values_of(dense), shape_of(dense), *mls, options, name, output)
@@ -78,17 +78,17 @@ ScaledTensor quantize_operand(const torch::Tensor& tensor, Operand operand, cons
   return {std::move(values), torch::tensor(scale)};
 }
 
-models::MlsTensor quantize_to_mls(const torch::Tensor& tensor, Operand operand, const ConvolutionLayer& layer,
+models::ScaledTensor quantize_to_mls(const torch::Tensor& tensor, Operand operand, const ConvolutionLayer& layer,
                                   const PassState& state) {
   const torch::Tensor dense = tensor.contiguous();
   return models::quantize(values_of(dense), shape_of(dense),
-                          std::get<models::MlsFormat>(state.quantization[operand].format),
+                          std::get<models::ScaledFormat>(state.quantization[operand].format),
                           options_of(operand, layer, state), name_of(operand, layer))
       .tensor;
 }
 
-torch::Tensor convolve_exactly(models::Pass pass, const Call& call, const models::MlsTensor& left,
-                               const models::MlsTensor& right, bool counted) {
+torch::Tensor convolve_exactly(models::Pass pass, const Call& call, const models::ScaledTensor& left,
+                               const models::ScaledTensor& right, bool counted) {
   const models::ConvolutionResult result =
       models::functional_convolution(pass, call.shape, left, right, call.state.quantization.accumulator);
   if (counted && call.state.overflows != nullptr) {
@@ -174,13 +174,13 @@ void finish_trace(const Call& call) {
     results[static_cast<std::size_t>(pass)] = copy_first(result, result.size(0));
   }
   if (compared) {
-    std::array<models::MlsTensor, 3> operands;
+    std::array<models::ScaledTensor, 3> operands;
     for (const Operand operand : models::kOperands) {
       const auto index = static_cast<std::size_t>(operand);
       const models::Tensor<float> values = copy_first(call.operands[index], call.operands[index].size(0));
       models::QuantizerOptions options = options_of(operand, call.layer, call.state);
       options.stream = workloads::random_stream(call.state.step, call.layer.index, operand);
-      operands[index] = models::quantize(values, std::get<models::MlsFormat>(quantization[operand].format), options,
+      operands[index] = models::quantize(values, std::get<models::ScaledFormat>(quantization[operand].format), options,
                                          name_of(operand, call.layer))
                             .tensor;
     }
@@ -237,7 +237,7 @@ class MlsConvolution : public torch::autograd::Function<MlsConvolution> {
     torch::Tensor for_activation;
     torch::Tensor for_weight;
     if (call->state.quantization.arithmetic == Arithmetic::kExact) {
-      const models::MlsTensor e = quantize_to_mls(error, Operand::kError, layer, call->state);
+      const models::ScaledTensor e = quantize_to_mls(error, Operand::kError, layer, call->state);
       if (needs_activation) {
         for_activation =
             convolve_exactly(models::Pass::kBackwardData, *call, e, call->weight, context->needs_input_grad(0));

@@ -33,7 +33,7 @@ struct Quantization {
 
   bool is_mls() const {
     return std::ranges::all_of(
-        operands, [](const auto& operand) { return std::holds_alternative<models::MlsFormat>(operand.format); });
+        operands, [](const auto& operand) { return std::holds_alternative<models::ScaledFormat>(operand.format); });
   }
   const OperandQuantization& operator[](models::Operand operand) const {
     return operands[static_cast<std::size_t>(operand)];
@@ -45,7 +45,7 @@ struct Quantization {
 // bits times Mx + 1.
 inline bool fits_tf32(const Quantization& quantization) {
   return std::ranges::all_of(quantization.operands, [](const OperandQuantization& operand) {
-    const auto* const mls = std::get_if<models::MlsFormat>(&operand.format);
+    const auto* const mls = std::get_if<models::ScaledFormat>(&operand.format);
     return mls != nullptr && mls->scale.fraction_bits + mls->element.mantissa_bits + 2 <= 11;
   });
 }

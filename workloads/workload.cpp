@@ -217,7 +217,7 @@ class WorkloadReader {
   // An MLS operand is multiplied with MLS operands, a baseline one with baseline ones.
   void check_families(const Layer& layer, std::size_t index, const json& own) const {
     const auto is_mls = [](const LayerOperand& operand) {
-      return std::holds_alternative<models::MlsFormat>(operand.format);
+      return std::holds_alternative<models::ScaledFormat>(operand.format);
     };
     const auto count = std::count_if(layer.operands.begin(), layer.operands.end(), is_mls);
     if (count == 0 || count == 3) return;

@@ -87,10 +87,10 @@ class OutputFolder {
   std::set<std::string> written_;
 };
 
-void quantize_mls(const Tensor<float>& input, const std::string& name, const models::MlsFormat& format,
+void quantize_mls(const Tensor<float>& input, const std::string& name, const models::ScaledFormat& format,
                   const models::QuantizerOptions& options, const std::filesystem::path& out) {
   const models::QuantizedTensor quantized = models::quantize(input, format, options, name);
-  const models::MlsTensor& tensor = quantized.tensor;
+  const models::ScaledTensor& tensor = quantized.tensor;
   const Tensor<double> dequantized = models::dequantize(tensor);
   nlohmann::ordered_json json = describe(format, input, tensor.tensor_scale);
   write_rounding(json, options);
@@ -183,7 +183,7 @@ void run_quantize(const base::CommandLine& line) {
   const std::string& file = line.operands().front();
   base::InputFile source = file == "-" ? base::InputFile::standard_input() : base::InputFile(file);
   const Tensor<float> input = workloads::read_npy(source);
-  if (const auto* mls = std::get_if<models::MlsFormat>(&format)) {
+  if (const auto* mls = std::get_if<models::ScaledFormat>(&format)) {
     quantize_mls(input, source.name(), *mls, options, line.path("out"));
   } else {
     quantize_baseline(input, source.name(), std::get<models::BaselineFormat>(format), options, line.path("out"));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 namespace mlsim::models {
@@ -17,61 +18,38 @@ std::int64_t sum_clamped(std::int64_t start, std::int64_t stride, std::int64_t l
   return full * limit + between * start - between * (full + positive - 1) / 2 * stride;
 }
 
+// Indices i, of `count`, with 0 <= i · step + shift < in.
+std::int64_t indices_within(std::int64_t in, std::int64_t count, std::int64_t step, std::int64_t shift) {
+  const std::int64_t below = shift >= 0 ? 0 : (step - 1 - shift) / step;
+  const std::int64_t behind = shift >= in ? 0 : (in - shift - 1) / step + 1;
+  return std::max<std::int64_t>(std::min(behind, count) - below, 0);
+}
+
 // Pairs (output index, kernel index) along one axis that touch an input element and not the padding.
-std::int64_t valid_pairs(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride,
-                         std::int64_t padding) {
-  // 0 <= y·stride + k - padding < in: k from padding - y·stride, and as far as in elements on, both within the kernel.
-  return sum_clamped(in + padding, stride, kernel, out) - sum_clamped(padding, stride, kernel, out);
+std::int64_t valid_pairs(const ConvolutionShape& shape, std::size_t axis) {
+  const std::int64_t in = shape.in_size[axis];
+  const std::int64_t out = shape.out_size()[axis];
+  const std::int64_t kernel = shape.kernel[axis];
+  const std::int64_t stride = shape.stride[axis];
+  const std::int64_t dilation = shape.dilation[axis];
+  const std::int64_t padding = shape.padding[axis].begin;
+  if (dilation == 1) {
+    // 0 <= y·stride + k - padding < in: k from padding - y·stride, and as far as in elements on, both in the kernel.
+    return sum_clamped(in + padding, stride, kernel, out) - sum_clamped(padding, stride, kernel, out);
+  }
+  std::int64_t pairs = 0;
+  if (kernel <= out) {
+    for (std::int64_t k = 0; k < kernel; ++k) pairs += indices_within(in, out, stride, k * dilation - padding);
+  } else {
+    for (std::int64_t y = 0; y < out; ++y) pairs += indices_within(in, kernel, dilation, y * stride - padding);
+  }
+  return pairs;
 }
 
 }  // namespace
 
-std::string to_string(Pass pass) {
-  switch (pass) {
-    case Pass::kForward:
-      return "forward";
-    case Pass::kBackwardData:
-      return "backward_data";
-    case Pass::kBackwardWeight:
-      break;
-  }
-  return "backward_weight";
-}
-
-std::string to_string(Operand operand) {
-  switch (operand) {
-    case Operand::kActivation:
-      return "activation";
-    case Operand::kWeight:
-      return "weight";
-    case Operand::kError:
-      break;
-  }
-  return "error";
-}
-
 std::string to_string(Overflow overflow) {
   return overflow == Overflow::kSaturate ? "saturate" : "wrap";
-}
-
-Operand left_operand(Pass pass) {
-  return pass == Pass::kForward ? Operand::kActivation : Operand::kError;
-}
-
-Operand right_operand(Pass pass) {
-  return pass == Pass::kBackwardWeight ? Operand::kActivation : Operand::kWeight;
-}
-
-Operand result_operand(Pass pass) {
-  switch (pass) {
-    case Pass::kForward:
-      return Operand::kActivation;
-    case Pass::kBackwardData:
-      return Operand::kError;
-    case Pass::kBackwardWeight:
-      break;
-  }
-  return Operand::kWeight;
 }
 
 void ConvolutionShape::check() const {
@@ -87,12 +65,15 @@ void ConvolutionShape::check() const {
     positive("in_size", in_size[axis]);
     positive("kernel", kernel[axis]);
     positive("stride", stride[axis]);
-    if (padding[axis] < 0) {
-      throw std::runtime_error("padding is " + std::to_string(padding[axis]) + ", expected 0 or more");
+    positive("dilation", dilation[axis]);
+    for (const std::int64_t side : {padding[axis].begin, padding[axis].end}) {
+      if (side < 0) throw std::runtime_error("padding is " + std::to_string(side) + ", expected 0 or more");
     }
-    if (kernel[axis] > in_size[axis] + 2 * padding[axis]) {
-      throw std::runtime_error("kernel is " + std::to_string(kernel[axis]) + ", larger than the padded input of " +
-                               std::to_string(in_size[axis] + 2 * padding[axis]));
+    const std::int64_t padded = in_size[axis] + padding[axis].begin + padding[axis].end;
+    if (kernel_extent(axis) > padded) {
+      throw std::runtime_error("kernel is " + std::to_string(kernel[axis]) +
+                               (dilation[axis] == 1 ? "" : " with dilation " + std::to_string(dilation[axis])) +
+                               ", larger than the padded input of " + std::to_string(padded));
     }
   }
   if (in_channels % groups != 0 || out_channels % groups != 0) {
@@ -104,7 +85,8 @@ void ConvolutionShape::check() const {
 std::array<std::int64_t, 2> ConvolutionShape::out_size() const {
   std::array<std::int64_t, 2> size{};
   for (const std::size_t axis : {0U, 1U}) {
-    size[axis] = (in_size[axis] + 2 * padding[axis] - kernel[axis]) / stride[axis] + 1;
+    size[axis] =
+        (in_size[axis] + padding[axis].begin + padding[axis].end - kernel_extent(axis)) / stride[axis] + 1;
   }
   return size;
 }
@@ -163,26 +145,59 @@ std::int64_t ConvolutionShape::inner_taps(Pass pass) const {
 
 std::uint64_t ConvolutionShape::multiply_adds(Pass /*pass*/) const {
   // Each pass walks the same set of (image, output position, kernel position, channel pair).
-  const auto out = out_size();
-  const std::int64_t rows = valid_pairs(in_size[0], out[0], kernel[0], stride[0], padding[0]);
-  const std::int64_t columns = valid_pairs(in_size[1], out[1], kernel[1], stride[1], padding[1]);
-  return static_cast<std::uint64_t>(batch * out_channels * (in_channels / groups) * rows * columns);
+  return static_cast<std::uint64_t>(batch * out_channels * (in_channels / groups) * valid_pairs(*this, 0) *
+                                    valid_pairs(*this, 1));
 }
 
-Reduction reduction_of(Pass pass, const ConvolutionShape& shape, const ScaleLayout& left, const ScaleLayout& right) {
-  // The outer index is the input channel, dimension 1 of both; the output channel, dimension 1 of the error and 0 of
-  // the weight; the image, dimension 0 of both.
-  const std::size_t left_dimension = pass == Pass::kBackwardWeight ? 0 : 1;
-  const std::size_t right_dimension = pass == Pass::kForward ? 1 : 0;
-  const bool merged = left.constant_over(left_dimension) && right.constant_over(right_dimension);
-  const std::int64_t outer = shape.outer_count(pass);
-  const std::int64_t taps = shape.inner_taps(pass);
-  return merged ? Reduction{true, 1, outer * taps} : Reduction{false, outer, taps};
+std::int64_t Reduction::Cut::end(std::int64_t conv_group, std::int64_t outer) const {
+  if (block == 0) return std::numeric_limits<std::int64_t>::max();
+  const std::int64_t first = conv_group * stride;
+  return ((first + outer) / block + 1) * block - first;
+}
+
+Reduction::Reduction(Pass pass, const ConvolutionShape& shape, const ScaleLayout& left, const ScaleLayout& right)
+    : conv_groups_(shape.groups), outer_(shape.outer_count(pass)), inner_taps_(shape.inner_taps(pass)) {
+  const std::size_t left_dimension = reduction_dimension(left_operand(pass), pass);
+  const std::size_t right_dimension = reduction_dimension(right_operand(pass), pass);
+  // Channels count over the whole tensor where the operand has all of them: weights hold the input channels of one
+  // convolution group only, and an image belongs to every one of them.
+  left_ = {left.tile[left_dimension], pass == Pass::kBackwardWeight ? 0 : outer_};
+  right_ = {right.tile[right_dimension], pass == Pass::kBackwardData ? outer_ : 0};
+  taps_apart_ = !left.constant_over_planes() || !right.constant_over_planes();
+  const auto cut_alike = [&](const Cut& cut) { return cut.block <= 1 || cut.stride == 0 || outer_ % cut.block == 0; };
+  alike_ = cut_alike(left_) && cut_alike(right_);
+  for (std::int64_t group = 0; group < (alike_ ? 1 : conv_groups_); ++group) {
+    std::int64_t runs = 0;
+    if (left_.block == 1 || right_.block == 1) {
+      runs = outer_;
+      longest_run_ = 1;
+    } else {
+      for (std::int64_t outer = 0; outer < outer_; ++runs) {
+        const std::int64_t end = run_end(group, outer);
+        longest_run_ = std::max(longest_run_, end - outer);
+        outer = end;
+      }
+    }
+    if (group == 0) runs_ = runs;
+    all_runs_ += runs;
+  }
+  if (alike_) all_runs_ = runs_ * conv_groups_;
+}
+
+std::int64_t Reduction::run_end(std::int64_t conv_group, std::int64_t outer) const {
+  return std::min({left_.end(conv_group, outer), right_.end(conv_group, outer), outer_});
+}
+
+std::int64_t Reduction::runs(std::int64_t conv_group) const {
+  if (alike_ || conv_group == 0) return runs_;
+  std::int64_t runs = 0;
+  for (std::int64_t outer = 0; outer < outer_; ++runs) outer = run_end(conv_group, outer);
+  return runs;
 }
 
 int full_accumulator_bits(const ElementFormat& left, const ElementFormat& right, std::int64_t taps) {
   const int log2_taps = std::bit_width(static_cast<std::uint64_t>(taps) - 1);
-  return left.unit_exponent() + right.unit_exponent() + log2_taps + 1;
+  return left.integer_bits() + right.integer_bits() + log2_taps + 1;
 }
 
 float product_scale(Pass pass, float left, float right) {
@@ -195,7 +210,7 @@ float product_scale(Pass pass, float left, float right) {
   return scale;
 }
 
-float product_scale(Pass pass, const MlsTensor& left, const MlsTensor& right) {
+float product_scale(Pass pass, const ScaledTensor& left, const ScaledTensor& right) {
   return product_scale(pass, left.tensor_scale, right.tensor_scale);
 }
 

@@ -14,6 +14,10 @@ int bit_length(Int128 magnitude) {
 }  // namespace
 
 Fields split_fields(const ElementFormat& format, std::uint16_t code) {
+  if (format.twos_complement()) {
+    const std::int64_t k = decode_element(format, code);
+    return {k < 0, static_cast<std::uint16_t>(k < 0 ? -k : k), 0};
+  }
   const int mx = format.mantissa_bits;
   const int exponent = (code >> mx) & ((1 << format.exponent_bits) - 1);
   const int mantissa = code & ((1 << mx) - 1);
@@ -46,21 +50,15 @@ float round_scaled(Int128 q, int shift) {
   return static_cast<float>(q < 0 ? -value : value);
 }
 
-GroupScaler::GroupScaler(const MlsFormat& left, const MlsFormat& right)
-    : left_fraction_bits(left.scale.fraction_bits),
-      right_fraction_bits(right.scale.fraction_bits),
-      unit_exponent(left.element.unit_exponent() + right.element.unit_exponent()) {}
+GroupScaler::GroupScaler(const ElementFormat& left, const ElementFormat& right)
+    : unit_exponent(left.unit_exponent() + right.unit_exponent()) {}
 
-Int128 GroupScaler::scale_fractions(std::int64_t sum, int left_fraction, int right_fraction) const {
-  Int128 q = sum;
-  q = (q << left_fraction_bits) + q * left_fraction;
-  return (q << right_fraction_bits) + q * right_fraction;
+Int128 GroupScaler::scale_sum(Int128 sum, TileScale left, TileScale right) {
+  return sum * (left.significand * right.significand);
 }
 
-float GroupScaler::scale(std::int64_t sum, int left_exponent, int left_fraction, int right_exponent,
-                         int right_fraction) const {
-  return round_scaled(scale_fractions(sum, left_fraction, right_fraction),
-                      left_fraction_bits + right_fraction_bits + left_exponent + right_exponent + unit_exponent);
+float GroupScaler::scale(Int128 sum, TileScale left, TileScale right) const {
+  return round_scaled(scale_sum(sum, left, right), unit_exponent - left.exponent - right.exponent);
 }
 
 }  // namespace mlsim::models

@@ -5,6 +5,7 @@
 
 #include "models/convolution/convolution.h"
 #include "models/formats/format.h"
+#include "models/formats/scaled_tensor.h"
 
 namespace mlsim::models {
 
@@ -13,7 +14,7 @@ __extension__ using Int128 = __int128;
 // An element as a multiplier sees it: ± significand · 2^exponent, in units of 2^-U.
 struct Fields {
   bool negative = false;
-  std::uint16_t significand = 0;  // significand_bits() wide, hidden bit included
+  std::uint16_t significand = 0;  // significand_bits() wide, hidden bit included; of int8 its magnitude
   std::uint8_t exponent = 0;      // max(e, 1) - 1
 };
 Fields split_fields(const ElementFormat& format, std::uint16_t code);
@@ -46,19 +47,17 @@ Accumulation accumulate(std::int64_t accumulator, std::int64_t product, int bits
 // Rounds q · 2^-shift once to binary32, to nearest even, subnormal results included.
 float round_scaled(Int128 q, int shift);
 
-// The constants of a group-scale unit, from the formats of its two operands.
+// The constant of a group-scale unit, from the formats of its two operands.
 struct GroupScaler {
-  int left_fraction_bits = 1;   // Mg
-  int right_fraction_bits = 1;  // Mg
-  int unit_exponent = 0;        // U_left + U_right
+  int unit_exponent = 0;  // U_left + U_right
 
   GroupScaler() = default;
-  GroupScaler(const MlsFormat& left, const MlsFormat& right);
+  GroupScaler(const ElementFormat& left, const ElementFormat& right);
 
-  // Q = P · (2^Mg + f_left) · (2^Mg + f_right), as shift-and-add.
-  Int128 scale_fractions(std::int64_t sum, int left_fraction, int right_fraction) const;
+  // Q = P · g_left · g_right; each a shift-and-add of at most four terms.
+  static Int128 scale_sum(Int128 sum, TileScale left, TileScale right);
   // The group's contribution q in binary32.
-  float scale(std::int64_t sum, int left_exponent, int left_fraction, int right_exponent, int right_fraction) const;
+  float scale(Int128 sum, TileScale left, TileScale right) const;
 };
 
 }  // namespace mlsim::models

@@ -24,17 +24,18 @@ struct SumBounds {
 // A pass to compute, with what engines look at. Refers to what it was made from.
 struct ConvolutionRequest {
   // Throws std::runtime_error where the product of the tensor scales overflows.
-  ConvolutionRequest(Pass the_pass, const ConvolutionShape& the_shape, const MlsTensor& the_left,
-                     const MlsTensor& the_right, const Accumulator& the_accumulator);
+  ConvolutionRequest(Pass the_pass, const ConvolutionShape& the_shape, const ScaledTensor& the_left,
+                     const ScaledTensor& the_right, const Accumulator& the_accumulator);
 
   Pass pass;
   const ConvolutionShape& shape;
-  const MlsTensor& left;
-  const MlsTensor& right;
+  const ScaledTensor& left;
+  const ScaledTensor& right;
   const Accumulator& accumulator;
   Reduction reduction;
   SumBounds bounds;
   float tensor_scale;  // T
+  bool fits_float;     // no element and no sum can leave binary32 above
   bool exact_float;    // every group's contribution is a binary32 number
 };
 

@@ -11,7 +11,7 @@ struct OperationCounts {
   std::uint64_t mantissa_multiplies = 0;
   std::uint64_t exponent_adds = 0;
   std::uint64_t shifts = 0;
-  std::uint64_t integer_adds = 0;
+  std::uint64_t integer_adds = 0;  // of products, also where several are one addition
   // One of each for every reduction group of every result that has at least one nominal tap.
   std::uint64_t group_exponent_adds = 0;
   std::uint64_t shift_adds = 0;   // P times both scale fractions
@@ -21,6 +21,8 @@ struct OperationCounts {
   std::uint64_t tensor_scale_multiplies = 0;
   // Additions that left the accumulator's range.
   std::uint64_t overflows = 0;
+  // Results that are infinite or NaN.
+  std::uint64_t non_finite = 0;
 
   OperationCounts& operator+=(const OperationCounts& other) {
     mantissa_multiplies += other.mantissa_multiplies;
@@ -33,6 +35,7 @@ struct OperationCounts {
     float_adds += other.float_adds;
     tensor_scale_multiplies += other.tensor_scale_multiplies;
     overflows += other.overflows;
+    non_finite += other.non_finite;
     return *this;
   }
   bool operator==(const OperationCounts&) const = default;

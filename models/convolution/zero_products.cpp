@@ -26,7 +26,7 @@ std::vector<Extent> extents(const ConvolutionShape& shape, std::size_t axis) {
   const std::int64_t stride = shape.stride[axis];
   std::vector<Extent> all;
   for (std::int64_t k = 0; k < shape.kernel[axis]; ++k) {
-    const std::int64_t offset = shape.padding[axis] - k;
+    const std::int64_t offset = shape.padding[axis].begin - k * shape.dilation[axis];
     const std::int64_t room = shape.in_size[axis] - 1 + offset;
     Extent& extent = all.emplace_back();
     extent.first = offset > 0 ? (offset + stride - 1) / stride : 0;
@@ -51,8 +51,8 @@ struct TapOperand {
   std::int64_t channels;
   std::array<std::int64_t, 2> size;
   std::array<std::int64_t, 2> step;
+  std::array<std::int64_t, 2> kernel_step;
   std::array<std::int64_t, 2> padding;
-  std::int64_t kernel_step;
 };
 
 // For each channel and kernel position, how many elements that are not zero its taps meet, over images and outputs.
@@ -72,8 +72,8 @@ Sums sums_of_taps(const ConvolutionShape& shape, const TapOperand& operand, cons
         const Extent& column = columns[index(j)];
         for (std::int64_t y = rows[index(i)].first; y <= rows[index(i)].last; ++y) {
           const std::uint32_t* row =
-              elements.data() + (y * operand.step[0] + i * operand.kernel_step - operand.padding[0]) * width;
-          const std::int64_t shift = j * operand.kernel_step - operand.padding[1];
+              elements.data() + (y * operand.step[0] + i * operand.kernel_step[0] - operand.padding[0]) * width;
+          const std::int64_t shift = j * operand.kernel_step[1] - operand.padding[1];
           for (std::int64_t x = column.first; x <= column.last; ++x) *sum += row[x * operand.step[1] + shift];
         }
       }
@@ -83,11 +83,11 @@ Sums sums_of_taps(const ConvolutionShape& shape, const TapOperand& operand, cons
 }
 
 Sums sums_of_activation(const ConvolutionShape& shape, const std::vector<std::uint8_t>& nonzero) {
-  return sums_of_taps(shape, {shape.in_channels, shape.in_size, shape.stride, shape.padding, 1}, nonzero);
+  return sums_of_taps(shape, {shape.in_channels, shape.in_size, shape.stride, shape.dilation, {shape.padding[0].begin, shape.padding[1].begin}}, nonzero);
 }
 
 Sums sums_of_error(const ConvolutionShape& shape, const std::vector<std::uint8_t>& nonzero) {
-  return sums_of_taps(shape, {shape.out_channels, shape.out_size(), {1, 1}, {0, 0}, 0}, nonzero);
+  return sums_of_taps(shape, {shape.out_channels, shape.out_size(), {1, 1}, {0, 0}, {0, 0}}, nonzero);
 }
 
 // Taps with two operands that are not zero. In forward and backward data a tap is a channel and a kernel position of
@@ -141,10 +141,11 @@ std::uint64_t nonzero_backward_weight(const ConvolutionShape& shape, const std::
       for (std::int64_t y = rows[index(i)].first; y <= rows[index(i)].last; ++y) {
         const std::uint32_t* error_row = errors.data() + y * out_width;
         const std::uint32_t* activation_row =
-            activations.data() + (y * shape.stride[0] + i - shape.padding[0]) * in_width;
+            activations.data() + (y * shape.stride[0] + i * shape.dilation[0] - shape.padding[0].begin) * in_width;
         for (std::int64_t j = 0; j < shape.kernel[1]; ++j) {
           for (std::int64_t x = columns[index(j)].first; x <= columns[index(j)].last; ++x) {
-            taps += std::uint64_t{error_row[x]} * activation_row[x * shape.stride[1] + j - shape.padding[1]];
+            taps += std::uint64_t{error_row[x]} *
+                    activation_row[x * shape.stride[1] + j * shape.dilation[1] - shape.padding[1].begin];
           }
         }
       }
@@ -163,10 +164,19 @@ std::uint64_t nonzero_backward_weight(const ConvolutionShape& shape, const std::
 
 }  // namespace
 
-std::vector<std::uint8_t> nonzero_elements(const MlsTensor& tensor) {
+std::vector<std::uint8_t> nonzero_elements(const ScaledTensor& tensor) {
   std::vector<std::uint8_t> nonzero(tensor.codes.size());
   std::transform(tensor.codes.begin(), tensor.codes.end(), nonzero.begin(),
                  [](std::uint16_t code) { return static_cast<std::uint8_t>(code != 0); });
+  // A scale of zero, which E4M3 alone has, makes zeros of its whole tile.
+  if (tensor.format.scale.kind == ScaleKind::kE4m3) {
+    tensor.grid().for_each_run(
+        0, tensor.size(), [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+          for (std::int64_t i = offset; i < offset + length; ++i, tile += step) {
+            if (tensor.scales[index(tile)].significand == 0) nonzero[index(i)] = 0;
+          }
+        });
+  }
   return nonzero;
 }
 

@@ -6,12 +6,12 @@
 
 #include "models/baseline/baseline.h"
 #include "models/convolution/convolution.h"
-#include "models/formats/mls_tensor.h"
+#include "models/formats/scaled_tensor.h"
 
 namespace mlsim::models {
 
 // A byte for each element: 1 where it is not zero after quantization.
-std::vector<std::uint8_t> nonzero_elements(const MlsTensor& tensor);
+std::vector<std::uint8_t> nonzero_elements(const ScaledTensor& tensor);
 std::vector<std::uint8_t> nonzero_elements(const BaselineTensor& tensor);
 
 // Of the taps whose operands both exist (those that multiply_adds counts), how many have a zero operand, so that the

@@ -1,6 +1,8 @@
 #include "models/formats/format.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -24,50 +26,177 @@ constexpr std::array<std::pair<std::string_view, ScaleLayout>, 4> kGroupingNames
     {"none", grouping::kNone},
 }};
 
+// The rules with the kind of scale that each belongs to; a kind's first is its own unless the tiles say otherwise.
+struct NamedRule {
+  std::string_view name;
+  ScaleKind kind;
+  ScaleRule rule;
+};
+constexpr std::array<NamedRule, 6> kRules{{
+    {"sat", ScaleKind::kMls, ScaleRule::kSat},
+    {"fit", ScaleKind::kMls, ScaleRule::kFit},
+    {"floor", ScaleKind::kE8m0, ScaleRule::kFloor},
+    {"ceil", ScaleKind::kE8m0, ScaleRule::kCeil},
+    {"even", ScaleKind::kE8m0, ScaleRule::kEven},
+    {"rceil", ScaleKind::kE8m0, ScaleRule::kRceil},
+}};
+
+// The formats that are known by name, with the block of their own kB.
+struct NamedFormat {
+  std::string_view name;
+  ElementFormat element;
+  ScaleFormat scale;
+  std::int64_t block;
+};
+constexpr ScaleFormat kE8m0{8, 0, ScaleKind::kE8m0};
+constexpr ScaleFormat kE4m3{4, 3, ScaleKind::kE4m3};
+constexpr std::array<NamedFormat, 7> kNamedFormats{{
+    {"mxfp4", {2, 1, ElementKind::kOcp}, kE8m0, 32},
+    {"mxfp6-e2m3", {2, 3, ElementKind::kOcp}, kE8m0, 32},
+    {"mxfp6-e3m2", {3, 2, ElementKind::kOcp}, kE8m0, 32},
+    {"mxfp8-e4m3", {4, 3, ElementKind::kOcp}, kE8m0, 32},
+    {"mxfp8-e5m2", {5, 2, ElementKind::kOcp}, kE8m0, 32},
+    {"mxint8", {0, 7, ElementKind::kOcp}, kE8m0, 32},
+    {"nvfp4", {2, 1, ElementKind::kOcp}, kE4m3, 16},
+}};
+
 [[noreturn]] void refuse(std::string_view text, const std::string& reason) {
   throw std::runtime_error("format '" + std::string(text) + "' " + reason);
 }
 
-// Takes `letter` and a number of one or two digits without a leading zero off the front of `rest`.
-std::optional<int> take_number(std::string_view& rest, char letter) {
-  if (rest.size() < 2 || rest[0] != letter || rest[1] < '0' || rest[1] > '9') return std::nullopt;
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+// Takes `letter` and a number of at most `digits` digits without a leading zero off the front of `rest`.
+std::optional<std::int64_t> take_number(std::string_view& rest, char letter, std::size_t digits) {
+  if (rest.size() < 2 || rest[0] != letter || !is_digit(rest[1])) return std::nullopt;
+  std::int64_t value = rest[1] - '0';
   std::size_t length = 2;
-  int value = rest[1] - '0';
-  if (value != 0 && rest.size() > 2 && rest[2] >= '0' && rest[2] <= '9') {
-    value = value * 10 + (rest[2] - '0');
-    length = 3;
+  while (value != 0 && length < rest.size() && length <= digits && is_digit(rest[length])) {
+    value = value * 10 + (rest[length++] - '0');
   }
   rest.remove_prefix(length);
   return value;
 }
 
-}  // namespace
+std::optional<int> take_width(std::string_view& rest, char letter) {
+  const auto width = take_number(rest, letter, 2);
+  return width ? std::optional(static_cast<int>(*width)) : std::nullopt;
+}
 
-MlsFormat parse_mls_format(std::string_view text) {
-  constexpr const char* kExpected =
-      "is not of the form eXmY[/gAmB][/GROUPING], for example e2m4 or e2m1/g8m0/n (GROUPING: nc, n, c, none)";
-  MlsFormat format;
+// What comes before the next slash; it and the slash are taken off.
+std::string_view take_part(std::string_view& rest) {
+  const std::size_t slash = rest.find('/');
+  const std::string_view part = rest.substr(0, slash);
+  rest.remove_prefix(slash == std::string_view::npos ? rest.size() : slash + 1);
+  return part;
+}
+
+// Enough for any tensor, and far from where sums of indices overflow.
+constexpr std::size_t kBlockDigits = 9;
+
+// tAxBxCxD, of which trailing `*` may be left out.
+ScaleLayout read_tile(std::string_view text, std::string_view part) {
+  ScaleLayout layout{{ScaleLayout::kWhole, ScaleLayout::kWhole, ScaleLayout::kWhole, ScaleLayout::kWhole}};
+  std::string_view rest = part;
+  for (std::size_t d = 0; d < 4 && (d == 0 || !rest.empty()); ++d) {
+    const char letter = d == 0 ? 't' : 'x';
+    if (rest.size() >= 2 && rest[0] == letter && rest[1] == '*') {
+      rest.remove_prefix(2);
+      continue;
+    }
+    const auto block = take_number(rest, letter, kBlockDigits);
+    if (!block || *block == 0) refuse(text, "has a tile that is not of the form tAxBxCxD, for example t16x16x1x1 or t1x32x*x*");
+    if (d >= 2 && *block != 1) refuse(text, "has a tile of " + std::to_string(*block) + " positions, expected 1 or * in a plane");
+    layout.tile[d] = *block;
+  }
+  if (!rest.empty()) refuse(text, "has a tile that is not of the form tAxBxCxD, for example t16x16x1x1 or t1x32x*x*");
+  return layout;
+}
+
+// Whether it is a grouping's name; sets the layout and the blocks.
+bool read_grouping(std::string_view text, std::string_view part, ScaledFormat& format) {
+  const auto set_layout = [&](const ScaleLayout& layout) {
+    format.layout = layout;
+    format.blocks = BlockKind::kTiles;
+    format.block = 0;
+    return true;
+  };
+  for (const auto& [name, layout] : kGroupingNames) {
+    if (part == name) return set_layout(layout);
+  }
+  if (part.starts_with('t')) return set_layout(read_tile(text, part));
+  for (const auto& [letter, kind] : {std::pair{'b', BlockKind::kChannels}, std::pair{'k', BlockKind::kReduction}}) {
+    std::string_view rest = part;
+    const auto block = take_number(rest, letter, kBlockDigits);
+    if (!block || !rest.empty()) continue;
+    if (*block == 0) refuse(text, "has blocks of 0, expected 1 or more");
+    format.blocks = kind;
+    format.block = *block;
+    format = format.of(Operand::kActivation, Pass::kForward);
+    return true;
+  }
+  return false;
+}
+
+ScaleRule own_rule(const ScaledFormat& format) {
+  switch (format.scale.kind) {
+    case ScaleKind::kE8m0:
+      return ScaleRule::kFloor;
+    case ScaleKind::kE4m3:
+      return ScaleRule::kNvfp4;
+    case ScaleKind::kMls:
+      break;
+  }
+  const auto has_layout = [&](const auto& named) { return named.second == format.layout; };
+  return std::any_of(kGroupingNames.begin(), kGroupingNames.end(), has_layout) ? ScaleRule::kSat : ScaleRule::kFit;
+}
+
+// [RULE][/GROUPING], the rest of a format's text.
+void read_rule_and_grouping(std::string_view text, std::string_view rest, const std::string& expected, ScaledFormat& format) {
+  std::optional<ScaleRule> rule;
+  bool grouped = false;
+  while (!rest.empty()) {
+    const bool ends_in_slash = rest.back() == '/';
+    const std::string_view part = take_part(rest);
+    const auto named = std::find_if(kRules.begin(), kRules.end(), [&](const NamedRule& r) { return r.name == part; });
+    if (named != kRules.end() && !rule && !grouped) {
+      if (named->kind != format.scale.kind) refuse(text, "has rule " + std::string(part) + ", which is not one of its kind of scale");
+      rule = named->rule;
+    } else if (grouped || !read_grouping(text, part, format)) {
+      refuse(text, expected);
+    } else {
+      grouped = true;
+    }
+    if (rest.empty() && ends_in_slash) refuse(text, expected);
+  }
+  format.rule = rule.value_or(own_rule(format));
+}
+
+constexpr const char* kGroupings = "GROUPING: nc, n, c, none, bB, kB such as b16 or k32, or a tile such as t16x16x1x1";
+
+ScaledFormat parse_mls(std::string_view text) {
+  const std::string expected =
+      std::string("is not of the form eXmY[/gAmB][/RULE][/GROUPING], for example e2m4, e2m1/g8m0/n or e2m1/fit/k16 "
+                  "(RULE: sat, fit; ") +
+      kGroupings + ")";
+  ScaledFormat format;
   std::string_view rest = text;
-  const auto ex = take_number(rest, 'e');
-  const auto mx = ex ? take_number(rest, 'm') : std::nullopt;
-  if (!mx) refuse(text, kExpected);
+  const auto ex = take_width(rest, 'e');
+  const auto mx = ex ? take_width(rest, 'm') : std::nullopt;
+  if (!mx) refuse(text, expected);
   format.element = {*ex, *mx};
   if (rest.starts_with("/g")) {
     rest.remove_prefix(1);
-    const auto eg = take_number(rest, 'g');
-    const auto mg = eg ? take_number(rest, 'm') : std::nullopt;
-    if (!mg) refuse(text, kExpected);
+    const auto eg = take_width(rest, 'g');
+    const auto mg = eg ? take_width(rest, 'm') : std::nullopt;
+    if (!mg) refuse(text, expected);
     format.scale = {*eg, *mg};
   }
   if (!rest.empty()) {
-    bool known = false;
-    for (const auto& [name, layout] : kGroupingNames) {
-      if (rest.substr(1) == name && rest[0] == '/') {
-        format.layout = layout;
-        known = true;
-      }
-    }
-    if (!known) refuse(text, kExpected);
+    if (rest[0] != '/' || rest.size() == 1) refuse(text, expected);
+    read_rule_and_grouping(text, rest.substr(1), expected, format);
   }
   if (*ex > 4) refuse(text, "has more than 4 element exponent bits");
   if (*ex == 4 && *mx > 4) refuse(text, "has more than 4 mantissa bits, the most with 4 exponent bits");
@@ -78,27 +207,113 @@ MlsFormat parse_mls_format(std::string_view text) {
   return format;
 }
 
+const NamedFormat* find_named(std::string_view name) {
+  const auto* const found =
+      std::find_if(kNamedFormats.begin(), kNamedFormats.end(), [&](const NamedFormat& f) { return f.name == name; });
+  return found == kNamedFormats.end() ? nullptr : found;
+}
+
+ScaledFormat parse_named(std::string_view text, const NamedFormat& named) {
+  const bool mx = named.scale.kind == ScaleKind::kE8m0;
+  const std::string expected = "is not of the form " + std::string(named.name) +
+                               (mx ? "[/RULE][/GROUPING] (RULE: floor, ceil, even, rceil; " : "[/GROUPING] (") +
+                               kGroupings + ")";
+  ScaledFormat format{.element = named.element,
+                      .scale = named.scale,
+                      .layout = {},
+                      .rule = ScaleRule::kFloor,
+                      .blocks = BlockKind::kReduction,
+                      .block = named.block};
+  format = format.of(Operand::kActivation, Pass::kForward);
+  std::string_view rest = text.substr(named.name.size());
+  if (rest == "/") refuse(text, expected);
+  if (!rest.empty()) rest.remove_prefix(1);
+  read_rule_and_grouping(text, rest, expected, format);
+  return format;
+}
+
+}  // namespace
+
+float ElementFormat::largest() const {
+  return std::ldexp(static_cast<float>(max_integer()), -unit_exponent());
+}
+
+ScaledFormat ScaledFormat::of(Operand operand, Pass pass) const {
+  constexpr std::int64_t kWhole = ScaleLayout::kWhole;
+  ScaledFormat format = *this;
+  if (blocks == BlockKind::kChannels) {
+    format.layout.tile = {operand == Operand::kWeight ? block : 1, block, kWhole, kWhole};
+  } else if (blocks == BlockKind::kReduction) {
+    format.layout.tile = {1, 1, 1, 1};
+    format.layout.tile[reduction_dimension(operand, pass)] = block;
+  }
+  return format;
+}
+
+ScaledFormat parse_scaled_format(std::string_view text) {
+  std::string_view rest = text;
+  const NamedFormat* const named = find_named(take_part(rest));
+  return named == nullptr ? parse_mls(text) : parse_named(text, *named);
+}
+
 Format parse_format(std::string_view text) {
   for (const auto& [name, baseline] : kBaselineNames) {
     if (text == name) return baseline;
   }
-  if (text.empty() || text[0] != 'e') {
-    refuse(text, "is neither an MLS format such as e2m4 nor one of fp32, fp16, bf16, fp8-e4m3, fp8-e5m2, int8");
+  std::string_view rest = text;
+  if (find_named(take_part(rest)) == nullptr && (text.empty() || text[0] != 'e')) {
+    refuse(text,
+           "is neither an MLS format such as e2m4, nor nvfp4, nor one of mxfp4, mxfp6-e2m3, mxfp6-e3m2, mxfp8-e4m3, "
+           "mxfp8-e5m2, mxint8, nor one of fp32, fp16, bf16, fp8-e4m3, fp8-e5m2, int8");
   }
-  return parse_mls_format(text);
+  return parse_scaled_format(text);
+}
+
+OperandFormats parse_operand_formats(std::string_view text) {
+  std::string_view rest = text;
+  const std::string_view name = take_part(rest);
+  if (name != "mxfp8" && text != "fp8") {
+    const Format format = parse_format(text);
+    return {format, format, format};
+  }
+  const std::string tail(text.substr(name.size()));
+  const Format forward = parse_format(std::string(name) + "-e4m3" + tail);
+  return {forward, forward, parse_format(std::string(name) + "-e5m2" + tail)};
 }
 
 std::string to_string(const ScaleLayout& layout) {
   for (const auto& [name, value] : kGroupingNames) {
     if (value == layout) return std::string(name);
   }
-  return {};
+  std::size_t written = 4;
+  while (written > 1 && layout.tile[written - 1] == ScaleLayout::kWhole) --written;
+  std::string text;
+  for (std::size_t d = 0; d < written; ++d) {
+    text += d == 0 ? "t" : "x";
+    text += layout.tile[d] == ScaleLayout::kWhole ? "*" : std::to_string(layout.tile[d]);
+  }
+  return text;
 }
 
-std::string to_string(const MlsFormat& format) {
-  return "e" + std::to_string(format.element.exponent_bits) + "m" + std::to_string(format.element.mantissa_bits) +
-         "/g" + std::to_string(format.scale.exponent_bits) + "m" + std::to_string(format.scale.fraction_bits) + "/" +
-         to_string(format.layout);
+std::string to_string(const ScaledFormat& format) {
+  std::string text;
+  if (format.scale.kind == ScaleKind::kMls) {
+    text = "e" + std::to_string(format.element.exponent_bits) + "m" + std::to_string(format.element.mantissa_bits) +
+           "/g" + std::to_string(format.scale.exponent_bits) + "m" + std::to_string(format.scale.fraction_bits);
+  } else {
+    for (const NamedFormat& named : kNamedFormats) {
+      if (named.element == format.element && named.scale == format.scale) text = named.name;
+    }
+  }
+  // The tiles that the text stands for are those of an activation.
+  const ScaledFormat written = format.of(Operand::kActivation, Pass::kForward);
+  if (format.rule != own_rule(written)) {
+    for (const NamedRule& named : kRules) {
+      if (named.rule == format.rule) text += "/" + std::string(named.name);
+    }
+  }
+  if (format.blocks == BlockKind::kTiles) return text + "/" + to_string(format.layout);
+  return text + (format.blocks == BlockKind::kChannels ? "/b" : "/k") + std::to_string(format.block);
 }
 
 std::string to_string(BaselineFormat format) {
@@ -114,11 +329,11 @@ std::string to_string(const Format& format) {
 
 std::string family_of(const Format& format) {
   const auto* const baseline = std::get_if<BaselineFormat>(&format);
-  return baseline == nullptr ? "MLS" : *baseline == BaselineFormat::kInt8 ? "int8" : "floating-point";
+  return baseline == nullptr ? "block-scaled" : *baseline == BaselineFormat::kInt8 ? "int8" : "floating-point";
 }
 
 int element_bits(const Format& format) {
-  if (const auto* mls = std::get_if<MlsFormat>(&format)) return mls->element.code_bits();
+  if (const auto* scaled = std::get_if<ScaledFormat>(&format)) return scaled->element.code_bits();
   switch (std::get<BaselineFormat>(format)) {
     case BaselineFormat::kFp32:
       return 32;

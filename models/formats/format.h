@@ -1,78 +1,130 @@
-// Number formats: MLS elements and scales, and the baseline formats they are compared with.
+// Number formats: block-scaled ones (MLS, OCP MX, NVFP4), whose elements are integers within a tile, and the baseline
+// formats they are compared with.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <variant>
 
+#include "models/formats/pass.h"
 #include "models/formats/scale_layout.h"
 
 namespace mlsim::models {
 
+// How the fields of an element are read. MLS: every exponent is one of numbers, the largest just below 1. OCP (MX v1.0):
+// the exponent has IEEE's bias, e4m3 and e5m2 keep codes for what is no number, and int8 is in two's complement.
+enum class ElementKind : std::uint8_t { kMls, kOcp };
+
 // `<Ex,Mx>`: sign, Ex exponent bits, Mx mantissa bits, gradual underflow, no NaN and no infinity.
 // An element is the integer k (signed) times 2^-unit_exponent().
 struct ElementFormat {
-  int exponent_bits = 2;  // Ex, 0..4
+  int exponent_bits = 2;  // Ex, 0..4; OCP 0..5
   int mantissa_bits = 4;  // Mx, 0..10 (0..4 where Ex = 4)
+  ElementKind kind = ElementKind::kMls;
 
   constexpr int code_bits() const { return 1 + exponent_bits + mantissa_bits; }
+  constexpr bool twos_complement() const { return kind == ElementKind::kOcp && exponent_bits == 0; }
   // U: the exponent of the unit in which every element is an integer.
   constexpr int unit_exponent() const {
+    if (kind == ElementKind::kOcp) {
+      return exponent_bits == 0 ? mantissa_bits - 1 : mantissa_bits + (1 << (exponent_bits - 1)) - 2;
+    }
     return exponent_bits == 0 ? mantissa_bits : mantissa_bits + (1 << exponent_bits) - 1;
   }
   // Width of the significand that a mantissa multiplier sees, hidden bit included.
   constexpr int significand_bits() const { return exponent_bits == 0 ? mantissa_bits : mantissa_bits + 1; }
-  constexpr std::int32_t max_integer() const {
-    return exponent_bits == 0 ? (1 << mantissa_bits) - 1
-                              : ((1 << (mantissa_bits + 1)) - 1) << ((1 << exponent_bits) - 2);
+  // kmax.
+  constexpr std::int64_t max_integer() const {
+    if (exponent_bits == 0) return (std::int64_t{1} << mantissa_bits) - 1;
+    const bool ocp = kind == ElementKind::kOcp;
+    const std::int64_t significand = (std::int64_t{2} << mantissa_bits) - (ocp && exponent_bits == 4 ? 2 : 1);
+    return significand << ((1 << exponent_bits) - (ocp && exponent_bits == 5 ? 3 : 2));
   }
+  // Bits of kmax: what one operand adds to the width of a product.
+  constexpr int integer_bits() const { return std::bit_width(static_cast<std::uint64_t>(max_integer())); }
+  // The largest magnitude, kmax · 2^-U, which binary32 holds exactly.
+  float largest() const;
   bool operator==(const ElementFormat&) const = default;
 };
 
-// `<Eg,Mg>`: (1 + f 2^-Mg) 2^-h with 0 <= f < 2^Mg and 0 <= h <= max_exponent().
+// MLS `<Eg,Mg>`: (1 + f 2^-Mg) 2^-h with 0 <= f < 2^Mg and 0 <= h <= max_exponent(). E8M0: a power of two, 2^-127 to
+// 2^127. E4M3: the unsigned half of an 8-bit float with bias 7. In each, g · 2^s with an integer g of at most
+// fraction_bits + 1 bits.
+enum class ScaleKind : std::uint8_t { kMls, kE8m0, kE4m3 };
+
 struct ScaleFormat {
   int exponent_bits = 8;  // Eg, 0..8
   int fraction_bits = 1;  // Mg, 0..3
+  ScaleKind kind = ScaleKind::kMls;
 
-  // hmax; capped so that every scale is a normal binary32.
+  // hmax of MLS; capped so that every scale is a normal binary32.
   constexpr int max_exponent() const {
     const int largest = (1 << exponent_bits) - 1;
     return largest < 126 ? largest : 126;
   }
+  constexpr int largest_significand() const { return (2 << fraction_bits) - 1; }
+  // Of one scale in memory.
+  constexpr int stored_bits() const { return kind == ScaleKind::kMls ? exponent_bits + fraction_bits : 8; }
   bool operator==(const ScaleFormat&) const = default;
 };
 
-struct MlsFormat {
+// Where the largest magnitude of a tile goes (docs/blocks.md). MLS: kSat, kFit; MX: kFloor to kRceil; NVFP4 has one.
+enum class ScaleRule : std::uint8_t { kSat, kFit, kFloor, kCeil, kEven, kRceil, kNvfp4 };
+
+// A grouping whose tiles depend on the operand, or on the pass, too.
+enum class BlockKind : std::uint8_t {
+  kTiles,     // no: the tile as written
+  kChannels,  // bB: B channels (of a weight B × B), whole planes
+  kReduction  // kB: B along the reduction of the pass, at every position
+};
+
+// A format whose elements are scaled tile by tile. `layout` holds the tiles of an activation in the forward pass unless
+// it has been taken for another operand or pass by `of`.
+struct ScaledFormat {
   ElementFormat element;
   ScaleFormat scale;
   ScaleLayout layout;
-  bool operator==(const MlsFormat&) const = default;
+  ScaleRule rule = ScaleRule::kSat;
+  BlockKind blocks = BlockKind::kTiles;
+  std::int64_t block = 0;  // B of kChannels and kReduction
+
+  ScaledFormat of(Operand operand, Pass pass) const;
+  bool operator==(const ScaledFormat&) const = default;
 };
 
-// The formats that MLS is compared with.
+// The formats that block-scaled ones are compared with.
 enum class BaselineFormat : std::uint8_t { kFp32, kFp16, kBf16, kFp8E4m3, kFp8E5m2, kInt8 };
 
-using Format = std::variant<MlsFormat, BaselineFormat>;
+using Format = std::variant<ScaledFormat, BaselineFormat>;
+using OperandFormats = std::array<Format, 3>;  // indexed by Operand
 
-// Reads `eXmY[/gAmB][/GROUPING]` or the name of a baseline. Throws std::runtime_error with a sentence that says
-// what was expected, for a text of another form and for a width out of range.
+// Reads `eXmY[/gAmB][/RULE][/GROUPING]`, the name of an MX format or nvfp4 with `[/RULE][/GROUPING]`, or the name of a
+// baseline. Throws std::runtime_error with a sentence that says what was expected, for a text of another form and for a
+// width out of range.
 Format parse_format(std::string_view text);
 
 // The same, refusing baselines.
-MlsFormat parse_mls_format(std::string_view text);
+ScaledFormat parse_scaled_format(std::string_view text);
 
-// The full form, `e2m4/g8m1/nc`, whatever was left out when it was read.
-std::string to_string(const MlsFormat& format);
+// A format for all operands: one of the above, or fp8 or mxfp8, which are e4m3 for activation and weight and e5m2 for
+// the error.
+OperandFormats parse_operand_formats(std::string_view text);
+
+// The full form, `e2m4/g8m1/nc`, whatever was left out when it was read; a rule is named where it is not the grouping's
+// own.
+std::string to_string(const ScaledFormat& format);
 std::string to_string(BaselineFormat format);
 std::string to_string(const Format& format);
 
-// MLS, floating-point or int8: formats of one family are multiplied with each other.
+// Block-scaled, floating-point or int8: formats of one family are multiplied with each other.
 std::string family_of(const Format& format);
 // The name of a layout on the command line.
 std::string to_string(const ScaleLayout& layout);
 
-// Bits of one stored element (without its share of a group scale).
+// Bits of one stored element (without its share of a scale).
 int element_bits(const Format& format);
 
 }  // namespace mlsim::models

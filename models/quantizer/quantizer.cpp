@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cassert>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "base/parallel.h"
+#include "models/quantizer/quantizer_datapath.h"
 #include "models/quantizer/quantizer_kernels.h"
 
 namespace mlsim::models {
@@ -37,98 +41,252 @@ constexpr std::size_t kGrain = 16 * kBlock;
 
 // The scales of a tensor, its inputs being checked.
 struct Scales {
-  std::size_t inner = 1;               // elements of an index pair of dimensions 0 and 1
-  float tensor_scale = 0;              // S_t
-  std::vector<std::uint8_t> exponent;  // h of each index pair
-  std::vector<std::uint8_t> fraction;  // f
-  std::vector<float> scale;            // S_g
+  TileGrid grid;
+  bool zero = false;  // every element is
+  float tensor_scale = 0;
+  std::vector<TileScale> tiles;
+  std::vector<float> factors;  // of each tile, as ElementScales has them
+  std::vector<float> units;    // not for MLS
+  bool tiny = false;           // some factor is too large for binary32 and stands for less (see kTinyStep)
 };
 
-// Largest magnitude, as bits, of the tile of each index pair, from those of the pairs.
-void spread_over_tiles(std::vector<std::uint32_t>& magnitudes, std::int64_t d0, std::int64_t d1,
-                       const ScaleLayout& layout) {
-  if (layout == grouping::kNc) return;
-  std::vector<std::uint32_t> largest(static_cast<std::size_t>(layout.count(d0, d1)), 0);
-  const auto for_each_pair = [&](const auto& use) {
-    std::size_t pair = 0;
-    for (std::int64_t i0 = 0; i0 < d0; ++i0) {
-      const std::int64_t first = layout.index(i0, 0, d1);
-      for (std::int64_t i1 = 0; i1 < d1; ++i1, ++pair) {
-        use(magnitudes[pair], largest[static_cast<std::size_t>(first + layout.tile_of(1, i1))]);
-      }
+// A power of two that lies between an element and its rounding unit may be above 2^127. Such elements, which are below
+// 2^-100, are first multiplied by this.
+constexpr int kTinyStep = 64;
+
+// Largest magnitude, as bits, of every tile.
+class TileMaxima {
+ public:
+  TileMaxima(std::span<const float> input, const Shape& shape, const TileGrid& grid)
+      : input_(input), shape_(shape), grid_(grid), maxima_(static_cast<std::size_t>(grid.count()), 0) {
+    const auto& tile = grid.layout().tile;
+    const auto plane = shape_[0] * shape_[1] == 0 ? 1 : element_count(shape_) / (shape_[0] * shape_[1]);
+    if (plane == 1 && tile[0] == 1 && tile[1] > 1 && shape_[1] % tile[1] == 0) {
+      of_pieces(static_cast<std::size_t>(tile[1]));
+    } else if (grid.layout() == grouping::kNc) {
+      of_pieces(static_cast<std::size_t>(plane));
+    } else {
+      of_blocks(plane);
     }
-  };
-  for_each_pair([](std::uint32_t magnitude, std::uint32_t& of_tile) { of_tile = std::max(of_tile, magnitude); });
-  for_each_pair([](std::uint32_t& magnitude, std::uint32_t of_tile) { magnitude = of_tile; });
+  }
+
+  std::vector<std::uint32_t> take() { return std::move(maxima_); }
+
+ private:
+  // Every tile is the next `size` elements.
+  void of_pieces(std::size_t size) {
+    const std::size_t grain = std::max<std::size_t>(kGrain / std::max<std::size_t>(size, 1), 1);
+    base::parallel_for(Range(0, maxima_.size(), grain), [&](const Range& range) {
+      largest_magnitudes(input_.data() + range.begin() * size, range.size(), size, &maxima_[range.begin()]);
+    });
+  }
+
+  // Tiles in blocks of dimensions 0 and 1, each block by one thread.
+  void of_blocks(std::int64_t plane) {
+    const auto& tile = grid_.layout().tile;
+    const std::int64_t block0 = tile[0] == ScaleLayout::kWhole ? shape_[0] : tile[0];
+    const std::int64_t block1 = tile[1] == ScaleLayout::kWhole ? shape_[1] : tile[1];
+    // Where one block would have all the work, its maxima are found piece by piece.
+    const std::int64_t blocks = grid_.extents()[0] * grid_.extents()[1];
+    if (blocks == 0) return;
+    if (blocks < 8 && grid_.layout().constant_over_planes()) return of_planes(plane);
+    const auto elements = static_cast<std::size_t>(std::max<std::int64_t>(block0 * block1 * plane, 1));
+    base::parallel_for(
+        Range(0, static_cast<std::size_t>(blocks), std::max<std::size_t>(kGrain / elements, 1)), [&](const Range& range) {
+          for (std::size_t block = range.begin(); block != range.end(); ++block) {
+            const std::int64_t first0 = static_cast<std::int64_t>(block) / grid_.extents()[1] * block0;
+            const std::int64_t first1 = static_cast<std::int64_t>(block) % grid_.extents()[1] * block1;
+            const std::int64_t count1 = std::min(block1, shape_[1] - first1);
+            for (std::int64_t i0 = first0; i0 < std::min(first0 + block0, shape_[0]); ++i0) {
+              raise((i0 * shape_[1] + first1) * plane, count1 * plane);
+            }
+          }
+        });
+  }
+
+  void raise(std::int64_t first, std::int64_t count) {
+    grid_.for_each_run(first, count, [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+      const float* values = input_.data() + first + offset;
+      std::uint32_t* maximum = &maxima_[static_cast<std::size_t>(tile)];
+      if (step == 1) return raise_magnitudes(values, static_cast<std::size_t>(length), maximum);
+      std::uint32_t largest = 0;
+      largest_magnitudes(values, 1, static_cast<std::size_t>(length), &largest);
+      *maximum = std::max(*maximum, largest);
+    });
+  }
+
+  // Few tiles of whole planes: those of the planes first.
+  void of_planes(std::int64_t plane) {
+    const auto pairs = static_cast<std::size_t>(shape_[0] * shape_[1]);
+    std::vector<std::uint32_t> magnitudes(pairs);
+    base::parallel_for(Range(0, pairs, std::max<std::size_t>(kGrain / static_cast<std::size_t>(plane), 1)),
+                       [&](const Range& range) {
+                         largest_magnitudes(input_.data() + range.begin() * static_cast<std::size_t>(plane),
+                                            range.size(), static_cast<std::size_t>(plane), &magnitudes[range.begin()]);
+                       });
+    for (std::size_t pair = 0; pair < pairs; ++pair) {
+      const auto flat = static_cast<std::int64_t>(pair);
+      std::uint32_t& maximum = maxima_[static_cast<std::size_t>(grid_.index(flat / shape_[1], flat % shape_[1]))];
+      maximum = std::max(maximum, magnitudes[pair]);
+    }
+  }
+
+  std::span<const float> input_;
+  const Shape& shape_;
+  const TileGrid& grid_;
+  std::vector<std::uint32_t> maxima_;
+};
+
+constexpr float kLargestFloat = std::numeric_limits<float>::max();
+
+// The power of two, of which what is not in binary32's normal numbers is left to kTinyStep.
+float power_of_two(int exponent) {
+  return std::ldexp(1.0F, exponent > 127 ? exponent - kTinyStep : exponent);
 }
 
-Scales find_scales(std::span<const float> input, const Shape& shape, const MlsFormat& format, const std::string& name) {
+void find_mls_scales(const std::vector<std::uint32_t>& maxima, float maximum, const ScaledFormat& format,
+                     Scales& scales) {
+  const float xmax = format.rule == ScaleRule::kFit ? format.element.largest() : 1.0F;
+  scales.tensor_scale = std::min(maximum / xmax, kLargestFloat);
+  base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
+    const std::size_t first = range.begin();
+    find_group_scales(&maxima[first], range.size(), scales.tensor_scale, xmax, format.scale, &scales.tiles[first],
+                      &scales.factors[first]);
+  });
+}
+
+void find_mx_scales(const std::vector<std::uint32_t>& maxima, const ScaledFormat& format, Scales& scales) {
+  scales.tensor_scale = 1;
+  const int unit = format.element.unit_exponent();
+  std::atomic<bool> tiny = false;
+  base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
+    for (std::size_t i = range.begin(); i != range.end(); ++i) {
+      const int s = mx_scale_exponent(format, std::bit_cast<float>(maxima[i]));
+      scales.tiles[i] = {static_cast<std::int16_t>(s), 1};
+      scales.factors[i] = power_of_two(unit - s);
+      scales.units[i] = std::ldexp(1.0F, s - unit);
+      if (unit - s > 127) tiny = true;
+    }
+  });
+  scales.tiny = tiny;
+}
+
+void find_nvfp4_scales(const std::vector<std::uint32_t>& maxima, float maximum, const ScaledFormat& format,
+                       Scales& scales) {
+  const Nvfp4Scaler scaler(maximum);
+  scales.tensor_scale = scaler.tensor_scale();
+  const int unit = format.element.unit_exponent();
+  base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
+    for (std::size_t i = range.begin(); i != range.end(); ++i) {
+      scales.tiles[i] = scaler.scale_of(std::bit_cast<float>(maxima[i]));
+      scales.factors[i] = scaler.factor_of(scales.tiles[i]);
+      scales.units[i] = std::ldexp(static_cast<float>(scales.tiles[i].significand), scales.tiles[i].exponent - unit);
+    }
+  });
+}
+
+Scales find_scales(std::span<const float> input, const Shape& shape, const ScaledFormat& format,
+                   const std::string& name) {
   if (shape.size() < 2 || shape.size() > 4) {
     throw std::runtime_error(name + ": has " + std::to_string(shape.size()) + " dimensions, expected 2 to 4");
   }
   assert(element_count(shape) == static_cast<std::int64_t>(input.size()));
-  const auto d0 = static_cast<std::size_t>(shape[0]);
-  const auto d1 = static_cast<std::size_t>(shape[1]);
-  const std::size_t pairs = d0 * d1;
   Scales scales;
-  scales.inner = pairs == 0 ? 1 : input.size() / pairs;
-  const int smallest = format.scale.max_exponent();
-  scales.exponent.assign(pairs, static_cast<std::uint8_t>(smallest));
-  scales.fraction.assign(pairs, 0);
-
-  std::vector<std::uint32_t> magnitudes(pairs);
-  const auto largest_of = [&](const Range& range, std::uint32_t largest) {
-    largest_magnitudes(input.data() + range.begin() * scales.inner, range.size(), scales.inner,
-                       &magnitudes[range.begin()]);
-    for (std::size_t pair = range.begin(); pair != range.end(); ++pair) largest = std::max(largest, magnitudes[pair]);
-    return largest;
-  };
-  const std::size_t grain = std::max<std::size_t>(kGrain / std::max<std::size_t>(scales.inner, 1), 1);
-  const std::uint32_t largest = base::parallel_reduce(Range(0, pairs, grain), std::uint32_t{0}, largest_of,
-                                                      [](std::uint32_t a, std::uint32_t b) { return std::max(a, b); });
+  scales.grid = TileGrid(format.layout, shape);
+  const std::vector<std::uint32_t> maxima = TileMaxima(input, shape, scales.grid).take();
+  const std::uint32_t largest = maxima.empty() ? 0 : *std::max_element(maxima.begin(), maxima.end());
   if (largest >= kInfinityBits) refuse_first_nonfinite(input, shape, name);
-  scales.tensor_scale = std::bit_cast<float>(largest);
-  if (largest == 0) return scales;
-
-  spread_over_tiles(magnitudes, shape[0], shape[1], format.layout);
-  scales.scale.resize(pairs);
-  base::parallel_for(Range(0, pairs, kGrain), [&](const Range& range) {
-    const std::size_t first = range.begin();
-    find_group_scales(&magnitudes[first], range.size(), scales.tensor_scale, format.scale, &scales.exponent[first],
-                      &scales.fraction[first], &scales.scale[first]);
-  });
+  const auto maximum = std::bit_cast<float>(largest);
+  scales.tiles.assign(maxima.size(), smallest_scale(format.scale));
+  scales.zero = largest == 0;
+  if (scales.zero) {
+    scales.tensor_scale = format.scale.kind == ScaleKind::kMls ? 0.0F : 1.0F;
+    return scales;
+  }
+  scales.factors.resize(maxima.size());
+  if (format.scale.kind != ScaleKind::kMls) scales.units.resize(maxima.size());
+  switch (format.scale.kind) {
+    case ScaleKind::kMls:
+      find_mls_scales(maxima, maximum, format, scales);
+      break;
+    case ScaleKind::kE8m0:
+      find_mx_scales(maxima, format, scales);
+      break;
+    case ScaleKind::kE4m3:
+      find_nvfp4_scales(maxima, maximum, format, scales);
+      break;
+  }
   return scales;
 }
 
+// The scales of some neighbouring elements, one each.
+class ElementScaleBuffer {
+ public:
+  ElementScales of(const Scales& scales, std::int64_t first, std::int64_t count) {
+    const auto kept = [&](const std::vector<float>& of_tiles, float* buffer) -> const float* {
+      if (of_tiles.empty()) return nullptr;
+      const float* all = nullptr;  // where they lie side by side already
+      scales.grid.for_each_run(first, count, [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+        const float* value = &of_tiles[static_cast<std::size_t>(tile)];
+        if (step == 1 && length == count) {
+          all = value;
+        } else if (step == 1) {
+          std::copy_n(value, length, buffer + offset);
+        } else {
+          std::fill_n(buffer + offset, length, *value);
+        }
+      });
+      return all == nullptr ? buffer : all;
+    };
+    return {kept(scales.factors, factors_.data()), kept(scales.units, units_.data())};
+  }
+
+ private:
+  alignas(64) std::array<float, kBlock> factors_;
+  alignas(64) std::array<float, kBlock> units_;
+};
+
+// Elements that are too small for their factors come nearer to them.
+void lift_tiny(const Scales& scales, int unit, std::int64_t first, std::span<float> values) {
+  scales.grid.for_each_run(first, static_cast<std::int64_t>(values.size()),
+                           [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+                             for (std::int64_t i = 0; i < length; ++i, tile += step) {
+                               if (unit - scales.tiles[static_cast<std::size_t>(tile)].exponent > 127) {
+                                 values[static_cast<std::size_t>(offset + i)] *= std::ldexp(1.0F, kTinyStep);
+                               }
+                             }
+                           });
+}
+
+template <typename Output>
+using Round = QuantizationCounts (*)(const ElementRounding&, const float*, const ElementScales&, const std::uint32_t*,
+                                     std::size_t, Output*);
+
 // Rounds every element with `round` (round_to_codes or round_to_values), block by block.
 template <typename Output>
-QuantizationCounts round_all(std::span<const float> input, const Scales& scales, const MlsFormat& format,
-                             const QuantizerOptions& options,
-                             QuantizationCounts (*round)(const ElementRounding&, const float*, const float*,
-                                                         const std::uint32_t*, std::size_t, Output*),
-                             Output* output) {
-  const ElementRounding rounding{format.element, scales.tensor_scale, options.rounding, options.random_bits};
+QuantizationCounts round_all(std::span<const float> input, const Scales& scales, const ScaledFormat& format,
+                             const QuantizerOptions& options, Round<Output> round, Output* output) {
+  const ElementRounding rounding{format.element, format.scale.kind, scales.tensor_scale, options.rounding,
+                                 options.random_bits};
   const auto round_blocks = [&](const Range& blocks, QuantizationCounts counts) {
-    alignas(64) std::array<float, kBlock> group_scales;
+    ElementScaleBuffer buffer;
     alignas(64) std::array<std::uint32_t, kBlock> words;
+    alignas(64) std::array<float, kBlock> lifted;
     for (std::size_t first = blocks.begin() * kBlock; first < std::min(blocks.end() * kBlock, input.size());
          first += kBlock) {
       const std::size_t count = std::min(kBlock, input.size() - first);
-      const float* element_scales = group_scales.data();
-      if (scales.inner == 1) {
-        element_scales = &scales.scale[first];
-      } else {
-        std::size_t pair = first / scales.inner;
-        std::size_t end = (pair + 1) * scales.inner - first;
-        for (std::size_t i = 0; i < count; end += scales.inner) {
-          const float scale = scales.scale[pair++];
-          for (const std::size_t stop = std::min(count, end); i < stop; ++i) group_scales[i] = scale;
-        }
-      }
+      const ElementScales element_scales =
+          buffer.of(scales, static_cast<std::int64_t>(first), static_cast<std::int64_t>(count));
       if (options.rounding == Rounding::kStochastic) {
         random_words(options.seed, options.stream, first, (count + 3) / 4 * 4, words.data());
       }
-      counts += round(rounding, input.data() + first, element_scales, words.data(), count, output + first);
+      const float* values = input.data() + first;
+      if (scales.tiny) {
+        std::copy_n(values, count, lifted.begin());
+        lift_tiny(scales, format.element.unit_exponent(), static_cast<std::int64_t>(first), {lifted.data(), count});
+        values = lifted.data();
+      }
+      counts += round(rounding, values, element_scales, words.data(), count, output + first);
     }
     return counts;
   };
@@ -148,37 +306,33 @@ std::string to_string(Rounding rounding) {
   return rounding == Rounding::kNearest ? "nearest" : "stochastic";
 }
 
-QuantizedTensor quantize(std::span<const float> input, const Shape& shape, const MlsFormat& format,
+QuantizedTensor quantize(std::span<const float> input, const Shape& shape, const ScaledFormat& format,
                          const QuantizerOptions& options, const std::string& name) {
   Scales scales = find_scales(input, shape, format, name);
   QuantizedTensor result;
-  result.tensor.codes.assign(input.size(), 0);
-  if (scales.tensor_scale == 0) {
+  result.tensor = {format, shape, scales.tensor_scale, {}, std::vector<std::uint16_t>(input.size(), 0)};
+  if (scales.zero) {
     result.counts.exact = input.size();
   } else {
-    result.counts = round_all(input, scales, format, options, round_to_codes, result.tensor.codes.data());
+    result.counts = round_all<std::uint16_t>(input, scales, format, options, round_to_codes, result.tensor.codes.data());
   }
-  result.tensor.format = format;
-  result.tensor.shape = shape;
-  result.tensor.tensor_scale = scales.tensor_scale;
-  result.tensor.group_exponent = std::move(scales.exponent);
-  result.tensor.group_fraction = std::move(scales.fraction);
+  result.tensor.scales = std::move(scales.tiles);
   return result;
 }
 
-QuantizedTensor quantize(const Tensor<float>& input, const MlsFormat& format, const QuantizerOptions& options,
+QuantizedTensor quantize(const Tensor<float>& input, const ScaledFormat& format, const QuantizerOptions& options,
                          const std::string& name) {
   return quantize(input.values, input.shape, format, options, name);
 }
 
-float quantize_scaled(std::span<const float> input, const Shape& shape, const MlsFormat& format,
+float quantize_scaled(std::span<const float> input, const Shape& shape, const ScaledFormat& format,
                       const QuantizerOptions& options, const std::string& name, std::span<float> output) {
   assert(output.size() == input.size());
   const Scales scales = find_scales(input, shape, format, name);
-  if (scales.tensor_scale == 0) {
+  if (scales.zero) {
     std::fill(output.begin(), output.end(), 0.0F);
   } else {
-    round_all(input, scales, format, options, round_to_values, output.data());
+    round_all<float>(input, scales, format, options, round_to_values, output.data());
   }
   return scales.tensor_scale;
 }

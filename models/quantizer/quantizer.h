@@ -5,7 +5,7 @@
 #include <span>
 #include <string>
 
-#include "models/formats/mls_tensor.h"
+#include "models/formats/scaled_tensor.h"
 #include "models/formats/tensor.h"
 
 namespace mlsim::models {
@@ -36,20 +36,20 @@ struct QuantizationCounts {
 };
 
 struct QuantizedTensor {
-  MlsTensor tensor;
+  ScaledTensor tensor;
   QuantizationCounts counts;
 };
 
 // Quantizes a tensor of 2 to 4 dimensions, fast: vectorized and threaded, equal to reference_quantize bit by bit.
 // Throws std::runtime_error for a NaN or an infinity, with `name` and the index of the first one.
-QuantizedTensor quantize(std::span<const float> input, const Shape& shape, const MlsFormat& format,
+QuantizedTensor quantize(std::span<const float> input, const Shape& shape, const ScaledFormat& format,
                          const QuantizerOptions& options, const std::string& name);
-QuantizedTensor quantize(const Tensor<float>& input, const MlsFormat& format, const QuantizerOptions& options,
+QuantizedTensor quantize(const Tensor<float>& input, const ScaledFormat& format, const QuantizerOptions& options,
                          const std::string& name);
 
 // The same numbers without code words: writes S_g · x of every element to `output`, which binary32 holds exactly, and
 // returns S_t, so that the quantized number is the product of the two. `output` may be `input`.
-float quantize_scaled(std::span<const float> input, const Shape& shape, const MlsFormat& format,
+float quantize_scaled(std::span<const float> input, const Shape& shape, const ScaledFormat& format,
                       const QuantizerOptions& options, const std::string& name, std::span<float> output);
 
 }  // namespace mlsim::models

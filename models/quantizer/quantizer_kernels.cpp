@@ -52,44 +52,61 @@ void largest_magnitudes(const float* input, std::size_t pairs, std::size_t inner
   }
 }
 
-void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale,
-                       const ScaleFormat& format, std::uint8_t* exponents, std::uint8_t* fractions, float* scales) {
+void raise_magnitudes(const float* input, std::size_t count, std::uint32_t* maxima) {
+  const IntTag d;
+  const WordTag du;
+  const auto* bits = reinterpret_cast<const std::int32_t*>(input);
+  const auto magnitude_bits = hn::Set(d, 0x7FFFFFFF);
+  const std::size_t lanes = hn::Lanes(d);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto magnitude = hn::And(hn::LoadU(d, bits + i), magnitude_bits);
+    const auto maximum = hn::Max(hn::BitCast(d, hn::LoadU(du, maxima + i)), magnitude);
+    hn::StoreU(hn::BitCast(du, maximum), du, maxima + i);
+  }
+  for (; i < count; ++i) maxima[i] = std::max(maxima[i], static_cast<std::uint32_t>(bits[i] & 0x7FFFFFFF));
+}
+
+void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale, float largest_element,
+                       const ScaleFormat& format, TileScale* tiles, float* scales) {
   const FloatTag df;
   const IntTag di;
   const WordTag du;
-  const hn::Rebind<std::uint8_t, FloatTag> d8;
+  constexpr std::size_t kLanes = HWY_MAX_BYTES / sizeof(float);
   const std::size_t lanes = hn::Lanes(df);
-  const int place = 23 - format.fraction_bits;
+  const int mg = format.fraction_bits;
+  const int place = 23 - mg;
   const auto up = hn::Set(du, (1U << place) - 1);
-  const auto fraction_bits = hn::Set(di, (1 << format.fraction_bits) - 1);
+  const auto fraction_bits = hn::Set(di, (1 << mg) - 1);
   const auto bias = hn::Set(di, 127);
   const auto smallest = hn::Set(di, format.max_exponent());
-  const auto find = [&](const std::uint32_t* magnitude, std::uint8_t* h, std::uint8_t* f, float* scale) HWY_ATTR {
-    const auto ratio = hn::Div(hn::BitCast(df, hn::LoadU(du, magnitude)), hn::Set(df, tensor_scale));
+  HWY_ALIGN std::int32_t exponents[kLanes];
+  HWY_ALIGN std::int32_t fractions[kLanes];
+  const auto find = [&](const std::uint32_t* magnitude, std::size_t used, TileScale* tile, float* scale) HWY_ATTR {
+    const auto to_tensor = hn::Div(hn::BitCast(df, hn::LoadU(du, magnitude)), hn::Set(df, tensor_scale));
+    const auto ratio = hn::Min(hn::Div(to_tensor, hn::Set(df, largest_element)), hn::Set(df, 1.0F));
     // Exponent and fraction in one number: rounding the fraction up carries into the exponent. Zeros and subnormal
     // numbers have exponent field 0 or, rounded up, 1: not above the smallest scale.
     const auto rounded_up = hn::BitCast(di, hn::ShiftRightSame(hn::Add(hn::BitCast(du, ratio), up), place));
-    const auto exponent = hn::Sub(bias, hn::ShiftRightSame(rounded_up, format.fraction_bits));
+    const auto exponent = hn::Sub(bias, hn::ShiftRightSame(rounded_up, mg));
     const auto kept = hn::Lt(exponent, hn::Set(di, format.max_exponent() + 1));
     const auto fraction = hn::IfThenElseZero(kept, hn::And(rounded_up, fraction_bits));
     const auto clamped = hn::Min(exponent, smallest);
-    hn::StoreU(hn::DemoteTo(d8, clamped), d8, h);
-    hn::StoreU(hn::DemoteTo(d8, fraction), d8, f);
     const auto bits = hn::Or(hn::ShiftLeft<23>(hn::Sub(bias, clamped)), hn::ShiftLeftSame(fraction, place));
     hn::StoreU(hn::BitCast(df, bits), df, scale);
+    hn::Store(clamped, di, exponents);
+    hn::Store(fraction, di, fractions);
+    for (std::size_t i = 0; i < used; ++i) {
+      tile[i] = {static_cast<std::int16_t>(-exponents[i] - mg), static_cast<std::uint8_t>((1 << mg) + fractions[i])};
+    }
   };
   std::size_t i = 0;
-  for (; i + lanes <= count; i += lanes) find(magnitudes + i, exponents + i, fractions + i, scales + i);
+  for (; i + lanes <= count; i += lanes) find(magnitudes + i, lanes, tiles + i, scales + i);
   if (i == count) return;
-  constexpr std::size_t kLanes = HWY_MAX_BYTES / sizeof(float);
   HWY_ALIGN std::uint32_t last_magnitudes[kLanes] = {};
-  HWY_ALIGN std::uint8_t last_exponents[kLanes];
-  HWY_ALIGN std::uint8_t last_fractions[kLanes];
   HWY_ALIGN float last_scales[kLanes];
   std::copy(magnitudes + i, magnitudes + count, last_magnitudes);
-  find(last_magnitudes, last_exponents, last_fractions, last_scales);
-  std::copy_n(last_exponents, count - i, exponents + i);
-  std::copy_n(last_fractions, count - i, fractions + i);
+  find(last_magnitudes, count - i, tiles + i, last_scales);
   std::copy_n(last_scales, count - i, scales + i);
 }
 
@@ -153,18 +170,18 @@ float power_of_two(int exponent) {
 }
 
 // Elements among `lanes` ones with w = k whose value is the input's, given the scales of each.
-std::size_t count_exact(const float* magnitudes, const float* w, const float* k, const float* group_scales,
-                        std::size_t lanes, double unit) {
+std::size_t count_exact(const float* magnitudes, const float* w, const float* k, const float* units, std::size_t lanes,
+                        double tensor_unit) {
   std::size_t exact = 0;
   for (std::size_t i = 0; i < lanes; ++i) {
     // Exact: 24 + 4 + 11 significant bits.
-    if (w[i] == k[i] && double{magnitudes[i]} == unit * group_scales[i] * k[i]) ++exact;
+    if (w[i] == k[i] && double{magnitudes[i]} == tensor_unit * units[i] * k[i]) ++exact;
   }
   return exact;
 }
 
 // Rounds whole vectors; the constants stay in registers.
-template <bool kStochastic, typename Output>
+template <ScaleKind kScale, bool kStochastic, typename Output>
 class Rounder {
  public:
   explicit Rounder(const ElementRounding& rounding)
@@ -176,9 +193,10 @@ class Rounder {
         tensor_scale_(rounding.tensor_scale),
         unit_(power_of_two(rounding.format.unit_exponent())),
         first_normal_(power_of_two(rounding.format.mantissa_bits)),
-        largest_(static_cast<float>(rounding.format.max_integer())) {}
+        largest_(static_cast<float>(rounding.format.max_integer())),
+        twos_complement_(rounding.format.twos_complement()) {}
 
-  QuantizationCounts run(const float* HWY_RESTRICT input, const float* HWY_RESTRICT group_scales,
+  QuantizationCounts run(const float* HWY_RESTRICT input, const ElementScales& scales,
                          const std::uint32_t* HWY_RESTRICT words, std::size_t count, Output* output) const {
     const FloatTag df;
     const IntTag di;
@@ -192,7 +210,9 @@ class Rounder {
     const auto first_normal = hn::Set(df, first_normal_);
     const auto largest = hn::Set(df, largest_);
     const auto exponent_field = hn::Set(du, 0x7F800000U);
-    const double exact_unit = double{tensor_scale_} / unit_;
+    // What `unit` of an element, or its S_g, is multiplied with to become its value.
+    const double tensor_unit = kScale == ScaleKind::kMls ? double{tensor_scale_} / unit_ : double{tensor_scale_};
+    const float* const units = kScale == ScaleKind::kMls ? scales.factor : scales.unit;
     auto saturated = hn::Zero(di);
     auto flushed = hn::Zero(di);
     auto inexact = hn::Zero(di);
@@ -200,9 +220,19 @@ class Rounder {
 
     for (std::size_t i = 0; i < count; i += lanes) {
       const auto x = hn::LoadU(df, input + i);
-      const auto group_scale = hn::LoadU(df, group_scales + i);
+      const auto factor = hn::LoadU(df, scales.factor + i);
       const auto magnitude = hn::Abs(x);
-      const auto w = hn::Mul(hn::Div(hn::Div(magnitude, tensor_scale), group_scale), unit);
+      auto w = magnitude;
+      auto beyond = hn::Gt(zero, zero);
+      if constexpr (kScale == ScaleKind::kMls) {
+        w = hn::Mul(hn::Div(hn::Div(magnitude, tensor_scale), factor), unit);
+      } else if constexpr (kScale == ScaleKind::kE8m0) {
+        w = hn::Mul(magnitude, factor);
+      } else {
+        const auto scaled = hn::Mul(magnitude, factor);
+        beyond = hn::Gt(scaled, hn::Set(df, 6.0F));
+        w = hn::Mul(hn::Min(scaled, hn::Set(df, 6.0F)), unit);
+      }
 
       // 2^(Mx + d): the binade of w, but not below the first one with a hidden bit. Without exponent bits w <= 2^Mx, so
       // d is 0 there too.
@@ -227,10 +257,12 @@ class Rounder {
       const auto nonzero = hn::Ne(k, zero);
       const auto input_nonzero = hn::Ne(x, zero);
 
-      saturated = count_if(saturated, hn::Gt(rounded, largest));
-      flushed = count_if(flushed, hn::AndNot(nonzero, input_nonzero));
-      inexact = count_if(inexact, hn::Ne(w, k));
-      if (!hn::AllFalse(df, hn::And(input_nonzero, hn::Eq(w, k)))) {
+      const auto becomes_zero = hn::AndNot(nonzero, input_nonzero);
+      saturated = count_if(saturated, hn::Or(beyond, hn::Gt(rounded, largest)));
+      flushed = count_if(flushed, becomes_zero);
+      // A product with a power of two rounds where it underflows alone.
+      inexact = count_if(inexact, kScale == ScaleKind::kE8m0 ? hn::Or(hn::Ne(w, k), becomes_zero) : hn::Ne(w, k));
+      if (kScale != ScaleKind::kE8m0 && !hn::AllFalse(df, hn::And(input_nonzero, hn::Eq(w, k)))) {
         HWY_ALIGN float w_lanes[HWY_MAX_BYTES / sizeof(float)];
         HWY_ALIGN float k_lanes[HWY_MAX_BYTES / sizeof(float)];
         HWY_ALIGN float magnitude_lanes[HWY_MAX_BYTES / sizeof(float)];
@@ -238,11 +270,12 @@ class Rounder {
         hn::Store(k, df, k_lanes);
         hn::Store(magnitude, df, magnitude_lanes);
         const std::size_t equal = hn::CountTrue(df, hn::Eq(w, k));
-        unlike += equal - count_exact(magnitude_lanes, w_lanes, k_lanes, group_scales + i, lanes, exact_unit);
+        unlike += equal - count_exact(magnitude_lanes, w_lanes, k_lanes, units + i, lanes, tensor_unit);
       }
 
       if constexpr (std::is_same_v<Output, float>) {
-        const auto value = hn::Mul(k, hn::Mul(group_scale, inverse_unit));
+        const auto value =
+            hn::Mul(k, kScale == ScaleKind::kMls ? hn::Mul(factor, inverse_unit) : hn::LoadU(df, scales.unit + i));
         hn::StoreU(hn::IfThenElseZero(nonzero, hn::CopySignToAbs(value, x)), df, output + i);
       } else {
         const auto k_bits = hn::BitCast(du, k);
@@ -251,8 +284,12 @@ class Rounder {
                                     hn::Set(du, static_cast<std::uint32_t>(126 + mantissa_bits_) << mantissa_bits_));
         const auto subnormal = hn::BitCast(du, hn::ConvertTo(di, k));
         const auto code = hn::IfThenElse(hn::RebindMask(du, hn::Lt(k, first_normal)), subnormal, normal);
-        const auto sign = hn::ShiftLeftSame(hn::ShiftRight<31>(hn::BitCast(du, x)), sign_position_);
-        const auto word = hn::Or(code, hn::IfThenElseZero(hn::RebindMask(du, nonzero), sign));
+        const auto negative = hn::ShiftRight<31>(hn::BitCast(du, x));
+        auto word = hn::Or(code, hn::IfThenElseZero(hn::RebindMask(du, nonzero), hn::ShiftLeftSame(negative, sign_position_)));
+        if (twos_complement_) {
+          const auto all = hn::Set(du, (2U << sign_position_) - 1);
+          word = hn::And(hn::IfThenElse(hn::Eq(negative, hn::Zero(du)), code, hn::Sub(hn::Zero(du), code)), all);
+        }
         hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, word)), d16, output + i);
       }
     }
@@ -280,28 +317,31 @@ class Rounder {
   float unit_;
   float first_normal_;
   float largest_;
+  bool twos_complement_;
 };
 
-template <bool kStochastic, typename Output>
-QuantizationCounts round_elements(const ElementRounding& rounding, const float* input, const float* group_scales,
+template <ScaleKind kScale, bool kStochastic, typename Output>
+QuantizationCounts round_elements(const ElementRounding& rounding, const float* input, const ElementScales& scales,
                                   const std::uint32_t* words, std::size_t count, Output* output) {
-  const Rounder<kStochastic, Output> rounder(rounding);
+  const Rounder<kScale, kStochastic, Output> rounder(rounding);
   const std::size_t lanes = hn::Lanes(FloatTag());
   const std::size_t whole = count - count % lanes;
-  QuantizationCounts counts = rounder.run(input, group_scales, words, whole, output);
+  QuantizationCounts counts = rounder.run(input, scales, words, whole, output);
   if (whole == count) return counts;
 
   // The rest fills a vector up with zeros, which count as exact alone.
   constexpr std::size_t kLanes = HWY_MAX_BYTES / sizeof(float);
   HWY_ALIGN float last_input[kLanes] = {};
-  HWY_ALIGN float last_scales[kLanes];
+  HWY_ALIGN float last_factors[kLanes];
+  HWY_ALIGN float last_units[kLanes];
   HWY_ALIGN std::uint32_t last_words[kLanes] = {};
   HWY_ALIGN Output last_output[kLanes];
   const std::size_t rest = count - whole;
   std::copy_n(input + whole, rest, last_input);
-  std::fill_n(std::copy_n(group_scales + whole, rest, last_scales), kLanes - rest, 1.0F);
+  std::fill_n(std::copy_n(scales.factor + whole, rest, last_factors), kLanes - rest, 1.0F);
+  if (kScale != ScaleKind::kMls) std::fill_n(std::copy_n(scales.unit + whole, rest, last_units), kLanes - rest, 1.0F);
   if (kStochastic) std::copy_n(words + whole, rest, last_words);
-  const QuantizationCounts last = rounder.run(last_input, last_scales, last_words, lanes, last_output);
+  const QuantizationCounts last = rounder.run(last_input, {last_factors, last_units}, last_words, lanes, last_output);
   std::copy_n(last_output, rest, output + whole);
   counts.saturated += last.saturated;
   counts.flushed_to_zero += last.flushed_to_zero;
@@ -309,18 +349,36 @@ QuantizationCounts round_elements(const ElementRounding& rounding, const float* 
   return counts;
 }
 
-QuantizationCounts round_to_codes(const ElementRounding& rounding, const float* input, const float* group_scales,
-                                  const std::uint32_t* words, std::size_t count, std::uint16_t* codes) {
+template <ScaleKind kScale, typename Output>
+QuantizationCounts round_in_mode(const ElementRounding& rounding, const float* input, const ElementScales& scales,
+                                 const std::uint32_t* words, std::size_t count, Output* output) {
   return rounding.rounding == Rounding::kStochastic
-             ? round_elements<true>(rounding, input, group_scales, words, count, codes)
-             : round_elements<false>(rounding, input, group_scales, words, count, codes);
+             ? round_elements<kScale, true>(rounding, input, scales, words, count, output)
+             : round_elements<kScale, false>(rounding, input, scales, words, count, output);
 }
 
-QuantizationCounts round_to_values(const ElementRounding& rounding, const float* input, const float* group_scales,
+template <typename Output>
+QuantizationCounts round_all(const ElementRounding& rounding, const float* input, const ElementScales& scales,
+                             const std::uint32_t* words, std::size_t count, Output* output) {
+  switch (rounding.scale) {
+    case ScaleKind::kE8m0:
+      return round_in_mode<ScaleKind::kE8m0>(rounding, input, scales, words, count, output);
+    case ScaleKind::kE4m3:
+      return round_in_mode<ScaleKind::kE4m3>(rounding, input, scales, words, count, output);
+    case ScaleKind::kMls:
+      break;
+  }
+  return round_in_mode<ScaleKind::kMls>(rounding, input, scales, words, count, output);
+}
+
+QuantizationCounts round_to_codes(const ElementRounding& rounding, const float* input, const ElementScales& scales,
+                                  const std::uint32_t* words, std::size_t count, std::uint16_t* codes) {
+  return round_all(rounding, input, scales, words, count, codes);
+}
+
+QuantizationCounts round_to_values(const ElementRounding& rounding, const float* input, const ElementScales& scales,
                                    const std::uint32_t* words, std::size_t count, float* values) {
-  return rounding.rounding == Rounding::kStochastic
-             ? round_elements<true>(rounding, input, group_scales, words, count, values)
-             : round_elements<false>(rounding, input, group_scales, words, count, values);
+  return round_all(rounding, input, scales, words, count, values);
 }
 
 }  // namespace
@@ -331,6 +389,7 @@ HWY_AFTER_NAMESPACE();
 namespace mlsim::models {
 
 HWY_EXPORT(largest_magnitudes);
+HWY_EXPORT(raise_magnitudes);
 HWY_EXPORT(find_group_scales);
 HWY_EXPORT(random_words);
 HWY_EXPORT(round_to_codes);
@@ -340,9 +399,14 @@ void largest_magnitudes(const float* input, std::size_t pairs, std::size_t inner
   HWY_DYNAMIC_DISPATCH(largest_magnitudes)(input, pairs, inner, magnitudes);
 }
 
-void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale,
-                       const ScaleFormat& format, std::uint8_t* exponents, std::uint8_t* fractions, float* scales) {
-  HWY_DYNAMIC_DISPATCH(find_group_scales)(magnitudes, count, tensor_scale, format, exponents, fractions, scales);
+void raise_magnitudes(const float* input, std::size_t count, std::uint32_t* maxima) {
+  HWY_DYNAMIC_DISPATCH(raise_magnitudes)(input, count, maxima);
+}
+
+void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale, float largest_element,
+                       const ScaleFormat& format, TileScale* tiles, float* scales) {
+  HWY_DYNAMIC_DISPATCH(find_group_scales)
+  (magnitudes, count, tensor_scale, largest_element, format, tiles, scales);
 }
 
 void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first, std::size_t count,
@@ -350,14 +414,14 @@ void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first,
   HWY_DYNAMIC_DISPATCH(random_words)(seed, stream, first, count, words);
 }
 
-QuantizationCounts round_to_codes(const ElementRounding& rounding, const float* input, const float* group_scales,
+QuantizationCounts round_to_codes(const ElementRounding& rounding, const float* input, const ElementScales& scales,
                                   const std::uint32_t* words, std::size_t count, std::uint16_t* codes) {
-  return HWY_DYNAMIC_DISPATCH(round_to_codes)(rounding, input, group_scales, words, count, codes);
+  return HWY_DYNAMIC_DISPATCH(round_to_codes)(rounding, input, scales, words, count, codes);
 }
 
-QuantizationCounts round_to_values(const ElementRounding& rounding, const float* input, const float* group_scales,
+QuantizationCounts round_to_values(const ElementRounding& rounding, const float* input, const ElementScales& scales,
                                    const std::uint32_t* words, std::size_t count, float* values) {
-  return HWY_DYNAMIC_DISPATCH(round_to_values)(rounding, input, group_scales, words, count, values);
+  return HWY_DYNAMIC_DISPATCH(round_to_values)(rounding, input, scales, words, count, values);
 }
 
 }  // namespace mlsim::models

@@ -12,10 +12,14 @@ namespace mlsim::models {
 // holds a NaN or an infinity).
 void largest_magnitudes(const float* input, std::size_t pairs, std::size_t inner, std::uint32_t* magnitudes);
 
+// The same element by element: maxima[i] becomes at least the magnitude of input[i].
+void raise_magnitudes(const float* input, std::size_t count, std::uint32_t* maxima);
+
 // Step 3 of dynamic quantization (docs/numerics.md) for groups whose largest magnitudes, as bits, are given: the
-// smallest scale not below each one's ratio to the tensor's. Writes h, f and S_g.
-void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale,
-                       const ScaleFormat& format, std::uint8_t* exponents, std::uint8_t* fractions, float* scales);
+// smallest scale not below each one's ratio to the tensor's, divided by `largest_element` and at most 1. Writes the
+// scales and their values S_g. 1 for `largest_element` is the rule `sat`.
+void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale, float largest_element,
+                       const ScaleFormat& format, TileScale* tiles, float* scales);
 
 // The random words of `count` elements from element `first` on; both are multiples of 4.
 void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first, std::size_t count,
@@ -24,18 +28,26 @@ void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first,
 // What the elements of one tensor have in common.
 struct ElementRounding {
   ElementFormat format;
-  float tensor_scale = 0;  // above 0
+  ScaleKind scale = ScaleKind::kMls;
+  float tensor_scale = 0;  // S_t, above 0
   Rounding rounding = Rounding::kNearest;
   int random_bits = 16;
 };
 
-// Steps 4 to 7 of dynamic quantization (docs/numerics.md) for `count` finite elements. `group_scales` has the S_g of
-// each element; `words` the random word of each, for stochastic rounding only.
-QuantizationCounts round_to_codes(const ElementRounding& rounding, const float* input, const float* group_scales,
+// Of each element: how it comes to the unit in which it is rounded, and what one such unit is worth.
+struct ElementScales {
+  const float* factor;  // MLS: S_g, to divide by; E8M0: 2^(U - s) and E4M3: c, to multiply with
+  const float* unit;    // S_g · 2^-U; not looked at for MLS
+};
+
+// Steps 4 to 7 of dynamic quantization (docs/numerics.md, docs/blocks.md) for `count` finite elements. `words` has the
+// random word of each, for stochastic rounding only.
+QuantizationCounts round_to_codes(const ElementRounding& rounding, const float* input, const ElementScales& scales,
                                   const std::uint32_t* words, std::size_t count, std::uint16_t* codes);
 
-// The same; every element is written as S_g · x, which binary32 holds exactly. `values` may be `input`.
-QuantizationCounts round_to_values(const ElementRounding& rounding, const float* input, const float* group_scales,
+// The same; every element is written as S_g · x, which binary32 holds exactly (but for what lies beyond it). `values`
+// may be `input`.
+QuantizationCounts round_to_values(const ElementRounding& rounding, const float* input, const ElementScales& scales,
                                    const std::uint32_t* words, std::size_t count, float* values);
 
 }  // namespace mlsim::models

@@ -11,7 +11,7 @@ namespace {
 
 using models::ConvolutionShape;
 using models::Format;
-using models::MlsFormat;
+using models::ScaledFormat;
 using models::Pass;
 
 std::int64_t ceiling(std::int64_t value, std::int64_t divisor) {
@@ -79,18 +79,18 @@ std::vector<PhaseRow> phases_of(Pass pass, const ConvolutionShape& shape) {
 }
 
 bool is_mls(const Format& format) {
-  return std::holds_alternative<MlsFormat>(format);
+  return std::holds_alternative<ScaledFormat>(format);
 }
 
 int scale_bits(const Format& format) {
-  const auto* mls = std::get_if<MlsFormat>(&format);
+  const auto* mls = std::get_if<ScaledFormat>(&format);
   return mls == nullptr ? 0 : mls->scale.exponent_bits + mls->scale.fraction_bits;
 }
 
 // Bits of a packed tensor with `elements` elements and extents d0 and d1.
 std::uint64_t packed_bits(const Format& format, std::int64_t elements, std::int64_t d0, std::int64_t d1) {
   std::int64_t scales = 0;
-  if (const auto* mls = std::get_if<MlsFormat>(&format)) {
+  if (const auto* mls = std::get_if<ScaledFormat>(&format)) {
     scales = mls->layout.count(d0, d1);
   }
   return static_cast<std::uint64_t>(elements * models::element_bits(format) + scales * scale_bits(format));
@@ -108,10 +108,10 @@ class Mapping {
         shape_(shape),
         config_(config),
         mls_(is_mls(left)),
-        has_exponents_(mls_ && (std::get<MlsFormat>(left).element.exponent_bits > 0 ||
-                                std::get<MlsFormat>(right).element.exponent_bits > 0)),
+        has_exponents_(mls_ && (std::get<ScaledFormat>(left).element.exponent_bits > 0 ||
+                                std::get<ScaledFormat>(right).element.exponent_bits > 0)),
         merged_(!mls_ ||
-                models::reduction_of(pass, shape, std::get<MlsFormat>(left).layout, std::get<MlsFormat>(right).layout)
+                models::reduction_of(pass, shape, std::get<ScaledFormat>(left).layout, std::get<ScaledFormat>(right).layout)
                     .merged),
         outer_(shape.outer_count(pass)),
         groups_(merged_ ? 1 : outer_),

@@ -205,7 +205,7 @@ struct Ends {
 
 class Walk {
  public:
-  Walk(const Schedule& schedule, const models::MlsTensor& rows, const models::MlsTensor& columns,
+  Walk(const Schedule& schedule, const models::ScaledTensor& rows, const models::ScaledTensor& columns,
        const ArrayConfig& config)
       : schedule_(schedule),
         rows_(planes_of(rows, schedule.row_outer_scales())),
@@ -217,7 +217,7 @@ class Walk {
   OperandToggles run() const { return {count_rows(), count_columns()}; }
 
  private:
-  Planes planes_of(const models::MlsTensor& tensor, std::int64_t step) const {
+  Planes planes_of(const models::ScaledTensor& tensor, std::int64_t step) const {
     return {&tensor.codes, tensor.inner_size(), static_cast<std::int64_t>(tensor.group_exponent.size()),
             schedule_.shape().outer_count(schedule_.pass()), step};
   }
@@ -359,7 +359,7 @@ class Walk {
 }  // namespace
 
 OperandToggles count_operand_toggles(models::Pass pass, const models::ConvolutionShape& shape,
-                                     const models::MlsTensor& left, const models::MlsTensor& right,
+                                     const models::ScaledTensor& left, const models::ScaledTensor& right,
                                      const ArrayConfig& config) {
   const Schedule schedule(pass, shape, left.format.layout, right.format.layout, config);
   const bool left_in_rows = pass == models::Pass::kBackwardWeight;

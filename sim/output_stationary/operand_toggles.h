@@ -3,7 +3,7 @@
 #pragma once
 
 #include "models/convolution/convolution.h"
-#include "models/formats/mls_tensor.h"
+#include "models/formats/scaled_tensor.h"
 #include "sim/array_config.h"
 #include "sim/statistics.h"
 
@@ -15,7 +15,7 @@ namespace mlsim::sim {
 // lanes walked: which places of a plane follow each other in a register is the same for every image and channel, so
 // planes are compared with themselves, displaced, as often as places lie that far apart, in vectors and threads.
 OperandToggles count_operand_toggles(models::Pass pass, const models::ConvolutionShape& shape,
-                                     const models::MlsTensor& left, const models::MlsTensor& right,
+                                     const models::ScaledTensor& left, const models::ScaledTensor& right,
                                      const ArrayConfig& config);
 
 }  // namespace mlsim::sim

@@ -36,7 +36,7 @@ class Accelerator : public sc_core::sc_module {
   Traffic traffic() const;
   const models::Tensor<float>& results() const { return banks_.results(); }
   bool results_are_finite() const { return banks_.finite(); }
-  const models::MlsTensor& quantized() const { return quantizer_.tensor(); }
+  const models::ScaledTensor& quantized() const { return quantizer_.tensor(); }
 
  private:
   void add_array(const ArrayConfig& config);

@@ -35,8 +35,8 @@ void CycleArray::load(const Job& job) {
   job_ = &job;
   counts_ = {};
   zero_products_ = 0;
-  const models::MlsFormat& rows = job.row_operand->format;
-  const models::MlsFormat& columns = job.column_operand->format;
+  const models::ScaledFormat& rows = job.row_operand->format;
+  const models::ScaledFormat& columns = job.column_operand->format;
   width_ = job.can_overflow ? Width::k64Checked : job.accumulator_bits <= 32 ? Width::k32 : Width::k64;
   scales_in_binary64_ = job.accumulator_bits + rows.scale.fraction_bits + columns.scale.fraction_bits + 1 < 53;
 }
@@ -108,7 +108,7 @@ void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const Feede
 }
 
 void CycleArray::end_group(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
-  const models::MlsTensor& operand = columns_.operand();
+  const models::ScaledTensor& operand = columns_.operand();
   for (int column = 0; column < columns.live; ++column) {
     const auto at = static_cast<std::size_t>(column);
     const std::size_t scale = columns_.scale_index(columns.lanes[at], group.read());
@@ -135,7 +135,7 @@ void CycleArray::end_group(const FeederBuffer::Half& rows, const FeederBuffer::H
 template <typename Sum>
 void CycleArray::scale_row(const Sum* sums, int row, int live_columns, const FeederBuffer::Half& rows,
                            const FeederBuffer::Half& columns) {
-  const models::MlsTensor& operand = rows_.operand();
+  const models::ScaledTensor& operand = rows_.operand();
   const Lane& lane = rows.lanes[static_cast<std::size_t>(row)];
   const std::size_t scale = rows_.scale_index(lane, group.read());
   const int exponent = operand.group_exponent[scale];
@@ -153,7 +153,7 @@ void CycleArray::scale_row(const Sum* sums, int row, int live_columns, const Fee
       partial[column] += static_cast<float>(static_cast<double>(sums[column]) * (factor * column_factor[column]));
     }
   } else {
-    const models::MlsTensor& other = columns_.operand();
+    const models::ScaledTensor& other = columns_.operand();
     for (int column = 0; column < live_columns; ++column) {
       const std::size_t at = columns_.scale_index(columns.lanes[static_cast<std::size_t>(column)], group.read());
       partial[column] +=

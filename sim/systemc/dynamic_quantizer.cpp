@@ -48,7 +48,7 @@ void DynamicQuantizer::tick() {
   }
   if (!running_) return;
 
-  const models::MlsFormat& format = tensor_.format;
+  const models::ScaledFormat& format = tensor_.format;
   const auto inner = static_cast<std::size_t>(tensor_.inner_size());
   const float tensor_scale = tensor_.tensor_scale;
   const auto code_bits = static_cast<std::uint64_t>(format.element.code_bits());

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <systemc>
 
-#include "models/formats/mls_tensor.h"
+#include "models/formats/scaled_tensor.h"
 #include "models/quantizer/quantizer_datapath.h"
 #include "sim/array_config.h"
 #include "sim/systemc/job.h"
@@ -24,7 +24,7 @@ class DynamicQuantizer : public sc_core::sc_module {
   void load(const Job& job);
   void trace(sc_core::sc_trace_file* file) const override;
 
-  const models::MlsTensor& tensor() const { return tensor_; }
+  const models::ScaledTensor& tensor() const { return tensor_; }
   std::uint64_t read_bits() const { return read_bits_; }
   std::uint64_t written_bits() const { return written_bits_; }
 
@@ -37,7 +37,7 @@ class DynamicQuantizer : public sc_core::sc_module {
   const ResultBanks& banks_;
   const std::int64_t lanes_;
   models::QuantizerOptions options_;
-  models::MlsTensor tensor_;
+  models::ScaledTensor tensor_;
   bool running_ = false;
   std::int64_t batch_ = 0;  // the next to be read
   std::int64_t batches_ = 0;

@@ -30,7 +30,7 @@ void FeederBuffer::load(const Job& job) {
   outer_scales_ = side_ == Side::kRows ? schedule_->row_outer_scales() : schedule_->column_outer_scales();
   outer_elements_ = side_ == Side::kRows ? schedule_->row_outer_elements() : schedule_->column_outer_elements();
 
-  const models::MlsFormat& format = operand_->format;
+  const models::ScaledFormat& format = operand_->format;
   integer_of_code_.resize(std::size_t{1} << format.element.code_bits());
   for (std::size_t code = 0; code < integer_of_code_.size(); ++code) {
     integer_of_code_[code] = models::decode_element(format.element, static_cast<std::uint16_t>(code));

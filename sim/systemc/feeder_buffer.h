@@ -52,7 +52,7 @@ class FeederBuffer {
   std::size_t scale_index(const Lane& lane, std::int64_t group) const {
     return static_cast<std::size_t>(lane.scale + (merged_ ? 0 : group * outer_scales_));
   }
-  const models::MlsTensor& operand() const { return *operand_; }
+  const models::ScaledTensor& operand() const { return *operand_; }
   const FeederTraffic& traffic() const { return traffic_; }
   std::uint64_t toggled_bits() const { return toggled_bits_; }
 
@@ -71,7 +71,7 @@ class FeederBuffer {
 
   // Registers of the job.
   const Schedule* schedule_ = nullptr;
-  const models::MlsTensor* operand_ = nullptr;
+  const models::ScaledTensor* operand_ = nullptr;
   std::vector<std::int32_t> integer_of_code_;
   std::uint64_t element_bits_ = 0;
   std::uint64_t scale_bits_ = 0;

@@ -6,7 +6,7 @@
 
 #include "models/convolution/convolution.h"
 #include "models/convolution/datapath.h"
-#include "models/formats/mls_tensor.h"
+#include "models/formats/scaled_tensor.h"
 #include "models/quantizer/quantizer.h"
 #include "sim/output_stationary/schedule.h"
 
@@ -18,7 +18,7 @@ enum class Detail : std::uint8_t { kStructural, kCycle };
 
 // How results become operands of a later pass.
 struct ResultQuantization {
-  models::MlsFormat format;
+  models::ScaledFormat format;
   models::QuantizerOptions options;
   std::string name;  // of the result, for errors
 };
@@ -26,8 +26,8 @@ struct ResultQuantization {
 struct Job {
   models::Pass pass = models::Pass::kForward;
   const Schedule* schedule = nullptr;
-  const models::MlsTensor* row_operand = nullptr;
-  const models::MlsTensor* column_operand = nullptr;
+  const models::ScaledTensor* row_operand = nullptr;
+  const models::ScaledTensor* column_operand = nullptr;
   int accumulator_bits = 0;  // 2..64
   models::Overflow overflow = models::Overflow::kSaturate;
   bool can_overflow = false;  // the accumulator is narrower than the widest sum

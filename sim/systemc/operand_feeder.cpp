@@ -60,7 +60,7 @@ void OperandFeeder::drive_scales() {
 
 void OperandFeeder::prepare_scales() {
   const FeederBuffer::Half& source = buffer_.half(half.read() ? 1 : 0);
-  const models::MlsTensor& operand = buffer_.operand();
+  const models::ScaledTensor& operand = buffer_.operand();
   for (std::size_t lane = 0; lane < next_scales_.size(); ++lane) {
     LaneScale& next = next_scales_[lane];
     next.live = lane < static_cast<std::size_t>(source.live);

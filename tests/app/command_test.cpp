@@ -176,7 +176,7 @@ TEST_F(Command, QuantizeWritesWhatTheContractSays) {
   const CommandResult result =
       run("quantize x.npy --format e2m1/g8m0/n --rounding stochastic --random-bits 9 --seed 5 --stream 77 --out q");
   ASSERT_EQ(result.status, 0) << result.err;
-  const models::QuantizedTensor expected = models::reference_quantize(input, models::parse_mls_format("e2m1/g8m0/n"),
+  const models::QuantizedTensor expected = models::reference_quantize(input, models::parse_scaled_format("e2m1/g8m0/n"),
                                                                       {models::Rounding::kStochastic, 9, 5, 77}, "x");
   const auto bytes = [](const auto& values) {
     return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0]));
@@ -235,18 +235,18 @@ TEST_F(Command, EnginesAgreeWithTheReference) {
   write_workload(small_workload());
   const std::string formats[] = {"e2m4", "e2m1/g8m0/n", "e0m4/g4m2/none"};
   for (const std::string& format : formats) {
-    const models::MlsFormat mls = models::parse_mls_format(format);
+    const models::ScaledFormat mls = models::parse_scaled_format(format);
     const std::uint64_t stream = 3ULL << 32;
-    const models::MlsTensor a = models::reference_quantize(activation_, mls, {}, "a").tensor;
-    const models::MlsTensor w = models::reference_quantize(weight_, mls, {}, "w").tensor;
-    const models::MlsTensor e =
+    const models::ScaledTensor a = models::reference_quantize(activation_, mls, {}, "a").tensor;
+    const models::ScaledTensor w = models::reference_quantize(weight_, mls, {}, "w").tensor;
+    const models::ScaledTensor e =
         models::reference_quantize(error_, mls, {models::Rounding::kStochastic, 16, 7, stream + 2}, "e").tensor;
     json first;
     for (const std::string engine : {"functional", "cycle", "structural"}) {
       const CommandResult result = run("simulate workload.json --engine " + engine + " --format " + format +
                                        " --tensors " + engine + " --results r.json");
       ASSERT_EQ(result.status, 0) << result.err;
-      const auto expect_tensor = [&](models::Pass pass, const models::MlsTensor& left, const models::MlsTensor& right) {
+      const auto expect_tensor = [&](models::Pass pass, const models::ScaledTensor& left, const models::ScaledTensor& right) {
         const models::Tensor<float> computed =
             workloads::read_npy(folder_.path() / engine / ("conv1." + models::to_string(pass) + ".npy"));
         const models::Tensor<float> expected = models::reference_convolution(pass, shape_, left, right, {}).values;

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "models/formats/mls_tensor.h"
+#include "models/formats/scaled_tensor.h"
 
 namespace mlsim::models {
 namespace {
@@ -155,8 +155,8 @@ TEST(GroupScaler, ShiftAndAddIsTheProductOfTheFractions) {
   std::mt19937_64 random(4);
   for (int left_bits = 0; left_bits <= 3; ++left_bits) {
     for (int right_bits = 0; right_bits <= 3; ++right_bits) {
-      const MlsFormat left{{2, 4}, {8, left_bits}, grouping::kNc};
-      const MlsFormat right{{3, 2}, {8, right_bits}, grouping::kNc};
+      const ScaledFormat left{{2, 4}, {8, left_bits}, grouping::kNc};
+      const ScaledFormat right{{3, 2}, {8, right_bits}, grouping::kNc};
       const GroupScaler scaler(left, right);
       EXPECT_EQ(scaler.unit_exponent, 7 + 9);
       for (int f = 0; f < 1 << left_bits; ++f) {

@@ -39,7 +39,7 @@ void expect_equal(const ConvolutionResult& result, const ConvolutionResult& expe
 }
 
 // Compares one pass on every instruction set; false where the tensor scales overflow, which both refuse.
-bool compare(Pass pass, const ConvolutionShape& shape, const MlsTensor& left, const MlsTensor& right,
+bool compare(Pass pass, const ConvolutionShape& shape, const ScaledTensor& left, const ScaledTensor& right,
              const Accumulator& accumulator) {
   SCOPED_TRACE(to_string(pass) + " of " + tests::to_string(shape) + ", " + to_string(left.format) + " by " +
                to_string(right.format) + ", accumulator bits " + std::to_string(accumulator.bits) +
@@ -56,7 +56,7 @@ bool compare(Pass pass, const ConvolutionShape& shape, const MlsTensor& left, co
   return true;
 }
 
-MlsTensor random_operand(Random& random, const Shape& shape, const MlsFormat& format) {
+ScaledTensor random_operand(Random& random, const Shape& shape, const ScaledFormat& format) {
   const QuantizerOptions options{.rounding = static_cast<Rounding>(between(random, 0, 1)), .seed = random()};
   return quantize(tests::random_tensor(random, shape), format, options, "x").tensor;
 }
@@ -67,7 +67,7 @@ Accumulator random_accumulator(Random& random) {
           static_cast<Overflow>(between(random, 0, 1))};
 }
 
-void compare_random_layers(std::uint64_t first_seed, std::uint64_t seeds, MlsFormat (*format_of)(Random& random)) {
+void compare_random_layers(std::uint64_t first_seed, std::uint64_t seeds, ScaledFormat (*format_of)(Random& random)) {
   int compared = 0;
   for (std::uint64_t seed = first_seed; seed < first_seed + seeds; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -75,8 +75,8 @@ void compare_random_layers(std::uint64_t first_seed, std::uint64_t seeds, MlsFor
     const ConvolutionShape shape = tests::random_layer(random);
     ASSERT_NO_THROW(shape.check());
     for (const Pass pass : kPasses) {
-      const MlsTensor left = random_operand(random, shape.shape_of(left_operand(pass)), format_of(random));
-      const MlsTensor right = random_operand(random, shape.shape_of(right_operand(pass)), format_of(random));
+      const ScaledTensor left = random_operand(random, shape.shape_of(left_operand(pass)), format_of(random));
+      const ScaledTensor right = random_operand(random, shape.shape_of(right_operand(pass)), format_of(random));
       if (compare(pass, shape, left, right, random_accumulator(random))) ++compared;
       if (testing::Test::HasFailure()) return;
     }
@@ -92,7 +92,7 @@ TEST(FunctionalConvolution, EqualsReferenceOnRandomLayers) {
 TEST(FunctionalConvolution, EqualsReferenceOnNarrowFormats) {
   compare_random_layers(1000, 600, [](Random& random) {
     constexpr std::array<ElementFormat, 5> kElements{{{2, 4}, {2, 1}, {1, 3}, {0, 7}, {2, 3}}};
-    return MlsFormat{kElements[static_cast<std::size_t>(between(random, 0, 4))],
+    return ScaledFormat{kElements[static_cast<std::size_t>(between(random, 0, 4))],
                      {8, static_cast<int>(between(random, 0, 1))},
                      grouping::kAll[static_cast<std::size_t>(between(random, 0, 3))]};
   });
@@ -102,7 +102,7 @@ TEST(FunctionalConvolution, EqualsReferenceOnNarrowFormats) {
 TEST(FunctionalConvolution, EqualsReferenceOnWideFormats) {
   compare_random_layers(2000, 200, [](Random& random) {
     const ElementFormat element = between(random, 0, 1) == 0 ? ElementFormat{4, 4} : ElementFormat{3, 10};
-    return MlsFormat{element, {8, 3}, grouping::kAll[static_cast<std::size_t>(between(random, 0, 3))]};
+    return ScaledFormat{element, {8, 3}, grouping::kAll[static_cast<std::size_t>(between(random, 0, 3))]};
   });
 }
 
@@ -146,7 +146,7 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargerLayers) {
   for (const ConvolutionShape& shape : shapes) {
     for (const ScaleLayout& layout : {grouping::kNc, grouping::kNone}) {
       Random random(seed++);
-      const MlsFormat format{{2, 4}, {8, 1}, layout};
+      const ScaledFormat format{{2, 4}, {8, 1}, layout};
       std::normal_distribution<float> normal;
       const auto operand = [&](Operand which) {
         Tensor<float> values{shape.shape_of(which), {}};
@@ -154,8 +154,8 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargerLayers) {
         return quantize(values, format, {}, "x").tensor;
       };
       for (const Pass pass : kPasses) {
-        const MlsTensor left = operand(left_operand(pass));
-        const MlsTensor right = operand(right_operand(pass));
+        const ScaledTensor left = operand(left_operand(pass));
+        const ScaledTensor right = operand(right_operand(pass));
         compare(pass, shape, left, right, {});
         compare(pass, shape, left, right, {14, Overflow::kSaturate});
         compare(pass, shape, left, right, {14, Overflow::kWrap});
@@ -165,8 +165,8 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargerLayers) {
 }
 
 // An operand of which every element is k, in groups of the largest scale below 1.
-MlsTensor uniform_operand(const Shape& shape, const MlsFormat& format, std::int32_t k) {
-  MlsTensor tensor{format, shape, 1, {}, {}, {}};
+ScaledTensor uniform_operand(const Shape& shape, const ScaledFormat& format, std::int32_t k) {
+  ScaledTensor tensor{format, shape, 1, {}, {}, {}};
   const auto pairs = static_cast<std::size_t>(shape[0] * shape[1]);
   tensor.group_exponent.assign(pairs, 1);
   tensor.group_fraction.assign(pairs, static_cast<std::uint8_t>((1 << format.scale.fraction_bits) - 1));
@@ -184,15 +184,15 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargestElements) {
       for (int mx = ex == 0 ? 1 : 0; mx <= (ex == 4 ? 4 : 10); ++mx) {
         for (const auto& [mg, layout] : std::vector<std::pair<int, ScaleLayout>>{
                  {0, grouping::kNone}, {1, grouping::kNone}, {3, grouping::kNone}, {1, grouping::kNc}}) {
-          const MlsFormat format{{ex, mx}, {8, mg}, layout};
+          const ScaledFormat format{{ex, mx}, {8, mg}, layout};
           const auto operand = [&](Operand which) {
-            MlsTensor tensor = uniform_operand(shape.shape_of(which), format, format.element.max_integer());
+            ScaledTensor tensor = uniform_operand(shape.shape_of(which), format, format.element.max_integer());
             tensor.codes[0] = encode_element(format.element, 1);  // the last place of a sum matters
             return tensor;
           };
           for (const Pass pass : kPasses) {
-            const MlsTensor left = operand(left_operand(pass));
-            const MlsTensor right = operand(right_operand(pass));
+            const ScaledTensor left = operand(left_operand(pass));
+            const ScaledTensor right = operand(right_operand(pass));
             SCOPED_TRACE(to_string(pass) + " " + to_string(format) + " size " + std::to_string(size));
             expect_equal(functional_convolution(pass, shape, left, right, {}),
                          reference_convolution(pass, shape, left, right, {}));
@@ -216,11 +216,11 @@ TEST(FunctionalConvolution, EqualsReferenceOnNarrowRegistersAroundBinary32) {
   for (const ElementFormat& element :
        {ElementFormat{2, 4}, ElementFormat{0, 10}, ElementFormat{1, 10}, ElementFormat{2, 9}}) {
     for (const ScaleLayout& layout : {grouping::kNone, grouping::kNc}) {
-      const MlsFormat format{element, {8, 1}, layout};
+      const ScaledFormat format{element, {8, 1}, layout};
       Random random(1);
       const auto operand = [&](Operand which) {
         const std::int32_t largest = element.max_integer();
-        MlsTensor tensor = uniform_operand(shape.shape_of(which), format, largest);
+        ScaledTensor tensor = uniform_operand(shape.shape_of(which), format, largest);
         for (std::uint16_t& code : tensor.codes) {
           const int draw = between(random, 0, 7);
           if (draw < 3) code = encode_element(element, draw == 0 ? -largest : draw);
@@ -228,8 +228,8 @@ TEST(FunctionalConvolution, EqualsReferenceOnNarrowRegistersAroundBinary32) {
         return tensor;
       };
       for (const Pass pass : kPasses) {
-        const MlsTensor left = operand(left_operand(pass));
-        const MlsTensor right = operand(right_operand(pass));
+        const ScaledTensor left = operand(left_operand(pass));
+        const ScaledTensor right = operand(right_operand(pass));
         for (const int bits : {16, 20, 22, 23, 24, 25, 26}) {
           compare(pass, shape, left, right, {bits, Overflow::kSaturate});
           compare(pass, shape, left, right, {bits, Overflow::kWrap});
@@ -241,14 +241,14 @@ TEST(FunctionalConvolution, EqualsReferenceOnNarrowRegistersAroundBinary32) {
 
 // Sums of byte products just below and just above 2^31.
 TEST(FunctionalConvolution, EqualsReferenceAroundThe32BitSums) {
-  const MlsFormat format{{0, 7}, {8, 1}, grouping::kNc};
+  const ScaledFormat format{{0, 7}, {8, 1}, grouping::kNc};
   for (const std::int64_t groups : {1, 2}) {
     for (const std::int64_t size : {364, 365}) {
       const ConvolutionShape shape{
           .batch = 1, .in_channels = 2, .out_channels = 2, .in_size = {size, size}, .groups = groups};
       for (const std::int32_t k : {127, -127}) {
-        const MlsTensor error = uniform_operand(shape.error_shape(), format, k);
-        const MlsTensor activation = uniform_operand(shape.activation_shape(), format, 127);
+        const ScaledTensor error = uniform_operand(shape.error_shape(), format, k);
+        const ScaledTensor activation = uniform_operand(shape.activation_shape(), format, 127);
         compare(Pass::kBackwardWeight, shape, error, activation, {});
       }
     }
@@ -256,7 +256,7 @@ TEST(FunctionalConvolution, EqualsReferenceAroundThe32BitSums) {
 }
 
 // Operands whose only result is `sum`, about `elements` products of the largest integer.
-std::pair<MlsTensor, MlsTensor> operands_of_sum(const MlsFormat& format, const Shape& shape, std::int64_t sum) {
+std::pair<ScaledTensor, ScaledTensor> operands_of_sum(const ScaledFormat& format, const Shape& shape, std::int64_t sum) {
   const ElementFormat& element = format.element;
   const std::int64_t largest = element.max_integer();
   const auto floor = [&](std::int64_t k) {
@@ -264,8 +264,8 @@ std::pair<MlsTensor, MlsTensor> operands_of_sum(const MlsFormat& format, const S
     while (k >> place >= std::int64_t{2} << element.mantissa_bits) ++place;
     return static_cast<std::int32_t>(k >> place << place);
   };
-  MlsTensor left = uniform_operand(shape, format, 0);
-  MlsTensor right = left;
+  ScaledTensor left = uniform_operand(shape, format, 0);
+  ScaledTensor right = left;
   for (std::size_t i = 0; sum > 0; ++i) {
     const std::int64_t k = std::min(sum, largest);
     const std::int32_t k_left = floor(k);
@@ -279,7 +279,7 @@ std::pair<MlsTensor, MlsTensor> operands_of_sum(const MlsFormat& format, const S
 
 // Q = 2^30 M + 2^29 + 1 with an even M lies above a tie of binary32, which binary64 no longer tells beyond 2^53.
 TEST(FunctionalConvolution, RoundsOnceAroundBinary64sIntegers) {
-  const MlsFormat format{{3, 10}, {8, 3}, grouping::kNone};
+  const ScaledFormat format{{3, 10}, {8, 3}, grouping::kNone};
   constexpr std::int64_t kFractions = 15 * 15;
   for (const std::int64_t size : {48, 53}) {  // scaled sums of at most 2^52.98 and 2^53.27
     const ConvolutionShape shape{.in_size = {size, size}, .kernel = {size, size}};
@@ -304,16 +304,16 @@ TEST(FunctionalConvolution, EqualsReferenceOnTinyGroups) {
     const ConvolutionShape shape = tests::random_layer(random);
     for (const Pass pass : kPasses) {
       const auto operand = [&](Operand which) {
-        const MlsFormat format{{2, static_cast<int>(between(random, 0, 4))}, {8, 1}, grouping::kNc};
-        MlsTensor tensor = random_operand(random, shape.shape_of(which), format);
+        const ScaledFormat format{{2, static_cast<int>(between(random, 0, 4))}, {8, 1}, grouping::kNc};
+        ScaledTensor tensor = random_operand(random, shape.shape_of(which), format);
         tensor.tensor_scale = 0x1.8p60F;
         for (std::uint8_t& exponent : tensor.group_exponent) {
           exponent = static_cast<std::uint8_t>(between(random, 55, 80));
         }
         return tensor;
       };
-      const MlsTensor left = operand(left_operand(pass));
-      const MlsTensor right = operand(right_operand(pass));
+      const ScaledTensor left = operand(left_operand(pass));
+      const ScaledTensor right = operand(right_operand(pass));
       compare(pass, shape, left, right, {});
       compare(pass, shape, left, right, {10, Overflow::kSaturate});
       if (HasFailure()) return;
@@ -329,12 +329,12 @@ TEST(Engines, AreChosenInOrderWithReasons) {
     for (std::int64_t i = 0; i < element_count(extents); ++i) {
       values.values.push_back(static_cast<float>(i % 7) - 3);
     }
-    return quantize(values, parse_mls_format(format), {}, "operand").tensor;
+    return quantize(values, parse_scaled_format(format), {}, "operand").tensor;
   };
   const auto choice = [&](const std::string& format, const Accumulator& accumulator, std::int64_t channels = 3) {
     shape.in_channels = channels;
-    const MlsTensor activation = tensor(shape.activation_shape(), format);
-    const MlsTensor weight = tensor(shape.weight_shape(), format);
+    const ScaledTensor activation = tensor(shape.activation_shape(), format);
+    const ScaledTensor weight = tensor(shape.weight_shape(), format);
     return explain_choice({Pass::kForward, shape, activation, weight, accumulator});
   };
   EXPECT_EQ(choice("e2m4", {}).back(), has_dot_products() ? "dot products of bytes: runs" : "binary32: runs");

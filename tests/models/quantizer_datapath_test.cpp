@@ -7,14 +7,14 @@
 #include <random>
 
 #include "base/philox.h"
-#include "models/formats/mls_tensor.h"
+#include "models/formats/scaled_tensor.h"
 #include "models/quantizer/reference_quantizer.h"
 
 namespace mlsim::models {
 namespace {
 
-std::vector<MlsFormat> formats() {
-  std::vector<MlsFormat> all;
+std::vector<ScaledFormat> formats() {
+  std::vector<ScaledFormat> all;
   for (int ex = 0; ex <= 4; ++ex) {
     for (int mx = ex == 0 ? 1 : 0; mx <= (ex == 4 ? 4 : 10); ++mx) {
       for (int mg = 0; mg <= 3; ++mg) all.push_back({{ex, mx}, {(ex + mx + mg) % 9, mg}, grouping::kN});
@@ -39,11 +39,11 @@ Tensor<float> spread_values(std::uint64_t seed) {
 
 TEST(QuantizerDatapath, EqualsReference) {
   std::uint64_t seed = 1;
-  for (const MlsFormat& format : formats()) {
+  for (const ScaledFormat& format : formats()) {
     for (const Rounding rounding : {Rounding::kNearest, Rounding::kStochastic}) {
       const Tensor<float> input = spread_values(++seed);
       const QuantizerOptions options{rounding, static_cast<int>(seed % 24) + 1, seed, 7};
-      const MlsTensor expected = reference_quantize(input, format, options, "input").tensor;
+      const ScaledTensor expected = reference_quantize(input, format, options, "input").tensor;
       for (std::size_t row = 0; row < 16; ++row) {
         float maximum = 0;
         for (std::size_t i = 0; i < 64; ++i) maximum = std::max(maximum, std::fabs(input.values[row * 64 + i]));

@@ -55,7 +55,7 @@ TEST(Quantizer, EqualsReferenceOnRandomTensors) {
   for (std::uint64_t seed = 0; seed < 1500; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
-    const MlsFormat format = tests::random_format(random);
+    const ScaledFormat format = tests::random_format(random);
     const Tensor<float> input = tests::random_tensor(random, random_shape(random));
     const QuantizerOptions options{.rounding = static_cast<Rounding>(between(random, 0, 1)),
                                    .random_bits = static_cast<int>(between(random, 1, 24)),
@@ -79,7 +79,7 @@ TEST(Quantizer, EqualsReferenceOnEveryElementFormat) {
   for (int ex = 0; ex <= 4; ++ex) {
     for (int mx = ex == 0 ? 1 : 0; mx <= (ex == 4 ? 4 : 10); ++mx) {
       for (const Rounding rounding : {Rounding::kNearest, Rounding::kStochastic}) {
-        const MlsFormat format{{ex, mx}, {}, grouping::kNc};
+        const ScaledFormat format{{ex, mx}, {}, grouping::kNc};
         SCOPED_TRACE(to_string(format));
         const QuantizerOptions options{.rounding = rounding, .seed = 3, .stream = std::uint64_t{7} << 32};
         const QuantizedTensor expected = reference_quantize(input, format, options, "x");
@@ -103,7 +103,7 @@ TEST(Quantizer, EqualsReferenceAroundTies) {
       }
     }
     input.shape[3] = input.size();
-    const MlsFormat format{element, {}, grouping::kNone};
+    const ScaledFormat format{element, {}, grouping::kNone};
     for (const Rounding rounding : {Rounding::kNearest, Rounding::kStochastic}) {
       const QuantizerOptions options{.rounding = rounding, .random_bits = 2};
       const QuantizedTensor expected = reference_quantize(input, format, options, "x");
@@ -119,7 +119,7 @@ TEST(Quantizer, ThreadsDoNotMatter) {
     Tensor<float> input{shape, {}};
     for (std::int64_t i = 0; i < element_count(shape); ++i) input.values.push_back(normal(random));
     const QuantizerOptions options{.rounding = Rounding::kStochastic, .seed = 11};
-    const MlsFormat format;
+    const ScaledFormat format;
     expect_equal(quantize(input, format, options, "x"), reference_quantize(input, format, options, "x"));
   }
 }

@@ -85,7 +85,7 @@ TEST(ZeroProducts, AreThoseOfTheQuantizedValues) {
   // Quantized to <2,1> with one scale, 1/100 of the largest element is flushed to zero; fp32 keeps it, and no format
   // keeps the zeros, whatever their sign.
   const Tensor<float> tensor{{1, 1, 1, 4}, {1.0F, 0.01F, -0.0F, 0.0F}};
-  const MlsTensor mls = quantize(tensor, parse_mls_format("e2m1/g8m1/none"), {}, "x").tensor;
+  const ScaledTensor mls = quantize(tensor, parse_scaled_format("e2m1/g8m1/none"), {}, "x").tensor;
   EXPECT_EQ(nonzero_elements(mls), (std::vector<std::uint8_t>{1, 0, 0, 0}));
   EXPECT_EQ(nonzero_elements(quantize_baseline(tensor, BaselineFormat::kFp32, "x")),
             (std::vector<std::uint8_t>{1, 1, 0, 0}));

@@ -299,7 +299,7 @@ class RandomLayers {
 };
 
 void compare_with_walk(Pass pass, const ConvolutionShape& shape, const Format& format, const ArrayConfig& config) {
-  const auto* mls = std::get_if<models::MlsFormat>(&format);
+  const auto* mls = std::get_if<models::ScaledFormat>(&format);
   const bool merged = mls == nullptr || mls->layout == models::grouping::kNone;
   const Walk walk(pass, shape, mls != nullptr, merged, config);
   const PassPrediction p = predict_pass(pass, shape, format, format, config, format);

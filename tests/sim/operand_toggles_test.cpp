@@ -14,7 +14,7 @@ namespace mlsim::sim {
 namespace {
 
 using models::ConvolutionShape;
-using models::MlsTensor;
+using models::ScaledTensor;
 using models::Pass;
 
 void take(std::uint16_t code, std::uint16_t& reg, std::uint64_t& bits) {
@@ -22,11 +22,11 @@ void take(std::uint16_t code, std::uint16_t& reg, std::uint64_t& bits) {
   reg = code;
 }
 
-OperandToggles walk(Pass pass, const ConvolutionShape& shape, const MlsTensor& left, const MlsTensor& right,
+OperandToggles walk(Pass pass, const ConvolutionShape& shape, const ScaledTensor& left, const ScaledTensor& right,
                     const ArrayConfig& config) {
   const Schedule schedule(pass, shape, left.format.layout, right.format.layout, config);
-  const MlsTensor& rows = pass == Pass::kBackwardWeight ? left : right;
-  const MlsTensor& columns = pass == Pass::kBackwardWeight ? right : left;
+  const ScaledTensor& rows = pass == Pass::kBackwardWeight ? left : right;
+  const ScaledTensor& columns = pass == Pass::kBackwardWeight ? right : left;
   std::vector<std::uint16_t> row_registers(static_cast<std::size_t>(config.rows));
   std::vector<std::uint16_t> column_registers(static_cast<std::size_t>(config.columns));
   OperandToggles toggles;
@@ -88,15 +88,15 @@ TEST(OperandToggles, OfLayersOfNetworks) {
       {5, 300, 70, {1, 1}, {1, 1}, {1, 1}, {0, 0}, 1},    // a fully connected layer
   }};
   RandomPasses random(7);
-  const models::MlsFormat format = models::parse_mls_format("e2m4");
+  const models::ScaledFormat format = models::parse_scaled_format("e2m4");
   for (const ConvolutionShape& shape : layers) {
     for (const Pass pass : models::kPasses) {
       SCOPED_TRACE(to_string(pass) + " of " + std::to_string(shape.in_channels) + " channels");
       const auto operand = [&](models::Operand which) {
         return models::quantize(random.normal_values(shape.shape_of(which)), format, {}, to_string(which)).tensor;
       };
-      const MlsTensor left = operand(left_operand(pass));
-      const MlsTensor right = operand(right_operand(pass));
+      const ScaledTensor left = operand(left_operand(pass));
+      const ScaledTensor right = operand(right_operand(pass));
       const OperandToggles expected = walk(pass, shape, left, right, {});
       tests::for_each_vector_target([&] { EXPECT_EQ(count_operand_toggles(pass, shape, left, right, {}), expected); });
     }
@@ -105,11 +105,11 @@ TEST(OperandToggles, OfLayersOfNetworks) {
 
 // Every code of the widest format after a code without a bit in common.
 TEST(OperandToggles, OfCodesThatChangeInEveryBit) {
-  const models::MlsFormat format = models::parse_mls_format("e3m10");
+  const models::ScaledFormat format = models::parse_scaled_format("e3m10");
   const ConvolutionShape shape{2, 1, 1, {300, 301}, {1, 1}, {1, 1}, {0, 0}, 1};
-  MlsTensor left = {format, shape.activation_shape(), 1, {0, 0}, {0, 0}, {}};
+  ScaledTensor left = {format, shape.activation_shape(), 1, {0, 0}, {0, 0}, {}};
   for (std::int64_t i = 0; i < models::element_count(left.shape); ++i) left.codes.push_back(i % 2 == 0 ? 0x3FFF : 0);
-  const MlsTensor right = {format, shape.weight_shape(), 1, {0}, {0}, {0}};
+  const ScaledTensor right = {format, shape.weight_shape(), 1, {0}, {0}, {0}};
   ArrayConfig config;
   config.columns = 1;
   tests::for_each_vector_target([&] {
@@ -120,7 +120,7 @@ TEST(OperandToggles, OfCodesThatChangeInEveryBit) {
 
 // One row and one column: the codes pass through two registers, one tap a cycle.
 TEST(OperandToggles, OfASingleElementByHand) {
-  const models::MlsFormat format = models::parse_mls_format("e0m3/g0m0/none");
+  const models::ScaledFormat format = models::parse_scaled_format("e0m3/g0m0/none");
   const ConvolutionShape shape{.batch = 1,
                                .in_channels = 1,
                                .out_channels = 1,
@@ -129,8 +129,8 @@ TEST(OperandToggles, OfASingleElementByHand) {
                                .stride = {1, 1},
                                .padding = {0, 1},
                                .groups = 1};
-  const MlsTensor activation{format, {1, 1, 1, 3}, 1, {0}, {0}, {0b0111, 0b1001, 0b0000}};
-  const MlsTensor weight{format, {1, 1, 1, 2}, 1, {0}, {0}, {0b0001, 0b0010}};
+  const ScaledTensor activation{format, {1, 1, 1, 3}, 1, {0}, {0}, {0b0111, 0b1001, 0b0000}};
+  const ScaledTensor weight{format, {1, 1, 1, 2}, 1, {0}, {0}, {0b0001, 0b0010}};
   ArrayConfig config;
   config.rows = 1;
   config.columns = 1;

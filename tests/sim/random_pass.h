@@ -15,8 +15,8 @@ namespace mlsim::sim {
 struct RandomPass {
   models::Pass pass;
   models::ConvolutionShape shape;
-  models::MlsTensor left;
-  models::MlsTensor right;
+  models::ScaledTensor left;
+  models::ScaledTensor right;
   models::Accumulator accumulator;
   ResultQuantization quantization;
 
@@ -58,8 +58,8 @@ class RandomPasses {
 
   int pick(int low, int high) { return std::uniform_int_distribution<int>(low, high)(generator_); }
 
-  models::MlsFormat format() {
-    models::MlsFormat format;
+  models::ScaledFormat format() {
+    models::ScaledFormat format;
     do {
       format.element.exponent_bits = pick(0, 9) < 4 ? 2 : pick(0, 4);
       format.element.mantissa_bits = pick(0, format.element.exponent_bits == 4 ? 4 : 10);
@@ -90,7 +90,7 @@ class RandomPasses {
   }
 
  private:
-  models::MlsTensor tensor(const models::Shape& shape) {
+  models::ScaledTensor tensor(const models::Shape& shape) {
     return models::reference_quantize(values(shape), format(), {}, "operand").tensor;
   }
 

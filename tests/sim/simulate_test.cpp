@@ -101,7 +101,7 @@ void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& ra
   EXPECT_EQ(t.column_buffer_reads, p.column_buffer_reads);
   EXPECT_TRUE(t == p);
 
-  const models::MlsTensor codes =
+  const models::ScaledTensor codes =
       models::reference_quantize(expected.values, random.quantization.format, random.quantization.options, "result")
           .tensor;
   ASSERT_TRUE(result.quantized.has_value());
@@ -151,15 +151,15 @@ TEST(Simulator, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
   const ArrayConfig config;
   Simulator simulator(Detail::kCycle, config);
   RandomPasses random(99);
-  const models::MlsFormat format = models::parse_mls_format("e2m4");
+  const models::ScaledFormat format = models::parse_scaled_format("e2m4");
   for (const models::ConvolutionShape& shape : layers) {
     for (const models::Pass pass : models::kPasses) {
       SCOPED_TRACE(to_string(pass) + " of " + std::to_string(shape.in_channels) + " channels");
       const auto operand = [&](models::Operand which) {
         return models::quantize(random.normal_values(shape.shape_of(which)), format, {}, to_string(which)).tensor;
       };
-      const models::MlsTensor left = operand(left_operand(pass));
-      const models::MlsTensor right = operand(right_operand(pass));
+      const models::ScaledTensor left = operand(left_operand(pass));
+      const models::ScaledTensor right = operand(right_operand(pass));
       const models::ConvolutionResult expected = models::functional_convolution(pass, shape, left, right, {});
       const PassResult result =
           simulator.simulate_pass(pass, shape, left, right, {}, ResultQuantization{format, {}, "result"});
@@ -176,10 +176,10 @@ TEST(Simulator, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
   }
 }
 
-models::MlsTensor constant_tensor(const models::Shape& shape, float value) {
+models::ScaledTensor constant_tensor(const models::Shape& shape, float value) {
   const models::Tensor<float> values{shape,
                                      std::vector<float>(static_cast<std::size_t>(models::element_count(shape)), value)};
-  return models::reference_quantize(values, models::parse_mls_format("e2m4"), {}, "operand").tensor;
+  return models::reference_quantize(values, models::parse_scaled_format("e2m4"), {}, "operand").tensor;
 }
 
 constexpr models::ConvolutionShape kSmall{.batch = 1,
@@ -219,28 +219,28 @@ TEST(Simulator, RefusesBaselinesWithTheEnginesThatTakeThem) {
   EXPECT_THAT([] { require_mls(models::Operand::kWeight, models::BaselineFormat::kBf16); },
               testing::ThrowsMessage<std::runtime_error>(
                   testing::AllOf(testing::HasSubstr("weight is bf16"), testing::HasSubstr("functional"))));
-  EXPECT_EQ(require_mls(models::Operand::kWeight, models::parse_format("e2m1")), models::parse_mls_format("e2m1"));
+  EXPECT_EQ(require_mls(models::Operand::kWeight, models::parse_format("e2m1")), models::parse_scaled_format("e2m1"));
 }
 
 TEST(Simulator, RefusesInfiniteResultsAndGoesOn) {
   Simulator simulator(Detail::kCycle, {});
-  const models::MlsTensor large = constant_tensor(kSmall.activation_shape(), 0x1p64F);
-  const models::MlsTensor weight = constant_tensor(kSmall.weight_shape(), 0x1p63F);
-  const models::MlsTensor larger = constant_tensor(kSmall.weight_shape(), 0x1p64F);
-  const ResultQuantization quantization{models::parse_mls_format("e2m4"), {}, "conv1 result"};
+  const models::ScaledTensor large = constant_tensor(kSmall.activation_shape(), 0x1p64F);
+  const models::ScaledTensor weight = constant_tensor(kSmall.weight_shape(), 0x1p63F);
+  const models::ScaledTensor larger = constant_tensor(kSmall.weight_shape(), 0x1p64F);
+  const ResultQuantization quantization{models::parse_scaled_format("e2m4"), {}, "conv1 result"};
   EXPECT_THAT([&] { simulator.simulate_pass(models::Pass::kForward, kSmall, large, weight, {}, quantization); },
               testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("conv1 result: a result is infinite")));
   EXPECT_THAT([&] { simulator.simulate_pass(models::Pass::kForward, kSmall, large, larger, {}, quantization); },
               testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("beyond binary32")));
-  const models::MlsTensor small = constant_tensor(kSmall.activation_shape(), 1);
+  const models::ScaledTensor small = constant_tensor(kSmall.activation_shape(), 1);
   EXPECT_EQ(simulator.simulate_pass(models::Pass::kForward, kSmall, small, weight, {}, std::nullopt).quantized,
             std::nullopt);
 }
 
 TEST(Simulator, RefusesAccumulatorsAbove64Bits) {
   Simulator simulator(Detail::kCycle, {});
-  const models::MlsTensor activation = constant_tensor(kSmall.activation_shape(), 1);
-  const models::MlsTensor weight = constant_tensor(kSmall.weight_shape(), 1);
+  const models::ScaledTensor activation = constant_tensor(kSmall.activation_shape(), 1);
+  const models::ScaledTensor weight = constant_tensor(kSmall.weight_shape(), 1);
   EXPECT_THAT([&] { simulator.simulate_pass(models::Pass::kForward, kSmall, activation, weight, {65}, std::nullopt); },
               testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("65 bits, expected at most 64")));
 }
@@ -250,8 +250,8 @@ TEST(Simulator, ReportsProgress) {
   models::ConvolutionShape shape = kSmall;
   shape.in_size = {64, 64};
   shape.batch = 8;
-  const models::MlsTensor activation = constant_tensor(shape.activation_shape(), 1);
-  const models::MlsTensor weight = constant_tensor(shape.weight_shape(), 1);
+  const models::ScaledTensor activation = constant_tensor(shape.activation_shape(), 1);
+  const models::ScaledTensor weight = constant_tensor(shape.weight_shape(), 1);
   std::vector<std::uint64_t> done;
   std::uint64_t total = 0;
   const PassResult result = simulator.simulate_pass(models::Pass::kForward, shape, activation, weight, {}, std::nullopt,

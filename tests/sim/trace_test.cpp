@@ -86,15 +86,15 @@ struct SmallLayer {
                                  .stride = {1, 1},
                                  .padding = {0, 0},
                                  .groups = 1};
-  models::MlsTensor activation = tensor(shape.activation_shape(), 1);
-  models::MlsTensor weight = tensor(shape.weight_shape(), 2);
+  models::ScaledTensor activation = tensor(shape.activation_shape(), 1);
+  models::ScaledTensor weight = tensor(shape.weight_shape(), 2);
 
-  static models::MlsTensor tensor(const models::Shape& shape, unsigned seed) {
+  static models::ScaledTensor tensor(const models::Shape& shape, unsigned seed) {
     std::mt19937 generator(seed);
     std::normal_distribution<float> normal;
     models::Tensor<float> values{shape, {}};
     for (std::int64_t i = 0; i < models::element_count(shape); ++i) values.values.push_back(normal(generator));
-    return models::reference_quantize(values, models::parse_mls_format("e2m4"), {}, "operand").tensor;
+    return models::reference_quantize(values, models::parse_scaled_format("e2m4"), {}, "operand").tensor;
   }
 };
 
@@ -115,7 +115,7 @@ TEST(Trace, ElementFollowsTheReference) {
   {
     Simulator simulator(Detail::kStructural, small_array(), path);
     result = simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {},
-                                     ResultQuantization{models::parse_mls_format("e2m4"), {}, "result"});
+                                     ResultQuantization{models::parse_scaled_format("e2m4"), {}, "result"});
     second =
         simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);
     EXPECT_FALSE(std::filesystem::exists(path));
@@ -196,7 +196,7 @@ TEST(Trace, ElementFollowsTheReference) {
 TEST(Trace, NamesThePass) {
   const std::string path = testing::TempDir() + "passes-" + std::to_string(getpid()) + ".vcd";
   const SmallLayer layer;
-  const models::MlsTensor error = SmallLayer::tensor(layer.shape.error_shape(), 3);
+  const models::ScaledTensor error = SmallLayer::tensor(layer.shape.error_shape(), 3);
   {
     Simulator simulator(Detail::kStructural, small_array(), path);
     simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);

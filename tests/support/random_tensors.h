@@ -17,8 +17,8 @@ inline std::int64_t between(Random& random, std::int64_t low, std::int64_t high)
   return std::uniform_int_distribution<std::int64_t>(low, high)(random);
 }
 
-inline models::MlsFormat random_format(Random& random) {
-  models::MlsFormat format;
+inline models::ScaledFormat random_format(Random& random) {
+  models::ScaledFormat format;
   format.element.exponent_bits = static_cast<int>(between(random, 0, 4));
   format.element.mantissa_bits = static_cast<int>(
       between(random, format.element.exponent_bits == 0 ? 1 : 0, format.element.exponent_bits == 4 ? 4 : 10));

@@ -30,9 +30,9 @@ TrainingRun traced_run(const TemporaryFolder& folder, Arithmetic arithmetic) {
   run.recipe.batch = 4;
   run.recipe.steps = 3;
   run.recipe.seed = 11;
-  run.recipe.quantization[Operand::kActivation].format = models::parse_mls_format("e2m4");
-  run.recipe.quantization[Operand::kWeight].format = models::parse_mls_format("e2m3/g8m0/n");
-  run.recipe.quantization[Operand::kError].format = models::parse_mls_format("e2m1");
+  run.recipe.quantization[Operand::kActivation].format = models::parse_scaled_format("e2m4");
+  run.recipe.quantization[Operand::kWeight].format = models::parse_scaled_format("e2m3/g8m0/n");
+  run.recipe.quantization[Operand::kError].format = models::parse_scaled_format("e2m1");
   run.recipe.quantization.random_bits = 12;
   run.recipe.quantization.arithmetic = arithmetic;
   run.trace = TraceRequest{.step = 2, .folder = folder.path() / "trace", .samples = 4, .layers = {}};

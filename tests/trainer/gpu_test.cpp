@@ -86,7 +86,7 @@ TEST_F(OnGpu, QuantizesToTheBitsOfTheProcessor) {
                                           {8, 16, 32, 32}, {5, 3, 1, 2}, {64, 64, 3, 3}, {7, 9, 5, 5}, {128, 64, 8, 8}};
   std::size_t elements = 0;
   for (int round = 0; round < 2000; ++round) {
-    models::MlsFormat format;
+    models::ScaledFormat format;
     format.element.exponent_bits = below(5);
     format.element.mantissa_bits = below(format.element.exponent_bits == 4 ? 5 : 11);
     if (format.element.exponent_bits + format.element.mantissa_bits == 0) continue;

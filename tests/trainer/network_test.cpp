@@ -101,7 +101,7 @@ TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
     state.step = seed;
     state.quantization.seed = seed * 977;
     for (const Operand operand : models::kOperands) {
-      state.quantization[operand].format = models::parse_mls_format(kFormats[tests::between(random, 0, 5)]);
+      state.quantization[operand].format = models::parse_scaled_format(kFormats[tests::between(random, 0, 5)]);
       state.quantization[operand].rounding =
           tests::between(random, 0, 1) == 0 ? Rounding::kNearest : Rounding::kStochastic;
     }
@@ -117,7 +117,7 @@ TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
                                              .seed = seed * 977,
                                              .stream = workloads::random_stream(seed, seed % 7, operand)};
       return models::reference_quantize(example[operand],
-                                        std::get<models::MlsFormat>(state.quantization[operand].format), options, "x")
+                                        std::get<models::ScaledFormat>(state.quantization[operand].format), options, "x")
           .tensor;
     };
     const auto expected = [&](Pass pass) {
@@ -147,7 +147,7 @@ TEST(MlsConvolution, ExactArithmeticHasTheBitsOfTheReference) {
         .bits = tests::between(random, 0, 1) == 0 ? 0 : static_cast<int>(tests::between(random, 6, 14)),
         .overflow = tests::between(random, 0, 1) == 0 ? models::Overflow::kSaturate : models::Overflow::kWrap};
     for (const Operand operand : models::kOperands) {
-      state.quantization[operand].format = models::parse_mls_format(kFormats[tests::between(random, 0, 5)]);
+      state.quantization[operand].format = models::parse_scaled_format(kFormats[tests::between(random, 0, 5)]);
       state.quantization[operand].rounding =
           tests::between(random, 0, 1) == 0 ? Rounding::kNearest : Rounding::kStochastic;
     }
@@ -162,7 +162,7 @@ TEST(MlsConvolution, ExactArithmeticHasTheBitsOfTheReference) {
                                              .seed = seed * 977,
                                              .stream = workloads::random_stream(seed, seed % 7, operand)};
       return models::reference_quantize(example[operand],
-                                        std::get<models::MlsFormat>(state.quantization[operand].format), options, "x")
+                                        std::get<models::ScaledFormat>(state.quantization[operand].format), options, "x")
           .tensor;
     };
     const std::array<torch::Tensor, 3> found{example.result, example.activation_gradient, example.weight_gradient};
@@ -232,7 +232,7 @@ TEST(MlsConvolution, MixesMlsAndBaselines) {
   const Example example = run_convolution(random, {.name = "layer", .index = 0}, state);
   const auto dequantized = [&](Operand operand) {
     const models::Format& format = state.quantization[operand].format;
-    const auto* const mls = std::get_if<models::MlsFormat>(&format);
+    const auto* const mls = std::get_if<models::ScaledFormat>(&format);
     const Tensor<double> exact = mls != nullptr
                                      ? models::dequantize(models::quantize(example[operand], *mls, {}, "x").tensor)
                                      : models::dequantize(models::quantize_baseline(
@@ -265,7 +265,7 @@ TEST(MlsConvolution, PassesGradientsStraightThrough) {
   // quantized, whatever became of the operand itself (0.01 of the activation is quantized to 0).
   PassState state;
   for (const Operand operand : models::kOperands) {
-    state.quantization[operand].format = models::parse_mls_format("e0m2/g0m0/none");
+    state.quantization[operand].format = models::parse_scaled_format("e0m2/g0m0/none");
   }
   const torch::Tensor activation = torch::tensor({1.0F, 0.01F, -0.5F, 0.25F}).reshape({1, 1, 2, 2}).requires_grad_();
   const torch::Tensor weight = torch::full({1, 1, 1, 1}, 2.0F).requires_grad_();
@@ -284,7 +284,7 @@ TEST(MlsConvolution, RoundsToNearestWhileEvaluating) {
   const ConvolutionLayer layer{.name = "layer", .index = 0};
   PassState stochastic;
   for (const Operand operand : models::kOperands) {
-    stochastic.quantization[operand] = {models::parse_mls_format("e2m1"), Rounding::kStochastic};
+    stochastic.quantization[operand] = {models::parse_scaled_format("e2m1"), Rounding::kStochastic};
   }
   PassState nearest = stochastic;
   for (const Operand operand : models::kOperands) nearest.quantization[operand].rounding = Rounding::kNearest;
@@ -303,7 +303,7 @@ TEST(MlsConvolution, TracesTheFirstSamplesBeforeQuantization) {
   state.trace = &trace;
   state.trace_samples = 2;
   for (const Operand operand : models::kOperands) {
-    state.quantization[operand].format = models::parse_mls_format("e2m1");
+    state.quantization[operand].format = models::parse_scaled_format("e2m1");
   }
   const Tensor<float> activation = normal_tensor(random, {3, 2, 4, 5});
   const Tensor<float> weight = normal_tensor(random, {6, 2, 3, 3});
@@ -401,7 +401,7 @@ std::vector<std::int64_t> traced_sides(Model model, const DataShape& data) {
   network->state().trace = &trace;
   network->state().trace_samples = 1;
   for (const Operand operand : models::kOperands) {
-    network->state().quantization[operand].format = models::parse_mls_format("e2m4");
+    network->state().quantization[operand].format = models::parse_scaled_format("e2m4");
   }
   const auto side = static_cast<std::int64_t>(data.side);
   const torch::Tensor logits =

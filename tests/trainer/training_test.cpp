@@ -37,7 +37,7 @@ TrainingRun small_run() {
   run.recipe.steps = 6;
   run.recipe.seed = 11;
   for (const Operand operand : models::kOperands) {
-    run.recipe.quantization[operand].format = models::parse_mls_format("e2m4");
+    run.recipe.quantization[operand].format = models::parse_scaled_format("e2m4");
   }
   return run;
 }
@@ -81,8 +81,8 @@ TEST(Training, WritesATraceThatLoadsAsAWorkload) {
   const TemporaryFolder folder;
   const MemoryDataset data = small_data();
   TrainingRun run = small_run();
-  run.recipe.quantization[Operand::kWeight].format = models::parse_mls_format("e2m1/g8m0/n");
-  run.recipe.quantization[Operand::kActivation].format = models::parse_mls_format("e1m3/c");
+  run.recipe.quantization[Operand::kWeight].format = models::parse_scaled_format("e2m1/g8m0/n");
+  run.recipe.quantization[Operand::kActivation].format = models::parse_scaled_format("e1m3/c");
   run.recipe.quantization.random_bits = 12;
   run.trace = TraceRequest{.step = 4, .folder = folder.path() / "trace", .samples = 3, .layers = {}};
   EXPECT_FALSE(train(data, run).stopped);
@@ -438,7 +438,7 @@ TEST(Training, RefusesATraceThatCannotBeMade) {
   run.recipe.quantization[Operand::kError].format = models::BaselineFormat::kBf16;
   EXPECT_EQ(error_of([&] { train(data, run); }),
             "--trace: a workload cannot mix MLS and floating-point operands, expected one kind for all three");
-  run.recipe.quantization[Operand::kError].format = models::parse_mls_format("e2m4");
+  run.recipe.quantization[Operand::kError].format = models::parse_scaled_format("e2m4");
   run.trace->folder = folder.write("file", "") / "trace";
   EXPECT_THAT(error_of([&] { train(data, run); }), HasSubstr(run.trace->folder.string()));
 }

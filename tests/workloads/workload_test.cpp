@@ -69,7 +69,7 @@ std::string error_without(const std::string& parent, const std::string& key) {
   return error_of([&] { parse(workload); });
 }
 
-const models::MlsFormat kE2M4{{2, 4}, {8, 1}, models::grouping::kNc};
+const models::ScaledFormat kE2M4{{2, 4}, {8, 1}, models::grouping::kNc};
 
 TEST(ParseWorkload, ReadsTheWholeForm) {
   json source = full_workload();

@@ -41,7 +41,7 @@ class CudaGpu : public Gpu {
 
   ScaledTensor quantize(const torch::Tensor& tensor, const models::Format& format,
                         const models::QuantizerOptions& options) override {
-    const auto* const mls = std::get_if<models::MlsFormat>(&format);
+    const auto* const mls = std::get_if<models::ScaledFormat>(&format);
     const bool channels_last = mls != nullptr && tensor.dim() == 4 &&
                                tensor.is_contiguous(at::MemoryFormat::ChannelsLast) &&
                                static_cast<std::size_t>(tensor.size(1)) <= cuda::kMostChannelsLast;

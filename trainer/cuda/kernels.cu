@@ -423,7 +423,7 @@ unsigned blocks_of_quads(std::size_t size) {
 
 }  // namespace
 
-void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder order, const models::MlsFormat& format,
+void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder order, const models::ScaledFormat& format,
                      const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
                      float* output, float* tensor_scale, cudaStream_t stream) {
   const std::size_t pairs = shape.d0 * shape.d1;

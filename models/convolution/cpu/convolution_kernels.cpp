@@ -39,7 +39,9 @@ constexpr int kNarrowVectors = 1;
 // first binade with a hidden bit.
 struct Decoder {
   explicit Decoder(const ElementFormat& format)
-      : mantissa_bits(format.mantissa_bits), sign_position(format.code_bits() - 1) {}
+      : mantissa_bits(format.mantissa_bits),
+        sign_position(format.code_bits() - 1),
+        twos_complement(format.twos_complement()) {}
 
   Vector<float> operator()(const std::uint16_t* codes) const {
     const Tag<float> df;
@@ -47,6 +49,10 @@ struct Decoder {
     const hn::RebindToSigned<Tag<float>> di;
     const hn::Rebind<std::uint16_t, Tag<float>> d16;
     const auto code = hn::PromoteTo(du, hn::LoadU(d16, codes));
+    if (twos_complement) {
+      const int unused = 31 - sign_position;
+      return hn::ConvertTo(df, hn::ShiftRightSame(hn::ShiftLeftSame(hn::BitCast(di, code), unused), unused));
+    }
     const auto sign = hn::ShiftRightSame(code, sign_position);
     const auto magnitude = hn::Sub(code, hn::ShiftLeftSame(sign, sign_position));
     const auto normal = hn::Add(hn::ShiftLeftSame(magnitude, 23 - mantissa_bits),
@@ -60,6 +66,7 @@ struct Decoder {
 
   int mantissa_bits;
   int sign_position;
+  bool twos_complement;
 };
 
 void store_scaled(Vector<float> k, double scale, float* values) {

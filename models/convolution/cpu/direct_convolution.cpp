@@ -202,7 +202,7 @@ class DirectCorrelation {
 
 // ---- Backward weight: lanes are output channels
 
-// Output positions o with 0 <= o·stride + k - padding < in.
+// Output positions o with 0 <= o·stride + k·dilation - padding < in.
 struct Outputs {
   std::int64_t first;
   std::int64_t last;  // one past the end
@@ -210,9 +210,9 @@ struct Outputs {
 
 Outputs valid_outputs(const ConvolutionShape& shape, std::size_t axis, std::int64_t k) {
   const std::int64_t stride = shape.stride[axis];
-  const std::int64_t padding = shape.padding[axis];
-  const std::int64_t first = padding > k ? (padding - k + stride - 1) / stride : 0;
-  const std::int64_t last = shape.in_size[axis] - 1 + padding - k;
+  const std::int64_t ahead = shape.padding[axis].begin - k * shape.dilation[axis];
+  const std::int64_t first = ahead > 0 ? (ahead + stride - 1) / stride : 0;
+  const std::int64_t last = shape.in_size[axis] - 1 + ahead;
   return {first, last < 0 ? 0 : std::min(last / stride + 1, shape.out_size()[axis])};
 }
 
@@ -363,8 +363,9 @@ class DirectWeightGradient {
         tile.rows = std::min(rows_at_once, rows.last - row);
         for (std::int64_t j = 0; j < shape_.kernel[1]; ++j) {
           const Outputs columns = valid_outputs(shape_, 1, j);
-          const std::int64_t in_row = row * shape_.stride[0] + i - shape_.padding[0];
-          const std::int64_t in_column = columns.first * shape_.stride[1] + j - shape_.padding[1];
+          const std::int64_t in_row = row * shape_.stride[0] + i * shape_.dilation[0] - shape_.padding[0].begin;
+          const std::int64_t in_column =
+              columns.first * shape_.stride[1] + j * shape_.dilation[1] - shape_.padding[1].begin;
           tile.columns = columns.last - columns.first;
           tile.error.first = errors_of(lane_tile) + image * tile.error.image + row * tile.error.row +
                              columns.first * tile.error.column;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -49,21 +50,19 @@ Buffer<T> make_buffer(std::int64_t count) {
 // Bytes of prepared source planes at a time: as many images as fit (at least one).
 constexpr std::int64_t kPreparedBytes = 1 << 20;
 
-// S_g · 2^-U of each of `count` index pairs: what an element's integer 1 stands for. Exact: it has at most four
-// significant bits, and none below 2^-147.
-void fill_units(const MlsTensor& tensor, std::int64_t first, std::int64_t count, float* units) {
-  const int fraction_place = 23 - tensor.format.scale.fraction_bits;
-  const auto power =
-      std::bit_cast<float>(static_cast<std::uint32_t>(127 - tensor.format.element.unit_exponent()) << 23);
-  const std::uint8_t* exponents = tensor.group_exponent.data() + first;
-  const std::uint8_t* fractions = tensor.group_fraction.data() + first;
+// S_g · 2^-U of each of `count` index pairs: what an element's integer 1 stands for. Exact where the pair has values.
+void fill_units(const ScaledTensor& tensor, std::int64_t first, std::int64_t count, float* units) {
+  const int unit = tensor.format.element.unit_exponent();
   for (std::int64_t i = 0; i < count; ++i) {
-    const std::uint32_t exponent = (127U - exponents[i]) << 23;
-    units[i] = std::bit_cast<float>(exponent | std::uint32_t{fractions[i]} << fraction_place) * power;
+    const TileScale scale = scale_of_pair(tensor, first + i);
+    const int exponent = scale.exponent - unit;
+    const float power = exponent >= -126 ? std::bit_cast<float>(static_cast<std::uint32_t>(127 + exponent) << 23)
+                                         : std::ldexp(1.0F, exponent);
+    units[i] = static_cast<float>(scale.significand) * power;
   }
 }
 
-Buffer<float> units_of(const MlsTensor& tensor, std::int64_t first, std::int64_t count) {
+Buffer<float> units_of(const ScaledTensor& tensor, std::int64_t first, std::int64_t count) {
   auto units = make_buffer<float>(count);
   fill_units(tensor, first, count, units.get());
   return units;
@@ -78,7 +77,7 @@ struct ByteRow {
 };
 
 // The bytes of the first `rows` rows of an index pair. Some more can be read.
-std::unique_ptr<std::uint8_t[]> decoded_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair,
+std::unique_ptr<std::uint8_t[]> decoded_rows(const ScaledTensor& tensor, const ByteDecoder& decoder, std::int64_t pair,
                                              std::int64_t rows) {
   const std::int64_t size = rows * tensor.shape[3];
   auto decoded = std::make_unique_for_overwrite<std::uint8_t[]>(static_cast<std::size_t>(size + kDotSlack));
@@ -90,7 +89,7 @@ std::unique_ptr<std::uint8_t[]> decoded_rows(const MlsTensor& tensor, const Byte
 // Writes k + kDotOffset of the first rows of an index pair, row y to row_at(y); the zeros around them are there
 // already.
 template <typename RowAt>
-void fill_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair, std::int64_t rows,
+void fill_rows(const ScaledTensor& tensor, const ByteDecoder& decoder, std::int64_t pair, std::int64_t rows,
                const ByteRow& layout, const RowAt& row_at) {
   const std::int64_t width = tensor.shape[3];
   const std::int64_t columns = std::min(width, layout.step * layout.pitch - layout.lead);
@@ -111,7 +110,7 @@ void fill_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t
 }
 
 // The same for rows that follow each other.
-void fill_rows(const MlsTensor& tensor, const ByteDecoder& decoder, std::int64_t pair, std::int64_t rows,
+void fill_rows(const ScaledTensor& tensor, const ByteDecoder& decoder, std::int64_t pair, std::int64_t rows,
                const ByteRow& layout, std::uint8_t* target) {
   const std::int64_t width = tensor.shape[3];
   const std::int64_t pitch = layout.step * layout.pitch;
@@ -139,7 +138,7 @@ struct AxisPhase {
 std::vector<AxisPhase> axis_phases(Pass pass, const ConvolutionShape& shape, std::size_t axis) {
   const std::int64_t kernel = shape.kernel[axis];
   const std::int64_t stride = shape.stride[axis];
-  const std::int64_t padding = shape.padding[axis];
+  const std::int64_t padding = shape.padding[axis].begin;
   std::vector<AxisPhase> phases;
   if (pass == Pass::kForward) {
     AxisPhase phase{0, 1, shape.out_size()[axis], stride, -padding, {}};
@@ -162,7 +161,7 @@ std::vector<AxisPhase> axis_phases(Pass pass, const ConvolutionShape& shape, std
 
 class ByteCorrelation {
  public:
-  ByteCorrelation(Pass pass, const ConvolutionShape& shape, const MlsTensor& source, const MlsTensor& weight,
+  ByteCorrelation(Pass pass, const ConvolutionShape& shape, const ScaledTensor& source, const ScaledTensor& weight,
                   float tensor_scale)
       : forward_(pass == Pass::kForward),
         source_(source),
@@ -194,7 +193,7 @@ class ByteCorrelation {
     weights.reserve(phases_.size());
     {
       const Buffer<std::uint8_t> bytes = weight_bytes();
-      const Buffer<float> units = units_of(weight_, 0, static_cast<std::int64_t>(weight_.group_exponent.size()));
+      const Buffer<float> units = units_of(weight_, 0, weight_.shape[0] * weight_.shape[1]);
       for (const Phase& phase : phases_) weights.push_back(make_weights(phase, bytes.get(), units.get()));
     }
     const std::int64_t image_planes = groups_ * outer_;
@@ -434,8 +433,8 @@ class ByteCorrelation {
   }
 
   bool forward_;
-  const MlsTensor& source_;
-  const MlsTensor& weight_;
+  const ScaledTensor& source_;
+  const ScaledTensor& weight_;
   ByteDecoder decoder_;
   float tensor_scale_;
   std::int64_t batch_;
@@ -462,7 +461,7 @@ class ByteCorrelation {
 
 class ByteWeightGradient {
  public:
-  ByteWeightGradient(const ConvolutionShape& shape, const MlsTensor& error, const MlsTensor& activation,
+  ByteWeightGradient(const ConvolutionShape& shape, const ScaledTensor& error, const ScaledTensor& activation,
                      float tensor_scale, bool exact)
       : shape_(shape),
         error_(error),
@@ -482,7 +481,7 @@ class ByteWeightGradient {
         kernel_(shape.kernel[0] * shape.kernel[1]),
         columns_(cin_ * kernel_),
         pitch_(4 * quads_ + (shape.kernel[1] - 1) / shape.stride[1]),
-        row_{shape.stride[1], shape.padding[1], pitch_, pitch_},
+        row_{shape.stride[1], shape.padding[1].begin, pitch_, pitch_},
         row_bytes_(row_.step * row_.pitch),
         error_size_(out_size_[0] * quads_ * lanes_),
         activation_plane_(rows_ * row_bytes_) {}
@@ -529,9 +528,9 @@ class ByteWeightGradient {
         const std::int64_t pair = first * shape_.in_channels + plane;
         std::uint8_t* target = activations.get() + plane * activation_plane_;
         std::fill_n(target, activation_plane_, static_cast<std::uint8_t>(kDotOffset));
-        const std::int64_t rows = std::min(shape_.in_size[0], rows_ - shape_.padding[0]);
+        const std::int64_t rows = std::min(shape_.in_size[0], rows_ - shape_.padding[0].begin);
         if (rows > 0) {
-          fill_rows(activation_, activation_decoder_, pair, rows, row_, target + shape_.padding[0] * row_bytes_);
+          fill_rows(activation_, activation_decoder_, pair, rows, row_, target + shape_.padding[0].begin * row_bytes_);
         }
         float unit;
         fill_units(activation_, pair, 1, &unit);
@@ -611,8 +610,8 @@ class ByteWeightGradient {
   }
 
   const ConvolutionShape& shape_;
-  const MlsTensor& error_;
-  const MlsTensor& activation_;
+  const ScaledTensor& error_;
+  const ScaledTensor& activation_;
   ByteDecoder error_decoder_;
   ByteDecoder activation_decoder_;
   float tensor_scale_;
@@ -638,7 +637,7 @@ class ByteWeightGradient {
 // far apart as those of activations, with zeros between them, so that a plane is a single run of bytes.
 class PlaneWeightGradient {
  public:
-  PlaneWeightGradient(const ConvolutionShape& shape, const MlsTensor& error, const MlsTensor& activation,
+  PlaneWeightGradient(const ConvolutionShape& shape, const ScaledTensor& error, const ScaledTensor& activation,
                       float tensor_scale)
       : shape_(shape),
         error_(error),
@@ -703,18 +702,18 @@ class PlaneWeightGradient {
   }
 
   void fill_activation(std::int64_t pair, std::uint8_t* target) const {
-    const ByteRow row{shape_.stride[1], shape_.padding[1], pitch_, phase_};
+    const ByteRow row{shape_.stride[1], shape_.padding[1].begin, pitch_, phase_};
     const std::int64_t stride = shape_.stride[0];
-    const std::int64_t rows = std::min(shape_.in_size[0], phase_ / pitch_ * stride - shape_.padding[0]);
+    const std::int64_t rows = std::min(shape_.in_size[0], phase_ / pitch_ * stride - shape_.padding[0].begin);
     fill_rows(activation_, activation_decoder_, pair, rows, row, [&](std::int64_t y) {
-      const std::int64_t place = y + shape_.padding[0];
+      const std::int64_t place = y + shape_.padding[0].begin;
       return target + place % stride * row.step * phase_ + place / stride * pitch_;
     });
   }
 
   const ConvolutionShape& shape_;
-  const MlsTensor& error_;
-  const MlsTensor& activation_;
+  const ScaledTensor& error_;
+  const ScaledTensor& activation_;
   ByteDecoder error_decoder_;
   ByteDecoder activation_decoder_;
   float tensor_scale_;
@@ -731,12 +730,12 @@ class PlaneWeightGradient {
 
 }  // namespace
 
-void correlate_bytes(Pass pass, const ConvolutionShape& shape, const MlsTensor& source, const MlsTensor& weight,
+void correlate_bytes(Pass pass, const ConvolutionShape& shape, const ScaledTensor& source, const ScaledTensor& weight,
                      float tensor_scale, float* results) {
   ByteCorrelation(pass, shape, source, weight, tensor_scale).run(results);
 }
 
-void sum_weight_bytes(const ConvolutionShape& shape, const MlsTensor& error, const MlsTensor& activation,
+void sum_weight_bytes(const ConvolutionShape& shape, const ScaledTensor& error, const ScaledTensor& activation,
                       float tensor_scale, bool exact, float* results) {
   // A vector of output channels that is mostly empty costs more than sums along planes.
   if (shape.groups > 1 && 4 * shape.out_channels / shape.groups <= static_cast<std::int64_t>(dot_lanes())) {

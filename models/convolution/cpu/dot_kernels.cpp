@@ -6,7 +6,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "models/formats/mls_tensor.h"
+#include "models/formats/scaled_tensor.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "models/convolution/cpu/dot_kernels.cpp"

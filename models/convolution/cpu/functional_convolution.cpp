@@ -5,6 +5,7 @@
 #include <atomic>
 #include <bit>
 #include <cassert>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -24,7 +25,7 @@ namespace {
 
 // ---- The numbers: which of them hold every sum exactly
 
-SumBounds bounds_of(const MlsFormat& left, const MlsFormat& right, std::int64_t taps, const Accumulator& accumulator) {
+SumBounds bounds_of(const ScaledFormat& left, const ScaledFormat& right, std::int64_t taps, const Accumulator& accumulator) {
   SumBounds bounds;
   bounds.product = Int128{left.element.max_integer()} * right.element.max_integer();
   bounds.sum = bounds.product * taps;
@@ -33,9 +34,7 @@ SumBounds bounds_of(const MlsFormat& left, const MlsFormat& right, std::int64_t 
     bounds.narrow = bounds.sum > highest;
     bounds.sum = std::min(bounds.sum, highest + 1);
   }
-  const int largest_left_fraction = (2 << left.scale.fraction_bits) - 1;
-  const int largest_right_fraction = (2 << right.scale.fraction_bits) - 1;
-  bounds.scaled = bounds.sum * largest_left_fraction * largest_right_fraction;
+  bounds.scaled = bounds.sum * left.scale.largest_significand() * right.scale.largest_significand();
   return bounds;
 }
 
@@ -52,44 +51,86 @@ std::int64_t additions(Pass pass, const ConvolutionShape& shape) {
   return shape.outer_count(pass) * shape.kernel[0] * shape.kernel[1];
 }
 
-std::size_t pair_index(const MlsTensor& tensor, std::int64_t i0, std::int64_t i1) {
+std::size_t pair_index(const ScaledTensor& tensor, std::int64_t i0, std::int64_t i1) {
   return static_cast<std::size_t>(i0 * tensor.shape[1] + i1);
 }
 
 // S_g · 2^-U: what an element of this index pair has for its integer 1.
-double unit_of(const MlsTensor& tensor, std::size_t pair) {
-  const int mg = tensor.format.scale.fraction_bits;
-  const int exponent = mg + tensor.group_exponent[pair] + tensor.format.element.unit_exponent();
-  const auto power = std::bit_cast<double>(static_cast<std::uint64_t>(1023 - exponent) << 52);
-  return power * ((1 << mg) + tensor.group_fraction[pair]);
+double unit_of(const ScaledTensor& tensor, std::size_t pair) {
+  const TileScale scale = scale_of_pair(tensor, static_cast<std::int64_t>(pair));
+  const int exponent = scale.exponent - tensor.format.element.unit_exponent();
+  return std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52) * scale.significand;
 }
 
-// The largest e such that an element is a multiple of 2^-e and no smaller power of two; zero groups do not matter.
-int finest_exponent(const MlsTensor& tensor) {
-  const auto inner = static_cast<std::ptrdiff_t>(tensor.inner_size());
+// The powers of two, of a tile's units, that are the smallest and the largest.
+struct UnitRange {
+  int smallest = 0;
   int largest = 0;
-  for (std::size_t pair = 0; pair < tensor.group_exponent.size(); ++pair) {
-    if (tensor.group_exponent[pair] <= largest) continue;
-    const auto first = tensor.codes.begin() + static_cast<std::ptrdiff_t>(pair) * inner;
-    if (std::any_of(first, first + inner, [](std::uint16_t code) { return code != 0; })) {
-      largest = tensor.group_exponent[pair];
+};
+
+UnitRange range_of(const ScaledTensor& tensor) {
+  const auto [smallest, largest] = std::minmax_element(
+      tensor.scales.begin(), tensor.scales.end(),
+      [](const TileScale& a, const TileScale& b) { return a.exponent < b.exponent; });
+  if (smallest == tensor.scales.end()) return {};
+  const int unit = tensor.format.element.unit_exponent();
+  return {smallest->exponent - unit, largest->exponent - unit};
+}
+
+// The same of the tiles that have a value.
+UnitRange range_of_values(const ScaledTensor& tensor) {
+  std::vector<bool> used(tensor.scales.size(), false);
+  const TileGrid grid = tensor.grid();
+  grid.for_each_run(0, tensor.size(), [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+    for (std::int64_t i = offset; i < offset + length; ++i, tile += step) {
+      if (tensor.codes[static_cast<std::size_t>(i)] != 0) used[static_cast<std::size_t>(tile)] = true;
     }
+  });
+  UnitRange range;
+  bool any = false;
+  const int unit = tensor.format.element.unit_exponent();
+  for (std::size_t tile = 0; tile < used.size(); ++tile) {
+    if (!used[tile] || tensor.scales[tile].significand == 0) continue;
+    const int exponent = tensor.scales[tile].exponent - unit;
+    range = any ? UnitRange{std::min(range.smallest, exponent), std::max(range.largest, exponent)}
+                : UnitRange{exponent, exponent};
+    any = true;
   }
-  return largest + tensor.format.scale.fraction_bits + tensor.format.element.unit_exponent();
+  return range;
 }
 
-// A bound of it that is fast to find.
-int finest_exponent_bound(const MlsTensor& tensor) {
-  std::uint8_t largest = 0;
-  for (const std::uint8_t exponent : tensor.group_exponent) largest = std::max(largest, exponent);
-  return largest + tensor.format.scale.fraction_bits + tensor.format.element.unit_exponent();
+// Whether every element and every product of elements is a multiple of the smallest binary32 number.
+bool fits_smallest_float(UnitRange left, UnitRange right) {
+  constexpr int kFinest = -149;
+  return left.smallest >= kFinest && right.smallest >= kFinest && left.smallest + right.smallest >= kFinest;
 }
 
-// Whether every product of elements is a multiple of the smallest binary32 number.
-bool fits_smallest_float(const MlsTensor& left, const MlsTensor& right) {
-  constexpr int kFinest = 149;
-  return finest_exponent_bound(left) + finest_exponent_bound(right) <= kFinest ||
-         finest_exponent(left) + finest_exponent(right) <= kFinest;
+bool fits_smallest_float(const ScaledTensor& left, const ScaledTensor& right) {
+  return fits_smallest_float(range_of(left), range_of(right)) ||
+         fits_smallest_float(range_of_values(left), range_of_values(right));
+}
+
+// Bits in front of the binary point that hold every element.
+int top_bits(const ScaledTensor& tensor) {
+  return range_of(tensor).largest + tensor.format.element.integer_bits() + tensor.format.scale.fraction_bits + 1;
+}
+
+// The same of every sum of a result.
+int top_sum_bits(const ConvolutionRequest& request) {
+  const auto taps = static_cast<std::uint64_t>(request.shape.outer_count(request.pass) *
+                                               request.shape.inner_taps(request.pass));
+  return top_bits(request.left) + top_bits(request.right) + static_cast<int>(std::bit_width(taps));
+}
+
+// Whether no result can leave binary32 above.
+bool results_fit_float(const ConvolutionRequest& request) {
+  return top_sum_bits(request) <= 126 && top_sum_bits(request) + std::ilogb(request.tensor_scale) < 126;
+}
+
+// Whether no element and no sum can leave binary32 above.
+bool fits_largest_float(const ConvolutionRequest& request) {
+  constexpr int kLargest = 126;
+  return std::max({top_bits(request.left), top_bits(request.right), top_sum_bits(request)}) <= kLargest;
 }
 
 // ---- Forward and backward data: results as shifted sums of padded planes
@@ -104,7 +145,7 @@ class Correlation {
         weight_(request.right),
         bounds_(request.bounds),
         narrow_register_(register_of(request.accumulator)),
-        merged_(request.reduction.merged),
+        merged_(request.reduction.merged()),
         tensor_scale_(request.tensor_scale),
         batch_(request.shape.batch),
         groups_(request.shape.groups),
@@ -297,8 +338,8 @@ class Correlation {
   }
 
   Pass pass_;
-  const MlsTensor& source_;
-  const MlsTensor& weight_;
+  const ScaledTensor& source_;
+  const ScaledTensor& weight_;
   SumBounds bounds_;
   NarrowRegister narrow_register_;
   bool merged_;
@@ -327,7 +368,7 @@ class WeightGradient {
         activation_(request.right),
         bounds_(request.bounds),
         narrow_register_(register_of(request.accumulator)),
-        merged_(request.reduction.merged),
+        merged_(request.reduction.merged()),
         tensor_scale_(request.tensor_scale),
         out_size_(shape_.out_size()),
         cin_(shape_.in_channels / shape_.groups),
@@ -338,8 +379,8 @@ class WeightGradient {
         group_channels_(expanded_ ? shape_.out_channels : cout_),
         group_lanes_(ceil_div(group_channels_, vector_) * vector_),
         lanes_(lane_groups_ * group_lanes_),
-        rows_((out_size_[0] - 1) * shape_.stride[0] + shape_.kernel[0]),
-        row_((out_size_[1] - 1) * shape_.stride[1] + shape_.kernel[1]),
+        rows_((out_size_[0] - 1) * shape_.stride[0] + shape_.kernel_extent(0)),
+        row_((out_size_[1] - 1) * shape_.stride[1] + shape_.kernel_extent(1)),
         kernel_(shape_.kernel[0] * shape_.kernel[1]),
         columns_(cin_ * kernel_) {}
 
@@ -360,7 +401,7 @@ class WeightGradient {
     for (std::int64_t ci = 0; ci < cin_; ++ci) {
       for (std::int64_t i = 0; i < shape_.kernel[0]; ++i) {
         for (std::int64_t j = 0; j < shape_.kernel[1]; ++j) {
-          offsets_.push_back(((ci * rows_ + i) * row_ + j) * width);
+          offsets_.push_back(((ci * rows_ + i * shape_.dilation[0]) * row_ + j * shape_.dilation[1]) * width);
         }
       }
     }
@@ -436,12 +477,12 @@ class WeightGradient {
     decode_scaled(activation_.format.element,
                   activation_.codes.data() + (image * shape_.in_channels + channel) * height * width, values.size(),
                   1.0, values.data());
-    const std::int64_t rows = std::min(height, rows_ - shape_.padding[0]);
-    const std::int64_t columns = std::min(width, row_ - shape_.padding[1]);
+    const std::int64_t rows = std::min(height, rows_ - shape_.padding[0].begin);
+    const std::int64_t columns = std::min(width, row_ - shape_.padding[1].begin);
     const std::int64_t plane = expanded_ ? channel % cin_ : channel;
     for (std::int64_t y = 0; y < rows; ++y) {
       const T* value = values.data() + y * width;
-      const std::int64_t at = (plane * rows_ + y + shape_.padding[0]) * row_ + shape_.padding[1];
+      const std::int64_t at = (plane * rows_ + y + shape_.padding[0].begin) * row_ + shape_.padding[1].begin;
       if (!expanded_) {
         std::copy_n(value, std::max<std::int64_t>(columns, 0), activations + at);
         continue;
@@ -532,8 +573,8 @@ class WeightGradient {
   }
 
   const ConvolutionShape& shape_;
-  const MlsTensor& error_;
-  const MlsTensor& activation_;
+  const ScaledTensor& error_;
+  const ScaledTensor& activation_;
   SumBounds bounds_;
   NarrowRegister narrow_register_;
   bool merged_;
@@ -559,21 +600,51 @@ class WeightGradient {
   std::atomic<std::uint64_t> overflows_ = 0;
 };
 
-// Results of a pass for which at least one kernel position is in step with the stride.
-std::uint64_t results_with_taps(Pass pass, const ConvolutionShape& shape) {
-  if (pass != Pass::kBackwardData) return static_cast<std::uint64_t>(element_count(shape.result_shape(pass)));
-  auto results = static_cast<std::uint64_t>(shape.batch * shape.in_channels);
+// Along the planes of a pass: results for which at least one kernel position is in step with the stride, and all their
+// nominal taps.
+struct PlaneCounts {
+  std::int64_t results = 1;
+  std::int64_t taps = 1;
+};
+
+PlaneCounts plane_counts(Pass pass, const ConvolutionShape& shape) {
+  if (pass != Pass::kBackwardData) {
+    const std::int64_t results = pass == Pass::kForward ? shape.out_size()[0] * shape.out_size()[1]
+                                                        : shape.kernel[0] * shape.kernel[1];
+    return {results, results * shape.inner_taps(pass)};
+  }
+  PlaneCounts counts;
   const PaddedPlanes planes(pass, shape, true);
   for (const SourceAxis* axis : {&planes.vertical, &planes.horizontal}) {
-    std::int64_t count = 0;
-    for (const ResultPhase& phase : axis->results) count += phase.taps.empty() ? 0 : phase.count;
-    results *= static_cast<std::uint64_t>(count);
+    std::int64_t results = 0;
+    std::int64_t taps = 0;
+    for (const ResultPhase& phase : axis->results) {
+      results += phase.taps.empty() ? 0 : phase.count;
+      taps += static_cast<std::int64_t>(phase.taps.size()) * phase.count;
+    }
+    counts.results *= results;
+    counts.taps *= taps;
   }
-  return results;
+  return counts;
 }
 
-OperationCounts counts_of(Pass pass, const ConvolutionShape& shape, const MlsFormat& left, const MlsFormat& right,
-                          std::int64_t groups) {
+// Planes of results of one convolution group.
+std::int64_t result_planes(Pass pass, const ConvolutionShape& shape) {
+  const Shape result = shape.result_shape(pass);
+  return result[0] * result[1] / shape.groups;
+}
+
+std::uint64_t reduction_groups(Pass pass, const ConvolutionShape& shape, const Reduction& reduction) {
+  const PlaneCounts planes = plane_counts(pass, shape);
+  return static_cast<std::uint64_t>(reduction.all_runs() * result_planes(pass, shape) *
+                                    (reduction.taps_apart() ? planes.taps : planes.results));
+}
+
+OperationCounts counts_of(const ConvolutionRequest& request) {
+  const Pass pass = request.pass;
+  const ConvolutionShape& shape = request.shape;
+  const ScaledFormat& left = request.left.format;
+  const ScaledFormat& right = request.right.format;
   OperationCounts counts;
   counts.mantissa_multiplies = shape.multiply_adds(pass);
   counts.integer_adds = counts.mantissa_multiplies;
@@ -581,8 +652,9 @@ OperationCounts counts_of(Pass pass, const ConvolutionShape& shape, const MlsFor
     counts.exponent_adds = counts.mantissa_multiplies;
     counts.shifts = counts.mantissa_multiplies;
   }
-  counts.tensor_scale_multiplies = results_with_taps(pass, shape);
-  counts.group_exponent_adds = counts.tensor_scale_multiplies * static_cast<std::uint64_t>(groups);
+  counts.tensor_scale_multiplies =
+      static_cast<std::uint64_t>(plane_counts(pass, shape).results * result_planes(pass, shape) * shape.groups);
+  counts.group_exponent_adds = reduction_groups(pass, shape, request.reduction);
   counts.shift_adds = counts.group_exponent_adds;
   counts.conversions = counts.group_exponent_adds;
   counts.float_adds = counts.group_exponent_adds;
@@ -593,6 +665,17 @@ OperationCounts counts_of(Pass pass, const ConvolutionShape& shape, const MlsFor
 
 using Refusal = std::optional<std::string>;
 
+// Of the engines that sum plane by plane.
+Refusal refuse_tiles(const ConvolutionRequest& request) {
+  if (!request.left.format.layout.constant_over_planes() || !request.right.format.layout.constant_over_planes()) {
+    return "a scale belongs to a part of a plane";
+  }
+  if (!request.reduction.merged() && !request.reduction.by_outer_index()) {
+    return "a group is part of the outer indices";
+  }
+  return std::nullopt;
+}
+
 template <typename T>
 std::uint64_t sum_planes(const ConvolutionRequest& request, float* results) {
   if (request.pass == Pass::kBackwardWeight) return WeightGradient<T>(request).run(results);
@@ -602,12 +685,15 @@ std::uint64_t sum_planes(const ConvolutionRequest& request, float* results) {
 // Dot products of bytes, in 32-bit integers.
 Refusal refuse_bytes(const ConvolutionRequest& request) {
   if (!has_dot_products()) return "the processor has no dot products of bytes";
+  if (Refusal refusal = refuse_tiles(request)) return refusal;
+  if (request.shape.dilation != std::array<std::int64_t, 2>{1, 1}) return "the kernel is dilated";
   if (request.bounds.narrow) return "a narrow accumulator was asked for";
-  if (request.reduction.merged) return "the whole reduction is one group";
+  if (request.reduction.merged()) return "the whole reduction is one group";
   const Int128 k_left = request.left.format.element.max_integer();
   const Int128 k_right = request.right.format.element.max_integer();
+  if (!request.fits_float) return "an element or a sum might leave binary32";
   if (k_left >= kDotOffset || k_right >= kDotOffset) return "an element does not fit a byte";
-  if (request.reduction.taps * k_left * k_right >= Int128{1} << 31) return "a group's sum might leave 32 bits";
+  if (request.reduction.taps() * k_left * k_right >= Int128{1} << 31) return "a group's sum might leave 32 bits";
   if (request.bounds.scaled > kDoubleIntegers) return "a scaled sum might leave binary64's integers";
   if (!request.exact_float && request.pass != Pass::kBackwardWeight) return "a group may be no binary32 number";
   return std::nullopt;
@@ -623,6 +709,7 @@ std::uint64_t run_bytes(const ConvolutionRequest& request, float* results) {
 }
 
 Refusal refuse_double(const ConvolutionRequest& request) {
+  if (Refusal refusal = refuse_tiles(request)) return refusal;
   if (request.bounds.narrow) return "a narrow accumulator was asked for";
   if (request.bounds.scaled > kDoubleIntegers) return "a scaled sum might leave binary64's integers";
   return std::nullopt;
@@ -630,6 +717,7 @@ Refusal refuse_double(const ConvolutionRequest& request) {
 
 Refusal refuse_float(const ConvolutionRequest& request) {
   if (Refusal refusal = refuse_double(request)) return refusal;
+  if (!request.fits_float) return "an element or a sum might leave binary32";
   if (request.pass == Pass::kBackwardWeight) {
     if (WeightGradient<float>::rows_at_once(request.shape, request.bounds) > 0) return std::nullopt;
     return "the sum of a row might leave binary32's integers";
@@ -639,6 +727,8 @@ Refusal refuse_float(const ConvolutionRequest& request) {
 }
 
 Refusal refuse_narrow_double(const ConvolutionRequest& request) {
+  if (Refusal refusal = refuse_tiles(request)) return refusal;
+  if (request.accumulator.taps_per_cycle > 1) return "an addition takes several products";
   if (!request.bounds.narrow) return "no sum can leave the accumulator";
   if (request.bounds.scaled > kDoubleIntegers) return "a scaled sum might leave binary64's integers";
   if (request.bounds.sum + request.bounds.product > kDoubleIntegers)
@@ -660,35 +750,29 @@ Refusal refuse_nothing(const ConvolutionRequest& /*request*/) {
   return std::nullopt;
 }
 
-std::uint64_t run_wide(const ConvolutionRequest& request, float* results) {
-  const ConvolutionResult result =
-      wide_convolution(request.pass, request.shape, request.left, request.right, request.accumulator);
-  std::copy(result.values.values.begin(), result.values.values.end(), results);
-  return result.counts.overflows;
-}
-
 constexpr std::array<Engine, 6> kEngines{{
     {"dot products of bytes", refuse_bytes, run_bytes},
     {"binary32", refuse_float, sum_planes<float>},
     {"binary64", refuse_double, sum_planes<double>},
     {"narrow registers in binary32", refuse_narrow_float, sum_planes<float>},
     {"narrow registers in binary64", refuse_narrow_double, sum_planes<double>},
-    {"128-bit integers", refuse_nothing, run_wide},
+    {"wide integers", refuse_nothing, wide_convolution},
 }};
 
 }  // namespace
 
-ConvolutionRequest::ConvolutionRequest(Pass the_pass, const ConvolutionShape& the_shape, const MlsTensor& the_left,
-                                       const MlsTensor& the_right, const Accumulator& the_accumulator)
+ConvolutionRequest::ConvolutionRequest(Pass the_pass, const ConvolutionShape& the_shape, const ScaledTensor& the_left,
+                                       const ScaledTensor& the_right, const Accumulator& the_accumulator)
     : pass(the_pass),
       shape(the_shape),
       left(the_left),
       right(the_right),
       accumulator(the_accumulator),
-      reduction(reduction_of(pass, shape, left.format.layout, right.format.layout)),
-      bounds(bounds_of(left.format, right.format, reduction.taps, accumulator)),
+      reduction(pass, shape, left.format.layout, right.format.layout),
+      bounds(bounds_of(left.format, right.format, reduction.taps(), accumulator)),
       tensor_scale(product_scale(pass, left, right)),
-      exact_float(!bounds.narrow && bounds.scaled <= kFloatIntegers && fits_smallest_float(left, right)) {
+      fits_float(fits_largest_float(*this)),
+      exact_float(fits_float && !bounds.narrow && bounds.scaled <= kFloatIntegers && fits_smallest_float(left, right)) {
   assert(left.shape == shape.shape_of(left_operand(pass)) && right.shape == shape.shape_of(right_operand(pass)));
 }
 
@@ -706,21 +790,25 @@ std::vector<std::string> explain_choice(const ConvolutionRequest& request) {
   return lines;
 }
 
-OperationCounts functional_convolution_into(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
-                                            const MlsTensor& right, const Accumulator& accumulator,
+OperationCounts functional_convolution_into(Pass pass, const ConvolutionShape& shape, const ScaledTensor& left,
+                                            const ScaledTensor& right, const Accumulator& accumulator,
                                             std::span<float> values) {
   assert(static_cast<std::int64_t>(values.size()) == element_count(shape.result_shape(pass)));
   const ConvolutionRequest request(pass, shape, left, right, accumulator);
-  OperationCounts counts = counts_of(pass, shape, left.format, right.format, request.reduction.groups);
+  OperationCounts counts = counts_of(request);
   // Engines write the results that have taps.
   if (counts.tensor_scale_multiplies != values.size()) std::fill(values.begin(), values.end(), 0.0F);
   const auto takes = [&](const Engine& engine) { return !engine.refusal(request); };
   counts.overflows = std::find_if(kEngines.begin(), kEngines.end(), takes)->run(request, values.data());
+  if (!results_fit_float(request)) {
+    counts.non_finite = static_cast<std::uint64_t>(
+        std::count_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); }));
+  }
   return counts;
 }
 
-ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
-                                         const MlsTensor& right, const Accumulator& accumulator) {
+ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shape, const ScaledTensor& left,
+                                         const ScaledTensor& right, const Accumulator& accumulator) {
   ConvolutionResult result;
   result.values.shape = shape.result_shape(pass);
   result.values.values.resize(static_cast<std::size_t>(element_count(result.values.shape)));

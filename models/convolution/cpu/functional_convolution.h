@@ -8,12 +8,12 @@
 namespace mlsim::models {
 
 // See reference_convolution() for parameters and errors.
-ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
-                                         const MlsTensor& right, const Accumulator& accumulator);
+ConvolutionResult functional_convolution(Pass pass, const ConvolutionShape& shape, const ScaledTensor& left,
+                                         const ScaledTensor& right, const Accumulator& accumulator);
 
 // The same into memory of the caller, who has room for every result of the pass.
-OperationCounts functional_convolution_into(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
-                                            const MlsTensor& right, const Accumulator& accumulator,
+OperationCounts functional_convolution_into(Pass pass, const ConvolutionShape& shape, const ScaledTensor& left,
+                                            const ScaledTensor& right, const Accumulator& accumulator,
                                             std::span<float> values);
 
 }  // namespace mlsim::models

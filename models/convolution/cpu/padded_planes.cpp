@@ -9,10 +9,14 @@ SourceAxis forward_axis(const ConvolutionShape& shape, std::size_t axis) {
   const std::int64_t kernel = shape.kernel[axis];
   const std::int64_t stride = shape.stride[axis];
   const std::int64_t out = shape.out_size()[axis];
-  SourceAxis source{shape.in_size[axis],         stride, std::min(kernel, stride), shape.padding[axis],
-                    out + (kernel - 1) / stride, {}};
+  const std::int64_t extent = shape.kernel_extent(axis);
+  SourceAxis source{shape.in_size[axis],         stride, std::min(extent, stride), shape.padding[axis].begin,
+                    out + (extent - 1) / stride, {}};
   ResultPhase results{0, 1, out, {}};
-  for (std::int64_t k = 0; k < kernel; ++k) results.taps.push_back({k, k % stride, k / stride});
+  for (std::int64_t k = 0; k < kernel; ++k) {
+    const std::int64_t place = k * shape.dilation[axis];
+    results.taps.push_back({k, place % stride, place / stride});
+  }
   source.results.push_back(std::move(results));
   return source;
 }
@@ -24,7 +28,7 @@ SourceAxis backward_axis(const ConvolutionShape& shape, std::size_t axis) {
   for (std::int64_t first = 0; first < std::min(stride, in); ++first) {
     ResultPhase results{first, stride, ceil_div(in - first, stride), {}};
     for (std::int64_t k = 0; k < shape.kernel[axis]; ++k) {
-      const std::int64_t distance = first + shape.padding[axis] - k;
+      const std::int64_t distance = first + shape.padding[axis].begin - k * shape.dilation[axis];
       if (distance % stride != 0) continue;
       results.taps.push_back({k, 0, distance / stride});
       source.lead = std::max(source.lead, -distance / stride);

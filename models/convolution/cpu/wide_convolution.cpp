@@ -1,7 +1,9 @@
 #include "models/convolution/cpu/wide_convolution.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <limits>
 #include <vector>
 
 #include "base/parallel.h"
@@ -10,27 +12,28 @@
 namespace mlsim::models {
 namespace {
 
-// The accumulator of a processing element and the group-scale unit behind it.
+// The accumulator of a processing element and the group-scale unit behind it. Integer is one that holds the register
+// and an addition exactly.
+template <typename Integer>
 class Sum {
  public:
-  Sum(int bits, Overflow overflow, int scale_bits)
-      : highest_((Int128{1} << (bits - 1)) - 1), overflow_(overflow), scale_bits_(scale_bits) {}
+  Sum(int bits, const Accumulator& accumulator, const GroupScaler& scaler)
+      : highest_((Integer{1} << (bits - 1)) - 1),
+        overflow_(accumulator.overflow),
+        taps_per_cycle_(accumulator.taps_per_cycle),
+        scaler_(scaler) {}
 
-  void add(std::int64_t product) {
-    sum_ += product;
-    if (sum_ <= highest_ && sum_ >= -highest_ - 1) return;
-    ++overflows_;
-    if (overflow_ == Overflow::kSaturate) {
-      sum_ = sum_ < 0 ? -highest_ - 1 : highest_;
-    } else {
-      const Int128 modulus = 2 * (highest_ + 1);
-      const Int128 rest = (sum_ + highest_ + 1) % modulus;
-      sum_ = rest - highest_ - 1 + (rest < 0 ? modulus : 0);
-    }
+  // The product of a nominal tap of the group; with several an addition, their sum waits for the last of them.
+  void add(std::int64_t tap, Integer product) {
+    if (taps_per_cycle_ == 1) return add(product);
+    if (tap / taps_per_cycle_ != addition_) end_addition();
+    addition_ = tap / taps_per_cycle_;
+    pending_ += product;
   }
 
-  void end_group(int fractions, int exponents) {
-    value_ += round_scaled(sum_ * fractions, scale_bits_ + exponents);
+  void end_group(TileScale left, TileScale right) {
+    end_addition();
+    if (sum_ != 0) value_ += scaler_.scale(sum_, left, right);
     sum_ = 0;
   }
 
@@ -42,147 +45,236 @@ class Sum {
   std::uint64_t overflows() const { return overflows_; }
 
  private:
-  Int128 highest_;
+  void end_addition() {
+    if (addition_ < 0) return;
+    add(pending_);
+    pending_ = 0;
+    addition_ = -1;
+  }
+
+  void add(Integer products) {
+    sum_ += products;
+    if (sum_ <= highest_ && sum_ >= -highest_ - 1) return;
+    ++overflows_;
+    if (overflow_ == Overflow::kSaturate) {
+      sum_ = sum_ < 0 ? -highest_ - 1 : highest_;
+    } else {
+      const Integer modulus = 2 * (highest_ + 1);
+      const Integer rest = (sum_ + highest_ + 1) % modulus;
+      sum_ = rest - highest_ - 1 + (rest < 0 ? modulus : 0);
+    }
+  }
+
+  Integer highest_;
   Overflow overflow_;
-  int scale_bits_;
-  Int128 sum_ = 0;
+  int taps_per_cycle_;
+  GroupScaler scaler_;
+  Integer sum_ = 0;
+  Integer pending_ = 0;
+  std::int64_t addition_ = -1;  // that the pending products belong to
   float value_ = 0;
   std::uint64_t overflows_ = 0;
 };
 
-// One plane (an index pair of dimensions 0 and 1) of an operand.
-struct Plane {
-  const std::int32_t* k;
-  int fraction;  // 2^Mg + f
-  int exponent;  // h
-};
-
+// An operand as integers, with the tiles of its planes.
 class Planes {
  public:
-  explicit Planes(const MlsTensor& tensor) : tensor_(tensor), integers_(decode_integers(tensor)) {}
+  explicit Planes(const ScaledTensor& tensor)
+      : tensor_(tensor),
+        grid_(tensor.grid()),
+        inner_(tensor.inner_size()),
+        integers_(decode_integers(tensor)) {}
 
-  Plane operator()(std::int64_t i0, std::int64_t i1) const {
-    const std::int64_t pair = i0 * tensor_.shape[1] + i1;
-    const auto at = static_cast<std::size_t>(pair);
-    return {integers_.data() + pair * tensor_.inner_size(),
-            (1 << tensor_.format.scale.fraction_bits) + tensor_.group_fraction[at], tensor_.group_exponent[at]};
+  const std::int64_t* integers(std::int64_t i0, std::int64_t i1) const {
+    return integers_.data() + (i0 * tensor_.shape[1] + i1) * inner_;
+  }
+  const TileScale* scales(std::int64_t i0, std::int64_t i1) const {
+    return tensor_.scales.data() + grid_.index(i0, i1);
+  }
+  // The tile of a position, from that of its plane's first.
+  std::int64_t tile(std::int64_t y, std::int64_t x) const {
+    const ScaleLayout& layout = grid_.layout();
+    return layout.tile_of(2, y) * grid_.extents()[3] + layout.tile_of(3, x);
   }
 
  private:
-  const MlsTensor& tensor_;
-  std::vector<std::int32_t> integers_;
+  const ScaledTensor& tensor_;
+  TileGrid grid_;
+  std::int64_t inner_;
+  std::vector<std::int64_t> integers_;
+};
+
+struct Place {
+  std::int64_t element = 0;  // of a plane
+  std::int64_t tile = 0;
+};
+
+// A tap whose operands both exist.
+struct Tap {
+  Place left;
+  Place right;
+  std::int64_t number = 0;  // among the nominal ones
+};
+
+struct Taps {
+  std::vector<Tap> existing;
+  std::int64_t nominal = 0;
+};
+
+template <typename Integer>
+class WideConvolution {
+ public:
+  WideConvolution(const ConvolutionRequest& request, int bits)
+      : pass_(request.pass),
+        shape_(request.shape),
+        accumulator_(request.accumulator),
+        reduction_(request.reduction),
+        bits_(bits),
+        scaler_(request.left.format.element, request.right.format.element),
+        tensor_scale_(request.tensor_scale),
+        left_(request.left),
+        right_(request.right),
+        left_size_(pass_ == Pass::kForward ? shape_.in_size : shape_.out_size()),
+        right_size_(pass_ == Pass::kBackwardWeight ? shape_.in_size : shape_.kernel),
+        cin_(shape_.in_channels / shape_.groups),
+        cout_(shape_.out_channels / shape_.groups),
+        outer_(shape_.outer_count(pass_)),
+        extents_(shape_.result_shape(pass_)) {}
+
+  std::uint64_t run(float* results) {
+    const std::int64_t positions = extents_[2] * extents_[3];
+    std::atomic<std::uint64_t> overflows = 0;
+    base::parallel_for(std::int64_t{0}, positions * extents_[0], [&](std::int64_t task) {
+      const std::int64_t i0 = task / positions;
+      const std::int64_t position = task % positions;
+      const Taps taps = taps_of(position / extents_[3], position % extents_[3]);
+      if (taps.nominal == 0) return;
+      Sum<Integer> sum(bits_, accumulator_, scaler_);
+      for (std::int64_t i1 = 0; i1 < extents_[1]; ++i1) {
+        sum_result(i0, i1, taps, sum);
+        results[(i0 * extents_[1] + i1) * positions + position] = sum.take_value() * tensor_scale_;
+      }
+      overflows += sum.overflows();
+    });
+    return overflows;
+  }
+
+ private:
+  // In C order of the kernel, or of the output positions.
+  Taps taps_of(std::int64_t y, std::int64_t x) const {
+    const auto walked = pass_ == Pass::kBackwardWeight ? shape_.out_size() : shape_.kernel;
+    Taps taps;
+    for (std::int64_t i = 0; i < walked[0]; ++i) {
+      for (std::int64_t j = 0; j < walked[1]; ++j) {
+        const std::int64_t row = other_index(0, y, i);
+        const std::int64_t column = other_index(1, x, j);
+        if (pass_ == Pass::kBackwardData && (row == kNoTap || column == kNoTap)) continue;
+        const std::int64_t number = taps.nominal++;
+        const auto& size = pass_ == Pass::kBackwardWeight ? right_size_ : left_size_;
+        if (row < 0 || row >= size[0] || column < 0 || column >= size[1]) continue;
+        const bool here_is_left = pass_ == Pass::kBackwardWeight;
+        const auto place = [](const Planes& planes, const auto& extent, std::int64_t at_y, std::int64_t at_x) {
+          return Place{at_y * extent[1] + at_x, planes.tile(at_y, at_x)};
+        };
+        taps.existing.push_back({here_is_left ? place(left_, left_size_, i, j) : place(left_, left_size_, row, column),
+                                 here_is_left ? place(right_, right_size_, row, column) : place(right_, right_size_, i, j),
+                                 number});
+      }
+    }
+    return taps;
+  }
+
+  // Where the operand that is not walked lies along an axis; kNoTap where the stride of backward data steps over it.
+  static constexpr std::int64_t kNoTap = std::numeric_limits<std::int64_t>::max();
+  std::int64_t other_index(std::size_t axis, std::int64_t result, std::int64_t walked) const {
+    const std::int64_t stride = shape_.stride[axis];
+    const std::int64_t dilation = shape_.dilation[axis];
+    const std::int64_t padding = shape_.padding[axis].begin;
+    if (pass_ == Pass::kForward) return result * stride + walked * dilation - padding;
+    if (pass_ == Pass::kBackwardWeight) return walked * stride + result * dilation - padding;
+    const std::int64_t distance = result + padding - walked * dilation;
+    return distance % stride == 0 ? distance / stride : kNoTap;
+  }
+
+  struct Pair {
+    const std::int64_t* k;
+    const TileScale* scales;
+  };
+  Pair left_pair(std::int64_t i0, std::int64_t i1, std::int64_t outer) const {
+    const std::int64_t first = pass_ == Pass::kForward ? i1 / cout_ * cin_ : i1 / cin_ * cout_;
+    const bool weight = pass_ == Pass::kBackwardWeight;
+    return {left_.integers(weight ? outer : i0, weight ? i0 : first + outer),
+            left_.scales(weight ? outer : i0, weight ? i0 : first + outer)};
+  }
+  Pair right_pair(std::int64_t i0, std::int64_t i1, std::int64_t outer) const {
+    std::array<std::int64_t, 2> at{outer, i0 / cout_ * cin_ + i1};
+    if (pass_ == Pass::kForward) at = {i1, outer};
+    if (pass_ == Pass::kBackwardData) at = {i1 / cin_ * cout_ + outer, i1 % cin_};
+    return {right_.integers(at[0], at[1]), right_.scales(at[0], at[1])};
+  }
+  std::int64_t conv_group(std::int64_t i0, std::int64_t i1) const {
+    return pass_ == Pass::kBackwardWeight ? i0 / cout_ : pass_ == Pass::kForward ? i1 / cout_ : i1 / cin_;
+  }
+
+  void sum_result(std::int64_t i0, std::int64_t i1, const Taps& taps, Sum<Integer>& sum) const {
+    const std::int64_t group = conv_group(i0, i1);
+    std::vector<Pair> left;
+    std::vector<Pair> right;
+    for (std::int64_t begin = 0; begin < outer_;) {
+      const std::int64_t end = reduction_.run_end(group, begin);
+      left.clear();
+      right.clear();
+      for (std::int64_t outer = begin; outer < end; ++outer) {
+        left.push_back(left_pair(i0, i1, outer));
+        right.push_back(right_pair(i0, i1, outer));
+      }
+      if (reduction_.taps_apart()) {
+        for (const Tap& tap : taps.existing) {
+          for (std::size_t i = 0; i < left.size(); ++i) {
+            sum.add(static_cast<std::int64_t>(i), Integer{left[i].k[tap.left.element]} * right[i].k[tap.right.element]);
+          }
+          sum.end_group(left[0].scales[tap.left.tile], right[0].scales[tap.right.tile]);
+        }
+      } else {
+        for (std::size_t i = 0; i < left.size(); ++i) {
+          for (const Tap& tap : taps.existing) {
+            sum.add(static_cast<std::int64_t>(i) * taps.nominal + tap.number,
+                    Integer{left[i].k[tap.left.element]} * right[i].k[tap.right.element]);
+          }
+        }
+        sum.end_group(*left[0].scales, *right[0].scales);
+      }
+      begin = end;
+    }
+  }
+
+  Pass pass_;
+  const ConvolutionShape& shape_;
+  const Accumulator& accumulator_;
+  const Reduction& reduction_;
+  int bits_;
+  GroupScaler scaler_;
+  float tensor_scale_;
+  Planes left_;
+  Planes right_;
+  std::array<std::int64_t, 2> left_size_;
+  std::array<std::int64_t, 2> right_size_;
+  std::int64_t cin_;
+  std::int64_t cout_;
+  std::int64_t outer_;
+  Shape extents_;
 };
 
 }  // namespace
 
-ConvolutionResult wide_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
-                                   const MlsTensor& right, const Accumulator& accumulator) {
-  const std::int64_t oh = shape.out_size()[0];
-  const std::int64_t ow = shape.out_size()[1];
-  const std::int64_t ih = shape.in_size[0];
-  const std::int64_t iw = shape.in_size[1];
-  const std::int64_t kh = shape.kernel[0];
-  const std::int64_t kw = shape.kernel[1];
-  const std::int64_t sh = shape.stride[0];
-  const std::int64_t sw = shape.stride[1];
-  const std::int64_t ph = shape.padding[0];
-  const std::int64_t pw = shape.padding[1];
-  const std::int64_t cin = shape.in_channels / shape.groups;
-  const std::int64_t cout = shape.out_channels / shape.groups;
-  const std::int64_t outer_count = shape.outer_count(pass);
-
-  const Reduction reduction = reduction_of(pass, shape, left.format.layout, right.format.layout);
-  const GroupScaler scaler(left.format, right.format);
-  const int bits = accumulator.bits != 0
-                       ? accumulator.bits
-                       : full_accumulator_bits(left.format.element, right.format.element, reduction.taps);
-  const float tensor_scale = product_scale(pass, left, right);
-  const Planes left_planes(left);
-  const Planes right_planes(right);
-
-  ConvolutionResult result;
-  result.values.shape = shape.result_shape(pass);
-  result.values.values.resize(static_cast<std::size_t>(element_count(result.values.shape)));
-  const std::int64_t rows = result.values.shape[2];
-  const std::int64_t columns = result.values.shape[3];
-
-  // The taps of result (y, x) in a reduction group whose planes are a and b.
-  const auto add_taps = [&](Sum& sum, const Plane& a, const Plane& b, std::int64_t y, std::int64_t x) {
-    switch (pass) {
-      case Pass::kForward:
-        for (std::int64_t i = 0; i < kh; ++i) {
-          const std::int64_t yi = y * sh + i - ph;
-          if (yi < 0 || yi >= ih) continue;
-          for (std::int64_t j = 0; j < kw; ++j) {
-            const std::int64_t xi = x * sw + j - pw;
-            if (xi >= 0 && xi < iw) sum.add(std::int64_t{a.k[yi * iw + xi]} * b.k[i * kw + j]);
-          }
-        }
-        break;
-      case Pass::kBackwardData:
-        for (std::int64_t i = 0; i < kh; ++i) {
-          const std::int64_t yo = y + ph - i;
-          if (yo < 0 || yo % sh != 0 || yo / sh >= oh) continue;
-          for (std::int64_t j = 0; j < kw; ++j) {
-            const std::int64_t xo = x + pw - j;
-            if (xo < 0 || xo % sw != 0 || xo / sw >= ow) continue;
-            sum.add(std::int64_t{a.k[yo / sh * ow + xo / sw]} * b.k[i * kw + j]);
-          }
-        }
-        break;
-      case Pass::kBackwardWeight:
-        for (std::int64_t yo = 0; yo < oh; ++yo) {
-          const std::int64_t yi = yo * sh + y - ph;
-          if (yi < 0 || yi >= ih) continue;
-          for (std::int64_t xo = 0; xo < ow; ++xo) {
-            const std::int64_t xi = xo * sw + x - pw;
-            if (xi >= 0 && xi < iw) sum.add(std::int64_t{a.k[yo * ow + xo]} * b.k[yi * iw + xi]);
-          }
-        }
-        break;
-    }
-  };
-
-  std::atomic<std::uint64_t> overflows = 0;
-  const std::int64_t pairs = result.values.shape[0] * result.values.shape[1];
-  base::parallel_for(std::int64_t{0}, pairs, [&](std::int64_t pair) {
-    const std::int64_t i0 = pair / result.values.shape[1];
-    const std::int64_t i1 = pair % result.values.shape[1];
-    std::vector<Plane> a;
-    std::vector<Plane> b;
-    for (std::int64_t outer = 0; outer < outer_count; ++outer) {
-      switch (pass) {
-        case Pass::kForward:
-          a.push_back(left_planes(i0, i1 / cout * cin + outer));
-          b.push_back(right_planes(i1, outer));
-          break;
-        case Pass::kBackwardData:
-          a.push_back(left_planes(i0, i1 / cin * cout + outer));
-          b.push_back(right_planes(i1 / cin * cout + outer, i1 % cin));
-          break;
-        case Pass::kBackwardWeight:
-          a.push_back(left_planes(outer, i0));
-          b.push_back(right_planes(outer, i0 / cout * cin + i1));
-          break;
-      }
-    }
-    Sum sum(bits, accumulator.overflow, scaler.left_fraction_bits + scaler.right_fraction_bits + scaler.unit_exponent);
-    float* value = result.values.values.data() + pair * rows * columns;
-    for (std::int64_t y = 0; y < rows; ++y) {
-      for (std::int64_t x = 0; x < columns; ++x) {
-        for (std::size_t outer = 0; outer < a.size(); ++outer) {
-          add_taps(sum, a[outer], b[outer], y, x);
-          if (!reduction.merged || outer + 1 == a.size()) {
-            sum.end_group(a[outer].fraction * b[outer].fraction, a[outer].exponent + b[outer].exponent);
-          }
-        }
-        *value++ = sum.take_value() * tensor_scale;
-      }
-    }
-    overflows += sum.overflows();
-  });
-  result.counts.overflows = overflows;
-  return result;
+std::uint64_t wide_convolution(const ConvolutionRequest& request, float* results) {
+  const ElementFormat& left = request.left.format.element;
+  const ElementFormat& right = request.right.format.element;
+  const int full_bits = full_accumulator_bits(left, right, request.reduction.taps());
+  const int bits = request.accumulator.bits != 0 ? request.accumulator.bits : full_bits;
+  // No sum of the group leaves the full width, whatever the register holds in between.
+  if (std::max(full_bits, bits) < 63) return WideConvolution<std::int64_t>(request, bits).run(results);
+  return WideConvolution<Int128>(request, bits).run(results);
 }
 
 }  // namespace mlsim::models

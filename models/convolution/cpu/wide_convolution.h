@@ -1,12 +1,13 @@
-// The functional engine's path for sums beyond binary64's integers: scalar and threaded, with 128-bit sums.
+// A functional convolution of any formats, tiles and accumulators, result by result in wide integers.
 #pragma once
 
-#include "models/convolution/convolution.h"
+#include <cstdint>
+
+#include "models/convolution/engine.h"
 
 namespace mlsim::models {
 
-// The values of functional_convolution(); of the counts only `overflows`.
-ConvolutionResult wide_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
-                                   const MlsTensor& right, const Accumulator& accumulator);
+// As Engine::run.
+std::uint64_t wide_convolution(const ConvolutionRequest& request, float* results);
 
 }  // namespace mlsim::models

@@ -8,7 +8,7 @@ namespace mlsim::models {
 // Operands as in left_operand(pass) and right_operand(pass), with the shapes that `shape` gives them. Values and counts
 // follow the numeric contract (docs/numerics.md) term by term. Throws std::runtime_error if the product of the tensor
 // scales overflows.
-ConvolutionResult reference_convolution(Pass pass, const ConvolutionShape& shape, const MlsTensor& left,
-                                        const MlsTensor& right, const Accumulator& accumulator);
+ConvolutionResult reference_convolution(Pass pass, const ConvolutionShape& shape, const ScaledTensor& left,
+                                        const ScaledTensor& right, const Accumulator& accumulator);
 
 }  // namespace mlsim::models

@@ -1,4 +1,4 @@
-#include "models/formats/mls_tensor.h"
+#include "models/formats/scaled_tensor.h"
 
 #include <gtest/gtest.h>
 
@@ -41,8 +41,8 @@ TEST(Element, Fp4IsTheMxGrid) {
   EXPECT_EQ(format.unit_exponent(), 4);  // x = k / 16 is the grid over 8
 }
 
-TEST(MlsTensor, DequantizesExactly) {
-  MlsTensor tensor;
+TEST(ScaledTensor, DequantizesExactly) {
+  ScaledTensor tensor;
   tensor.format = {{2, 4}, {8, 1}, grouping::kNc};
   tensor.shape = {1, 2, 2};
   tensor.tensor_scale = 3.0F;
@@ -59,8 +59,8 @@ TEST(MlsTensor, DequantizesExactly) {
 }
 
 // In parts that begin and end inside a group.
-TEST(MlsTensor, DequantizesSomeElementsAtATime) {
-  MlsTensor tensor;
+TEST(ScaledTensor, DequantizesSomeElementsAtATime) {
+  ScaledTensor tensor;
   tensor.format = {{2, 1}, {8, 1}, grouping::kNc};
   tensor.shape = {2, 3, 1, 5};
   tensor.tensor_scale = 1.7F;
