@@ -11,8 +11,8 @@ namespace {
 
 using models::ConvolutionShape;
 using models::Format;
-using models::ScaledFormat;
 using models::Pass;
+using models::ScaledFormat;
 
 std::int64_t ceiling(std::int64_t value, std::int64_t divisor) {
   return (value + divisor - 1) / divisor;
