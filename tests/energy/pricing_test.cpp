@@ -5,8 +5,13 @@
 #include <cstdint>
 #include <string>
 
+#include "tests/support/scaled_formats.h"
+
 namespace mlsim::energy {
 namespace {
+
+using models::BaselineFormat;
+using models::mls;
 
 const Laws& laws() {
   static const Laws shared{find_cost_table()};
@@ -14,7 +19,7 @@ const Laws& laws() {
 }
 
 // A 3×3 convolution: a use of the group-scale unit for nine multiply-adds.
-Counts three_by_three(const MlsDatapath& datapath, std::uint64_t groups) {
+Counts three_by_three(const ScaledDatapath& datapath, std::uint64_t groups) {
   Counts counts = multiply_add_counts(datapath, 9 * groups);
   for (const Operation operation :
        {Operation::kGroupExponentAdd, Operation::kShiftAndAdd, Operation::kConvertToFloat, Operation::kFloatAdd}) {
@@ -24,7 +29,7 @@ Counts three_by_three(const MlsDatapath& datapath, std::uint64_t groups) {
 }
 
 TEST(Pricing, SumsAreThoseOfTheirLines) {
-  const DatapathCost cost = price_datapath(laws(), MlsDatapath{});
+  const DatapathCost cost = price_datapath(laws(), ScaledDatapath{});
   Counts counts;
   std::uint64_t count = 1;
   for (const Operation operation : kOperations) counts[operation] = count++;
@@ -49,7 +54,7 @@ TEST(Pricing, SumsAreThoseOfTheirLines) {
 TEST(Pricing, SumsGoBeyondTheirParts) {
   Counts counts;
   counts[Operation::kShift] = std::uint64_t{1} << 63;
-  Breakdown sum = price(counts, price_datapath(laws(), MlsDatapath{}));
+  Breakdown sum = price(counts, price_datapath(laws(), ScaledDatapath{}));
   EXPECT_EQ(sum.counts[Operation::kShift].narrow(), std::uint64_t{1} << 63);
   sum += sum;
   EXPECT_FALSE(sum.counts[Operation::kShift].narrow());
@@ -75,14 +80,14 @@ TEST(Pricing, HalfZerosSaveWhatWasMeasured) {
     const Counts counts = multiply_add_counts(datapath, kMultiplyAdds);
     return price(counts, cost, kMultiplyAdds / 2).computing().value / price(counts, cost).computing().value;
   };
-  EXPECT_NEAR(left_of(MlsDatapath{}), 1 - 1.0 / 5, 1e-6);
-  EXPECT_NEAR(left_of(MlsDatapath{{0, 3}, {1, 2}, 30}), 1 - 1.0 / 5, 1e-6);
-  EXPECT_NEAR(left_of(BaselineDatapath{Baseline::kInt8, Baseline::kInt8}), 1 - 1.0 / 3, 1e-6);
-  EXPECT_NEAR(left_of(BaselineDatapath{Baseline::kFp8E4m3, Baseline::kFp8E5m2}), 1 - 1.0 / 5, 1e-6);
+  EXPECT_NEAR(left_of(ScaledDatapath{}), 1 - 1.0 / 5, 1e-6);
+  EXPECT_NEAR(left_of(ScaledDatapath{mls(0, 3), mls(1, 2), 30}), 1 - 1.0 / 5, 1e-6);
+  EXPECT_NEAR(left_of(BaselineDatapath{BaselineFormat::kInt8, BaselineFormat::kInt8}), 1 - 1.0 / 3, 1e-6);
+  EXPECT_NEAR(left_of(BaselineDatapath{BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E5m2}), 1 - 1.0 / 5, 1e-6);
 }
 
 TEST(Pricing, ZerosChangeMultiplyAddsAlone) {
-  const MlsDatapath e2m4{{2, 4}, {2, 4}, 19};
+  const ScaledDatapath e2m4{mls(2, 4), mls(2, 4), 19};
   const DatapathCost cost = price_datapath(laws(), e2m4);
   Counts counts = three_by_three(e2m4, 100);
   counts[Operation::kDramRead] = 1000;
@@ -101,7 +106,7 @@ TEST(Pricing, ZerosChangeMultiplyAddsAlone) {
 
 TEST(Pricing, GatedElementsHoldStillForARegisterAndADetectorOfTheirOwn) {
   // <2,4>: seven bits an operand; the lanes' registers and detectors serve sixteen elements.
-  const MlsDatapath e2m4{{2, 4}, {2, 4}, 19};
+  const ScaledDatapath e2m4{mls(2, 4), mls(2, 4), 19};
   Surroundings shared;
   shared.left_fanout = 16;
   shared.right_fanout = 16;
@@ -131,7 +136,7 @@ TEST(Pricing, GatedElementsHoldStillForARegisterAndADetectorOfTheirOwn) {
 }
 
 TEST(Pricing, Float32AgainstE2m4) {
-  const MlsDatapath e2m4{{2, 4}, {2, 4}, 19};
+  const ScaledDatapath e2m4{mls(2, 4), mls(2, 4), 19};
   const BaselineDatapath fp32{};
   const std::uint64_t groups = 1000;
   const Breakdown mls = price(three_by_three(e2m4, groups), price_datapath(laws(), e2m4));
@@ -153,14 +158,14 @@ TEST(Pricing, Float32AgainstE2m4) {
 }
 
 TEST(Pricing, GroupScalingOfEveryProductEatsTheAdvantage) {
-  const MlsDatapath e2m4{{2, 4}, {2, 4}, 15};
+  const ScaledDatapath e2m4{mls(2, 4), mls(2, 4), 15};
   Counts counts = multiply_add_counts(e2m4, 1);
   for (const Operation operation :
        {Operation::kGroupExponentAdd, Operation::kShiftAndAdd, Operation::kConvertToFloat, Operation::kFloatAdd}) {
     counts[operation] = 1;
   }
   const Breakdown mls = price(counts, price_datapath(laws(), e2m4));
-  const BaselineDatapath fp8{Baseline::kFp8E4m3, Baseline::kFp8E4m3};
+  const BaselineDatapath fp8{BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3};
   const Breakdown baseline = price(multiply_add_counts(fp8, 1), price_datapath(laws(), fp8));
   EXPECT_LT(compare(baseline, mls).computing->value, 1);
   EXPECT_GT(compare(baseline, mls).operations_only->value, 4);
