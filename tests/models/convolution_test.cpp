@@ -13,7 +13,7 @@ std::uint64_t pairs_by_loop(const ConvolutionShape& shape, std::size_t axis) {
   std::uint64_t pairs = 0;
   for (std::int64_t y = 0; y < shape.out_size()[axis]; ++y) {
     for (std::int64_t k = 0; k < shape.kernel[axis]; ++k) {
-      const std::int64_t place = y * shape.stride[axis] + k - shape.padding[axis];
+      const std::int64_t place = y * shape.stride[axis] + k * shape.dilation[axis] - shape.padding[axis].begin;
       if (place >= 0 && place < shape.in_size[axis]) ++pairs;
     }
   }
@@ -25,9 +25,9 @@ TEST(ConvolutionShape, MultiplyAddsOfEverySmallAxis) {
   std::int64_t& in = shape.in_size[0];
   std::int64_t& kernel = shape.kernel[0];
   std::int64_t& stride = shape.stride[0];
-  std::int64_t& padding = shape.padding[0];
   for (in = 1; in <= 8; ++in) {
-    for (padding = 0; padding <= 9; ++padding) {
+    for (std::int64_t padding = 0; padding <= 9; ++padding) {
+      shape.padding[0] = padding;
       for (kernel = 1; kernel <= in + 2 * padding; ++kernel) {
         for (stride = 1; stride <= 9; ++stride) {
           ASSERT_EQ(shape.multiply_adds(Pass::kForward), pairs_by_loop(shape, 0))
@@ -51,8 +51,12 @@ TEST(ConvolutionShape, MultiplyAddsOfRandomLayers) {
     shape.out_channels = shape.groups * pick(1, 5);
     for (const std::size_t axis : {0U, 1U}) {
       shape.in_size[axis] = pick(1, 80);
-      shape.padding[axis] = pick(0, 60);
-      shape.kernel[axis] = pick(1, shape.in_size[axis] + 2 * shape.padding[axis]);
+      shape.padding[axis] = {pick(0, 60), pick(0, 60)};
+      const std::int64_t padded = shape.in_size[axis] + shape.padding[axis].begin + shape.padding[axis].end;
+      shape.kernel[axis] = pick(1, padded);
+      if (pick(0, 1) == 0)
+        shape.dilation[axis] = pick(1, (padded - 1) / std::max<std::int64_t>(shape.kernel[axis] - 1, 1) + 1);
+      if (shape.kernel_extent(axis) > padded) shape.dilation[axis] = 1;
       shape.stride[axis] = pick(1, pick(0, 1) == 0 ? 4 : 90);
     }
     const auto channels =

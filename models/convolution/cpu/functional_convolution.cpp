@@ -25,7 +25,8 @@ namespace {
 
 // ---- The numbers: which of them hold every sum exactly
 
-SumBounds bounds_of(const ScaledFormat& left, const ScaledFormat& right, std::int64_t taps, const Accumulator& accumulator) {
+SumBounds bounds_of(const ScaledFormat& left, const ScaledFormat& right, std::int64_t taps,
+                    const Accumulator& accumulator) {
   SumBounds bounds;
   bounds.product = Int128{left.element.max_integer()} * right.element.max_integer();
   bounds.sum = bounds.product * taps;
@@ -69,9 +70,9 @@ struct UnitRange {
 };
 
 UnitRange range_of(const ScaledTensor& tensor) {
-  const auto [smallest, largest] = std::minmax_element(
-      tensor.scales.begin(), tensor.scales.end(),
-      [](const TileScale& a, const TileScale& b) { return a.exponent < b.exponent; });
+  const auto [smallest, largest] =
+      std::minmax_element(tensor.scales.begin(), tensor.scales.end(),
+                          [](const TileScale& a, const TileScale& b) { return a.exponent < b.exponent; });
   if (smallest == tensor.scales.end()) return {};
   const int unit = tensor.format.element.unit_exponent();
   return {smallest->exponent - unit, largest->exponent - unit};
@@ -81,11 +82,12 @@ UnitRange range_of(const ScaledTensor& tensor) {
 UnitRange range_of_values(const ScaledTensor& tensor) {
   std::vector<bool> used(tensor.scales.size(), false);
   const TileGrid grid = tensor.grid();
-  grid.for_each_run(0, tensor.size(), [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
-    for (std::int64_t i = offset; i < offset + length; ++i, tile += step) {
-      if (tensor.codes[static_cast<std::size_t>(i)] != 0) used[static_cast<std::size_t>(tile)] = true;
-    }
-  });
+  grid.for_each_run(0, tensor.size(),
+                    [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+                      for (std::int64_t i = offset; i < offset + length; ++i, tile += step) {
+                        if (tensor.codes[static_cast<std::size_t>(i)] != 0) used[static_cast<std::size_t>(tile)] = true;
+                      }
+                    });
   UnitRange range;
   bool any = false;
   const int unit = tensor.format.element.unit_exponent();
@@ -117,8 +119,8 @@ int top_bits(const ScaledTensor& tensor) {
 
 // The same of every sum of a result.
 int top_sum_bits(const ConvolutionRequest& request) {
-  const auto taps = static_cast<std::uint64_t>(request.shape.outer_count(request.pass) *
-                                               request.shape.inner_taps(request.pass));
+  const auto taps =
+      static_cast<std::uint64_t>(request.shape.outer_count(request.pass) * request.shape.inner_taps(request.pass));
   return top_bits(request.left) + top_bits(request.right) + static_cast<int>(std::bit_width(taps));
 }
 
@@ -609,8 +611,8 @@ struct PlaneCounts {
 
 PlaneCounts plane_counts(Pass pass, const ConvolutionShape& shape) {
   if (pass != Pass::kBackwardData) {
-    const std::int64_t results = pass == Pass::kForward ? shape.out_size()[0] * shape.out_size()[1]
-                                                        : shape.kernel[0] * shape.kernel[1];
+    const std::int64_t results =
+        pass == Pass::kForward ? shape.out_size()[0] * shape.out_size()[1] : shape.kernel[0] * shape.kernel[1];
     return {results, results * shape.inner_taps(pass)};
   }
   PlaneCounts counts;
