@@ -1,10 +1,16 @@
 #include "energy/pricing.h"
 
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <fstream>
+#include <iterator>
 #include <string>
 
+#include "energy/quantizer_cost.h"
+#include "models/convolution/convolution.h"
 #include "tests/support/scaled_formats.h"
 
 namespace mlsim::energy {
@@ -169,6 +175,43 @@ TEST(Pricing, GroupScalingOfEveryProductEatsTheAdvantage) {
   const Breakdown baseline = price(multiply_add_counts(fp8, 1), price_datapath(laws(), fp8));
   EXPECT_LT(compare(baseline, mls).computing->value, 1);
   EXPECT_GT(compare(baseline, mls).operations_only->value, 4);
+}
+
+// The row of docs/energy.md: pJ of a multiply-add in the forward pass of 64 channels, 1×1 and 3×3, and of quantizing an
+// element and a tile.
+std::string row_of(const std::string& name) {
+  const models::ScaledFormat format = models::parse_scaled_format(name);
+  std::string row = fmt::format("| `{}` |", name);
+  for (const std::int64_t kernel : {1, 3}) {
+    models::ConvolutionShape shape;
+    shape.in_channels = shape.out_channels = 64;
+    shape.in_size = shape.kernel = {kernel, kernel};
+    const models::Pass forward = models::Pass::kForward;
+    const std::int64_t taps = models::Reduction(forward, shape, format.of(models::Operand::kActivation, forward).layout,
+                                                format.of(models::Operand::kWeight, forward).layout)
+                                  .taps();
+    const ScaledDatapath datapath{format, format, full_accumulator_bits(format.element, format.element, taps)};
+    Counts counts = multiply_add_counts(datapath, static_cast<std::uint64_t>(taps));
+    for (const Operation operation :
+         {Operation::kGroupExponentAdd, Operation::kShiftAndAdd, Operation::kConvertToFloat, Operation::kFloatAdd}) {
+      counts[operation] = 1;
+    }
+    const Breakdown group = price(counts, price_datapath(laws(), datapath));
+    const auto each = static_cast<double>(taps);
+    row += fmt::format(" {} | {} | {:.3f} | {:.3f} |", taps, datapath.accumulator_bits,
+                       group.operations_only().value / each, group.computing().value / each);
+  }
+  const QuantizerCost quantizer = quantizer_cost(laws(), format);
+  return row + fmt::format(" {:.2f} | {:.2f} |\n", quantizer.element_pj.value, quantizer.tile_pj.value);
+}
+
+TEST(Pricing, OfBlocksAsTheDocumentSays) {
+  std::ifstream stream(MLSIM_SOURCE_DIR "/docs/energy.md");
+  const std::string document{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+  for (const char* name : {"e2m4/nc", "e2m4/b16", "e2m4/b32", "e2m1/nc", "e2m1/b16", "e2m1/b32", "e2m1/k16", "mxfp4",
+                           "mxfp6-e2m3", "mxfp6-e3m2", "mxfp8-e4m3", "mxfp8-e5m2", "mxint8", "nvfp4"}) {
+    EXPECT_THAT(document, testing::HasSubstr(row_of(name)));
+  }
 }
 
 TEST(Ratio, TakesTheWorstOfBothEnds) {
