@@ -35,7 +35,7 @@ inline models::Tensor<float> random_operand(const models::ConvolutionShape& shap
 }
 
 inline models::ScaledTensor quantized_operand(const models::ConvolutionShape& shape, models::Operand operand,
-                                           const std::string& format) {
+                                              const std::string& format) {
   return models::quantize(random_operand(shape, operand), models::parse_scaled_format(format), {}, "operand").tensor;
 }
 

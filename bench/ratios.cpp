@@ -102,7 +102,8 @@ struct Layer {
     const at::Tensor& weight = torch[1];
     const at::Tensor& error = torch[2];
     const at::IntArrayRef stride(shape.stride);
-    const at::IntArrayRef padding(shape.padding);
+    const std::array<std::int64_t, 2> sides{shape.padding[0].begin, shape.padding[1].begin};
+    const at::IntArrayRef padding(sides);
     if (pass == Pass::kForward) {
       at::convolution(activation, weight, {}, stride, padding, {1, 1}, false, {0, 0}, shape.groups);
     } else {

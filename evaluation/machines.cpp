@@ -67,10 +67,13 @@ std::optional<CycleTotals> predicted_cycles(const Results& results, const sim::A
   CycleTotals cycles;
   for (const LayerRecord& layer : results.layers) {
     for (const PassRecord& record : layer.passes) {
-      const models::Format& left = layer.formats[models::left_operand(record.pass)];
-      const models::Format& right = layer.formats[models::right_operand(record.pass)];
+      const auto format_of = [&](models::Operand operand) {
+        return models::format_of(layer.formats[operand], operand, record.pass);
+      };
+      const models::Format left = format_of(models::left_operand(record.pass));
+      const models::Format right = format_of(models::right_operand(record.pass));
       if (!std::holds_alternative<models::ScaledFormat>(left)) return std::nullopt;
-      const models::Format& next = layer.formats[models::result_operand(record.pass)];
+      const auto next = models::next_formats(layer.formats[models::result_operand(record.pass)], record.pass);
       cycles += sim::predict_pass(record.pass, layer.shape, left, right, array, next).cycles;
     }
   }

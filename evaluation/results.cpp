@@ -82,6 +82,7 @@ void visit_shape(Shape& shape, const Visitor& visit) {
   visit("stride", shape.stride);
   visit("padding", shape.padding);
   visit("groups", shape.groups);
+  visit("dilation", shape.dilation);
 }
 
 template <typename Array, typename Visitor>
@@ -107,6 +108,22 @@ struct Writer {
   template <typename T>
   void operator()(const char* key, const T& value) const {
     json[key] = value;
+  }
+};
+
+// Of a shape, without a dilation that is none.
+struct ShapeWriter {
+  Json& json;
+  template <typename T>
+  void operator()(const char* key, const T& value) const {
+    json[key] = value;
+  }
+  void operator()(const char* key, const std::array<models::Padding, 2>& padding) const {
+    json[key] = workloads::padding_to_json(padding);
+  }
+  void operator()(const char* key, const std::array<std::int64_t, 2>& pair) const {
+    if (key == std::string_view("dilation") && pair == std::array<std::int64_t, 2>{1, 1}) return;
+    json[key] = pair;
   }
 };
 
@@ -142,13 +159,33 @@ struct ShapeReader {
     value = place[key].integer<std::int64_t>(1, kLargestExtent);
   }
   void operator()(const char* key, std::array<std::int64_t, 2>& pair) const {
+    if (key == std::string_view("dilation") && !place.has(key)) return;
     const Place values = place[key];
-    const std::uint64_t least = key == std::string_view("padding") ? 0 : 1;
-    if (!values.json().is_array() || values.size() != pair.size()) {
-      values.refuse_value(fmt::format("a list of 2, each an integer from {} to {}", least, kLargestExtent));
-    }
-    for (std::size_t i = 0; i < pair.size(); ++i) pair[i] = values[i].integer<std::int64_t>(least, kLargestExtent);
+    require_pair(values, 1);
+    for (std::size_t i = 0; i < pair.size(); ++i) pair[i] = values[i].integer<std::int64_t>(1, kLargestExtent);
   }
+  void operator()(const char* key, std::array<models::Padding, 2>& padding) const {
+    const Place values = place[key];
+    require_pair(values, 0);
+    for (std::size_t i = 0; i < padding.size(); ++i) {
+      const Place sides = values[i];
+      if (!sides.json().is_array()) {
+        padding[i] = sides.integer<std::int64_t>(0, kLargestExtent);
+        continue;
+      }
+      require_pair(sides, 0);
+      padding[i] = {sides[0].integer<std::int64_t>(0, kLargestExtent),
+                    sides[1].integer<std::int64_t>(0, kLargestExtent)};
+    }
+  }
+
+ private:
+  static void require_pair(const Place& values, std::uint64_t least) {
+    if (values.json().is_array() && values.size() == 2) return;
+    values.refuse_value(fmt::format("a list of 2, each an integer from {} to {}", least, kLargestExtent));
+  }
+
+ public:
 };
 
 template <typename T>
@@ -187,7 +224,7 @@ Json pass_to_json(const PassRecord& record) {
   visit_cycles(record.cycles, Writer{json["cycles"]});
   json["utilization"] = record.utilization;
   if (record.sqnr_db) json["sqnr_db"] = decibels_to_json(*record.sqnr_db);
-  if (record.cosine_error) json["cosine_error"] = *record.cosine_error;
+  if (record.cosine_error) json["cosine_error"] = number_or_null(*record.cosine_error);
   if (!record.baselines.empty()) {
     for (const MeasuredBaseline& baseline : record.baselines) {
       json["baseline_sqnr_db"][baseline.name] = decibels_to_json(baseline.sqnr_db);
@@ -197,6 +234,7 @@ Json pass_to_json(const PassRecord& record) {
   if (record.toggles) visit_toggles(*record.toggles, Writer{json["toggled_bits"]});
   visit_counts(record.counts, Writer{json["counts"]});
   if (!record.overflows_are_counted) json["counts"]["overflows"] = nullptr;
+  if (record.sqnr_db) json["counts"]["non_finite"] = record.counts.non_finite;
   visit_traffic(record.traffic, Writer{json["traffic_bits"]});
   return json;
 }
@@ -236,7 +274,9 @@ PassRecord pass_from_json(const Place& place) {
     place["utilization"].refuse("expected a number from 0 to 1");
   }
   if (place.has("sqnr_db")) record.sqnr_db = decibels_at(place["sqnr_db"]);
-  if (place.has("cosine_error")) record.cosine_error = place["cosine_error"].number();
+  if (place.has("cosine_error") && !place["cosine_error"].json().is_null()) {
+    record.cosine_error = place["cosine_error"].number();
+  }
   if (place.has("baseline_sqnr_db")) {
     if (!place["baseline_sqnr_db"].json().is_object()) place["baseline_sqnr_db"].refuse_value("an object");
     for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
@@ -253,6 +293,7 @@ PassRecord pass_from_json(const Place& place) {
   visit_counts(record.counts, [&](const char* key, std::uint64_t& value) {
     if (key != std::string_view("overflows") || record.overflows_are_counted) CountReader{counts}(key, value);
   });
+  if (counts.has("non_finite")) record.counts.non_finite = count_at(counts["non_finite"]);
   visit_traffic(record.traffic, CountReader{place["traffic_bits"]});
   if (place.has("toggled_bits")) {
     record.toggles.emplace();
@@ -270,6 +311,7 @@ PassRecord pass_from_json(const Place& place) {
 Json layer_to_json(const LayerRecord& layer) {
   Json json = Json::object();
   json["name"] = layer.name;
+  if (layer.linear) json["type"] = "linear";
   json["shape"] = shape_to_json(layer.shape);
   for (const models::Operand operand : models::kOperands) {
     const std::string key = models::to_string(operand);
@@ -292,6 +334,10 @@ Json layer_to_json(const LayerRecord& layer) {
 LayerRecord layer_from_json(const Place& place) {
   LayerRecord layer;
   layer.name = printable(place["name"]);
+  if (place.has("type")) {
+    layer.linear = place["type"].text() == "linear";
+    if (!layer.linear && place["type"].text() != "conv2d") place["type"].refuse_value("conv2d or linear");
+  }
   visit_shape(layer.shape, ShapeReader{place["shape"]});
   workloads::check_convolution(layer.shape, place.file(), place["shape"].pointer());
   for (const models::Operand operand : models::kOperands) {
@@ -311,7 +357,8 @@ LayerRecord layer_from_json(const Place& place) {
   for (const models::Operand operand : models::kOperands) {
     if (std::holds_alternative<models::ScaledFormat>(layer.formats[operand])) ++mls;
   }
-  if (mls != 0 && mls != 3) place["format"].refuse("expected all three operands in MLS or all in baseline formats");
+  if (mls != 0 && mls != 3)
+    place["format"].refuse("expected all three operands in block-scaled or all in baseline formats");
   const Place passes = place["passes"];
   if (passes.size() == 0) passes.refuse("expected a pass or more");
   for (std::size_t i = 0; i < passes.size(); ++i) {
@@ -413,7 +460,7 @@ std::string picojoules_each(const Json& point, const char* energy) {
 
 Json shape_to_json(const models::ConvolutionShape& shape) {
   Json json = Json::object();
-  visit_shape(shape, Writer{json});
+  visit_shape(shape, ShapeWriter{json});
   return json;
 }
 

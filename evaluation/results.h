@@ -78,6 +78,7 @@ struct PassRecord {
 
 struct LayerRecord {
   std::string name;
+  bool linear = false;  // a matrix product; shape is that of 1×1 images
   models::ConvolutionShape shape;
   PerOperand<models::Format> formats;
   PerOperand<models::Rounding> rounding;

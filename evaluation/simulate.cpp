@@ -7,6 +7,7 @@
 #include <array>
 #include <cassert>
 #include <cmath>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <span>
@@ -32,22 +33,36 @@ using models::Operand;
 using models::Pass;
 using models::Tensor;
 
-// A layer's operands in every form that its passes need.
-struct LayerValues {
-  PerOperand<Tensor<float>> input;
-  PerOperand<models::ScaledTensor> mls;
-  PerOperand<models::BaselineTensor> baseline;  // where the layer's own format is one
-  PerOperand<std::vector<std::uint8_t>> nonzero;
+// An operand as passes take it, in one of the two forms.
+struct QuantizedOperand {
+  models::Format format;
+  models::ScaledTensor scaled;
+  models::BaselineTensor baseline;
+  std::vector<std::uint8_t> nonzero;
 };
 
-bool needs(const workloads::Layer& layer, Operand operand) {
-  for (const Pass pass : layer.passes) {
-    if (models::left_operand(pass) == operand || models::right_operand(pass) == operand) return true;
+// A layer's operands. Passes that tile one alike share it.
+struct LayerValues {
+  PerOperand<Tensor<float>> input;
+  std::array<PerOperand<std::shared_ptr<const QuantizedOperand>>, 3> quantized;  // by pass
+
+  const QuantizedOperand& left(Pass pass) const {
+    return *quantized[static_cast<std::size_t>(pass)][models::left_operand(pass)];
   }
-  return false;
+  const QuantizedOperand& right(Pass pass) const {
+    return *quantized[static_cast<std::size_t>(pass)][models::right_operand(pass)];
+  }
+};
+
+bool takes(Pass pass, Operand operand) {
+  return models::left_operand(pass) == operand || models::right_operand(pass) == operand;
 }
 
-bool is_mls(const models::Format& format) {
+bool needs(const workloads::Layer& layer, Operand operand) {
+  return std::any_of(layer.passes.begin(), layer.passes.end(), [&](Pass pass) { return takes(pass, operand); });
+}
+
+bool is_scaled(const models::Format& format) {
   return std::holds_alternative<models::ScaledFormat>(format);
 }
 
@@ -59,36 +74,66 @@ std::string operand_name(const workloads::Layer& layer, Operand operand) {
 }
 
 // How far the quantized values are from the input, a block in the first-level cache at a time.
-double sqnr_db(const Tensor<float>& input, const models::ScaledTensor& quantized) {
+void add_errors(const Tensor<float>& input, const models::ScaledTensor& quantized, models::ErrorSums& sums) {
   constexpr std::size_t kBlock = 1024;
   const models::Dequantizer dequantizer(quantized);
   const std::span<const float> exact(input.values);
   std::array<double, kBlock> block;
-  models::ErrorSums sums;
   for (std::size_t first = 0; first < exact.size(); first += kBlock) {
     const std::span<double> values(block.data(), std::min(kBlock, exact.size() - first));
     dequantizer.run(first, values);
     sums.add(exact.subspan(first, values.size()), std::span<const double>(values));
   }
-  return sums.sqnr_db();
 }
 
-double sqnr_db(const Tensor<float>& input, const models::BaselineTensor& quantized) {
-  models::ErrorSums sums;
+void add_errors(const Tensor<float>& input, const models::BaselineTensor& quantized, models::ErrorSums& sums) {
   sums.add(std::span<const float>(input.values), std::span<const double>(models::dequantize(quantized).values));
-  return sums.sqnr_db();
 }
 
-template <typename Quantized>
-void record_operand(const Tensor<float>& input, const Quantized& quantized, const models::QuantizationCounts& counts,
-                    std::vector<std::uint8_t>& nonzero, OperandRecord& record) {
-  nonzero = models::nonzero_elements(quantized);
-  record.measured = true;
-  record.elements = input.size();
-  record.counts = counts;
-  record.sqnr_db = sqnr_db(input, quantized);
-  record.zeros = std::count(nonzero.begin(), nonzero.end(), 0);
-}
+// Quantizes an operand once for each way in which passes tile it. What is recorded is of all of them together.
+class OperandQuantizer {
+ public:
+  OperandQuantizer(const Tensor<float>& input, const models::QuantizerOptions& rounding, std::string name)
+      : input_(input), rounding_(rounding), name_(std::move(name)) {}
+
+  std::shared_ptr<const QuantizedOperand> in(const models::Format& format, OperandRecord& record) {
+    for (const auto& done : done_) {
+      if (done->format == format) return done;
+    }
+    auto operand = std::make_shared<QuantizedOperand>();
+    operand->format = format;
+    if (is_scaled(format)) {
+      models::QuantizedTensor quantized =
+          models::quantize(input_, std::get<models::ScaledFormat>(format), rounding_, name_);
+      operand->scaled = std::move(quantized.tensor);
+      take(operand->scaled, quantized.counts, *operand, record);
+    } else {
+      operand->baseline = models::quantize_baseline(input_, std::get<models::BaselineFormat>(format), rounding_, name_);
+      take(operand->baseline, operand->baseline.counts, *operand, record);
+    }
+    done_.push_back(operand);
+    return operand;
+  }
+
+ private:
+  template <typename Quantized>
+  void take(const Quantized& quantized, const models::QuantizationCounts& counts, QuantizedOperand& operand,
+            OperandRecord& record) {
+    operand.nonzero = models::nonzero_elements(quantized);
+    record.measured = true;
+    record.elements += input_.size();
+    record.counts += counts;
+    record.zeros = record.zeros.value_or(0) + std::count(operand.nonzero.begin(), operand.nonzero.end(), 0);
+    add_errors(input_, quantized, errors_);
+    record.sqnr_db = errors_.sqnr_db();
+  }
+
+  const Tensor<float>& input_;
+  models::QuantizerOptions rounding_;
+  std::string name_;
+  models::ErrorSums errors_;
+  std::vector<std::shared_ptr<const QuantizedOperand>> done_;
+};
 
 LayerValues load_values(const workloads::Workload& workload, std::size_t index, LayerRecord& record) {
   const workloads::Layer& layer = workload.layers[index];
@@ -96,20 +141,13 @@ LayerValues load_values(const workloads::Workload& workload, std::size_t index, 
   base::side_by_side(models::kOperands.size(), [&](std::size_t o) {
     const Operand operand = models::kOperands[o];
     if (!needs(layer, operand)) return;
-    Tensor<float>& input = values.input[operand];
-    input = workloads::load_operand(layer, operand);
-    const std::string name = operand_name(layer, operand);
-    const models::Format& format = layer.operand(operand).format;
-    const models::QuantizerOptions rounding = workloads::quantizer_options(workload, index, operand);
-    if (is_mls(format)) {
-      models::QuantizedTensor quantized = models::quantize(input, std::get<models::ScaledFormat>(format), rounding, name);
-      values.mls[operand] = std::move(quantized.tensor);
-      record_operand(input, values.mls[operand], quantized.counts, values.nonzero[operand], record.operands[operand]);
-    } else {
-      values.baseline[operand] =
-          models::quantize_baseline(input, std::get<models::BaselineFormat>(format), rounding, name);
-      record_operand(input, values.baseline[operand], values.baseline[operand].counts, values.nonzero[operand],
-                     record.operands[operand]);
+    values.input[operand] = workloads::load_operand(layer, operand);
+    OperandQuantizer quantizer(values.input[operand], workloads::quantizer_options(workload, index, operand),
+                               operand_name(layer, operand));
+    for (const Pass pass : layer.passes) {
+      if (!takes(pass, operand)) continue;
+      values.quantized[static_cast<std::size_t>(pass)][operand] =
+          quantizer.in(models::format_of(layer.operand(operand).format, operand, pass), record.operands[operand]);
     }
   });
   return values;
@@ -121,9 +159,10 @@ std::vector<double> exact_result(Pass pass, const models::ConvolutionShape& shap
                                             values.input[models::right_operand(pass)].values);
 }
 
-std::optional<models::Format> result_format(const workloads::Layer& layer, Pass pass, const sim::ArrayConfig& array) {
-  if (!array.quantize_results) return std::nullopt;
-  return layer.operand(models::result_operand(pass)).format;
+// In which results are quantized for the passes that take them.
+std::vector<models::Format> result_formats(const workloads::Layer& layer, Pass pass, const sim::ArrayConfig& array) {
+  if (!array.quantize_results) return {};
+  return models::next_formats(layer.operand(models::result_operand(pass)).format, pass);
 }
 
 // What a baseline does with a layer's operands, each quantized once: one entry for each pass.
@@ -200,6 +239,7 @@ class Simulation {
     const workloads::Layer& layer = workload_.layers[index];
     LayerRecord record;
     record.name = layer.name;
+    record.linear = layer.linear;
     record.shape = layer.shape;
     for (const Operand operand : models::kOperands) {
       record.formats[operand] = layer.operand(operand).format;
@@ -245,18 +285,21 @@ class Simulation {
   // Without values, what the closed form predicts.
   PassRecord run_pass(std::size_t index, Pass pass, const LayerValues* values, std::vector<double>& exact) {
     const workloads::Layer& layer = workload_.layers[index];
-    const models::Format& left = layer.operand(models::left_operand(pass)).format;
-    const models::Format& right = layer.operand(models::right_operand(pass)).format;
+    const auto format_of = [&](Operand operand) {
+      return models::format_of(layer.operand(operand).format, operand, pass);
+    };
+    const models::Format left = format_of(models::left_operand(pass));
+    const models::Format right = format_of(models::right_operand(pass));
     sim::PassPrediction prediction =
-        sim::predict_pass(pass, layer.shape, left, right, options_.array, result_format(layer, pass, options_.array));
+        sim::predict_pass(pass, layer.shape, left, right, options_.array, result_formats(layer, pass, options_.array));
     PassRecord record;
     record.pass = pass;
     record.multiply_adds = layer.shape.multiply_adds(pass);
-    if (is_mls(left)) record.accumulator_bits = accumulator_bits(layer.shape, pass, left, right);
+    if (is_scaled(left)) record.accumulator_bits = accumulator_bits(layer.shape, pass, left, right);
     record.counts = prediction.counts;
     record.cycles = prediction.cycles;
     record.traffic = prediction.traffic;
-    record.overflows_are_counted = values != nullptr || !is_mls(left) ||
+    record.overflows_are_counted = values != nullptr || !is_scaled(left) ||
                                    record.accumulator_bits >= full_accumulator_bits(layer.shape, pass, left, right);
     if (values != nullptr) {
       Tensor<float> result;
@@ -272,6 +315,7 @@ class Simulation {
       record.sqnr_db = sums.sqnr_db();
       record.cosine_error = sums.cosine_error();
       if (options_.tensors) {
+        result.shape = workloads::file_shape(layer, result.shape);
         workloads::write_npy(tensor_file(options_, layer, pass), result);
       }
     }
@@ -290,13 +334,13 @@ class Simulation {
     const auto& l = std::get<models::ScaledFormat>(left);
     const auto& r = std::get<models::ScaledFormat>(right);
     return models::full_accumulator_bits(l.element, r.element,
-                                         models::reduction_of(pass, shape, l.layout, r.layout).taps);
+                                         models::Reduction(pass, shape, l.layout, r.layout).taps());
   }
 
   // Refuses operands whose tensor scales have no product, with the layer.
   void require_product_scale(const workloads::Layer& layer, Pass pass, const LayerValues& values) const {
     try {
-      models::product_scale(pass, values.mls[models::left_operand(pass)], values.mls[models::right_operand(pass)]);
+      models::product_scale(pass, values.left(pass).scaled, values.right(pass).scaled);
     } catch (const std::runtime_error& error) {
       throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
     }
@@ -305,28 +349,28 @@ class Simulation {
   // The pass's result by the functional engine; what is counted goes into the record.
   Tensor<float> compute(std::size_t index, Pass pass, const LayerValues& values, PassRecord& record) const {
     const workloads::Layer& layer = workload_.layers[index];
-    const Operand left = models::left_operand(pass);
-    const Operand right = models::right_operand(pass);
-    const bool mls = is_mls(layer.operand(left).format);
+    const QuantizedOperand& left = values.left(pass);
+    const QuantizedOperand& right = values.right(pass);
+    const bool scaled = is_scaled(left.format);
     models::ConvolutionResult result;
     const auto convolve = [&] {
-      if (mls) require_product_scale(layer, pass, values);
-      result = mls ? models::functional_convolution(pass, layer.shape, values.mls[left], values.mls[right],
-                                                    workload_.accumulator)
-                   : models::baseline_convolution(pass, layer.shape, values.baseline[left], values.baseline[right]);
+      if (scaled) require_product_scale(layer, pass, values);
+      result = scaled
+                   ? models::functional_convolution(pass, layer.shape, left.scaled, right.scaled, workload_.accumulator)
+                   : models::baseline_convolution(pass, layer.shape, left.baseline, right.baseline);
     };
     const auto count = [&] {
-      record.zero_products =
-          models::count_zero_products(pass, layer.shape, values.nonzero[left], values.nonzero[right]);
-      if (!mls) return;
-      record.toggles =
-          sim::count_operand_toggles(pass, layer.shape, values.mls[left], values.mls[right], options_.array);
+      record.zero_products = models::count_zero_products(pass, layer.shape, left.nonzero, right.nonzero);
+      if (!scaled) return;
+      record.toggles = sim::count_operand_toggles(pass, layer.shape, left.scaled, right.scaled, options_.array);
     };
     base::parallel_invoke(convolve, count);
-    if (mls) {
+    if (scaled) {
       record.counts = result.counts;
     } else {
       record.counts.overflows = result.counts.overflows;
+      record.counts.non_finite = static_cast<std::uint64_t>(std::count_if(
+          result.values.values.begin(), result.values.values.end(), [](float value) { return !std::isfinite(value); }));
     }
     return std::move(result.values);
   }
@@ -334,23 +378,28 @@ class Simulation {
   // The pass's result by a SystemC engine, likewise.
   Tensor<float> simulate_pass(std::size_t index, Pass pass, const LayerValues& values, PassRecord& record) {
     const workloads::Layer& layer = workload_.layers[index];
-    const Operand left = models::left_operand(pass);
-    const Operand right = models::right_operand(pass);
-    if (!is_mls(layer.operand(left).format)) {
-      throw std::runtime_error(fmt::format(
-          "{}: layer '{}' is in {}, but the {} engine takes MLS formats alone; the "
-          "functional and the analytic engine take both",
-          workload_.name, layer.name, models::to_string(layer.operand(left).format), to_string(options_.engine)));
+    const QuantizedOperand& left = values.left(pass);
+    const QuantizedOperand& right = values.right(pass);
+    if (!is_scaled(left.format)) {
+      throw std::runtime_error(
+          fmt::format("{}: layer '{}' is in {}, but the {} engine takes block-scaled formats alone; the "
+                      "functional and the analytic engine take both",
+                      workload_.name, layer.name, models::to_string(left.format), to_string(options_.engine)));
     }
     std::optional<sim::ResultQuantization> quantization;
-    if (const auto format = result_format(layer, pass, options_.array); format && is_mls(*format)) {
-      const Operand role = models::result_operand(pass);
-      quantization = {std::get<models::ScaledFormat>(*format), workloads::quantizer_options(workload_, index, role),
-                      fmt::format("{} result of layer '{}'", models::to_string(pass), layer.name)};
+    for (const models::Format& format : result_formats(layer, pass, options_.array)) {
+      if (!is_scaled(format)) continue;
+      if (!quantization) {
+        const Operand role = models::result_operand(pass);
+        quantization = {{},
+                        workloads::quantizer_options(workload_, index, role),
+                        fmt::format("{} result of layer '{}'", models::to_string(pass), layer.name)};
+      }
+      quantization->formats.push_back(std::get<models::ScaledFormat>(format));
     }
     require_product_scale(layer, pass, values);
     sim::PassResult result = simulator_->simulate_pass(
-        pass, layer.shape, values.mls[left], values.mls[right], workload_.accumulator, quantization,
+        pass, layer.shape, left.scaled, right.scaled, workload_.accumulator, quantization,
         [&](std::uint64_t done, std::uint64_t predicted) {
           report(index, fmt::format("{}, {:.0f} % of {} cycles", models::to_string(pass),
                                     100.0 * static_cast<double>(done) / static_cast<double>(predicted), predicted));

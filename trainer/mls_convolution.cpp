@@ -79,7 +79,7 @@ ScaledTensor quantize_operand(const torch::Tensor& tensor, Operand operand, cons
 }
 
 models::ScaledTensor quantize_to_mls(const torch::Tensor& tensor, Operand operand, const ConvolutionLayer& layer,
-                                  const PassState& state) {
+                                     const PassState& state) {
   const torch::Tensor dense = tensor.contiguous();
   return models::quantize(values_of(dense), shape_of(dense),
                           std::get<models::ScaledFormat>(state.quantization[operand].format),

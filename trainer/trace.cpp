@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "base/output_file.h"
+#include "workloads/convolution_check.h"
 #include "workloads/npy.h"
 
 namespace mlsim::trainer {
@@ -123,7 +124,7 @@ void write_trace(const std::filesystem::path& folder, const std::string& name, c
                        {"in_size", shape.in_size},
                        {"kernel", shape.kernel},
                        {"stride", shape.stride},
-                       {"padding", shape.padding},
+                       {"padding", workloads::padding_to_json(shape.padding)},
                        {"groups", shape.groups},
                        {"passes", {"forward", "backward_data", "backward_weight"}},
                        {"tensors", tensors}});

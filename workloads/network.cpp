@@ -50,7 +50,8 @@ Pair out_size(const NetworkLayer& layer) {
                                   .kernel = layer.kernel,
                                   .stride = layer.stride,
                                   .padding = layer.padding,
-                                  .groups = 1}
+                                  .groups = 1,
+                                  .dilation = layer.dilation}
       .out_size();
 }
 
@@ -61,7 +62,8 @@ NetworkLayer read_layer(const json& source) {
   layer.inputs = source.at("inputs").get<std::vector<std::string>>();
   layer.kernel = source.value("kernel", layer.kernel);
   layer.stride = source.value("stride", layer.stride);
-  layer.padding = source.value("padding", layer.padding);
+  if (source.contains("padding")) layer.padding = padding_from_json(source.at("padding"));
+  layer.dilation = source.value("dilation", layer.dilation);
   layer.groups = source.value("groups", layer.groups);
   layer.bias = source.value("bias", layer.bias);
   switch (layer.type) {
@@ -100,7 +102,8 @@ void check_layer(const NetworkLayer& layer, const std::string& file, const std::
                      .kernel = layer.kernel,
                      .stride = layer.stride,
                      .padding = layer.padding,
-                     .groups = by_channel ? layer.input.channels : layer.groups},
+                     .groups = by_channel ? layer.input.channels : layer.groups,
+                     .dilation = layer.dilation},
                     file, pointer);
   if (layer.type == LayerType::kSubsample && layer.output.channels < layer.input.channels) {
     base::refuse(file, pointer + "/out_channels",
@@ -131,7 +134,8 @@ models::ConvolutionShape NetworkLayer::convolution_shape(std::int64_t batch) con
           .kernel = kernel,
           .stride = stride,
           .padding = padding,
-          .groups = groups};
+          .groups = groups,
+          .dilation = dilation};
 }
 
 std::int64_t Network::parameter_count() const {

@@ -44,7 +44,8 @@ struct NetworkLayer {
   FeatureMap output;
   std::array<std::int64_t, 2> kernel{1, 1};  // convolution, pooling
   std::array<std::int64_t, 2> stride{1, 1};  // convolution, pooling, subsampling
-  std::array<std::int64_t, 2> padding{0, 0};
+  std::array<models::Padding, 2> padding{};
+  std::array<std::int64_t, 2> dilation{1, 1};  // convolution
   std::int64_t groups = 1;
   bool bias = false;  // convolution, linear
 

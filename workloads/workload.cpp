@@ -119,11 +119,23 @@ class WorkloadReader {
     layer.shape.batch = source.at("batch");
     layer.shape.in_channels = source.at("in_channels");
     layer.shape.out_channels = source.at("out_channels");
-    layer.shape.in_size = source.at("in_size");
-    layer.shape.kernel = source.at("kernel");
-    layer.shape.stride = source.value("stride", layer.shape.stride);
-    layer.shape.padding = source.value("padding", layer.shape.padding);
     layer.shape.groups = source.value("groups", layer.shape.groups);
+    layer.linear = source.at("type") == "linear";
+    layer.index = source.value("index", index);
+    if (!layer.linear) {
+      for (const char* key : {"in_size", "kernel"}) {
+        if (!source.contains(key)) refuse(pointer, std::string("lacks \"") + key + "\", which a conv2d layer has");
+      }
+      layer.shape.in_size = source.at("in_size");
+      layer.shape.kernel = source.at("kernel");
+      layer.shape.stride = source.value("stride", layer.shape.stride);
+      layer.shape.dilation = source.value("dilation", layer.shape.dilation);
+      if (source.contains("padding")) layer.shape.padding = padding_from_json(source.at("padding"));
+    } else {
+      for (const char* key : {"in_size", "kernel", "stride", "dilation", "padding"}) {
+        if (source.contains(key)) refuse(pointer + "/" + key, "is given, but a linear layer has no image");
+      }
+    }
     check_convolution(layer.shape, file_, pointer);
     if (source.contains("tensors") && source.contains("values")) {
       refuse(pointer + "/values", "is given beside tensors, expected one of the two");
@@ -150,6 +162,7 @@ class WorkloadReader {
       layer.name = source.name;
       layer.shape = source.convolution_shape(batch);
       check_convolution(layer.shape, file_, "/layers");
+      layer.index = layers.size();
       fill_layer(layer, layers.size(), json::object());
       layers.push_back(std::move(layer));
     }
@@ -168,7 +181,7 @@ class WorkloadReader {
       const std::string pointer = start + "/format" + (format.is_object() ? "/" + name : "");
       const std::string text = format.is_object() ? format.at(name) : format;
       try {
-        return models::parse_format(text);
+        return format.is_object() ? models::parse_format(text) : models::parse_operand_formats(text)[index_of(operand)];
       } catch (const std::runtime_error& error) {
         refuse(pointer, error.what());
       }
@@ -214,19 +227,19 @@ class WorkloadReader {
     return Distribution::kLaplace;
   }
 
-  // An MLS operand is multiplied with MLS operands, a baseline one with baseline ones.
+  // A block-scaled operand is multiplied with block-scaled ones, a baseline one with baseline ones.
   void check_families(const Layer& layer, std::size_t index, const json& own) const {
-    const auto is_mls = [](const LayerOperand& operand) {
+    const auto is_scaled = [](const LayerOperand& operand) {
       return std::holds_alternative<models::ScaledFormat>(operand.format);
     };
-    const auto count = std::count_if(layer.operands.begin(), layer.operands.end(), is_mls);
+    const auto count = std::count_if(layer.operands.begin(), layer.operands.end(), is_scaled);
     if (count == 0 || count == 3) return;
     std::string formats;
     for (const LayerOperand& operand : layer.operands) {
       formats += (formats.empty() ? "" : ", ") + models::to_string(operand.format);
     }
     refuse((own.contains("format") ? pointer_to(index) : "") + "/format",
-           "mixes MLS and baseline formats (" + formats + "), expected all three operands of one kind");
+           "mixes block-scaled and baseline formats (" + formats + "), expected all three operands of one kind");
   }
 
   // int8 is multiplied with int8 alone.
@@ -326,9 +339,10 @@ Workload load_workload(const std::filesystem::path& path) {
 }
 
 models::Tensor<float> load_operand(const Layer& layer, models::Operand operand) {
-  const models::Shape expected = layer.shape.shape_of(operand);
+  const models::Shape shape = layer.shape.shape_of(operand);
+  const models::Shape expected = file_shape(layer, shape);
   const OperandSource& source = layer.operand(operand).source;
-  if (const auto* values = std::get_if<SyntheticValues>(&source)) return synthetic_tensor(expected, *values);
+  if (const auto* values = std::get_if<SyntheticValues>(&source)) return synthetic_tensor(shape, *values);
   assert(std::holds_alternative<std::filesystem::path>(source));
   const auto& path = std::get<std::filesystem::path>(source);
   models::Tensor<float> tensor = read_npy(path);
@@ -337,7 +351,12 @@ models::Tensor<float> load_operand(const Layer& layer, models::Operand operand) 
                              to_string(expected) + " for the " + models::to_string(operand) + " of layer " +
                              layer.name);
   }
+  tensor.shape = shape;
   return tensor;
+}
+
+models::Shape file_shape(const Layer& layer, const models::Shape& shape) {
+  return layer.linear ? models::Shape{shape[0], shape[1]} : shape;
 }
 
 std::uint64_t random_stream(std::uint64_t step, std::size_t layer_index, models::Operand operand) {
@@ -349,7 +368,7 @@ models::QuantizerOptions quantizer_options(const Workload& workload, std::size_t
   options.rounding = workload.layers.at(layer_index).operand(operand).rounding;
   options.random_bits = workload.random_bits;
   options.seed = workload.seed;
-  options.stream = random_stream(workload.step, layer_index, operand);
+  options.stream = random_stream(workload.step, workload.layers.at(layer_index).index, operand);
   return options;
 }
 

@@ -30,8 +30,10 @@ struct LayerOperand {
 };
 
 struct Layer {
-  std::string name;  // fit for a file name, unique in its workload
+  std::string name;     // fit for a file name, unique in its workload
+  bool linear = false;  // tensors have two dimensions; shape is that of 1×1 images
   models::ConvolutionShape shape;
+  std::size_t index = 0;                   // in the random streams
   std::vector<models::Pass> passes;        // without repetition, in the order of models::kPasses
   std::array<LayerOperand, 3> operands{};  // indexed by models::Operand
 
@@ -61,6 +63,9 @@ Workload parse_workload(std::string_view text, const std::string& file, const st
 // The values of an operand, which must have some, with the shape that the layer gives it. Throws std::runtime_error for
 // a file that read_npy refuses, and with both shapes where they disagree.
 models::Tensor<float> load_operand(const Layer& layer, models::Operand operand);
+
+// The shape of an operand's or a result's tensor in files.
+models::Shape file_shape(const Layer& layer, const models::Shape& shape);
 
 // step · 2^32 + 3 · layer index + {activation 0, weight 1, error 2}: the stream of the operand's stochastic rounding.
 std::uint64_t random_stream(std::uint64_t step, std::size_t layer_index, models::Operand operand);

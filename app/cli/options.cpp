@@ -33,9 +33,24 @@ Option jobs_option() {
       .name = "jobs", .value_name = "N", .help = "threads, all cores by default", .kind = base::WholeNumber{1, 1024}};
 }
 
+namespace {
+
+// What completion offers.
+std::vector<std::string> known_formats() {
+  return {"e2m4",  "e2m1", "mxfp4", "mxfp6-e2m3", "mxfp6-e3m2", "mxfp8-e4m3", "mxfp8-e5m2", "mxint8",
+          "nvfp4", "fp32", "fp16",  "bf16",       "fp8-e4m3",   "fp8-e5m2",   "int8"};
+}
+
+}  // namespace
+
 base::Parsed format_kind() {
-  return {[](const std::string& text) { models::parse_format(text); },
-          {"e2m4", "e2m1", "fp32", "fp16", "bf16", "fp8-e4m3", "fp8-e5m2", "int8"}};
+  return {[](const std::string& text) { models::parse_format(text); }, known_formats()};
+}
+
+base::Parsed operand_formats_kind() {
+  std::vector<std::string> formats = known_formats();
+  formats.insert(formats.end(), {"mxfp8", "fp8"});
+  return {[](const std::string& text) { models::parse_operand_formats(text); }, formats};
 }
 
 base::Parsed list_of(std::function<void(const std::string&)> parse) {

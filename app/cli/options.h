@@ -19,6 +19,8 @@ base::Option jobs_option();
 
 // A format of numbers.
 base::Parsed format_kind();
+// A format for all operands, which fp8 and mxfp8 are, too.
+base::Parsed operand_formats_kind();
 // A list separated by commas, of parts that `parse` throws for where they are wrong.
 base::Parsed list_of(std::function<void(const std::string&)> parse);
 // Parts between separators; an empty text is one empty part.

@@ -2,12 +2,14 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <stdexcept>
 #include <utility>
 
 #include "app/cli/options.h"
@@ -80,28 +82,63 @@ class OutputFolder {
   }
 
  private:
-  static constexpr std::array<const char*, 5> kFiles{"codes.npy", "group_exponent.npy", "group_fraction.npy",
-                                                     "dequantized.npy", "quantized.json"};
+  static constexpr std::array<const char*, 6> kFiles{"codes.npy", "group_exponent.npy", "group_fraction.npy",
+                                                     "scale.npy", "dequantized.npy",    "quantized.json"};
   std::filesystem::path path_;
   base::FileSet files_;
   std::set<std::string> written_;
 };
 
-void quantize_mls(const Tensor<float>& input, const std::string& name, const models::ScaledFormat& format,
-                  const models::QuantizerOptions& options, const std::filesystem::path& out) {
+bool is_named(const models::ScaleLayout& layout) {
+  return std::find(models::grouping::kAll.begin(), models::grouping::kAll.end(), layout) !=
+         models::grouping::kAll.end();
+}
+
+// The scales as they are stored. Those of the groupings that have names come for each index pair of dimensions 0 and 1,
+// the others in the shape of the grid of tiles.
+void write_scales(const models::ScaledTensor& tensor, OutputFolder& folder) {
+  const models::ScaleFormat& format = tensor.format.scale;
+  const bool of_pairs = format.kind == models::ScaleKind::kMls && is_named(tensor.format.layout);
+  const auto grid = tensor.grid().extents();
+  Tensor<std::uint8_t> exponents{
+      of_pairs ? models::Shape{tensor.shape[0], tensor.shape[1]} : models::Shape(grid.begin(), grid.end()), {}};
+  Tensor<std::uint8_t> fractions{exponents.shape, {}};
+  const std::int64_t count = models::element_count(exponents.shape);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const models::TileScale scale =
+        of_pairs ? models::scale_of_pair(tensor, i) : tensor.scales[static_cast<std::size_t>(i)];
+    const models::StoredScale stored = models::store_scale(format, scale);
+    exponents.values.push_back(stored.exponent);
+    fractions.values.push_back(stored.fraction);
+  }
+  if (format.kind != models::ScaleKind::kMls) return folder.write("scale.npy", exponents);
+  folder.write("group_exponent.npy", exponents);
+  folder.write("group_fraction.npy", fractions);
+}
+
+// Block sizes, a whole dimension as its extent.
+std::array<std::int64_t, 4> tile_of(const models::ScaledTensor& tensor) {
+  std::array<std::int64_t, 4> tile = tensor.format.layout.tile;
+  for (std::size_t d = 0; d < tile.size(); ++d) {
+    if (tile[d] == models::ScaleLayout::kWhole) tile[d] = d < tensor.shape.size() ? tensor.shape[d] : 1;
+  }
+  return tile;
+}
+
+void quantize_scaled(const Tensor<float>& input, const std::string& name, const models::ScaledFormat& format,
+                     const models::QuantizerOptions& options, const std::filesystem::path& out) {
   const models::QuantizedTensor quantized = models::quantize(input, format, options, name);
   const models::ScaledTensor& tensor = quantized.tensor;
   const Tensor<double> dequantized = models::dequantize(tensor);
   nlohmann::ordered_json json = describe(format, input, tensor.tensor_scale);
+  json["tile"] = tile_of(tensor);
   write_rounding(json, options);
   json["sqnr_db"] = sqnr(input, dequantized);
   write_counts(json, quantized.counts);
 
   OutputFolder folder(out);
-  const models::Shape groups{input.shape[0], input.shape[1]};
   folder.write("codes.npy", Tensor<std::uint16_t>{input.shape, tensor.codes});
-  folder.write("group_exponent.npy", Tensor<std::uint8_t>{groups, tensor.group_exponent});
-  folder.write("group_fraction.npy", Tensor<std::uint8_t>{groups, tensor.group_fraction});
+  write_scales(tensor, folder);
   folder.write("dequantized.npy", dequantized);
   folder.commit(json);
 }
@@ -132,13 +169,19 @@ const base::Command& quantize_command() {
   static const base::Command command{
       .name = "mlsim quantize",
       .synopsis = "IN.npy --format F --out DIR [options]",
-      .summary = "turn a tensor into an MLS (or baseline) format and say what that did to it",
+      .summary = "turn a tensor into a block-scaled (or baseline) format and say what that did to it",
       .description =
           "Quantizes a float32 tensor of 2 to 4 dimensions (- reads it from standard input) and writes to DIR: "
-          "codes.npy, group_exponent.npy, group_fraction.npy, dequantized.npy (float64, exact) and quantized.json.\n"
+          "codes.npy, dequantized.npy (float64, exact), quantized.json, and the scales: group_exponent.npy and "
+          "group_fraction.npy of MLS, scale.npy of MX and NVFP4.\n"
           "\n"
-          "Formats: eXmY[/gAmB][/GROUPING], for example e2m4 or e2m1/g8m0/n; fp32, fp16, bf16, fp8-e4m3, fp8-e5m2, "
-          "int8 (without group files).",
+          "Formats: eXmY[/gAmB][/RULE][/GROUPING], for example e2m4 or e2m1/g8m0/n (MLS; rules sat, fit); mxfp4, "
+          "mxfp6-e2m3, mxfp6-e3m2, mxfp8-e4m3, mxfp8-e5m2, mxint8 (OCP MX; rules floor, ceil, even, rceil); nvfp4; "
+          "fp32, fp16, bf16, fp8-e4m3, fp8-e5m2, int8 (without scales of tiles).\n"
+          "\n"
+          "Groupings: nc, n, c, none; bB, blocks of B channels and whole planes; kB, blocks of B along the reduction "
+          "of a pass at every position, along dimension 1 unless --operand and --pass say which; or a tile such as "
+          "t16x16x1x1 or t1x32x*x*.",
       .operands = {{.name = "IN.npy"}},
       .groups = {
           {.title = "options",
@@ -154,6 +197,14 @@ const base::Command& quantize_command() {
                 .help = "nearest or stochastic",
                 .kind = base::Choice{{"nearest", "stochastic"}},
                 .preset = "nearest"},
+               {.name = "operand",
+                .value_name = "O",
+                .help = "the operand that the tensor is, for groupings that depend on it",
+                .kind = base::Choice{{"activation", "weight", "error"}}},
+               {.name = "pass",
+                .value_name = "P",
+                .help = "the pass that takes it, likewise",
+                .kind = base::Choice{{"forward", "backward_data", "backward_weight"}}},
                {.name = "random-bits",
                 .value_name = "R",
                 .help = "random bits of stochastic rounding, 1 to 24",
@@ -172,8 +223,37 @@ const base::Command& quantize_command() {
   return command;
 }
 
-void run_quantize(const base::CommandLine& line) {
+namespace {
+
+template <typename T, std::size_t kCount>
+T named(const std::array<T, kCount>& all, const std::string& name) {
+  return *std::find_if(all.begin(), all.end(), [&](T one) { return models::to_string(one) == name; });
+}
+
+// The format as the operand and the pass that were asked for take it.
+models::Format format_of(const base::CommandLine& line) {
   const models::Format format = models::parse_format(line.text("format"));
+  if (!line.has("operand")) {
+    if (line.has("pass")) throw std::runtime_error("--pass is given without --operand, expected both");
+    return format;
+  }
+  const auto operand = named(models::kOperands, line.text("operand"));
+  const auto takes = [&](models::Pass pass) {
+    return models::left_operand(pass) == operand || models::right_operand(pass) == operand;
+  };
+  const auto pass = line.has("pass") ? named(models::kPasses, line.text("pass"))
+                                     : *std::find_if(models::kPasses.begin(), models::kPasses.end(), takes);
+  if (!takes(pass)) {
+    throw std::runtime_error(
+        fmt::format("--pass is {}, which takes no {}", models::to_string(pass), line.text("operand")));
+  }
+  return models::format_of(format, operand, pass);
+}
+
+}  // namespace
+
+void run_quantize(const base::CommandLine& line) {
+  const models::Format format = format_of(line);
   models::QuantizerOptions options;
   options.rounding = models::parse_rounding(line.text("rounding"));
   options.random_bits = line.whole_number<int>("random-bits");
@@ -183,8 +263,8 @@ void run_quantize(const base::CommandLine& line) {
   const std::string& file = line.operands().front();
   base::InputFile source = file == "-" ? base::InputFile::standard_input() : base::InputFile(file);
   const Tensor<float> input = workloads::read_npy(source);
-  if (const auto* mls = std::get_if<models::ScaledFormat>(&format)) {
-    quantize_mls(input, source.name(), *mls, options, line.path("out"));
+  if (const auto* scaled = std::get_if<models::ScaledFormat>(&format)) {
+    quantize_scaled(input, source.name(), *scaled, options, line.path("out"));
   } else {
     quantize_baseline(input, source.name(), std::get<models::BaselineFormat>(format), options, line.path("out"));
   }

@@ -1,5 +1,7 @@
 #include "app/cli/simulate_command.h"
 
+#include <fmt/core.h>
+
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -37,9 +39,10 @@ SimulationOptions options_of(const base::CommandLine& line) {
 workloads::Workload workload_of(const base::CommandLine& line) {
   workloads::Workload workload = workloads::load_workload(line.operands().front());
   if (!line.has("format")) return workload;
-  const models::Format format = models::parse_format(line.text("format"));
+  const models::OperandFormats formats = models::parse_operand_formats(line.text("format"));
   for (workloads::Layer& layer : workload.layers) {
-    for (workloads::LayerOperand& operand : layer.operands) operand.format = format;
+    for (std::size_t operand = 0; operand < formats.size(); ++operand)
+      layer.operands[operand].format = formats[operand];
   }
   return workload;
 }
@@ -62,6 +65,23 @@ std::unique_ptr<base::AtomicFile> open_results(const base::CommandLine& line, co
   if (!to_file) return nullptr;
   if (results.has_parent_path()) base::create_directories(results.parent_path());
   return std::make_unique<base::AtomicFile>(results);
+}
+
+// Says once where results are no numbers: scales reach as far as binary32 does.
+void warn_of_non_finite(const Results& results) {
+  std::uint64_t count = 0;
+  std::string where;
+  for (const evaluation::LayerRecord& layer : results.layers) {
+    for (const evaluation::PassRecord& pass : layer.passes) {
+      count += pass.counts.non_finite;
+      if (where.empty() && pass.counts.non_finite != 0) {
+        where = fmt::format("{} of layer '{}'", models::to_string(pass.pass), layer.name);
+      }
+    }
+  }
+  if (count == 0) return;
+  base::print_error(
+      fmt::format("mlsim: warning: {} results are infinite or NaN, the first in {}\n", count, base::printable(where)));
 }
 
 }  // namespace
@@ -88,7 +108,7 @@ const base::Command& simulate_command() {
                               {.name = "format",
                                .value_name = "F",
                                .help = "the format of every operand, in place of the workload's",
-                               .kind = format_kind()},
+                               .kind = operand_formats_kind()},
                               {.name = "array",
                                .value_name = "FILE",
                                .help = "the array, such as sim/configs/default-16x16.json",
@@ -121,6 +141,7 @@ void run_simulate(const base::CommandLine& line) {
     const base::StatusLine progress("mlsim simulate");
     return simulate(workload, options, [&](const std::string& what) { progress.show(what); });
   }();
+  warn_of_non_finite(results);
   if (!line.has("results")) {
     std::cout << base::printable_lines(text_report({evaluation::evaluate({line.operands().front(), results}, laws)}))
               << std::flush;

@@ -83,9 +83,26 @@ PerOperand<models::Format> parse_formats(const std::string& text) {
   if (parts.size() != 1 && parts.size() != 3) {
     throw std::runtime_error(fmt::format("has '{}', expected a format, or three as ACTIVATION+WEIGHT+ERROR", text));
   }
+  if (parts.size() == 1) return {models::parse_operand_formats(text)};
   PerOperand<models::Format> formats;
   for (const Operand operand : models::kOperands) {
-    formats[operand] = models::parse_format(parts[parts.size() == 1 ? 0 : static_cast<std::size_t>(operand)]);
+    formats[operand] = models::parse_format(parts[static_cast<std::size_t>(operand)]);
+  }
+  return formats;
+}
+
+// The format with each of the groupings, where it takes one: it has none yet and is no baseline.
+std::vector<PerOperand<models::Format>> with_groupings(const std::string& format,
+                                                       const std::vector<std::string>& groupings) {
+  std::vector<PerOperand<models::Format>> formats;
+  try {
+    for (const std::string& grouping : groupings) {
+      std::string text;
+      for (const std::string& part : split(format, '+')) text += (text.empty() ? "" : "+") + part + "/" + grouping;
+      formats.push_back(parse_formats(text));
+    }
+  } catch (const std::runtime_error&) {
+    return {parse_formats(format)};
   }
   return formats;
 }
@@ -93,13 +110,18 @@ PerOperand<models::Format> parse_formats(const std::string& text) {
 std::vector<PerOperand<models::Format>> formats_of(const base::CommandLine& line) {
   std::vector<PerOperand<models::Format>> formats;
   if (line.has("formats")) {
-    for (const char* option :
-         {"exponent-bits", "mantissa-bits", "scale-exponent-bits", "scale-fraction-bits", "grouping"}) {
+    for (const char* option : {"exponent-bits", "mantissa-bits", "scale-exponent-bits", "scale-fraction-bits"}) {
       if (line.given(option)) {
         throw std::runtime_error(fmt::format("--formats and --{} are given, expected one of them", option));
       }
     }
-    for (const std::string& one : split(line.text("formats"), ',')) formats.push_back(parse_formats(one));
+    for (const std::string& one : split(line.text("formats"), ',')) {
+      if (!line.given("grouping")) {
+        formats.push_back(parse_formats(one));
+        continue;
+      }
+      for (const auto& grouped : with_groupings(one, split(line.text("grouping"), ','))) formats.push_back(grouped);
+    }
     return formats;
   }
   if (!line.has("exponent-bits") || !line.has("mantissa-bits")) {
@@ -151,7 +173,7 @@ void check_products(const SweepPoint& point, const workloads::Workload& workload
       const models::Format& right = point.formats[models::right_operand(pass)];
       if (models::family_of(left) == models::family_of(right)) continue;
       throw std::runtime_error(
-          fmt::format("--formats: {} would multiply {} by {}, expected MLS, floating-point or int8 for both",
+          fmt::format("--formats: {} would multiply {} by {}, expected block-scaled, floating-point or int8 for both",
                       models::to_string(pass), models::to_string(left), models::to_string(right)));
     }
   }
@@ -309,7 +331,7 @@ void compute_rows(const std::function<Json(std::size_t)>& row_of, SweepJournal* 
 std::vector<base::Option> sweep_options() {
   return {{.name = "formats",
            .value_name = "F,...",
-           .help = "formats; ACTIVATION+WEIGHT+ERROR gives each operand its own",
+           .help = "formats, such as e2m4, mxfp8 or nvfp4/b16; ACTIVATION+WEIGHT+ERROR gives each operand its own",
            .kind = list_of([](const std::string& part) { parse_formats(part); })},
           {.name = "exponent-bits",
            .value_name = "A:B",
@@ -331,7 +353,8 @@ std::vector<base::Option> sweep_options() {
            .preset = "1"},
           {.name = "grouping",
            .value_name = "G,...",
-           .help = "nc, n, c, none; likewise",
+           .help = "nc, n, c, none, bB, kB or a tile, such as b16, k32 or t16x16x1x1: of the widths, and of each of "
+                   "--formats that names none",
            .kind = list_of([](const std::string& part) { parse_formats("e2m1/g8m1/" + part); }),
            .preset = "nc"},
           {.name = "accumulator-bits",

@@ -85,8 +85,7 @@ void ConvolutionShape::check() const {
 std::array<std::int64_t, 2> ConvolutionShape::out_size() const {
   std::array<std::int64_t, 2> size{};
   for (const std::size_t axis : {0U, 1U}) {
-    size[axis] =
-        (in_size[axis] + padding[axis].begin + padding[axis].end - kernel_extent(axis)) / stride[axis] + 1;
+    size[axis] = (in_size[axis] + padding[axis].begin + padding[axis].end - kernel_extent(axis)) / stride[axis] + 1;
   }
   return size;
 }

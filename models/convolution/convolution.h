@@ -23,8 +23,8 @@ struct Padding {
   bool operator==(const Padding&) const = default;
 };
 
-// A cross-correlation with stride, dilation, zero padding and groups. Pairs are height, width. A linear layer is the one
-// of 1×1 images, of which there is one a row.
+// A cross-correlation with stride, dilation, zero padding and groups. Pairs are height, width. A linear layer is the
+// one of 1×1 images, of which there is one a row.
 struct ConvolutionShape {
   std::int64_t batch = 1;
   std::int64_t in_channels = 1;
@@ -44,8 +44,8 @@ struct ConvolutionShape {
   Shape activation_shape() const;  // batch, in_channels, in_size
   // Distance from a kernel's first position to behind its last.
   std::int64_t kernel_extent(std::size_t axis) const { return dilation[axis] * (kernel[axis] - 1) + 1; }
-  Shape weight_shape() const;      // out_channels, in_channels / groups, kernel
-  Shape error_shape() const;       // batch, out_channels, out_size
+  Shape weight_shape() const;  // out_channels, in_channels / groups, kernel
+  Shape error_shape() const;   // batch, out_channels, out_size
   Shape shape_of(Operand operand) const;
   // Shape of what a pass computes: that of the error, of the activation, of the weight.
   Shape result_shape(Pass pass) const;
@@ -72,8 +72,8 @@ struct Accumulator {
 };
 
 // How the reduction of a pass is cut into groups within which both scales are constant (docs/blocks.md). A run is a
-// maximal sequence of outer indices, within a convolution group, in which neither operand's tile changes. Where a tile is
-// one position of a plane, each tap of a run is a group of its own; else each run is one.
+// maximal sequence of outer indices, within a convolution group, in which neither operand's tile changes. Where a tile
+// is one position of a plane, each tap of a run is a group of its own; else each run is one.
 class Reduction {
  public:
   Reduction(Pass pass, const ConvolutionShape& shape, const ScaleLayout& left, const ScaleLayout& right);
@@ -113,7 +113,7 @@ class Reduction {
   std::int64_t outer_;
   std::int64_t inner_taps_;
   bool taps_apart_;
-  bool alike_ = false;  // every convolution group is cut in the same places
+  bool alike_ = false;     // every convolution group is cut in the same places
   std::int64_t runs_ = 0;  // of the first convolution group
   std::int64_t all_runs_ = 0;
   std::int64_t longest_run_ = 0;

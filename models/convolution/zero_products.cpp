@@ -83,7 +83,13 @@ Sums sums_of_taps(const ConvolutionShape& shape, const TapOperand& operand, cons
 }
 
 Sums sums_of_activation(const ConvolutionShape& shape, const std::vector<std::uint8_t>& nonzero) {
-  return sums_of_taps(shape, {shape.in_channels, shape.in_size, shape.stride, shape.dilation, {shape.padding[0].begin, shape.padding[1].begin}}, nonzero);
+  return sums_of_taps(shape,
+                      {shape.in_channels,
+                       shape.in_size,
+                       shape.stride,
+                       shape.dilation,
+                       {shape.padding[0].begin, shape.padding[1].begin}},
+                      nonzero);
 }
 
 Sums sums_of_error(const ConvolutionShape& shape, const std::vector<std::uint8_t>& nonzero) {
@@ -170,12 +176,12 @@ std::vector<std::uint8_t> nonzero_elements(const ScaledTensor& tensor) {
                  [](std::uint16_t code) { return static_cast<std::uint8_t>(code != 0); });
   // A scale of zero, which E4M3 alone has, makes zeros of its whole tile.
   if (tensor.format.scale.kind == ScaleKind::kE4m3) {
-    tensor.grid().for_each_run(
-        0, tensor.size(), [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
-          for (std::int64_t i = offset; i < offset + length; ++i, tile += step) {
-            if (tensor.scales[index(tile)].significand == 0) nonzero[index(i)] = 0;
-          }
-        });
+    tensor.grid().for_each_run(0, tensor.size(),
+                               [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+                                 for (std::int64_t i = offset; i < offset + length; ++i, tile += step) {
+                                   if (tensor.scales[index(tile)].significand == 0) nonzero[index(i)] = 0;
+                                 }
+                               });
   }
   return nonzero;
 }

@@ -107,8 +107,10 @@ ScaleLayout read_tile(std::string_view text, std::string_view part) {
       continue;
     }
     const auto block = take_number(rest, letter, kBlockDigits);
-    if (!block || *block == 0) refuse(text, "has a tile that is not of the form tAxBxCxD, for example t16x16x1x1 or t1x32x*x*");
-    if (d >= 2 && *block != 1) refuse(text, "has a tile of " + std::to_string(*block) + " positions, expected 1 or * in a plane");
+    if (!block || *block == 0)
+      refuse(text, "has a tile that is not of the form tAxBxCxD, for example t16x16x1x1 or t1x32x*x*");
+    if (d >= 2 && *block != 1)
+      refuse(text, "has a tile of " + std::to_string(*block) + " positions, expected 1 or * in a plane");
     layout.tile[d] = *block;
   }
   if (!rest.empty()) refuse(text, "has a tile that is not of the form tAxBxCxD, for example t16x16x1x1 or t1x32x*x*");
@@ -154,7 +156,8 @@ ScaleRule own_rule(const ScaledFormat& format) {
 }
 
 // [RULE][/GROUPING], the rest of a format's text.
-void read_rule_and_grouping(std::string_view text, std::string_view rest, const std::string& expected, ScaledFormat& format) {
+void read_rule_and_grouping(std::string_view text, std::string_view rest, const std::string& expected,
+                            ScaledFormat& format) {
   std::optional<ScaleRule> rule;
   bool grouped = false;
   while (!rest.empty()) {
@@ -162,7 +165,8 @@ void read_rule_and_grouping(std::string_view text, std::string_view rest, const 
     const std::string_view part = take_part(rest);
     const auto named = std::find_if(kRules.begin(), kRules.end(), [&](const NamedRule& r) { return r.name == part; });
     if (named != kRules.end() && !rule && !grouped) {
-      if (named->kind != format.scale.kind) refuse(text, "has rule " + std::string(part) + ", which is not one of its kind of scale");
+      if (named->kind != format.scale.kind)
+        refuse(text, "has rule " + std::string(part) + ", which is not one of its kind of scale");
       rule = named->rule;
     } else if (grouped || !read_grouping(text, part, format)) {
       refuse(text, expected);
@@ -178,8 +182,9 @@ constexpr const char* kGroupings = "GROUPING: nc, n, c, none, bB, kB such as b16
 
 ScaledFormat parse_mls(std::string_view text) {
   const std::string expected =
-      std::string("is not of the form eXmY[/gAmB][/RULE][/GROUPING], for example e2m4, e2m1/g8m0/n or e2m1/fit/k16 "
-                  "(RULE: sat, fit; ") +
+      std::string(
+          "is not of the form eXmY[/gAmB][/RULE][/GROUPING], for example e2m4, e2m1/g8m0/n or e2m1/fit/k16 "
+          "(RULE: sat, fit; ") +
       kGroupings + ")";
   ScaledFormat format;
   std::string_view rest = text;
@@ -248,6 +253,22 @@ ScaledFormat ScaledFormat::of(Operand operand, Pass pass) const {
     format.layout.tile[reduction_dimension(operand, pass)] = block;
   }
   return format;
+}
+
+Format format_of(const Format& format, Operand operand, Pass pass) {
+  const auto* const scaled = std::get_if<ScaledFormat>(&format);
+  return scaled == nullptr ? format : Format(scaled->of(operand, pass));
+}
+
+std::vector<Format> next_formats(const Format& format, Pass pass) {
+  const Operand operand = result_operand(pass);
+  std::vector<Format> formats;
+  for (const Pass next : kPasses) {
+    if (left_operand(next) != operand && right_operand(next) != operand) continue;
+    const Format taken = format_of(format, operand, next);
+    if (std::find(formats.begin(), formats.end(), taken) == formats.end()) formats.push_back(taken);
+  }
+  return formats;
 }
 
 ScaledFormat parse_scaled_format(std::string_view text) {

@@ -8,14 +8,15 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "models/formats/pass.h"
 #include "models/formats/scale_layout.h"
 
 namespace mlsim::models {
 
-// How the fields of an element are read. MLS: every exponent is one of numbers, the largest just below 1. OCP (MX v1.0):
-// the exponent has IEEE's bias, e4m3 and e5m2 keep codes for what is no number, and int8 is in two's complement.
+// How the fields of an element are read. MLS: every exponent is one of numbers, the largest just below 1. OCP (MX
+// v1.0): the exponent has IEEE's bias, e4m3 and e5m2 keep codes for what is no number, and int8 is in two's complement.
 enum class ElementKind : std::uint8_t { kMls, kOcp };
 
 // `<Ex,Mx>`: sign, Ex exponent bits, Mx mantissa bits, gradual underflow, no NaN and no infinity.
@@ -100,6 +101,13 @@ enum class BaselineFormat : std::uint8_t { kFp32, kFp16, kBf16, kFp8E4m3, kFp8E5
 
 using Format = std::variant<ScaledFormat, BaselineFormat>;
 using OperandFormats = std::array<Format, 3>;  // indexed by Operand
+
+// The same of any format; baselines are what they are.
+Format format_of(const Format& format, Operand operand, Pass pass);
+
+// The distinct formats in which the results of a pass are quantized for the passes that take them, `format` being that
+// of the operand they become: one, or two where the tiles depend on the pass.
+std::vector<Format> next_formats(const Format& format, Pass pass);
 
 // Reads `eXmY[/gAmB][/RULE][/GROUPING]`, the name of an MX format or nvfp4 with `[/RULE][/GROUPING]`, or the name of a
 // baseline. Throws std::runtime_error with a sentence that says what was expected, for a text of another form and for a

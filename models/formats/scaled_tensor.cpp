@@ -55,7 +55,9 @@ StoredScale store_scale(const ScaleFormat& format, TileScale scale) {
       return {static_cast<std::uint8_t>(scale.exponent + kE8m0Bias), 0};
     case ScaleKind::kE4m3:
       if (scale.significand < kE4m3Hidden) return {scale.significand, 0};
-      return {static_cast<std::uint8_t>(((scale.exponent + kE4m3Bias) << format.fraction_bits) | (scale.significand & 7)), 0};
+      return {
+          static_cast<std::uint8_t>(((scale.exponent + kE4m3Bias) << format.fraction_bits) | (scale.significand & 7)),
+          0};
     case ScaleKind::kMls:
       break;
   }
@@ -102,8 +104,7 @@ Dequantizer::Dequantizer(const ScaledTensor& tensor) : tensor_(&tensor), grid_(t
   scales_.reserve(tensor.scales.size());
   for (const TileScale scale : tensor.scales) {
     // Exact: 24 + 4 significant bits, and 11 more of an element; exponents far inside binary64's range.
-    scales_.push_back(
-        std::ldexp(static_cast<double>(tensor.tensor_scale) * scale.significand, scale.exponent - unit));
+    scales_.push_back(std::ldexp(static_cast<double>(tensor.tensor_scale) * scale.significand, scale.exponent - unit));
   }
   for (const std::int64_t k : decode_table(tensor.format.element)) numbers_.push_back(static_cast<double>(k));
 }

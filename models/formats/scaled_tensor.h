@@ -11,8 +11,8 @@
 
 namespace mlsim::models {
 
-// Code words are packed s | e | m from the top of code_bits() bits; those of int8 are in two's complement. These two are
-// inverse to each other on the codes that quantization makes (the code of -0 decodes to 0 and is never encoded).
+// Code words are packed s | e | m from the top of code_bits() bits; those of int8 are in two's complement. These two
+// are inverse to each other on the codes that quantization makes (the code of -0 decodes to 0 and is never encoded).
 std::int64_t decode_element(const ElementFormat& format, std::uint16_t code);
 std::uint16_t encode_element(const ElementFormat& format, std::int64_t k);
 

@@ -91,28 +91,29 @@ class TileMaxima {
     if (blocks == 0) return;
     if (blocks < 8 && grid_.layout().constant_over_planes()) return of_planes(plane);
     const auto elements = static_cast<std::size_t>(std::max<std::int64_t>(block0 * block1 * plane, 1));
-    base::parallel_for(
-        Range(0, static_cast<std::size_t>(blocks), std::max<std::size_t>(kGrain / elements, 1)), [&](const Range& range) {
-          for (std::size_t block = range.begin(); block != range.end(); ++block) {
-            const std::int64_t first0 = static_cast<std::int64_t>(block) / grid_.extents()[1] * block0;
-            const std::int64_t first1 = static_cast<std::int64_t>(block) % grid_.extents()[1] * block1;
-            const std::int64_t count1 = std::min(block1, shape_[1] - first1);
-            for (std::int64_t i0 = first0; i0 < std::min(first0 + block0, shape_[0]); ++i0) {
-              raise((i0 * shape_[1] + first1) * plane, count1 * plane);
-            }
-          }
-        });
+    base::parallel_for(Range(0, static_cast<std::size_t>(blocks), std::max<std::size_t>(kGrain / elements, 1)),
+                       [&](const Range& range) {
+                         for (std::size_t block = range.begin(); block != range.end(); ++block) {
+                           const std::int64_t first0 = static_cast<std::int64_t>(block) / grid_.extents()[1] * block0;
+                           const std::int64_t first1 = static_cast<std::int64_t>(block) % grid_.extents()[1] * block1;
+                           const std::int64_t count1 = std::min(block1, shape_[1] - first1);
+                           for (std::int64_t i0 = first0; i0 < std::min(first0 + block0, shape_[0]); ++i0) {
+                             raise((i0 * shape_[1] + first1) * plane, count1 * plane);
+                           }
+                         }
+                       });
   }
 
   void raise(std::int64_t first, std::int64_t count) {
-    grid_.for_each_run(first, count, [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
-      const float* values = input_.data() + first + offset;
-      std::uint32_t* maximum = &maxima_[static_cast<std::size_t>(tile)];
-      if (step == 1) return raise_magnitudes(values, static_cast<std::size_t>(length), maximum);
-      std::uint32_t largest = 0;
-      largest_magnitudes(values, 1, static_cast<std::size_t>(length), &largest);
-      *maximum = std::max(*maximum, largest);
-    });
+    grid_.for_each_run(first, count,
+                       [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+                         const float* values = input_.data() + first + offset;
+                         std::uint32_t* maximum = &maxima_[static_cast<std::size_t>(tile)];
+                         if (step == 1) return raise_magnitudes(values, static_cast<std::size_t>(length), maximum);
+                         std::uint32_t largest = 0;
+                         largest_magnitudes(values, 1, static_cast<std::size_t>(length), &largest);
+                         *maximum = std::max(*maximum, largest);
+                       });
   }
 
   // Few tiles of whole planes: those of the planes first.
@@ -226,16 +227,17 @@ class ElementScaleBuffer {
     const auto kept = [&](const std::vector<float>& of_tiles, float* buffer) -> const float* {
       if (of_tiles.empty()) return nullptr;
       const float* all = nullptr;  // where they lie side by side already
-      scales.grid.for_each_run(first, count, [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
-        const float* value = &of_tiles[static_cast<std::size_t>(tile)];
-        if (step == 1 && length == count) {
-          all = value;
-        } else if (step == 1) {
-          std::copy_n(value, length, buffer + offset);
-        } else {
-          std::fill_n(buffer + offset, length, *value);
-        }
-      });
+      scales.grid.for_each_run(first, count,
+                               [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+                                 const float* value = &of_tiles[static_cast<std::size_t>(tile)];
+                                 if (step == 1 && length == count) {
+                                   all = value;
+                                 } else if (step == 1) {
+                                   std::copy_n(value, length, buffer + offset);
+                                 } else {
+                                   std::fill_n(buffer + offset, length, *value);
+                                 }
+                               });
       return all == nullptr ? buffer : all;
     };
     return {kept(scales.factors, factors_.data()), kept(scales.units, units_.data())};
@@ -314,7 +316,8 @@ QuantizedTensor quantize(std::span<const float> input, const Shape& shape, const
   if (scales.zero) {
     result.counts.exact = input.size();
   } else {
-    result.counts = round_all<std::uint16_t>(input, scales, format, options, round_to_codes, result.tensor.codes.data());
+    result.counts =
+        round_all<std::uint16_t>(input, scales, format, options, round_to_codes, result.tensor.codes.data());
   }
   result.tensor.scales = std::move(scales.tiles);
   return result;

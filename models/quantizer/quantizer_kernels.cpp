@@ -276,7 +276,7 @@ class Rounder {
       if constexpr (std::is_same_v<Output, float>) {
         const auto value =
             hn::Mul(k, kScale == ScaleKind::kMls ? hn::Mul(factor, inverse_unit) : hn::LoadU(df, scales.unit + i));
-        hn::StoreU(hn::IfThenElseZero(nonzero, hn::CopySignToAbs(value, x)), df, output + i);
+        hn::StoreU(hn::IfThenElseZero(hn::Ne(value, zero), hn::CopySignToAbs(value, x)), df, output + i);
       } else {
         const auto k_bits = hn::BitCast(du, k);
         // Exponent 1 belongs to the first binade with a hidden bit.
@@ -285,7 +285,8 @@ class Rounder {
         const auto subnormal = hn::BitCast(du, hn::ConvertTo(di, k));
         const auto code = hn::IfThenElse(hn::RebindMask(du, hn::Lt(k, first_normal)), subnormal, normal);
         const auto negative = hn::ShiftRight<31>(hn::BitCast(du, x));
-        auto word = hn::Or(code, hn::IfThenElseZero(hn::RebindMask(du, nonzero), hn::ShiftLeftSame(negative, sign_position_)));
+        auto word =
+            hn::Or(code, hn::IfThenElseZero(hn::RebindMask(du, nonzero), hn::ShiftLeftSame(negative, sign_position_)));
         if (twos_complement_) {
           const auto all = hn::Set(du, (2U << sign_position_) - 1);
           word = hn::And(hn::IfThenElse(hn::Eq(negative, hn::Zero(du)), code, hn::Sub(hn::Zero(du), code)), all);

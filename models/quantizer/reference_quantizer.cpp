@@ -18,10 +18,10 @@ constexpr float kLargestFloat = std::numeric_limits<float>::max();
 
 // The numbers of an element format by their definitions, not by ElementFormat's closed forms.
 struct Grid {
-  int unit;             // U
-  std::int64_t kmax;    // the largest k
-  double xmax;          // kmax · 2^-U
-  bool has_exponent;    // Ex > 0
+  int unit;           // U
+  std::int64_t kmax;  // the largest k
+  double xmax;        // kmax · 2^-U
+  bool has_exponent;  // Ex > 0
 };
 
 Grid grid_of(const ElementFormat& format) {
@@ -67,8 +67,8 @@ int floor_log2(double number) {
 // How the elements of a tile become w, the number in units of 2^-U that is rounded.
 struct Tile {
   TileScale scale;
-  float factor = 0;        // NVFP4: c
-  float group_scale = 1;   // MLS: S_g
+  float factor = 0;       // NVFP4: c
+  float group_scale = 1;  // MLS: S_g
 };
 
 // Step 3: the smallest scale of the format that is not below the ratio, 0 <= ratio <= 1.
@@ -167,7 +167,8 @@ class Quantizer {
     switch (format_.scale.kind) {
       case ScaleKind::kMls:
         tensor_scale_ = maximum;
-        if (format_.rule == ScaleRule::kFit) tensor_scale_ = std::min(maximum / static_cast<float>(grid_.xmax), kLargestFloat);
+        if (format_.rule == ScaleRule::kFit)
+          tensor_scale_ = std::min(maximum / static_cast<float>(grid_.xmax), kLargestFloat);
         break;
       case ScaleKind::kE8m0:
         tensor_scale_ = 1;
@@ -214,8 +215,9 @@ class Quantizer {
     if (beyond || rounded > static_cast<double>(grid_.kmax)) ++counts.saturated;
     if (k == 0 && x != 0) ++counts.flushed_to_zero;
     // Exact in binary64: 24 + 4 + 11 significant bits.
-    const double value = std::ldexp(static_cast<double>(tensor_scale_) * tile.scale.significand * static_cast<double>(k),
-                                    tile.scale.exponent - grid_.unit);
+    const double value =
+        std::ldexp(static_cast<double>(tensor_scale_) * tile.scale.significand * static_cast<double>(k),
+                   tile.scale.exponent - grid_.unit);
     if (value == static_cast<double>(magnitude)) ++counts.exact;
     return code_word(format_.element, k, std::signbit(x));
   }
@@ -299,7 +301,7 @@ QuantizedTensor reference_quantize(const Tensor<float>& input, const ScaledForma
   result.tensor.codes.assign(input.values.size(), 0);
   if (maximum == 0) {
     // Every code is 0, and so are the stored scales: of MLS h = hmax and f = 0.
-    const TileScale zero = format.scale.kind == ScaleKind::kMls     ? smallest_scale_above(format.scale, 0)
+    const TileScale zero = format.scale.kind == ScaleKind::kMls    ? smallest_scale_above(format.scale, 0)
                            : format.scale.kind == ScaleKind::kE8m0 ? TileScale{-127, 1}
                                                                    : TileScale{-9, 0};
     std::fill(result.tensor.scales.begin(), result.tensor.scales.end(), zero);

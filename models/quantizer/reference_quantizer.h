@@ -8,7 +8,7 @@
 namespace mlsim::models {
 
 // See quantize() for parameters and errors.
-QuantizedTensor reference_quantize(const Tensor<float>& input, const ScaledFormat& format, const QuantizerOptions& options,
-                                   const std::string& name);
+QuantizedTensor reference_quantize(const Tensor<float>& input, const ScaledFormat& format,
+                                   const QuantizerOptions& options, const std::string& name);
 
 }  // namespace mlsim::models

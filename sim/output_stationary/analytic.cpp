@@ -11,8 +11,8 @@ namespace {
 
 using models::ConvolutionShape;
 using models::Format;
-using models::ScaledFormat;
 using models::Pass;
+using models::ScaledFormat;
 
 std::int64_t ceiling(std::int64_t value, std::int64_t divisor) {
   return (value + divisor - 1) / divisor;
@@ -110,9 +110,9 @@ class Mapping {
         mls_(is_mls(left)),
         has_exponents_(mls_ && (std::get<ScaledFormat>(left).element.exponent_bits > 0 ||
                                 std::get<ScaledFormat>(right).element.exponent_bits > 0)),
-        merged_(!mls_ ||
-                models::reduction_of(pass, shape, std::get<ScaledFormat>(left).layout, std::get<ScaledFormat>(right).layout)
-                    .merged),
+        merged_(!mls_ || models::reduction_of(pass, shape, std::get<ScaledFormat>(left).layout,
+                                              std::get<ScaledFormat>(right).layout)
+                             .merged),
         outer_(shape.outer_count(pass)),
         groups_(merged_ ? 1 : outer_),
         rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),

@@ -26,7 +26,7 @@ struct PassPrediction {
 // std::runtime_error for an MLS operand beside a baseline.
 PassPrediction predict_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::Format& left,
                             const models::Format& right, const ArrayConfig& config,
-                            const std::optional<models::Format>& result);
+                            const std::vector<models::Format>& results);
 
 // Multiply-adds for each element and array cycle, at most 1.
 double utilization(const PassPrediction& prediction, const ArrayConfig& config);

@@ -18,7 +18,7 @@ enum class Detail : std::uint8_t { kStructural, kCycle };
 
 // How results become operands of a later pass.
 struct ResultQuantization {
-  models::ScaledFormat format;
+  std::vector<models::ScaledFormat> formats;  // distinct: results are quantized once in each
   models::QuantizerOptions options;
   std::string name;  // of the result, for errors
 };

@@ -246,7 +246,8 @@ TEST_F(Command, EnginesAgreeWithTheReference) {
       const CommandResult result = run("simulate workload.json --engine " + engine + " --format " + format +
                                        " --tensors " + engine + " --results r.json");
       ASSERT_EQ(result.status, 0) << result.err;
-      const auto expect_tensor = [&](models::Pass pass, const models::ScaledTensor& left, const models::ScaledTensor& right) {
+      const auto expect_tensor = [&](models::Pass pass, const models::ScaledTensor& left,
+                                     const models::ScaledTensor& right) {
         const models::Tensor<float> computed =
             workloads::read_npy(folder_.path() / engine / ("conv1." + models::to_string(pass) + ".npy"));
         const models::Tensor<float> expected = models::reference_convolution(pass, shape_, left, right, {}).values;

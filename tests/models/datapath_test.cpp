@@ -151,20 +151,45 @@ TEST(RoundScaled, Edges) {
   EXPECT_EQ(round_scaled((Int128{1} << 100) + 1, 100), 1.0F);
 }
 
-TEST(GroupScaler, ShiftAndAddIsTheProductOfTheFractions) {
+TEST(GroupScaler, MultipliesByBothScales) {
   std::mt19937_64 random(4);
-  for (int left_bits = 0; left_bits <= 3; ++left_bits) {
-    for (int right_bits = 0; right_bits <= 3; ++right_bits) {
-      const ScaledFormat left{{2, 4}, {8, left_bits}, grouping::kNc};
-      const ScaledFormat right{{3, 2}, {8, right_bits}, grouping::kNc};
-      const GroupScaler scaler(left, right);
-      EXPECT_EQ(scaler.unit_exponent, 7 + 9);
-      for (int f = 0; f < 1 << left_bits; ++f) {
-        for (int g = 0; g < 1 << right_bits; ++g) {
-          const std::int64_t sum = static_cast<std::int64_t>(random()) >> (random() % 64);
-          const Int128 q = Int128{sum} * ((1 << left_bits) + f) * ((1 << right_bits) + g);
-          EXPECT_TRUE(scaler.scale_fractions(sum, f, g) == q);
-          EXPECT_EQ(scaler.scale(sum, 3, f, 5, g), round_scaled(q, left_bits + right_bits + 3 + 5 + 16));
+  const GroupScaler scaler({2, 4}, {3, 2});
+  EXPECT_EQ(scaler.unit_exponent, 7 + 9);
+  for (int g_left = 0; g_left <= 15; ++g_left) {
+    for (int g_right = 0; g_right <= 15; ++g_right) {
+      for (const int exponent : {-130, -9, 0, 5, 127}) {
+        const std::int64_t sum = static_cast<std::int64_t>(random()) >> (random() % 64);
+        const TileScale left{static_cast<std::int16_t>(exponent), static_cast<std::uint8_t>(g_left)};
+        const TileScale right{-5, static_cast<std::uint8_t>(g_right)};
+        const Int128 q = Int128{sum} * g_left * g_right;
+        EXPECT_TRUE(GroupScaler::scale_sum(sum, left, right) == q);
+        EXPECT_EQ(scaler.scale(sum, left, right), round_scaled(q, 16 + 5 - exponent));
+      }
+    }
+  }
+}
+
+// Every pair of codes of the element types of MX through the multiplier path.
+TEST(Datapath, EveryPairOfCodesOfTheMxElements) {
+  const std::vector<ElementFormat> elements{{2, 1, ElementKind::kOcp}, {2, 3, ElementKind::kOcp},
+                                            {3, 2, ElementKind::kOcp}, {4, 3, ElementKind::kOcp},
+                                            {5, 2, ElementKind::kOcp}, {0, 7, ElementKind::kOcp}};
+  for (const ElementFormat& left : elements) {
+    for (const ElementFormat& right : elements) {
+      for (int a = 0; a < 1 << left.code_bits(); ++a) {
+        const auto left_code = static_cast<std::uint16_t>(a);
+        const std::int64_t left_k = decode_element(left, left_code);
+        if (left_k > left.max_integer() || left_k < -left.max_integer()) continue;
+        const Fields x = split_fields(left, left_code);
+        for (int b = 0; b < 1 << right.code_bits(); ++b) {
+          const auto right_code = static_cast<std::uint16_t>(b);
+          const std::int64_t right_k = decode_element(right, right_code);
+          if (right_k > right.max_integer() || right_k < -right.max_integer()) continue;
+          const Fields y = split_fields(right, right_code);
+          const std::uint32_t product = multiply_mantissas(x.significand, y.significand);
+          const Int128 magnitude = Int128{product} << add_exponents(x.exponent, y.exponent);
+          const Int128 signed_product = x.negative != y.negative ? -magnitude : magnitude;
+          ASSERT_TRUE(signed_product == Int128{left_k} * right_k) << a << " times " << b;
         }
       }
     }

@@ -93,8 +93,8 @@ TEST(FunctionalConvolution, EqualsReferenceOnNarrowFormats) {
   compare_random_layers(1000, 600, [](Random& random) {
     constexpr std::array<ElementFormat, 5> kElements{{{2, 4}, {2, 1}, {1, 3}, {0, 7}, {2, 3}}};
     return ScaledFormat{kElements[static_cast<std::size_t>(between(random, 0, 4))],
-                     {8, static_cast<int>(between(random, 0, 1))},
-                     grouping::kAll[static_cast<std::size_t>(between(random, 0, 3))]};
+                        {8, static_cast<int>(between(random, 0, 1))},
+                        grouping::kAll[static_cast<std::size_t>(between(random, 0, 3))]};
   });
 }
 
@@ -256,7 +256,8 @@ TEST(FunctionalConvolution, EqualsReferenceAroundThe32BitSums) {
 }
 
 // Operands whose only result is `sum`, about `elements` products of the largest integer.
-std::pair<ScaledTensor, ScaledTensor> operands_of_sum(const ScaledFormat& format, const Shape& shape, std::int64_t sum) {
+std::pair<ScaledTensor, ScaledTensor> operands_of_sum(const ScaledFormat& format, const Shape& shape,
+                                                      std::int64_t sum) {
   const ElementFormat& element = format.element;
   const std::int64_t largest = element.max_integer();
   const auto floor = [&](std::int64_t k) {

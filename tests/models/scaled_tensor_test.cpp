@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tests/support/random_tensors.h"
+
 namespace mlsim::models {
 namespace {
 
@@ -14,9 +16,9 @@ TEST(Element, EveryCodeOfEveryFormatSurvivesARoundTrip) {
     for (int mx = ex == 0 ? 1 : 0; mx <= (ex == 4 ? 4 : 10); ++mx) {
       const ElementFormat format{ex, mx};
       const int positive = 1 << (format.code_bits() - 1);
-      std::int32_t previous = -1;
+      std::int64_t previous = -1;
       for (int code = 0; code < positive; ++code) {
-        const std::int32_t k = decode_element(format, static_cast<std::uint16_t>(code));
+        const std::int64_t k = decode_element(format, static_cast<std::uint16_t>(code));
         ASSERT_GT(k, previous) << "e" << ex << "m" << mx << " " << code;
         ASSERT_EQ(encode_element(format, k), code) << "e" << ex << "m" << mx;
         const auto negative = static_cast<std::uint16_t>(positive + code);
@@ -46,8 +48,7 @@ TEST(ScaledTensor, DequantizesExactly) {
   tensor.format = {{2, 4}, {8, 1}, grouping::kNc};
   tensor.shape = {1, 2, 2};
   tensor.tensor_scale = 3.0F;
-  tensor.group_exponent = {0, 126};
-  tensor.group_fraction = {0, 1};
+  tensor.scales = {{-1, 2}, {-127, 3}};
   tensor.codes = {encode_element(tensor.format.element, 124), encode_element(tensor.format.element, -1),
                   encode_element(tensor.format.element, 17), 0};
   const Tensor<double> values = dequantize(tensor);
@@ -65,8 +66,7 @@ TEST(ScaledTensor, DequantizesSomeElementsAtATime) {
   tensor.shape = {2, 3, 1, 5};
   tensor.tensor_scale = 1.7F;
   for (std::uint8_t group = 0; group < 6; ++group) {
-    tensor.group_exponent.push_back(group);
-    tensor.group_fraction.push_back(group % 2);
+    tensor.scales.push_back(read_scale(tensor.format.scale, {group, static_cast<std::uint8_t>(group % 2)}));
   }
   for (std::uint16_t i = 0; i < 30; ++i) tensor.codes.push_back(i % 16);
   const std::vector<double> whole = dequantize(tensor).values;
@@ -78,6 +78,83 @@ TEST(ScaledTensor, DequantizesSomeElementsAtATime) {
       EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + static_cast<std::ptrdiff_t>(first)))
           << first << " to " << end;
     }
+  }
+}
+
+// The published numbers of the OCP element types, largest and smallest.
+TEST(Element, TheMxElementsAreThePublishedOnes) {
+  struct Known {
+    const char* name;
+    double largest;
+    double smallest;
+    int codes;
+  };
+  for (const Known& known : {Known{"mxfp4", 6, 0.5, 15}, Known{"mxfp6-e2m3", 7.5, 0.125, 63},
+                             Known{"mxfp6-e3m2", 28, 0.0625, 63}, Known{"mxfp8-e4m3", 448, 0x1p-9, 253},
+                             Known{"mxfp8-e5m2", 57344, 0x1p-16, 247}, Known{"mxint8", 127.0 / 64, 0x1p-6, 255}}) {
+    SCOPED_TRACE(known.name);
+    const ElementFormat format = parse_scaled_format(known.name).element;
+    EXPECT_EQ(double{format.largest()}, known.largest);
+    EXPECT_EQ(std::ldexp(1.0, -format.unit_exponent()), known.smallest);
+    int codes = 0;
+    for (int code = 0; code < 1 << format.code_bits(); ++code) {
+      const std::int64_t k = decode_element(format, static_cast<std::uint16_t>(code));
+      if (k > format.max_integer() || k < -format.max_integer()) continue;
+      const bool negative_zero = k == 0 && code != 0;
+      if (negative_zero) continue;
+      ++codes;
+      ASSERT_EQ(encode_element(format, k), code);
+    }
+    EXPECT_EQ(codes, known.codes);
+  }
+}
+
+// Every stored scale of every kind.
+TEST(TileScale, EveryStoredScaleSurvivesARoundTrip) {
+  for (const ScaleKind kind : {ScaleKind::kE8m0, ScaleKind::kE4m3}) {
+    const ScaleFormat format = parse_scaled_format(kind == ScaleKind::kE8m0 ? "mxfp4" : "nvfp4").scale;
+    for (int byte = 0; byte < (kind == ScaleKind::kE8m0 ? 255 : 127); ++byte) {
+      const TileScale scale = read_scale(format, {static_cast<std::uint8_t>(byte), 0});
+      ASSERT_EQ(store_scale(format, scale), (StoredScale{static_cast<std::uint8_t>(byte), 0}));
+      const double value = std::ldexp(static_cast<double>(scale.significand), scale.exponent);
+      const int exponent = byte >> 3;
+      const double expected = kind == ScaleKind::kE8m0 ? std::ldexp(1.0, byte - 127)
+                              : exponent == 0          ? (byte & 7) * 0x1p-9
+                                                       : std::ldexp(1 + (byte & 7) / 8.0, exponent - 7);
+      ASSERT_EQ(value, expected) << byte;
+    }
+  }
+}
+
+// Runs of every layout against the tile of each element.
+TEST(TileGrid, RunsCoverTheElementsInTheirTiles) {
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    tests::Random random(seed);
+    const ScaleLayout layout = tests::random_block_format(random).layout;
+    Shape shape{tests::between(random, 1, 5), tests::between(random, 1, 9)};
+    for (std::int64_t more = tests::between(random, 0, 2); more > 0; --more) {
+      shape.push_back(tests::between(random, 1, 4));
+    }
+    const TileGrid grid(layout, shape);
+    const std::int64_t size = element_count(shape);
+    const std::int64_t first = tests::between(random, 0, size - 1);
+    const std::int64_t count = tests::between(random, 1, size - first);
+    std::int64_t next = 0;
+    grid.for_each_run(
+        first, count, [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+          ASSERT_EQ(offset, next);
+          next += length;
+          for (std::int64_t i = 0; i < length; ++i) {
+            std::int64_t rest = first + offset + i;
+            std::array<std::int64_t, 4> at{};
+            for (std::size_t d = shape.size(); d-- > 0;) {
+              at[d] = rest % shape[d];
+              rest /= shape[d];
+            }
+            ASSERT_EQ(tile + i * step, grid.index(at[0], at[1], at[2], at[3])) << "seed " << seed << " element " << i;
+          }
+        });
+    ASSERT_EQ(next, count);
   }
 }
 

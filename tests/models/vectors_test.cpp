@@ -44,12 +44,13 @@ std::vector<std::uint32_t> bits_of(const std::vector<float>& values) {
   return bits;
 }
 
-using Quantize =
-    std::function<QuantizedTensor(const Tensor<float>&, const ScaledFormat&, const QuantizerOptions&, const std::string&)>;
-using Convolve = std::function<ConvolutionResult(Pass, const ConvolutionShape&, const ScaledTensor&, const ScaledTensor&,
-                                                 const Accumulator&)>;
+using Quantize = std::function<QuantizedTensor(const Tensor<float>&, const ScaledFormat&, const QuantizerOptions&,
+                                               const std::string&)>;
+using Convolve = std::function<ConvolutionResult(Pass, const ConvolutionShape&, const ScaledTensor&,
+                                                 const ScaledTensor&, const Accumulator&)>;
 
-// The scales of tiles as a vector has them, each for `pairs` index pairs of dimensions 0 and 1 where the file is of part 1.
+// The scales of tiles as a vector has them, each for `pairs` index pairs of dimensions 0 and 1 where the file is of
+// part 1.
 std::vector<StoredScale> stored_scales(const json& vector, const ScaleFormat& format) {
   std::vector<StoredScale> scales;
   if (format.kind != ScaleKind::kMls) {

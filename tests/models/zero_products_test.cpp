@@ -29,8 +29,8 @@ std::uint64_t by_walking(Pass pass, const ConvolutionShape& shape, const std::ve
           for (std::int64_t x = 0; x < out_width; ++x) {
             for (std::int64_t i = 0; i < shape.kernel[0]; ++i) {
               for (std::int64_t j = 0; j < shape.kernel[1]; ++j) {
-                const std::int64_t row = y * shape.stride[0] + i - shape.padding[0];
-                const std::int64_t column = x * shape.stride[1] + j - shape.padding[1];
+                const std::int64_t row = y * shape.stride[0] + i * shape.dilation[0] - shape.padding[0].begin;
+                const std::int64_t column = x * shape.stride[1] + j * shape.dilation[1] - shape.padding[1].begin;
                 if (row < 0 || row >= shape.in_size[0] || column < 0 || column >= shape.in_size[1]) continue;
                 const std::size_t activation = at(shape.activation_shape(), n, co / outputs * inputs + ci, row, column);
                 const std::size_t weight = at(shape.weight_shape(), co, ci, i, j);

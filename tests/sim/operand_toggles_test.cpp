@@ -14,8 +14,8 @@ namespace mlsim::sim {
 namespace {
 
 using models::ConvolutionShape;
-using models::ScaledTensor;
 using models::Pass;
+using models::ScaledTensor;
 
 void take(std::uint16_t code, std::uint16_t& reg, std::uint64_t& bits) {
   bits += static_cast<std::uint64_t>(std::popcount(static_cast<unsigned>(code ^ reg)));

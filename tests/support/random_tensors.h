@@ -1,10 +1,13 @@
 // Random formats and tensors for comparisons of the fast code with the reference.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "models/formats/format.h"
 #include "models/formats/tensor.h"
@@ -25,6 +28,40 @@ inline models::ScaledFormat random_format(Random& random) {
   format.scale = {static_cast<int>(between(random, 0, 8)), static_cast<int>(between(random, 0, 3))};
   format.layout = models::grouping::kAll[static_cast<std::size_t>(between(random, 0, 3))];
   return format;
+}
+
+// A format of any of the three systems with tiles of any kind; blocks are small.
+inline models::ScaledFormat random_block_format(Random& random) {
+  constexpr std::array<const char*, 7> kNames{"mxfp4",      "mxfp6-e2m3", "mxfp6-e3m2", "mxfp8-e4m3",
+                                              "mxfp8-e5m2", "mxint8",     "nvfp4"};
+  constexpr std::array<const char*, 4> kMxRules{"/floor", "/ceil", "/even", "/rceil"};
+  constexpr std::array<const char*, 4> kNamed{"/nc", "/n", "/c", "/none"};
+  constexpr std::array<const char*, 2> kMlsRules{"/sat", "/fit"};
+  const auto pick = [&](const auto& all) {
+    return std::string(all[static_cast<std::size_t>(between(random, 0, static_cast<std::int64_t>(all.size()) - 1))]);
+  };
+  const auto block = [&] { return std::to_string(between(random, 1, 5)); };
+  const auto in_plane = [&] { return std::string(between(random, 0, 1) == 0 ? "x1" : "x*"); };
+  std::string text;
+  if (between(random, 0, 2) == 0) {
+    const models::ScaledFormat mls = random_format(random);
+    text = "e" + std::to_string(mls.element.exponent_bits) + "m" + std::to_string(mls.element.mantissa_bits) + "/g" +
+           std::to_string(mls.scale.exponent_bits) + "m" + std::to_string(mls.scale.fraction_bits);
+    if (between(random, 0, 1) == 0) text += pick(kMlsRules);
+  } else {
+    text = pick(kNames);
+    if (text != "nvfp4" && between(random, 0, 1) == 0) text += pick(kMxRules);
+  }
+  switch (between(random, 0, 3)) {
+    case 0:
+      return models::parse_scaled_format(text + pick(kNamed));
+    case 1:
+      return models::parse_scaled_format(text + "/b" + block());
+    case 2:
+      return models::parse_scaled_format(text + "/k" + block());
+    default:
+      return models::parse_scaled_format(text + "/t" + block() + "x" + block() + in_plane() + in_plane());
+  }
 }
 
 // Values of a random kind: normal, spread over the exponents, with zero groups, subnormal, on a coarse grid (many exact

@@ -26,8 +26,8 @@ std::vector<T> seven_loops(models::Pass pass, const models::ConvolutionShape& s,
           for (std::int64_t j = 0; j < s.kernel[1]; ++j) {
             for (std::int64_t y = 0; y < oh; ++y) {
               for (std::int64_t x = 0; x < ow; ++x) {
-                const std::int64_t yi = y * s.stride[0] + i - s.padding[0];
-                const std::int64_t xi = x * s.stride[1] + j - s.padding[1];
+                const std::int64_t yi = y * s.stride[0] + i * s.dilation[0] - s.padding[0].begin;
+                const std::int64_t xi = x * s.stride[1] + j * s.dilation[1] - s.padding[1].begin;
                 if (yi < 0 || yi >= s.in_size[0] || xi < 0 || xi >= s.in_size[1]) continue;
                 const auto a =
                     static_cast<std::size_t>(((n * s.in_channels + c) * s.in_size[0] + yi) * s.in_size[1] + xi);

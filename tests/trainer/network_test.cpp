@@ -116,8 +116,8 @@ TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
                                              .random_bits = 16,
                                              .seed = seed * 977,
                                              .stream = workloads::random_stream(seed, seed % 7, operand)};
-      return models::reference_quantize(example[operand],
-                                        std::get<models::ScaledFormat>(state.quantization[operand].format), options, "x")
+      return models::reference_quantize(
+                 example[operand], std::get<models::ScaledFormat>(state.quantization[operand].format), options, "x")
           .tensor;
     };
     const auto expected = [&](Pass pass) {
@@ -161,8 +161,8 @@ TEST(MlsConvolution, ExactArithmeticHasTheBitsOfTheReference) {
                                              .random_bits = 16,
                                              .seed = seed * 977,
                                              .stream = workloads::random_stream(seed, seed % 7, operand)};
-      return models::reference_quantize(example[operand],
-                                        std::get<models::ScaledFormat>(state.quantization[operand].format), options, "x")
+      return models::reference_quantize(
+                 example[operand], std::get<models::ScaledFormat>(state.quantization[operand].format), options, "x")
           .tensor;
     };
     const std::array<torch::Tensor, 3> found{example.result, example.activation_gradient, example.weight_gradient};

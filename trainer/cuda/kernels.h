@@ -36,9 +36,10 @@ std::size_t scratch_words(const PairedShape& shape, const models::ScaleLayout& l
 // `*tensor_scale` S_t. Random words go to the elements in C order whatever their order in memory.
 // Instead of a refusal, a NaN or an infinity in the input makes S_t NaN. The stream of random words is that of the
 // options plus *step · 2^32 (`step` may be null: 0), so that a captured graph reads the step of its replay.
-void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder order, const models::ScaledFormat& format,
-                     const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
-                     float* output, float* tensor_scale, cudaStream_t stream);
+void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder order,
+                     const models::ScaledFormat& format, const models::QuantizerOptions& options,
+                     const std::int64_t* step, std::uint32_t* scratch, float* output, float* tensor_scale,
+                     cudaStream_t stream);
 
 // models::quantize_baseline_scaled on the GPU for the format of a grid, in the same way; scratch as for one group.
 void quantize_baseline_scaled(const float* input, const PairedShape& shape, const models::BaselineGrid& grid,

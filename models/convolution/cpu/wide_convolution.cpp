@@ -80,10 +80,7 @@ class Sum {
 class Planes {
  public:
   explicit Planes(const ScaledTensor& tensor)
-      : tensor_(tensor),
-        grid_(tensor.grid()),
-        inner_(tensor.inner_size()),
-        integers_(decode_integers(tensor)) {}
+      : tensor_(tensor), grid_(tensor.grid()), inner_(tensor.inner_size()), integers_(decode_integers(tensor)) {}
 
   const std::int64_t* integers(std::int64_t i0, std::int64_t i1) const {
     return integers_.data() + (i0 * tensor_.shape[1] + i1) * inner_;
@@ -176,9 +173,9 @@ class WideConvolution {
         const auto place = [](const Planes& planes, const auto& extent, std::int64_t at_y, std::int64_t at_x) {
           return Place{at_y * extent[1] + at_x, planes.tile(at_y, at_x)};
         };
-        taps.existing.push_back({here_is_left ? place(left_, left_size_, i, j) : place(left_, left_size_, row, column),
-                                 here_is_left ? place(right_, right_size_, row, column) : place(right_, right_size_, i, j),
-                                 number});
+        taps.existing.push_back(
+            {here_is_left ? place(left_, left_size_, i, j) : place(left_, left_size_, row, column),
+             here_is_left ? place(right_, right_size_, row, column) : place(right_, right_size_, i, j), number});
       }
     }
     return taps;

@@ -175,7 +175,8 @@ class Problem {
   // Whether neither operand's tile changes, along the planes' own dimensions, from the outer index to the next one.
   bool run_goes_on(std::int64_t i0, std::int64_t i1, std::int64_t outer) const {
     const auto same = [](const ScaleLayout& layout, const auto& a, const auto& b) {
-      return block_of(layout, 0, a[0]) == block_of(layout, 0, b[0]) && block_of(layout, 1, a[1]) == block_of(layout, 1, b[1]);
+      return block_of(layout, 0, a[0]) == block_of(layout, 0, b[0]) &&
+             block_of(layout, 1, a[1]) == block_of(layout, 1, b[1]);
     };
     return same(left_layout_, left_pair(i0, i1, outer), left_pair(i0, i1, outer + 1)) &&
            same(right_layout_, right_pair(i0, i1, outer), right_pair(i0, i1, outer + 1));
@@ -357,7 +358,8 @@ ConvolutionResult reference_convolution(Pass pass, const ConvolutionShape& shape
   }
   const Problem problem(pass, shape, left, right);
   int bits = accumulator.bits;
-  if (bits == 0) bits = bits_of(largest_integer(lf)) + bits_of(largest_integer(rf)) + bits_of(problem.most_taps() - 1) + 1;
+  if (bits == 0)
+    bits = bits_of(largest_integer(lf)) + bits_of(largest_integer(rf)) + bits_of(problem.most_taps() - 1) + 1;
   Machine machine(bits, accumulator, unit_of(lf) + unit_of(rf), lf.exponent_bits > 0 || rf.exponent_bits > 0);
 
   ConvolutionResult result;
