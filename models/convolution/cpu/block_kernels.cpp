@@ -36,6 +36,15 @@ Word load_word(const std::uint8_t* at) {
   return word;
 }
 
+// Beyond binary32 infinite, where Highway's scalar code takes the largest number.
+hn::Vec<HalfTag> to_float(hn::Vec<DoubleTag> x) {
+#if HWY_TARGET == HWY_SCALAR
+  return hn::Set(HalfTag(), static_cast<float>(hn::GetLane(x)));
+#else
+  return hn::DemoteTo(HalfTag(), x);
+#endif
+}
+
 // sum · unit, rounded once.
 hn::Vec<FloatTag> rounded(hn::Vec<IntTag> sum, hn::Vec<FloatTag> unit) {
   const hn::Rebind<std::int32_t, DoubleTag> half_int;
@@ -48,7 +57,7 @@ hn::Vec<FloatTag> rounded(hn::Vec<IntTag> sum, hn::Vec<FloatTag> unit) {
   for (std::size_t i = 0; i < hn::Lanes(FloatTag()); i += hn::Lanes(dd)) {
     const auto product =
         hn::Mul(hn::PromoteTo(dd, hn::Load(half_int, sums + i)), hn::PromoteTo(dd, hn::Load(half, units + i)));
-    hn::Store(hn::DemoteTo(half, product), half, units + i);
+    hn::Store(to_float(product), half, units + i);
   }
   return hn::Load(FloatTag(), units);
 }
@@ -128,7 +137,7 @@ struct DoubleProducts {
   static Sum add(Sum sum, Word source, Word lanes) { return hn::MulAdd(source, lanes, sum); }
   template <GroupRounding kRounding>
   static Total add_group(Sum sum, Total /*unit*/, Total total) {
-    return hn::Add(hn::DemoteTo(HalfTag(), sum), total);
+    return hn::Add(to_float(sum), total);
   }
 };
 
