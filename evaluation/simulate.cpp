@@ -391,9 +391,7 @@ class Simulation {
       if (!is_scaled(format)) continue;
       if (!quantization) {
         const Operand role = models::result_operand(pass);
-        quantization = {{},
-                        workloads::quantizer_options(workload_, index, role),
-                        fmt::format("{} result of layer '{}'", models::to_string(pass), layer.name)};
+        quantization = {{}, workloads::quantizer_options(workload_, index, role)};
       }
       quantization->formats.push_back(std::get<models::ScaledFormat>(format));
     }

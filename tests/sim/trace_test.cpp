@@ -115,7 +115,7 @@ TEST(Trace, ElementFollowsTheReference) {
   {
     Simulator simulator(Detail::kStructural, small_array(), path);
     result = simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {},
-                                     ResultQuantization{models::parse_scaled_format("e2m4"), {}, "result"});
+                                     ResultQuantization{{models::parse_scaled_format("e2m4")}, {}});
     second =
         simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);
     EXPECT_FALSE(std::filesystem::exists(path));
