@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 #include <limits>
+#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -102,8 +104,36 @@ struct Slice {
 };
 
 constexpr std::int64_t kChunk = 96;              // positions of a task
+constexpr std::int64_t kFewTaps = 64;            // so many that those of all lanes are packed together
 constexpr std::int64_t kLargestWidth = 16;       // lanes of a vector
 constexpr std::int64_t kPanelBytes = 128 << 10;  // of packed lanes that are read again and again
+
+// Words of four outer indices of a run, for as many neighbouring elements of each.
+class Interleaver {
+ public:
+  explicit Interleaver(std::int64_t columns)
+      : columns_(columns), pitch_(columns + kDotSlack), bytes_(static_cast<std::size_t>(5 * pitch_)) {}
+
+  // Writes up to a vector beyond the last quad. The codes of outer index i begin at codes_at(i); an index behind the
+  // run's end has zeros.
+  template <typename CodesAt>
+  void run(const ByteDecoder& decoder, const Run& run, std::int64_t word, std::uint32_t* quads,
+           const CodesAt& codes_at) {
+    std::array<const std::uint8_t*, 4> sources{};
+    for (std::int64_t i = 0; i < 4; ++i) {
+      const bool exists = word * 4 + i < run.count;
+      std::uint8_t* bytes = bytes_.data() + (exists ? i : 4) * pitch_;
+      if (exists) decoder.decode(codes_at(run.first + word * 4 + i), 1, columns_, bytes, 0);
+      sources[static_cast<std::size_t>(i)] = bytes;
+    }
+    interleave_bytes(sources, 0, 1, columns_, quads);
+  }
+
+ private:
+  std::int64_t columns_;
+  std::int64_t pitch_;
+  std::vector<std::uint8_t> bytes_;
+};
 
 template <typename Element>
 class BlockConvolution {
@@ -136,8 +166,13 @@ class BlockConvolution {
         images_(gradient_ ? request.shape.in_channels : request.shape.batch),
         group_lanes_((pass_ == Pass::kBackwardData ? request.shape.in_channels : request.shape.out_channels) / groups_),
         width_(static_cast<std::int64_t>(block_lanes(kDoubles))) {
-    source_elements_ = elements_of(source_.format.element, kBytes ? kByteOffset : 0);
-    lane_elements_ = elements_of(lane_.format.element, 0);
+    if constexpr (kBytes) {
+      source_bytes_.emplace(source_.format.element, kByteOffset);
+      lane_bytes_.emplace(lane_.format.element, 0);
+    } else {
+      source_elements_ = elements_of(source_.format.element);
+      lane_elements_ = elements_of(lane_.format.element);
+    }
     for (std::int64_t group = 0; group < groups_; ++group) all_runs_.push_back(runs_of(request.reduction, group));
   }
 
@@ -147,9 +182,9 @@ class BlockConvolution {
   }
 
  private:
-  std::vector<Element> elements_of(const ElementFormat& format, int offset) const {
+  static std::vector<Element> elements_of(const ElementFormat& format) {
     std::vector<Element> elements;
-    for (const std::int64_t k : decode_table(format)) elements.push_back(static_cast<Element>(k + offset));
+    for (const std::int64_t k : decode_table(format)) elements.push_back(static_cast<Element>(k));
     return elements;
   }
 
@@ -374,8 +409,92 @@ class BlockConvolution {
     }
   }
 
-  // Bytes of channels of the same tap come together in words, words of the lanes in vectors.
-  void pack_lane_run(const LaneBlock& block, const Run& run, Word* words) { pack_lane_elements(block, run, words); }
+  // Bytes of the same tap of a run come together in words, words of the lanes in vectors.
+  void pack_lane_run(const LaneBlock& block, const Run& run, std::uint32_t* words) {
+    const LaneWords target{words, run.words * block.vectors * width_, block.vectors * width_};
+    if (pass_ == Pass::kForward) {
+      pack_lane_rows(block, run, target);
+    } else if (lane_taps_ <= kFewTaps) {
+      pack_lane_columns(block, run, target);
+    } else {
+      pack_lane_planes(block, run, target);
+    }
+  }
+
+  struct LaneWords {
+    std::uint32_t* words;
+    std::int64_t tap;   // from one tap to the next
+    std::int64_t word;  // and from a word of a tap to the next
+  };
+
+  // A lane's elements of the run are neighbours.
+  void pack_lane_rows(const LaneBlock& block, const Run& run, const LaneWords& target) {
+    constexpr std::int64_t kWords = 16;
+    const std::int64_t taps = lane_taps_;
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(kWords * kPerWord * taps + kDotSlack));
+    std::vector<std::uint32_t> quads(static_cast<std::size_t>(block.count * kWords * taps + kDotSlack));
+    for (std::int64_t first = 0; first < run.words; first += kWords) {
+      const std::int64_t words = std::min(kWords, run.words - first);
+      const std::int64_t count = std::min(words * kPerWord, run.count - first * kPerWord);
+      std::fill(bytes.begin() + count * taps, bytes.end(), std::uint8_t{0});
+      for (std::int64_t lane = 0; lane < block.count; ++lane) {
+        const std::uint16_t* codes = lane_codes(block.group, block.first + lane, run.first + first * kPerWord);
+        std::uint32_t* lane_quads = quads.data() + lane * words * taps;
+        lane_bytes_->decode(codes, 1, count * taps, bytes.data(), 0);
+        if (taps == 1) {
+          std::memcpy(lane_quads, bytes.data(), static_cast<std::size_t>(words * kPerWord));
+        } else {
+          const std::uint8_t* at = bytes.data();
+          interleave_bytes({at, at + taps, at + 2 * taps, at + 3 * taps}, kPerWord * taps, words, taps, lane_quads);
+        }
+      }
+      std::uint32_t* to = target.words + first * target.word;
+      if (taps == 1) {
+        transpose_words(quads.data(), words, block.count, words, to, target.word);
+      } else {
+        for (std::int64_t w = 0; w < words; ++w) {
+          transpose_words(quads.data() + w * taps, words * taps, block.count, taps, to + w * target.word, target.tap);
+        }
+      }
+    }
+  }
+
+  // All lanes of an outer index are neighbours.
+  void pack_lane_columns(const LaneBlock& block, const Run& run, const LaneWords& target) {
+    const std::int64_t columns = block.count * lane_taps_;
+    Interleaver interleaver(columns);
+    std::vector<std::uint32_t> quads(static_cast<std::size_t>(columns + kDotSlack));
+    for (std::int64_t w = 0; w < run.words; ++w) {
+      std::uint32_t* to = target.words + w * target.word;
+      interleaver.run(*lane_bytes_, run, w, quads.data(),
+                      [&](std::int64_t outer) { return lane_codes(block.group, block.first, outer); });
+      if (lane_taps_ == 1) {
+        std::copy_n(quads.data(), columns, to);
+      } else {
+        transpose_words(quads.data(), lane_taps_, block.count, lane_taps_, to, target.tap);
+      }
+    }
+  }
+
+  // The same where planes are large: some taps at a time.
+  void pack_lane_planes(const LaneBlock& block, const Run& run, const LaneWords& target) {
+    constexpr std::int64_t kTaps = 512;
+    const std::int64_t pitch = std::min(kTaps, lane_taps_) + kDotSlack;
+    std::vector<std::uint32_t> quads(static_cast<std::size_t>(block.count * pitch));
+    for (std::int64_t first = 0; first < lane_taps_; first += kTaps) {
+      const std::int64_t taps = std::min(kTaps, lane_taps_ - first);
+      Interleaver interleaver(taps);
+      for (std::int64_t w = 0; w < run.words; ++w) {
+        for (std::int64_t lane = 0; lane < block.count; ++lane) {
+          interleaver.run(*lane_bytes_, run, w, quads.data() + lane * pitch, [&](std::int64_t outer) {
+            return lane_codes(block.group, block.first + lane, outer) + first;
+          });
+        }
+        transpose_words(quads.data(), pitch, block.count, taps, target.words + w * target.word + first * target.tap,
+                        target.tap);
+      }
+    }
+  }
 
   // ---- The other operand
 
@@ -397,13 +516,67 @@ class BlockConvolution {
       for (const Run& run : slice.runs[static_cast<std::size_t>(group)]) jobs.emplace_back(group, &run);
     }
     const auto count = static_cast<std::int64_t>(jobs.size());
+    const bool many_images = kBytes && gradient_ && rows_.size * columns_.size == 1;
+    if constexpr (kBytes) {
+      if (many_images) {
+        base::parallel_for(std::int64_t{0}, count, [&](std::int64_t job) { pack_source_images(*jobs[job].second); });
+      }
+    }
     base::parallel_for(std::int64_t{0}, slice.images * count, [&](std::int64_t task) {
       const auto& [group, run] = jobs[static_cast<std::size_t>(task % count)];
       const std::int64_t slot = task / count;
       const std::int64_t image = slice.first_image + slot;
-      pack_source_elements(slot, image, group, *run);
+      if constexpr (kBytes) {
+        if (!many_images) pack_source_words(slot, image, group, *run);
+      } else {
+        pack_source_elements(slot, image, group, *run);
+      }
       if constexpr (!kDoubles) set_source_units(slot, image, group, *run);
     });
+  }
+
+  void pack_source_words(std::int64_t slot, std::int64_t image, std::int64_t group, const Run& run) {
+    std::uint32_t* words = pixels_.data() + group_words_[static_cast<std::size_t>(group)] + run.place;
+    const std::int64_t width = columns_.size;
+    if (rows_.size * width == 1) {
+      if (used_rows() < 1 || used_columns() < 1) return;
+      auto* bytes = reinterpret_cast<std::uint8_t*>(words + pixel(slot, 0, 0) * pixel_words_);
+      return source_bytes_->decode(source_codes(image, group, run.first), 1, run.count, bytes, 0);
+    }
+    const std::int64_t rows_at_once = std::max<std::int64_t>(1024 / width, 1);
+    const std::int64_t pitch = std::min(rows_at_once, used_rows()) * width + kDotSlack;
+    std::vector<std::uint32_t> quads(static_cast<std::size_t>(run.words * pitch));
+    for (std::int64_t first = 0; first < used_rows(); first += rows_at_once) {
+      const std::int64_t end = std::min(first + rows_at_once, used_rows());
+      Interleaver interleaver((end - first) * width);
+      for (std::int64_t w = 0; w < run.words; ++w) {
+        interleaver.run(*source_bytes_, run, w, quads.data() + w * pitch,
+                        [&](std::int64_t outer) { return source_codes(image, group, outer) + first * width; });
+      }
+      if (columns_.extent == width && columns_.lead == 0) {
+        transpose_words(quads.data(), pitch, run.words, (end - first) * width,
+                        words + pixel(slot, first, 0) * pixel_words_, pixel_words_);
+        continue;
+      }
+      for (std::int64_t y = first; y < end; ++y) {
+        transpose_words(quads.data() + (y - first) * width, pitch, run.words, used_columns(),
+                        words + pixel(slot, y, 0) * pixel_words_, pixel_words_);
+      }
+    }
+  }
+
+  // Backward weight of images of one element: input channels are neighbours.
+  void pack_source_images(const Run& run) {
+    if (used_rows() < 1 || used_columns() < 1) return;
+    Interleaver interleaver(images_);
+    const std::int64_t pitch = images_ + kDotSlack;
+    std::vector<std::uint32_t> quads(static_cast<std::size_t>(run.words * pitch));
+    for (std::int64_t w = 0; w < run.words; ++w) {
+      interleaver.run(*source_bytes_, run, w, quads.data() + w * pitch,
+                      [&](std::int64_t outer) { return source_codes(0, 0, outer); });
+    }
+    transpose_words(quads.data(), pitch, run.words, images_, pixels_.data() + run.place + pixel(0, 0, 0) * pixel_words_,
+                    image_words());
   }
 
   std::int64_t pixel(std::int64_t slot, std::int64_t y, std::int64_t x) const {
@@ -609,6 +782,8 @@ class BlockConvolution {
   std::int64_t width_;                    // lanes of a vector
   std::vector<Element> source_elements_;  // of every code
   std::vector<Element> lane_elements_;
+  std::optional<ByteDecoder> source_bytes_;
+  std::optional<ByteDecoder> lane_bytes_;
   std::vector<std::vector<Run>> all_runs_;
   std::vector<Phase> phases_;
 

@@ -149,7 +149,7 @@ struct Tile {
 
   static std::size_t width() { return hn::Lanes(Float()); }
 
-  static void start(const BlockTile& tile, std::int64_t group, Sum (&sum)[kRows][kVectors]) {
+  HWY_INLINE static void start(const BlockTile& tile, std::int64_t group, Sum (&sum)[kRows][kVectors]) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
       const Sum first = Dots::start(tile.corrections, (group * kVectors + v) * static_cast<std::int64_t>(width()));
@@ -158,26 +158,35 @@ struct Tile {
     }
   }
 
-  static void add_tap(const std::uint8_t* const (&at)[kRows], std::int64_t offset, std::int64_t words,
-                      const std::uint8_t* HWY_RESTRICT lanes, Sum (&sum)[kRows][kVectors]) {
-    for (const std::int64_t end = offset + words * Dots::kWordBytes; offset < end; offset += Dots::kWordBytes) {
-      typename Dots::Word b[kVectors];
+  HWY_INLINE static void add_word(const std::uint8_t* const (&at)[kRows], std::int64_t offset,
+                                  const std::uint8_t* lanes, Sum (&sum)[kRows][kVectors]) {
+    typename Dots::Word b[kVectors];
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) {
-        b[v] = Dots::lanes(lanes);
-        lanes += static_cast<std::int64_t>(width()) * Dots::kWordBytes;
-      }
+    for (int v = 0; v < kVectors; ++v) {
+      b[v] = Dots::lanes(lanes + v * static_cast<std::int64_t>(width()) * Dots::kWordBytes);
+    }
 #pragma GCC unroll 8
-      for (int p = 0; p < kRows; ++p) {
-        const auto a = Dots::spread(at[p] + offset);
+    for (int p = 0; p < kRows; ++p) {
+      const auto a = Dots::spread(at[p] + offset);
 #pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v) sum[p][v] = Dots::add(sum[p][v], a, b[v]);
-      }
+      for (int v = 0; v < kVectors; ++v) sum[p][v] = Dots::add(sum[p][v], a, b[v]);
     }
   }
 
-  static void end_group(const BlockTile& tile, const std::int64_t* unit_positions, std::int64_t unit,
-                        std::int64_t group, const Sum (&sum)[kRows][kVectors], Total (&total)[kRows][kVectors]) {
+  HWY_INLINE static void add_tap(const std::uint8_t* const (&at)[kRows], std::int64_t offset, std::int64_t words,
+                                 const std::uint8_t* HWY_RESTRICT lanes, Sum (&sum)[kRows][kVectors]) {
+    constexpr std::int64_t kBytes = Dots::kWordBytes;
+    const std::int64_t lane_bytes = kVectors * static_cast<std::int64_t>(width()) * kBytes;
+    for (; words >= 4; words -= 4, offset += 4 * kBytes, lanes += 4 * lane_bytes) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) add_word(at, offset + i * kBytes, lanes + i * lane_bytes, sum);
+    }
+    for (; words > 0; --words, offset += kBytes, lanes += lane_bytes) add_word(at, offset, lanes, sum);
+  }
+
+  HWY_INLINE static void end_group(const BlockTile& tile, const std::int64_t* unit_positions, std::int64_t unit,
+                                   std::int64_t group, const Sum (&sum)[kRows][kVectors],
+                                   Total (&total)[kRows][kVectors]) {
     const Float df;
     Total lane_unit[kVectors];
     if constexpr (Dots::kUnits) {
