@@ -85,6 +85,19 @@ TEST(Analytic, PointwiseLayerWaitsForGroupScalers) {
   EXPECT_EQ(fast.cycles.array, 16U + 64 * 16 + 1 + 6);
 }
 
+TEST(Analytic, WorkedExamplesOfBlocks) {
+  ConvolutionShape shape = resnet20_layer(1);
+  const auto array_cycles = [&](const char* name) {
+    const Format format = models::parse_format(name);  // forward, weights are tiled like activations
+    return predict_pass(Pass::kForward, shape, format, format, {}, {}).cycles.array;
+  };
+  EXPECT_EQ(array_cycles("mxfp4/k8"), 9374U);
+  EXPECT_EQ(array_cycles("mxfp4/k4"), 144U + 64 * 288 + 8 + 6);
+  shape.kernel = {1, 1};
+  shape.padding = {0, 0};
+  EXPECT_EQ(array_cycles("nvfp4"), 1054U);
+}
+
 TEST(Analytic, BaselinesNeedNoGroupScaler) {
   const Format none = models::parse_format("e2m4/none");
   for (const Pass pass : models::kPasses) {
@@ -114,9 +127,9 @@ TEST(Analytic, UnquantizedResults) {
 }
 
 TEST(Analytic, RefusesMixedKindsOfFormats) {
-  EXPECT_THAT(
-      [] { predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, BaselineFormat::kInt8, {}, {}); },
-      testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("expected two block-scaled formats or two baseline")));
+  EXPECT_THAT([] { predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, BaselineFormat::kInt8, {}, {}); },
+              testing::ThrowsMessage<std::runtime_error>(
+                  testing::HasSubstr("expected two block-scaled formats or two baseline")));
 }
 
 std::uint64_t unsigned_of(std::int64_t value) {
@@ -260,8 +273,8 @@ class Walk {
         return unsigned_of((lanes * taps + ports - 1) / ports);
       };
       const std::uint64_t row_fill = fills_rows ? fill(live_rows, config_.row_feeder.fill_ports) : 0;
-      steps_.push_back({std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)),
-                        unsigned_of(taps + stalls)});
+      steps_.push_back(
+          {std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)), unsigned_of(taps + stalls)});
       if (fills_rows) row_fills += unsigned_of(live_rows * taps);
       row_reads += unsigned_of(live_rows * taps);
       column_fills += unsigned_of(live_columns * taps);
@@ -425,9 +438,8 @@ void compare_with_walk(const Case& test, const ArrayConfig& config) {
   const auto elements = unsigned_of(models::element_count(columns));
   if (elements > 8) {
     EXPECT_EQ(t.dram_column_reads * unsigned_of(shape.groups),
-              walk.row_tile_phases *
-                  (elements * column_bits +
-                   scales_of_shares(column_format, columns, shape.groups) * stored_scale_bits(column_format)));
+              walk.row_tile_phases * (elements * column_bits + scales_of_shares(column_format, columns, shape.groups) *
+                                                                   stored_scale_bits(column_format)));
   }
 }
 
@@ -437,7 +449,9 @@ TEST(Analytic, AgreesWithAWalkOverEveryStep) {
   const std::vector<Format> formats{kE2m4, models::parse_format("e2m4/none"), BaselineFormat::kInt8};
   for (int i = 0; i < 8000; ++i) {
     const ArrayConfig config = random.array();
-    Case test{models::kPasses[i % 4 == 0 ? 0 : i % 4 == 1 ? 2 : 1],
+    Case test{models::kPasses[i % 4 == 0   ? 0
+                              : i % 4 == 1 ? 2
+                                           : 1],
               random.pick(0, 7) == 0 ? random.linear() : random.shape(),
               formats[static_cast<std::size_t>(random.pick(0, 2))],
               {},
