@@ -119,6 +119,10 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   const Schedule schedule(pass, shape, left.format.layout, right.format.layout, config_);
   const int full_bits = full_accumulator_bits(left.format.element, right.format.element, schedule.reduction().taps());
 
+  if (accumulator.taps_per_cycle != 1) {
+    throw std::runtime_error(to_string(pass) + ": the machine's elements add one product at a time, not " +
+                             std::to_string(accumulator.taps_per_cycle));
+  }
   Job job;
   job.pass = pass;
   job.schedule = &schedule;

@@ -34,8 +34,8 @@ struct PassResult {
 // Cycles that are done, of those that the closed form predicts for the pass.
 using Progress = std::function<void(std::uint64_t done, std::uint64_t predicted)>;
 
-// The block-scaled format of an operand. Throws std::runtime_error with a sentence for a baseline format, which names the
-// engines that take it.
+// The block-scaled format of an operand. Throws std::runtime_error with a sentence for a baseline format, which names
+// the engines that take it.
 const models::ScaledFormat& require_mls(models::Operand operand, const models::Format& format);
 
 // One accelerator, built once, through which any number of passes run one after the other. SystemC knows one design in
@@ -51,8 +51,8 @@ class Simulator {
 
   // Operands as in models::left_operand and models::right_operand, with the shapes that `shape` gives them. Results are
   // quantized where both the configuration and `quantization` ask for it; cycles and traffic are the same where they
-  // cannot be. Throws std::runtime_error with a sentence for a tensor scale beyond binary32, and for an accumulator or
-  // products above 64 bits.
+  // cannot be. Throws std::runtime_error with a sentence for a tensor scale beyond binary32, for an accumulator or
+  // products above 64 bits, and for additions of several products.
   PassResult simulate_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::ScaledTensor& left,
                            const models::ScaledTensor& right, const models::Accumulator& accumulator,
                            const std::optional<ResultQuantization>& quantization, const Progress& progress = {});

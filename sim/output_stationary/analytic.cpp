@@ -65,8 +65,8 @@ std::vector<PhaseRow> phases_of(Pass pass, const ConvolutionShape& shape) {
     return {PhaseRow{{Phases{shape.in_channels / shape.groups * kernel, oh * ow}}}};
   }
   const auto runs = [&](std::size_t axis) {
-    return phase_runs({shape.in_size[axis], shape.kernel[axis], shape.stride[axis], shape.padding[axis].begin,
-                       shape.dilation[axis]});
+    return phase_runs(
+        {shape.in_size[axis], shape.kernel[axis], shape.stride[axis], shape.padding[axis].begin, shape.dilation[axis]});
   };
   const std::vector<PhaseRun> across = runs(1);
   std::vector<PhaseRow> rows;
@@ -326,8 +326,7 @@ CycleCounts Mapping::cycles() const {
     });
     return all;
   };
-  const Steps all =
-      joined(repeated(steps_of(period()), shape_.groups / period()), steps_of(shape_.groups % period()));
+  const Steps all = joined(repeated(steps_of(period()), shape_.groups / period()), steps_of(shape_.groups % period()));
   CycleCounts cycles;
   if (all.count > 0) {
     cycles.array = static_cast<std::uint64_t>(all.first_fill + all.cycles + all.last_compute + share_ + kArrayPipeline);
@@ -378,8 +377,8 @@ Traffic Mapping::traffic() const {
   traffic.column_buffer_reads = traffic.column_buffer_writes;
   traffic.sram_row_reads =
       traffic.row_buffer_writes + total_of_groups(row_scales) * static_cast<std::uint64_t>(scale_bits(row_format_));
-  traffic.sram_column_reads =
-      traffic.column_buffer_writes + total_of_groups(column_scales) * static_cast<std::uint64_t>(scale_bits(column_format_));
+  traffic.sram_column_reads = traffic.column_buffer_writes +
+                              total_of_groups(column_scales) * static_cast<std::uint64_t>(scale_bits(column_format_));
 
   // DRAM: an operand that fits in its third of the SRAM is read once.
   const auto fits = [&](std::uint64_t bits) {

@@ -21,10 +21,10 @@ class Controller : public sc_core::sc_module {
   sc_core::sc_out<std::uint32_t> tap;  // in the halves being read
   sc_core::sc_out<bool> row_half;
   sc_core::sc_out<bool> column_half;
-  sc_core::sc_out<bool> group_end;  // the last cycle of a reduction group
+  sc_core::sc_out<bool> group_end;             // the last cycle of a reduction group
   sc_core::sc_out<std::uint32_t> group_outer;  // where the group begins: its outer index,
   sc_core::sc_out<std::uint32_t> group_tap;    // and its tap where taps are apart
-  sc_core::sc_out<bool> first_group;  // of its tile
+  sc_core::sc_out<bool> first_group;           // of its tile
   sc_core::sc_out<bool> last_group;
 
   // To the elements, one cycle later: take the sum over into the hand-over register.

@@ -72,8 +72,8 @@ void DynamicQuantizer::move_lane(std::size_t lane) {
     const models::TileScale scale{scale_exponent_[lane].read(), scale_significand_[lane].read()};
     const float value = held_[lane].read();
     // Of a tensor of zeros there is no scale to divide by.
-    code_[lane].write(value == 0 ? 0
-                                 : unit_->code_of(value, scale, {options_.rounding, options_.random_bits}, random_of(i)));
+    code_[lane].write(
+        value == 0 ? 0 : unit_->code_of(value, scale, {options_.rounding, options_.random_bits}, random_of(i)));
   }
   // 4. The scale of the tile, which the encoder makes of the tile's maximum.
   if (has_element(batch_ - 1, lane) && encodes_) {

@@ -31,9 +31,9 @@ class FeederBuffer {
     const std::vector<Tap>* taps = nullptr;  // of the phase
     std::vector<std::uint16_t> codes;        // 0 where padding, and where the scale is zero
     std::vector<std::int32_t> integers;      // the low 32 bits of the same elements as a multiplier's integers
-    std::vector<std::uint8_t> valid;     // 0 where the tap is padding
-    std::vector<int> valid_lanes;        // of each tap
-    std::vector<int> nonzero_lanes;      // of each tap
+    std::vector<std::uint8_t> valid;         // 0 where the tap is padding
+    std::vector<int> valid_lanes;            // of each tap
+    std::vector<int> nonzero_lanes;          // of each tap
   };
 
   FeederBuffer(Side side, const ArrayConfig& config);

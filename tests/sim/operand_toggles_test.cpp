@@ -90,8 +90,8 @@ TEST(OperandToggles, OfRandomPassesOnRandomArrays) {
     const bool blocks = seed > 300;
     RandomPasses random(seed);
     const RandomPass pass = blocks ? random.next_of_blocks() : random.next();
-    SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + ")." + (blocks ? "next_of_blocks" : "next") + "(): " +
-                 pass.describe());
+    SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + ")." + (blocks ? "next_of_blocks" : "next") +
+                 "(): " + pass.describe());
     ArrayConfig config;
     config.rows = random.pick(1, 20);
     config.columns = random.pick(1, 20);

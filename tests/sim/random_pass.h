@@ -23,8 +23,8 @@ struct RandomPass {
   ResultQuantization quantization;
 
   std::string describe() const {
-    std::string text = to_string(pass) + " of " + tests::to_string(shape) + " in " + to_string(left.format) + " times " +
-                       to_string(right.format) + " (" + models::to_string(left.format.layout) + ", " +
+    std::string text = to_string(pass) + " of " + tests::to_string(shape) + " in " + to_string(left.format) +
+                       " times " + to_string(right.format) + " (" + models::to_string(left.format.layout) + ", " +
                        models::to_string(right.format.layout) + "), accumulator " + std::to_string(accumulator.bits);
     for (const models::ScaledFormat& format : quantization.formats) text += " to " + to_string(format);
     return text;
@@ -65,7 +65,8 @@ class RandomPasses {
     return random;
   }
 
-  // With formats of any system, tiles of any kind, dilation, paddings of one side, linear layers and values of any size.
+  // With formats of any system, tiles of any kind, dilation, paddings of one side, linear layers and values of any
+  // size.
   RandomPass next_of_blocks() {
     RandomPass random;
     random.pass = models::kPasses[static_cast<std::size_t>(pick(0, 2))];
@@ -187,8 +188,7 @@ class RandomPasses {
         s.padding[1] = s.padding[0];
       }
     } while (s.kernel[0] > s.in_size[0] + 2 * s.padding[0].begin ||
-             s.kernel[1] > s.in_size[1] + 2 * s.padding[1].begin ||
-             s.multiply_adds(models::Pass::kForward) > 30000);
+             s.kernel[1] > s.in_size[1] + 2 * s.padding[1].begin || s.multiply_adds(models::Pass::kForward) > 30000);
     return s;
   }
 

@@ -89,9 +89,8 @@ void expect_same(const models::ScaledTensor& actual, const models::ScaledTensor&
 }
 
 void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& random) {
-  const models::ConvolutionResult expected =
-      models::reference_convolution(random.pass, random.shape, without_zero_tiles(random.left),
-                                    without_zero_tiles(random.right), random.accumulator);
+  const models::ConvolutionResult expected = models::reference_convolution(
+      random.pass, random.shape, without_zero_tiles(random.left), without_zero_tiles(random.right), random.accumulator);
   const PassResult result = simulator.simulate_pass(random.pass, random.shape, random.left, random.right,
                                                     random.accumulator, random.quantization);
   expect_same(result.values, expected.values);
@@ -133,9 +132,8 @@ void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& ra
   ASSERT_EQ(result.quantized.size(), formats.size());
   for (std::size_t i = 0; i < formats.size(); ++i) {
     SCOPED_TRACE("quantized to " + to_string(formats[i]));
-    expect_same(
-        result.quantized[i],
-        models::reference_quantize(expected.values, formats[i], random.quantization.options, "result").tensor);
+    expect_same(result.quantized[i],
+                models::reference_quantize(expected.values, formats[i], random.quantization.options, "result").tensor);
   }
 }
 
@@ -192,8 +190,7 @@ TEST(Simulator, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
       const models::ScaledTensor left = operand(left_operand(pass));
       const models::ScaledTensor right = operand(right_operand(pass));
       const models::ConvolutionResult expected = models::functional_convolution(pass, shape, left, right, {});
-      const PassResult result =
-          simulator.simulate_pass(pass, shape, left, right, {}, ResultQuantization{{format}, {}});
+      const PassResult result = simulator.simulate_pass(pass, shape, left, right, {}, ResultQuantization{{format}, {}});
       expect_same(result.values, expected.values);
       EXPECT_EQ(result.counts, expected.counts);
       EXPECT_EQ(result.zero_products, models::count_zero_products(pass, shape, models::nonzero_elements(left),
@@ -285,11 +282,23 @@ TEST(Simulator, RefusesAccumulatorsAbove64Bits) {
               testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("65 bits, expected at most 64")));
 }
 
+TEST(Simulator, RefusesAdditionsOfSeveralProducts) {
+  Simulator simulator(Detail::kCycle, {});
+  const models::ScaledTensor activation = constant_tensor(kSmall.activation_shape(), 1);
+  const models::ScaledTensor weight = constant_tensor(kSmall.weight_shape(), 1);
+  models::Accumulator accumulator;
+  accumulator.taps_per_cycle = 4;
+  EXPECT_THAT(
+      [&] { simulator.simulate_pass(models::Pass::kForward, kSmall, activation, weight, accumulator, std::nullopt); },
+      testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("add one product at a time, not 4")));
+}
+
 TEST(Simulator, RefusesProductsAbove64BitsWithTheirWidth) {
   Simulator simulator(Detail::kCycle, {});
   const auto refusal = [&](const char* left, const char* right, int bits) {
     const auto operand = [](const char* name, const models::Shape& shape) {
-      const models::Tensor<float> values{shape, std::vector<float>(static_cast<std::size_t>(models::element_count(shape)), 1)};
+      const models::Tensor<float> values{shape,
+                                         std::vector<float>(static_cast<std::size_t>(models::element_count(shape)), 1)};
       return models::reference_quantize(values, models::parse_scaled_format(name), {}, "operand").tensor;
     };
     try {
