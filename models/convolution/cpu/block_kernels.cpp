@@ -289,7 +289,20 @@ void sum_integers(const BlockTile& tile, float* values) {
 }
 
 void sum_bytes(const BlockTile& tile, float* values) {
+#if HWY_TARGET == HWY_AVX3_DL
   sum_integers<ByteDots>(tile, values);
+#else
+  // Nobody asks for it here: one position at a time, and the rounding that is right for all sums.
+  const std::int64_t lanes = tile.vectors * static_cast<std::int64_t>(hn::Lanes(FloatTag()));
+  for (std::int64_t p = 0; p < tile.position_count; ++p) {
+    const std::int64_t* positions = tile.positions + p;
+    const std::int64_t* unit_positions = tile.unit_positions + p;
+    tile.vectors == 1
+        ? Tile<ByteDots, GroupRounding::kDouble, 1, 1>::run(tile, positions, unit_positions, values + p * lanes)
+        : Tile<ByteDots, GroupRounding::kDouble, 1, kBlockVectors>::run(tile, positions, unit_positions,
+                                                                        values + p * lanes);
+  }
+#endif
 }
 
 void sum_shorts(const BlockTile& tile, float* values) {
