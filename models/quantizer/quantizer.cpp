@@ -156,18 +156,36 @@ void find_mls_scales(const std::vector<std::uint32_t>& maxima, float maximum, co
   });
 }
 
+// s of the rule `floor` is a difference of exponents; subnormal maxima, zeros among them, take the longer way.
+int mx_exponent(const ScaledFormat& format, int emax, std::uint32_t maximum) {
+  const int exponent = static_cast<int>(maximum >> 23) - 127 - emax;
+  if (format.rule != ScaleRule::kFloor || maximum >> 23 == 0) {
+    return mx_scale_exponent(format, std::bit_cast<float>(maximum));
+  }
+  return std::clamp(exponent, -127, 127);
+}
+
 void find_mx_scales(const std::vector<std::uint32_t>& maxima, const ScaledFormat& format, Scales& scales) {
   scales.tensor_scale = 1;
   const int unit = format.element.unit_exponent();
+  const int emax = std::ilogb(format.element.largest());
+  std::array<float, 255> factors;
+  std::array<float, 255> units;
+  for (int s = -127; s <= 127; ++s) {
+    factors[static_cast<std::size_t>(s + 127)] = power_of_two(unit - s);
+    units[static_cast<std::size_t>(s + 127)] = std::ldexp(1.0F, s - unit);
+  }
   std::atomic<bool> tiny = false;
   base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
+    int smallest = 127;
     for (std::size_t i = range.begin(); i != range.end(); ++i) {
-      const int s = mx_scale_exponent(format, std::bit_cast<float>(maxima[i]));
+      const int s = mx_exponent(format, emax, maxima[i]);
+      smallest = std::min(smallest, s);
       scales.tiles[i] = {static_cast<std::int16_t>(s), 1};
-      scales.factors[i] = power_of_two(unit - s);
-      scales.units[i] = std::ldexp(1.0F, s - unit);
-      if (unit - s > 127) tiny = true;
+      scales.factors[i] = factors[static_cast<std::size_t>(s + 127)];
+      scales.units[i] = units[static_cast<std::size_t>(s + 127)];
     }
+    if (unit - smallest > 127) tiny = true;
   });
   scales.tiny = tiny;
 }
@@ -177,11 +195,22 @@ void find_nvfp4_scales(const std::vector<std::uint32_t>& maxima, float maximum, 
   const Nvfp4Scaler scaler(maximum);
   scales.tensor_scale = scaler.tensor_scale();
   const int unit = format.element.unit_exponent();
+  // By exponent from -9 on and significand.
+  std::array<float, 16 * 16> factors{};
+  std::array<float, 16 * 16> units{};
+  const auto place = [](TileScale scale) {
+    return static_cast<std::size_t>((scale.exponent + 9) * 16 + scale.significand);
+  };
+  for (int byte = 0; byte < 127; ++byte) {
+    const TileScale scale = read_scale(format.scale, {static_cast<std::uint8_t>(byte), 0});
+    factors[place(scale)] = scaler.factor_of(scale);
+    units[place(scale)] = std::ldexp(static_cast<float>(scale.significand), scale.exponent - unit);
+  }
   base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
     for (std::size_t i = range.begin(); i != range.end(); ++i) {
       scales.tiles[i] = scaler.scale_of(std::bit_cast<float>(maxima[i]));
-      scales.factors[i] = scaler.factor_of(scales.tiles[i]);
-      scales.units[i] = std::ldexp(static_cast<float>(scales.tiles[i].significand), scales.tiles[i].exponent - unit);
+      scales.factors[i] = factors[place(scales.tiles[i])];
+      scales.units[i] = units[place(scales.tiles[i])];
     }
   });
 }

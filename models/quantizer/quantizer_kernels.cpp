@@ -169,13 +169,24 @@ float power_of_two(int exponent) {
   return std::ldexp(1.0F, exponent);
 }
 
-// Elements among `lanes` ones with w = k whose value is the input's, given the scales of each.
-std::size_t count_exact(const float* magnitudes, const float* w, const float* k, const float* units, std::size_t lanes,
+// Elements of a vector with w = k whose value is the input's, given the scales of each.
+std::size_t count_exact(hn::Vec<FloatTag> magnitude, hn::Vec<FloatTag> w, hn::Vec<FloatTag> k, const float* units,
                         double tensor_unit) {
+  const FloatTag df;
+  const hn::ScalableTag<double> dd;
+  const hn::Rebind<float, decltype(dd)> half;
+  HWY_ALIGN float magnitudes[HWY_MAX_BYTES / sizeof(float)];
+  HWY_ALIGN float ks[HWY_MAX_BYTES / sizeof(float)];
+  hn::Store(magnitude, df, magnitudes);
+  // No value is below 0.
+  hn::Store(hn::IfThenElse(hn::Eq(w, k), k, hn::Set(df, -1.0F)), df, ks);
   std::size_t exact = 0;
-  for (std::size_t i = 0; i < lanes; ++i) {
+  for (std::size_t i = 0; i < hn::Lanes(df); i += hn::Lanes(dd)) {
     // Exact: 24 + 4 + 11 significant bits.
-    if (w[i] == k[i] && double{magnitudes[i]} == tensor_unit * units[i] * k[i]) ++exact;
+    const auto integer = hn::PromoteTo(dd, hn::Load(half, ks + i));
+    const auto unit = hn::Mul(hn::Set(dd, tensor_unit), hn::PromoteTo(dd, hn::LoadU(half, units + i)));
+    const auto same = hn::Eq(hn::PromoteTo(dd, hn::Load(half, magnitudes + i)), hn::Mul(unit, integer));
+    exact += hn::CountTrue(dd, hn::And(same, hn::Ge(integer, hn::Zero(dd))));
   }
   return exact;
 }
@@ -263,14 +274,8 @@ class Rounder {
       // A product with a power of two rounds where it underflows alone.
       inexact = count_if(inexact, kScale == ScaleKind::kE8m0 ? hn::Or(hn::Ne(w, k), becomes_zero) : hn::Ne(w, k));
       if (kScale != ScaleKind::kE8m0 && !hn::AllFalse(df, hn::And(input_nonzero, hn::Eq(w, k)))) {
-        HWY_ALIGN float w_lanes[HWY_MAX_BYTES / sizeof(float)];
-        HWY_ALIGN float k_lanes[HWY_MAX_BYTES / sizeof(float)];
-        HWY_ALIGN float magnitude_lanes[HWY_MAX_BYTES / sizeof(float)];
-        hn::Store(w, df, w_lanes);
-        hn::Store(k, df, k_lanes);
-        hn::Store(magnitude, df, magnitude_lanes);
         const std::size_t equal = hn::CountTrue(df, hn::Eq(w, k));
-        unlike += equal - count_exact(magnitude_lanes, w_lanes, k_lanes, units + i, lanes, tensor_unit);
+        unlike += equal - count_exact(magnitude, w, k, units + i, tensor_unit);
       }
 
       if constexpr (std::is_same_v<Output, float>) {
