@@ -169,6 +169,13 @@ float power_of_two(int exponent) {
   return std::ldexp(1.0F, exponent);
 }
 
+// Whether a multiply-subtract rounds once.
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
+constexpr bool kFused = true;
+#else
+constexpr bool kFused = false;
+#endif
+
 // Elements of a vector with w = k whose value is the input's, given the scales of each.
 std::size_t count_exact(hn::Vec<FloatTag> magnitude, hn::Vec<FloatTag> w, hn::Vec<FloatTag> k, const float* units,
                         double tensor_unit) {
@@ -227,6 +234,7 @@ class Rounder {
     auto saturated = hn::Zero(di);
     auto flushed = hn::Zero(di);
     auto inexact = hn::Zero(di);
+    auto unlike_lanes = hn::Zero(di);
     std::size_t unlike = 0;  // w = k, yet the value is not the input's, because the divisions have rounded
 
     for (std::size_t i = 0; i < count; i += lanes) {
@@ -273,9 +281,21 @@ class Rounder {
       flushed = count_if(flushed, becomes_zero);
       // A product with a power of two rounds where it underflows alone.
       inexact = count_if(inexact, kScale == ScaleKind::kE8m0 ? hn::Or(hn::Ne(w, k), becomes_zero) : hn::Ne(w, k));
-      if (kScale != ScaleKind::kE8m0 && !hn::AllFalse(df, hn::And(input_nonzero, hn::Eq(w, k)))) {
-        const std::size_t equal = hn::CountTrue(df, hn::Eq(w, k));
-        unlike += equal - count_exact(magnitude, w, k, units + i, tensor_unit);
+      if (kScale == ScaleKind::kMls || kScale == ScaleKind::kE4m3) {
+        const auto equal = hn::Eq(w, k);
+        auto in_doubles = hn::And(input_nonzero, equal);
+        if constexpr (kScale == ScaleKind::kE4m3 && kFused) {
+          // S_t times at most 8 bits: the product and what its rounding leaves, which must not underflow.
+          const auto own = hn::Mul(hn::LoadU(df, units + i), k);
+          const auto product = hn::Mul(tensor_scale, own);
+          const auto left = hn::MulSub(tensor_scale, own, product);
+          const auto exact = hn::And(hn::Eq(product, magnitude), hn::Eq(left, zero));
+          in_doubles = hn::And(in_doubles, hn::Lt(magnitude, hn::Set(df, 0x1p-100F)));
+          if (hn::AllFalse(df, in_doubles)) unlike_lanes = count_if(unlike_lanes, hn::AndNot(exact, equal));
+        }
+        if (!hn::AllFalse(df, in_doubles)) {
+          unlike += hn::CountTrue(df, equal) - count_exact(magnitude, w, k, units + i, tensor_unit);
+        }
       }
 
       if constexpr (std::is_same_v<Output, float>) {
@@ -299,7 +319,9 @@ class Rounder {
         hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, word)), d16, output + i);
       }
     }
-    return {.saturated = total(saturated), .flushed_to_zero = total(flushed), .exact = count - total(inexact) - unlike};
+    return {.saturated = total(saturated),
+            .flushed_to_zero = total(flushed),
+            .exact = count - total(inexact) - total(unlike_lanes) - unlike};
   }
 
  private:

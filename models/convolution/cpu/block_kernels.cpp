@@ -1,6 +1,6 @@
 #include "models/convolution/cpu/block_kernels.h"
 
-#include <algorithm>
+#include <array>
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
@@ -153,7 +153,7 @@ struct Tile {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
       const Sum first = Dots::start(tile.corrections, (group * kVectors + v) * static_cast<std::int64_t>(width()));
-#pragma GCC unroll 8
+#pragma GCC unroll 12
       for (int p = 0; p < kRows; ++p) sum[p][v] = first;
     }
   }
@@ -165,7 +165,7 @@ struct Tile {
     for (int v = 0; v < kVectors; ++v) {
       b[v] = Dots::lanes(lanes + v * static_cast<std::int64_t>(width()) * Dots::kWordBytes);
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int p = 0; p < kRows; ++p) {
       const auto a = Dots::spread(at[p] + offset);
 #pragma GCC unroll 2
@@ -196,7 +196,7 @@ struct Tile {
     } else {
       for (int v = 0; v < kVectors; ++v) lane_unit[v] = hn::Zero(df);
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int p = 0; p < kRows; ++p) {
       auto source_unit = hn::Zero(df);
       if constexpr (Dots::kUnits) source_unit = hn::Set(df, tile.source_units[unit_positions[p] + unit]);
@@ -214,7 +214,7 @@ struct Tile {
     const std::int64_t lane_bytes = kVectors * static_cast<std::int64_t>(width()) * kWordBytes;
     const std::uint8_t* at[kRows];
     Total total[kRows][kVectors];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int p = 0; p < kRows; ++p) {
       at[p] = tile.source + positions[p];
 #pragma GCC unroll 2
@@ -243,7 +243,7 @@ struct Tile {
         end_group(tile, unit_positions, run.unit, run.group, sum, total);
       }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int p = 0; p < kRows; ++p) {
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) {
@@ -256,14 +256,13 @@ struct Tile {
 template <typename Dots, GroupRounding kRounding, int kVectors>
 void sum_positions(const BlockTile& tile, float* values) {
   const std::int64_t lanes = kVectors * static_cast<std::int64_t>(hn::Lanes(typename Dots::Float()));
+  constexpr int kRows = kVectors == 1 ? 2 * kPositions : kPositions;
   std::int64_t p = 0;
-  for (; tile.position_count - p >= kPositions; p += kPositions) {
-    Tile<Dots, kRounding, kPositions, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p,
-                                                     values + p * lanes);
+  for (; tile.position_count - p >= kRows; p += kRows) {
+    Tile<Dots, kRounding, kRows, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p, values + p * lanes);
   }
-  if (kPositions > 3 && tile.position_count - p >= 3) {
+  for (; tile.position_count - p >= 3; p += 3) {
     Tile<Dots, kRounding, 3, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p, values + p * lanes);
-    p += 3;
   }
   for (; p < tile.position_count; ++p) {
     Tile<Dots, kRounding, 1, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p, values + p * lanes);
@@ -368,9 +367,59 @@ bool transpose_blocks(const T* HWY_RESTRICT source, std::int64_t source_pitch, s
 
 #endif
 
+// The same of sixteen by sixteen.
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+
+constexpr std::int64_t kLargeBlock = 16;
+
 template <typename T, typename Finish>
-void transpose(const T* HWY_RESTRICT source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
-               T* HWY_RESTRICT target, std::int64_t target_pitch, const Finish& finish) {
+void transpose_large_block(const T* HWY_RESTRICT source, std::int64_t source_pitch, T* HWY_RESTRICT target,
+                           std::int64_t target_pitch, const Finish& finish) {
+  const hn::ScalableTag<T> d;
+  __m512i rows[16];
+  __m512i pairs[16];
+  for (int i = 0; i < 16; ++i) rows[i] = _mm512_loadu_si512(source + i * source_pitch);
+  for (int i = 0; i < 16; i += 2) {
+    pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    rows[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
+    rows[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
+    rows[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+    rows[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+  }
+  // rows[4 · a + c] has column 4 · b + c of four rows from 4 · a on in its block b.
+  for (int c = 0; c < 4; ++c) {
+    const __m512i low_even = _mm512_shuffle_i32x4(rows[c], rows[4 + c], 0x88);
+    const __m512i low_odd = _mm512_shuffle_i32x4(rows[c], rows[4 + c], 0xDD);
+    const __m512i high_even = _mm512_shuffle_i32x4(rows[8 + c], rows[12 + c], 0x88);
+    const __m512i high_odd = _mm512_shuffle_i32x4(rows[8 + c], rows[12 + c], 0xDD);
+    const std::array<__m512i, 4> columns{
+        _mm512_shuffle_i32x4(low_even, high_even, 0x88), _mm512_shuffle_i32x4(low_odd, high_odd, 0x88),
+        _mm512_shuffle_i32x4(low_even, high_even, 0xDD), _mm512_shuffle_i32x4(low_odd, high_odd, 0xDD)};
+    for (int b = 0; b < 4; ++b) {
+      const auto column = hn::BitCast(d, hn::Vec<WordTag>{columns[static_cast<std::size_t>(b)]});
+      hn::StoreU(finish(d, column), d, target + (4 * b + c) * target_pitch);
+    }
+  }
+}
+
+#else
+
+constexpr std::int64_t kLargeBlock = 4;
+
+template <typename T, typename Finish>
+void transpose_large_block(const T* source, std::int64_t source_pitch, T* target, std::int64_t target_pitch,
+                           const Finish& finish) {
+  transpose_blocks(source, source_pitch, 4, 4, target, target_pitch, finish);
+}
+
+#endif
+
+template <typename T, typename Finish>
+void transpose_any(const T* HWY_RESTRICT source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
+                   T* HWY_RESTRICT target, std::int64_t target_pitch, const Finish& finish) {
   const hn::CappedTag<T, 1> one;
   const auto copy = [&](std::int64_t row, std::int64_t column) HWY_ATTR {
     const auto value = finish(one, hn::Set(one, source[row * source_pitch + column]));
@@ -385,6 +434,25 @@ void transpose(const T* HWY_RESTRICT source, std::int64_t source_pitch, std::int
   for (std::int64_t row = done_rows; row < rows; ++row) {
     for (std::int64_t column = 0; column < columns; ++column) copy(row, column);
   }
+}
+
+template <typename T, typename Finish>
+void transpose(const T* HWY_RESTRICT source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
+               T* HWY_RESTRICT target, std::int64_t target_pitch, const Finish& finish) {
+  const std::int64_t large_rows = kLargeBlock == 16 ? rows / 16 * 16 : 0;
+  const std::int64_t large_columns = kLargeBlock == 16 ? columns / 16 * 16 : 0;
+  for (std::int64_t row = 0; row < large_rows; row += 16) {
+    for (std::int64_t column = 0; column < large_columns; column += 16) {
+      transpose_large_block(source + row * source_pitch + column, source_pitch, target + column * target_pitch + row,
+                            target_pitch, finish);
+    }
+  }
+  if (large_rows > 0 && large_columns < columns) {
+    transpose_any(source + large_columns, source_pitch, large_rows, columns - large_columns,
+                  target + large_columns * target_pitch, target_pitch, finish);
+  }
+  transpose_any(source + large_rows * source_pitch, source_pitch, rows - large_rows, columns, target + large_rows,
+                target_pitch, finish);
 }
 
 void transpose_u32(const std::uint32_t* source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
