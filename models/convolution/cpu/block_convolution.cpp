@@ -371,7 +371,8 @@ class BlockConvolution {
   }
 
   void pack_lane_elements(const LaneBlock& block, const Run& run, Word* words) {
-    constexpr std::int64_t kTaps = 16;  // at a time: what is written stays in a cache
+    // At a time: what is written stays in a cache, in whose sets taps that are a power of two apart may meet.
+    constexpr std::int64_t kTaps = kDoubles ? 4 : 8;
     const std::int64_t lanes = block.vectors * width_;
     auto* elements = reinterpret_cast<Element*>(words);
     for (std::int64_t first = 0; first < lane_taps_; first += kTaps) {
