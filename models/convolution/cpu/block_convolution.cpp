@@ -311,8 +311,9 @@ class BlockConvolution {
       phase.taps.clear();
       for_each_tap(phase, [&](const BlockTap& tap) { phase.taps.push_back(tap); });
     }
-    lanes_.resize(static_cast<std::size_t>(words));
+    // Places without an element, from slice to slice not the same ones, are 0.
     std::fill(lanes_.begin(), lanes_.end(), Word{0});
+    lanes_.resize(static_cast<std::size_t>(words), Word{0});
     if (kDoubles) return;
     lane_units_.assign(static_cast<std::size_t>(groups), 0.0F);
     if (!kBytes) return;
@@ -464,10 +465,11 @@ class BlockConvolution {
       }
       std::uint32_t* to = target.words + first * target.word;
       if (taps == 1) {
-        transpose_words(quads.data(), words, block.count, words, to, target.word);
+        transpose(Transposition<std::uint32_t>{quads.data(), words, block.count, words, to, target.word});
       } else {
         for (std::int64_t w = 0; w < words; ++w) {
-          transpose_words(quads.data() + w * taps, words * taps, block.count, taps, to + w * target.word, target.tap);
+          transpose(Transposition<std::uint32_t>{quads.data() + w * taps, words * taps, block.count, taps,
+                                                 to + w * target.word, target.tap});
         }
       }
     }
@@ -485,7 +487,7 @@ class BlockConvolution {
       if (lane_taps_ == 1) {
         std::copy_n(quads.data(), columns, to);
       } else {
-        transpose_words(quads.data(), lane_taps_, block.count, lane_taps_, to, target.tap);
+        transpose(Transposition<std::uint32_t>{quads.data(), lane_taps_, block.count, lane_taps_, to, target.tap});
       }
     }
   }
@@ -504,8 +506,8 @@ class BlockConvolution {
             return lane_codes(block.group, block.first + lane, outer) + first;
           });
         }
-        transpose_words(quads.data(), pitch, block.count, taps, target.words + w * target.word + first * target.tap,
-                        target.tap);
+        transpose(Transposition<std::uint32_t>{quads.data(), pitch, block.count, taps,
+                                               target.words + w * target.word + first * target.tap, target.tap});
       }
     }
   }
@@ -568,13 +570,13 @@ class BlockConvolution {
                         [&](std::int64_t outer) { return source_codes(image, group, outer) + first * width; });
       }
       if (columns_.extent == width && columns_.lead == 0) {
-        transpose_words(quads.data(), pitch, run.words, (end - first) * width,
-                        words + pixel(slot, first, 0) * pixel_words_, pixel_words_);
+        transpose(Transposition<std::uint32_t>{quads.data(), pitch, run.words, (end - first) * width,
+                                               words + pixel(slot, first, 0) * pixel_words_, pixel_words_});
         continue;
       }
       for (std::int64_t y = first; y < end; ++y) {
-        transpose_words(quads.data() + (y - first) * width, pitch, run.words, used_columns(),
-                        words + pixel(slot, y, 0) * pixel_words_, pixel_words_);
+        transpose(Transposition<std::uint32_t>{quads.data() + (y - first) * width, pitch, run.words, used_columns(),
+                                               words + pixel(slot, y, 0) * pixel_words_, pixel_words_});
       }
     }
   }
@@ -589,8 +591,8 @@ class BlockConvolution {
       interleaver.run(*source_bytes_, run, w, quads.data() + w * pitch,
                       [&](std::int64_t outer) { return source_codes(0, 0, outer); });
     }
-    transpose_words(quads.data(), pitch, run.words, images_, pixels_.data() + run.place + pixel(0, 0, 0) * pixel_words_,
-                    image_words());
+    transpose(Transposition<std::uint32_t>{quads.data(), pitch, run.words, images_,
+                                           pixels_.data() + run.place + pixel(0, 0, 0) * pixel_words_, image_words()});
   }
 
   std::int64_t pixel(std::int64_t slot, std::int64_t y, std::int64_t x) const {
@@ -773,8 +775,8 @@ class BlockConvolution {
         for (std::int64_t lane = 0; lane < block.count; ++lane) targets[begin][lane] = from[lane] * tensor_scale_;
         ++begin;
       } else {
-        transpose_scaled(from, pitch, static_cast<std::int64_t>(end - begin), block.count, tensor_scale_,
-                         targets[begin], lane_step);
+        transpose({from, pitch, static_cast<std::int64_t>(end - begin), block.count, targets[begin], lane_step},
+                  tensor_scale_);
         begin = end;
       }
     }
