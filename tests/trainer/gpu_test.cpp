@@ -110,7 +110,7 @@ TEST_F(OnGpu, QuantizesToTheBitsOfTheProcessor) {
     for (const bool channels_last : {false, true}) {
       if (channels_last && shape.size() != 4) continue;
       const torch::Tensor there = copy(input, shape);
-      const ScaledTensor ours =
+      const ScaledValues ours =
           gpu_->quantize(channels_last ? there.contiguous(at::MemoryFormat::ChannelsLast) : there, format, options);
       ASSERT_EQ(bits(values_of(ours.scale)), bits({scale})) << to_string(format) << " round " << round;
       ASSERT_EQ(bits(values_of(ours.values)), bits(expected))
@@ -146,7 +146,7 @@ TEST_F(OnGpu, QuantizesBaselinesToTheBitsOfTheProcessor) {
       if (round % 50 == 1) input[0] = std::numeric_limits<float>::max();
       const std::uint64_t step = random() >> 34;
       gpu_->set_step(step, 0);
-      const ScaledTensor ours = gpu_->quantize(copy(input, shape), format, options);
+      const ScaledValues ours = gpu_->quantize(copy(input, shape), format, options);
       options.stream += step << 32;
       std::vector<float> expected(input.size());
       const float scale = models::quantize_baseline_scaled(input, shape, std::get<models::BaselineFormat>(format),
@@ -163,7 +163,7 @@ TEST_F(OnGpu, QuantizesBaselinesToTheBitsOfTheProcessor) {
 TEST_F(OnGpu, TellsOfANonFiniteElementByTheScale) {
   for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::quiet_NaN()}) {
     for (const char* const format : {"e2m4", "bf16", "fp16", "fp8-e4m3", "int8"}) {
-      const ScaledTensor result = gpu_->quantize(copy({1, bad, 2, 3}, {1, 1, 2, 2}), models::parse_format(format), {});
+      const ScaledValues result = gpu_->quantize(copy({1, bad, 2, 3}, {1, 1, 2, 2}), models::parse_format(format), {});
       EXPECT_TRUE(std::isnan(result.scale.item<float>())) << format;
     }
   }
