@@ -81,7 +81,7 @@ class Reduction {
   // Whether every tap of a run is a group.
   bool taps_apart() const { return taps_apart_; }
   // Whether the whole reduction of a result is one group.
-  bool merged() const { return !taps_apart_ && longest_run_ == outer_; }
+  bool merged() const { return !taps_apart_ && all_runs_ == conv_groups_; }
   // Whether each outer index is a group.
   bool by_outer_index() const { return !taps_apart_ && longest_run_ == 1; }
 

@@ -21,6 +21,12 @@ struct SumBounds {
   bool narrow = false;  // a register was asked for that a sum might leave
 };
 
+// The powers of two that are the smallest and the largest among the units g · 2^(s - U) of tiles that have values.
+struct UnitRange {
+  int smallest = 0;
+  int largest = 0;
+};
+
 // A pass to compute, with what engines look at. Refers to what it was made from.
 struct ConvolutionRequest {
   // Throws std::runtime_error where the product of the tensor scales overflows.
@@ -34,6 +40,8 @@ struct ConvolutionRequest {
   const Accumulator& accumulator;
   Reduction reduction;
   SumBounds bounds;
+  UnitRange left_units;
+  UnitRange right_units;
   float tensor_scale;  // T
   bool fits_float;     // no element and no sum can leave binary32 above
   bool exact_float;    // every group's contribution is a binary32 number

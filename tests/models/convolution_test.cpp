@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <random>
 
+#include "tests/support/random_layers.h"
+
 namespace mlsim::models {
 namespace {
 
@@ -75,6 +77,52 @@ TEST(ConvolutionShape, MultiplyAddsOfTheLargestAxes) {
   EXPECT_EQ(shape.multiply_adds(Pass::kForward), 2 * kSide + static_cast<std::uint64_t>(kLargest));
   shape = {.in_size = {kLargest, kLargest}, .kernel = {kLargest, kLargest}, .stride = {kLargest, kLargest}};
   EXPECT_EQ(shape.multiply_adds(Pass::kForward), std::uint64_t{1} << 40);
+}
+
+// Runs by their definition, one outer index at a time, against all that Reduction tells of them.
+TEST(Reduction, RunsOfRandomTiles) {
+  for (std::uint64_t seed = 0; seed < 3000; ++seed) {
+    tests::Random random(seed);
+    const ConvolutionShape shape = tests::random_layer(random);
+    const Pass pass = kPasses[static_cast<std::size_t>(tests::between(random, 0, 2))];
+    const ScaleLayout left = tests::random_block_format(random).of(left_operand(pass), pass).layout;
+    const ScaleLayout right = tests::random_block_format(random).of(right_operand(pass), pass).layout;
+    const Reduction reduction(pass, shape, left, right);
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    const std::int64_t outer = shape.outer_count(pass);
+    const bool apart = left.tile[2] == 1 || left.tile[3] == 1 || right.tile[2] == 1 || right.tile[3] == 1;
+    ASSERT_EQ(reduction.taps_apart(), apart);
+    std::int64_t all_runs = 0;
+    std::int64_t longest = 0;
+    for (std::int64_t group = 0; group < shape.groups; ++group) {
+      const auto tiles = [&](std::int64_t o) {
+        const std::int64_t own = group * outer + o;  // of the whole tensor
+        switch (pass) {
+          case Pass::kForward:
+            return std::pair{left.tile_of(1, own), right.tile_of(1, o)};
+          case Pass::kBackwardData:
+            return std::pair{left.tile_of(1, own), right.tile_of(0, own)};
+          case Pass::kBackwardWeight:
+            break;
+        }
+        return std::pair{left.tile_of(0, o), right.tile_of(0, o)};
+      };
+      std::int64_t runs = 0;
+      for (std::int64_t begin = 0; begin < outer; ++runs) {
+        std::int64_t end = begin + 1;
+        while (end < outer && tiles(end) == tiles(begin)) ++end;
+        ASSERT_EQ(reduction.run_end(group, begin), end);
+        longest = std::max(longest, end - begin);
+        begin = end;
+      }
+      ASSERT_EQ(reduction.runs(group), runs);
+      all_runs += runs;
+    }
+    ASSERT_EQ(reduction.all_runs(), all_runs);
+    ASSERT_EQ(reduction.longest_run(), longest);
+    ASSERT_EQ(reduction.taps(), longest * (apart ? 1 : shape.inner_taps(pass)));
+    ASSERT_EQ(reduction.merged(), !apart && all_runs == shape.groups);
+  }
 }
 
 }  // namespace

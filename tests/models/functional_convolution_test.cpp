@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
+#include <map>
 #include <string>
 
 #include "models/convolution/cpu/dot_kernels.h"
@@ -22,6 +25,8 @@ void expect_equal(const ConvolutionResult& result, const ConvolutionResult& expe
   EXPECT_EQ(result.values.shape, expected.values.shape);
   ASSERT_EQ(result.values.values.size(), expected.values.values.size());
   for (std::size_t i = 0; i < expected.values.values.size(); ++i) {
+    // A NaN is a NaN, whatever its bits.
+    if (std::isnan(expected.values.values[i]) && std::isnan(result.values.values[i])) continue;
     ASSERT_EQ(std::bit_cast<std::uint32_t>(result.values.values[i]),
               std::bit_cast<std::uint32_t>(expected.values.values[i]))
         << "at " << i << ": " << result.values.values[i] << " instead of " << expected.values.values[i];
@@ -36,6 +41,7 @@ void expect_equal(const ConvolutionResult& result, const ConvolutionResult& expe
   EXPECT_EQ(result.counts.float_adds, expected.counts.float_adds);
   EXPECT_EQ(result.counts.tensor_scale_multiplies, expected.counts.tensor_scale_multiplies);
   EXPECT_EQ(result.counts.overflows, expected.counts.overflows);
+  EXPECT_EQ(result.counts.non_finite, expected.counts.non_finite);
 }
 
 // Compares one pass on every instruction set; false where the tensor scales overflow, which both refuse.
@@ -43,7 +49,8 @@ bool compare(Pass pass, const ConvolutionShape& shape, const ScaledTensor& left,
              const Accumulator& accumulator) {
   SCOPED_TRACE(to_string(pass) + " of " + tests::to_string(shape) + ", " + to_string(left.format) + " by " +
                to_string(right.format) + ", accumulator bits " + std::to_string(accumulator.bits) +
-               (accumulator.overflow == Overflow::kWrap ? ", wrap" : ", saturate"));
+               (accumulator.overflow == Overflow::kWrap ? ", wrap" : ", saturate") + ", " +
+               std::to_string(accumulator.taps_per_cycle) + " taps a cycle");
   ConvolutionResult expected;
   try {
     expected = reference_convolution(pass, shape, left, right, accumulator);
@@ -51,6 +58,7 @@ bool compare(Pass pass, const ConvolutionShape& shape, const ScaledTensor& left,
     EXPECT_THROW(functional_convolution(pass, shape, left, right, accumulator), std::runtime_error);
     return false;
   }
+  SCOPED_TRACE(explain_choice({pass, shape, left, right, accumulator}).back());
   tests::for_each_vector_target(
       [&] { expect_equal(functional_convolution(pass, shape, left, right, accumulator), expected); });
   return true;
@@ -64,7 +72,7 @@ ScaledTensor random_operand(Random& random, const Shape& shape, const ScaledForm
 Accumulator random_accumulator(Random& random) {
   if (between(random, 0, 1) == 0) return {};
   return {static_cast<int>(between(random, 2, between(random, 0, 3) == 0 ? 64 : 24)),
-          static_cast<Overflow>(between(random, 0, 1))};
+          static_cast<Overflow>(between(random, 0, 1)), static_cast<int>(between(random, 1, 4))};
 }
 
 void compare_random_layers(std::uint64_t first_seed, std::uint64_t seeds, ScaledFormat (*format_of)(Random& random)) {
@@ -165,11 +173,13 @@ TEST(FunctionalConvolution, EqualsReferenceOnLargerLayers) {
 }
 
 // An operand of which every element is k, in groups of the largest scale below 1.
-ScaledTensor uniform_operand(const Shape& shape, const ScaledFormat& format, std::int32_t k) {
-  ScaledTensor tensor{format, shape, 1, {}, {}, {}};
-  const auto pairs = static_cast<std::size_t>(shape[0] * shape[1]);
-  tensor.group_exponent.assign(pairs, 1);
-  tensor.group_fraction.assign(pairs, static_cast<std::uint8_t>((1 << format.scale.fraction_bits) - 1));
+ScaledTensor uniform_operand(const Shape& shape, const ScaledFormat& format, std::int64_t k) {
+  ScaledTensor tensor{format, shape, 1, {}, {}};
+  const StoredScale stored = format.scale.kind == ScaleKind::kMls
+                                 ? StoredScale{1, static_cast<std::uint8_t>((1 << format.scale.fraction_bits) - 1)}
+                                 : StoredScale{127, 0};
+  const TileScale scale = read_scale(format.scale, stored);
+  tensor.scales.assign(static_cast<std::size_t>(format.layout.count(shape)), scale);
   tensor.codes.assign(static_cast<std::size_t>(element_count(shape)), encode_element(format.element, k));
   return tensor;
 }
@@ -219,10 +229,10 @@ TEST(FunctionalConvolution, EqualsReferenceOnNarrowRegistersAroundBinary32) {
       const ScaledFormat format{element, {8, 1}, layout};
       Random random(1);
       const auto operand = [&](Operand which) {
-        const std::int32_t largest = element.max_integer();
+        const std::int64_t largest = element.max_integer();
         ScaledTensor tensor = uniform_operand(shape.shape_of(which), format, largest);
         for (std::uint16_t& code : tensor.codes) {
-          const int draw = between(random, 0, 7);
+          const std::int64_t draw = between(random, 0, 7);
           if (draw < 3) code = encode_element(element, draw == 0 ? -largest : draw);
         }
         return tensor;
@@ -263,17 +273,17 @@ std::pair<ScaledTensor, ScaledTensor> operands_of_sum(const ScaledFormat& format
   const auto floor = [&](std::int64_t k) {
     int place = 0;
     while (k >> place >= std::int64_t{2} << element.mantissa_bits) ++place;
-    return static_cast<std::int32_t>(k >> place << place);
+    return k >> place << place;
   };
   ScaledTensor left = uniform_operand(shape, format, 0);
   ScaledTensor right = left;
   for (std::size_t i = 0; sum > 0; ++i) {
     const std::int64_t k = std::min(sum, largest);
-    const std::int32_t k_left = floor(k);
-    const std::int32_t k_right = floor(std::min(sum / k_left, largest));
+    const std::int64_t k_left = floor(k);
+    const std::int64_t k_right = floor(std::min(sum / k_left, largest));
     left.codes.at(i) = encode_element(element, k_left);
     right.codes.at(i) = encode_element(element, k_right);
-    sum -= std::int64_t{k_left} * k_right;
+    sum -= k_left * k_right;
   }
   return {left, right};
 }
@@ -308,8 +318,8 @@ TEST(FunctionalConvolution, EqualsReferenceOnTinyGroups) {
         const ScaledFormat format{{2, static_cast<int>(between(random, 0, 4))}, {8, 1}, grouping::kNc};
         ScaledTensor tensor = random_operand(random, shape.shape_of(which), format);
         tensor.tensor_scale = 0x1.8p60F;
-        for (std::uint8_t& exponent : tensor.group_exponent) {
-          exponent = static_cast<std::uint8_t>(between(random, 55, 80));
+        for (TileScale& scale : tensor.scales) {
+          scale.exponent = static_cast<std::int16_t>(-between(random, 55, 80) - format.scale.fraction_bits);
         }
         return tensor;
       };
@@ -320,6 +330,138 @@ TEST(FunctionalConvolution, EqualsReferenceOnTinyGroups) {
       if (HasFailure()) return;
     }
   }
+}
+
+// ---- Blocks
+
+// The name of the engine that runs.
+std::string engine_for(Pass pass, const ConvolutionShape& shape, const ScaledTensor& left, const ScaledTensor& right,
+                       const Accumulator& accumulator) {
+  const std::string line = explain_choice({pass, shape, left, right, accumulator}).back();
+  return line.substr(0, line.find(':'));
+}
+
+ScaledTensor random_operand(Random& random, const ConvolutionShape& shape, Operand operand, Pass pass,
+                            const ScaledFormat& format) {
+  return random_operand(random, shape.shape_of(operand), format.of(operand, pass));
+}
+
+// Compares passes of random layers and formats and returns how often each engine has run.
+std::map<std::string, int> compare_blocks(std::uint64_t first_seed, std::uint64_t seeds,
+                                          ConvolutionShape (*layer_of)(Random& random),
+                                          ScaledFormat (*format_of)(Random& random)) {
+  std::map<std::string, int> engines;
+  for (std::uint64_t seed = first_seed; seed < first_seed + seeds; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    const ConvolutionShape shape = layer_of(random);
+    const bool mixed = between(random, 0, 1) == 0;
+    const ScaledFormat format = format_of(random);
+    for (const Pass pass : kPasses) {
+      const ScaledTensor left =
+          random_operand(random, shape, left_operand(pass), pass, mixed ? format_of(random) : format);
+      const ScaledTensor right =
+          random_operand(random, shape, right_operand(pass), pass, mixed ? format_of(random) : format);
+      const Accumulator accumulator = between(random, 0, 2) == 0 ? random_accumulator(random) : Accumulator{};
+      if (compare(pass, shape, left, right, accumulator)) ++engines[engine_for(pass, shape, left, right, accumulator)];
+      if (testing::Test::HasFailure()) return engines;
+    }
+  }
+  return engines;
+}
+
+void expect_each(const std::map<std::string, int>& counts, std::vector<std::string> names) {
+  if (has_dot_products()) names.emplace_back("blocks of bytes");
+  for (const std::string& name : names) EXPECT_TRUE(counts.contains(name)) << name << " has never run";
+}
+
+TEST(Blocks, EqualReferenceOnRandomLayers) {
+  const auto counts = compare_blocks(3000, 1200, tests::random_layer, tests::random_block_format);
+  expect_each(counts, {"blocks of 16 bits", "blocks in binary64", "wide integers"});
+}
+
+// Channels and images that fill several blocks, words and vectors, the last of them in part.
+TEST(Blocks, EqualReferenceOnWiderLayers) {
+  const auto layer = [](Random& random) {
+    ConvolutionShape shape;
+    shape.groups = between(random, 0, 3) == 0 ? between(random, 2, 4) : 1;
+    shape.batch = between(random, 1, 21);
+    shape.in_channels = shape.groups * between(random, 1, 40 / shape.groups);
+    shape.out_channels = shape.groups * between(random, 1, 50 / shape.groups);
+    if (between(random, 0, 2) == 0) return shape;  // linear
+    shape.kernel[0] = shape.kernel[1] = between(random, 0, 1) == 0 ? 1 : 3;
+    for (const std::size_t axis : {0U, 1U}) {
+      shape.in_size[axis] = between(random, 3, 6);
+      shape.stride[axis] = between(random, 1, 2);
+      shape.padding[axis] = {between(random, 0, 1), between(random, 0, 2)};
+    }
+    return shape;
+  };
+  const auto format = [](Random& random) {
+    constexpr std::array<const char*, 8> kElements{"e2m4",       "e2m1/g8m3",  "mxfp4",  "nvfp4",
+                                                   "mxfp6-e3m2", "mxfp8-e4m3", "mxint8", "mxfp6-e2m3"};
+    constexpr std::array<const char*, 8> kTiles{"/k16",        "/b16",        "/k32",      "/b8",
+                                                "/t16x16x1x1", "/t16x16x*x*", "/t8x4x1x*", "/t4x8x*x1"};
+    return parse_scaled_format(std::string(kElements[static_cast<std::size_t>(between(random, 0, 7))]) +
+                               kTiles[static_cast<std::size_t>(between(random, 0, 7))]);
+  };
+  expect_each(compare_blocks(5000, 400, layer, format), {"blocks of 16 bits", "blocks in binary64"});
+}
+
+// Scales at either end of their range: results are infinite, NaN or subnormal.
+TEST(Blocks, EqualReferenceWhereScalesEnd) {
+  std::uint64_t non_finite = 0;
+  for (std::uint64_t seed = 0; seed < 120; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Random random(seed);
+    const ConvolutionShape shape = tests::random_layer(random);
+    for (const Pass pass : kPasses) {
+      const auto operand = [&](Operand which) {
+        constexpr std::array<int, 6> kExponents{120, 120, -130, -130, 0, -60};
+        const int exponent = kExponents[static_cast<std::size_t>(between(random, 0, 5))];
+        ScaledFormat format = tests::random_block_format(random);
+        while (format.scale.kind != ScaleKind::kE8m0) format = tests::random_block_format(random);
+        Tensor<float> values{shape.shape_of(which), {}};
+        std::normal_distribution<float> normal;
+        for (std::int64_t i = 0; i < element_count(values.shape); ++i) {
+          values.values.push_back(i % 16 < 4 ? 0.0F : std::ldexp(normal(random), exponent));
+        }
+        return quantize(values, format.of(which, pass), {}, "x").tensor;
+      };
+      const ScaledTensor left = operand(left_operand(pass));
+      const ScaledTensor right = operand(right_operand(pass));
+      if (compare(pass, shape, left, right, {})) {
+        non_finite += functional_convolution(pass, shape, left, right, {}).counts.non_finite;
+      }
+      if (HasFailure()) return;
+    }
+  }
+  EXPECT_GT(non_finite, 1000U);
+}
+
+// Integer sums of a group just below and just above 2^24 and 2^31.
+TEST(Blocks, EqualReferenceAroundTheirSums) {
+  const auto check = [](const char* name, std::int64_t channels, std::array<std::int64_t, 2> size,
+                        const std::string& engine) {
+    const ConvolutionShape shape{
+        .batch = 1, .in_channels = channels, .out_channels = 3, .in_size = size, .kernel = size};
+    const ScaledFormat format = parse_scaled_format(name);
+    ScaledTensor activation = uniform_operand(shape.activation_shape(), format.of(Operand::kActivation, Pass::kForward),
+                                              format.element.max_integer());
+    const ScaledTensor weight = uniform_operand(shape.weight_shape(), format.of(Operand::kWeight, Pass::kForward),
+                                                -format.element.max_integer());
+    compare(Pass::kForward, shape, activation, weight, {});
+    EXPECT_EQ(engine_for(Pass::kForward, shape, activation, weight, {}), engine);
+    activation.codes[0] = encode_element(format.element, 1);
+    compare(Pass::kForward, shape, activation, weight, {});
+  };
+  const std::string bytes = has_dot_products() ? "blocks of bytes" : "blocks of 16 bits";
+  check("e0m7/b1040", 1040, {1, 1}, bytes);                    // 1040 · 127² < 2^24
+  check("e0m7/b1041", 1041, {1, 1}, bytes);                    // and above
+  check("mxint8/b16", 16, {90, 92}, bytes);                    // 132480 · 127² < 2^31
+  check("mxint8/b16", 16, {91, 92}, "binary64");               // and above
+  check("mxfp6-e3m2/b16", 32, {24, 27}, "blocks of 16 bits");  // 10368 · 448² < 2^31
+  check("mxfp6-e3m2/b16", 32, {25, 27}, "blocks in binary64");
 }
 
 // Each engine is the one that runs for some request, and says why it does not for others.
@@ -338,20 +480,32 @@ TEST(Engines, AreChosenInOrderWithReasons) {
     const ScaledTensor weight = tensor(shape.weight_shape(), format);
     return explain_choice({Pass::kForward, shape, activation, weight, accumulator});
   };
+  const std::string bytes = has_dot_products() ? "blocks of bytes: runs" : "blocks of 16 bits: runs";
   EXPECT_EQ(choice("e2m4", {}).back(), has_dot_products() ? "dot products of bytes: runs" : "binary32: runs");
   EXPECT_EQ(choice("e2m4/none", {}).front(), has_dot_products()
                                                  ? "dot products of bytes: the whole reduction is one group"
                                                  : "dot products of bytes: the processor has no dot products of bytes");
-  EXPECT_EQ(choice("e2m4/none", {}).back(), "binary32: runs");
+  EXPECT_EQ(choice("e2m4/none", {}).back(), bytes);
+  EXPECT_EQ(choice("e3m4/none", {}).back(), "blocks of 16 bits: runs");
+  EXPECT_EQ(choice("e3m2", {}).back(), "binary32: runs");
   const std::vector<std::string> wide = choice("e2m10", {});
   EXPECT_EQ(wide.back(), "binary64: runs");
-  EXPECT_EQ(wide[1], "binary32: a group may be no binary32 number");
+  EXPECT_EQ(wide[2], "blocks of 16 bits: each outer index is a group");
+  EXPECT_EQ(wide[3], "binary32: a group may be no binary32 number");
+  for (const std::string tiles : {"/k16", "/b2", "/t16x16x1x1"}) {
+    EXPECT_EQ(choice("mxfp4" + tiles, {}).back(), bytes);
+    EXPECT_EQ(choice("mxfp6-e3m2" + tiles, {}).back(), "blocks of 16 bits: runs");
+    EXPECT_EQ(choice("mxfp8-e4m3" + tiles, {}).back(), "blocks in binary64: runs");
+    EXPECT_EQ(choice("mxfp8-e5m2" + tiles, {}).back(), "wide integers: runs");
+  }
   EXPECT_EQ(choice("e2m4", {10, Overflow::kSaturate}).back(), "narrow registers in binary32: runs");
+  EXPECT_EQ(choice("e2m4", {10, Overflow::kSaturate, 2}).back(), "wide integers: runs");
+  EXPECT_EQ(choice("e2m4/k16", {10, Overflow::kSaturate}).back(), "wide integers: runs");
   EXPECT_EQ(choice("e3m8", {30, Overflow::kWrap}).back(), "narrow registers in binary64: runs");
   const std::vector<std::string> last = choice("e4m4/g8m3/none", {62, Overflow::kWrap}, 300);
   ASSERT_EQ(last.size(), engines().size());
-  EXPECT_EQ(last.back(), "128-bit integers: runs");
-  EXPECT_EQ(last[4], "narrow registers in binary64: no sum can leave the accumulator");
+  EXPECT_EQ(last.back(), "wide integers: runs");
+  EXPECT_EQ(last[7], "narrow registers in binary64: no sum can leave the accumulator");
 }
 
 }  // namespace

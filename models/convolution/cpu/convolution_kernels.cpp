@@ -33,6 +33,16 @@ constexpr int kWeightColumns = 6;
 constexpr int kNarrowVectors = 1;
 #endif
 
+// Beyond binary32 infinite, where Highway's scalar code takes the largest number.
+using Half = hn::Rebind<float, Tag<double>>;
+hn::Vec<Half> to_float(Vector<double> x) {
+#if HWY_TARGET == HWY_SCALAR
+  return hn::Set(Half(), static_cast<float>(hn::GetLane(x)));
+#else
+  return hn::DemoteTo(Half(), x);
+#endif
+}
+
 // ---- Codes to numbers
 
 // k of a vector of codes, as binary32: a code word without its sign is a float with the bias moved, except below the
@@ -112,7 +122,7 @@ void add_to(Vector<float> sum, float* y) {
 
 void add_to(Vector<double> sum, float* y) {
   const hn::Rebind<float, Tag<double>> half;
-  hn::StoreU(hn::Add(hn::LoadU(half, y), hn::DemoteTo(half, sum)), half, y);
+  hn::StoreU(hn::Add(hn::LoadU(half, y), to_float(sum)), half, y);
 }
 
 template <typename T, int kChannels, int kVectors>

@@ -6,12 +6,14 @@
 #include <bit>
 #include <cassert>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "base/parallel.h"
+#include "models/convolution/cpu/block_convolution.h"
 #include "models/convolution/cpu/convolution_kernels.h"
 #include "models/convolution/cpu/dot_convolution.h"
 #include "models/convolution/cpu/dot_kernels.h"
@@ -63,42 +65,38 @@ double unit_of(const ScaledTensor& tensor, std::size_t pair) {
   return std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52) * scale.significand;
 }
 
-// The powers of two, of a tile's units, that are the smallest and the largest.
-struct UnitRange {
-  int smallest = 0;
-  int largest = 0;
-};
-
-UnitRange range_of(const ScaledTensor& tensor) {
-  const auto [smallest, largest] =
-      std::minmax_element(tensor.scales.begin(), tensor.scales.end(),
-                          [](const TileScale& a, const TileScale& b) { return a.exponent < b.exponent; });
-  if (smallest == tensor.scales.end()) return {};
-  const int unit = tensor.format.element.unit_exponent();
-  return {smallest->exponent - unit, largest->exponent - unit};
+// Whether a tile with this exponent has a value.
+bool has_values_at(const ScaledTensor& tensor, int exponent) {
+  bool found = false;
+  tensor.grid().for_each_run(0, tensor.size(),
+                             [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+                               const std::uint16_t* codes = tensor.codes.data() + offset;
+                               const TileScale* scales = tensor.scales.data() + tile;
+                               if (found || (step == 0 && scales->exponent != exponent)) return;
+                               for (std::int64_t i = 0; i < length; ++i) {
+                                 found = found || (codes[i] != 0 && scales[i * step].exponent == exponent);
+                               }
+                             });
+  return found;
 }
 
-// The same of the tiles that have a value.
-UnitRange range_of_values(const ScaledTensor& tensor) {
-  std::vector<bool> used(tensor.scales.size(), false);
-  const TileGrid grid = tensor.grid();
-  grid.for_each_run(0, tensor.size(),
-                    [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
-                      for (std::int64_t i = offset; i < offset + length; ++i, tile += step) {
-                        if (tensor.codes[static_cast<std::size_t>(i)] != 0) used[static_cast<std::size_t>(tile)] = true;
-                      }
-                    });
-  UnitRange range;
-  bool any = false;
-  const int unit = tensor.format.element.unit_exponent();
-  for (std::size_t tile = 0; tile < used.size(); ++tile) {
-    if (!used[tile] || tensor.scales[tile].significand == 0) continue;
-    const int exponent = tensor.scales[tile].exponent - unit;
-    range = any ? UnitRange{std::min(range.smallest, exponent), std::max(range.largest, exponent)}
-                : UnitRange{exponent, exponent};
-    any = true;
+UnitRange range_of(const ScaledTensor& tensor) {
+  // That of tiles without values, which need not fit anything.
+  const int lowest = smallest_scale(tensor.format.scale).exponent;
+  int smallest = std::numeric_limits<int>::max();
+  int largest = std::numeric_limits<int>::min();
+  bool any_lowest = false;
+  for (const TileScale& scale : tensor.scales) {
+    const int exponent = scale.exponent;
+    any_lowest |= exponent == lowest;
+    smallest = std::min(smallest, exponent == lowest ? std::numeric_limits<int>::max() : exponent);
+    largest = std::max(largest, exponent);
   }
-  return range;
+  constexpr int kSmall = -32;  // an exponent from which on it does not matter whether there are values
+  if (any_lowest && (lowest >= kSmall || has_values_at(tensor, lowest))) smallest = std::min(smallest, lowest);
+  const int unit = tensor.format.element.unit_exponent();
+  if (smallest > largest) return {-unit, -unit};
+  return {smallest - unit, largest - unit};
 }
 
 // Whether every element and every product of elements is a multiple of the smallest binary32 number.
@@ -107,21 +105,17 @@ bool fits_smallest_float(UnitRange left, UnitRange right) {
   return left.smallest >= kFinest && right.smallest >= kFinest && left.smallest + right.smallest >= kFinest;
 }
 
-bool fits_smallest_float(const ScaledTensor& left, const ScaledTensor& right) {
-  return fits_smallest_float(range_of(left), range_of(right)) ||
-         fits_smallest_float(range_of_values(left), range_of_values(right));
-}
-
 // Bits in front of the binary point that hold every element.
-int top_bits(const ScaledTensor& tensor) {
-  return range_of(tensor).largest + tensor.format.element.integer_bits() + tensor.format.scale.fraction_bits + 1;
+int top_bits(const ScaledFormat& format, UnitRange units) {
+  return units.largest + format.element.integer_bits() + format.scale.fraction_bits + 1;
 }
 
 // The same of every sum of a result.
 int top_sum_bits(const ConvolutionRequest& request) {
   const auto taps =
       static_cast<std::uint64_t>(request.shape.outer_count(request.pass) * request.shape.inner_taps(request.pass));
-  return top_bits(request.left) + top_bits(request.right) + static_cast<int>(std::bit_width(taps));
+  return top_bits(request.left.format, request.left_units) + top_bits(request.right.format, request.right_units) +
+         static_cast<int>(std::bit_width(taps));
 }
 
 // Whether no result can leave binary32 above.
@@ -132,7 +126,8 @@ bool results_fit_float(const ConvolutionRequest& request) {
 // Whether no element and no sum can leave binary32 above.
 bool fits_largest_float(const ConvolutionRequest& request) {
   constexpr int kLargest = 126;
-  return std::max({top_bits(request.left), top_bits(request.right), top_sum_bits(request)}) <= kLargest;
+  return std::max({top_bits(request.left.format, request.left_units),
+                   top_bits(request.right.format, request.right_units), top_sum_bits(request)}) <= kLargest;
 }
 
 // ---- Forward and backward data: results as shifted sums of padded planes
@@ -710,6 +705,55 @@ std::uint64_t run_bytes(const ConvolutionRequest& request, float* results) {
   return 0;
 }
 
+// Of the engines that sum in integers, block by block.
+Refusal refuse_integer_blocks(const ConvolutionRequest& request) {
+  if (!refuse_tiles(request) && request.reduction.by_outer_index()) return "each outer index is a group";
+  if (request.bounds.narrow) return "a narrow accumulator was asked for";
+  if (!request.fits_float) return "an element or a sum might leave binary32";
+  if (request.bounds.sum >= Int128{1} << 31) return "a group's sum might leave 32 bits";
+  constexpr int kSmallestNormal = -126;
+  if (std::min(request.left_units.smallest, request.right_units.smallest) < kSmallestNormal ||
+      !fits_smallest_float(request.left_units, request.right_units)) {
+    return "a scale may be no binary32 number";
+  }
+  return std::nullopt;
+}
+
+Refusal refuse_byte_blocks(const ConvolutionRequest& request) {
+  if (!has_dot_products()) return "the processor has no dot products of bytes";
+  if (Refusal refusal = refuse_integer_blocks(request)) return refusal;
+  if (request.left.format.element.max_integer() >= kDotOffset ||
+      request.right.format.element.max_integer() >= kDotOffset) {
+    return "an element does not fit a byte";
+  }
+  return std::nullopt;
+}
+
+Refusal refuse_short_blocks(const ConvolutionRequest& request) {
+  if (Refusal refusal = refuse_integer_blocks(request)) return refusal;
+  constexpr std::int64_t kLargest = std::numeric_limits<std::int16_t>::max();
+  if (request.left.format.element.max_integer() > kLargest || request.right.format.element.max_integer() > kLargest) {
+    return "an element does not fit 16 bits";
+  }
+  return std::nullopt;
+}
+
+// Scales of tiles are in the elements.
+Refusal refuse_double_blocks(const ConvolutionRequest& request) {
+  if (request.bounds.narrow) return "a narrow accumulator was asked for";
+  if (request.bounds.scaled > kDoubleIntegers) return "a scaled sum might leave binary64's integers";
+  return std::nullopt;
+}
+
+template <BlockElement kElement>
+std::uint64_t run_blocks(const ConvolutionRequest& request, float* results) {
+  const GroupRounding rounding = request.exact_float                    ? GroupRounding::kExact
+                                 : request.bounds.sum <= kFloatIntegers ? GroupRounding::kSingle
+                                                                        : GroupRounding::kDouble;
+  sum_in_blocks(kElement, request, rounding, results);
+  return 0;
+}
+
 Refusal refuse_double(const ConvolutionRequest& request) {
   if (Refusal refusal = refuse_tiles(request)) return refusal;
   if (request.bounds.narrow) return "a narrow accumulator was asked for";
@@ -752,10 +796,13 @@ Refusal refuse_nothing(const ConvolutionRequest& /*request*/) {
   return std::nullopt;
 }
 
-constexpr std::array<Engine, 6> kEngines{{
+constexpr std::array<Engine, 9> kEngines{{
     {"dot products of bytes", refuse_bytes, run_bytes},
+    {"blocks of bytes", refuse_byte_blocks, run_blocks<BlockElement::kBytes>},
+    {"blocks of 16 bits", refuse_short_blocks, run_blocks<BlockElement::kShorts>},
     {"binary32", refuse_float, sum_planes<float>},
     {"binary64", refuse_double, sum_planes<double>},
+    {"blocks in binary64", refuse_double_blocks, run_blocks<BlockElement::kDoubles>},
     {"narrow registers in binary32", refuse_narrow_float, sum_planes<float>},
     {"narrow registers in binary64", refuse_narrow_double, sum_planes<double>},
     {"wide integers", refuse_nothing, wide_convolution},
@@ -772,9 +819,12 @@ ConvolutionRequest::ConvolutionRequest(Pass the_pass, const ConvolutionShape& th
       accumulator(the_accumulator),
       reduction(pass, shape, left.format.layout, right.format.layout),
       bounds(bounds_of(left.format, right.format, reduction.taps(), accumulator)),
+      left_units(range_of(left)),
+      right_units(range_of(right)),
       tensor_scale(product_scale(pass, left, right)),
       fits_float(fits_largest_float(*this)),
-      exact_float(fits_float && !bounds.narrow && bounds.scaled <= kFloatIntegers && fits_smallest_float(left, right)) {
+      exact_float(fits_float && !bounds.narrow && bounds.scaled <= kFloatIntegers &&
+                  fits_smallest_float(left_units, right_units)) {
   assert(left.shape == shape.shape_of(left_operand(pass)) && right.shape == shape.shape_of(right_operand(pass)));
 }
 

@@ -1,0 +1,433 @@
+#include "models/convolution/cpu/block_kernels.h"
+
+#include <algorithm>
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "models/convolution/cpu/block_kernels.cpp"
+#include "hwy/foreach_target.h"
+// After foreach_target.h.
+#include "hwy/highway.h"
+
+#if HWY_TARGET == HWY_AVX3_DL
+// In place of HWY_BEFORE_NAMESPACE: clang takes the first list of features that is pushed, and no further one.
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
+#else
+HWY_BEFORE_NAMESPACE();
+#endif
+namespace mlsim::models::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using FloatTag = hn::ScalableTag<float>;
+using IntTag = hn::RebindToSigned<FloatTag>;
+using WordTag = hn::RebindToUnsigned<FloatTag>;
+using DoubleTag = hn::ScalableTag<double>;
+using HalfTag = hn::Rebind<float, DoubleTag>;
+
+// Positions of a tile: sums and totals of two vectors of lanes each stay in registers.
+constexpr int kPositions = HWY_TARGET <= HWY_AVX3 ? 6 : 3;
+
+template <typename Word>
+Word load_word(const std::uint8_t* at) {
+  Word word;
+  std::memcpy(&word, at, sizeof(word));
+  return word;
+}
+
+// Beyond binary32 infinite, where Highway's scalar code takes the largest number.
+hn::Vec<HalfTag> to_float(hn::Vec<DoubleTag> x) {
+#if HWY_TARGET == HWY_SCALAR
+  return hn::Set(HalfTag(), static_cast<float>(hn::GetLane(x)));
+#else
+  return hn::DemoteTo(HalfTag(), x);
+#endif
+}
+
+// sum · unit, rounded once.
+hn::Vec<FloatTag> rounded(hn::Vec<IntTag> sum, hn::Vec<FloatTag> unit) {
+  const hn::Rebind<std::int32_t, DoubleTag> half_int;
+  const HalfTag half;
+  const DoubleTag dd;
+  HWY_ALIGN std::int32_t sums[HWY_MAX_BYTES / sizeof(float)];
+  HWY_ALIGN float units[HWY_MAX_BYTES / sizeof(float)];
+  hn::Store(sum, IntTag(), sums);
+  hn::Store(unit, FloatTag(), units);
+  for (std::size_t i = 0; i < hn::Lanes(FloatTag()); i += hn::Lanes(dd)) {
+    const auto product =
+        hn::Mul(hn::PromoteTo(dd, hn::Load(half_int, sums + i)), hn::PromoteTo(dd, hn::Load(half, units + i)));
+    hn::Store(to_float(product), half, units + i);
+  }
+  return hn::Load(FloatTag(), units);
+}
+
+// What both kinds of integers have in common.
+struct IntegerDots {
+  static constexpr std::int64_t kWordBytes = 4;
+  static constexpr bool kUnits = true;
+  using Float = FloatTag;
+  using Sum = hn::Vec<IntTag>;
+  using Total = hn::Vec<FloatTag>;
+  using Word = hn::Vec<IntTag>;
+
+  static Word lanes(const std::uint8_t* at) { return hn::LoadU(IntTag(), reinterpret_cast<const std::int32_t*>(at)); }
+  static Word spread(const std::uint8_t* at) { return hn::Set(IntTag(), load_word<std::int32_t>(at)); }
+
+  template <GroupRounding kRounding>
+  static Total add_group(Sum sum, Total unit, Total total) {
+    if constexpr (kRounding == GroupRounding::kExact) {
+      return hn::MulAdd(hn::ConvertTo(FloatTag(), sum), unit, total);
+    } else if constexpr (kRounding == GroupRounding::kSingle) {
+      return hn::Add(hn::Mul(hn::ConvertTo(FloatTag(), sum), unit), total);
+    } else {
+      return hn::Add(rounded(sum, unit), total);
+    }
+  }
+};
+
+struct ByteDots : IntegerDots {
+  static Sum start(const std::int32_t* corrections, std::int64_t lane) {
+    return hn::LoadU(IntTag(), corrections + lane);
+  }
+  static Sum add(Sum sum, Word source, Word lanes) {
+#if HWY_TARGET == HWY_AVX3_DL
+    return Sum{_mm512_dpbusd_epi32(sum.raw, source.raw, lanes.raw)};
+#else
+    const IntTag d;
+    const auto byte = hn::Set(d, 0xFF);
+    for (int i = 0; i < 4; ++i) {
+      sum = hn::Add(sum, hn::Mul(hn::And(source, byte), hn::ShiftRight<24>(hn::ShiftLeft<24>(lanes))));
+      source = hn::ShiftRight<8>(source);
+      lanes = hn::ShiftRight<8>(lanes);
+    }
+    return sum;
+#endif
+  }
+};
+
+struct ShortDots : IntegerDots {
+  static Sum start(const std::int32_t* /*corrections*/, std::int64_t /*lane*/) { return hn::Zero(IntTag()); }
+  static Sum add(Sum sum, Word source, Word lanes) {
+#if HWY_TARGET == HWY_AVX3_DL
+    return Sum{_mm512_dpwssd_epi32(sum.raw, source.raw, lanes.raw)};
+#elif HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_EMU128
+    const hn::Repartition<std::int16_t, IntTag> d16;
+    auto unused = hn::Zero(IntTag());
+    return hn::ReorderWidenMulAccumulate(IntTag(), hn::BitCast(d16, source), hn::BitCast(d16, lanes), sum, unused);
+#else
+    const auto low = [](Word x) HWY_ATTR { return hn::ShiftRight<16>(hn::ShiftLeft<16>(x)); };
+    sum = hn::Add(sum, hn::Mul(low(source), low(lanes)));
+    return hn::Add(sum, hn::Mul(hn::ShiftRight<16>(source), hn::ShiftRight<16>(lanes)));
+#endif
+  }
+};
+
+struct DoubleProducts {
+  static constexpr std::int64_t kWordBytes = 8;
+  static constexpr bool kUnits = false;
+  using Float = HalfTag;
+  using Sum = hn::Vec<DoubleTag>;
+  using Total = hn::Vec<HalfTag>;
+  using Word = hn::Vec<DoubleTag>;
+
+  static Word lanes(const std::uint8_t* at) { return hn::LoadU(DoubleTag(), reinterpret_cast<const double*>(at)); }
+  static Word spread(const std::uint8_t* at) { return hn::Set(DoubleTag(), load_word<double>(at)); }
+  static Sum start(const std::int32_t* /*corrections*/, std::int64_t /*lane*/) { return hn::Zero(DoubleTag()); }
+  static Sum add(Sum sum, Word source, Word lanes) { return hn::MulAdd(source, lanes, sum); }
+  template <GroupRounding kRounding>
+  static Total add_group(Sum sum, Total /*unit*/, Total total) {
+    return hn::Add(to_float(sum), total);
+  }
+};
+
+template <typename Dots, GroupRounding kRounding, int kRows, int kVectors>
+struct Tile {
+  using Float = typename Dots::Float;
+  using Sum = typename Dots::Sum;
+  using Total = typename Dots::Total;
+
+  static std::size_t width() { return hn::Lanes(Float()); }
+
+  HWY_INLINE static void start(const BlockTile& tile, std::int64_t group, Sum (&sum)[kRows][kVectors]) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      const Sum first = Dots::start(tile.corrections, (group * kVectors + v) * static_cast<std::int64_t>(width()));
+#pragma GCC unroll 8
+      for (int p = 0; p < kRows; ++p) sum[p][v] = first;
+    }
+  }
+
+  HWY_INLINE static void add_word(const std::uint8_t* const (&at)[kRows], std::int64_t offset,
+                                  const std::uint8_t* lanes, Sum (&sum)[kRows][kVectors]) {
+    typename Dots::Word b[kVectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      b[v] = Dots::lanes(lanes + v * static_cast<std::int64_t>(width()) * Dots::kWordBytes);
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < kRows; ++p) {
+      const auto a = Dots::spread(at[p] + offset);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) sum[p][v] = Dots::add(sum[p][v], a, b[v]);
+    }
+  }
+
+  HWY_INLINE static void add_tap(const std::uint8_t* const (&at)[kRows], std::int64_t offset, std::int64_t words,
+                                 const std::uint8_t* HWY_RESTRICT lanes, Sum (&sum)[kRows][kVectors]) {
+    constexpr std::int64_t kBytes = Dots::kWordBytes;
+    const std::int64_t lane_bytes = kVectors * static_cast<std::int64_t>(width()) * kBytes;
+    for (; words >= 4; words -= 4, offset += 4 * kBytes, lanes += 4 * lane_bytes) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) add_word(at, offset + i * kBytes, lanes + i * lane_bytes, sum);
+    }
+    for (; words > 0; --words, offset += kBytes, lanes += lane_bytes) add_word(at, offset, lanes, sum);
+  }
+
+  HWY_INLINE static void end_group(const BlockTile& tile, const std::int64_t* unit_positions, std::int64_t unit,
+                                   std::int64_t group, const Sum (&sum)[kRows][kVectors],
+                                   Total (&total)[kRows][kVectors]) {
+    const Float df;
+    Total lane_unit[kVectors];
+    if constexpr (Dots::kUnits) {
+      const float* units = tile.lane_units + group * kVectors * static_cast<std::int64_t>(width());
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) lane_unit[v] = hn::LoadU(df, units + static_cast<std::size_t>(v) * width());
+    } else {
+      for (int v = 0; v < kVectors; ++v) lane_unit[v] = hn::Zero(df);
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < kRows; ++p) {
+      auto source_unit = hn::Zero(df);
+      if constexpr (Dots::kUnits) source_unit = hn::Set(df, tile.source_units[unit_positions[p] + unit]);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        total[p][v] = Dots::template add_group<kRounding>(sum[p][v], hn::Mul(source_unit, lane_unit[v]), total[p][v]);
+      }
+    }
+  }
+
+  static void run(const BlockTile& tile, const std::int64_t* positions, const std::int64_t* unit_positions,
+                  float* HWY_RESTRICT values) {
+    const Float df;
+    constexpr std::int64_t kWordBytes = Dots::kWordBytes;
+    const std::int64_t lane_bytes = kVectors * static_cast<std::int64_t>(width()) * kWordBytes;
+    const std::uint8_t* at[kRows];
+    Total total[kRows][kVectors];
+#pragma GCC unroll 8
+    for (int p = 0; p < kRows; ++p) {
+      at[p] = tile.source + positions[p];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        total[p][v] = hn::LoadU(df, values + static_cast<std::size_t>(p * kVectors + v) * width());
+      }
+    }
+    for (std::int64_t r = 0; r < tile.run_count; ++r) {
+      const BlockRun& run = tile.runs[r];
+      const std::uint8_t* lanes = tile.lanes + run.lanes * kVectors;
+      const std::int64_t tap_bytes = run.words * lane_bytes;
+      Sum sum[kRows][kVectors];
+      if (tile.taps_apart) {
+        for (std::int64_t t = 0; t < tile.tap_count; ++t) {
+          const BlockTap& tap = tile.taps[t];
+          start(tile, run.group + tap.lanes, sum);
+          add_tap(at, run.source + tap.source, run.words, lanes + tap.lanes * tap_bytes, sum);
+          end_group(tile, unit_positions, run.unit + tap.units, run.group + tap.lanes, sum, total);
+        }
+      } else {
+        start(tile, run.group, sum);
+        for (std::int64_t t = 0; t < tile.tap_count; ++t) {
+          const BlockTap& tap = tile.taps[t];
+          add_tap(at, run.source + tap.source, run.words, lanes + tap.lanes * tap_bytes, sum);
+        }
+        end_group(tile, unit_positions, run.unit, run.group, sum, total);
+      }
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < kRows; ++p) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        hn::StoreU(total[p][v], df, values + static_cast<std::size_t>(p * kVectors + v) * width());
+      }
+    }
+  }
+};
+
+template <typename Dots, GroupRounding kRounding, int kVectors>
+void sum_positions(const BlockTile& tile, float* values) {
+  const std::int64_t lanes = kVectors * static_cast<std::int64_t>(hn::Lanes(typename Dots::Float()));
+  std::int64_t p = 0;
+  for (; tile.position_count - p >= kPositions; p += kPositions) {
+    Tile<Dots, kRounding, kPositions, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p,
+                                                     values + p * lanes);
+  }
+  if (kPositions > 3 && tile.position_count - p >= 3) {
+    Tile<Dots, kRounding, 3, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p, values + p * lanes);
+    p += 3;
+  }
+  for (; p < tile.position_count; ++p) {
+    Tile<Dots, kRounding, 1, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p, values + p * lanes);
+  }
+}
+
+template <typename Dots, GroupRounding kRounding>
+void sum_vectors(const BlockTile& tile, float* values) {
+  tile.vectors == 1 ? sum_positions<Dots, kRounding, 1>(tile, values)
+                    : sum_positions<Dots, kRounding, kBlockVectors>(tile, values);
+}
+
+template <typename Dots>
+void sum_integers(const BlockTile& tile, float* values) {
+  switch (tile.rounding) {
+    case GroupRounding::kExact:
+      return sum_vectors<Dots, GroupRounding::kExact>(tile, values);
+    case GroupRounding::kSingle:
+      return sum_vectors<Dots, GroupRounding::kSingle>(tile, values);
+    case GroupRounding::kDouble:
+      return sum_vectors<Dots, GroupRounding::kDouble>(tile, values);
+  }
+}
+
+void sum_bytes(const BlockTile& tile, float* values) {
+  sum_integers<ByteDots>(tile, values);
+}
+
+void sum_shorts(const BlockTile& tile, float* values) {
+  sum_integers<ShortDots>(tile, values);
+}
+
+void sum_doubles(const BlockTile& tile, float* values) {
+  sum_vectors<DoubleProducts, GroupRounding::kExact>(tile, values);
+}
+
+std::size_t lanes_of(bool doubles) {
+  return doubles ? hn::Lanes(DoubleTag()) : hn::Lanes(FloatTag());
+}
+
+void correct(const std::uint32_t* words, std::int64_t count, std::int64_t lanes, std::int32_t* corrections) {
+  const IntTag di;
+  const auto offsets = hn::BitCast(di, hn::Set(WordTag(), 0x01010101U * kByteOffset));
+  for (std::int64_t lane = 0; lane < lanes; lane += static_cast<std::int64_t>(hn::Lanes(di))) {
+    auto sum = hn::Zero(di);
+    for (std::int64_t i = 0; i < count; ++i) {
+      sum = ByteDots::add(sum, offsets, hn::BitCast(di, hn::LoadU(WordTag(), words + i * lanes + lane)));
+    }
+    hn::StoreU(hn::Sub(hn::LoadU(di, corrections + lane), sum), di, corrections + lane);
+  }
+}
+
+// Whole blocks of four by four, rows / 4 times columns / 4 of them, where vectors are that long; `finish` sees each
+// vector before it is stored. Returns whether it is done.
+#if HWY_TARGET == HWY_SCALAR
+
+template <typename T, typename Finish>
+bool transpose_blocks(const T*, std::int64_t, std::int64_t, std::int64_t, T*, std::int64_t, const Finish&) {
+  return false;
+}
+
+#else
+
+template <typename T, typename Finish>
+bool transpose_blocks(const T* HWY_RESTRICT source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
+                      T* HWY_RESTRICT target, std::int64_t target_pitch, const Finish& finish) {
+  const hn::FixedTag<T, 4> d;
+  const hn::Repartition<std::uint64_t, decltype(d)> d64;
+  for (std::int64_t row = 0; row + 4 <= rows; row += 4) {
+    const T* from = source + row * source_pitch;
+    T* to = target + row;
+    for (std::int64_t column = 0; column + 4 <= columns; column += 4, from += 4, to += 4 * target_pitch) {
+      const auto r0 = hn::LoadU(d, from);
+      const auto r1 = hn::LoadU(d, from + source_pitch);
+      const auto r2 = hn::LoadU(d, from + 2 * source_pitch);
+      const auto r3 = hn::LoadU(d, from + 3 * source_pitch);
+      const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1));
+      const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
+      const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1));
+      const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
+      hn::StoreU(finish(d, hn::BitCast(d, hn::InterleaveLower(d64, low01, low23))), d, to);
+      hn::StoreU(finish(d, hn::BitCast(d, hn::InterleaveUpper(d64, low01, low23))), d, to + target_pitch);
+      hn::StoreU(finish(d, hn::BitCast(d, hn::InterleaveLower(d64, high01, high23))), d, to + 2 * target_pitch);
+      hn::StoreU(finish(d, hn::BitCast(d, hn::InterleaveUpper(d64, high01, high23))), d, to + 3 * target_pitch);
+    }
+  }
+  return true;
+}
+
+#endif
+
+template <typename T, typename Finish>
+void transpose(const T* HWY_RESTRICT source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
+               T* HWY_RESTRICT target, std::int64_t target_pitch, const Finish& finish) {
+  const hn::CappedTag<T, 1> one;
+  const auto copy = [&](std::int64_t row, std::int64_t column) HWY_ATTR {
+    const auto value = finish(one, hn::Set(one, source[row * source_pitch + column]));
+    target[column * target_pitch + row] = hn::GetLane(value);
+  };
+  const bool blocks = transpose_blocks(source, source_pitch, rows, columns, target, target_pitch, finish);
+  const std::int64_t done_rows = blocks ? rows / 4 * 4 : 0;
+  const std::int64_t done_columns = blocks ? columns / 4 * 4 : 0;
+  for (std::int64_t row = 0; row < done_rows; ++row) {
+    for (std::int64_t column = done_columns; column < columns; ++column) copy(row, column);
+  }
+  for (std::int64_t row = done_rows; row < rows; ++row) {
+    for (std::int64_t column = 0; column < columns; ++column) copy(row, column);
+  }
+}
+
+void transpose_u32(const std::uint32_t* source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
+                   std::uint32_t* target, std::int64_t target_pitch) {
+  transpose(source, source_pitch, rows, columns, target, target_pitch, [](auto /*d*/, auto x) HWY_ATTR { return x; });
+}
+
+void transpose_f32(const float* source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
+                   float factor, float* target, std::int64_t target_pitch) {
+  transpose(source, source_pitch, rows, columns, target, target_pitch,
+            [&](auto d, auto x) HWY_ATTR { return hn::Mul(x, hn::Set(d, factor)); });
+}
+
+}  // namespace
+}  // namespace mlsim::models::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace mlsim::models {
+
+HWY_EXPORT(lanes_of);
+HWY_EXPORT(sum_bytes);
+HWY_EXPORT(sum_shorts);
+HWY_EXPORT(sum_doubles);
+HWY_EXPORT(correct);
+HWY_EXPORT(transpose_u32);
+HWY_EXPORT(transpose_f32);
+
+std::size_t block_lanes(bool doubles) {
+  return HWY_DYNAMIC_DISPATCH(lanes_of)(doubles);
+}
+
+void sum_blocks(BlockElement element, const BlockTile& tile, float* values) {
+  switch (element) {
+    case BlockElement::kBytes:
+      return HWY_DYNAMIC_DISPATCH(sum_bytes)(tile, values);
+    case BlockElement::kShorts:
+      return HWY_DYNAMIC_DISPATCH(sum_shorts)(tile, values);
+    case BlockElement::kDoubles:
+      return HWY_DYNAMIC_DISPATCH(sum_doubles)(tile, values);
+  }
+}
+
+void add_corrections(const std::uint32_t* words, std::int64_t count, std::int64_t lanes, std::int32_t* corrections) {
+  HWY_DYNAMIC_DISPATCH(correct)(words, count, lanes, corrections);
+}
+
+void transpose_words(const std::uint32_t* source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
+                     std::uint32_t* target, std::int64_t target_pitch) {
+  HWY_DYNAMIC_DISPATCH(transpose_u32)(source, source_pitch, rows, columns, target, target_pitch);
+}
+
+void transpose_scaled(const float* source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
+                      float factor, float* target, std::int64_t target_pitch) {
+  HWY_DYNAMIC_DISPATCH(transpose_f32)(source, source_pitch, rows, columns, factor, target, target_pitch);
+}
+
+}  // namespace mlsim::models
+#endif
