@@ -230,8 +230,8 @@ torch::Tensor convolve(models::Pass pass, const Call& call, const PassOperand& l
     const bool data = pass == models::Pass::kBackwardData;
     const torch::Tensor& activation = data ? other : right.scaled.values;
     const torch::Tensor& weight = data ? right.scaled.values : other;
-    const auto gradients = at::convolution_backward(left.scaled.values, activation, weight, c10::nullopt, stride,
-                                                    padding, {1, 1}, false, {0, 0}, 1, {data, !data, false});
+    const auto gradients = at::convolution_backward(left.scaled.values, activation, weight, {}, stride, padding, {1, 1},
+                                                    false, {0, 0}, 1, {data, !data, false});
     result = data ? std::get<0>(gradients) : std::get<1>(gradients);
   }
   return rescaled(std::move(result), left.scaled.scale, right.scaled.scale);

@@ -30,6 +30,7 @@ constexpr std::uint64_t kDefaultEpochs = 60;
 constexpr std::uint64_t kMostImageSize = 4096;
 constexpr std::uint64_t kMostBatch = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMostThreads = 1024;
+constexpr std::uint64_t kMostTaps = 1024;
 
 std::vector<std::uint64_t> parse_milestones(const std::string& list);
 
@@ -109,8 +110,8 @@ std::vector<base::Option> number_options() {
        .needs_value = "exact"},
       {.name = "taps-per-cycle",
        .value_name = "L",
-       .help = "products whose exact sum is one addition to an accumulator, 1 to 64 (1)",
-       .kind = base::WholeNumber{1, 64},
+       .help = "products whose exact sum is one addition to an accumulator, 1 to 1024 (1)",
+       .kind = base::WholeNumber{1, kMostTaps},
        .needs_option = "arithmetic",
        .needs_value = "exact"}};
 }
