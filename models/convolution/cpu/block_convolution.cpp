@@ -173,6 +173,8 @@ class BlockConvolution {
       source_elements_ = elements_of(source_.format.element);
       lane_elements_ = elements_of(lane_.format.element);
     }
+    source_tiles_ = tiles_of_plane(source_grid_, rows_.size, columns_.size);
+    lane_tiles_ = tiles_of_plane(lane_grid_, lane_size_[0], lane_size_[1]);
     for (std::int64_t group = 0; group < groups_; ++group) all_runs_.push_back(runs_of(request.reduction, group));
   }
 
@@ -186,6 +188,16 @@ class BlockConvolution {
     std::vector<Element> elements;
     for (const std::int64_t k : decode_table(format)) elements.push_back(static_cast<Element>(k));
     return elements;
+  }
+
+  // Of every element, counted from the plane's first.
+  static std::vector<std::int64_t> tiles_of_plane(const TileGrid& grid, std::int64_t rows, std::int64_t columns) {
+    std::vector<std::int64_t> tiles;
+    tiles.reserve(static_cast<std::size_t>(rows * columns));
+    for (std::int64_t y = 0; y < rows; ++y) {
+      for (std::int64_t x = 0; x < columns; ++x) tiles.push_back(grid.index(0, 0, y, x));
+    }
+    return tiles;
   }
 
   std::vector<Run> runs_of(const Reduction& reduction, std::int64_t group) const {
@@ -299,8 +311,9 @@ class BlockConvolution {
       phase.taps.clear();
       for_each_tap(phase, [&](const BlockTap& tap) { phase.taps.push_back(tap); });
     }
-    lanes_.resize(static_cast<std::size_t>(words));
+    // Places without an element, from slice to slice not the same ones, are 0.
     std::fill(lanes_.begin(), lanes_.end(), Word{0});
+    lanes_.resize(static_cast<std::size_t>(words), Word{0});
     if (kDoubles) return;
     lane_units_.assign(static_cast<std::size_t>(groups), 0.0F);
     if (!kBytes) return;
@@ -359,29 +372,30 @@ class BlockConvolution {
   }
 
   void pack_lane_elements(const LaneBlock& block, const Run& run, Word* words) {
+    // At a time: what is written stays in a cache, in whose sets taps that are a power of two apart may meet.
+    constexpr std::int64_t kTaps = kDoubles ? 4 : 8;
     const std::int64_t lanes = block.vectors * width_;
     auto* elements = reinterpret_cast<Element*>(words);
-    for (std::int64_t lane = 0; lane < block.count; ++lane) {
+    for (std::int64_t first = 0; first < lane_taps_; first += kTaps) {
+      const std::int64_t end = std::min(first + kTaps, lane_taps_);
       for (std::int64_t i = 0; i < run.count; ++i) {
-        const std::uint16_t* codes = lane_codes(block.group, block.first + lane, run.first + i);
-        Element* place = elements + (i / kPerWord * lanes + lane) * kPerWord + i % kPerWord;
-        for (std::int64_t t = 0; t < lane_taps_; ++t) {
-          const Element k = lane_elements_[codes[t]];
-          if constexpr (kDoubles) {
-            *place = k * lane_unit(block, lane, run.first + i, t);
-          } else {
-            *place = k;
+        for (std::int64_t lane = 0; lane < block.count; ++lane) {
+          const std::uint16_t* codes = lane_codes(block.group, block.first + lane, run.first + i);
+          const Unit* units = lane_units(block, lane, run.first + i);
+          Element* place = elements + ((first * run.words + i / kPerWord) * lanes + lane) * kPerWord + i % kPerWord;
+          for (std::int64_t t = first; t < end; ++t, place += run.words * lanes * kPerWord) {
+            *place = lane_elements_[codes[t]];
+            if constexpr (kDoubles) *place *= units[lane_tiles_[static_cast<std::size_t>(t)]];
           }
-          place += run.words * lanes * kPerWord;
         }
       }
     }
   }
 
-  Unit lane_unit(const LaneBlock& block, std::int64_t lane, std::int64_t outer, std::int64_t tap) const {
+  // Units of the tiles of a lane's plane; lane_tiles_ has that of each tap.
+  const Unit* lane_units(const LaneBlock& block, std::int64_t lane, std::int64_t outer) const {
     const auto pair = lane_pair(block.group, block.first + lane, outer);
-    return lane_units_of_[static_cast<std::size_t>(
-        lane_grid_.index(pair[0], pair[1], tap / lane_size_[1], tap % lane_size_[1]))];
+    return lane_units_of_.data() + lane_grid_.index(pair[0], pair[1]);
   }
 
   void set_lane_units(const LaneBlock& block, const Run& run) {
@@ -389,8 +403,9 @@ class BlockConvolution {
     const std::int64_t first = block.groups + run.index * groups_of_run() * lanes;
     float* units = lane_units_.data() + first;
     for (std::int64_t lane = 0; lane < block.count; ++lane) {
+      const Unit* tiles = lane_units(block, lane, run.first);
       for (std::int64_t t = 0; t < groups_of_run(); ++t) {
-        units[t * lanes + lane] = static_cast<float>(lane_unit(block, lane, run.first, t));
+        units[t * lanes + lane] = static_cast<float>(tiles[lane_tiles_[static_cast<std::size_t>(t)]]);
       }
     }
     if (!kBytes) return;
@@ -450,10 +465,11 @@ class BlockConvolution {
       }
       std::uint32_t* to = target.words + first * target.word;
       if (taps == 1) {
-        transpose_words(quads.data(), words, block.count, words, to, target.word);
+        transpose(Transposition<std::uint32_t>{quads.data(), words, block.count, words, to, target.word});
       } else {
         for (std::int64_t w = 0; w < words; ++w) {
-          transpose_words(quads.data() + w * taps, words * taps, block.count, taps, to + w * target.word, target.tap);
+          transpose(Transposition<std::uint32_t>{quads.data() + w * taps, words * taps, block.count, taps,
+                                                 to + w * target.word, target.tap});
         }
       }
     }
@@ -471,7 +487,7 @@ class BlockConvolution {
       if (lane_taps_ == 1) {
         std::copy_n(quads.data(), columns, to);
       } else {
-        transpose_words(quads.data(), lane_taps_, block.count, lane_taps_, to, target.tap);
+        transpose(Transposition<std::uint32_t>{quads.data(), lane_taps_, block.count, lane_taps_, to, target.tap});
       }
     }
   }
@@ -490,8 +506,8 @@ class BlockConvolution {
             return lane_codes(block.group, block.first + lane, outer) + first;
           });
         }
-        transpose_words(quads.data(), pitch, block.count, taps, target.words + w * target.word + first * target.tap,
-                        target.tap);
+        transpose(Transposition<std::uint32_t>{quads.data(), pitch, block.count, taps,
+                                               target.words + w * target.word + first * target.tap, target.tap});
       }
     }
   }
@@ -554,13 +570,13 @@ class BlockConvolution {
                         [&](std::int64_t outer) { return source_codes(image, group, outer) + first * width; });
       }
       if (columns_.extent == width && columns_.lead == 0) {
-        transpose_words(quads.data(), pitch, run.words, (end - first) * width,
-                        words + pixel(slot, first, 0) * pixel_words_, pixel_words_);
+        transpose(Transposition<std::uint32_t>{quads.data(), pitch, run.words, (end - first) * width,
+                                               words + pixel(slot, first, 0) * pixel_words_, pixel_words_});
         continue;
       }
       for (std::int64_t y = first; y < end; ++y) {
-        transpose_words(quads.data() + (y - first) * width, pitch, run.words, used_columns(),
-                        words + pixel(slot, y, 0) * pixel_words_, pixel_words_);
+        transpose(Transposition<std::uint32_t>{quads.data() + (y - first) * width, pitch, run.words, used_columns(),
+                                               words + pixel(slot, y, 0) * pixel_words_, pixel_words_});
       }
     }
   }
@@ -575,8 +591,8 @@ class BlockConvolution {
       interleaver.run(*source_bytes_, run, w, quads.data() + w * pitch,
                       [&](std::int64_t outer) { return source_codes(0, 0, outer); });
     }
-    transpose_words(quads.data(), pitch, run.words, images_, pixels_.data() + run.place + pixel(0, 0, 0) * pixel_words_,
-                    image_words());
+    transpose(Transposition<std::uint32_t>{quads.data(), pitch, run.words, images_,
+                                           pixels_.data() + run.place + pixel(0, 0, 0) * pixel_words_, image_words()});
   }
 
   std::int64_t pixel(std::int64_t slot, std::int64_t y, std::int64_t x) const {
@@ -584,35 +600,42 @@ class BlockConvolution {
   }
 
   void pack_source_elements(std::int64_t slot, std::int64_t image, std::int64_t group, const Run& run) {
+    const std::int64_t step = pixel_words_ * kPerWord;
     auto* elements =
         reinterpret_cast<Element*>(pixels_.data() + group_words_[static_cast<std::size_t>(group)] + run.place);
-    for (std::int64_t i = 0; i < run.count; ++i) {
-      const std::uint16_t* codes = source_codes(image, group, run.first + i);
-      const auto pair = source_pair(image, group, run.first + i);
-      for (std::int64_t y = 0; y < used_rows(); ++y) {
-        Element* place = elements + pixel(slot, y, 0) * pixel_words_ * kPerWord + i;
-        for (std::int64_t x = 0; x < used_columns(); ++x, place += pixel_words_ * kPerWord) {
-          *place = source_elements_[codes[y * columns_.size + x]];
-          if constexpr (kDoubles) {
-            *place *= source_units_of_[static_cast<std::size_t>(source_grid_.index(pair[0], pair[1], y, x))];
-          }
+    for (std::int64_t y = 0; y < used_rows(); ++y) {
+      const std::int64_t* tiles = source_tiles_.data() + y * columns_.size;
+      for (std::int64_t i = 0; i < run.count; ++i) {
+        const std::uint16_t* codes = source_codes(image, group, run.first + i) + y * columns_.size;
+        const Unit* units = source_units(image, group, run.first + i);
+        Element* place = elements + pixel(slot, y, 0) * step + i;
+        for (std::int64_t x = 0; x < used_columns(); ++x, place += step) {
+          *place = source_elements_[codes[x]];
+          if constexpr (kDoubles) *place *= units[tiles[x]];
         }
       }
     }
   }
 
+  // Units of the tiles of a plane; source_tiles_ has that of each element.
+  const Unit* source_units(std::int64_t image, std::int64_t group, std::int64_t outer) const {
+    const auto pair = source_pair(image, group, outer);
+    return source_units_of_.data() + source_grid_.index(pair[0], pair[1]);
+  }
+
   void set_source_units(std::int64_t slot, std::int64_t image, std::int64_t group, const Run& run) {
-    const auto pair = source_pair(image, group, run.first);
+    const Unit* tiles = source_units(image, group, run.first);
     float* units = source_units_.data() + group_units_[static_cast<std::size_t>(group)] + run.index;
-    const auto unit = [&](std::int64_t y, std::int64_t x) {
-      return static_cast<float>(source_units_of_[static_cast<std::size_t>(source_grid_.index(pair[0], pair[1], y, x))]);
-    };
     if (!apart_) {
-      units[slot * pixel_units_] = unit(0, 0);
+      units[slot * pixel_units_] = static_cast<float>(*tiles);
       return;
     }
     for (std::int64_t y = 0; y < used_rows(); ++y) {
-      for (std::int64_t x = 0; x < used_columns(); ++x) units[pixel(slot, y, x) * pixel_units_] = unit(y, x);
+      const std::int64_t* of_row = source_tiles_.data() + y * columns_.size;
+      float* place = units + pixel(slot, y, 0) * pixel_units_;
+      for (std::int64_t x = 0; x < used_columns(); ++x, place += pixel_units_) {
+        *place = static_cast<float>(tiles[of_row[x]]);
+      }
     }
   }
 
@@ -752,8 +775,8 @@ class BlockConvolution {
         for (std::int64_t lane = 0; lane < block.count; ++lane) targets[begin][lane] = from[lane] * tensor_scale_;
         ++begin;
       } else {
-        transpose_scaled(from, pitch, static_cast<std::int64_t>(end - begin), block.count, tensor_scale_,
-                         targets[begin], lane_step);
+        transpose({from, pitch, static_cast<std::int64_t>(end - begin), block.count, targets[begin], lane_step},
+                  tensor_scale_);
         begin = end;
       }
     }
@@ -767,6 +790,8 @@ class BlockConvolution {
   TileGrid lane_grid_;
   std::vector<Unit> source_units_of_;  // of tiles
   std::vector<Unit> lane_units_of_;
+  std::vector<std::int64_t> source_tiles_;  // of a plane's elements
+  std::vector<std::int64_t> lane_tiles_;
   GroupRounding rounding_;
   float tensor_scale_;
   bool apart_;
