@@ -1,6 +1,9 @@
 #include "energy/quantizer_cost.h"
 
+#include <array>
 #include <bit>
+#include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <variant>
 
@@ -18,8 +21,8 @@ constexpr int kFloatExponent = 8;
 // A quotient's significand, its normalising bit and a bit for rounding.
 constexpr int kQuotientBits = kFloatSignificand + 2;
 
-enum class Use { kElement, kTile };
-enum class Bar { kOwn, kFloat };
+enum class Use : std::uint8_t { kElement, kTile };
+enum class Bar : std::uint8_t { kOwn, kFloat };
 
 // Sums the parts of a unit. What is used once a tile and named nothing is done by a part for elements, in between.
 class Parts {
@@ -27,7 +30,7 @@ class Parts {
   explicit Parts(const Laws& laws) : bars_(laws.table().error_bars) {}
 
   void add(Use use, std::string_view name, const Cost& cost, Bar bar = Bar::kOwn) {
-    (use == Use::kElement ? element_ : tile_)[bar == Bar::kFloat ? 1 : 0] += cost.energy_pj;
+    (use == Use::kElement ? element_ : tile_)[static_cast<std::size_t>(bar)] += cost.energy_pj;
     if (!name.empty()) blocks_.push_back({name, cost.area_um2});
   }
 
@@ -39,8 +42,8 @@ class Parts {
 
  private:
   ErrorBars bars_;
-  double element_[2] = {0, 0};  // by Bar
-  double tile_[2] = {0, 0};
+  std::array<double, 2> element_{};  // by Bar
+  std::array<double, 2> tile_{};
   std::vector<QuantizerBlock> blocks_;
 };
 

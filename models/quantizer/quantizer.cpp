@@ -156,20 +156,49 @@ void find_mls_scales(const std::vector<std::uint32_t>& maxima, float maximum, co
   });
 }
 
+// s of the rule `floor` is a difference of exponents; subnormal maxima, zeros among them, take the longer way.
+int mx_exponent(const ScaledFormat& format, int emax, std::uint32_t maximum) {
+  const int exponent = static_cast<int>(maximum >> 23) - 127 - emax;
+  if (format.rule != ScaleRule::kFloor || maximum >> 23 == 0) {
+    return mx_scale_exponent(format, std::bit_cast<float>(maximum));
+  }
+  return std::clamp(exponent, -127, 127);
+}
+
 void find_mx_scales(const std::vector<std::uint32_t>& maxima, const ScaledFormat& format, Scales& scales) {
   scales.tensor_scale = 1;
   const int unit = format.element.unit_exponent();
+  const int emax = std::ilogb(format.element.largest());
+  std::array<float, 255> factors;
+  std::array<float, 255> units;
+  for (int s = -127; s <= 127; ++s) {
+    factors[static_cast<std::size_t>(s + 127)] = power_of_two(unit - s);
+    units[static_cast<std::size_t>(s + 127)] = std::ldexp(1.0F, s - unit);
+  }
   std::atomic<bool> tiny = false;
   base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
+    int smallest = 127;
     for (std::size_t i = range.begin(); i != range.end(); ++i) {
-      const int s = mx_scale_exponent(format, std::bit_cast<float>(maxima[i]));
+      const int s = mx_exponent(format, emax, maxima[i]);
+      smallest = std::min(smallest, s);
       scales.tiles[i] = {static_cast<std::int16_t>(s), 1};
-      scales.factors[i] = power_of_two(unit - s);
-      scales.units[i] = std::ldexp(1.0F, s - unit);
-      if (unit - s > 127) tiny = true;
+      scales.factors[i] = factors[static_cast<std::size_t>(s + 127)];
+      scales.units[i] = units[static_cast<std::size_t>(s + 127)];
     }
+    if (unit - smallest > 127) tiny = true;
   });
   scales.tiny = tiny;
+}
+
+// The byte of a scale, at most 448, to nearest even. The first binade of E4M3 begins at 2^-6; below, units are 2^-9.
+std::uint32_t nvfp4_byte(float scale) {
+  constexpr float kFirstNormal = 0x1p-6F;
+  const std::uint32_t binade = std::bit_cast<std::uint32_t>(std::max(scale, kFirstNormal)) & kInfinityBits;
+  // 2^20 times the binade plus the scale is rounded by the adder to a multiple of an eighth of it.
+  const auto magic = std::bit_cast<float>(binade + (20U << 23));
+  const float rounded = (scale + magic) - magic;
+  if (rounded < kFirstNormal) return static_cast<std::uint32_t>(rounded * 0x1p9F);
+  return (std::bit_cast<std::uint32_t>(rounded) >> 20) - ((127 - 7) << 3);
 }
 
 void find_nvfp4_scales(const std::vector<std::uint32_t>& maxima, float maximum, const ScaledFormat& format,
@@ -177,11 +206,22 @@ void find_nvfp4_scales(const std::vector<std::uint32_t>& maxima, float maximum, 
   const Nvfp4Scaler scaler(maximum);
   scales.tensor_scale = scaler.tensor_scale();
   const int unit = format.element.unit_exponent();
+  // By byte.
+  std::array<TileScale, 127> tiles;
+  std::array<float, 127> factors;
+  std::array<float, 127> units;
+  for (std::size_t byte = 0; byte < tiles.size(); ++byte) {
+    tiles[byte] = read_scale(format.scale, {static_cast<std::uint8_t>(byte), 0});
+    factors[byte] = scaler.factor_of(tiles[byte]);
+    units[byte] = std::ldexp(static_cast<float>(tiles[byte].significand), tiles[byte].exponent - unit);
+  }
+  const float encode_scale = std::min(2688 / maximum, kLargestFloat) * (1.0F / 6.0F);
   base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
     for (std::size_t i = range.begin(); i != range.end(); ++i) {
-      scales.tiles[i] = scaler.scale_of(std::bit_cast<float>(maxima[i]));
-      scales.factors[i] = scaler.factor_of(scales.tiles[i]);
-      scales.units[i] = std::ldexp(static_cast<float>(scales.tiles[i].significand), scales.tiles[i].exponent - unit);
+      const std::uint32_t byte = nvfp4_byte(std::min(std::bit_cast<float>(maxima[i]) * encode_scale, 448.0F));
+      scales.tiles[i] = tiles[byte];
+      scales.factors[i] = factors[byte];
+      scales.units[i] = units[byte];
     }
   });
 }

@@ -169,13 +169,31 @@ float power_of_two(int exponent) {
   return std::ldexp(1.0F, exponent);
 }
 
-// Elements among `lanes` ones with w = k whose value is the input's, given the scales of each.
-std::size_t count_exact(const float* magnitudes, const float* w, const float* k, const float* units, std::size_t lanes,
+// Whether a multiply-subtract rounds once.
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
+constexpr bool kFused = true;
+#else
+constexpr bool kFused = false;
+#endif
+
+// Elements of a vector with w = k whose value is the input's, given the scales of each.
+std::size_t count_exact(hn::Vec<FloatTag> magnitude, hn::Vec<FloatTag> w, hn::Vec<FloatTag> k, const float* units,
                         double tensor_unit) {
+  const FloatTag df;
+  const hn::ScalableTag<double> dd;
+  const hn::Rebind<float, decltype(dd)> half;
+  HWY_ALIGN float magnitudes[HWY_MAX_BYTES / sizeof(float)];
+  HWY_ALIGN float ks[HWY_MAX_BYTES / sizeof(float)];
+  hn::Store(magnitude, df, magnitudes);
+  // No value is below 0.
+  hn::Store(hn::IfThenElse(hn::Eq(w, k), k, hn::Set(df, -1.0F)), df, ks);
   std::size_t exact = 0;
-  for (std::size_t i = 0; i < lanes; ++i) {
+  for (std::size_t i = 0; i < hn::Lanes(df); i += hn::Lanes(dd)) {
     // Exact: 24 + 4 + 11 significant bits.
-    if (w[i] == k[i] && double{magnitudes[i]} == tensor_unit * units[i] * k[i]) ++exact;
+    const auto integer = hn::PromoteTo(dd, hn::Load(half, ks + i));
+    const auto unit = hn::Mul(hn::Set(dd, tensor_unit), hn::PromoteTo(dd, hn::LoadU(half, units + i)));
+    const auto same = hn::Eq(hn::PromoteTo(dd, hn::Load(half, magnitudes + i)), hn::Mul(unit, integer));
+    exact += hn::CountTrue(dd, hn::And(same, hn::Ge(integer, hn::Zero(dd))));
   }
   return exact;
 }
@@ -216,6 +234,7 @@ class Rounder {
     auto saturated = hn::Zero(di);
     auto flushed = hn::Zero(di);
     auto inexact = hn::Zero(di);
+    auto unlike_lanes = hn::Zero(di);
     std::size_t unlike = 0;  // w = k, yet the value is not the input's, because the divisions have rounded
 
     for (std::size_t i = 0; i < count; i += lanes) {
@@ -262,15 +281,21 @@ class Rounder {
       flushed = count_if(flushed, becomes_zero);
       // A product with a power of two rounds where it underflows alone.
       inexact = count_if(inexact, kScale == ScaleKind::kE8m0 ? hn::Or(hn::Ne(w, k), becomes_zero) : hn::Ne(w, k));
-      if (kScale != ScaleKind::kE8m0 && !hn::AllFalse(df, hn::And(input_nonzero, hn::Eq(w, k)))) {
-        HWY_ALIGN float w_lanes[HWY_MAX_BYTES / sizeof(float)];
-        HWY_ALIGN float k_lanes[HWY_MAX_BYTES / sizeof(float)];
-        HWY_ALIGN float magnitude_lanes[HWY_MAX_BYTES / sizeof(float)];
-        hn::Store(w, df, w_lanes);
-        hn::Store(k, df, k_lanes);
-        hn::Store(magnitude, df, magnitude_lanes);
-        const std::size_t equal = hn::CountTrue(df, hn::Eq(w, k));
-        unlike += equal - count_exact(magnitude_lanes, w_lanes, k_lanes, units + i, lanes, tensor_unit);
+      if (kScale == ScaleKind::kMls || kScale == ScaleKind::kE4m3) {
+        const auto equal = hn::Eq(w, k);
+        auto in_doubles = hn::And(input_nonzero, equal);
+        if constexpr (kScale == ScaleKind::kE4m3 && kFused) {
+          // S_t times at most 8 bits: the product and what its rounding leaves, which must not underflow.
+          const auto own = hn::Mul(hn::LoadU(df, units + i), k);
+          const auto product = hn::Mul(tensor_scale, own);
+          const auto left = hn::MulSub(tensor_scale, own, product);
+          const auto exact = hn::And(hn::Eq(product, magnitude), hn::Eq(left, zero));
+          in_doubles = hn::And(in_doubles, hn::Lt(magnitude, hn::Set(df, 0x1p-100F)));
+          if (hn::AllFalse(df, in_doubles)) unlike_lanes = count_if(unlike_lanes, hn::AndNot(exact, equal));
+        }
+        if (!hn::AllFalse(df, in_doubles)) {
+          unlike += hn::CountTrue(df, equal) - count_exact(magnitude, w, k, units + i, tensor_unit);
+        }
       }
 
       if constexpr (std::is_same_v<Output, float>) {
@@ -294,7 +319,9 @@ class Rounder {
         hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, word)), d16, output + i);
       }
     }
-    return {.saturated = total(saturated), .flushed_to_zero = total(flushed), .exact = count - total(inexact) - unlike};
+    return {.saturated = total(saturated),
+            .flushed_to_zero = total(flushed),
+            .exact = count - total(inexact) - total(unlike_lanes) - unlike};
   }
 
  private:

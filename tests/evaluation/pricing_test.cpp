@@ -1,9 +1,13 @@
 #include "evaluation/pricing.h"
 
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
 #include <cstdint>
+#include <fstream>
+#include <iterator>
 #include <string>
 
 #include "evaluation/simulate.h"
@@ -56,6 +60,24 @@ TEST(Pricing, CountsWhatBlocksOfNvfp4Do) {
   EXPECT_NEAR(price.layers[0][0].energy.computing().value, 99559.4176, 1e-3);
   EXPECT_NEAR(price.layers[0][1].energy.computing().value, 184202.5040, 1e-3);
   EXPECT_NEAR(price.layers[0][2].energy.computing().value, 49226.4965, 1e-3);
+}
+
+TEST(Pricing, MovesWhatTheDocumentSays) {
+  std::ifstream stream(MLSIM_SOURCE_DIR "/docs/energy-by-hand-nvfp4.md");
+  const std::string document{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+  const Price price = evaluation::price(work_of(results(R"("nvfp4")")), laws());
+  std::string sums = "| **memory** |";
+  for (const PassPrice& pass : price.layers[0]) sums += fmt::format(" {:.4f} |", pass.energy.memory().value);
+  EXPECT_THAT(document, testing::HasSubstr(sums + "\n"));
+  for (const Operation operation : energy::kOperations) {
+    if (line_of(operation) != energy::Line::kMemory) continue;
+    std::string row = fmt::format("| {} |", energy::name(operation));
+    for (const PassPrice& pass : price.layers[0]) {
+      row +=
+          fmt::format(" {}: {:.4f} |", pass.energy.counts[operation].digits(), pass.energy.energy_pj[operation].value);
+    }
+    EXPECT_THAT(document, testing::HasSubstr(row + "\n"));
+  }
 }
 
 TEST(Pricing, QuantizesOnceWherePassesTileAlike) {

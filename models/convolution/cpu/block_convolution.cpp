@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 #include <limits>
+#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -102,8 +104,36 @@ struct Slice {
 };
 
 constexpr std::int64_t kChunk = 96;              // positions of a task
+constexpr std::int64_t kFewTaps = 64;            // so many that those of all lanes are packed together
 constexpr std::int64_t kLargestWidth = 16;       // lanes of a vector
 constexpr std::int64_t kPanelBytes = 128 << 10;  // of packed lanes that are read again and again
+
+// Words of four outer indices of a run, for as many neighbouring elements of each.
+class Interleaver {
+ public:
+  explicit Interleaver(std::int64_t columns)
+      : columns_(columns), pitch_(columns + kDotSlack), bytes_(static_cast<std::size_t>(5 * pitch_)) {}
+
+  // Writes up to a vector beyond the last quad. The codes of outer index i begin at codes_at(i); an index behind the
+  // run's end has zeros.
+  template <typename CodesAt>
+  void run(const ByteDecoder& decoder, const Run& run, std::int64_t word, std::uint32_t* quads,
+           const CodesAt& codes_at) {
+    std::array<const std::uint8_t*, 4> sources{};
+    for (std::int64_t i = 0; i < 4; ++i) {
+      const bool exists = word * 4 + i < run.count;
+      std::uint8_t* bytes = bytes_.data() + (exists ? i : 4) * pitch_;
+      if (exists) decoder.decode(codes_at(run.first + word * 4 + i), 1, columns_, bytes, 0);
+      sources[static_cast<std::size_t>(i)] = bytes;
+    }
+    interleave_bytes(sources, 0, 1, columns_, quads);
+  }
+
+ private:
+  std::int64_t columns_;
+  std::int64_t pitch_;
+  std::vector<std::uint8_t> bytes_;
+};
 
 template <typename Element>
 class BlockConvolution {
@@ -136,8 +166,15 @@ class BlockConvolution {
         images_(gradient_ ? request.shape.in_channels : request.shape.batch),
         group_lanes_((pass_ == Pass::kBackwardData ? request.shape.in_channels : request.shape.out_channels) / groups_),
         width_(static_cast<std::int64_t>(block_lanes(kDoubles))) {
-    source_elements_ = elements_of(source_.format.element, kBytes ? kByteOffset : 0);
-    lane_elements_ = elements_of(lane_.format.element, 0);
+    if constexpr (kBytes) {
+      source_bytes_.emplace(source_.format.element, kByteOffset);
+      lane_bytes_.emplace(lane_.format.element, 0);
+    } else {
+      source_elements_ = elements_of(source_.format.element);
+      lane_elements_ = elements_of(lane_.format.element);
+    }
+    source_tiles_ = tiles_of_plane(source_grid_, rows_.size, columns_.size);
+    lane_tiles_ = tiles_of_plane(lane_grid_, lane_size_[0], lane_size_[1]);
     for (std::int64_t group = 0; group < groups_; ++group) all_runs_.push_back(runs_of(request.reduction, group));
   }
 
@@ -147,10 +184,20 @@ class BlockConvolution {
   }
 
  private:
-  std::vector<Element> elements_of(const ElementFormat& format, int offset) const {
+  static std::vector<Element> elements_of(const ElementFormat& format) {
     std::vector<Element> elements;
-    for (const std::int64_t k : decode_table(format)) elements.push_back(static_cast<Element>(k + offset));
+    for (const std::int64_t k : decode_table(format)) elements.push_back(static_cast<Element>(k));
     return elements;
+  }
+
+  // Of every element, counted from the plane's first.
+  static std::vector<std::int64_t> tiles_of_plane(const TileGrid& grid, std::int64_t rows, std::int64_t columns) {
+    std::vector<std::int64_t> tiles;
+    tiles.reserve(static_cast<std::size_t>(rows * columns));
+    for (std::int64_t y = 0; y < rows; ++y) {
+      for (std::int64_t x = 0; x < columns; ++x) tiles.push_back(grid.index(0, 0, y, x));
+    }
+    return tiles;
   }
 
   std::vector<Run> runs_of(const Reduction& reduction, std::int64_t group) const {
@@ -264,8 +311,9 @@ class BlockConvolution {
       phase.taps.clear();
       for_each_tap(phase, [&](const BlockTap& tap) { phase.taps.push_back(tap); });
     }
-    lanes_.resize(static_cast<std::size_t>(words));
+    // Places without an element, from slice to slice not the same ones, are 0.
     std::fill(lanes_.begin(), lanes_.end(), Word{0});
+    lanes_.resize(static_cast<std::size_t>(words), Word{0});
     if (kDoubles) return;
     lane_units_.assign(static_cast<std::size_t>(groups), 0.0F);
     if (!kBytes) return;
@@ -324,29 +372,30 @@ class BlockConvolution {
   }
 
   void pack_lane_elements(const LaneBlock& block, const Run& run, Word* words) {
+    // At a time: what is written stays in a cache, in whose sets taps that are a power of two apart may meet.
+    constexpr std::int64_t kTaps = kDoubles ? 4 : 8;
     const std::int64_t lanes = block.vectors * width_;
     auto* elements = reinterpret_cast<Element*>(words);
-    for (std::int64_t lane = 0; lane < block.count; ++lane) {
+    for (std::int64_t first = 0; first < lane_taps_; first += kTaps) {
+      const std::int64_t end = std::min(first + kTaps, lane_taps_);
       for (std::int64_t i = 0; i < run.count; ++i) {
-        const std::uint16_t* codes = lane_codes(block.group, block.first + lane, run.first + i);
-        Element* place = elements + (i / kPerWord * lanes + lane) * kPerWord + i % kPerWord;
-        for (std::int64_t t = 0; t < lane_taps_; ++t) {
-          const Element k = lane_elements_[codes[t]];
-          if constexpr (kDoubles) {
-            *place = k * lane_unit(block, lane, run.first + i, t);
-          } else {
-            *place = k;
+        for (std::int64_t lane = 0; lane < block.count; ++lane) {
+          const std::uint16_t* codes = lane_codes(block.group, block.first + lane, run.first + i);
+          const Unit* units = lane_units(block, lane, run.first + i);
+          Element* place = elements + ((first * run.words + i / kPerWord) * lanes + lane) * kPerWord + i % kPerWord;
+          for (std::int64_t t = first; t < end; ++t, place += run.words * lanes * kPerWord) {
+            *place = lane_elements_[codes[t]];
+            if constexpr (kDoubles) *place *= units[lane_tiles_[static_cast<std::size_t>(t)]];
           }
-          place += run.words * lanes * kPerWord;
         }
       }
     }
   }
 
-  Unit lane_unit(const LaneBlock& block, std::int64_t lane, std::int64_t outer, std::int64_t tap) const {
+  // Units of the tiles of a lane's plane; lane_tiles_ has that of each tap.
+  const Unit* lane_units(const LaneBlock& block, std::int64_t lane, std::int64_t outer) const {
     const auto pair = lane_pair(block.group, block.first + lane, outer);
-    return lane_units_of_[static_cast<std::size_t>(
-        lane_grid_.index(pair[0], pair[1], tap / lane_size_[1], tap % lane_size_[1]))];
+    return lane_units_of_.data() + lane_grid_.index(pair[0], pair[1]);
   }
 
   void set_lane_units(const LaneBlock& block, const Run& run) {
@@ -354,8 +403,9 @@ class BlockConvolution {
     const std::int64_t first = block.groups + run.index * groups_of_run() * lanes;
     float* units = lane_units_.data() + first;
     for (std::int64_t lane = 0; lane < block.count; ++lane) {
+      const Unit* tiles = lane_units(block, lane, run.first);
       for (std::int64_t t = 0; t < groups_of_run(); ++t) {
-        units[t * lanes + lane] = static_cast<float>(lane_unit(block, lane, run.first, t));
+        units[t * lanes + lane] = static_cast<float>(tiles[lane_tiles_[static_cast<std::size_t>(t)]]);
       }
     }
     if (!kBytes) return;
@@ -374,8 +424,93 @@ class BlockConvolution {
     }
   }
 
-  // Bytes of channels of the same tap come together in words, words of the lanes in vectors.
-  void pack_lane_run(const LaneBlock& block, const Run& run, Word* words) { pack_lane_elements(block, run, words); }
+  // Bytes of the same tap of a run come together in words, words of the lanes in vectors.
+  void pack_lane_run(const LaneBlock& block, const Run& run, std::uint32_t* words) {
+    const LaneWords target{words, run.words * block.vectors * width_, block.vectors * width_};
+    if (pass_ == Pass::kForward) {
+      pack_lane_rows(block, run, target);
+    } else if (lane_taps_ <= kFewTaps) {
+      pack_lane_columns(block, run, target);
+    } else {
+      pack_lane_planes(block, run, target);
+    }
+  }
+
+  struct LaneWords {
+    std::uint32_t* words;
+    std::int64_t tap;   // from one tap to the next
+    std::int64_t word;  // and from a word of a tap to the next
+  };
+
+  // A lane's elements of the run are neighbours.
+  void pack_lane_rows(const LaneBlock& block, const Run& run, const LaneWords& target) {
+    constexpr std::int64_t kWords = 16;
+    const std::int64_t taps = lane_taps_;
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(kWords * kPerWord * taps + kDotSlack));
+    std::vector<std::uint32_t> quads(static_cast<std::size_t>(block.count * kWords * taps + kDotSlack));
+    for (std::int64_t first = 0; first < run.words; first += kWords) {
+      const std::int64_t words = std::min(kWords, run.words - first);
+      const std::int64_t count = std::min(words * kPerWord, run.count - first * kPerWord);
+      std::fill(bytes.begin() + count * taps, bytes.end(), std::uint8_t{0});
+      for (std::int64_t lane = 0; lane < block.count; ++lane) {
+        const std::uint16_t* codes = lane_codes(block.group, block.first + lane, run.first + first * kPerWord);
+        std::uint32_t* lane_quads = quads.data() + lane * words * taps;
+        lane_bytes_->decode(codes, 1, count * taps, bytes.data(), 0);
+        if (taps == 1) {
+          std::memcpy(lane_quads, bytes.data(), static_cast<std::size_t>(words * kPerWord));
+        } else {
+          const std::uint8_t* at = bytes.data();
+          interleave_bytes({at, at + taps, at + 2 * taps, at + 3 * taps}, kPerWord * taps, words, taps, lane_quads);
+        }
+      }
+      std::uint32_t* to = target.words + first * target.word;
+      if (taps == 1) {
+        transpose(Transposition<std::uint32_t>{quads.data(), words, block.count, words, to, target.word});
+      } else {
+        for (std::int64_t w = 0; w < words; ++w) {
+          transpose(Transposition<std::uint32_t>{quads.data() + w * taps, words * taps, block.count, taps,
+                                                 to + w * target.word, target.tap});
+        }
+      }
+    }
+  }
+
+  // All lanes of an outer index are neighbours.
+  void pack_lane_columns(const LaneBlock& block, const Run& run, const LaneWords& target) {
+    const std::int64_t columns = block.count * lane_taps_;
+    Interleaver interleaver(columns);
+    std::vector<std::uint32_t> quads(static_cast<std::size_t>(columns + kDotSlack));
+    for (std::int64_t w = 0; w < run.words; ++w) {
+      std::uint32_t* to = target.words + w * target.word;
+      interleaver.run(*lane_bytes_, run, w, quads.data(),
+                      [&](std::int64_t outer) { return lane_codes(block.group, block.first, outer); });
+      if (lane_taps_ == 1) {
+        std::copy_n(quads.data(), columns, to);
+      } else {
+        transpose(Transposition<std::uint32_t>{quads.data(), lane_taps_, block.count, lane_taps_, to, target.tap});
+      }
+    }
+  }
+
+  // The same where planes are large: some taps at a time.
+  void pack_lane_planes(const LaneBlock& block, const Run& run, const LaneWords& target) {
+    constexpr std::int64_t kTaps = 512;
+    const std::int64_t pitch = std::min(kTaps, lane_taps_) + kDotSlack;
+    std::vector<std::uint32_t> quads(static_cast<std::size_t>(block.count * pitch));
+    for (std::int64_t first = 0; first < lane_taps_; first += kTaps) {
+      const std::int64_t taps = std::min(kTaps, lane_taps_ - first);
+      Interleaver interleaver(taps);
+      for (std::int64_t w = 0; w < run.words; ++w) {
+        for (std::int64_t lane = 0; lane < block.count; ++lane) {
+          interleaver.run(*lane_bytes_, run, w, quads.data() + lane * pitch, [&](std::int64_t outer) {
+            return lane_codes(block.group, block.first + lane, outer) + first;
+          });
+        }
+        transpose(Transposition<std::uint32_t>{quads.data(), pitch, block.count, taps,
+                                               target.words + w * target.word + first * target.tap, target.tap});
+      }
+    }
+  }
 
   // ---- The other operand
 
@@ -397,13 +532,67 @@ class BlockConvolution {
       for (const Run& run : slice.runs[static_cast<std::size_t>(group)]) jobs.emplace_back(group, &run);
     }
     const auto count = static_cast<std::int64_t>(jobs.size());
+    const bool many_images = kBytes && gradient_ && rows_.size * columns_.size == 1;
+    if constexpr (kBytes) {
+      if (many_images) {
+        base::parallel_for(std::int64_t{0}, count, [&](std::int64_t job) { pack_source_images(*jobs[job].second); });
+      }
+    }
     base::parallel_for(std::int64_t{0}, slice.images * count, [&](std::int64_t task) {
       const auto& [group, run] = jobs[static_cast<std::size_t>(task % count)];
       const std::int64_t slot = task / count;
       const std::int64_t image = slice.first_image + slot;
-      pack_source_elements(slot, image, group, *run);
+      if constexpr (kBytes) {
+        if (!many_images) pack_source_words(slot, image, group, *run);
+      } else {
+        pack_source_elements(slot, image, group, *run);
+      }
       if constexpr (!kDoubles) set_source_units(slot, image, group, *run);
     });
+  }
+
+  void pack_source_words(std::int64_t slot, std::int64_t image, std::int64_t group, const Run& run) {
+    std::uint32_t* words = pixels_.data() + group_words_[static_cast<std::size_t>(group)] + run.place;
+    const std::int64_t width = columns_.size;
+    if (rows_.size * width == 1) {
+      if (used_rows() < 1 || used_columns() < 1) return;
+      auto* bytes = reinterpret_cast<std::uint8_t*>(words + pixel(slot, 0, 0) * pixel_words_);
+      return source_bytes_->decode(source_codes(image, group, run.first), 1, run.count, bytes, 0);
+    }
+    const std::int64_t rows_at_once = std::max<std::int64_t>(1024 / width, 1);
+    const std::int64_t pitch = std::min(rows_at_once, used_rows()) * width + kDotSlack;
+    std::vector<std::uint32_t> quads(static_cast<std::size_t>(run.words * pitch));
+    for (std::int64_t first = 0; first < used_rows(); first += rows_at_once) {
+      const std::int64_t end = std::min(first + rows_at_once, used_rows());
+      Interleaver interleaver((end - first) * width);
+      for (std::int64_t w = 0; w < run.words; ++w) {
+        interleaver.run(*source_bytes_, run, w, quads.data() + w * pitch,
+                        [&](std::int64_t outer) { return source_codes(image, group, outer) + first * width; });
+      }
+      if (columns_.extent == width && columns_.lead == 0) {
+        transpose(Transposition<std::uint32_t>{quads.data(), pitch, run.words, (end - first) * width,
+                                               words + pixel(slot, first, 0) * pixel_words_, pixel_words_});
+        continue;
+      }
+      for (std::int64_t y = first; y < end; ++y) {
+        transpose(Transposition<std::uint32_t>{quads.data() + (y - first) * width, pitch, run.words, used_columns(),
+                                               words + pixel(slot, y, 0) * pixel_words_, pixel_words_});
+      }
+    }
+  }
+
+  // Backward weight of images of one element: input channels are neighbours.
+  void pack_source_images(const Run& run) {
+    if (used_rows() < 1 || used_columns() < 1) return;
+    Interleaver interleaver(images_);
+    const std::int64_t pitch = images_ + kDotSlack;
+    std::vector<std::uint32_t> quads(static_cast<std::size_t>(run.words * pitch));
+    for (std::int64_t w = 0; w < run.words; ++w) {
+      interleaver.run(*source_bytes_, run, w, quads.data() + w * pitch,
+                      [&](std::int64_t outer) { return source_codes(0, 0, outer); });
+    }
+    transpose(Transposition<std::uint32_t>{quads.data(), pitch, run.words, images_,
+                                           pixels_.data() + run.place + pixel(0, 0, 0) * pixel_words_, image_words()});
   }
 
   std::int64_t pixel(std::int64_t slot, std::int64_t y, std::int64_t x) const {
@@ -411,35 +600,42 @@ class BlockConvolution {
   }
 
   void pack_source_elements(std::int64_t slot, std::int64_t image, std::int64_t group, const Run& run) {
+    const std::int64_t step = pixel_words_ * kPerWord;
     auto* elements =
         reinterpret_cast<Element*>(pixels_.data() + group_words_[static_cast<std::size_t>(group)] + run.place);
-    for (std::int64_t i = 0; i < run.count; ++i) {
-      const std::uint16_t* codes = source_codes(image, group, run.first + i);
-      const auto pair = source_pair(image, group, run.first + i);
-      for (std::int64_t y = 0; y < used_rows(); ++y) {
-        Element* place = elements + pixel(slot, y, 0) * pixel_words_ * kPerWord + i;
-        for (std::int64_t x = 0; x < used_columns(); ++x, place += pixel_words_ * kPerWord) {
-          *place = source_elements_[codes[y * columns_.size + x]];
-          if constexpr (kDoubles) {
-            *place *= source_units_of_[static_cast<std::size_t>(source_grid_.index(pair[0], pair[1], y, x))];
-          }
+    for (std::int64_t y = 0; y < used_rows(); ++y) {
+      const std::int64_t* tiles = source_tiles_.data() + y * columns_.size;
+      for (std::int64_t i = 0; i < run.count; ++i) {
+        const std::uint16_t* codes = source_codes(image, group, run.first + i) + y * columns_.size;
+        const Unit* units = source_units(image, group, run.first + i);
+        Element* place = elements + pixel(slot, y, 0) * step + i;
+        for (std::int64_t x = 0; x < used_columns(); ++x, place += step) {
+          *place = source_elements_[codes[x]];
+          if constexpr (kDoubles) *place *= units[tiles[x]];
         }
       }
     }
   }
 
+  // Units of the tiles of a plane; source_tiles_ has that of each element.
+  const Unit* source_units(std::int64_t image, std::int64_t group, std::int64_t outer) const {
+    const auto pair = source_pair(image, group, outer);
+    return source_units_of_.data() + source_grid_.index(pair[0], pair[1]);
+  }
+
   void set_source_units(std::int64_t slot, std::int64_t image, std::int64_t group, const Run& run) {
-    const auto pair = source_pair(image, group, run.first);
+    const Unit* tiles = source_units(image, group, run.first);
     float* units = source_units_.data() + group_units_[static_cast<std::size_t>(group)] + run.index;
-    const auto unit = [&](std::int64_t y, std::int64_t x) {
-      return static_cast<float>(source_units_of_[static_cast<std::size_t>(source_grid_.index(pair[0], pair[1], y, x))]);
-    };
     if (!apart_) {
-      units[slot * pixel_units_] = unit(0, 0);
+      units[slot * pixel_units_] = static_cast<float>(*tiles);
       return;
     }
     for (std::int64_t y = 0; y < used_rows(); ++y) {
-      for (std::int64_t x = 0; x < used_columns(); ++x) units[pixel(slot, y, x) * pixel_units_] = unit(y, x);
+      const std::int64_t* of_row = source_tiles_.data() + y * columns_.size;
+      float* place = units + pixel(slot, y, 0) * pixel_units_;
+      for (std::int64_t x = 0; x < used_columns(); ++x, place += pixel_units_) {
+        *place = static_cast<float>(tiles[of_row[x]]);
+      }
     }
   }
 
@@ -579,8 +775,8 @@ class BlockConvolution {
         for (std::int64_t lane = 0; lane < block.count; ++lane) targets[begin][lane] = from[lane] * tensor_scale_;
         ++begin;
       } else {
-        transpose_scaled(from, pitch, static_cast<std::int64_t>(end - begin), block.count, tensor_scale_,
-                         targets[begin], lane_step);
+        transpose({from, pitch, static_cast<std::int64_t>(end - begin), block.count, targets[begin], lane_step},
+                  tensor_scale_);
         begin = end;
       }
     }
@@ -594,6 +790,8 @@ class BlockConvolution {
   TileGrid lane_grid_;
   std::vector<Unit> source_units_of_;  // of tiles
   std::vector<Unit> lane_units_of_;
+  std::vector<std::int64_t> source_tiles_;  // of a plane's elements
+  std::vector<std::int64_t> lane_tiles_;
   GroupRounding rounding_;
   float tensor_scale_;
   bool apart_;
@@ -609,6 +807,8 @@ class BlockConvolution {
   std::int64_t width_;                    // lanes of a vector
   std::vector<Element> source_elements_;  // of every code
   std::vector<Element> lane_elements_;
+  std::optional<ByteDecoder> source_bytes_;
+  std::optional<ByteDecoder> lane_bytes_;
   std::vector<std::vector<Run>> all_runs_;
   std::vector<Phase> phases_;
 

@@ -1,6 +1,6 @@
 #include "models/convolution/cpu/block_kernels.h"
 
-#include <algorithm>
+#include <array>
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
@@ -149,35 +149,44 @@ struct Tile {
 
   static std::size_t width() { return hn::Lanes(Float()); }
 
-  static void start(const BlockTile& tile, std::int64_t group, Sum (&sum)[kRows][kVectors]) {
+  HWY_INLINE static void start(const BlockTile& tile, std::int64_t group, Sum (&sum)[kRows][kVectors]) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
       const Sum first = Dots::start(tile.corrections, (group * kVectors + v) * static_cast<std::int64_t>(width()));
-#pragma GCC unroll 8
+#pragma GCC unroll 12
       for (int p = 0; p < kRows; ++p) sum[p][v] = first;
     }
   }
 
-  static void add_tap(const std::uint8_t* const (&at)[kRows], std::int64_t offset, std::int64_t words,
-                      const std::uint8_t* HWY_RESTRICT lanes, Sum (&sum)[kRows][kVectors]) {
-    for (const std::int64_t end = offset + words * Dots::kWordBytes; offset < end; offset += Dots::kWordBytes) {
-      typename Dots::Word b[kVectors];
+  HWY_INLINE static void add_word(const std::uint8_t* const (&at)[kRows], std::int64_t offset,
+                                  const std::uint8_t* lanes, Sum (&sum)[kRows][kVectors]) {
+    typename Dots::Word b[kVectors];
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) {
-        b[v] = Dots::lanes(lanes);
-        lanes += static_cast<std::int64_t>(width()) * Dots::kWordBytes;
-      }
-#pragma GCC unroll 8
-      for (int p = 0; p < kRows; ++p) {
-        const auto a = Dots::spread(at[p] + offset);
+    for (int v = 0; v < kVectors; ++v) {
+      b[v] = Dots::lanes(lanes + v * static_cast<std::int64_t>(width()) * Dots::kWordBytes);
+    }
+#pragma GCC unroll 12
+    for (int p = 0; p < kRows; ++p) {
+      const auto a = Dots::spread(at[p] + offset);
 #pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v) sum[p][v] = Dots::add(sum[p][v], a, b[v]);
-      }
+      for (int v = 0; v < kVectors; ++v) sum[p][v] = Dots::add(sum[p][v], a, b[v]);
     }
   }
 
-  static void end_group(const BlockTile& tile, const std::int64_t* unit_positions, std::int64_t unit,
-                        std::int64_t group, const Sum (&sum)[kRows][kVectors], Total (&total)[kRows][kVectors]) {
+  HWY_INLINE static void add_tap(const std::uint8_t* const (&at)[kRows], std::int64_t offset, std::int64_t words,
+                                 const std::uint8_t* HWY_RESTRICT lanes, Sum (&sum)[kRows][kVectors]) {
+    constexpr std::int64_t kBytes = Dots::kWordBytes;
+    const std::int64_t lane_bytes = kVectors * static_cast<std::int64_t>(width()) * kBytes;
+    for (; words >= 4; words -= 4, offset += 4 * kBytes, lanes += 4 * lane_bytes) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) add_word(at, offset + i * kBytes, lanes + i * lane_bytes, sum);
+    }
+    for (; words > 0; --words, offset += kBytes, lanes += lane_bytes) add_word(at, offset, lanes, sum);
+  }
+
+  HWY_INLINE static void end_group(const BlockTile& tile, const std::int64_t* unit_positions, std::int64_t unit,
+                                   std::int64_t group, const Sum (&sum)[kRows][kVectors],
+                                   Total (&total)[kRows][kVectors]) {
     const Float df;
     Total lane_unit[kVectors];
     if constexpr (Dots::kUnits) {
@@ -187,7 +196,7 @@ struct Tile {
     } else {
       for (int v = 0; v < kVectors; ++v) lane_unit[v] = hn::Zero(df);
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int p = 0; p < kRows; ++p) {
       auto source_unit = hn::Zero(df);
       if constexpr (Dots::kUnits) source_unit = hn::Set(df, tile.source_units[unit_positions[p] + unit]);
@@ -205,7 +214,7 @@ struct Tile {
     const std::int64_t lane_bytes = kVectors * static_cast<std::int64_t>(width()) * kWordBytes;
     const std::uint8_t* at[kRows];
     Total total[kRows][kVectors];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int p = 0; p < kRows; ++p) {
       at[p] = tile.source + positions[p];
 #pragma GCC unroll 2
@@ -234,7 +243,7 @@ struct Tile {
         end_group(tile, unit_positions, run.unit, run.group, sum, total);
       }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int p = 0; p < kRows; ++p) {
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) {
@@ -247,14 +256,13 @@ struct Tile {
 template <typename Dots, GroupRounding kRounding, int kVectors>
 void sum_positions(const BlockTile& tile, float* values) {
   const std::int64_t lanes = kVectors * static_cast<std::int64_t>(hn::Lanes(typename Dots::Float()));
+  constexpr int kRows = kVectors == 1 ? 2 * kPositions : kPositions;
   std::int64_t p = 0;
-  for (; tile.position_count - p >= kPositions; p += kPositions) {
-    Tile<Dots, kRounding, kPositions, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p,
-                                                     values + p * lanes);
+  for (; tile.position_count - p >= kRows; p += kRows) {
+    Tile<Dots, kRounding, kRows, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p, values + p * lanes);
   }
-  if (kPositions > 3 && tile.position_count - p >= 3) {
+  for (; tile.position_count - p >= 3; p += 3) {
     Tile<Dots, kRounding, 3, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p, values + p * lanes);
-    p += 3;
   }
   for (; p < tile.position_count; ++p) {
     Tile<Dots, kRounding, 1, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p, values + p * lanes);
@@ -280,7 +288,20 @@ void sum_integers(const BlockTile& tile, float* values) {
 }
 
 void sum_bytes(const BlockTile& tile, float* values) {
+#if HWY_TARGET == HWY_AVX3_DL
   sum_integers<ByteDots>(tile, values);
+#else
+  // Nobody asks for it here: one position at a time, and the rounding that is right for all sums.
+  const std::int64_t lanes = tile.vectors * static_cast<std::int64_t>(hn::Lanes(FloatTag()));
+  for (std::int64_t p = 0; p < tile.position_count; ++p) {
+    const std::int64_t* positions = tile.positions + p;
+    const std::int64_t* unit_positions = tile.unit_positions + p;
+    tile.vectors == 1
+        ? Tile<ByteDots, GroupRounding::kDouble, 1, 1>::run(tile, positions, unit_positions, values + p * lanes)
+        : Tile<ByteDots, GroupRounding::kDouble, 1, kBlockVectors>::run(tile, positions, unit_positions,
+                                                                        values + p * lanes);
+  }
+#endif
 }
 
 void sum_shorts(const BlockTile& tile, float* values) {
@@ -307,73 +328,150 @@ void correct(const std::uint32_t* words, std::int64_t count, std::int64_t lanes,
   }
 }
 
-// Whole blocks of four by four, rows / 4 times columns / 4 of them, where vectors are that long; `finish` sees each
-// vector before it is stored. Returns whether it is done.
-#if HWY_TARGET == HWY_SCALAR
-
-template <typename T, typename Finish>
-bool transpose_blocks(const T*, std::int64_t, std::int64_t, std::int64_t, T*, std::int64_t, const Finish&) {
-  return false;
+template <typename T>
+Transposition<T> part(Transposition<T> what, std::int64_t row, std::int64_t column) {
+  what.source += row * what.source_pitch + column;
+  what.target += column * what.target_pitch + row;
+  what.rows -= row;
+  what.columns -= column;
+  return what;
 }
 
-#else
+// A whole block of kBlockSide rows and columns; `finish` sees each vector before it is stored.
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+
+constexpr std::int64_t kBlockSide = 16;
 
 template <typename T, typename Finish>
-bool transpose_blocks(const T* HWY_RESTRICT source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
-                      T* HWY_RESTRICT target, std::int64_t target_pitch, const Finish& finish) {
-  const hn::FixedTag<T, 4> d;
-  const hn::Repartition<std::uint64_t, decltype(d)> d64;
-  for (std::int64_t row = 0; row + 4 <= rows; row += 4) {
-    const T* from = source + row * source_pitch;
-    T* to = target + row;
-    for (std::int64_t column = 0; column + 4 <= columns; column += 4, from += 4, to += 4 * target_pitch) {
-      const auto r0 = hn::LoadU(d, from);
-      const auto r1 = hn::LoadU(d, from + source_pitch);
-      const auto r2 = hn::LoadU(d, from + 2 * source_pitch);
-      const auto r3 = hn::LoadU(d, from + 3 * source_pitch);
-      const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1));
-      const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
-      const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1));
-      const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
-      hn::StoreU(finish(d, hn::BitCast(d, hn::InterleaveLower(d64, low01, low23))), d, to);
-      hn::StoreU(finish(d, hn::BitCast(d, hn::InterleaveUpper(d64, low01, low23))), d, to + target_pitch);
-      hn::StoreU(finish(d, hn::BitCast(d, hn::InterleaveLower(d64, high01, high23))), d, to + 2 * target_pitch);
-      hn::StoreU(finish(d, hn::BitCast(d, hn::InterleaveUpper(d64, high01, high23))), d, to + 3 * target_pitch);
-    }
+void transpose_block(const Transposition<T>& what, const Finish& finish) {
+  const hn::ScalableTag<T> d;
+  __m512i rows[16];
+  __m512i pairs[16];
+  for (int i = 0; i < 16; ++i) rows[i] = _mm512_loadu_si512(what.source + i * what.source_pitch);
+  for (int i = 0; i < 16; i += 2) {
+    pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
   }
-  return true;
+  for (int i = 0; i < 16; i += 4) {
+    rows[i] = _mm512_unpacklo_epi64(pairs[i], pairs[i + 2]);
+    rows[i + 1] = _mm512_unpackhi_epi64(pairs[i], pairs[i + 2]);
+    rows[i + 2] = _mm512_unpacklo_epi64(pairs[i + 1], pairs[i + 3]);
+    rows[i + 3] = _mm512_unpackhi_epi64(pairs[i + 1], pairs[i + 3]);
+  }
+  // Quarter b of rows[4 · a + c] has column 4 · b + c of the four rows from 4 · a on.
+  for (int c = 0; c < 4; ++c) {
+    const __m512i low_even = _mm512_shuffle_i32x4(rows[c], rows[4 + c], 0x88);
+    const __m512i low_odd = _mm512_shuffle_i32x4(rows[c], rows[4 + c], 0xDD);
+    const __m512i high_even = _mm512_shuffle_i32x4(rows[8 + c], rows[12 + c], 0x88);
+    const __m512i high_odd = _mm512_shuffle_i32x4(rows[8 + c], rows[12 + c], 0xDD);
+    const auto store = [&](int column, __m512i words) HWY_ATTR {
+      const auto values = hn::BitCast(d, hn::Vec<WordTag>{words});
+      hn::StoreU(finish(d, values), d, what.target + column * what.target_pitch);
+    };
+    store(c, _mm512_shuffle_i32x4(low_even, high_even, 0x88));
+    store(4 + c, _mm512_shuffle_i32x4(low_odd, high_odd, 0x88));
+    store(8 + c, _mm512_shuffle_i32x4(low_even, high_even, 0xDD));
+    store(12 + c, _mm512_shuffle_i32x4(low_odd, high_odd, 0xDD));
+  }
+}
+
+#elif HWY_TARGET == HWY_SCALAR
+
+constexpr std::int64_t kBlockSide = 1;
+
+template <typename T, typename Finish>
+void transpose_block(const Transposition<T>& what, const Finish& finish) {
+  const hn::ScalableTag<T> d;
+  *what.target = hn::GetLane(finish(d, hn::Set(d, *what.source)));
 }
 
 #endif
 
+#if HWY_TARGET != HWY_SCALAR
+
 template <typename T, typename Finish>
-void transpose(const T* HWY_RESTRICT source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
-               T* HWY_RESTRICT target, std::int64_t target_pitch, const Finish& finish) {
-  const hn::CappedTag<T, 1> one;
-  const auto copy = [&](std::int64_t row, std::int64_t column) HWY_ATTR {
-    const auto value = finish(one, hn::Set(one, source[row * source_pitch + column]));
-    target[column * target_pitch + row] = hn::GetLane(value);
+void transpose_four(const Transposition<T>& what, const Finish& finish) {
+  const hn::FixedTag<T, 4> d;
+  const hn::Repartition<std::uint64_t, decltype(d)> d64;
+  const auto row = [&](int i) HWY_ATTR { return hn::LoadU(d, what.source + i * what.source_pitch); };
+  const auto store = [&](int column, auto pairs) HWY_ATTR {
+    hn::StoreU(finish(d, hn::BitCast(d, pairs)), d, what.target + column * what.target_pitch);
   };
-  const bool blocks = transpose_blocks(source, source_pitch, rows, columns, target, target_pitch, finish);
-  const std::int64_t done_rows = blocks ? rows / 4 * 4 : 0;
-  const std::int64_t done_columns = blocks ? columns / 4 * 4 : 0;
-  for (std::int64_t row = 0; row < done_rows; ++row) {
-    for (std::int64_t column = done_columns; column < columns; ++column) copy(row, column);
-  }
-  for (std::int64_t row = done_rows; row < rows; ++row) {
-    for (std::int64_t column = 0; column < columns; ++column) copy(row, column);
+  const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, row(0), row(1)));
+  const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, row(2), row(3)));
+  const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d, row(0), row(1)));
+  const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d, row(2), row(3)));
+  store(0, hn::InterleaveLower(d64, low01, low23));
+  store(1, hn::InterleaveUpper(d64, low01, low23));
+  store(2, hn::InterleaveLower(d64, high01, high23));
+  store(3, hn::InterleaveUpper(d64, high01, high23));
+}
+
+#if HWY_TARGET != HWY_AVX3 && HWY_TARGET != HWY_AVX3_DL
+
+constexpr std::int64_t kBlockSide = 4;
+
+template <typename T, typename Finish>
+void transpose_block(const Transposition<T>& what, const Finish& finish) {
+  transpose_four(what, finish);
+}
+
+#endif
+
+#else
+
+template <typename T, typename Finish>
+void transpose_four(const Transposition<T>& what, const Finish& finish) {
+  for (std::int64_t row = 0; row < 4; ++row) {
+    for (std::int64_t column = 0; column < 4; ++column) transpose_block(part(what, row, column), finish);
   }
 }
 
-void transpose_u32(const std::uint32_t* source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
-                   std::uint32_t* target, std::int64_t target_pitch) {
-  transpose(source, source_pitch, rows, columns, target, target_pitch, [](auto /*d*/, auto x) HWY_ATTR { return x; });
+#endif
+
+// At the edges: blocks of four, and what is left one by one.
+template <typename T, typename Finish>
+void transpose_edge(const Transposition<T>& what, const Finish& finish) {
+  const hn::CappedTag<T, 1> one;
+  for (std::int64_t row = 0; row < what.rows;) {
+    const std::int64_t height = what.rows - row >= 4 ? 4 : 1;
+    for (std::int64_t column = 0; column < what.columns;) {
+      const Transposition<T> rest = part(what, row, column);
+      if (height == 4 && rest.columns >= 4) {
+        transpose_four(rest, finish);
+        column += 4;
+        continue;
+      }
+      for (std::int64_t i = 0; i < height; ++i) {
+        rest.target[i] = hn::GetLane(finish(one, hn::Set(one, rest.source[i * rest.source_pitch])));
+      }
+      ++column;
+    }
+    row += height;
+  }
 }
 
-void transpose_f32(const float* source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
-                   float factor, float* target, std::int64_t target_pitch) {
-  transpose(source, source_pitch, rows, columns, target, target_pitch,
-            [&](auto d, auto x) HWY_ATTR { return hn::Mul(x, hn::Set(d, factor)); });
+template <typename T, typename Finish>
+void transpose_all(const Transposition<T>& what, const Finish& finish) {
+  const std::int64_t rows = what.rows / kBlockSide * kBlockSide;
+  const std::int64_t columns = what.columns / kBlockSide * kBlockSide;
+  for (std::int64_t row = 0; row < rows; row += kBlockSide) {
+    for (std::int64_t column = 0; column < columns; column += kBlockSide) {
+      transpose_block(part(what, row, column), finish);
+    }
+  }
+  Transposition<T> right = part(what, 0, columns);
+  right.rows = rows;
+  transpose_edge(right, finish);
+  transpose_edge(part(what, rows, 0), finish);
+}
+
+void transpose_words(const Transposition<std::uint32_t>& what) {
+  transpose_all(what, [](auto /*d*/, auto x) HWY_ATTR { return x; });
+}
+
+void transpose_floats(const Transposition<float>& what, float factor) {
+  transpose_all(what, [&](auto d, auto x) HWY_ATTR { return hn::Mul(x, hn::Set(d, factor)); });
 }
 
 }  // namespace
@@ -388,8 +486,8 @@ HWY_EXPORT(sum_bytes);
 HWY_EXPORT(sum_shorts);
 HWY_EXPORT(sum_doubles);
 HWY_EXPORT(correct);
-HWY_EXPORT(transpose_u32);
-HWY_EXPORT(transpose_f32);
+HWY_EXPORT(transpose_words);
+HWY_EXPORT(transpose_floats);
 
 std::size_t block_lanes(bool doubles) {
   return HWY_DYNAMIC_DISPATCH(lanes_of)(doubles);
@@ -410,14 +508,12 @@ void add_corrections(const std::uint32_t* words, std::int64_t count, std::int64_
   HWY_DYNAMIC_DISPATCH(correct)(words, count, lanes, corrections);
 }
 
-void transpose_words(const std::uint32_t* source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
-                     std::uint32_t* target, std::int64_t target_pitch) {
-  HWY_DYNAMIC_DISPATCH(transpose_u32)(source, source_pitch, rows, columns, target, target_pitch);
+void transpose(const Transposition<std::uint32_t>& what) {
+  HWY_DYNAMIC_DISPATCH(transpose_words)(what);
 }
 
-void transpose_scaled(const float* source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
-                      float factor, float* target, std::int64_t target_pitch) {
-  HWY_DYNAMIC_DISPATCH(transpose_f32)(source, source_pitch, rows, columns, factor, target, target_pitch);
+void transpose(const Transposition<float>& what, float factor) {
+  HWY_DYNAMIC_DISPATCH(transpose_floats)(what, factor);
 }
 
 }  // namespace mlsim::models

@@ -70,12 +70,18 @@ void sum_blocks(BlockElement kind, const BlockTile& tile, float* values);
 // vectors.
 void add_corrections(const std::uint32_t* words, std::int64_t count, std::int64_t lanes, std::int32_t* corrections);
 
-// target[column · target_pitch + row] = source[row · source_pitch + column].
-void transpose_words(const std::uint32_t* source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
-                     std::uint32_t* target, std::int64_t target_pitch);
-
+// target[column * target_pitch + row] = source[row * source_pitch + column].
+template <typename T>
+struct Transposition {
+  const T* source = nullptr;
+  std::int64_t source_pitch = 0;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  T* target = nullptr;
+  std::int64_t target_pitch = 0;
+};
+void transpose(const Transposition<std::uint32_t>& what);
 // The same of numbers, each times `factor`.
-void transpose_scaled(const float* source, std::int64_t source_pitch, std::int64_t rows, std::int64_t columns,
-                      float factor, float* target, std::int64_t target_pitch);
+void transpose(const Transposition<float>& what, float factor);
 
 }  // namespace mlsim::models
