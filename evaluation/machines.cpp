@@ -6,7 +6,7 @@
 #include <utility>
 #include <variant>
 
-#include "sim/output_stationary/analytic.h"
+#include "sim/dataflow.h"
 
 namespace mlsim::evaluation {
 namespace {
@@ -74,7 +74,7 @@ std::optional<CycleTotals> predicted_cycles(const Results& results, const sim::A
       const models::Format right = format_of(models::right_operand(record.pass));
       if (!std::holds_alternative<models::ScaledFormat>(left)) return std::nullopt;
       const auto next = models::next_formats(layer.formats[models::result_operand(record.pass)], record.pass);
-      cycles += sim::predict_pass(record.pass, layer.shape, left, right, array, next).cycles;
+      cycles += sim::dataflow_of(array).predict(record.pass, layer.shape, left, right, array, next).cycles;
     }
   }
   return cycles;

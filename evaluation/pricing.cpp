@@ -8,7 +8,7 @@
 
 #include "evaluation/counted_operations.h"
 #include "models/formats/tensor.h"
-#include "sim/output_stationary/analytic.h"
+#include "sim/dataflow.h"
 
 namespace mlsim::evaluation {
 namespace {
@@ -161,7 +161,8 @@ PassWork work_of_pass(const PassOf& of, const PricedMachine& machine, std::uint6
   add_quantization(of, machine, work.counts);
   if (!own) {
     const sim::PassPrediction prediction =
-        sim::predict_pass(pass, of.layer.shape, left, right, of.results.array, machine.results(pass));
+        sim::dataflow_of(of.results.array)
+            .predict(pass, of.layer.shape, left, right, of.results.array, machine.results(pass));
     work.cycles = prediction.cycles;
     add_traffic(prediction.traffic, work.counts);
     return work;

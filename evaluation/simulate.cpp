@@ -22,8 +22,7 @@
 #include "models/convolution/cpu/functional_convolution.h"
 #include "models/convolution/zero_products.h"
 #include "models/quantizer/sqnr.h"
-#include "sim/output_stationary/analytic.h"
-#include "sim/output_stationary/operand_toggles.h"
+#include "sim/dataflow.h"
 #include "sim/simulate.h"
 #include "workloads/npy.h"
 
@@ -296,7 +295,8 @@ class Simulation {
     const models::Format left = format_of(models::left_operand(pass));
     const models::Format right = format_of(models::right_operand(pass));
     sim::PassPrediction prediction =
-        sim::predict_pass(pass, layer.shape, left, right, options_.array, result_formats(layer, pass, options_.array));
+        sim::dataflow_of(options_.array)
+            .predict(pass, layer.shape, left, right, options_.array, result_formats(layer, pass, options_.array));
     PassRecord record;
     record.pass = pass;
     record.multiply_adds = layer.shape.multiply_adds(pass);
@@ -365,7 +365,8 @@ class Simulation {
     const auto count = [&] {
       record.zero_products = models::count_zero_products(pass, layer.shape, left.nonzero, right.nonzero);
       if (!scaled) return;
-      record.toggles = sim::count_operand_toggles(pass, layer.shape, left.scaled, right.scaled, options_.array);
+      record.toggles =
+          sim::dataflow_of(options_.array).count_toggles(pass, layer.shape, left.scaled, right.scaled, options_.array);
     };
     base::parallel_invoke(convolve, count);
     if (scaled) {

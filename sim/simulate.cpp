@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/output_file.h"
-#include "sim/output_stationary/analytic.h"
+#include "sim/dataflow.h"
 #include "sim/output_stationary/schedule.h"
 #include "sim/systemc/accelerator.h"
 #include "sim/systemc/vcd_trace.h"
@@ -24,8 +24,6 @@ using models::Pass;
 
 // Cycles between two calls of the progress callback.
 constexpr int kCyclesOfProgress = 1 << 16;
-
-bool simulator_made = false;
 
 // The trace of a run.
 class Trace {
@@ -99,11 +97,11 @@ Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::option
                              " products at once (taps_per_cycle), which the engines functional and analytic take; the "
                              "engines cycle and structural add one");
   }
-  if (simulator_made) {
+  // SystemC itself knows whether it has had one.
+  if (sc_core::sc_get_status() != sc_core::SC_ELABORATION || !sc_core::sc_get_top_level_objects().empty()) {
     throw std::runtime_error("a second array cannot be simulated in the same process, expected one of its own");
   }
   if (trace_file) base::require_regular_file(*trace_file);
-  simulator_made = true;
   // Keeps SystemC's banner and its remarks on tracing off the terminal.
   setenv("SC_COPYRIGHT_MESSAGE", "DISABLE", 1);  // NOLINT(concurrency-mt-unsafe)
   sc_core::sc_report_handler::set_actions(sc_core::SC_INFO, sc_core::SC_DO_NOTHING);
@@ -145,7 +143,7 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   std::vector<models::Format> result_formats;
   if (job.quantization) result_formats.assign(job.quantization->formats.begin(), job.quantization->formats.end());
   const std::uint64_t predicted =
-      predict_pass(pass, shape, left.format, right.format, config_, result_formats).cycles.total();
+      dataflow_of(config_).predict(pass, shape, left.format, right.format, config_, result_formats).cycles.total();
 
   Accelerator& accelerator = design_->accelerator;
   accelerator.load(job);

@@ -431,14 +431,4 @@ PassPrediction predict_pass(Pass pass, const ConvolutionShape& shape, const Form
   return prediction;
 }
 
-double utilization(const models::OperationCounts& counts, const CycleCounts& cycles, const ArrayConfig& config) {
-  if (cycles.array == 0) return 0;
-  return static_cast<double>(counts.mantissa_multiplies) /
-         (static_cast<double>(cycles.array) * config.rows * config.columns);
-}
-
-double utilization(const PassPrediction& prediction, const ArrayConfig& config) {
-  return utilization(prediction.counts, prediction.cycles, config);
-}
-
 }  // namespace mlsim::sim

@@ -46,7 +46,7 @@ TEST(Analytic, WorkedExampleForward) {
   EXPECT_EQ(p.counts.mantissa_multiplies, 16U * 16 * 94 * 94);
   EXPECT_EQ(p.counts.conversions, 16384U * 16);
   EXPECT_EQ(p.counts.tensor_scale_multiplies, 16384U);
-  EXPECT_NEAR(utilization(p, {}), 0.9426, 0.0001);
+  EXPECT_NEAR(utilization(p.counts, p.cycles, {}), 0.9426, 0.0001);
 
   const Traffic& t = p.traffic;
   EXPECT_EQ(t.dram_row_reads, 2304U * 7 + 256 * 9);
@@ -540,7 +540,7 @@ TEST(Analytic, LargestLayers) {
           const PassPrediction p = predict_pass(pass, shape, left, right, config, models::next_formats(format, pass));
           EXPECT_GT(p.cycles.array, 0U);
           EXPECT_LT(p.cycles.fill_stalls + p.cycles.scaler_stalls, p.cycles.array);
-          EXPECT_LE(utilization(p, config), 1);
+          EXPECT_LE(utilization(p.counts, p.cycles, config), 1);
         }
       }
     }

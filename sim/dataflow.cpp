@@ -1,0 +1,19 @@
+#include "sim/dataflow.h"
+
+#include "sim/output_stationary/analytic.h"
+#include "sim/output_stationary/operand_toggles.h"
+
+namespace mlsim::sim {
+
+const Dataflow& dataflow_of(const ArrayConfig& /*config*/) {
+  static constexpr Dataflow kOutputStationary{"output-stationary", predict_pass, count_operand_toggles};
+  return kOutputStationary;
+}
+
+double utilization(const models::OperationCounts& counts, const CycleCounts& cycles, const ArrayConfig& config) {
+  if (cycles.array == 0) return 0;
+  return static_cast<double>(counts.mantissa_multiplies) /
+         (static_cast<double>(cycles.array) * config.rows * config.columns);
+}
+
+}  // namespace mlsim::sim
