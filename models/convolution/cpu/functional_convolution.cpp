@@ -83,17 +83,21 @@ bool has_values_at(const ScaledTensor& tensor, int exponent) {
 UnitRange range_of(const ScaledTensor& tensor) {
   // That of tiles without values, which need not fit anything.
   const int lowest = smallest_scale(tensor.format.scale).exponent;
-  int smallest = std::numeric_limits<int>::max();
-  int largest = std::numeric_limits<int>::min();
-  bool any_lowest = false;
+  std::int16_t first = std::numeric_limits<std::int16_t>::max();
+  std::int16_t last = std::numeric_limits<std::int16_t>::min();
   for (const TileScale& scale : tensor.scales) {
-    const int exponent = scale.exponent;
-    any_lowest |= exponent == lowest;
-    smallest = std::min(smallest, exponent == lowest ? std::numeric_limits<int>::max() : exponent);
-    largest = std::max(largest, exponent);
+    first = std::min(first, scale.exponent);
+    last = std::max(last, scale.exponent);
   }
+  int smallest = first;
+  const int largest = last;
   constexpr int kSmall = -32;  // an exponent from which on it does not matter whether there are values
-  if (any_lowest && (lowest >= kSmall || has_values_at(tensor, lowest))) smallest = std::min(smallest, lowest);
+  if (smallest == lowest && lowest < kSmall && !has_values_at(tensor, lowest)) {
+    smallest = std::numeric_limits<int>::max();
+    for (const TileScale& scale : tensor.scales) {
+      smallest = std::min(smallest, scale.exponent == lowest ? smallest : int{scale.exponent});
+    }
+  }
   const int unit = tensor.format.element.unit_exponent();
   if (smallest > largest) return {-unit, -unit};
   return {smallest - unit, largest - unit};
