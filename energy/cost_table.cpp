@@ -33,14 +33,6 @@ constexpr auto kShipped = std::to_array<std::pair<std::string_view, std::string_
 
 constexpr std::string_view kSchema = "mlsim.cost_table/1";
 
-struct FloatDescription {
-  std::string_view name;
-  int bits;
-  int mantissa;
-};
-constexpr std::array<FloatDescription, kFloatFormats.size()> kFloatDescriptions{
-    {{"fp32", 32, 23}, {"fp16", 16, 10}, {"bf16", 16, 7}, {"fp8-e4m3", 8, 3}, {"fp8-e5m2", 8, 2}}};
-
 // A figure of a table. Within these bounds no sum of a report leaves binary64.
 double figure_at(const JsonReader& node) {
   constexpr double kSmallest = 1e-12;
@@ -101,14 +93,15 @@ void read_integer(const JsonReader& node, const Areas& areas, std::uint64_t smal
 void read_float(const JsonReader& node, const Areas& areas,
                 std::array<std::optional<Cost>, kFloatFormats.size()>& costs) {
   node.refuse_unknown({"operation", "format", "width", "energy_pj", "area_um2", "source", "derived"});
-  std::array<std::string_view, kFloatFormats.size()> names;
-  std::transform(kFloatDescriptions.begin(), kFloatDescriptions.end(), names.begin(),
-                 [](const FloatDescription& description) { return description.name; });
-  const std::size_t index = node["format"].one_of(names);
-  const FloatDescription& format = kFloatDescriptions[index];
-  if (costs[index]) node["format"].refuse(fmt::format("a second figure of {}", format.name));
-  if (width_of(node) != format.bits) {
-    node["width"].refuse_value(fmt::format("{}, the width of {}", format.bits, format.name));
+  std::array<std::string, kFloatFormats.size()> names;
+  std::transform(kFloatFormats.begin(), kFloatFormats.end(), names.begin(),
+                 [](models::BaselineFormat format) { return models::to_string(format); });
+  const std::vector<std::string_view> views(names.begin(), names.end());
+  const std::size_t index = node["format"].one_of(views);
+  const int bits = models::element_bits(kFloatFormats[index]);
+  if (costs[index]) node["format"].refuse(fmt::format("a second figure of {}", names[index]));
+  if (width_of(node) != bits) {
+    node["width"].refuse_value(fmt::format("{}, the width of {}", bits, names[index]));
   }
   costs[index] = areas.cost(node);
 }
@@ -188,12 +181,13 @@ std::array<Cost, kFloatFormats.size()> complete_float(
   std::array<Cost, kFloatFormats.size()> result;
   for (std::size_t i = 0; i < costs.size(); ++i) {
     if (!costs[i]) {
-      refuse(file, "/figures", fmt::format("expected a figure of {} in {}", operation, kFloatDescriptions[i].name));
+      refuse(file, "/figures",
+             fmt::format("expected a figure of {} in {}", operation, models::to_string(kFloatFormats[i])));
     }
     result[i] = *costs[i];
   }
-  const Cost& fp32 = result[static_cast<std::size_t>(FloatFormat::kFp32)];
-  const Cost& fp16 = result[static_cast<std::size_t>(FloatFormat::kFp16)];
+  const Cost& fp32 = result[static_cast<std::size_t>(models::BaselineFormat::kFp32)];
+  const Cost& fp16 = result[static_cast<std::size_t>(models::BaselineFormat::kFp16)];
   if (fp32.energy_pj < fp16.energy_pj || fp32.area_um2 < fp16.area_um2) {
     refuse(file, "/figures", fmt::format("expected {} in fp32 to cost no less than in fp16", operation));
   }
@@ -203,8 +197,8 @@ std::array<Cost, kFloatFormats.size()> complete_float(
 // The area law of float multipliers is a·f(M+1, M+1) + b·bits through fp16 (110, 16) and fp32 (552, 32); neither a nor
 // b may be negative.
 void check_multiplier_area(const CostTable& table, const std::string& file) {
-  const double ratio = table.float_multiply[static_cast<std::size_t>(FloatFormat::kFp32)].area_um2 /
-                       table.float_multiply[static_cast<std::size_t>(FloatFormat::kFp16)].area_um2;
+  const double ratio = table.float_multiply[static_cast<std::size_t>(models::BaselineFormat::kFp32)].area_um2 /
+                       table.float_multiply[static_cast<std::size_t>(models::BaselineFormat::kFp16)].area_um2;
   if (ratio < 2 || ratio > 552.0 / 110.0) {
     refuse(file, "/figures", "expected the area of float_multiply in fp32 to be 2 to 5.01 times that in fp16");
   }
@@ -274,16 +268,6 @@ ErrorBars read_error_bars(const JsonReader& node) {
 }
 
 }  // namespace
-
-std::string_view name(FloatFormat format) {
-  return kFloatDescriptions[static_cast<std::size_t>(format)].name;
-}
-int total_bits(FloatFormat format) {
-  return kFloatDescriptions[static_cast<std::size_t>(format)].bits;
-}
-int mantissa_bits(FloatFormat format) {
-  return kFloatDescriptions[static_cast<std::size_t>(format)].mantissa;
-}
 
 CostTable parse_cost_table(std::string_view text, const std::string& file) {
   const json document = base::parse_json(text, file);

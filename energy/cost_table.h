@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "energy/range.h"
+#include "models/formats/format.h"
 
 namespace mlsim::energy {
 
@@ -28,15 +29,10 @@ struct Cost {
   bool operator==(const Cost&) const = default;
 };
 
-enum class FloatFormat : std::uint8_t { kFp32, kFp16, kBf16, kFp8E4m3, kFp8E5m2 };
-inline constexpr std::array<FloatFormat, 5> kFloatFormats{FloatFormat::kFp32, FloatFormat::kFp16, FloatFormat::kBf16,
-                                                          FloatFormat::kFp8E4m3, FloatFormat::kFp8E5m2};
-
-// fp32, fp16, bf16, fp8-e4m3, fp8-e5m2.
-std::string_view name(FloatFormat format);
-// Bits stored: of the whole number, and of its mantissa.
-int total_bits(FloatFormat format);
-int mantissa_bits(FloatFormat format);
+// The baselines that are floats: all but int8, which the table of formats has last.
+inline constexpr std::array<models::BaselineFormat, 5> kFloatFormats{
+    models::BaselineFormat::kFp32, models::BaselineFormat::kFp16, models::BaselineFormat::kBf16,
+    models::BaselineFormat::kFp8E4m3, models::BaselineFormat::kFp8E5m2};
 
 // An integer operation at one width.
 struct WidthPoint {
@@ -71,6 +67,11 @@ struct ErrorBars {
   double integer = 0;       // relative
   double shifter = 0;       // relative
   double float_factor = 1;  // the low end is the value divided by it, the high end the value times it
+
+  // A figure with the bar of its kind of hardware.
+  Range around_integer(double pj) const { return {pj * (1 - integer), pj, pj * (1 + integer)}; }
+  Range around_shifter(double pj) const { return {pj * (1 - shifter), pj, pj * (1 + shifter)}; }
+  Range around_float(double pj) const { return {pj / float_factor, pj, pj * float_factor}; }
 };
 
 struct CostTable {

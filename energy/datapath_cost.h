@@ -1,7 +1,8 @@
-// Price of every operation and area of every block of one machine, from a description of its datapath in plain numbers.
+// Price of every operation and area of every block of one machine, from the formats of its operands.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -10,50 +11,38 @@
 #include "energy/cost_table.h"
 #include "energy/laws.h"
 #include "energy/operations.h"
+#include "models/formats/format.h"
 
 namespace mlsim::energy {
 
-// One operand of an MLS machine: elements `<Ex,Mx>` with group scales `<Eg,Mg>`.
-struct MlsOperand {
-  int exponent_bits = 2;        // Ex, 0..4
-  int mantissa_bits = 4;        // Mx, 0..10; Ex + Mx >= 1
-  int scale_exponent_bits = 8;  // Eg, 0..8
-  int scale_fraction_bits = 1;  // Mg, 0..3
+// The elements of a machine that multiplies two block-scaled formats, and what scales their sums. Int8 is multiplied as
+// sign and magnitude of 7 bits, as models/convolution/datapath.h does it.
+struct ScaledDatapath {
+  models::ScaledFormat left;
+  models::ScaledFormat right;
+  int accumulator_bits = 19;  // 2..128
 
-  int code_bits() const { return 1 + exponent_bits + mantissa_bits; }
-  // Width of the significand, hidden bit included: Mx + 1, or Mx where Ex = 0.
-  int significand_bits() const { return exponent_bits == 0 ? mantissa_bits : mantissa_bits + 1; }
-  // U: an element is an integer of so many bits times 2^-U.
-  int integer_bits() const { return exponent_bits == 0 ? mantissa_bits : mantissa_bits + (1 << exponent_bits) - 1; }
-};
-
-struct MlsDatapath {
-  MlsOperand left;
-  MlsOperand right;
-  int accumulator_bits = 19;  // 2..64
-
-  // P = U_left + U_right.
-  int product_bits() const { return left.integer_bits() + right.integer_bits(); }
+  int product_bits() const { return left.element.integer_bits() + right.element.integer_bits(); }
   // Width of the exponents' adder: max(Ex), 0 where neither operand has an exponent.
   int exponent_adder_bits() const;
   // Bits of the sum of both exponent fields: max(Ex) + 1 where both operands have an exponent, max(Ex) where one has,
-  // else 0. They cover the largest shift, the sum of 2^Ex - 2 over the operands that have an exponent.
+  // else 0. They cover the largest shift, the sum of 2^Ex - 2 (e5m2: 2^5 - 3) over the operands that have an exponent.
   int shifter_stages() const;
-  // Bits of Q, the group's sum times both scale fractions: accumulator bits + Mg_left + Mg_right + 2 where a fraction
-  // exists, accumulator bits where none does.
+  // Bits of Q, the group's sum times both scales' integers g: accumulator bits, plus Mg + 1 for each scale that has a
+  // fraction, 4 for E4M3.
   int scaled_sum_bits() const;
+  // Whether results are multiplied by a tensor scale: that of MX is 1.
+  bool has_tensor_scale() const;
 };
-
-enum class Baseline : std::uint8_t { kFp32, kFp16, kBf16, kFp8E4m3, kFp8E5m2, kInt8 };
 
 // Operands of a conventional machine. Floats are summed in binary32 or in fp16, int8 in 32-bit integers.
 struct BaselineDatapath {
-  Baseline left = Baseline::kFp32;
-  Baseline right = Baseline::kFp32;
+  models::BaselineFormat left = models::BaselineFormat::kFp32;
+  models::BaselineFormat right = models::BaselineFormat::kFp32;
   bool sums_in_fp16 = false;
 };
 
-using Datapath = std::variant<MlsDatapath, BaselineDatapath>;
+using Datapath = std::variant<ScaledDatapath, BaselineDatapath>;
 
 // What surrounds the datapath; the same for every machine of a comparison.
 struct Surroundings {
@@ -67,6 +56,9 @@ struct Surroundings {
   // Of the bits of the operands' registers, how many change with a new operand, relative to random ones (half).
   double left_activity = 1;
   double right_activity = 1;
+  // What results are quantized to, on a machine with a quantizer for each system of formats. None: it has one, the
+  // dearer of its operands'.
+  std::optional<models::Format> quantized{};
 };
 
 struct AreaBlock {

@@ -11,6 +11,8 @@
 namespace mlsim::energy {
 namespace {
 
+using models::BaselineFormat;
+
 struct Point {
   double x;
   double y;
@@ -60,7 +62,8 @@ double adder_law(const std::vector<WidthPoint>& figures, double Cost::*field, in
   return low.cost.*field + (high.cost.*field - low.cost.*field) * (n - low.width) / (high.width - low.width);
 }
 
-const Cost& figure(const std::array<Cost, kFloatFormats.size()>& costs, FloatFormat format) {
+const Cost& figure(const std::array<Cost, kFloatFormats.size()>& costs, BaselineFormat format) {
+  assert(format != BaselineFormat::kInt8);
   return costs[static_cast<std::size_t>(format)];
 }
 
@@ -101,18 +104,18 @@ Cost Laws::sign_and_clear(int bits) const {
   return table_.laws.sign_and_clear * bits;
 }
 
-Cost Laws::float_multiplier(FloatFormat format) const {
+Cost Laws::float_multiplier(BaselineFormat format) const {
   return figure(table_.float_multiply, format);
 }
 
-Cost Laws::float_adder(FloatFormat format) const {
+Cost Laws::float_adder(BaselineFormat format) const {
   return figure(table_.float_add, format);
 }
 
 Cost Laws::float_multiplier(int mantissa_bits, int total_bits) const {
   assert(mantissa_bits >= 1 && total_bits > mantissa_bits);
-  const Cost& half = figure(table_.float_multiply, FloatFormat::kFp16);
-  const Cost& single = figure(table_.float_multiply, FloatFormat::kFp32);
+  const Cost& half = figure(table_.float_multiply, BaselineFormat::kFp16);
+  const Cost& single = figure(table_.float_multiply, BaselineFormat::kFp32);
   const double half_size = multiplier_size(11, 11);
   const double single_size = multiplier_size(24, 24);
   // area = a·size + b·bits through (half_size, 16) and (single_size, 32)
@@ -124,13 +127,13 @@ Cost Laws::float_multiplier(int mantissa_bits, int total_bits) const {
 
 Cost Laws::float_adder(int mantissa_bits) const {
   assert(mantissa_bits >= 1);
-  const Cost& half = figure(table_.float_add, FloatFormat::kFp16);
-  const Cost& single = figure(table_.float_add, FloatFormat::kFp32);
+  const Cost& half = figure(table_.float_add, BaselineFormat::kFp16);
+  const Cost& single = figure(table_.float_add, BaselineFormat::kFp32);
   return {power_law({{14, half.energy_pj}, {27, single.energy_pj}}, mantissa_bits + 4),
           power_law({{14, half.area_um2}, {27, single.area_um2}}, mantissa_bits + 4)};
 }
 
-Cost Laws::float_multiplier(FloatFormat left, FloatFormat right) const {
+Cost Laws::float_multiplier(BaselineFormat left, BaselineFormat right) const {
   if (left == right) return float_multiplier(left);
   const Cost one = float_multiplier(left);
   const Cost other = float_multiplier(right);

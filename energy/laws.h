@@ -32,9 +32,9 @@ class Laws {
   // Sign inversion and clearing of an accumulator, also what a leading-zero count is priced as.
   Cost sign_and_clear(int bits) const;
 
-  // Figures of the named formats.
-  Cost float_multiplier(FloatFormat format) const;
-  Cost float_adder(FloatFormat format) const;
+  // Figures of the formats, of which int8 is none.
+  Cost float_multiplier(models::BaselineFormat format) const;
+  Cost float_adder(models::BaselineFormat format) const;
 
   // Floating-point blocks of any mantissa width (bits stored, >= 1) through the fp16 and fp32 figures: energy a power
   // of M+1 (multiplier) or M+4 (adder); the multiplier's area is linear in f(M+1, M+1) and in the bits of the number.
@@ -43,7 +43,7 @@ class Laws {
 
   // The multiplier of two formats: the geometric mean of their own multipliers, close to what f(n, m) of unequal
   // significands gives.
-  Cost float_multiplier(FloatFormat left, FloatFormat right) const;
+  Cost float_multiplier(models::BaselineFormat left, models::BaselineFormat right) const;
 
   // Digit-recurrence divider: a quotient bit takes a subtraction of divisor_bits + 1 bits and clocks the remainder and
   // the quotient. The area is that of a pipeline, a stage for every quotient bit.
@@ -63,8 +63,8 @@ class Laws {
   // Reading or writing so many bits.
   Range dram_access_pj(double bits) const { return table_.dram_bit_pj * bits; }
 
-  // A whole MLS multiply-add with its accumulator register: significands of wa and wb bits, shifter stages (0: no
-  // shifter), bits of the product and of the accumulator.
+  // A whole multiply-add of block-scaled formats with its accumulator register: significands of wa and wb bits, shifter
+  // stages (0: no shifter), bits of the product and of the accumulator.
   double processing_element_pj(int wa, int wb, int shifter_stages, int product_bits, int accumulator_bits) const;
 
  private:

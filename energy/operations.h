@@ -12,7 +12,7 @@
 namespace mlsim::energy {
 
 enum class Operation : std::uint8_t {
-  // One of each for a multiply-add of an MLS machine. `description` says what each is.
+  // One of each for a multiply-add of block-scaled formats. `description` says what each is.
   kMantissaMultiply,
   kExponentAdd,
   kShift,

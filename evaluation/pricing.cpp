@@ -17,36 +17,13 @@ using energy::Operation;
 using models::Operand;
 using models::Pass;
 
-energy::Baseline baseline_of(models::BaselineFormat format) {
-  switch (format) {
-    case models::BaselineFormat::kFp32:
-      return energy::Baseline::kFp32;
-    case models::BaselineFormat::kFp16:
-      return energy::Baseline::kFp16;
-    case models::BaselineFormat::kBf16:
-      return energy::Baseline::kBf16;
-    case models::BaselineFormat::kFp8E4m3:
-      return energy::Baseline::kFp8E4m3;
-    case models::BaselineFormat::kFp8E5m2:
-      return energy::Baseline::kFp8E5m2;
-    case models::BaselineFormat::kInt8:
-      break;
-  }
-  return energy::Baseline::kInt8;
-}
-
-energy::MlsOperand operand_of(const models::ScaledFormat& format) {
-  return {format.element.exponent_bits, format.element.mantissa_bits, format.scale.exponent_bits,
-          format.scale.fraction_bits};
-}
-
 energy::Datapath datapath_of(const models::Format& left, const models::Format& right, int accumulator_bits,
                              bool sums_in_fp16 = false) {
-  if (const auto* mls = std::get_if<models::ScaledFormat>(&left)) {
-    return energy::MlsDatapath{operand_of(*mls), operand_of(std::get<models::ScaledFormat>(right)), accumulator_bits};
+  if (const auto* scaled = std::get_if<models::ScaledFormat>(&left)) {
+    return energy::ScaledDatapath{*scaled, std::get<models::ScaledFormat>(right), accumulator_bits};
   }
-  return energy::BaselineDatapath{baseline_of(std::get<models::BaselineFormat>(left)),
-                                  baseline_of(std::get<models::BaselineFormat>(right)), sums_in_fp16};
+  return energy::BaselineDatapath{std::get<models::BaselineFormat>(left), std::get<models::BaselineFormat>(right),
+                                  sums_in_fp16};
 }
 
 // Weights feed rows; so do errors where there are none.
@@ -72,9 +49,8 @@ energy::Surroundings surroundings_of(Pass pass, const models::Format& left, cons
 }
 
 std::uint64_t stored_scales(const models::Format& format, const models::Shape& shape) {
-  const auto* mls = std::get_if<models::ScaledFormat>(&format);
-  if (mls == nullptr) return 1;
-  return static_cast<std::uint64_t>(mls->layout.count(shape));
+  const auto* scaled = std::get_if<models::ScaledFormat>(&format);
+  return scaled == nullptr ? 1 : static_cast<std::uint64_t>(scaled->layout.count(shape));
 }
 
 // Of a pass: what it computes and on what.
@@ -87,13 +63,33 @@ struct PassOf {
 // A machine that a pass is priced on.
 struct PricedMachine {
   PerOperand<models::Format> formats;
-  int accumulator_bits = 0;  // of MLS formats
+  int accumulator_bits = 0;  // of block-scaled formats
   bool sums_in_fp16 = false;
 
-  const models::Format& left(Pass pass) const { return formats[models::left_operand(pass)]; }
-  const models::Format& right(Pass pass) const { return formats[models::right_operand(pass)]; }
-  const models::Format& result(Pass pass) const { return formats[models::result_operand(pass)]; }
+  // With the tiles that the pass takes.
+  models::Format left(Pass pass) const { return of(models::left_operand(pass), pass); }
+  models::Format right(Pass pass) const { return of(models::right_operand(pass), pass); }
+  // Each once that the results are quantized to.
+  std::vector<models::Format> results(Pass pass) const {
+    return models::next_formats(formats[models::result_operand(pass)], pass);
+  }
+
+ private:
+  models::Format of(Operand operand, Pass pass) const { return models::format_of(formats[operand], operand, pass); }
 };
+
+bool is_scaled(const models::Format& format) {
+  return std::holds_alternative<models::ScaledFormat>(format);
+}
+
+// Whether operands have scales of more than one system, each with a quantizer of its own.
+bool mixes_systems(const PricedMachine& machine) {
+  const auto kind = [&](Operand operand) {
+    const auto* scaled = std::get_if<models::ScaledFormat>(&machine.formats[operand]);
+    return scaled == nullptr ? models::ScaleKind::kMls : scaled->scale.kind;
+  };
+  return kind(Operand::kActivation) != kind(Operand::kWeight) || kind(Operand::kActivation) != kind(Operand::kError);
+}
 
 PricedMachine priced_machine(const BaselineMachine& baseline) {
   PricedMachine machine;
@@ -103,14 +99,13 @@ PricedMachine priced_machine(const BaselineMachine& baseline) {
 }
 
 bool rounds_stochastically(const LayerRecord& layer, const PricedMachine& machine, Pass pass) {
-  return std::holds_alternative<models::ScaledFormat>(machine.left(pass)) &&
-         layer.rounding[models::result_operand(pass)] == models::Rounding::kStochastic;
+  return is_scaled(machine.left(pass)) && layer.rounding[models::result_operand(pass)] == models::Rounding::kStochastic;
 }
 
-// What is done with sums: on an MLS machine as it was counted, on another one once for a result.
+// What is done with sums: of block-scaled formats as it was counted, on another one once for a result.
 void add_sums(const PassOf& of, const PricedMachine& machine, energy::Counts& counts) {
   const Pass pass = of.record.pass;
-  if (std::holds_alternative<models::ScaledFormat>(machine.left(pass))) {
+  if (is_scaled(machine.left(pass))) {
     assert(counts[Operation::kMantissaMultiply] == of.record.counts.mantissa_multiplies);
     visit_operations(of.record.counts, [&](Operation operation, std::uint64_t count) {
       if (!energy::is_of_multiply_add(operation)) counts[operation] = count;
@@ -124,16 +119,18 @@ void add_sums(const PassOf& of, const PricedMachine& machine, energy::Counts& co
   }
 }
 
-// What is done with results, for every kind of machine.
+// What is done with results, for every kind of machine: all of it for each of their formats, as in a pass over them.
 void add_quantization(const PassOf& of, const PricedMachine& machine, energy::Counts& counts) {
   if (!of.results.array.quantize_results) return;
   const Pass pass = of.record.pass;
   const models::Shape shape = of.layer.shape.result_shape(pass);
   const auto results = static_cast<std::uint64_t>(models::element_count(shape));
-  counts[Operation::kQuantize] = results;
-  counts[Operation::kGroupQuantize] = stored_scales(machine.result(pass), shape);
-  if (rounds_stochastically(of.layer, machine, pass)) {
-    counts[Operation::kRandomBits] = results * static_cast<std::uint64_t>(of.results.random_bits);
+  for (const models::Format& format : machine.results(pass)) {
+    counts[Operation::kQuantize] += results;
+    counts[Operation::kGroupQuantize] += stored_scales(format, shape);
+    if (rounds_stochastically(of.layer, machine, pass)) {
+      counts[Operation::kRandomBits] += results * static_cast<std::uint64_t>(of.results.random_bits);
+    }
   }
 }
 
@@ -149,21 +146,22 @@ void add_traffic(const sim::Traffic& traffic, energy::Counts& counts) {
 // Cycles and traffic are those of the results on a machine of their formats, else the closed form's.
 PassWork work_of_pass(const PassOf& of, const PricedMachine& machine, std::uint64_t zero_products) {
   const Pass pass = of.record.pass;
-  const models::Format& left = machine.left(pass);
-  const models::Format& right = machine.right(pass);
+  const models::Format left = machine.left(pass);
+  const models::Format right = machine.right(pass);
   const bool own = machine.formats == of.layer.formats;
 
   PassWork work;
   work.datapath = datapath_of(left, right, machine.accumulator_bits, machine.sums_in_fp16);
   work.surroundings = surroundings_of(pass, left, right, of.results.array,
                                       rounds_stochastically(of.layer, machine, pass) ? of.results.random_bits : 0);
+  if (mixes_systems(machine)) work.surroundings.quantized = machine.results(pass).front();
   work.zero_products = zero_products;
   work.counts = energy::multiply_add_counts(work.datapath, of.record.multiply_adds);
   add_sums(of, machine, work.counts);
   add_quantization(of, machine, work.counts);
   if (!own) {
     const sim::PassPrediction prediction =
-        sim::predict_pass(pass, of.layer.shape, left, right, of.results.array, machine.result(pass));
+        sim::predict_pass(pass, of.layer.shape, left, right, of.results.array, machine.results(pass));
     work.cycles = prediction.cycles;
     add_traffic(prediction.traffic, work.counts);
     return work;

@@ -7,6 +7,7 @@
 #include <array>
 #include <cassert>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -183,10 +184,13 @@ std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, c
     const Pass pass = layer.passes[p];
     const Operand left = models::left_operand(pass);
     const Operand right = models::right_operand(pass);
+    measured[p] = {machine.name, std::numeric_limits<double>::quiet_NaN(),
+                   models::count_zero_products(pass, layer.shape, nonzero[left], nonzero[right])};
+    // Of scales that have no product there is no result; an MX machine, without tensor scales, may have one.
+    if (std::isinf(tensors[left].scale * tensors[right].scale)) return;
     const models::ConvolutionResult result =
         models::baseline_convolution(pass, layer.shape, tensors[left], tensors[right]);
-    measured[p] = {machine.name, models::sqnr_db<float>(exact[p], result.values.values),
-                   models::count_zero_products(pass, layer.shape, nonzero[left], nonzero[right])};
+    measured[p].sqnr_db = models::sqnr_db<float>(exact[p], result.values.values);
   });
   return measured;
 }
@@ -391,9 +395,7 @@ class Simulation {
       if (!is_scaled(format)) continue;
       if (!quantization) {
         const Operand role = models::result_operand(pass);
-        quantization = {{},
-                        workloads::quantizer_options(workload_, index, role),
-                        fmt::format("{} result of layer '{}'", models::to_string(pass), layer.name)};
+        quantization = {{}, workloads::quantizer_options(workload_, index, role)};
       }
       quantization->formats.push_back(std::get<models::ScaledFormat>(format));
     }

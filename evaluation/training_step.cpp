@@ -10,7 +10,7 @@
 namespace mlsim::evaluation {
 namespace {
 
-using energy::FloatFormat;
+using models::BaselineFormat;
 using workloads::StepCount;
 
 constexpr int kFloatBits = 32;
@@ -78,8 +78,8 @@ TrainingStep training_step(const workloads::Network& network, const Results& res
   check_layers(network, results, file, step.batch);
 
   const workloads::TrainingCounts counts = workloads::count_training_step(network, step.batch);
-  const double multiply = laws.float_multiplier(FloatFormat::kFp32).energy_pj;
-  const double add = laws.float_adder(FloatFormat::kFp32).energy_pj;
+  const double multiply = laws.float_multiplier(BaselineFormat::kFp32).energy_pj;
+  const double add = laws.float_adder(BaselineFormat::kFp32).energy_pj;
   const double gate = laws.multiplier(kFloatBits, 1).energy_pj;
   const energy::ErrorBars& bars = laws.table().error_bars;
   const auto part = [&](const char* name, std::uint64_t multiplies, std::uint64_t adds, std::uint64_t gated = 0) {

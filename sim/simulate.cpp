@@ -9,6 +9,7 @@
 #include <string_view>
 #include <systemc>
 #include <utility>
+#include <vector>
 
 #include "base/output_file.h"
 #include "sim/output_stationary/analytic.h"
@@ -57,12 +58,23 @@ auto with_own_errors(const Step& step) {
   }
 }
 
+// The registers and the shifters of an element have 64 bits.
+void check_widths(Pass pass, const Job& job) {
+  const auto expect_64 = [&](const std::string& what, int bits) {
+    if (bits <= 64) return;
+    throw std::runtime_error(to_string(pass) + ": " + what + std::to_string(bits) + " bits, expected at most 64");
+  };
+  expect_64("the accumulator has ", job.accumulator_bits);
+  expect_64("products have ",
+            job.row_operand->format.element.integer_bits() + job.column_operand->format.element.integer_bits() + 1);
+}
+
 }  // namespace
 
 const models::ScaledFormat& require_mls(models::Operand operand, const models::Format& format) {
   const auto* mls = std::get_if<models::ScaledFormat>(&format);
   if (mls == nullptr) {
-    throw std::runtime_error("the engines cycle and structural simulate MLS formats only, but the " +
+    throw std::runtime_error("the engines cycle and structural simulate block-scaled formats only, but the " +
                              to_string(operand) + " is " + to_string(format) +
                              ", which the engines functional and analytic take");
   }
@@ -105,8 +117,12 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   assert(left.shape == shape.shape_of(left_operand(pass)) && right.shape == shape.shape_of(right_operand(pass)));
   const bool left_in_rows = pass == Pass::kBackwardWeight;
   const Schedule schedule(pass, shape, left.format.layout, right.format.layout, config_);
-  const int full_bits = full_accumulator_bits(left.format.element, right.format.element, schedule.reduction().taps);
+  const int full_bits = full_accumulator_bits(left.format.element, right.format.element, schedule.reduction().taps());
 
+  if (accumulator.taps_per_cycle != 1) {
+    throw std::runtime_error(to_string(pass) + ": the machine's elements add one product at a time, not " +
+                             std::to_string(accumulator.taps_per_cycle));
+  }
   Job job;
   job.pass = pass;
   job.schedule = &schedule;
@@ -116,18 +132,15 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   job.overflow = accumulator.overflow;
   job.can_overflow = job.accumulator_bits < full_bits;
   job.has_exponents = left.format.element.exponent_bits > 0 || right.format.element.exponent_bits > 0;
-  job.scaler = models::GroupScaler(job.row_operand->format, job.column_operand->format);
+  job.scaler = models::GroupScaler(left.format.element, right.format.element);
   job.tensor_scale = product_scale(pass, left, right);
   if (config_.quantize_results) job.quantization = quantization;
-  if (job.accumulator_bits > 64) {
-    throw std::runtime_error(to_string(pass) + ": the accumulator has " + std::to_string(job.accumulator_bits) +
-                             " bits, expected at most 64");
-  }
+  check_widths(pass, job);
 
-  std::optional<models::Format> result_format;
-  if (job.quantization) result_format = job.quantization->format;
+  std::vector<models::Format> result_formats;
+  if (job.quantization) result_formats.assign(job.quantization->formats.begin(), job.quantization->formats.end());
   const std::uint64_t predicted =
-      predict_pass(pass, shape, left.format, right.format, config_, result_format).cycles.total();
+      predict_pass(pass, shape, left.format, right.format, config_, result_formats).cycles.total();
 
   Accelerator& accelerator = design_->accelerator;
   accelerator.load(job);
@@ -143,12 +156,6 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   result.cycles = accelerator.cycles();
   result.traffic = accelerator.traffic();
   result.toggles = accelerator.toggles();
-  if (!job.quantization) return result;
-  if (!accelerator.results_are_finite()) {
-    throw std::runtime_error(job.quantization->name +
-                             ": a result is infinite and cannot be quantized, expected finite "
-                             "numbers");
-  }
   result.quantized = accelerator.quantized();
   return result;
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "models/convolution/convolution.h"
 #include "models/convolution/operation_counts.h"
@@ -25,14 +26,16 @@ struct PassResult {
   CycleCounts cycles;
   Traffic traffic;
   OperandToggles toggles;
-  std::optional<models::ScaledTensor> quantized;  // where the configuration and the call ask for it
+  // One for each format that results are quantized to, where the configuration and the call ask for it; none where a
+  // result is not finite (counts.non_finite), since such a tensor is not quantized.
+  std::vector<models::ScaledTensor> quantized;
 };
 
 // Cycles that are done, of those that the closed form predicts for the pass.
 using Progress = std::function<void(std::uint64_t done, std::uint64_t predicted)>;
 
-// The MLS format of an operand. Throws std::runtime_error with a sentence for a baseline format, which names the
-// engines that take it.
+// The block-scaled format of an operand. Throws std::runtime_error with a sentence for a baseline format, which names
+// the engines that take it.
 const models::ScaledFormat& require_mls(models::Operand operand, const models::Format& format);
 
 // One accelerator, built once, through which any number of passes run one after the other. SystemC knows one design in
@@ -47,8 +50,9 @@ class Simulator {
   Simulator& operator=(const Simulator&) = delete;
 
   // Operands as in models::left_operand and models::right_operand, with the shapes that `shape` gives them. Results are
-  // quantized where both the configuration and `quantization` ask for it. Throws std::runtime_error with a sentence for
-  // a tensor scale beyond binary32, for results to be quantized that are, and for accumulators above 64 bits.
+  // quantized where both the configuration and `quantization` ask for it; cycles and traffic are the same where they
+  // cannot be. Throws std::runtime_error with a sentence for a tensor scale beyond binary32, for an accumulator or
+  // products above 64 bits, and for additions of several products.
   PassResult simulate_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::ScaledTensor& left,
                            const models::ScaledTensor& right, const models::Accumulator& accumulator,
                            const std::optional<ResultQuantization>& quantization, const Progress& progress = {});

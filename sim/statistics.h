@@ -27,14 +27,14 @@ struct CycleCounts {
 // docs/dataflow.md.
 struct Traffic {
   // DRAM
-  std::uint64_t dram_row_reads = 0;      // the operand of the rows, packed, with its group scales
+  std::uint64_t dram_row_reads = 0;      // the operand of the rows, packed, with its scales
   std::uint64_t dram_column_reads = 0;   // the operand of the columns, likewise
   std::uint64_t dram_result_writes = 0;  // binary32
-  std::uint64_t dram_code_writes = 0;    // quantized results with their group scales
+  std::uint64_t dram_code_writes = 0;    // quantized results with their scales, for each of their formats
   // Global SRAM
   std::uint64_t sram_operand_writes = 0;  // what comes from DRAM
-  std::uint64_t sram_row_reads = 0;       // fills of the row feeder, with group scales
-  std::uint64_t sram_column_reads = 0;    // fills of the column feeder, with group scales
+  std::uint64_t sram_row_reads = 0;       // fills of the row feeder, with a scale for each group
+  std::uint64_t sram_column_reads = 0;    // fills of the column feeder, likewise
   std::uint64_t sram_result_writes = 0;   // banks of the group-scale units
   std::uint64_t sram_result_reads = 0;    // results on their way to DRAM, and into the quantizer
   // Feeder buffers
@@ -86,7 +86,7 @@ struct OperandToggles {
 // Cycles from a group's last tap to the last result in its bank, besides those in which the group-scale units serve
 // their elements: operand register, hand-over register, conversion, binary32 sum, tensor scale, bank.
 inline constexpr int kArrayPipeline = 6;
-// The same of the dynamic quantizer: value, division by the tensor's scale, by the group's, rounding.
+// The same of the dynamic quantizer: value, scale of its tile, rounded code, packed code.
 inline constexpr int kQuantizerPipeline = 4;
 
 }  // namespace mlsim::sim

@@ -16,7 +16,7 @@
 namespace mlsim::trainer {
 
 // A tensor as values times a tensor scale of no dimensions; without a scale it is 1.
-struct ScaledTensor {
+struct ScaledValues {
   torch::Tensor values;
   torch::Tensor scale;
 };
@@ -47,8 +47,9 @@ class Gpu {
 
   // Values and scale, bit by bit those of models::quantize_scaled (S_g · x and S_t) or of
   // models::quantize_baseline_scaled, but with a scale of NaN in place of a refusal. The step that was set is added to
-  // the upper half of the options' stream. The result is in channels-last order where a tensor in an MLS format is.
-  virtual ScaledTensor quantize(const torch::Tensor& tensor, const models::Format& format,
+  // the upper half of the options' stream. The tiles are those of the format's layout. The result is in channels-last
+  // order where a tensor in a block-scaled format is.
+  virtual ScaledValues quantize(const torch::Tensor& tensor, const models::Format& format,
                                 const models::QuantizerOptions& options) = 0;
 
   // Keeps a set in the GPU's memory and makes batches of it, equal to those of MemoryDataset; each is valid until the

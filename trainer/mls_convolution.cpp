@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -18,19 +19,26 @@ namespace {
 
 using models::Operand;
 
+// An operand as a pass takes it: by arithmetic, values that Torch multiplies or elements of integers.
+struct PassOperand {
+  ScaledValues scaled;
+  std::shared_ptr<const models::ScaledTensor> exact;
+};
+
 // Everything a convolution must remember between its two directions besides what autograd saves.
 struct Call : torch::CustomClassHolder {
   Call(ConvolutionLayer called, const PassState& pass) : layer(std::move(called)), state(pass) {}
   ConvolutionLayer layer;
   const PassState& state;
   models::ConvolutionShape shape;
-  // In exact arithmetic.
-  models::ScaledTensor activation;
-  models::ScaledTensor weight;
+  // In exact arithmetic, those of the forward pass that a backward pass takes too; indexed by Operand.
+  std::array<std::shared_ptr<const models::ScaledTensor>, 2> kept;
   // Of a traced convolution: what went in and came out.
   TracedConvolution* traced = nullptr;
   std::array<torch::Tensor, 3> operands;  // indexed by Operand
   std::array<torch::Tensor, 3> results;   // indexed by Pass
+
+  bool is_exact() const { return state.quantization.arithmetic == Arithmetic::kExact; }
 };
 
 models::Shape shape_of(const torch::Tensor& tensor) {
@@ -59,32 +67,45 @@ std::span<const float> values_of(const torch::Tensor& dense) {
   return {dense.data_ptr<float>(), static_cast<std::size_t>(dense.numel())};
 }
 
-ScaledTensor quantize_operand(const torch::Tensor& tensor, Operand operand, const ConvolutionLayer& layer,
-                              const PassState& state) {
-  const models::Format& format = state.quantization[operand].format;
+ScaledValues quantize_values(const torch::Tensor& tensor, Operand operand, models::Pass pass, const Call& call) {
+  const PassState& state = call.state;
+  const models::Format format = models::format_of(state.quantization[operand].format, operand, pass);
   if (is_binary32(format)) return {tensor, {}};
-  const models::QuantizerOptions options = options_of(operand, layer, state);
+  const models::QuantizerOptions options = options_of(operand, call.layer, state);
   if (state.gpu != nullptr) return state.gpu->quantize(tensor, format, options);
   const torch::Tensor dense = tensor.contiguous();
   torch::Tensor values = at::empty_like(dense);
   const std::span<float> output(values.data_ptr<float>(), static_cast<std::size_t>(values.numel()));
-  const std::string name = name_of(operand, layer);
-  const auto* const mls = std::get_if<models::ScaledFormat>(&format);
+  const std::string name = name_of(operand, call.layer);
+  const auto* const scaled = std::get_if<models::ScaledFormat>(&format);
   const float scale =
-      mls != nullptr
-          ? models::quantize_scaled(values_of(dense), shape_of(dense), *mls, options, name, output)
+      scaled != nullptr
+          ? models::quantize_scaled(values_of(dense), shape_of(dense), *scaled, options, name, output)
           : models::quantize_baseline_scaled(values_of(dense), shape_of(dense),
                                              std::get<models::BaselineFormat>(format), options, name, output);
   return {std::move(values), torch::tensor(scale)};
 }
 
-models::ScaledTensor quantize_to_mls(const torch::Tensor& tensor, Operand operand, const ConvolutionLayer& layer,
-                                     const PassState& state) {
+// From binary32, with the same random words for the same element whatever the pass.
+PassOperand quantize_operand(const torch::Tensor& tensor, Operand operand, models::Pass pass, const Call& call) {
+  if (!call.is_exact()) return {quantize_values(tensor, operand, pass, call), nullptr};
   const torch::Tensor dense = tensor.contiguous();
-  return models::quantize(values_of(dense), shape_of(dense),
-                          std::get<models::ScaledFormat>(state.quantization[operand].format),
-                          options_of(operand, layer, state), name_of(operand, layer))
-      .tensor;
+  const auto& format = std::get<models::ScaledFormat>(call.state.quantization[operand].format);
+  models::QuantizedTensor quantized =
+      models::quantize(values_of(dense), shape_of(dense), format.of(operand, pass),
+                       options_of(operand, call.layer, call.state), name_of(operand, call.layer));
+  return {{}, std::make_shared<const models::ScaledTensor>(std::move(quantized.tensor))};
+}
+
+// Whether two passes take an operand in the same tiles.
+bool tiled_alike(Operand operand, models::Pass one, models::Pass other, const Call& call) {
+  const models::Format& format = call.state.quantization[operand].format;
+  return models::format_of(format, operand, one) == models::format_of(format, operand, other);
+}
+
+// The backward pass that takes an operand of the forward one.
+models::Pass backward_pass(Operand operand) {
+  return operand == Operand::kActivation ? models::Pass::kBackwardWeight : models::Pass::kBackwardData;
 }
 
 torch::Tensor convolve_exactly(models::Pass pass, const Call& call, const models::ScaledTensor& left,
@@ -155,8 +176,26 @@ torch::Tensor copy_of(const torch::Tensor& tensor) {
   return tensor.detach().clone();
 }
 
+// How far the results of a pass are from exact ones.
+Difference difference_from_exact(models::Pass pass, const Call& call, const models::Tensor<float>& result) {
+  const auto quantized = [&](Operand operand) {
+    const torch::Tensor& tensor = call.operands[static_cast<std::size_t>(operand)];
+    models::QuantizerOptions options = options_of(operand, call.layer, call.state);
+    options.stream = workloads::random_stream(call.state.step, call.layer.index, operand);
+    const auto& format = std::get<models::ScaledFormat>(call.state.quantization[operand].format);
+    return models::quantize(copy_first(tensor, tensor.size(0)), format.of(operand, pass), options,
+                            name_of(operand, call.layer))
+        .tensor;
+  };
+  const models::ScaledTensor left = quantized(models::left_operand(pass));
+  const models::ScaledTensor right = quantized(models::right_operand(pass));
+  return difference_of(result, models::functional_convolution(pass, call.shape, left, right, {}).values);
+}
+
 void finish_trace(const Call& call) {
   TracedConvolution& traced = *call.traced;
+  traced.linear = call.layer.linear;
+  traced.index = call.layer.index;
   traced.shape = call.shape;
   traced.shape.batch = std::min(call.state.trace_samples, call.shape.batch);
   for (const Operand operand : models::kOperands) {
@@ -165,60 +204,54 @@ void finish_trace(const Call& call) {
     traced.operands[index] = copy_first(call.operands[index], weight ? call.shape.out_channels : traced.shape.batch);
   }
   const Quantization& quantization = call.state.quantization;
-  const bool compared = quantization.arithmetic == Arithmetic::kDequantized && quantization.is_mls();
+  const bool compared = quantization.arithmetic == Arithmetic::kDequantized && quantization.is_block_scaled();
   const bool whole = traced.shape.batch == call.shape.batch;
   if (!whole && !compared) return;
-  std::array<models::Tensor<float>, 3> results;
   for (const models::Pass pass : models::kPasses) {
-    const torch::Tensor& result = call.results[static_cast<std::size_t>(pass)];
-    results[static_cast<std::size_t>(pass)] = copy_first(result, result.size(0));
+    const auto index = static_cast<std::size_t>(pass);
+    models::Tensor<float> result = copy_first(call.results[index], call.results[index].size(0));
+    if (compared) traced.differences[index] = difference_from_exact(pass, call, result);
+    if (whole) traced.results[index] = std::move(result);
   }
-  if (compared) {
-    std::array<models::ScaledTensor, 3> operands;
-    for (const Operand operand : models::kOperands) {
-      const auto index = static_cast<std::size_t>(operand);
-      const models::Tensor<float> values = copy_first(call.operands[index], call.operands[index].size(0));
-      models::QuantizerOptions options = options_of(operand, call.layer, call.state);
-      options.stream = workloads::random_stream(call.state.step, call.layer.index, operand);
-      operands[index] = models::quantize(values, std::get<models::ScaledFormat>(quantization[operand].format), options,
-                                         name_of(operand, call.layer))
-                            .tensor;
-    }
-    for (const models::Pass pass : models::kPasses) {
-      const models::Tensor<float> exact =
-          models::functional_convolution(pass, call.shape,
-                                         operands[static_cast<std::size_t>(models::left_operand(pass))],
-                                         operands[static_cast<std::size_t>(models::right_operand(pass))], {})
-              .values;
-      traced.differences[static_cast<std::size_t>(pass)] =
-          difference_of(results[static_cast<std::size_t>(pass)], exact);
-    }
+}
+
+// The result of a pass. Torch's functions for the gradients ask for the third tensor too, of which they take the shape:
+// `other`, a tensor like the pass's result.
+torch::Tensor convolve(models::Pass pass, const Call& call, const PassOperand& left, const PassOperand& right,
+                       const torch::Tensor& other, bool counted) {
+  if (call.is_exact()) return convolve_exactly(pass, call, *left.exact, *right.exact, counted);
+  const Tf32WhereExact tf32(call.state);
+  const std::array<std::int64_t, 2> stride{call.layer.stride, call.layer.stride};
+  const std::array<std::int64_t, 2> padding{call.layer.padding, call.layer.padding};
+  torch::Tensor result;
+  if (pass == models::Pass::kForward) {
+    result = at::conv2d(left.scaled.values, right.scaled.values, {}, stride, padding);
+  } else {
+    const bool data = pass == models::Pass::kBackwardData;
+    const torch::Tensor& activation = data ? other : right.scaled.values;
+    const torch::Tensor& weight = data ? right.scaled.values : other;
+    const auto gradients = at::convolution_backward(left.scaled.values, activation, weight, {}, stride, padding, {1, 1},
+                                                    false, {0, 0}, 1, {data, !data, false});
+    result = data ? std::get<0>(gradients) : std::get<1>(gradients);
   }
-  if (whole) traced.results = std::move(results);
+  return rescaled(std::move(result), left.scaled.scale, right.scaled.scale);
 }
 
 class MlsConvolution : public torch::autograd::Function<MlsConvolution> {
  public:
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& activation,
                                const torch::Tensor& weight, const c10::intrusive_ptr<Call>& call) {
-    const ConvolutionLayer& layer = call->layer;
-    call->shape = shape_of_call(activation, weight, layer);
-    call->traced = traced_by(call->state, layer.name);
+    call->shape = shape_of_call(activation, weight, call->layer);
+    call->traced = traced_by(call->state, call->layer.name);
     context->saved_data["call"] = c10::IValue::make_capsule(call);
-    torch::Tensor result;
-    if (call->state.quantization.arithmetic == Arithmetic::kExact) {
-      call->activation = quantize_to_mls(activation, Operand::kActivation, layer, call->state);
-      call->weight = quantize_to_mls(weight, Operand::kWeight, layer, call->state);
-      result = convolve_exactly(models::Pass::kForward, *call, call->activation, call->weight, true);
-    } else {
-      const ScaledTensor a = quantize_operand(activation, Operand::kActivation, layer, call->state);
-      const ScaledTensor w = quantize_operand(weight, Operand::kWeight, layer, call->state);
-      context->save_for_backward({a.values, w.values, a.scale, w.scale});
-      const Tf32WhereExact tf32(call->state);
-      result =
-          rescaled(at::conv2d(a.values, w.values, {}, {layer.stride, layer.stride}, {layer.padding, layer.padding}),
-                   a.scale, w.scale);
-    }
+    constexpr models::Pass kPass = models::Pass::kForward;
+    const PassOperand a = quantize_operand(activation, Operand::kActivation, kPass, *call);
+    const PassOperand w = quantize_operand(weight, Operand::kWeight, kPass, *call);
+    torch::Tensor result = convolve(kPass, *call, a, w, {}, true);
+    torch::autograd::variable_list saved;
+    save(saved, *call, Operand::kActivation, a, activation);
+    save(saved, *call, Operand::kWeight, w, weight);
+    context->save_for_backward(saved);
     if (call->traced != nullptr) {
       call->operands = {copy_of(activation), copy_of(weight), torch::Tensor()};
       call->results[0] = copy_of(result);
@@ -229,40 +262,52 @@ class MlsConvolution : public torch::autograd::Function<MlsConvolution> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& gradients) {
     const auto call = c10::static_intrusive_pointer_cast<Call>(context->saved_data["call"].toCapsule());
-    const ConvolutionLayer& layer = call->layer;
+    const torch::autograd::variable_list saved = context->get_saved_variables();
     const torch::Tensor& error = gradients[0];
     const bool traced = call->traced != nullptr;
-    const bool needs_activation = context->needs_input_grad(0) || traced;
-    const bool needs_weight = context->needs_input_grad(1) || traced;
-    torch::Tensor for_activation;
-    torch::Tensor for_weight;
-    if (call->state.quantization.arithmetic == Arithmetic::kExact) {
-      const models::ScaledTensor e = quantize_to_mls(error, Operand::kError, layer, call->state);
-      if (needs_activation) {
-        for_activation =
-            convolve_exactly(models::Pass::kBackwardData, *call, e, call->weight, context->needs_input_grad(0));
+    std::array<torch::Tensor, 2> results;  // indexed by Operand
+    PassOperand e;
+    bool quantized = false;
+    for (const Operand operand : {Operand::kActivation, Operand::kWeight}) {
+      const auto index = static_cast<std::size_t>(operand);
+      const bool counted = context->needs_input_grad(index);
+      if (!counted && !traced) continue;
+      const bool data = operand == Operand::kActivation;
+      const models::Pass pass = data ? models::Pass::kBackwardData : models::Pass::kBackwardWeight;
+      if (!quantized || !tiled_alike(Operand::kError, models::Pass::kBackwardData, pass, *call)) {
+        e = quantize_operand(error, Operand::kError, pass, *call);
+        quantized = true;
       }
-      if (needs_weight) {
-        for_weight =
-            convolve_exactly(models::Pass::kBackwardWeight, *call, e, call->activation, context->needs_input_grad(1));
-      }
-    } else {
-      const torch::autograd::variable_list saved = context->get_saved_variables();
-      const ScaledTensor e = quantize_operand(error, Operand::kError, layer, call->state);
-      const Tf32WhereExact tf32(call->state);
-      std::tie(for_activation, for_weight, std::ignore) = at::convolution_backward(
-          e.values, saved[0], saved[1], c10::nullopt, {layer.stride, layer.stride}, {layer.padding, layer.padding},
-          {1, 1}, false, {0, 0}, 1, {needs_activation, needs_weight, false});
-      for_activation = rescaled(std::move(for_activation), e.scale, saved[3]);
-      for_weight = rescaled(std::move(for_weight), e.scale, saved[2]);
+      const PassOperand other = restored(saved, *call, data ? Operand::kWeight : Operand::kActivation);
+      results[index] = convolve(pass, *call, e, other, saved[2 * index], counted);
     }
     if (traced) {
       call->operands[2] = error;
-      call->results[1] = for_activation;
-      call->results[2] = for_weight;
+      call->results[1] = results[0];
+      call->results[2] = results[1];
       finish_trace(*call);
     }
-    return {for_activation, for_weight, torch::Tensor()};
+    return {results[0], results[1], torch::Tensor()};
+  }
+
+ private:
+  // Values and scale of an operand as its backward pass takes it. Where that pass has other tiles: binary32 and no
+  // scale, to be quantized there, so that one tensor is kept in either case.
+  static void save(torch::autograd::variable_list& saved, Call& call, Operand operand, const PassOperand& quantized,
+                   const torch::Tensor& tensor) {
+    const bool kept = tiled_alike(operand, models::Pass::kForward, backward_pass(operand), call);
+    if (kept) call.kept[static_cast<std::size_t>(operand)] = quantized.exact;
+    saved.push_back(!kept ? tensor : quantized.scaled.values);
+    saved.push_back(!kept ? torch::Tensor() : quantized.scaled.scale);
+  }
+
+  static PassOperand restored(const torch::autograd::variable_list& saved, const Call& call, Operand operand) {
+    const auto index = static_cast<std::size_t>(operand);
+    const models::Pass pass = backward_pass(operand);
+    if (tiled_alike(operand, models::Pass::kForward, pass, call)) {
+      return {{saved[2 * index], saved[2 * index + 1]}, call.kept[index]};
+    }
+    return quantize_operand(saved[2 * index], operand, pass, call);
   }
 };
 
@@ -271,6 +316,17 @@ class MlsConvolution : public torch::autograd::Function<MlsConvolution> {
 torch::Tensor mls_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
                               const ConvolutionLayer& layer, const PassState& state) {
   return MlsConvolution::apply(activation, weight, c10::make_intrusive<Call>(layer, state));
+}
+
+torch::Tensor mls_product(const torch::Tensor& activation, const torch::Tensor& weight, ConvolutionLayer layer,
+                          const PassState& state) {
+  layer.linear = true;
+  layer.stride = 1;
+  layer.padding = 0;
+  const auto as_images = [](const torch::Tensor& matrix) {
+    return matrix.reshape({matrix.size(0), matrix.size(1), 1, 1});
+  };
+  return mls_convolution(as_images(activation), as_images(weight), layer, state).flatten(1);
 }
 
 }  // namespace mlsim::trainer

@@ -1,4 +1,5 @@
-// The convolution of quantized training: MLS or baseline operands in all three passes, straight-through gradients.
+// The convolution of quantized training: block-scaled or baseline operands in all three passes, straight-through
+// gradients.
 #pragma once
 
 #include <torch/types.h>
@@ -30,21 +31,28 @@ struct PassState {
 // What tells one convolution from another.
 struct ConvolutionLayer {
   std::string name;
-  // Among the quantized convolutions of the network: with the step and the operand it chooses the stream of random
+  // Among the quantized layers of the network: with the step and the operand it chooses the stream of random
   // bits, as the index of a layer does in a workload.
   std::size_t index = 0;
   std::int64_t stride = 1;
   std::int64_t padding = 1;
+  bool linear = false;  // a matrix product, as the 1×1 convolution of 1×1 images
 };
 
 // The convolution of (N, Cin, H, W) with (Cout, Cin, Kh, Kw). Its result, and the gradients of both, are those of
 // quantized operands: each pass convolves S_g · x (in a baseline format: the values of its codes), which binary32 holds
 // exactly, and multiplies the result by the product of the two tensor scales. Exact arithmetic gives the bits of
-// models::functional_convolution instead. The gradient of quantization itself is taken as 1. `state` is read in both
-// directions and must outlive the backward pass. Throws std::runtime_error with the layer and the operand for a NaN or
-// an infinity; on a GPU the result is NaN instead. There the convolutions run in TF32 where fits_tf32 tells that it
-// keeps the operands.
+// models::functional_convolution instead. An operand that two passes take in the same tiles is quantized once, another
+// one for each pass, each time from binary32. The gradient of quantization itself is taken as 1. `state` is read in
+// both directions and must outlive the backward pass. Throws std::runtime_error with the layer and the operand for a
+// NaN or an infinity; on a GPU the result is NaN instead. There the convolutions run in TF32 where fits_tf32 tells that
+// it keeps the operands.
 torch::Tensor mls_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
                               const ConvolutionLayer& layer, const PassState& state);
+
+// The product of (N, Cin) with the transpose of (Cout, Cin) in the same way: the 1×1 convolution of N images of one
+// pixel.
+torch::Tensor mls_product(const torch::Tensor& activation, const torch::Tensor& weight, ConvolutionLayer layer,
+                          const PassState& state);
 
 }  // namespace mlsim::trainer

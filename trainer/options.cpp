@@ -30,15 +30,15 @@ constexpr std::uint64_t kDefaultEpochs = 60;
 constexpr std::uint64_t kMostImageSize = 4096;
 constexpr std::uint64_t kMostBatch = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMostThreads = 1024;
+constexpr std::uint64_t kMostTaps = 1024;
 
 std::vector<std::uint64_t> parse_milestones(const std::string& list);
 
 // A format of one operand, or of all of them.
 base::Parsed format_kind() {
-  return {[](const std::string& text) {
-            if (text != "fp8") models::parse_format(text);
-          },
-          {"e2m4", "e2m1", "fp32", "fp16", "bf16", "fp8", "fp8-e4m3", "fp8-e5m2", "int8"}};
+  return {[](const std::string& text) { models::parse_operand_formats(text); },
+          {"e2m4", "e2m1", "mxfp4", "mxfp6-e2m3", "mxfp6-e3m2", "mxfp8", "mxfp8-e4m3", "mxfp8-e5m2", "mxint8", "nvfp4",
+           "fp32", "fp16", "bf16", "fp8", "fp8-e4m3", "fp8-e5m2", "int8"}};
 }
 
 base::Parsed anything() {
@@ -57,8 +57,9 @@ std::vector<base::Option> number_options() {
   return {
       {.name = "format",
        .value_name = "F",
-       .help = "format of all operands: eXmY[/gAmB][/GROUPING], fp32, bf16, fp16, int8, fp8-e4m3, fp8-e5m2, or fp8 "
-               "(e4m3, errors e5m2)",
+       .help = "format of all operands: eXmY[/gAmB][/RULE][/GROUPING], mxfp4, mxfp6-e2m3, mxfp6-e3m2, mxfp8-e4m3, "
+               "mxfp8-e5m2, mxint8 or mxfp8 (e4m3, errors e5m2) with [/RULE][/GROUPING], nvfp4[/GROUPING], fp32, bf16, "
+               "fp16, int8, fp8-e4m3, fp8-e5m2, or fp8 (e4m3, errors e5m2)",
        .kind = format_kind(),
        .preset = "e2m1"},
       {.name = "activation-format", .value_name = "F", .help = "format of the activations", .kind = format_kind()},
@@ -89,6 +90,7 @@ std::vector<base::Option> number_options() {
        .help = "convolutions that stay binary32: a,b,c, or first, or none",
        .kind = anything(),
        .preset = "first"},
+      {.name = "quantize-linear", .help = "quantize the linear layer too, its products in all three passes"},
       {.name = "arithmetic",
        .value_name = "A",
        .help = "dequantized: libtorch's convolutions; exact: the bits of the simulated machine (cpu)",
@@ -104,6 +106,12 @@ std::vector<base::Option> number_options() {
        .value_name = "O",
        .help = "what a sum does that leaves them: saturate, or wrap (saturate)",
        .kind = base::Choice{{"saturate", "wrap"}},
+       .needs_option = "arithmetic",
+       .needs_value = "exact"},
+      {.name = "taps-per-cycle",
+       .value_name = "L",
+       .help = "products whose exact sum is one addition to an accumulator, 1 to 1024 (1)",
+       .kind = base::WholeNumber{1, kMostTaps},
        .needs_option = "arithmetic",
        .needs_value = "exact"}};
 }
@@ -227,20 +235,15 @@ void for_each_recipe_option(const Visitor& visit) {
   }
 }
 
-// fp8 stands for the two formats of the usual recipe: e4m3 forward, e5m2 for errors.
-models::Format training_format(const std::string& text, Operand operand) {
-  if (text == "fp8") {
-    return operand == Operand::kError ? models::BaselineFormat::kFp8E5m2 : models::BaselineFormat::kFp8E4m3;
-  }
-  return models::parse_format(text);
-}
-
 void read_arithmetic(const base::CommandLine& line, Quantization& quantization) {
   quantization.arithmetic = line.text("arithmetic") == "exact" ? Arithmetic::kExact : Arithmetic::kDequantized;
   if (line.has("accumulator-bits")) quantization.accumulator.bits = line.whole_number<int>("accumulator-bits");
   if (line.has("overflow")) {
     quantization.accumulator.overflow =
         line.text("overflow") == "wrap" ? models::Overflow::kWrap : models::Overflow::kSaturate;
+  }
+  if (line.has("taps-per-cycle")) {
+    quantization.accumulator.taps_per_cycle = line.whole_number<int>("taps-per-cycle");
   }
 }
 
@@ -249,7 +252,8 @@ Quantization read_quantization(const base::CommandLine& line) {
   for (const Operand operand : models::kOperands) {
     OperandQuantization& chosen = quantization[operand];
     const std::string own_format = to_string(operand) + "-format";
-    chosen.format = training_format(line.text(line.has(own_format) ? own_format : "format"), operand);
+    chosen.format = models::parse_operand_formats(
+        line.text(line.has(own_format) ? own_format : "format"))[static_cast<std::size_t>(operand)];
     for (const std::string& rounding : {std::string("rounding"), to_string(operand) + "-rounding"}) {
       if (line.has(rounding)) chosen.rounding = models::parse_rounding(line.text(rounding));
     }
@@ -349,6 +353,7 @@ Recipe read_recipe_of_run(const base::CommandLine& line) {
   } else if (float_layers != "first") {
     recipe.float_layers = names_in(float_layers);
   }
+  recipe.quantize_linear = line.flag("quantize-linear");
   recipe.model = parse_model(line.text("model"));
   recipe.seed = line.whole_number("seed");
   recipe.batch = line.whole_number("batch");
@@ -401,11 +406,17 @@ RecipeOptions read_recipe(const std::filesystem::path& path) {
       recipe[key].refuse(
           fmt::format("is no option that a recipe can have, expected some of {}", fmt::join(names, ", ")));
     }
+    const base::Option& option = *trainer_program().itself.find(key);
+    if (option.value_name.empty()) {
+      if (!value.is_boolean()) recipe[key].refuse("is neither true nor false");
+      if (value.get<bool>()) result.values[key] = "";
+      continue;
+    }
     if (!value.is_string() && !value.is_number()) {
       recipe[key].refuse("is neither a string nor a number, expected a value of --" + key);
     }
     const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
-    const std::string reason = base::complaint(trainer_program().itself.find(key)->kind, text);
+    const std::string reason = base::complaint(option.kind, text);
     if (!reason.empty()) recipe[key].refuse(reason);
     result.values[key] = text;
   }
@@ -465,6 +476,10 @@ std::string recipe_text(const base::CommandLine& line) {
     const std::string& name = option.name;
     if (name == "epochs" && !line.has("epochs") && !line.has("steps")) recipe[name] = kDefaultEpochs;
     if (!line.has(name)) return;
+    if (option.value_name.empty()) {
+      recipe[name] = true;
+      return;
+    }
     const std::string& text = line.text(name);
     const nlohmann::json number = nlohmann::json::parse(text, nullptr, false);
     recipe[name] = number.is_number() && number.dump() == text ? number : nlohmann::json(text);
@@ -484,8 +499,9 @@ const base::Program& trainer_program() {
   static const base::Program program{
       .itself = {.name = "mlsim-train",
                  .synopsis = "[OPTION]...",
-                 .summary = "train a network with MLS operands",
-                 .description = "Trains a network on images with MLS operands in all three passes of its convolutions.",
+                 .summary = "train a network with quantized operands",
+                 .description = "Trains a network on images with block-scaled (MLS, MX, NVFP4) or baseline operands in "
+                                "all three passes of its convolutions.",
                  .operands = {},
                  .groups = {{.title = "Numbers", .options = number_options(), .in_recipe = true},
                             {.title = "Training", .options = training_options(), .in_recipe = true},

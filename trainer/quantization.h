@@ -19,7 +19,7 @@ struct OperandQuantization {
 // How the convolutions of quantized operands are computed.
 enum class Arithmetic : std::uint8_t {
   kDequantized,  // by Torch, on values in binary32
-  kExact,        // by models::functional_convolution: the bits of the simulated machine; MLS operands alone
+  kExact,        // by models::functional_convolution: the bits of the simulated machine; block-scaled operands alone
 };
 
 struct Quantization {
@@ -31,7 +31,7 @@ struct Quantization {
   models::Accumulator accumulator;   // of exact arithmetic
   bool evaluate_as_trained = false;  // evaluation rounds as training does; otherwise to nearest
 
-  bool is_mls() const {
+  bool is_block_scaled() const {
     return std::ranges::all_of(
         operands, [](const auto& operand) { return std::holds_alternative<models::ScaledFormat>(operand.format); });
   }
@@ -41,12 +41,12 @@ struct Quantization {
   OperandQuantization& operator[](models::Operand operand) { return operands[static_cast<std::size_t>(operand)]; }
 };
 
-// Whether all operands are MLS tensors whose S_g · x has no more than the 11 significant bits that TF32 keeps: Mg + 1
-// bits times Mx + 1.
+// Whether all operands are block-scaled tensors whose S_g · x has no more than the 11 significant bits that TF32 keeps:
+// those of g times Mx + 1. It has the exponents of binary32, normal numbers provided.
 inline bool fits_tf32(const Quantization& quantization) {
   return std::ranges::all_of(quantization.operands, [](const OperandQuantization& operand) {
-    const auto* const mls = std::get_if<models::ScaledFormat>(&operand.format);
-    return mls != nullptr && mls->scale.fraction_bits + mls->element.mantissa_bits + 2 <= 11;
+    const auto* const scaled = std::get_if<models::ScaledFormat>(&operand.format);
+    return scaled != nullptr && scaled->scale.fraction_bits + scaled->element.mantissa_bits + 2 <= 11;
   });
 }
 

@@ -19,6 +19,8 @@
 namespace mlsim::trainer {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 // Neighbouring binary32 numbers have neighbouring places; both zeros have place 0.
 std::int64_t place_of(float value) {
   const auto magnitude = static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(value) & 0x7FFFFFFF);
@@ -35,6 +37,29 @@ std::string tensor_file(const std::string& layer, models::Operand operand) {
 
 std::string result_file(const std::string& layer, models::Pass pass) {
   return layer + "." + to_string(pass) + ".npy";
+}
+
+void write_tensor(const std::filesystem::path& file, const TracedConvolution& layer, models::Tensor<float> tensor) {
+  if (layer.linear) tensor.shape.resize(2);
+  workloads::write_npy(file, tensor);
+}
+
+// A layer of a workload but for its operands.
+Json shape_of(const TracedConvolution& layer) {
+  const models::ConvolutionShape& shape = layer.shape;
+  Json entry{{"name", layer.name},
+             {"type", layer.linear ? "linear" : "conv2d"},
+             {"batch", shape.batch},
+             {"in_channels", shape.in_channels},
+             {"out_channels", shape.out_channels}};
+  if (!layer.linear) {
+    entry["in_size"] = shape.in_size;
+    entry["kernel"] = shape.kernel;
+    entry["stride"] = shape.stride;
+    entry["padding"] = workloads::padding_to_json(shape.padding);
+  }
+  entry["groups"] = shape.groups;
+  return entry;
 }
 
 }  // namespace
@@ -87,7 +112,6 @@ void check_trace_folder(const std::filesystem::path& folder, std::span<const std
 
 void write_trace(const std::filesystem::path& folder, const std::string& name, const Quantization& quantization,
                  std::uint64_t step, std::span<const TracedConvolution> layers) {
-  using Json = nlohmann::ordered_json;
   base::create_directories(folder);
   const std::filesystem::path results = folder / kResults;
 
@@ -103,31 +127,23 @@ void write_trace(const std::filesystem::path& folder, const std::string& name, c
 
   Json entries = Json::array();
   for (const TracedConvolution& layer : layers) {
-    const models::ConvolutionShape& shape = layer.shape;
     Json tensors;
     for (const models::Operand operand : models::kOperands) {
       const std::string file = tensor_file(layer.name, operand);
-      workloads::write_npy(folder / file, layer.operands[static_cast<std::size_t>(operand)]);
+      write_tensor(folder / file, layer, layer.operands[static_cast<std::size_t>(operand)]);
       tensors[to_string(operand)] = file;
     }
     for (const models::Pass pass : models::kPasses) {
       const models::Tensor<float>& result = layer.results[static_cast<std::size_t>(pass)];
       if (result.values.empty()) continue;
       base::create_directories(results);
-      workloads::write_npy(results / result_file(layer.name, pass), result);
+      write_tensor(results / result_file(layer.name, pass), layer, result);
     }
-    entries.push_back({{"name", layer.name},
-                       {"type", "conv2d"},
-                       {"batch", shape.batch},
-                       {"in_channels", shape.in_channels},
-                       {"out_channels", shape.out_channels},
-                       {"in_size", shape.in_size},
-                       {"kernel", shape.kernel},
-                       {"stride", shape.stride},
-                       {"padding", workloads::padding_to_json(shape.padding)},
-                       {"groups", shape.groups},
-                       {"passes", {"forward", "backward_data", "backward_weight"}},
-                       {"tensors", tensors}});
+    Json entry = shape_of(layer);
+    if (layer.index != entries.size()) entry["index"] = layer.index;
+    entry["passes"] = {"forward", "backward_data", "backward_weight"};
+    entry["tensors"] = tensors;
+    entries.push_back(entry);
   }
   Json workload{{"schema", "mlsim.workload/1"},
                 {"name", name},

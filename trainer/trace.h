@@ -26,11 +26,13 @@ Difference difference_of(const models::Tensor<float>& found, const models::Tenso
 // One convolution at one step.
 struct TracedConvolution {
   std::string name;
+  bool linear = false;                            // tensors have two dimensions; the shape is that of 1×1 images
+  std::size_t index = 0;                          // in the random streams
   models::ConvolutionShape shape;                 // its batch: the traced samples
   std::array<models::Tensor<float>, 3> operands;  // before quantization; indexed by models::Operand
   // Of the three passes, indexed by models::Pass, where the samples are the whole batch; otherwise empty.
   std::array<models::Tensor<float>, 3> results{};
-  // Of dequantized arithmetic from exact, over the whole batch, where all operands are MLS.
+  // Of dequantized arithmetic from exact, over the whole batch, where all operands are block-scaled.
   std::array<Difference, 3> differences{};
 };
 

@@ -84,6 +84,8 @@ nlohmann::json to_json(const Recipe& recipe, const Dataset& data) {
                       {"arithmetic", recipe.quantization.arithmetic == Arithmetic::kExact ? "exact" : "dequantized"},
                       {"accumulator-bits", recipe.quantization.accumulator.bits},
                       {"overflow", to_string(recipe.quantization.accumulator.overflow)},
+                      {"taps-per-cycle", recipe.quantization.accumulator.taps_per_cycle},
+                      {"quantize-linear", recipe.quantize_linear},
                       {"float-layers", recipe.float_layers ? fmt::format("{}", fmt::join(*recipe.float_layers, ","))
                                                            : std::string("first")},
                       {"evaluation-rounding", recipe.quantization.evaluate_as_trained ? "training" : "nearest"}};
@@ -174,6 +176,7 @@ class Session {
     torch::manual_seed(recipe_.seed);
     model_ = make_network(recipe_.model, data_.shape());
     if (recipe_.float_layers) model_->keep_float(*recipe_.float_layers);
+    if (recipe_.quantize_linear) model_->quantize_linear();
     if (recipe_.batch * model_->smallest_side() * model_->smallest_side() < 2) {
       throw std::runtime_error(fmt::format(
           "--batch 1: leaves one value of a channel to the last batch norm of {} on images of {}×{} pixels, "
@@ -251,7 +254,7 @@ class Session {
     for (const models::Operand operand : models::kOperands) {
       const models::Format& format = quantization[operand].format;
       if (std::holds_alternative<models::ScaledFormat>(format)) continue;
-      throw std::runtime_error(fmt::format("--arithmetic exact: the {} is in {}, expected MLS formats alone",
+      throw std::runtime_error(fmt::format("--arithmetic exact: the {} is in {}, expected block-scaled formats alone",
                                            to_string(operand), to_string(format)));
     }
   }
@@ -310,7 +313,7 @@ class Session {
 
   void report_difference(const std::vector<TracedConvolution>& trace) const {
     const Quantization& quantization = recipe_.quantization;
-    if (!run_.on_difference || quantization.arithmetic == Arithmetic::kExact || !quantization.is_mls()) return;
+    if (!run_.on_difference || quantization.arithmetic == Arithmetic::kExact || !quantization.is_block_scaled()) return;
     std::array<Difference, 3> differences;
     for (const TracedConvolution& traced : trace) {
       for (std::size_t pass = 0; pass < differences.size(); ++pass) differences[pass] += traced.differences[pass];
@@ -463,8 +466,8 @@ class Session {
     const std::vector<std::string>& known = model_->quantized_layers();
     for (const std::string& layer : trace.layers) {
       if (std::find(known.begin(), known.end(), layer) == known.end()) {
-        throw std::runtime_error(fmt::format("--trace-layers: '{}' is no quantized convolution, expected some of {}",
-                                             layer, fmt::join(known, ", ")));
+        throw std::runtime_error(fmt::format("--trace-layers: '{}' is no quantized layer, expected some of {}", layer,
+                                             fmt::join(known, ", ")));
       }
     }
     for (const std::string& layer : known) {
@@ -526,9 +529,11 @@ class Session {
       c10::IValue value;
       archive.read("recipe", value);
       recipe = nlohmann::json::parse(value.toStringRef());
-      // Earlier checkpoints have neither.
+      // Earlier checkpoints have none of these.
       recipe.emplace("classes", ours["classes"]);
       recipe.emplace("milestone-steps", nlohmann::json::array());
+      recipe.emplace("taps-per-cycle", 1);
+      recipe.emplace("quantize-linear", false);
     } catch (const std::exception&) {
       throw std::runtime_error(fmt::format("{}: cannot be read, expected a checkpoint of mlsim-train", name));
     }

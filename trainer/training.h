@@ -30,7 +30,8 @@ struct Recipe {
   Quantization quantization;
   // Names of the convolutions that stay binary32; nothing: the first one.
   std::optional<std::vector<std::string>> float_layers;
-  std::uint64_t seed = 0;  // of initial weights, order and augmentation; quantization has the same
+  bool quantize_linear = false;  // the linear layer's operands too
+  std::uint64_t seed = 0;        // of initial weights, order and augmentation; quantization has the same
   std::uint64_t batch = 128;
   std::uint64_t steps = 1;
   Schedule schedule = Schedule::kCosine;
@@ -51,7 +52,7 @@ struct TraceRequest {
   std::uint64_t step = 0;  // the first is 0
   std::filesystem::path folder;
   std::int64_t samples = 1;         // the first of the batch
-  std::vector<std::string> layers;  // quantized convolutions; empty: all of them
+  std::vector<std::string> layers;  // quantized ones; empty: all of them
 };
 
 struct StepReport {
@@ -84,8 +85,8 @@ struct TrainingRun {
   std::function<void()> on_start;  // once everything is checked, before the first step
   std::function<void(const StepReport&)> on_step;
   std::function<void(const EpochReport&)> on_epoch;
-  // At a traced step of dequantized arithmetic with MLS operands, by models::Pass: how far the results of the traced
-  // layers are from exact arithmetic.
+  // At a traced step of dequantized arithmetic with block-scaled operands, by models::Pass: how far the results of the
+  // traced layers are from exact arithmetic.
   std::function<void(const std::array<Difference, 3>&)> on_difference;
   const std::atomic<bool>* stop =
       nullptr;  // when it becomes true, training ends after the step at hand, evaluation at once
@@ -98,10 +99,10 @@ struct TrainingResult {
 };
 
 // Trains a network on the data. Throws std::runtime_error with a sentence for exact arithmetic with other operands than
-// MLS or on a GPU, for an unknown name of a layer, for a trace that cannot be made (a step that is not reached,
-// operands of several kinds, a folder that cannot be written or has files of another trace), for a checkpoint that
-// cannot be read or written, was damaged or is one of another recipe, for images that cannot be read or do not fit the
-// model, for a device that is not there, for a loss that is no number any more, and for what libtorch refuses.
+// block-scaled ones or on a GPU, for an unknown name of a layer, for a trace that cannot be made (a step that is not
+// reached, operands of several kinds, a folder that cannot be written or has files of another trace), for a checkpoint
+// that cannot be read or written, was damaged or is one of another recipe, for images that cannot be read or do not fit
+// the model, for a device that is not there, for a loss that is no number any more, and for what libtorch refuses.
 TrainingResult train(const Dataset& data, const TrainingRun& run);
 
 }  // namespace mlsim::trainer

@@ -124,7 +124,7 @@ class WorkloadReader {
     layer.index = source.value("index", index);
     if (!layer.linear) {
       for (const char* key : {"in_size", "kernel"}) {
-        if (!source.contains(key)) refuse(pointer, std::string("lacks \"") + key + "\", which a conv2d layer has");
+        if (!source.contains(key)) refuse(pointer, std::string("the key \"") + key + "\" is missing");
       }
       layer.shape.in_size = source.at("in_size");
       layer.shape.kernel = source.at("kernel");

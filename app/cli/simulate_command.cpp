@@ -80,8 +80,13 @@ void warn_of_non_finite(const Results& results) {
     }
   }
   if (count == 0) return;
-  base::print_error(
-      fmt::format("mlsim: warning: {} results are infinite or NaN, the first in {}\n", count, base::printable(where)));
+  const bool machine =
+      results.engine == evaluation::Engine::kCycle || results.engine == evaluation::Engine::kStructural;
+  base::print_error(fmt::format("mlsim: warning: {} results are infinite or NaN, the first in {}{}\n", count,
+                                base::printable(where),
+                                machine && results.array.quantize_results
+                                    ? "; the machine quantizes no tensor that holds one, and counts as if it had"
+                                    : ""));
 }
 
 }  // namespace

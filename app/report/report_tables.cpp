@@ -159,6 +159,55 @@ ReportTable overview_table(const std::vector<Evaluation>& evaluations) {
   return table;
 }
 
+namespace {
+
+// Where tiles are so small that scales cost as much as products.
+struct SmallTiles {
+  int single = 0;  // linear layers with a scale for each element
+  int short_blocks = 0;  // passes of backward weight whose blocks are longer than the batch
+
+  void add(const evaluation::LayerRecord& layer) {
+    bool is_single = false;
+    for (const evaluation::PassRecord& record : layer.passes) {
+      for (const models::Operand operand : {models::left_operand(record.pass), models::right_operand(record.pass)}) {
+        const models::Format format = models::format_of(layer.formats[operand], operand, record.pass);
+        const auto* const scaled = std::get_if<models::ScaledFormat>(&format);
+        if (scaled == nullptr) continue;
+        const models::Shape shape = layer.shape.shape_of(operand);
+        if (layer.linear && scaled->layout.count(shape) == models::element_count(shape)) is_single = true;
+        if (record.pass == models::Pass::kBackwardWeight && operand == models::Operand::kError &&
+            scaled->blocks == models::BlockKind::kReduction && layer.shape.batch < scaled->block) {
+          ++short_blocks;
+        }
+      }
+    }
+    single += is_single ? 1 : 0;
+  }
+};
+
+std::vector<std::string> tile_notes(const std::vector<Evaluation>& evaluations) {
+  SmallTiles tiles;
+  for (const Evaluation& evaluation : evaluations) {
+    for (const evaluation::LayerRecord& layer : evaluation.results().layers) tiles.add(layer);
+  }
+  std::vector<std::string> notes;
+  if (tiles.single > 0) {
+    notes.push_back(fmt::format(
+        "Linear layers with a scale for each element: {}. A grouping of whole planes does that to a matrix; b32 or k32 "
+        "share scales there (docs/blocks.md).",
+        tiles.single));
+  }
+  if (tiles.short_blocks > 0) {
+    notes.push_back(fmt::format(
+        "Passes of backward weight whose blocks are longer than the batch: {}. They pay a scale and an addition for "
+        "fewer products than a block has (docs/blocks.md).",
+        tiles.short_blocks));
+  }
+  return notes;
+}
+
+}  // namespace
+
 std::vector<std::string> report_notes(const std::vector<Evaluation>& evaluations) {
   std::vector<std::string> notes = {
       "A baseline is the same array and dataflow with elements of its own format, accumulating in binary32 (int8 in 32 "
@@ -175,6 +224,7 @@ std::vector<std::string> report_notes(const std::vector<Evaluation>& evaluations
     notes.push_back(fmt::format("The choice of table alone moves fp32 : int8 from {:.1f} to {:.1f} (operations only).",
                                 range->low, range->high));
   }
+  for (const std::string& note : tile_notes(evaluations)) notes.push_back(note);
   notes.emplace_back("Laws, sources and error bars: docs/energy.md.");
   return notes;
 }

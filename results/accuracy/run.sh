@@ -17,4 +17,5 @@ cd results/accuracy/metrics
 plot=../../../trainer/plot-curves
 "$plot" -t "ResNet-20 on CIFAR-10" ../curves.svg fp32-seed?.jsonl e2m4-seed?.jsonl e2m1-seed?.jsonl
 "$plot" -t "ResNet-20 on CIFAR-10" ../curves-120-epochs.svg fp32-120-epochs-seed?.jsonl e2m1-120-epochs-seed?.jsonl
+"$plot" -t "ResNet-20 on CIFAR-10" ../curves-200-epochs.svg fp32-200-epochs-seed?.jsonl e2m1-200-epochs-seed?.jsonl
 "$plot" -t "ResNet-18 on CIFAR-10" ../curves-resnet18.svg resnet18-fp32-seed1.jsonl resnet18-e2m4-seed1.jsonl

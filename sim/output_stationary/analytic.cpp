@@ -65,7 +65,8 @@ std::vector<PhaseRow> phases_of(Pass pass, const ConvolutionShape& shape) {
     return {PhaseRow{{Phases{shape.in_channels / shape.groups * kernel, oh * ow}}}};
   }
   const auto runs = [&](std::size_t axis) {
-    return phase_runs(shape.in_size[axis], shape.kernel[axis], shape.stride[axis], shape.padding[axis]);
+    return phase_runs(
+        {shape.in_size[axis], shape.kernel[axis], shape.stride[axis], shape.padding[axis].begin, shape.dilation[axis]});
   };
   const std::vector<PhaseRun> across = runs(1);
   std::vector<PhaseRow> rows;
@@ -78,27 +79,39 @@ std::vector<PhaseRow> phases_of(Pass pass, const ConvolutionShape& shape) {
   return rows;
 }
 
-bool is_mls(const Format& format) {
+bool is_scaled(const Format& format) {
   return std::holds_alternative<ScaledFormat>(format);
 }
 
-int scale_bits(const Format& format) {
-  const auto* mls = std::get_if<ScaledFormat>(&format);
-  return mls == nullptr ? 0 : mls->scale.exponent_bits + mls->scale.fraction_bits;
-}
-
-// Bits of a packed tensor with `elements` elements and extents d0 and d1.
-std::uint64_t packed_bits(const Format& format, std::int64_t elements, std::int64_t d0, std::int64_t d1) {
-  std::int64_t scales = 0;
-  if (const auto* mls = std::get_if<ScaledFormat>(&format)) {
-    scales = mls->layout.count(d0, d1);
-  }
-  return static_cast<std::uint64_t>(elements * models::element_bits(format) + scales * scale_bits(format));
+std::int64_t scale_bits(const Format& format) {
+  const auto* scaled = std::get_if<ScaledFormat>(&format);
+  return scaled == nullptr ? 0 : scaled->scale.stored_bits();
 }
 
 std::uint64_t packed_bits(const Format& format, const models::Shape& shape) {
-  return packed_bits(format, models::element_count(shape), shape[0], shape[1]);
+  const auto* scaled = std::get_if<ScaledFormat>(&format);
+  const std::int64_t scales = scaled == nullptr ? 0 : scaled->layout.count(shape);
+  return static_cast<std::uint64_t>(models::element_count(shape) * models::element_bits(format) +
+                                    scales * scale_bits(format));
 }
+
+// Bits of the shares of all convolution groups, each a part of the channels, packed with the scales that it needs.
+std::uint64_t packed_shares(const Format& format, const models::Shape& shape, std::int64_t conv_groups) {
+  std::int64_t scales = 0;
+  if (const auto* scaled = std::get_if<ScaledFormat>(&format)) {
+    const auto grid = scaled->layout.grid(shape);
+    scales = grid[0] * grid[2] * grid[3] * touched_blocks(scaled->layout, 1, shape[1], conv_groups);
+  }
+  return static_cast<std::uint64_t>(models::element_count(shape) * models::element_bits(format) +
+                                    scales * scale_bits(format));
+}
+
+// The live corner of a tile, and whether its row panel is filled.
+struct Tile {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  bool fills_rows = true;
+};
 
 // A pass on the array: what stands in its rows and columns, and how its tiles are cut into steps.
 class Mapping {
@@ -107,22 +120,22 @@ class Mapping {
       : pass_(pass),
         shape_(shape),
         config_(config),
-        mls_(is_mls(left)),
-        has_exponents_(mls_ && (std::get<ScaledFormat>(left).element.exponent_bits > 0 ||
-                                std::get<ScaledFormat>(right).element.exponent_bits > 0)),
-        merged_(!mls_ || models::reduction_of(pass, shape, std::get<ScaledFormat>(left).layout,
-                                              std::get<ScaledFormat>(right).layout)
-                             .merged),
+        scaled_(is_scaled(left)),
         outer_(shape.outer_count(pass)),
-        groups_(merged_ ? 1 : outer_),
         rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),
         row_tiles_(ceiling(rows_, config.rows)),
         step_taps_(std::min(config.row_feeder.buffer_elements / 2 / config.rows,
                             config.column_feeder.buffer_elements / 2 / config.columns)),
         row_format_(pass == Pass::kBackwardWeight ? left : right),
         column_format_(pass == Pass::kBackwardWeight ? right : left),
-        phases_(phases_of(pass, shape)) {
-    if (!mls_) return;
+        phases_(phases_of(pass, shape)),
+        conv_groups_{{{{outer_, 1}}, 1}} {
+    if (!scaled_) return;
+    const auto& left_format = std::get<ScaledFormat>(left);
+    const auto& right_format = std::get<ScaledFormat>(right);
+    has_exponents_ = left_format.element.exponent_bits > 0 || right_format.element.exponent_bits > 0;
+    taps_apart_ = models::Reduction(pass, shape, left_format.layout, right_format.layout).taps_apart();
+    conv_groups_ = conv_groups(pass, shape, left_format.layout, right_format.layout);
     std::int64_t most_columns = 0;
     for_phases([&](const Phases& phases, std::int64_t) { most_columns = std::max(most_columns, phases.columns); });
     share_ = most_shared(config, std::min<std::int64_t>(config.rows, rows_),
@@ -154,93 +167,176 @@ class Mapping {
     return static_cast<std::uint64_t>(shape_.groups * sum);
   }
 
-  std::int64_t group_taps(const Phases& phases) const { return merged_ ? outer_ * phases.taps : phases.taps; }
-  std::int64_t stall(const Phases& phases) const { return std::max<std::int64_t>(share_ - group_taps(phases), 0); }
+  // f(runs, how many convolution groups are cut into them), for the first `limit` convolution groups, in order.
+  template <typename Function>
+  void for_conv_groups(std::int64_t limit, const Function& f) const {
+    for (const ConvGroups& groups : conv_groups_) {
+      const std::int64_t count = std::min(groups.count, limit);
+      if (count > 0) f(groups.runs, count);
+      limit -= count;
+    }
+  }
+  // Convolution groups until their cuts repeat.
+  std::int64_t period() const {
+    std::int64_t sum = 0;
+    for (const ConvGroups& groups : conv_groups_) sum += groups.count;
+    return sum;
+  }
+  // Σ f(run) over the runs of all convolution groups.
+  template <typename Function>
+  std::int64_t total_of_runs(const Function& f) const {
+    const auto sum_of = [&](std::int64_t limit) {
+      std::int64_t sum = 0;
+      for_conv_groups(limit, [&](const std::vector<RunLength>& runs, std::int64_t count) {
+        for (const RunLength& run : runs) sum += count * run.count * f(run);
+      });
+      return sum;
+    };
+    return shape_.groups / period() * sum_of(period()) + sum_of(shape_.groups % period());
+  }
+  // Σ f(phases) over the reduction groups of all phases and convolution groups.
+  template <typename Function>
+  std::uint64_t total_of_groups(const Function& f) const {
+    const std::int64_t runs = total_of_runs([](const RunLength&) { return 1; });
+    std::int64_t sum = 0;
+    for_phases([&](const Phases& phases, std::int64_t count) { sum += count * groups_of_run(phases) * f(phases); });
+    return static_cast<std::uint64_t>(runs * sum);
+  }
+  std::int64_t groups_of_run(const Phases& phases) const { return taps_apart_ ? phases.taps : 1; }
+  std::int64_t group_taps(const RunLength& run, const Phases& phases) const {
+    return run.length * (taps_apart_ ? 1 : phases.taps);
+  }
+  std::int64_t stall(std::int64_t taps) const { return std::max<std::int64_t>(share_ - taps, 0); }
   std::int64_t column_tiles(const Phases& phases) const { return ceiling(phases.columns, config_.columns); }
   // Whether a tile is one step, so that the row panel is filled once.
-  bool keeps_rows(const Phases& phases) const {
-    const std::int64_t taps = group_taps(phases);
-    return taps <= step_taps_ && groups_ <= step_taps_ / taps;
-  }
+  bool keeps_rows(const Phases& phases) const { return phases.taps <= step_taps_ / outer_; }
   std::int64_t row_panels(const Phases& phases) const { return keeps_rows(phases) ? 1 : column_tiles(phases); }
 
-  Steps tile(const Phases& phases, std::int64_t live_rows, std::int64_t live_columns, bool fills_rows) const;
-  Steps phase(const Phases& phases, std::int64_t live_rows) const;
-  Steps row_tile(std::int64_t live_rows) const;
+  Steps step(const Tile& tile, std::int64_t taps, std::int64_t stalls) const;
+  Steps cut_group(const Tile& tile, std::int64_t taps) const;
+  Steps tile_steps(const std::vector<RunLength>& runs, const Phases& phases, const Tile& tile) const;
+  Steps phase_steps(const std::vector<RunLength>& runs, const Phases& phases, std::int64_t live_rows) const;
+  Steps row_tile(const std::vector<RunLength>& runs, std::int64_t live_rows) const;
+  Steps conv_group(const std::vector<RunLength>& runs) const;
 
   Pass pass_;
   const ConvolutionShape& shape_;
   const ArrayConfig& config_;
-  bool mls_;
-  bool has_exponents_;
-  bool merged_;
+  bool scaled_;
+  bool has_exponents_ = false;
+  bool taps_apart_ = false;
   std::int64_t outer_;
-  std::int64_t groups_;     // reduction groups of a result
   std::int64_t rows_;       // of a conv group
   std::int64_t row_tiles_;  // likewise
   std::int64_t step_taps_;  // that fit in half a buffer
   const Format& row_format_;
   const Format& column_format_;
   std::vector<PhaseRow> phases_;
-  std::int64_t share_ = 0;  // the most elements that a group-scale unit serves in a tile
+  std::vector<ConvGroups> conv_groups_;  // until their cuts repeat
+  std::int64_t share_ = 0;               // the most elements that a group-scale unit serves in a tile
 };
 
-Steps Mapping::tile(const Phases& phases, std::int64_t live_rows, std::int64_t live_columns, bool fills_rows) const {
-  const std::int64_t taps = group_taps(phases);
-  const auto step = [&](std::int64_t step_length, std::int64_t ended_groups) {
-    const std::int64_t row_fill = fills_rows ? ceiling(live_rows * step_length, config_.row_feeder.fill_ports) : 0;
-    const std::int64_t column_fill = ceiling(live_columns * step_length, config_.column_feeder.fill_ports);
-    return step_length == 0 ? Steps{}
-                            : one_step(std::max(row_fill, column_fill), step_length + ended_groups * stall(phases));
+Steps Mapping::step(const Tile& tile, std::int64_t taps, std::int64_t stalls) const {
+  if (taps == 0) return {};
+  const std::int64_t row_fill = tile.fills_rows ? ceiling(tile.rows * taps, config_.row_feeder.fill_ports) : 0;
+  const std::int64_t column_fill = ceiling(tile.columns * taps, config_.column_feeder.fill_ports);
+  return one_step(std::max(row_fill, column_fill), taps + stalls);
+}
+
+// A reduction group that is larger than a step.
+Steps Mapping::cut_group(const Tile& tile, std::int64_t taps) const {
+  const std::int64_t full = (taps - 1) / step_taps_;
+  return joined(repeated(step(tile, step_taps_, 0), full), step(tile, taps - full * step_taps_, stall(taps)));
+}
+
+// The steps of a tile: whole groups, as many as fit.
+Steps Mapping::tile_steps(const std::vector<RunLength>& runs, const Phases& phases, const Tile& tile) const {
+  Steps all;
+  std::int64_t open_taps = 0;  // of the step that may take more
+  std::int64_t open_stalls = 0;
+  const auto put = [&](std::int64_t count, std::int64_t taps) {
+    open_taps += count * taps;
+    open_stalls += count * stall(taps);
   };
-  if (taps <= step_taps_) {
+  const auto close = [&] {
+    all = joined(all, step(tile, open_taps, open_stalls));
+    open_taps = open_stalls = 0;
+  };
+  for (const RunLength& run : runs) {
+    const std::int64_t taps = group_taps(run, phases);
+    const std::int64_t count = run.count * groups_of_run(phases);
+    if (taps > step_taps_) {
+      close();
+      all = joined(all, repeated(cut_group(tile, taps), count));
+      continue;
+    }
+    const std::int64_t fits = std::min(count, (step_taps_ - open_taps) / taps);
+    put(fits, taps);
+    if (fits == count) continue;
+    close();
     const std::int64_t whole = step_taps_ / taps;  // groups of a step
-    return joined(repeated(step(whole * taps, whole), groups_ / whole), step(groups_ % whole * taps, groups_ % whole));
+    const std::int64_t full = (count - fits - 1) / whole;
+    all = joined(all, repeated(step(tile, whole * taps, whole * stall(taps)), full));
+    put(count - fits - full * whole, taps);
   }
-  const std::int64_t rest = taps % step_taps_;
-  const Steps group = rest == 0 ? joined(repeated(step(step_taps_, 0), taps / step_taps_ - 1), step(step_taps_, 1))
-                                : joined(repeated(step(step_taps_, 0), taps / step_taps_), step(rest, 1));
-  return repeated(group, groups_);
+  close();
+  return all;
 }
 
 // The column tiles of one phase.
-Steps Mapping::phase(const Phases& phases, std::int64_t live_rows) const {
+Steps Mapping::phase_steps(const std::vector<RunLength>& runs, const Phases& phases, std::int64_t live_rows) const {
   const std::int64_t whole = phases.columns / config_.columns;
   const std::int64_t rest = phases.columns % config_.columns;
   const bool keeps = keeps_rows(phases);
   Steps all;
   if (whole > 0) {
-    all = joined(tile(phases, live_rows, config_.columns, true),
-                 repeated(tile(phases, live_rows, config_.columns, !keeps), whole - 1));
+    all = joined(tile_steps(runs, phases, {live_rows, config_.columns, true}),
+                 repeated(tile_steps(runs, phases, {live_rows, config_.columns, !keeps}), whole - 1));
   }
-  if (rest > 0) all = joined(all, tile(phases, live_rows, rest, whole == 0 || !keeps));
+  if (rest > 0) all = joined(all, tile_steps(runs, phases, {live_rows, rest, whole == 0 || !keeps}));
   return all;
 }
 
-Steps Mapping::row_tile(std::int64_t live_rows) const {
+Steps Mapping::row_tile(const std::vector<RunLength>& runs, std::int64_t live_rows) const {
   Steps all;
   for (const PhaseRow& row : phases_) {
     Steps across;
-    for (const Phases& phases : row.phases) across = joined(across, repeated(phase(phases, live_rows), phases.count));
+    for (const Phases& phases : row.phases) {
+      across = joined(across, repeated(phase_steps(runs, phases, live_rows), phases.count));
+    }
     all = joined(all, repeated(across, row.count));
   }
   return all;
 }
 
-CycleCounts Mapping::cycles() const {
+Steps Mapping::conv_group(const std::vector<RunLength>& runs) const {
   const std::int64_t whole = rows_ / config_.rows;
   const std::int64_t rest = rows_ % config_.rows;
-  Steps conv_group;
-  if (whole > 0) conv_group = repeated(row_tile(config_.rows), whole);
-  if (rest > 0) conv_group = joined(conv_group, row_tile(rest));
-  const Steps all = repeated(conv_group, shape_.groups);
+  Steps all;
+  if (whole > 0) all = repeated(row_tile(runs, config_.rows), whole);
+  if (rest > 0) all = joined(all, row_tile(runs, rest));
+  return all;
+}
+
+CycleCounts Mapping::cycles() const {
+  const auto steps_of = [&](std::int64_t limit) {
+    Steps all;
+    for_conv_groups(limit, [&](const std::vector<RunLength>& runs, std::int64_t count) {
+      all = joined(all, repeated(conv_group(runs), count));
+    });
+    return all;
+  };
+  const Steps all = joined(repeated(steps_of(period()), shape_.groups / period()), steps_of(shape_.groups % period()));
   CycleCounts cycles;
   if (all.count > 0) {
     cycles.array = static_cast<std::uint64_t>(all.first_fill + all.cycles + all.last_compute + share_ + kArrayPipeline);
     cycles.fill_stalls = static_cast<std::uint64_t>(all.first_fill + all.waits);
   }
-  cycles.scaler_stalls =
-      total([&](const Phases& phases) { return row_tiles_ * column_tiles(phases) * groups_ * stall(phases); });
+  for_phases([&](const Phases& phases, std::int64_t count) {
+    const std::int64_t stalls = total_of_runs([&](const RunLength& run) { return stall(group_taps(run, phases)); });
+    cycles.scaler_stalls +=
+        static_cast<std::uint64_t>(count * row_tiles_ * column_tiles(phases) * groups_of_run(phases) * stalls);
+  });
   return cycles;
 }
 
@@ -252,12 +348,12 @@ models::OperationCounts Mapping::counts() const {
   models::OperationCounts counts;
   counts.mantissa_multiplies = shape_.multiply_adds(pass_);
   counts.integer_adds = counts.mantissa_multiplies;
-  if (!mls_) return counts;
+  if (!scaled_) return counts;
   if (has_exponents_) {
     counts.exponent_adds = counts.mantissa_multiplies;
     counts.shifts = counts.mantissa_multiplies;
   }
-  const std::uint64_t ended_groups = total([&](const Phases& phases) { return rows_ * phases.columns * groups_; });
+  const std::uint64_t ended_groups = total_of_groups([&](const Phases& p) { return rows_ * p.columns; });
   counts.group_exponent_adds = ended_groups;
   counts.shift_adds = ended_groups;
   counts.conversions = ended_groups;
@@ -271,18 +367,18 @@ Traffic Mapping::traffic() const {
   const auto column_width = static_cast<std::uint64_t>(element_bits(column_format_));
   const auto row_fills = [&](const Phases& p) { return rows_ * outer_ * p.taps * row_panels(p); };
   const auto row_reads = [&](const Phases& p) { return rows_ * outer_ * p.taps * column_tiles(p); };
-  const auto row_scales = [&](const Phases& p) { return rows_ * groups_ * row_panels(p); };
+  const auto row_scales = [&](const Phases& p) { return rows_ * row_panels(p); };
   const auto column_fills = [&](const Phases& p) { return p.columns * outer_ * p.taps * row_tiles_; };
-  const auto column_scales = [&](const Phases& p) { return p.columns * groups_ * row_tiles_; };
+  const auto column_scales = [&](const Phases& p) { return p.columns * row_tiles_; };
   Traffic traffic;
   traffic.row_buffer_writes = total(row_fills) * row_width;
   traffic.row_buffer_reads = total(row_reads) * row_width;
   traffic.column_buffer_writes = total(column_fills) * column_width;
   traffic.column_buffer_reads = traffic.column_buffer_writes;
   traffic.sram_row_reads =
-      traffic.row_buffer_writes + total(row_scales) * static_cast<std::uint64_t>(scale_bits(row_format_));
-  traffic.sram_column_reads =
-      traffic.column_buffer_writes + total(column_scales) * static_cast<std::uint64_t>(scale_bits(column_format_));
+      traffic.row_buffer_writes + total_of_groups(row_scales) * static_cast<std::uint64_t>(scale_bits(row_format_));
+  traffic.sram_column_reads = traffic.column_buffer_writes +
+                              total_of_groups(column_scales) * static_cast<std::uint64_t>(scale_bits(column_format_));
 
   // DRAM: an operand that fits in its third of the SRAM is read once.
   const auto fits = [&](std::uint64_t bits) {
@@ -294,40 +390,44 @@ Traffic Mapping::traffic() const {
   traffic.dram_row_reads = fits(row_bits) ? row_bits : traffic.sram_row_reads;
   const models::Shape column_shape = shape_.shape_of(left_in_rows ? right_operand(pass_) : left_operand(pass_));
   const std::uint64_t column_bits = packed_bits(column_format_, column_shape);
-  const std::uint64_t column_share = packed_bits(column_format_, models::element_count(column_shape) / shape_.groups,
-                                                 column_shape[0], column_shape[1] / shape_.groups);
-  const std::uint64_t column_passes = total([&](const Phases&) { return row_tiles_; });
-  traffic.dram_column_reads = fits(column_bits) ? column_bits : column_passes * column_share;
+  std::int64_t panels = 0;  // of a convolution group
+  for_phases([&](const Phases&, std::int64_t count) { panels += count * row_tiles_; });
+  traffic.dram_column_reads = fits(column_bits) ? column_bits
+                                                : static_cast<std::uint64_t>(panels) *
+                                                      packed_shares(column_format_, column_shape, shape_.groups);
   traffic.sram_operand_writes = traffic.dram_row_reads + traffic.dram_column_reads;
   return traffic;
 }
 
 // What is moved of the results, and the quantizer's cycles.
-void add_results(const models::Shape& shape, std::uint64_t computed, const std::optional<Format>& format,
+void add_results(const models::Shape& shape, std::uint64_t computed, const std::vector<Format>& formats,
                  const ArrayConfig& config, PassPrediction& prediction) {
   const auto results = static_cast<std::uint64_t>(models::element_count(shape));
   Traffic& traffic = prediction.traffic;
   traffic.dram_result_writes = 32 * results;
   traffic.sram_result_writes = 32 * computed;
   traffic.sram_result_reads = 32 * results;
-  if (!format || !config.quantize_results || *format == Format{models::BaselineFormat::kFp32}) return;
-  prediction.cycles.quantizer = static_cast<std::uint64_t>(
-      ceiling(static_cast<std::int64_t>(results), config.quantizer_lanes) + kQuantizerPipeline);
-  traffic.sram_result_reads += 32 * results;
-  traffic.dram_code_writes = packed_bits(*format, shape);
+  if (!config.quantize_results) return;
+  for (const Format& format : formats) {
+    if (format == Format{models::BaselineFormat::kFp32}) continue;
+    prediction.cycles.quantizer += static_cast<std::uint64_t>(
+        ceiling(static_cast<std::int64_t>(results), config.quantizer_lanes) + kQuantizerPipeline);
+    traffic.sram_result_reads += 32 * results;
+    traffic.dram_code_writes += packed_bits(format, shape);
+  }
 }
 
 }  // namespace
 
 PassPrediction predict_pass(Pass pass, const ConvolutionShape& shape, const Format& left, const Format& right,
-                            const ArrayConfig& config, const std::optional<Format>& result) {
-  if (is_mls(left) != is_mls(right)) {
+                            const ArrayConfig& config, const std::vector<Format>& results) {
+  if (is_scaled(left) != is_scaled(right)) {
     throw std::runtime_error(to_string(pass) + ": operands of " + to_string(left) + " and " + to_string(right) +
-                             ", expected two MLS formats or two baseline formats");
+                             ", expected two block-scaled formats or two baseline formats");
   }
   const Mapping mapping(pass, shape, left, right, config);
   PassPrediction prediction{mapping.counts(), mapping.cycles(), mapping.traffic()};
-  add_results(shape.result_shape(pass), mapping.computed_results(), result, config, prediction);
+  add_results(shape.result_shape(pass), mapping.computed_results(), results, config, prediction);
   return prediction;
 }
 

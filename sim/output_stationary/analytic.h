@@ -3,7 +3,7 @@
 // simulation agrees exactly.
 #pragma once
 
-#include <optional>
+#include <vector>
 
 #include "models/convolution/convolution.h"
 #include "models/convolution/operation_counts.h"
@@ -14,16 +14,16 @@
 namespace mlsim::sim {
 
 struct PassPrediction {
-  models::OperationCounts counts;  // overflows, which depend on the values, are 0
+  models::OperationCounts counts;  // overflows and non_finite, which depend on the values, are 0
   CycleCounts cycles;
   Traffic traffic;
 };
 
 // Operands as in models::left_operand and right_operand. A baseline format runs with the same dataflow and no group
 // scaler: all of a result's reduction is one group, added up in place, and the counts hold multiplications
-// (mantissa_multiplies) and additions (integer_adds) only. Both operands are MLS or both are baselines. `result` is the
-// format of the results' next role where they are quantized; none, or fp32, leaves them as they are. Throws
-// std::runtime_error for an MLS operand beside a baseline.
+// (mantissa_multiplies) and additions (integer_adds) only. Both operands are block-scaled or both are baselines.
+// `results` are the formats that the results are quantized to, each of which is a run of the quantizer; none, or fp32,
+// leaves them as they are. Throws std::runtime_error for a block-scaled operand beside a baseline.
 PassPrediction predict_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::Format& left,
                             const models::Format& right, const ArrayConfig& config,
                             const std::vector<models::Format>& results);

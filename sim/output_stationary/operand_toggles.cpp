@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "sim/gated_codes.h"
 #include "sim/output_stationary/schedule.h"
 #include "sim/output_stationary/toggle_kernels.h"
 
@@ -30,16 +31,44 @@ std::uint64_t parallel_sum(std::int64_t count, std::int64_t grain, const Sum& su
       [](std::uint64_t a, std::uint64_t b) { return a + b; });
 }
 
+// The run that each outer index of each convolution group lies in. None where a lane takes all taps of an outer index
+// before it goes on to the next one.
+struct Runs {
+  std::int64_t outer = 1;
+  std::vector<std::int64_t> begin;
+  std::vector<std::int64_t> end;
+
+  bool none() const { return begin.empty(); }
+};
+
+Runs runs_of(const Schedule& schedule) {
+  const models::Reduction& reduction = schedule.reduction();
+  Runs runs{schedule.shape().outer_count(schedule.pass()), {}, {}};
+  if (!reduction.taps_apart() || reduction.longest_run() == 1) return runs;
+  // Images are cut alike for all convolution groups.
+  const std::int64_t groups = schedule.pass() == models::Pass::kBackwardWeight ? 1 : schedule.shape().groups;
+  for (std::int64_t group = 0; group < groups; ++group) {
+    for (std::int64_t outer = 0; outer < runs.outer;) {
+      const std::int64_t end = reduction.run_end(group, outer);
+      runs.begin.insert(runs.begin.end(), static_cast<std::size_t>(end - outer), outer);
+      runs.end.insert(runs.end.end(), static_cast<std::size_t>(end - outer), end);
+      outer = end;
+    }
+  }
+  return runs;
+}
+
 // The codes of an operand: planes, of which every lane walks `outer` ones, `step` apart.
 struct Planes {
-  const std::vector<std::uint16_t>* codes = nullptr;
+  std::vector<std::uint16_t> codes;
   std::int64_t plane = 1;  // codes of a plane
   std::int64_t count = 0;
   std::int64_t outer = 1;
   std::int64_t step = 1;
+  std::int64_t lanes = 1;  // sets of `outer` · `step` planes that follow each other and belong to one convolution group
 
   std::uint16_t code(std::int64_t index, std::int64_t place) const {
-    return (*codes)[static_cast<std::size_t>(index * plane + place)];
+    return codes[static_cast<std::size_t>(index * plane + place)];
   }
   std::int64_t last_of(std::int64_t first) const { return first + (outer - 1) * step; }
 };
@@ -78,8 +107,8 @@ class Pairs {
       const std::int64_t a = from * planes_->plane + distance.first;
       const std::int64_t b = to * planes_->plane + distance.first + distance.offset;
       const auto readable = static_cast<std::size_t>(planes_->count * planes_->plane - std::max(a, b));
-      bits += weighted_changes(distance.weights.data(), distance.largest, planes_->codes->data() + a,
-                               planes_->codes->data() + b,
+      bits += weighted_changes(distance.weights.data(), distance.largest, planes_->codes.data() + a,
+                               planes_->codes.data() + b,
                                static_cast<std::size_t>((count - 1) * planes_->plane + distance.places), readable);
     }
     return bits;
@@ -133,37 +162,69 @@ class Pairs {
 
 // What lanes take between their first and their last code.
 struct LanePairs {
-  explicit LanePairs(const Planes& planes) : within(planes), onward(planes) {}
+  explicit LanePairs(const Planes& planes) : within(planes), onward(planes), along(planes) {}
 
-  Pairs within;  // a plane
-  Pairs onward;  // from one plane of a lane to the next
+  Pairs within;  // a plane; in a run from its last plane to its first
+  Pairs onward;  // from one plane of a lane, or from the last of a run, to the next
+  Pairs along;   // from one plane of a run to the next, at the same place
 
   void arrange() {
     within.arrange();
     onward.arrange();
+    along.arrange();
   }
 
-  std::uint64_t changed_bits(const Planes& planes) const {
+  std::uint64_t changed_bits(const Planes& planes, const Runs& runs) const {
+    return parallel_sum(planes.count, kGrainCodes / planes.plane, [&](std::int64_t begin, std::int64_t end) {
+      return runs.none() ? plane_by_plane(planes, begin, end) : run_by_run(planes, runs, begin, end);
+    });
+  }
+
+ private:
+  std::uint64_t plane_by_plane(const Planes& planes, std::int64_t begin, std::int64_t end) const {
     // Planes that have a next one, and behind them those that have none.
     const std::int64_t with_next = (planes.outer - 1) * planes.step;
-    const std::int64_t run = planes.outer * planes.step;
-    return parallel_sum(planes.count, kGrainCodes / planes.plane, [&](std::int64_t begin, std::int64_t end) {
-      std::uint64_t bits = 0;
-      for (std::int64_t plane = begin; plane < end; plane += within.block()) {
-        bits += within.changed_bits(plane, plane, std::min(within.block(), end - plane));
+    const std::int64_t set = planes.outer * planes.step;
+    std::uint64_t bits = 0;
+    for (std::int64_t plane = begin; plane < end; plane += within.block()) {
+      bits += within.changed_bits(plane, plane, std::min(within.block(), end - plane));
+    }
+    for (std::int64_t plane = begin; plane < end;) {
+      const std::int64_t left = with_next - plane % set;
+      if (left <= 0) {
+        plane += set - plane % set;
+        continue;
       }
-      for (std::int64_t plane = begin; plane < end;) {
-        const std::int64_t left = with_next - plane % run;
-        if (left <= 0) {
-          plane += run - plane % run;
-          continue;
-        }
-        const std::int64_t count = std::min({onward.block(), end - plane, left});
-        bits += onward.changed_bits(plane, plane + planes.step, count);
-        plane += count;
+      const std::int64_t count = std::min({onward.block(), end - plane, left});
+      bits += onward.changed_bits(plane, plane + planes.step, count);
+      plane += count;
+    }
+    return bits;
+  }
+
+  // A tap of all planes of a run is followed by the next tap of all of them.
+  std::uint64_t run_by_run(const Planes& planes, const Runs& runs, std::int64_t begin, std::int64_t end) const {
+    const std::int64_t set = planes.outer * planes.step;
+    const std::int64_t groups = static_cast<std::int64_t>(runs.begin.size()) / planes.outer;
+    std::uint64_t bits = 0;
+    for (std::int64_t plane = begin; plane < end;) {
+      const std::int64_t group = plane / set / planes.lanes % groups;
+      const std::int64_t outer = plane % set / planes.step;
+      const std::int64_t beside = plane % planes.step;
+      const auto at = static_cast<std::size_t>(group * planes.outer + outer);
+      const std::int64_t last = runs.end[at] - 1;
+      std::int64_t count = std::min(within.block(), end - plane);
+      if (outer < last) {
+        count = std::min(count, (last - outer) * planes.step - beside);
+        bits += along.changed_bits(plane, plane + planes.step, count);
+      } else {
+        count = std::min(count, planes.step - beside);
+        bits += within.changed_bits(plane, plane - (last - runs.begin[at]) * planes.step, count);
+        if (last + 1 < planes.outer) bits += onward.changed_bits(plane, plane + planes.step, count);
       }
-      return bits;
-    });
+      plane += count;
+    }
+    return bits;
   }
 };
 
@@ -208,18 +269,21 @@ class Walk {
   Walk(const Schedule& schedule, const models::ScaledTensor& rows, const models::ScaledTensor& columns,
        const ArrayConfig& config)
       : schedule_(schedule),
-        rows_(planes_of(rows, schedule.row_outer_scales())),
-        columns_(planes_of(columns, schedule.column_outer_scales())),
+        runs_(runs_of(schedule)),
+        rows_(planes_of(rows, schedule.row_outer_planes())),
+        columns_(planes_of(columns, schedule.column_outer_planes())),
         array_rows_(config.rows),
         array_columns_(config.columns),
-        row_tiles_((schedule.rows() + config.rows - 1) / config.rows) {}
+        row_tiles_((schedule.rows() + config.rows - 1) / config.rows) {
+    // Forward, each row has a set of its own.
+    if (schedule.pass() == models::Pass::kForward) rows_.lanes = schedule.rows();
+  }
 
   OperandToggles run() const { return {count_rows(), count_columns()}; }
 
  private:
   Planes planes_of(const models::ScaledTensor& tensor, std::int64_t step) const {
-    return {&tensor.codes, tensor.inner_size(), static_cast<std::int64_t>(tensor.group_exponent.size()),
-            schedule_.shape().outer_count(schedule_.pass()), step};
+    return {gated_codes(tensor), tensor.inner_size(), tensor.shape[0] * tensor.shape[1], runs_.outer, step};
   }
 
   // Every tile of columns takes the rows of its tile once.
@@ -233,15 +297,18 @@ class Walk {
         pairs.within.add(phase.taps[tap - 1].row, phase.taps[tap].row);
       }
       if (rows_.outer > 1) pairs.onward.add(phase.taps.back().row, phase.taps.front().row);
+      if (!runs_.none()) {
+        for (const Tap& tap : phase.taps) pairs.along.add(tap.row, tap.row);
+      }
       pairs.arrange();
-      bits += static_cast<std::uint64_t>(column_tiles(phase)) * pairs.changed_bits(rows_);
+      bits += static_cast<std::uint64_t>(column_tiles(phase)) * pairs.changed_bits(rows_, runs_);
     }
     std::vector<std::uint16_t> registers(static_cast<std::size_t>(array_rows_));
     for (std::int64_t group = 0; group < schedule_.shape().groups; ++group) {
       for (std::int64_t first_row = 0; first_row < schedule_.rows(); first_row += array_rows_) {
         for (const Phase& phase : schedule_.phases()) {
           for (std::int64_t row = first_row; row < std::min(first_row + array_rows_, schedule_.rows()); ++row) {
-            const std::int64_t plane = schedule_.row_lane(group, row).scale;
+            const std::int64_t plane = schedule_.row_lane(group, row).plane;
             Run run;
             run.add(rows_.code(plane, phase.taps.front().row), rows_.code(rows_.last_of(plane), phase.taps.back().row));
             bits += take(run, column_tiles(phase), registers[static_cast<std::size_t>(row - first_row)]);
@@ -275,6 +342,7 @@ class Walk {
         const std::int64_t x = lane.x + tap.x;
         if (y < 0 || y >= height || x < 0 || x >= width) continue;
         const std::int64_t place = y * width + x;
+        if (!runs_.none()) pairs.along.add(place, place);
         if (taken.first == kNone) {
           taken.first = place;
         } else {
@@ -297,7 +365,7 @@ class Walk {
 
   std::int64_t first_plane(std::int64_t group, std::size_t phase, const ColumnBlocks& blocks,
                            std::int64_t block) const {
-    return schedule_.column_lane(group, phase, block * blocks.lanes).scale;
+    return schedule_.column_lane(group, phase, block * blocks.lanes).plane;
   }
 
   std::uint64_t count_columns() const {
@@ -313,7 +381,7 @@ class Walk {
 
     // All phases have the blocks of the first one.
     const std::int64_t blocks = phases.front().blocks;
-    std::uint64_t bits = pairs.changed_bits(columns_);
+    std::uint64_t bits = pairs.changed_bits(columns_, runs_);
     if (columns_.outer > 1) {
       bits += parallel_sum(schedule_.shape().groups * blocks, kGrainCodes / columns_.plane,
                            [&](std::int64_t begin, std::int64_t end) {
@@ -349,6 +417,7 @@ class Walk {
   }
 
   const Schedule& schedule_;
+  Runs runs_;
   Planes rows_;
   Planes columns_;
   std::int64_t array_rows_;

@@ -30,7 +30,7 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
                    const models::ScaleLayout& right, const ArrayConfig& config)
     : pass_(pass),
       shape_(shape),
-      reduction_(models::reduction_of(pass, shape, left, right)),
+      reduction_(pass, shape, left, right),
       array_rows_(config.rows),
       array_columns_(config.columns),
       row_ports_(config.row_feeder.fill_ports),
@@ -38,50 +38,14 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
       step_taps_(std::min(config.row_feeder.buffer_elements / 2 / config.rows,
                           config.column_feeder.buffer_elements / 2 / config.columns)),
       rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),
+      row_plane_(pass == Pass::kBackwardWeight ? shape.out_size() : shape.kernel),
       plane_(pass == Pass::kBackwardData ? shape.out_size() : shape.in_size) {
   assert(step_taps_ >= 1);
-  const auto [oh, ow] = shape.out_size();
-  const auto [kh, kw] = shape.kernel;
-  const std::int64_t kernel = kh * kw;
-  const std::int64_t in_plane = shape.in_size[0] * shape.in_size[1];
-  const std::int64_t out_plane = oh * ow;
-  const std::int64_t cin = shape.in_channels / shape.groups;
-  switch (pass) {
-    case Pass::kForward: {
-      row_outer_elements_ = kernel;
-      column_outer_elements_ = in_plane;
-      row_outer_scales_ = 1;
-      column_outer_scales_ = 1;
-      Phase phase{.count = {oh, ow}, .columns = shape.batch * out_plane, .taps = {}};
-      for (std::int64_t i = 0; i < kh; ++i) {
-        for (std::int64_t j = 0; j < kw; ++j) phase.taps.push_back({i * kw + j, i * shape.in_size[1] + j, i, j});
-      }
-      phases_.push_back(std::move(phase));
-      break;
-    }
-    case Pass::kBackwardData:
-      row_outer_elements_ = cin * kernel;
-      column_outer_elements_ = out_plane;
-      row_outer_scales_ = cin;
-      column_outer_scales_ = 1;
-      add_backward_data_phases();
-      break;
-    case Pass::kBackwardWeight: {
-      row_outer_elements_ = shape.out_channels * out_plane;
-      column_outer_elements_ = shape.in_channels * in_plane;
-      row_outer_scales_ = shape.out_channels;
-      column_outer_scales_ = shape.in_channels;
-      Phase phase{.count = {kh, kw}, .columns = cin * kernel, .taps = {}};
-      for (std::int64_t y = 0; y < oh; ++y) {
-        for (std::int64_t x = 0; x < ow; ++x) {
-          const std::int64_t yi = y * shape.stride[0];
-          const std::int64_t xi = x * shape.stride[1];
-          phase.taps.push_back({y * ow + x, yi * shape.in_size[1] + xi, yi, xi});
-        }
-      }
-      phases_.push_back(std::move(phase));
-      break;
-    }
+  add_phases();
+  if (pass == Pass::kBackwardData) row_outer_planes_ = shape.in_channels / shape.groups;
+  if (pass == Pass::kBackwardWeight) {
+    row_outer_planes_ = shape.out_channels;
+    column_outer_planes_ = shape.in_channels;
   }
   std::int64_t most_columns = 0;
   for (const Phase& phase : phases_) most_columns = std::max(most_columns, phase.columns);
@@ -90,8 +54,27 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
                     static_cast<int>(std::min<std::int64_t>(config.columns, most_columns)), config.elements_per_scaler);
 }
 
+void Schedule::add_phases() {
+  if (pass_ == Pass::kBackwardData) return add_backward_data_phases();
+  const bool forward = pass_ == Pass::kForward;
+  // The taps of forward are kernel positions, those of backward weight are output positions: each lies in the plane of
+  // the rows' operand, and a dilation, or a stride, further on in that of the columns'.
+  const auto [height, width] = row_plane_;
+  const auto [step_y, step_x] = forward ? shape_.dilation : shape_.stride;
+  Phase phase;
+  phase.count = forward ? shape_.out_size() : shape_.kernel;
+  phase.columns = (forward ? shape_.batch : shape_.in_channels / shape_.groups) * phase.count[0] * phase.count[1];
+  for (std::int64_t i = 0; i < height; ++i) {
+    for (std::int64_t j = 0; j < width; ++j) {
+      const std::int64_t y = i * step_y;
+      const std::int64_t x = j * step_x;
+      phase.taps.push_back({i * width + j, y * plane_[1] + x, y, x});
+    }
+  }
+  phases_.push_back(std::move(phase));
+}
+
 void Schedule::add_backward_data_phases() {
-  const std::int64_t ow = shape_.out_size()[1];
   const auto [kh, kw] = shape_.kernel;
   const auto [sh, sw] = shape_.stride;
   for (std::int64_t py = 0; py < std::min(sh, shape_.in_size[0]); ++py) {
@@ -100,10 +83,13 @@ void Schedule::add_backward_data_phases() {
       phase.first = {py, px};
       phase.count = {ceiling(shape_.in_size[0] - py, sh), ceiling(shape_.in_size[1] - px, sw)};
       phase.columns = shape_.batch * phase.count[0] * phase.count[1];
-      // A kernel position one stride further meets the error one place before.
-      for (std::int64_t i = (py + shape_.padding[0]) % sh; i < kh; i += sh) {
-        for (std::int64_t j = (px + shape_.padding[1]) % sw; j < kw; j += sw) {
-          phase.taps.push_back({i * kw + j, -(i / sh) * ow - j / sw, -(i / sh), -(j / sw)});
+      for (std::int64_t i = 0; i < kh; ++i) {
+        const std::int64_t y = py + shape_.padding[0].begin - i * shape_.dilation[0];
+        if (y % sh != 0) continue;
+        for (std::int64_t j = 0; j < kw; ++j) {
+          const std::int64_t x = px + shape_.padding[1].begin - j * shape_.dilation[1];
+          if (x % sw != 0) continue;
+          phase.taps.push_back({i * kw + j, y / sh * plane_[1] + x / sw, y / sh, x / sw});
         }
       }
       if (!phase.taps.empty()) phases_.push_back(std::move(phase));
@@ -111,9 +97,23 @@ void Schedule::add_backward_data_phases() {
   }
 }
 
-std::int64_t Schedule::group_taps(std::size_t phase) const {
-  const auto taps = static_cast<std::int64_t>(phases_[phase].taps.size());
-  return reduction_.merged ? taps * shape_.outer_count(pass_) : taps;
+bool Schedule::is_last(const Group& group, std::size_t phase) const {
+  if (group.end < shape_.outer_count(pass_)) return false;
+  return !reduction_.taps_apart() || group.tap + 1 == static_cast<std::int64_t>(phases_[phase].taps.size());
+}
+
+void Schedule::advance(Group& group, std::int64_t conv_group, std::size_t phase) const {
+  if (reduction_.taps_apart() && ++group.tap < static_cast<std::int64_t>(phases_[phase].taps.size())) return;
+  group = {group.end, reduction_.run_end(conv_group, group.end), 0};
+}
+
+std::int64_t Schedule::group_taps(const Group& group, std::size_t phase) const {
+  const std::int64_t length = group.end - group.begin;
+  return reduction_.taps_apart() ? length : length * static_cast<std::int64_t>(phases_[phase].taps.size());
+}
+
+std::int64_t Schedule::group_stall(const Group& group, std::size_t phase) const {
+  return std::max<std::int64_t>(share_ - group_taps(group, phase), 0);
 }
 
 std::int64_t Schedule::results() const {
@@ -131,24 +131,22 @@ Lane Schedule::row_lane(std::int64_t conv_group, std::int64_t row) const {
   switch (pass_) {
     case Pass::kForward: {
       const std::int64_t co = conv_group * cout + row;
-      lane.element = co * cin * kernel;
-      lane.scale = co * cin;
+      lane.plane = co * cin;
       lane.result = co * out_plane;
       break;
     }
     case Pass::kBackwardData:
-      lane.scale = conv_group * cout * cin + row;
-      lane.element = lane.scale * kernel;
+      lane.plane = conv_group * cout * cin + row;
       lane.result = (conv_group * cin + row) * shape_.in_size[0] * shape_.in_size[1];
       break;
     case Pass::kBackwardWeight: {
       const std::int64_t co = conv_group * cout + row;
-      lane.element = co * out_plane;
-      lane.scale = co;
+      lane.plane = co;
       lane.result = co * cin * kernel;
       break;
     }
   }
+  lane.element = lane.plane * row_plane_[0] * row_plane_[1];
   return lane;
 }
 
@@ -164,30 +162,28 @@ Lane Schedule::column_lane(std::int64_t conv_group, std::size_t phase_index, std
   Lane lane;
   switch (pass_) {
     case Pass::kForward:
-      lane.y = row * shape_.stride[0] - shape_.padding[0];
-      lane.x = place * shape_.stride[1] - shape_.padding[1];
-      lane.scale = outer * shape_.in_channels + conv_group * cin;
-      lane.element = lane.scale * ih * iw + lane.y * iw + lane.x;
+      lane.y = row * shape_.stride[0] - shape_.padding[0].begin;
+      lane.x = place * shape_.stride[1] - shape_.padding[1].begin;
+      lane.plane = outer * shape_.in_channels + conv_group * cin;
       lane.result = outer * shape_.out_channels * oh * ow + row * ow + place;
       break;
     case Pass::kBackwardData: {
-      lane.y = (phase.first[0] + shape_.padding[0]) / shape_.stride[0] + row;
-      lane.x = (phase.first[1] + shape_.padding[1]) / shape_.stride[1] + place;
-      lane.scale = outer * shape_.out_channels + conv_group * cout;
-      lane.element = lane.scale * oh * ow + lane.y * ow + lane.x;
+      lane.y = row;
+      lane.x = place;
+      lane.plane = outer * shape_.out_channels + conv_group * cout;
       const std::int64_t y = phase.first[0] + row * shape_.stride[0];
       const std::int64_t x = phase.first[1] + place * shape_.stride[1];
       lane.result = outer * shape_.in_channels * ih * iw + y * iw + x;
       break;
     }
     case Pass::kBackwardWeight:
-      lane.y = row - shape_.padding[0];
-      lane.x = place - shape_.padding[1];
-      lane.scale = conv_group * cin + outer;
-      lane.element = lane.scale * ih * iw + lane.y * iw + lane.x;
+      lane.y = row * shape_.dilation[0] - shape_.padding[0].begin;
+      lane.x = place * shape_.dilation[1] - shape_.padding[1].begin;
+      lane.plane = conv_group * cin + outer;
       lane.result = column;
       break;
   }
+  lane.element = (lane.plane * plane_[0] + lane.y) * plane_[1] + lane.x;
   return lane;
 }
 
@@ -197,11 +193,7 @@ std::int64_t Schedule::fill_cycles(const Step& step) const {
 }
 
 std::int64_t Schedule::compute_cycles(const Step& step) const {
-  return step.taps + step.ended_groups * group_stall(step.phase);
-}
-
-std::int64_t Schedule::group_stall(std::size_t phase) const {
-  return std::max<std::int64_t>(share_ - group_taps(phase), 0);
+  return step.taps + step.stalls;
 }
 
 StepWalk::StepWalk(const Schedule& schedule) : schedule_(&schedule), done_(schedule.phases_.empty()) {
@@ -210,18 +202,15 @@ StepWalk::StepWalk(const Schedule& schedule) : schedule_(&schedule), done_(sched
 
 void StepWalk::advance() {
   const Schedule& s = *schedule_;
-  const std::int64_t taps = s.group_taps(step_.phase);
-  const int column_half = 1 - step_.column_half;
   step_.first_of_panel = false;
-  step_.column_half = column_half;
-
-  const std::int64_t next = step_.first_group * taps + step_.first_tap + step_.taps;
-  if (next < s.reduction_.groups * taps) {
-    cut_step(next / taps, next % taps);
+  step_.column_half = 1 - step_.column_half;
+  if (!tile_ends_) {
+    cut_step();
     step_.row_half = 1 - step_.row_half;
     return;
   }
-  const bool whole = step_.first_group == 0 && step_.first_tap == 0;  // the tile was this one step
+  // Whether the tile was this one step.
+  const bool whole = step_.first_group.begin == 0 && step_.first_group.tap == 0 && step_.first_tap == 0;
   ++step_.column_tile;
   if (step_.column_tile * s.array_columns_ < s.phases_[step_.phase].columns) {
     start_tile();
@@ -252,21 +241,43 @@ void StepWalk::start_tile() {
       std::min<std::int64_t>(s.array_columns_, s.phases_[step_.phase].columns - step_.column_tile * s.array_columns_));
   step_.fills_rows = true;
   step_.first_of_panel = step_.column_tile == 0;
-  cut_step(0, 0);
+  next_group_ = s.first_group(step_.conv_group);
+  next_tap_ = 0;
+  cut_step();
 }
 
-void StepWalk::cut_step(std::int64_t first_group, std::int64_t first_tap) {
+// A step takes whole groups, as many as fit; one that is larger than a step is cut into steps of its own.
+void StepWalk::cut_step() {
   const Schedule& s = *schedule_;
-  const std::int64_t taps = s.group_taps(step_.phase);
-  step_.first_group = first_group;
-  step_.first_tap = first_tap;
-  if (taps <= s.step_taps_) {
-    step_.ended_groups = std::min(s.step_taps_ / taps, s.reduction_.groups - first_group);
-    step_.taps = step_.ended_groups * taps;
-  } else {
-    step_.taps = std::min(s.step_taps_, taps - first_tap);
-    step_.ended_groups = first_tap + step_.taps == taps ? 1 : 0;
+  step_.first_group = next_group_;
+  step_.first_tap = next_tap_;
+  step_.started_groups = next_tap_ == 0 ? 1 : 0;
+  step_.stalls = 0;
+  tile_ends_ = false;
+  const std::int64_t taps = s.group_taps(next_group_, step_.phase);
+  if (taps > s.step_taps_) {
+    step_.taps = std::min(s.step_taps_, taps - next_tap_);
+    next_tap_ += step_.taps;
+    if (next_tap_ == taps) end_group();
+    return;
   }
+  step_.taps = taps;
+  end_group();
+  while (!tile_ends_) {
+    const std::int64_t more = s.group_taps(next_group_, step_.phase);
+    if (step_.taps + more > s.step_taps_) break;
+    step_.taps += more;
+    ++step_.started_groups;
+    end_group();
+  }
+}
+
+void StepWalk::end_group() {
+  const Schedule& s = *schedule_;
+  step_.stalls += s.group_stall(next_group_, step_.phase);
+  next_tap_ = 0;
+  tile_ends_ = s.is_last(next_group_, step_.phase);
+  if (!tile_ends_) s.advance(next_group_, step_.conv_group, step_.phase);
 }
 
 }  // namespace mlsim::sim

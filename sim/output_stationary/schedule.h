@@ -10,13 +10,13 @@
 
 namespace mlsim::sim {
 
-// A row or a column of the array in one tile: where its operand, its group scale and its results lie. The operand of
-// tap t is at `element` plus the tap's offset, provided that (y, x) plus the tap's (y, x) lies in the operand's plane.
+// A row or a column of the array in one tile: where its operand and its results lie. The operand of tap t is at
+// `element` plus the tap's offset, provided that (y, x) plus the tap's (y, x) lies in the operand's plane.
 struct Lane {
   std::int64_t element = 0;  // index into the operand's codes, of tap offset 0
   std::int64_t y = 0;
   std::int64_t x = 0;
-  std::int64_t scale = 0;   // index into the operand's group scales, of outer index 0
+  std::int64_t plane = 0;   // index among the operand's planes, of outer index 0
   std::int64_t result = 0;  // a result lies at the sum of its row's and its column's index
 };
 
@@ -37,6 +37,13 @@ struct Phase {
   std::vector<Tap> taps;                    // of one outer index
 };
 
+// A reduction group of the results of a tile: all taps of a run of outer indices, or one tap where taps are apart.
+struct Group {
+  std::int64_t begin = 0;  // of the run
+  std::int64_t end = 0;
+  std::int64_t tap = 0;  // that one tap
+};
+
 // A run of taps of one tile that fits in half a buffer.
 struct Step {
   std::int64_t conv_group = 0;
@@ -45,11 +52,12 @@ struct Step {
   std::int64_t column_tile = 0;
   int live_rows = 0;
   int live_columns = 0;
-  std::int64_t first_group = 0;  // the reduction group of its first tap,
-  std::int64_t first_tap = 0;    // and the place of that tap in it
+  Group first_group;           // the reduction group of its first tap,
+  std::int64_t first_tap = 0;  // and the place of that tap in it
   std::int64_t taps = 0;
-  std::int64_t ended_groups = 0;  // reduction groups whose last tap it has
-  bool fills_rows = true;         // false where the row panel is still in its half
+  std::int64_t started_groups = 0;  // reduction groups whose first tap it has
+  std::int64_t stalls = 0;          // cycles that groups which end in it wait for the group-scale units
+  bool fills_rows = true;           // false where the row panel is still in its half
   int row_half = 0;
   int column_half = 0;
   bool first_of_panel = false;  // first step of its (conv group, row tile, phase)
@@ -66,29 +74,36 @@ class Schedule {
 
   std::int64_t rows() const { return rows_; }                   // of results of a conv group
   const std::vector<Phase>& phases() const { return phases_; }  // those that have a tap
-  std::int64_t group_taps(std::size_t phase) const;             // taps of a reduction group
   std::int64_t results() const;                                 // computed on the array
   int share() const { return share_; }                          // most elements that a group-scale unit serves
-  // Height and width of the plane of the operand of the columns.
+  // Height and width of the planes of the operand of the rows, and of that of the columns.
+  const std::array<std::int64_t, 2>& row_plane() const { return row_plane_; }
   const std::array<std::int64_t, 2>& plane() const { return plane_; }
+
+  // The reduction groups of a tile, one after the other.
+  Group first_group(std::int64_t conv_group) const { return {0, reduction_.run_end(conv_group, 0), 0}; }
+  bool is_last(const Group& group, std::size_t phase) const;
+  void advance(Group& group, std::int64_t conv_group, std::size_t phase) const;
+  std::int64_t group_taps(const Group& group, std::size_t phase) const;
+  // Cycles that a group waits for the group-scale units.
+  std::int64_t group_stall(const Group& group, std::size_t phase) const;
 
   Lane row_lane(std::int64_t conv_group, std::int64_t row) const;
   Lane column_lane(std::int64_t conv_group, std::size_t phase, std::int64_t column) const;
-  // What an outer index adds to a lane's and a tap's indices.
-  std::int64_t row_outer_elements() const { return row_outer_elements_; }
-  std::int64_t column_outer_elements() const { return column_outer_elements_; }
-  std::int64_t row_outer_scales() const { return row_outer_scales_; }
-  std::int64_t column_outer_scales() const { return column_outer_scales_; }
+  // What an outer index adds to a lane's indices.
+  std::int64_t row_outer_elements() const { return row_outer_planes_ * row_plane_[0] * row_plane_[1]; }
+  std::int64_t column_outer_elements() const { return column_outer_planes_ * plane_[0] * plane_[1]; }
+  std::int64_t row_outer_planes() const { return row_outer_planes_; }
+  std::int64_t column_outer_planes() const { return column_outer_planes_; }
 
   // Cycles in which both feeders fill a step's operands, and in which the array uses them.
   std::int64_t fill_cycles(const Step& step) const;
   std::int64_t compute_cycles(const Step& step) const;
-  // Cycles that a reduction group of this phase waits for the group-scale units.
-  std::int64_t group_stall(std::size_t phase) const;
 
  private:
   friend class StepWalk;
 
+  void add_phases();
   void add_backward_data_phases();
 
   models::Pass pass_;
@@ -101,12 +116,11 @@ class Schedule {
   std::int64_t step_taps_;  // the most taps of a step
   std::int64_t rows_;
   int share_ = 0;
+  std::array<std::int64_t, 2> row_plane_;
   std::array<std::int64_t, 2> plane_;
   std::vector<Phase> phases_;
-  std::int64_t row_outer_elements_ = 0;
-  std::int64_t column_outer_elements_ = 0;
-  std::int64_t row_outer_scales_ = 0;
-  std::int64_t column_outer_scales_ = 0;
+  std::int64_t row_outer_planes_ = 1;
+  std::int64_t column_outer_planes_ = 1;
 };
 
 // The steps of a pass, one after the other: conv group, row tile, phase, column tile, reduction.
@@ -120,11 +134,16 @@ class StepWalk {
 
  private:
   void start_tile();
-  void cut_step(std::int64_t first_group, std::int64_t first_tap);
+  void cut_step();
+  void end_group();
 
   const Schedule* schedule_;
   Step step_;
   bool done_ = false;
+  // Where the next step of the tile begins.
+  Group next_group_;
+  std::int64_t next_tap_ = 0;
+  bool tile_ends_ = false;  // there is none
 };
 
 }  // namespace mlsim::sim

@@ -14,7 +14,8 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
       row_half_("row_half"),
       column_half_("column_half"),
       group_end_("group_end"),
-      group_("group"),
+      group_outer_("group_outer"),
+      group_tap_("group_tap"),
       first_group_("first_group"),
       last_group_("last_group"),
       hand_over_("hand_over"),
@@ -38,7 +39,8 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
   controller_.row_half(row_half_);
   controller_.column_half(column_half_);
   controller_.group_end(group_end_);
-  controller_.group(group_);
+  controller_.group_outer(group_outer_);
+  controller_.group_tap(group_tap_);
   controller_.first_group(first_group_);
   controller_.last_group(last_group_);
   controller_.hand_over(hand_over_);
@@ -55,7 +57,8 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
     feeder.tap(tap_);
     feeder.half(half);
     feeder.group_end(group_end_);
-    feeder.group(group_);
+    feeder.group_outer(group_outer_);
+    feeder.group_tap(group_tap_);
     feeder.hand_over(hand_over_);
   };
   wire_feeder(row_feeder_, row_half_);
@@ -99,7 +102,8 @@ void Accelerator::add_cycle_array(const ArrayConfig& config) {
   cycle_array_->row_half(row_half_);
   cycle_array_->column_half(column_half_);
   cycle_array_->group_end(group_end_);
-  cycle_array_->group(group_);
+  cycle_array_->group_outer(group_outer_);
+  cycle_array_->group_tap(group_tap_);
   cycle_array_->first_group(first_group_);
   cycle_array_->last_group(last_group_);
 }
@@ -156,7 +160,8 @@ void Accelerator::trace(sc_core::sc_trace_file* file) const {
   sc_core::sc_trace(file, row_half_, row_half_.name());
   sc_core::sc_trace(file, column_half_, column_half_.name());
   sc_core::sc_trace(file, group_end_, group_end_.name());
-  sc_core::sc_trace(file, group_, group_.name());
+  sc_core::sc_trace(file, group_outer_, group_outer_.name());
+  sc_core::sc_trace(file, group_tap_, group_tap_.name());
   sc_core::sc_trace(file, first_group_, first_group_.name());
   sc_core::sc_trace(file, last_group_, last_group_.name());
   sc_core::sc_trace(file, hand_over_, hand_over_.name());

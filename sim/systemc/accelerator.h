@@ -36,7 +36,7 @@ class Accelerator : public sc_core::sc_module {
   Traffic traffic() const;
   const models::Tensor<float>& results() const { return banks_.results(); }
   bool results_are_finite() const { return banks_.finite(); }
-  const models::ScaledTensor& quantized() const { return quantizer_.tensor(); }
+  const std::vector<models::ScaledTensor>& quantized() const { return quantizer_.tensors(); }
 
  private:
   void add_array(const ArrayConfig& config);
@@ -53,7 +53,8 @@ class Accelerator : public sc_core::sc_module {
   sc_core::sc_signal<bool> row_half_;
   sc_core::sc_signal<bool> column_half_;
   sc_core::sc_signal<bool> group_end_;
-  sc_core::sc_signal<std::uint32_t> group_;
+  sc_core::sc_signal<std::uint32_t> group_outer_;
+  sc_core::sc_signal<std::uint32_t> group_tap_;
   sc_core::sc_signal<bool> first_group_;
   sc_core::sc_signal<bool> last_group_;
   sc_core::sc_signal<bool> hand_over_;

@@ -63,9 +63,7 @@ void Controller::tick() {
     case State::kQuantize:
       quantizer_start.write(false);
       ++cycles_.quantizer;
-      if (--quantize_left_ == 0) {
-        end_job();
-      }
+      if (--quantize_left_ == 0) start_quantizer();
       break;
     case State::kDone:
       break;
@@ -99,16 +97,20 @@ void Controller::begin_step() {
   tap_ = 0;
   group_ = step_.first_group;
   cycle_of_group_ = step_.first_tap;
-  group_taps_ = schedule.group_taps(step_.phase);
-  group_cycles_ = group_taps_ + schedule.group_stall(step_.phase);
+  start_group();
   row_half.write(step_.row_half != 0);
   column_half.write(step_.column_half != 0);
-  group.write(static_cast<std::uint32_t>(group_));
 
   next_->advance();
   if (next_->done()) return;
   fill_left_ = schedule.fill_cycles(next_->step());
   fill_start.write(true);
+}
+
+void Controller::start_group() {
+  const Schedule& schedule = *job_->schedule;
+  group_taps_ = schedule.group_taps(group_, step_.phase);
+  group_cycles_ = group_taps_ + schedule.group_stall(group_, step_.phase);
 }
 
 void Controller::issue() {
@@ -121,13 +123,15 @@ void Controller::issue() {
     ++cycles_.scaler_stalls;
   }
   if (cycle_of_group_ == 0) {
-    group.write(static_cast<std::uint32_t>(group_));
-    first_group.write(group_ == 0);
-    last_group.write(group_ + 1 == job_->schedule->reduction().groups);
+    group_outer.write(static_cast<std::uint32_t>(group_.begin));
+    group_tap.write(static_cast<std::uint32_t>(group_.tap));
+    first_group.write(group_.begin == 0 && group_.tap == 0);
+    last_group.write(job_->schedule->is_last(group_, step_.phase));
   }
   group_end.write(ends);
   if (ends) {
-    ++group_;
+    job_->schedule->advance(group_, step_.conv_group, step_.phase);
+    start_group();
     cycle_of_group_ = 0;
   } else {
     ++cycle_of_group_;
@@ -136,11 +140,18 @@ void Controller::issue() {
 }
 
 void Controller::end_array() {
-  if (!job_->quantization) {
+  state_ = State::kQuantize;
+  quantizations_left_ = job_->quantization ? job_->quantization->formats.size() : 0;
+  start_quantizer();
+}
+
+// The results go through the quantizer once for each format.
+void Controller::start_quantizer() {
+  if (quantizations_left_ == 0) {
     end_job();
     return;
   }
-  state_ = State::kQuantize;
+  --quantizations_left_;
   const models::Shape result = job_->schedule->shape().result_shape(job_->schedule->pass());
   quantize_left_ =
       (models::element_count(result) + config_.quantizer_lanes - 1) / config_.quantizer_lanes + kQuantizerPipeline;

@@ -21,9 +21,10 @@ class Controller : public sc_core::sc_module {
   sc_core::sc_out<std::uint32_t> tap;  // in the halves being read
   sc_core::sc_out<bool> row_half;
   sc_core::sc_out<bool> column_half;
-  sc_core::sc_out<bool> group_end;  // the last cycle of a reduction group
-  sc_core::sc_out<std::uint32_t> group;
-  sc_core::sc_out<bool> first_group;  // of its tile
+  sc_core::sc_out<bool> group_end;             // the last cycle of a reduction group
+  sc_core::sc_out<std::uint32_t> group_outer;  // where the group begins: its outer index,
+  sc_core::sc_out<std::uint32_t> group_tap;    // and its tap where taps are apart
+  sc_core::sc_out<bool> first_group;           // of its tile
   sc_core::sc_out<bool> last_group;
 
   // To the elements, one cycle later: take the sum over into the hand-over register.
@@ -48,8 +49,10 @@ class Controller : public sc_core::sc_module {
   void tick();
   void run_array();
   void begin_step();
+  void start_group();
   void issue();
   void end_array();
+  void start_quantizer();
   void end_job();
 
   const ArrayConfig config_;
@@ -66,12 +69,13 @@ class Controller : public sc_core::sc_module {
   Step step_;  // the step that is computed
   std::int64_t compute_left_ = 0;
   std::int64_t tap_ = 0;
-  std::int64_t group_ = 0;
+  Group group_;
   std::int64_t cycle_of_group_ = 0;
   std::int64_t group_taps_ = 0;
   std::int64_t group_cycles_ = 0;
   std::int64_t drain_left_ = 0;
   std::int64_t quantize_left_ = 0;
+  std::size_t quantizations_left_ = 0;
 };
 
 }  // namespace mlsim::sim

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 namespace mlsim::sim {
 namespace {
 
-// 2^-exponent for 0 <= exponent < 1023.
-double negative_power(int exponent) {
-  return std::bit_cast<double>(static_cast<std::uint64_t>(1023 - exponent) << 52);
+// 2^exponent for -1023 < exponent < 1024.
+double power_of_two(int exponent) {
+  return std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
 }
 
 }  // namespace
@@ -24,7 +25,9 @@ CycleArray::CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& c
       sums32_(static_cast<std::size_t>(config.rows) * static_cast<std::size_t>(config.columns)),
       sums64_(sums32_.size()),
       partial_(sums32_.size()),
-      column_factor_(static_cast<std::size_t>(config.columns)) {
+      column_integers_(static_cast<std::size_t>(config.columns)),
+      column_scales_(column_integers_.size()),
+      column_factors_(column_integers_.size()) {
   SC_HAS_PROCESS(CycleArray);
   SC_METHOD(tick);
   sensitive << clock.pos();
@@ -63,39 +66,49 @@ void CycleArray::clear() {
   std::fill(sums64_.begin(), sums64_.end(), 0);
 }
 
-void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+void CycleArray::add_narrow(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
   const std::size_t at = tap.read();
   const std::int32_t* row_operand = rows.integers.data() + at * static_cast<std::size_t>(array_rows_);
   const std::int32_t* column_operand = columns.integers.data() + at * static_cast<std::size_t>(array_columns_);
   const int live = columns.live;
-  switch (width_) {
-    case Width::k32:
-      for (int row = 0; row < rows.live; ++row) {
-        std::int32_t* sums = sums32_.data() + row * array_columns_;
-        const std::int32_t k = row_operand[row];
-        for (int column = 0; column < live; ++column) sums[column] += k * column_operand[column];
-      }
-      break;
-    case Width::k64:
-      for (int row = 0; row < rows.live; ++row) {
-        std::int64_t* sums = sums64_.data() + row * array_columns_;
-        const std::int64_t k = row_operand[row];
-        for (int column = 0; column < live; ++column) sums[column] += k * column_operand[column];
-      }
-      break;
-    case Width::k64Checked:
-      for (int row = 0; row < rows.live; ++row) {
-        std::int64_t* sums = sums64_.data() + row * array_columns_;
-        const std::int64_t k = row_operand[row];
-        for (int column = 0; column < live; ++column) {
-          const auto [value, overflow] =
-              models::accumulate(sums[column], k * column_operand[column], job_->accumulator_bits, job_->overflow);
-          sums[column] = value;
-          counts_.overflows += overflow ? 1 : 0;
-        }
-      }
-      break;
+  for (int row = 0; row < rows.live; ++row) {
+    std::int32_t* sums = sums32_.data() + row * array_columns_;
+    const std::int32_t k = row_operand[row];
+    for (int column = 0; column < live; ++column) sums[column] += k * column_operand[column];
   }
+}
+
+void CycleArray::add_wide(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+  const std::size_t at = tap.read();
+  const std::uint16_t* row_codes = rows.codes.data() + at * static_cast<std::size_t>(array_rows_);
+  const std::uint16_t* column_codes = columns.codes.data() + at * static_cast<std::size_t>(array_columns_);
+  const auto live = static_cast<std::size_t>(columns.live);
+  for (std::size_t column = 0; column < live; ++column) {
+    column_integers_[column] = columns_.integer(column_codes[column]);
+  }
+  for (int row = 0; row < rows.live; ++row) {
+    std::int64_t* sums = sums64_.data() + row * array_columns_;
+    const std::int64_t k = rows_.integer(row_codes[row]);
+    if (width_ == Width::k64) {
+      for (std::size_t column = 0; column < live; ++column) sums[column] += k * column_integers_[column];
+      continue;
+    }
+    for (std::size_t column = 0; column < live; ++column) {
+      const auto [value, overflow] =
+          models::accumulate(sums[column], k * column_integers_[column], job_->accumulator_bits, job_->overflow);
+      sums[column] = value;
+      counts_.overflows += overflow ? 1 : 0;
+    }
+  }
+}
+
+void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+  if (width_ == Width::k32) {
+    add_narrow(rows, columns);
+  } else {
+    add_wide(rows, columns);
+  }
+  const std::size_t at = tap.read();
   const auto operations = static_cast<std::uint64_t>(rows.live) * static_cast<std::uint64_t>(columns.valid_lanes[at]);
   zero_products_ += operations - static_cast<std::uint64_t>(rows.nonzero_lanes[at]) *
                                      static_cast<std::uint64_t>(columns.nonzero_lanes[at]);
@@ -108,12 +121,10 @@ void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const Feede
 }
 
 void CycleArray::end_group(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
-  const models::ScaledTensor& operand = columns_.operand();
-  for (int column = 0; column < columns.live; ++column) {
-    const auto at = static_cast<std::size_t>(column);
-    const std::size_t scale = columns_.scale_index(columns.lanes[at], group.read());
-    column_factor_[at] = ((1 << operand.format.scale.fraction_bits) + operand.group_fraction[scale]) *
-                         negative_power(operand.group_exponent[scale]);
+  for (std::size_t column = 0; column < static_cast<std::size_t>(columns.live); ++column) {
+    const models::TileScale scale = columns_.scale(columns, column, group_outer.read(), group_tap.read());
+    column_scales_[column] = scale;
+    column_factors_[column] = scale.significand * power_of_two(scale.exponent);
   }
   for (int row = 0; row < rows.live; ++row) {
     const int first = row * array_columns_;
@@ -135,35 +146,29 @@ void CycleArray::end_group(const FeederBuffer::Half& rows, const FeederBuffer::H
 template <typename Sum>
 void CycleArray::scale_row(const Sum* sums, int row, int live_columns, const FeederBuffer::Half& rows,
                            const FeederBuffer::Half& columns) {
-  const models::ScaledTensor& operand = rows_.operand();
-  const Lane& lane = rows.lanes[static_cast<std::size_t>(row)];
-  const std::size_t scale = rows_.scale_index(lane, group.read());
-  const int exponent = operand.group_exponent[scale];
-  const int fraction = operand.group_fraction[scale];
+  const models::TileScale scale =
+      rows_.scale(rows, static_cast<std::size_t>(row), group_outer.read(), group_tap.read());
   float* partial = partial_.data() + row * array_columns_;
   if (first_group.read()) std::fill(partial, partial + live_columns, 0.0F);
   if (scales_in_binary64_) {
     // Q, the powers of two and their product are exact in binary64, so that binary32 rounds once.
-    const models::GroupScaler& unit = job_->scaler;
-    const double factor =
-        ((1 << unit.left_fraction_bits) + fraction) *
-        negative_power(unit.left_fraction_bits + unit.right_fraction_bits + unit.unit_exponent + exponent);
-    const double* column_factor = column_factor_.data();
+    const double factor = scale.significand * power_of_two(scale.exponent - job_->scaler.unit_exponent);
+    const double* column_factor = column_factors_.data();
     for (int column = 0; column < live_columns; ++column) {
       partial[column] += static_cast<float>(static_cast<double>(sums[column]) * (factor * column_factor[column]));
     }
   } else {
-    const models::ScaledTensor& other = columns_.operand();
     for (int column = 0; column < live_columns; ++column) {
-      const std::size_t at = columns_.scale_index(columns.lanes[static_cast<std::size_t>(column)], group.read());
-      partial[column] +=
-          job_->scaler.scale(sums[column], exponent, fraction, other.group_exponent[at], other.group_fraction[at]);
+      partial[column] += job_->scaler.scale(sums[column], scale, column_scales_[static_cast<std::size_t>(column)]);
     }
   }
   if (!last_group.read()) return;
+  const Lane& lane = rows.lanes[static_cast<std::size_t>(row)];
   for (int column = 0; column < live_columns; ++column) {
     const std::int64_t address = lane.result + columns.lanes[static_cast<std::size_t>(column)].result;
-    banks_.store(static_cast<std::uint64_t>(address), partial[column] * job_->tensor_scale);
+    const float result = partial[column] * job_->tensor_scale;
+    if (!std::isfinite(result)) ++counts_.non_finite;
+    banks_.store(static_cast<std::uint64_t>(address), result);
   }
 }
 

@@ -22,7 +22,8 @@ class CycleArray : public sc_core::sc_module {
   sc_core::sc_in<bool> row_half;
   sc_core::sc_in<bool> column_half;
   sc_core::sc_in<bool> group_end;
-  sc_core::sc_in<std::uint32_t> group;
+  sc_core::sc_in<std::uint32_t> group_outer;
+  sc_core::sc_in<std::uint32_t> group_tap;
   sc_core::sc_in<bool> first_group;
   sc_core::sc_in<bool> last_group;
 
@@ -41,6 +42,8 @@ class CycleArray : public sc_core::sc_module {
   void tick();
   void clear();
   void multiply_accumulate(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
+  void add_narrow(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
+  void add_wide(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
   void end_group(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
   template <typename Sum>
   void scale_row(const Sum* sums, int row, int live_columns, const FeederBuffer::Half& rows,
@@ -63,8 +66,10 @@ class CycleArray : public sc_core::sc_module {
   std::vector<std::int32_t> sums32_;
   std::vector<std::int64_t> sums64_;
   std::vector<float> partial_;
-  // Of the columns, for the group at hand: (2^Mg + f) · 2^-h.
-  std::vector<double> column_factor_;
+  // Of the columns, for the tap at hand where accumulators are wide, and for the group at hand.
+  std::vector<std::int64_t> column_integers_;
+  std::vector<models::TileScale> column_scales_;
+  std::vector<double> column_factors_;
 };
 
 }  // namespace mlsim::sim

@@ -4,7 +4,10 @@
 #include <bit>
 #include <cassert>
 
+#include "sim/gated_codes.h"
+
 namespace mlsim::sim {
+
 FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
     : side_(side),
       lanes_(side == Side::kRows ? config.rows : config.columns),
@@ -25,38 +28,26 @@ FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
 
 void FeederBuffer::load(const Job& job) {
   schedule_ = job.schedule;
-  operand_ = side_ == Side::kRows ? job.row_operand : job.column_operand;
-  merged_ = schedule_->reduction().merged;
-  outer_scales_ = side_ == Side::kRows ? schedule_->row_outer_scales() : schedule_->column_outer_scales();
-  outer_elements_ = side_ == Side::kRows ? schedule_->row_outer_elements() : schedule_->column_outer_elements();
+  const bool rows = side_ == Side::kRows;
+  operand_ = rows ? job.row_operand : job.column_operand;
+  outer_planes_ = rows ? schedule_->row_outer_planes() : schedule_->column_outer_planes();
+  outer_elements_ = rows ? schedule_->row_outer_elements() : schedule_->column_outer_elements();
+  plane_ = rows ? schedule_->row_plane() : schedule_->plane();
+  grid_ = operand_->grid();
+  codes_ = gated_codes(*operand_);
 
   const models::ScaledFormat& format = operand_->format;
-  integer_of_code_.resize(std::size_t{1} << format.element.code_bits());
-  for (std::size_t code = 0; code < integer_of_code_.size(); ++code) {
-    integer_of_code_[code] = models::decode_element(format.element, static_cast<std::uint16_t>(code));
-  }
+  integer_of_code_ = models::decode_table(format.element);
   element_bits_ = static_cast<std::uint64_t>(format.element.code_bits());
-  scale_bits_ =
-      static_cast<std::uint64_t>(format.scale.exponent_bits) + static_cast<std::uint64_t>(format.scale.fraction_bits);
+  scale_bits_ = static_cast<std::uint64_t>(format.scale.stored_bits());
 
   traffic_ = {};
   registers_.assign(static_cast<std::size_t>(lanes_), 0);
   toggled_bits_ = 0;
-  panel_dram_bits_ = 0;
-  streams_from_dram_ = false;
-  const auto packed = [&](std::int64_t elements, std::int64_t d0, std::int64_t d1) {
-    return static_cast<std::uint64_t>(elements) * element_bits_ +
-           static_cast<std::uint64_t>(format.layout.count(d0, d1)) * scale_bits_;
-  };
-  const std::uint64_t all = packed(operand_->size(), operand_->shape[0], operand_->shape[1]);
-  if (3 * all <= sram_bits_) {
-    traffic_.dram_reads = all;
-  } else if (side_ == Side::kRows) {
-    streams_from_dram_ = true;
-  } else {
-    const std::int64_t groups = schedule_->shape().groups;
-    panel_dram_bits_ = packed(operand_->size() / groups, operand_->shape[0], operand_->shape[1] / groups);
-  }
+  const std::uint64_t packed = static_cast<std::uint64_t>(operand_->size()) * element_bits_ +
+                               static_cast<std::uint64_t>(grid_.count()) * scale_bits_;
+  in_sram_ = 3 * packed <= sram_bits_;
+  if (in_sram_) traffic_.dram_reads = packed;
 
   // A half that no step fills has no lanes.
   for (Half& half : halves_) half.live = 0;
@@ -73,12 +64,13 @@ void FeederBuffer::start_fill() {
   first_fill_ = false;
   assert(!walk_->done());
   const Step& step = walk_->step();
-  if (side_ == Side::kColumns && step.first_of_panel) traffic_.dram_reads += panel_dram_bits_;
+  if (side_ == Side::kColumns && step.first_of_panel && !in_sram_) count_panel(step.conv_group);
   if (side_ == Side::kRows && !step.fills_rows) return;
 
   const auto index = static_cast<std::size_t>(side_ == Side::kRows ? step.row_half : step.column_half);
   filling_ = &halves_[index];
   filling_->live = side_ == Side::kRows ? step.live_rows : step.live_columns;
+  filling_->taps = &schedule_->phases()[step.phase].taps;
   read_bits_[index] = static_cast<std::uint64_t>(filling_->live) * element_bits_;
   for (int lane = 0; lane < filling_->live; ++lane) {
     filling_->lanes[static_cast<std::size_t>(lane)] =
@@ -88,20 +80,30 @@ void FeederBuffer::start_fill() {
   taps_ = step.taps;
   tap_ = 0;
   lane_ = 0;
-  phase_taps_ = &schedule_->phases()[step.phase].taps;
-  const auto inner_taps = static_cast<std::int64_t>(phase_taps_->size());
-  const std::int64_t place = step.first_group * schedule_->group_taps(step.phase) + step.first_tap;
-  outer_ = place / inner_taps;
-  inner_ = static_cast<std::size_t>(place % inner_taps);
+  group_ = step.first_group;
+  const auto inner_taps = static_cast<std::int64_t>(filling_->taps->size());
+  const bool apart = schedule_->reduction().taps_apart();
+  outer_ = group_.begin + (apart ? step.first_tap : step.first_tap / inner_taps);
+  inner_ = apart ? group_.tap : step.first_tap % inner_taps;
   start_tap();
 
   // A group's scales come with its first tap.
-  if (step.first_tap == 0) {
-    const std::int64_t started = std::max<std::int64_t>(step.ended_groups, 1);
-    const std::uint64_t bits = static_cast<std::uint64_t>(started * filling_->live) * scale_bits_;
-    traffic_.sram_reads += bits;
-    if (streams_from_dram_) traffic_.dram_reads += bits;
-  }
+  const std::uint64_t bits = static_cast<std::uint64_t>(step.started_groups * filling_->live) * scale_bits_;
+  traffic_.sram_reads += bits;
+  if (streams_from_dram()) traffic_.dram_reads += bits;
+}
+
+// Of an operand that does not fit in the SRAM, the columns' share of a convolution group comes from DRAM: its channels
+// of all images, with the scales of every tile that has one of them.
+void FeederBuffer::count_panel(std::int64_t conv_group) {
+  const std::int64_t groups = schedule_->shape().groups;
+  const std::int64_t channels = operand_->shape[1] / groups;
+  const models::ScaleLayout& layout = grid_.layout();
+  const std::int64_t first = layout.tile_of(1, conv_group * channels);
+  const std::int64_t last = layout.tile_of(1, (conv_group + 1) * channels - 1);
+  const std::int64_t scales = grid_.count() / grid_.extents()[1] * (last - first + 1);
+  traffic_.dram_reads += static_cast<std::uint64_t>(operand_->size() / groups) * element_bits_ +
+                         static_cast<std::uint64_t>(scales) * scale_bits_;
 }
 
 void FeederBuffer::count_read(int half, std::size_t tap) {
@@ -116,8 +118,25 @@ void FeederBuffer::count_read(int half, std::size_t tap) {
   }
 }
 
+models::TileScale FeederBuffer::scale(const Half& half, std::size_t lane, std::int64_t outer, std::int64_t tap) const {
+  const Lane& at = half.lanes[lane];
+  const std::int64_t plane = at.plane + outer * outer_planes_;
+  const models::ScaleLayout& layout = grid_.layout();
+  if (layout == models::grouping::kNc) return operand_->scales[static_cast<std::size_t>(plane)];
+  std::int64_t y = 0;
+  std::int64_t x = 0;
+  if (!layout.constant_over_planes()) {
+    const Tap& place = (*half.taps)[static_cast<std::size_t>(tap)];
+    y = side_ == Side::kRows ? place.row / plane_[1] : at.y + place.y;
+    x = side_ == Side::kRows ? place.row % plane_[1] : at.x + place.x;
+    if (!in_plane(y, x)) return {0, 0};
+  }
+  const std::int64_t extent = operand_->shape[1];
+  return operand_->scales[static_cast<std::size_t>(grid_.index(plane / extent, plane % extent, y, x))];
+}
+
 void FeederBuffer::start_tap() {
-  const Tap& tap = (*phase_taps_)[inner_];
+  const Tap& tap = (*filling_->taps)[static_cast<std::size_t>(inner_)];
   offset_ = (side_ == Side::kRows ? tap.row : tap.column) + outer_ * outer_elements_;
   y_ = tap.y;
   x_ = tap.x;
@@ -125,25 +144,35 @@ void FeederBuffer::start_tap() {
   filling_->nonzero_lanes[static_cast<std::size_t>(tap_)] = 0;
 }
 
+void FeederBuffer::next_tap() {
+  if (!schedule_->reduction().taps_apart()) {
+    if (++inner_ < static_cast<std::int64_t>(filling_->taps->size())) return;
+    inner_ = 0;
+    ++outer_;
+  } else if (++outer_ == group_.end) {
+    const Step& step = walk_->step();
+    schedule_->advance(group_, step.conv_group, step.phase);
+    outer_ = group_.begin;
+    inner_ = group_.tap;
+  }
+}
+
 void FeederBuffer::fill() {
   std::int64_t left = ports_;
   std::int64_t filled_words = 0;
   while (left > 0 && tap_ < taps_) {
     const int end = static_cast<int>(std::min<std::int64_t>(filling_->live, lane_ + left));
-    const auto [height, width] = schedule_->plane();
-    const std::uint16_t* codes = operand_->codes.data();
+    const std::uint16_t* codes = codes_.data();
     const auto base = static_cast<std::size_t>(tap_ * lanes_);
     int valid_lanes = 0;
     int nonzero_lanes = 0;
     for (int i = lane_; i < end; ++i) {
       const Lane& lane = filling_->lanes[static_cast<std::size_t>(i)];
-      const bool valid =
-          side_ == Side::kRows || (static_cast<std::uint64_t>(lane.y + y_) < static_cast<std::uint64_t>(height) &&
-                                   static_cast<std::uint64_t>(lane.x + x_) < static_cast<std::uint64_t>(width));
+      const bool valid = side_ == Side::kRows || in_plane(lane.y + y_, lane.x + x_);
       const std::uint16_t code = valid ? codes[lane.element + offset_] : std::uint16_t{0};
       const std::size_t word = base + static_cast<std::size_t>(i);
       filling_->codes[word] = code;
-      filling_->integers[word] = integer_of_code_[code];
+      filling_->integers[word] = static_cast<std::int32_t>(integer_of_code_[code]);
       filling_->valid[word] = valid ? 1 : 0;
       valid_lanes += valid ? 1 : 0;
       nonzero_lanes += code != 0 ? 1 : 0;
@@ -155,17 +184,14 @@ void FeederBuffer::fill() {
     lane_ = end;
     if (lane_ == filling_->live) {
       lane_ = 0;
-      if (++inner_ == phase_taps_->size()) {
-        inner_ = 0;
-        ++outer_;
-      }
+      next_tap();
       if (++tap_ < taps_) start_tap();
     }
   }
   const std::uint64_t bits = static_cast<std::uint64_t>(filled_words) * element_bits_;
   traffic_.sram_reads += bits;
   traffic_.buffer_writes += bits;
-  if (streams_from_dram_) traffic_.dram_reads += bits;
+  if (streams_from_dram()) traffic_.dram_reads += bits;
 }
 
 }  // namespace mlsim::sim

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "sim/output_stationary/schedule.h"
@@ -27,11 +28,12 @@ class FeederBuffer {
   struct Half {
     int live = 0;
     std::vector<Lane> lanes;
-    std::vector<std::uint16_t> codes;
-    std::vector<std::int32_t> integers;  // the same elements as a multiplier's integers; 0 where padding
-    std::vector<std::uint8_t> valid;     // 0 where the tap is padding
-    std::vector<int> valid_lanes;        // of each tap
-    std::vector<int> nonzero_lanes;      // of each tap
+    const std::vector<Tap>* taps = nullptr;  // of the phase
+    std::vector<std::uint16_t> codes;        // 0 where padding, and where the scale is zero
+    std::vector<std::int32_t> integers;      // the low 32 bits of the same elements as a multiplier's integers
+    std::vector<std::uint8_t> valid;         // 0 where the tap is padding
+    std::vector<int> valid_lanes;            // of each tap
+    std::vector<int> nonzero_lanes;          // of each tap
   };
 
   FeederBuffer(Side side, const ArrayConfig& config);
@@ -48,16 +50,23 @@ class FeederBuffer {
   const Half& half(int index) const { return halves_[static_cast<std::size_t>(index)]; }
   int lanes() const { return lanes_; }
   bool filled() const { return tap_ == taps_; }
-  // Group scale of a lane: its place in the operand's scales.
-  std::size_t scale_index(const Lane& lane, std::int64_t group) const {
-    return static_cast<std::size_t>(lane.scale + (merged_ ? 0 : group * outer_scales_));
-  }
+  // The scale of a lane for the group that begins with an outer index and a tap; zero where that tap is padding.
+  models::TileScale scale(const Half& half, std::size_t lane, std::int64_t outer, std::int64_t tap) const;
+  std::int64_t integer(std::uint16_t code) const { return integer_of_code_[code]; }
   const models::ScaledTensor& operand() const { return *operand_; }
   const FeederTraffic& traffic() const { return traffic_; }
   std::uint64_t toggled_bits() const { return toggled_bits_; }
 
  private:
+  void count_panel(std::int64_t conv_group);
   void start_tap();
+  void next_tap();
+  bool in_plane(std::int64_t y, std::int64_t x) const {
+    return static_cast<std::uint64_t>(y) < static_cast<std::uint64_t>(plane_[0]) &&
+           static_cast<std::uint64_t>(x) < static_cast<std::uint64_t>(plane_[1]);
+  }
+  // Rows that do not fit in the SRAM pass through it whenever they are filled.
+  bool streams_from_dram() const { return side_ == Side::kRows && !in_sram_; }
 
   Side side_;
   int lanes_;
@@ -72,13 +81,14 @@ class FeederBuffer {
   // Registers of the job.
   const Schedule* schedule_ = nullptr;
   const models::ScaledTensor* operand_ = nullptr;
-  std::vector<std::int32_t> integer_of_code_;
+  std::vector<std::uint16_t> codes_;  // of the operand, as the array gets them
+  models::TileGrid grid_;
+  std::array<std::int64_t, 2> plane_{};
+  std::vector<std::int64_t> integer_of_code_;
   std::uint64_t element_bits_ = 0;
   std::uint64_t scale_bits_ = 0;
-  std::uint64_t panel_dram_bits_ = 0;  // 0 where the operand is kept in the SRAM
-  bool streams_from_dram_ = false;
-  bool merged_ = false;
-  std::int64_t outer_scales_ = 0;
+  bool in_sram_ = true;
+  std::int64_t outer_planes_ = 0;
   std::int64_t outer_elements_ = 0;
 
   // The fill under way.
@@ -88,9 +98,9 @@ class FeederBuffer {
   std::int64_t taps_ = 0;
   std::int64_t tap_ = 0;
   int lane_ = 0;
-  std::size_t inner_ = 0;
+  Group group_;
   std::int64_t outer_ = 0;
-  const std::vector<Tap>* phase_taps_ = nullptr;
+  std::int64_t inner_ = 0;  // tap of the phase
   std::int64_t offset_ = 0;
   std::int64_t y_ = 0;
   std::int64_t x_ = 0;

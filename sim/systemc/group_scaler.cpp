@@ -1,6 +1,7 @@
 #include "sim/systemc/group_scaler.h"
 
 #include <bit>
+#include <cmath>
 
 namespace mlsim::sim {
 
@@ -61,10 +62,11 @@ void GroupScaler::tick() {
   const bool has_result = summed.valid && summed.last_group;
   result_valid.write(has_result);
   if (has_result) {
-    const auto sum = std::bit_cast<float>(partial_sum_[summed.slot].read());
-    result.write(std::bit_cast<std::uint32_t>(sum * tensor_scale_));
+    const float scaled_result = std::bit_cast<float>(partial_sum_[summed.slot].read()) * tensor_scale_;
+    result.write(std::bit_cast<std::uint32_t>(scaled_result));
     result_address.write(summed.address);
     ++counts_.tensor_scale_multiplies;
+    if (!std::isfinite(scaled_result)) ++counts_.non_finite;
   }
   // 2. Sum over the groups in binary32.
   const ScalerTag& converted = converted_tag_.read();
@@ -84,7 +86,7 @@ void GroupScaler::tick() {
     ++counts_.conversions;
   }
   converted_tag_.write(scaled);
-  // 4. Shift-and-add with the fractions of both scales, for the next element of the share.
+  // 4. Shift-and-add with the significands of both scales, for the next element of the share.
   if (start.read()) {
     slot_ = next_live(0);
     serves_first_group_ = first_group.read();
@@ -100,10 +102,11 @@ void GroupScaler::serve() {
   }
   const std::size_t row = row_of(slot_);
   const std::size_t column = column_of(slot_);
-  const models::Int128 q = scaler_.scale_fractions(handed_over[slot_].read(), rows_.scale_fraction[row].read(),
-                                                   columns_.scale_fraction[column].read());
-  const int shift = scaler_.left_fraction_bits + scaler_.right_fraction_bits + scaler_.unit_exponent +
-                    rows_.scale_exponent[row].read() + columns_.scale_exponent[column].read();
+  const models::TileScale row_scale{rows_.scale_exponent[row].read(), rows_.scale_significand[row].read()};
+  const models::TileScale column_scale{columns_.scale_exponent[column].read(),
+                                       columns_.scale_significand[column].read()};
+  const models::Int128 q = models::GroupScaler::scale_sum(handed_over[slot_].read(), row_scale, column_scale);
+  const int shift = scaler_.unit_exponent - row_scale.exponent - column_scale.exponent;
   scaled_.write({static_cast<std::int64_t>(q >> 64), static_cast<std::uint64_t>(q), shift});
   scaled_tag_.write({true, serves_first_group_, serves_last_group_, static_cast<std::uint16_t>(slot_),
                      rows_.address[row].read() + columns_.address[column].read()});

@@ -25,7 +25,7 @@ struct ScalerTag {
 std::ostream& operator<<(std::ostream& stream, const ScalerTag& tag);
 void sc_trace(sc_core::sc_trace_file* file, const ScalerTag& tag, const std::string& name);
 
-// Q = P · (2^Mg + f_row) · (2^Mg + f_column), up to 72 bits, with the power of two that goes with it.
+// Q = P · g_row · g_column, up to 72 bits, with the power of two that goes with it.
 struct ScaledSum {
   std::int64_t high = 0;
   std::uint64_t low = 0;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <optional>
-#include <string>
+#include <vector>
 
 #include "models/convolution/convolution.h"
 #include "models/convolution/datapath.h"
@@ -16,11 +16,11 @@ namespace mlsim::sim {
 // give the same bits, cycles, counts and traffic.
 enum class Detail : std::uint8_t { kStructural, kCycle };
 
-// How results become operands of a later pass.
+// How results become operands of later passes: a format for each of them, with its own layout, or one for all that
+// share it. Every quantization starts from the same binary32 numbers and takes the same random words.
 struct ResultQuantization {
-  std::vector<models::ScaledFormat> formats;  // distinct: results are quantized once in each
+  std::vector<models::ScaledFormat> formats;
   models::QuantizerOptions options;
-  std::string name;  // of the result, for errors
 };
 
 struct Job {

@@ -9,7 +9,7 @@ OperandWires::OperandWires(std::size_t lanes)
       valid("valid", lanes),
       live("live", lanes),
       scale_exponent("scale_exponent", lanes),
-      scale_fraction("scale_fraction", lanes),
+      scale_significand("scale_significand", lanes),
       address("address", lanes) {}
 
 OperandFeeder::OperandFeeder(const sc_core::sc_module_name& name, Side side, const ArrayConfig& config,
@@ -52,22 +52,19 @@ void OperandFeeder::drive_scales() {
   for (std::size_t lane = 0; lane < next_scales_.size(); ++lane) {
     const LaneScale& scale = next_scales_[lane];
     wires_.live[lane].write(scale.live);
-    wires_.scale_exponent[lane].write(scale.exponent);
-    wires_.scale_fraction[lane].write(scale.fraction);
+    wires_.scale_exponent[lane].write(scale.scale.exponent);
+    wires_.scale_significand[lane].write(scale.scale.significand);
     wires_.address[lane].write(scale.address);
   }
 }
 
 void OperandFeeder::prepare_scales() {
   const FeederBuffer::Half& source = buffer_.half(half.read() ? 1 : 0);
-  const models::ScaledTensor& operand = buffer_.operand();
   for (std::size_t lane = 0; lane < next_scales_.size(); ++lane) {
     LaneScale& next = next_scales_[lane];
     next.live = lane < static_cast<std::size_t>(source.live);
     if (!next.live) continue;
-    const std::size_t scale = buffer_.scale_index(source.lanes[lane], group.read());
-    next.exponent = operand.group_exponent[scale];
-    next.fraction = operand.group_fraction[scale];
+    next.scale = buffer_.scale(source, lane, group_outer.read(), group_tap.read());
     next.address = static_cast<std::uint64_t>(source.lanes[lane].result);
   }
 }
@@ -101,7 +98,7 @@ void OperandFeeder::trace(sc_core::sc_trace_file* file) const {
     sc_core::sc_trace(file, wires_.valid[lane].read(), wires_.valid[lane].name());
     sc_core::sc_trace(file, wires_.live[lane].read(), wires_.live[lane].name());
     sc_core::sc_trace(file, wires_.scale_exponent[lane].read(), wires_.scale_exponent[lane].name());
-    sc_core::sc_trace(file, wires_.scale_fraction[lane].read(), wires_.scale_fraction[lane].name());
+    sc_core::sc_trace(file, wires_.scale_significand[lane].read(), wires_.scale_significand[lane].name());
     sc_core::sc_trace(file, wires_.address[lane].read(), wires_.address[lane].name());
   }
 }

@@ -19,10 +19,11 @@ struct OperandWires {
   sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> exponent;
   sc_core::sc_vector<sc_core::sc_signal<bool>> negative;
   sc_core::sc_vector<sc_core::sc_signal<bool>> valid;
-  // For the group that was handed over last: whether the lane is in use, its scale, its part of the results' addresses.
+  // For the group that was handed over last: whether the lane is in use, its scale, significand · 2^exponent, its part
+  // of the results' addresses.
   sc_core::sc_vector<sc_core::sc_signal<bool>> live;
-  sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> scale_exponent;
-  sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> scale_fraction;
+  sc_core::sc_vector<sc_core::sc_signal<std::int16_t>> scale_exponent;
+  sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> scale_significand;
   sc_core::sc_vector<sc_core::sc_signal<std::uint64_t>> address;
 };
 
@@ -35,7 +36,8 @@ class OperandFeeder : public sc_core::sc_module {
   sc_core::sc_in<std::uint32_t> tap;
   sc_core::sc_in<bool> half;
   sc_core::sc_in<bool> group_end;
-  sc_core::sc_in<std::uint32_t> group;
+  sc_core::sc_in<std::uint32_t> group_outer;
+  sc_core::sc_in<std::uint32_t> group_tap;
   sc_core::sc_in<bool> hand_over;
 
   // Without `drives_wires` the array reads the buffer by itself, and there are no wires.
@@ -52,8 +54,7 @@ class OperandFeeder : public sc_core::sc_module {
   // What the scale wires of a lane show after the coming hand-over.
   struct LaneScale {
     bool live = false;
-    std::uint8_t exponent = 0;
-    std::uint8_t fraction = 0;
+    models::TileScale scale;
     std::uint64_t address = 0;
   };
 

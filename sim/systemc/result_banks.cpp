@@ -22,23 +22,25 @@ void ResultBanks::load(const Job& job) {
   written_bits_ = 0;
   finite_ = true;
   tensor_maximum_ = 0;
-  tracks_maxima_ = job.quantization.has_value();
-  if (!tracks_maxima_) return;
-  layout_ = job.quantization->format.layout;
-  extent1_ = results_.shape[1];
-  inner_size_ = static_cast<std::uint64_t>(results_.shape[2] * results_.shape[3]);
-  group_maximum_.assign(static_cast<std::size_t>(results_.shape[0] * results_.shape[1]), 0);
+  maxima_.clear();
+  if (!job.quantization) return;
+  for (const models::ScaledFormat& format : job.quantization->formats) {
+    const models::TileGrid grid(format.layout, results_.shape);
+    maxima_.push_back({grid, std::vector<float>(static_cast<std::size_t>(grid.count()), 0.0F)});
+  }
 }
 
 void ResultBanks::store(std::uint64_t at, float result) {
   results_.values[at] = result;
   written_bits_ += 32;
-  if (!tracks_maxima_) return;
+  if (maxima_.empty()) return;
   const float magnitude = std::fabs(result);
   finite_ = finite_ && std::isfinite(result);
   tensor_maximum_ = std::max(tensor_maximum_, magnitude);
-  float& maximum = group_maximum_[group_of(at)];
-  maximum = std::max(maximum, magnitude);
+  for (Maxima& maxima : maxima_) {
+    float& maximum = maxima.of_tile[tile_of(maxima.grid, results_.shape, at)];
+    maximum = std::max(maximum, magnitude);
+  }
 }
 
 void ResultBanks::tick() {
@@ -47,9 +49,12 @@ void ResultBanks::tick() {
   }
 }
 
-std::size_t ResultBanks::group_of(std::uint64_t at) const {
-  const auto pair = static_cast<std::int64_t>(at / inner_size_);
-  return static_cast<std::size_t>(layout_.index(pair / extent1_, pair % extent1_, extent1_));
+std::size_t tile_of(const models::TileGrid& grid, const models::Shape& shape, std::uint64_t at) {
+  const auto flat = static_cast<std::int64_t>(at);
+  const std::int64_t position = flat % (shape[2] * shape[3]);
+  const std::int64_t plane = flat / (shape[2] * shape[3]);
+  return static_cast<std::size_t>(
+      grid.index(plane / shape[1], plane % shape[1], position / shape[3], position % shape[3]));
 }
 
 }  // namespace mlsim::sim

@@ -5,10 +5,14 @@
 #include <systemc>
 #include <vector>
 
+#include "models/formats/scale_layout.h"
 #include "models/formats/tensor.h"
 #include "sim/systemc/job.h"
 
 namespace mlsim::sim {
+
+// The tile of a result, by its number in C order.
+std::size_t tile_of(const models::TileGrid& grid, const models::Shape& shape, std::uint64_t at);
 
 class ResultBanks : public sc_core::sc_module {
  public:
@@ -28,21 +32,22 @@ class ResultBanks : public sc_core::sc_module {
   // Of what was stored, while all of it is finite.
   bool finite() const { return finite_; }
   float tensor_maximum() const { return tensor_maximum_; }
-  float group_maximum(std::uint64_t at) const { return group_maximum_[group_of(at)]; }
+  // Of each tile of a format that results are quantized to.
+  float tile_maximum(std::size_t format, std::size_t tile) const { return maxima_[format].of_tile[tile]; }
   std::uint64_t written_bits() const { return written_bits_; }
 
  private:
+  struct Maxima {
+    models::TileGrid grid;
+    std::vector<float> of_tile;
+  };
+
   void tick();
-  std::size_t group_of(std::uint64_t at) const;
 
   models::Tensor<float> results_;
-  bool tracks_maxima_ = false;
-  models::ScaleLayout layout_;
-  std::uint64_t inner_size_ = 1;
-  std::int64_t extent1_ = 1;
   bool finite_ = true;
   float tensor_maximum_ = 0;
-  std::vector<float> group_maximum_;
+  std::vector<Maxima> maxima_;
   std::uint64_t written_bits_ = 0;
 };
 

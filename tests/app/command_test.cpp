@@ -182,8 +182,13 @@ TEST_F(Command, QuantizeWritesWhatTheContractSays) {
     return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(values[0]));
   };
   EXPECT_EQ(npy_data(folder_.read("q/codes.npy")), bytes(expected.tensor.codes));
-  EXPECT_EQ(npy_data(folder_.read("q/group_exponent.npy")), bytes(expected.tensor.group_exponent));
-  EXPECT_EQ(npy_data(folder_.read("q/group_fraction.npy")), bytes(expected.tensor.group_fraction));
+  // One scale an image, written for each index pair.
+  std::vector<std::uint8_t> exponents;
+  for (const models::TileScale scale : expected.tensor.scales) {
+    exponents.insert(exponents.end(), 3, models::store_scale(expected.tensor.format.scale, scale).exponent);
+  }
+  EXPECT_EQ(npy_data(folder_.read("q/group_exponent.npy")), bytes(exponents));
+  EXPECT_EQ(npy_data(folder_.read("q/group_fraction.npy")), bytes(std::vector<std::uint8_t>(6, 0)));
   EXPECT_EQ(npy_data(folder_.read("q/dequantized.npy")), bytes(models::dequantize(expected.tensor).values));
   EXPECT_THAT(folder_.read("q/codes.npy"), HasSubstr("'<u2'"));
   EXPECT_THAT(folder_.read("q/group_exponent.npy"), HasSubstr("(2, 3)"));
@@ -231,23 +236,70 @@ TEST_F(Command, QuantizeRefuses) {
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "q"));
 }
 
+TEST_F(Command, QuantizesBlocksForAnOperandAndAPass) {
+  const models::Tensor<float> input = random_tensor({5, 6, 1, 3}, 0.2);
+  write("x.npy", input);
+  struct Case {
+    std::string options;
+    std::string format;
+    std::string tile;
+    std::string grid;
+  };
+  for (const Case& one :
+       {Case{"--format mxfp4/k4", "mxfp4/k4", "[1,4,1,1]", "(5, 2, 1, 3)"},
+        Case{"--format mxfp4/k4 --operand weight --pass backward_data", "mxfp4/k4", "[4,1,1,1]", "(2, 6, 1, 3)"},
+        Case{"--format mxint8/ceil/b2 --operand weight", "mxint8/ceil/b2", "[2,2,1,3]", "(3, 3, 1, 1)"},
+        Case{"--format nvfp4/t3x2x1x1", "nvfp4/t3x2x1x1", "[3,2,1,1]", "(2, 3, 1, 3)"}}) {
+    SCOPED_TRACE(one.options);
+    ASSERT_EQ(run("quantize x.npy --out q " + one.options).status, 0);
+    const json summary = read_json("q/quantized.json");
+    EXPECT_EQ(summary["format"], one.format);
+    EXPECT_EQ(summary["tile"].dump(), one.tile);
+    EXPECT_THAT(folder_.read("q/scale.npy"), HasSubstr(one.grid));
+    EXPECT_FALSE(std::filesystem::exists(folder_.path() / "q/group_exponent.npy"));
+  }
+  ASSERT_EQ(run("quantize x.npy --out q --format e2m1/b4").status, 0);
+  EXPECT_THAT(folder_.read("q/group_fraction.npy"), HasSubstr("(5, 2, 1, 1)"));
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "q/scale.npy"));
+  expect_error("quantize x.npy --out q --format mxfp4 --operand weight --pass backward_weight", {"takes no weight"});
+  expect_error("quantize x.npy --out q --format mxfp4 --pass forward", {"--operand"});
+}
+
+TEST_F(Command, ResultsBeyondBinary32AreCountedAndSaid) {
+  write_workload(small_workload());
+  activation_.values.assign(activation_.values.size(), 0x1p120F);
+  weight_.values.assign(weight_.values.size(), 0x1p20F);
+  write("a.npy", activation_);
+  write("w.npy", weight_);
+  for (const std::string engine : {"functional", "cycle"}) {
+    const CommandResult result = run("simulate workload.json --format mxfp4/k2 --results r.json --engine " + engine);
+    ASSERT_EQ(result.status, 0) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("results are infinite or NaN, the first in forward of layer 'conv1'"));
+    const json forward = read_json("r.json")["layers"][0]["passes"][0];
+    EXPECT_GT(forward["counts"]["non_finite"].get<int>(), 0);
+    EXPECT_EQ(run("report r.json").status, 0);
+  }
+}
+
 TEST_F(Command, EnginesAgreeWithTheReference) {
   write_workload(small_workload());
-  const std::string formats[] = {"e2m4", "e2m1/g8m0/n", "e0m4/g4m2/none"};
+  const std::string formats[] = {"e2m4", "e2m1/g8m0/n", "e0m4/g4m2/none", "mxfp4/k2", "nvfp4/t2x2x1x1", "e2m1/b2"};
   for (const std::string& format : formats) {
-    const models::ScaledFormat mls = models::parse_scaled_format(format);
-    const std::uint64_t stream = 3ULL << 32;
-    const models::ScaledTensor a = models::reference_quantize(activation_, mls, {}, "a").tensor;
-    const models::ScaledTensor w = models::reference_quantize(weight_, mls, {}, "w").tensor;
-    const models::ScaledTensor e =
-        models::reference_quantize(error_, mls, {models::Rounding::kStochastic, 16, 7, stream + 2}, "e").tensor;
+    const models::ScaledFormat given = models::parse_scaled_format(format);
+    const auto quantized = [&](const models::Tensor<float>& input, models::Operand operand, models::Pass pass) {
+      models::QuantizerOptions options;
+      if (operand == models::Operand::kError) options = {models::Rounding::kStochastic, 16, 7, (3ULL << 32) + 2};
+      return models::reference_quantize(input, given.of(operand, pass), options, "x").tensor;
+    };
     json first;
     for (const std::string engine : {"functional", "cycle", "structural"}) {
       const CommandResult result = run("simulate workload.json --engine " + engine + " --format " + format +
                                        " --tensors " + engine + " --results r.json");
       ASSERT_EQ(result.status, 0) << result.err;
-      const auto expect_tensor = [&](models::Pass pass, const models::ScaledTensor& left,
-                                     const models::ScaledTensor& right) {
+      const auto expect_tensor = [&](models::Pass pass, const models::Tensor<float>& left_input,
+                                     const models::Tensor<float>& right_input) {
+        const models::ScaledTensor left = quantized(left_input, models::left_operand(pass), pass);
+        const models::ScaledTensor right = quantized(right_input, models::right_operand(pass), pass);
         const models::Tensor<float> computed =
             workloads::read_npy(folder_.path() / engine / ("conv1." + models::to_string(pass) + ".npy"));
         const models::Tensor<float> expected = models::reference_convolution(pass, shape_, left, right, {}).values;
@@ -255,9 +307,9 @@ TEST_F(Command, EnginesAgreeWithTheReference) {
         EXPECT_EQ(std::memcmp(computed.values.data(), expected.values.data(), 4 * expected.values.size()), 0)
             << engine << " " << format << " " << models::to_string(pass);
       };
-      expect_tensor(models::Pass::kForward, a, w);
-      expect_tensor(models::Pass::kBackwardData, e, w);
-      expect_tensor(models::Pass::kBackwardWeight, e, a);
+      expect_tensor(models::Pass::kForward, activation_, weight_);
+      expect_tensor(models::Pass::kBackwardData, error_, weight_);
+      expect_tensor(models::Pass::kBackwardWeight, error_, activation_);
       json results = read_json("r.json");
       EXPECT_EQ(results["engine"], engine);
       results.erase("engine");

@@ -102,6 +102,18 @@ TEST_F(Sweep, WritesTheSameInEveryWay) {
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
 }
 
+TEST_F(Sweep, GroupingsAreAnAxisOfFormatsWithoutOne) {
+  ASSERT_EQ(run("--formats mxfp4,nvfp4/k16,fp8,e2m1 --grouping b4,k8 --engine analytic --out s.json").status, 0);
+  std::vector<std::string> formats;
+  const ordered_json sweep = ordered_json::parse(folder_.read("s.json"));
+  for (const ordered_json& point : sweep["points"]) {
+    formats.push_back(point["activation"].get<std::string>() + " " + point["error"].get<std::string>());
+  }
+  EXPECT_EQ(formats,
+            (std::vector<std::string>{"mxfp4/b4 mxfp4/b4", "mxfp4/k8 mxfp4/k8", "nvfp4/k16 nvfp4/k16",
+                                      "fp8-e4m3 fp8-e5m2", "e2m1/g8m1/b4 e2m1/g8m1/b4", "e2m1/g8m1/k8 e2m1/g8m1/k8"}));
+}
+
 TEST_F(Sweep, Refuses) {
   expect_error("", "nothing to sweep");
   expect_error("--formats e2m4 --mantissa-bits 1:2", "expected one of them");
@@ -110,7 +122,8 @@ TEST_F(Sweep, Refuses) {
   expect_error("--exponent-bits 0 --mantissa-bits 0", "nothing to sweep");
   expect_error("--formats e2m4+e2m1", "ACTIVATION+WEIGHT+ERROR");
   expect_error("--formats e2m99", "e2m99");
-  expect_error("--formats e2m4 --grouping n", "expected one of them");
+  expect_error("--formats e2m4 --scale-fraction-bits 2", "expected one of them");
+  expect_error("--formats e2m4 --grouping q", "'e2m1/g8m1/q'");
   expect_error("--exponent-bits 2 --mantissa-bits 1 --grouping x", "e2m1/g8m1/x");
   expect_error("--formats e2m4 --out s.txt", ".csv or .json");
   expect_error("--formats e2m4 --sharing 300", "--sharing 300");

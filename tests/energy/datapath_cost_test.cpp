@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <stdexcept>
@@ -10,20 +11,39 @@
 #include <string_view>
 #include <vector>
 
+#include "energy/quantizer_cost.h"
+#include "models/convolution/convolution.h"
+#include "tests/support/scaled_formats.h"
+
 namespace mlsim::energy {
 namespace {
+
+using models::BaselineFormat;
+using models::full_accumulator_bits;
+using models::mls;
+using models::parse_scaled_format;
+using models::ScaledFormat;
 
 const Laws& laws() {
   static const Laws shared{find_cost_table()};
   return shared;
 }
 
-std::vector<MlsOperand> all_elements() {
-  std::vector<MlsOperand> operands;
+std::vector<ScaledFormat> all_elements() {
+  std::vector<ScaledFormat> operands;
   for (int ex = 0; ex <= 4; ++ex) {
-    for (int mx = ex == 0 ? 1 : 0; mx <= 10; ++mx) operands.push_back({ex, mx, 8, 1});
+    for (int mx = ex == 0 ? 1 : 0; mx <= 10; ++mx) operands.push_back(mls(ex, mx));
   }
   return operands;
+}
+
+constexpr std::array<std::string_view, 7> kNamed{"mxfp4",      "mxfp6-e2m3", "mxfp6-e3m2", "mxfp8-e4m3",
+                                                 "mxfp8-e5m2", "mxint8",     "nvfp4"};
+
+std::vector<ScaledFormat> all_formats() {
+  std::vector<ScaledFormat> formats = all_elements();
+  for (const std::string_view name : kNamed) formats.push_back(parse_scaled_format(name));
+  return formats;
 }
 
 double price_of(const DatapathCost& cost, Operation operation) {
@@ -39,27 +59,27 @@ double element_total(const DatapathCost& cost) {
   return sum;
 }
 
-TEST(MlsDatapath, WidthsOfEqualOperands) {
-  const MlsDatapath e2m4{{2, 4}, {2, 4}};
-  EXPECT_EQ(e2m4.left.code_bits(), 7);
-  EXPECT_EQ(e2m4.left.significand_bits(), 5);
+TEST(ScaledDatapath, WidthsOfEqualOperands) {
+  const ScaledDatapath e2m4{mls(2, 4), mls(2, 4)};
+  EXPECT_EQ(e2m4.left.element.code_bits(), 7);
+  EXPECT_EQ(e2m4.left.element.significand_bits(), 5);
   EXPECT_EQ(e2m4.product_bits(), 14);
   EXPECT_EQ(e2m4.shifter_stages(), 3);
   EXPECT_EQ(e2m4.exponent_adder_bits(), 2);
   EXPECT_EQ(e2m4.scaled_sum_bits(), 23);
-  for (int ex = 1; ex <= 4; ++ex) EXPECT_EQ((MlsDatapath{{ex, 2}, {ex, 2}}.shifter_stages()), ex + 1);
-  const MlsDatapath fixed{{0, 7, 8, 0}, {0, 7, 8, 0}};
-  EXPECT_EQ(fixed.left.significand_bits(), 7);
+  for (int ex = 1; ex <= 4; ++ex) EXPECT_EQ((ScaledDatapath{mls(ex, 2), mls(ex, 2)}.shifter_stages()), ex + 1);
+  const ScaledDatapath fixed{mls(0, 7, 8, 0), mls(0, 7, 8, 0)};
+  EXPECT_EQ(fixed.left.element.significand_bits(), 7);
   EXPECT_EQ(fixed.product_bits(), 14);
   EXPECT_EQ(fixed.shifter_stages(), 0);
   EXPECT_EQ(fixed.exponent_adder_bits(), 0);
   EXPECT_EQ(fixed.scaled_sum_bits(), 19);
 }
 
-TEST(MlsDatapath, StagesCoverTheLargestShift) {
+TEST(ScaledDatapath, StagesCoverTheLargestShift) {
   for (int left = 0; left <= 4; ++left) {
     for (int right = 0; right <= 4; ++right) {
-      const MlsDatapath datapath{{left, 2}, {right, 2}};
+      const ScaledDatapath datapath{mls(left, 2), mls(right, 2)};
       const int largest = (left > 0 ? (1 << left) - 2 : 0) + (right > 0 ? (1 << right) - 2 : 0);
       EXPECT_GT(1 << datapath.shifter_stages(), largest) << left << " " << right;
       EXPECT_EQ(datapath.shifter_stages(), std::max(left, right) + (left > 0 && right > 0 ? 1 : 0));
@@ -67,17 +87,43 @@ TEST(MlsDatapath, StagesCoverTheLargestShift) {
   }
 }
 
+TEST(ScaledDatapath, WidthsOfOcpElements) {
+  const auto square = [](std::string_view name) {
+    return ScaledDatapath{parse_scaled_format(name), parse_scaled_format(name)};
+  };
+  struct Widths {
+    std::string_view name;
+    int significand, product, exponent_adder, stages, scaled_sum;
+  };
+  for (const Widths& widths :
+       {Widths{"mxfp4", 2, 8, 2, 3, 19}, Widths{"mxfp6-e2m3", 4, 12, 2, 3, 19}, Widths{"mxfp6-e3m2", 3, 18, 3, 4, 19},
+        Widths{"mxfp8-e4m3", 4, 36, 4, 5, 19}, Widths{"mxfp8-e5m2", 3, 64, 5, 6, 19}, Widths{"mxint8", 7, 14, 0, 0, 19},
+        Widths{"nvfp4", 2, 8, 2, 3, 27}}) {
+    const ScaledDatapath datapath = square(widths.name);
+    EXPECT_EQ(datapath.left.element.significand_bits(), widths.significand) << widths.name;
+    EXPECT_EQ(datapath.product_bits(), widths.product) << widths.name;
+    EXPECT_EQ(datapath.exponent_adder_bits(), widths.exponent_adder) << widths.name;
+    EXPECT_EQ(datapath.shifter_stages(), widths.stages) << widths.name;
+    EXPECT_EQ(datapath.scaled_sum_bits(), widths.scaled_sum) << widths.name;
+    // The largest element is shifted furthest.
+    const int largest = 2 * (datapath.left.element.integer_bits() - widths.significand);
+    EXPECT_GT(1 << widths.stages, largest) << widths.name;
+  }
+  EXPECT_EQ((ScaledDatapath{parse_scaled_format("mxfp8-e4m3"), parse_scaled_format("mxfp8-e5m2")}.product_bits()), 50);
+  EXPECT_EQ((ScaledDatapath{parse_scaled_format("nvfp4"), parse_scaled_format("mxfp4")}.scaled_sum_bits()), 23);
+}
+
 TEST(DatapathCost, PartsAddUpToTheElementLaw) {
   // Broadcast to so many elements that the operand registers vanish.
   const Surroundings broadcast{.left_fanout = 1 << 30, .right_fanout = 1 << 30};
-  for (const MlsOperand& left : all_elements()) {
-    for (const MlsOperand& right : all_elements()) {
-      for (const int accumulator : {2, 8, 16, 19, 32, 33, 64}) {
-        const MlsDatapath datapath{left, right, accumulator};
+  for (const ScaledFormat& left : all_formats()) {
+    for (const ScaledFormat& right : all_formats()) {
+      for (const int accumulator : {2, 8, 16, 19, 32, 33, 64, 65, 128}) {
+        const ScaledDatapath datapath{left, right, accumulator};
         const DatapathCost cost = price_datapath(laws(), datapath, broadcast);
         const double law =
-            laws().processing_element_pj(left.significand_bits(), right.significand_bits(), datapath.shifter_stages(),
-                                         datapath.product_bits(), accumulator);
+            laws().processing_element_pj(left.element.significand_bits(), right.element.significand_bits(),
+                                         datapath.shifter_stages(), datapath.product_bits(), accumulator);
         ASSERT_NEAR(element_total(cost), law, 1e-9);
       }
     }
@@ -86,13 +132,12 @@ TEST(DatapathCost, PartsAddUpToTheElementLaw) {
 
 TEST(DatapathCost, RegisterShareIsNeverNegative) {
   const Surroundings broadcast{.left_fanout = 1 << 30, .right_fanout = 1 << 30};
-  for (const MlsOperand& left : all_elements()) {
-    for (const MlsOperand& right : all_elements()) {
-      for (int accumulator = 2; accumulator <= 64; ++accumulator) {
-        const DatapathCost cost = price_datapath(laws(), MlsDatapath{left, right, accumulator}, broadcast);
+  for (const ScaledFormat& left : all_formats()) {
+    for (const ScaledFormat& right : all_formats()) {
+      for (int accumulator = 2; accumulator <= 128; ++accumulator) {
+        const DatapathCost cost = price_datapath(laws(), ScaledDatapath{left, right, accumulator}, broadcast);
         ASSERT_GT(price_of(cost, Operation::kRegister), 0)
-            << "e" << left.exponent_bits << "m" << left.mantissa_bits << " e" << right.exponent_bits << "m"
-            << right.mantissa_bits << " accumulator " << accumulator;
+            << to_string(left) << " " << to_string(right) << " accumulator " << accumulator;
       }
     }
   }
@@ -102,13 +147,12 @@ TEST(DatapathCost, RegisterShareIsNeverNegativeInAnyTable) {
   const Surroundings broadcast{.left_fanout = 1 << 30, .right_fanout = 1 << 30};
   for (const std::string_view table : shipped_cost_tables()) {
     const Laws own(find_cost_table(std::string(table)));
-    for (const MlsOperand& left : all_elements()) {
-      for (const MlsOperand& right : all_elements()) {
-        for (const int accumulator : {2, 19, 64}) {
-          const DatapathCost cost = price_datapath(own, MlsDatapath{left, right, accumulator}, broadcast);
+    for (const ScaledFormat& left : all_formats()) {
+      for (const ScaledFormat& right : all_formats()) {
+        for (const int accumulator : {2, 19, 64, 128}) {
+          const DatapathCost cost = price_datapath(own, ScaledDatapath{left, right, accumulator}, broadcast);
           ASSERT_GT(price_of(cost, Operation::kRegister), 0)
-              << table << ": e" << left.exponent_bits << "m" << left.mantissa_bits << " e" << right.exponent_bits << "m"
-              << right.mantissa_bits << " accumulator " << accumulator;
+              << table << ": " << to_string(left) << " " << to_string(right) << " accumulator " << accumulator;
         }
       }
     }
@@ -116,7 +160,7 @@ TEST(DatapathCost, RegisterShareIsNeverNegativeInAnyTable) {
 }
 
 TEST(DatapathCost, ATableWithoutAreasPricesNone) {
-  const DatapathCost cost = price_datapath(Laws(find_cost_table("tpuv4i-7nm")), MlsDatapath{});
+  const DatapathCost cost = price_datapath(Laws(find_cost_table("tpuv4i-7nm")), ScaledDatapath{});
   EXPECT_GT(price_of(cost, Operation::kMantissaMultiply), 0);
   EXPECT_TRUE(std::isnan(cost.processing_element.total()));
   EXPECT_TRUE(std::isnan(cost.group_scale_unit.total()));
@@ -125,7 +169,7 @@ TEST(DatapathCost, ATableWithoutAreasPricesNone) {
 }
 
 TEST(DatapathCost, OperandRegistersAreSharedByTheirFanout) {
-  const MlsDatapath datapath{{2, 4}, {2, 1}};
+  const ScaledDatapath datapath{mls(2, 4), mls(2, 1)};
   const double own = price_of(price_datapath(laws(), datapath), Operation::kRegister);
   const double shared =
       price_of(price_datapath(laws(), datapath, {.left_fanout = 16, .right_fanout = 8}), Operation::kRegister);
@@ -133,14 +177,14 @@ TEST(DatapathCost, OperandRegistersAreSharedByTheirFanout) {
 }
 
 TEST(DatapathCost, BaselinesPayForTheScaleThatTheyHave) {
-  const auto scale = [](Baseline baseline) {
+  const auto scale = [](BaselineFormat baseline) {
     return price_of(price_datapath(laws(), BaselineDatapath{baseline, baseline}), Operation::kTensorScale);
   };
-  EXPECT_EQ(scale(Baseline::kFp32), 0);
-  EXPECT_EQ(scale(Baseline::kBf16), 0);
-  EXPECT_EQ(scale(Baseline::kFp16), 0.03) << "an 8-bit adder on the exponent";
-  EXPECT_EQ(scale(Baseline::kFp8E5m2), 0.03);
-  EXPECT_EQ(scale(Baseline::kInt8), 3.7) << "a binary32 multiplier";
+  EXPECT_EQ(scale(BaselineFormat::kFp32), 0);
+  EXPECT_EQ(scale(BaselineFormat::kBf16), 0);
+  EXPECT_EQ(scale(BaselineFormat::kFp16), 0.03) << "an 8-bit adder on the exponent";
+  EXPECT_EQ(scale(BaselineFormat::kFp8E5m2), 0.03);
+  EXPECT_EQ(scale(BaselineFormat::kInt8), 3.7) << "a binary32 multiplier";
 }
 
 // Every price and every area of one datapath is at least that of another.
@@ -158,39 +202,40 @@ void expect_no_less(const DatapathCost& low, const DatapathCost& high, const std
 }
 
 TEST(DatapathCost, RisesWithEveryElementWidth) {
-  for (const MlsOperand& left : all_elements()) {
-    for (const MlsOperand& right : all_elements()) {
-      const DatapathCost cost = price_datapath(laws(), MlsDatapath{left, right, 24});
-      const std::string what = "e" + std::to_string(left.exponent_bits) + "m" + std::to_string(left.mantissa_bits) +
-                               " e" + std::to_string(right.exponent_bits) + "m" + std::to_string(right.mantissa_bits);
-      if (left.mantissa_bits < 10) {
-        MlsOperand wider = left;
-        ++wider.mantissa_bits;
-        expect_no_less(cost, price_datapath(laws(), MlsDatapath{wider, right, 24}), what);
-        expect_no_less(price_datapath(laws(), MlsDatapath{right, left, 24}),
-                       price_datapath(laws(), MlsDatapath{right, wider, 24}), what);
+  for (const ScaledFormat& left : all_elements()) {
+    for (const ScaledFormat& right : all_elements()) {
+      const DatapathCost cost = price_datapath(laws(), ScaledDatapath{left, right, 24});
+      const std::string what =
+          "e" + std::to_string(left.element.exponent_bits) + "m" + std::to_string(left.element.mantissa_bits) + " e" +
+          std::to_string(right.element.exponent_bits) + "m" + std::to_string(right.element.mantissa_bits);
+      if (left.element.mantissa_bits < 10) {
+        ScaledFormat wider = left;
+        ++wider.element.mantissa_bits;
+        expect_no_less(cost, price_datapath(laws(), ScaledDatapath{wider, right, 24}), what);
+        expect_no_less(price_datapath(laws(), ScaledDatapath{right, left, 24}),
+                       price_datapath(laws(), ScaledDatapath{right, wider, 24}), what);
       }
-      if (left.exponent_bits < 4) {
-        MlsOperand wider = left;
-        ++wider.exponent_bits;
-        expect_no_less(cost, price_datapath(laws(), MlsDatapath{wider, right, 24}), what);
-        expect_no_less(price_datapath(laws(), MlsDatapath{right, left, 24}),
-                       price_datapath(laws(), MlsDatapath{right, wider, 24}), what);
+      if (left.element.exponent_bits < 4) {
+        ScaledFormat wider = left;
+        ++wider.element.exponent_bits;
+        expect_no_less(cost, price_datapath(laws(), ScaledDatapath{wider, right, 24}), what);
+        expect_no_less(price_datapath(laws(), ScaledDatapath{right, left, 24}),
+                       price_datapath(laws(), ScaledDatapath{right, wider, 24}), what);
       }
     }
   }
 }
 
 TEST(DatapathCost, RisesWithAccumulatorAndScaleWidths) {
-  for (const MlsOperand& element : all_elements()) {
+  for (const ScaledFormat& element : all_elements()) {
     for (int accumulator = 2; accumulator < 64; ++accumulator) {
-      expect_no_less(price_datapath(laws(), MlsDatapath{element, element, accumulator}),
-                     price_datapath(laws(), MlsDatapath{element, element, accumulator + 1}), "accumulator");
+      expect_no_less(price_datapath(laws(), ScaledDatapath{element, element, accumulator}),
+                     price_datapath(laws(), ScaledDatapath{element, element, accumulator + 1}), "accumulator");
     }
   }
   for (int fraction = 0; fraction < 3; ++fraction) {
-    const DatapathCost low = price_datapath(laws(), MlsDatapath{{2, 4, 8, fraction}, {2, 4, 8, 0}, 19});
-    const DatapathCost high = price_datapath(laws(), MlsDatapath{{2, 4, 8, fraction + 1}, {2, 4, 8, 0}, 19});
+    const DatapathCost low = price_datapath(laws(), ScaledDatapath{mls(2, 4, 8, fraction), mls(2, 4, 8, 0), 19});
+    const DatapathCost high = price_datapath(laws(), ScaledDatapath{mls(2, 4, 8, fraction + 1), mls(2, 4, 8, 0), 19});
     for (const Operation operation : {Operation::kShiftAndAdd, Operation::kConvertToFloat}) {
       EXPECT_GT(price_of(high, operation), price_of(low, operation));
     }
@@ -198,52 +243,154 @@ TEST(DatapathCost, RisesWithAccumulatorAndScaleWidths) {
     EXPECT_GT(high.group_scale_unit.total(), low.group_scale_unit.total());
   }
   for (int exponent = 0; exponent < 8; ++exponent) {
-    EXPECT_GT(
-        price_of(price_datapath(laws(), MlsDatapath{{2, 4, exponent + 1, 1}, {2, 4, 0, 1}}),
-                 Operation::kGroupExponentAdd),
-        price_of(price_datapath(laws(), MlsDatapath{{2, 4, exponent, 1}, {2, 4, 0, 1}}), Operation::kGroupExponentAdd));
+    EXPECT_GT(price_of(price_datapath(laws(), ScaledDatapath{mls(2, 4, exponent + 1, 1), mls(2, 4, 0, 1)}),
+                       Operation::kGroupExponentAdd),
+              price_of(price_datapath(laws(), ScaledDatapath{mls(2, 4, exponent, 1), mls(2, 4, 0, 1)}),
+                       Operation::kGroupExponentAdd));
   }
 }
 
 TEST(DatapathCost, GroupScaleUnitCostsAboutOnePointFour) {
-  const DatapathCost cost = price_datapath(laws(), MlsDatapath{{2, 4}, {2, 4}, 19});
+  const DatapathCost cost = price_datapath(laws(), ScaledDatapath{mls(2, 4), mls(2, 4), 19});
   const double logic = price_of(cost, Operation::kShiftAndAdd) + price_of(cost, Operation::kConvertToFloat) +
                        price_of(cost, Operation::kFloatAdd) - laws().registers(32).energy_pj;
   EXPECT_NEAR(logic, 1.4, 0.1);
-  const DatapathCost plain = price_datapath(laws(), MlsDatapath{{2, 4, 8, 0}, {2, 4, 8, 0}, 19});
+  const DatapathCost plain = price_datapath(laws(), ScaledDatapath{mls(2, 4, 8, 0), mls(2, 4, 8, 0), 19});
   EXPECT_EQ(price_of(plain, Operation::kShiftAndAdd), 0);
 }
 
+// Both operands of one format, with the accumulator of so many taps a group.
+ScaledDatapath of_taps(std::string_view name, std::int64_t taps) {
+  const ScaledFormat format = parse_scaled_format(name);
+  return {format, format, full_accumulator_bits(format.element, format.element, taps)};
+}
+
+double a(int n) {
+  if (n <= 8) return 0.03 * n / 8;
+  if (n <= 16) return 0.03 + 0.02 * (n - 8) / 8;
+  return n <= 32 ? 0.05 + 0.05 * (n - 16) / 16 : 0.1 * n / 32;
+}
+
+constexpr double kRegister = 0.0032 + 0.0019;
+
+struct ByHand {
+  std::string_view name;
+  std::int64_t taps;
+  int accumulator;
+  double multiply, exponent, shift;
+  double law;     // of the element, both operands' registers besides
+  int code_bits;  // of both
+  double scale_exponent, fractions, convert, tensor_scale;
+};
+
+TEST(DatapathCost, OcpFormatsByHand) {
+  // A tile's groups have 32 taps, those of nvfp4 16.
+  for (const ByHand& hand :
+       {ByHand{"mxfp4", 32, 14, 0.2 * 2 / 56, a(2), 0.00225 * 4 * 3,
+               1.4 * 0.2 * 2 / 56 + 0.0023 * 4 * 3 + 0.0014 * 8 + 0.0066 * 14, 8, a(8), 0,
+               a(14) + 0.0016 * 14 + 0.00225 * 14 * 4 + a(8), 0},
+        ByHand{"mxfp8-e4m3", 32, 42, 0.2 * 12 / 56, a(4), 0.00225 * 8 * 5,
+               1.4 * 0.2 * 12 / 56 + 0.0023 * 8 * 5 + 0.0014 * 36 + 0.0066 * 42, 16, a(8), 0,
+               a(42) + 0.0016 * 42 + 0.00225 * 42 * 6 + a(8) + a(24), 0},
+        ByHand{"mxint8", 32, 20, 0.2 * 42 / 56, 0, 0, 1.4 * 0.2 * 42 / 56 + 0.0014 * 14 + 0.0066 * 20, 16, a(8), 0,
+               a(20) + 0.0016 * 20 + 0.00225 * 20 * 5 + a(8), 0},
+        ByHand{"nvfp4", 16, 13, 0.2 * 2 / 56, a(2), 0.00225 * 4 * 3,
+               1.4 * 0.2 * 2 / 56 + 0.0023 * 4 * 3 + 0.0014 * 8 + 0.0066 * 13, 8, a(4),
+               a(14) + a(15) + a(16) + a(17) + a(18) + a(19), a(21) + 0.0016 * 21 + 0.00225 * 21 * 5 + a(8), 3.7}}) {
+    SCOPED_TRACE(hand.name);
+    const ScaledDatapath datapath = of_taps(hand.name, hand.taps);
+    ASSERT_EQ(datapath.accumulator_bits, hand.accumulator);
+    const DatapathCost cost = price_datapath(laws(), datapath);
+    EXPECT_DOUBLE_EQ(price_of(cost, Operation::kMantissaMultiply), hand.multiply);
+    EXPECT_DOUBLE_EQ(price_of(cost, Operation::kExponentAdd), hand.exponent);
+    EXPECT_DOUBLE_EQ(price_of(cost, Operation::kShift), hand.shift);
+    EXPECT_DOUBLE_EQ(price_of(cost, Operation::kIntegerAccumulate), a(hand.accumulator));
+    EXPECT_NEAR(element_total(cost), hand.law + hand.code_bits * kRegister, 1e-12);
+    EXPECT_DOUBLE_EQ(price_of(cost, Operation::kGroupExponentAdd), hand.scale_exponent);
+    EXPECT_NEAR(price_of(cost, Operation::kShiftAndAdd), hand.fractions, 1e-12);
+    EXPECT_NEAR(price_of(cost, Operation::kConvertToFloat), hand.convert, 1e-12);
+    EXPECT_DOUBLE_EQ(price_of(cost, Operation::kFloatAdd), 0.9 + 32 * kRegister);
+    EXPECT_DOUBLE_EQ(price_of(cost, Operation::kTensorScale), hand.tensor_scale);
+  }
+}
+
+TEST(DatapathCost, ScalesOfPowersOfTwoAreTheCheapest) {
+  // The same elements and accumulator: E8M0 beside E8M0, E4M3 beside E8M0, E4M3 beside E4M3.
+  const ScaledFormat mx = parse_scaled_format("mxfp4");
+  const ScaledFormat nv = parse_scaled_format("nvfp4");
+  const DatapathCost low = price_datapath(laws(), ScaledDatapath{mx, mx, 14});
+  const DatapathCost middle = price_datapath(laws(), ScaledDatapath{nv, mx, 14});
+  const DatapathCost high = price_datapath(laws(), ScaledDatapath{nv, nv, 14});
+  const auto use = [](const DatapathCost& cost) {
+    return price_of(cost, Operation::kGroupExponentAdd) + price_of(cost, Operation::kShiftAndAdd) +
+           price_of(cost, Operation::kConvertToFloat) + price_of(cost, Operation::kFloatAdd);
+  };
+  EXPECT_EQ(price_of(low, Operation::kShiftAndAdd), 0);
+  EXPECT_NEAR(price_of(middle, Operation::kShiftAndAdd), a(15) + a(16) + a(17), 1e-12);
+  EXPECT_LT(use(low), use(middle));
+  EXPECT_LT(use(middle), use(high));
+  EXPECT_LT(low.group_scale_unit.total(), middle.group_scale_unit.total());
+  EXPECT_LT(middle.group_scale_unit.total(), high.group_scale_unit.total());
+  EXPECT_EQ(low.processing_element.total(), high.processing_element.total());
+  // A side's exponent is as wide as it is, and a tensor's scale is there where one side has it.
+  EXPECT_DOUBLE_EQ(price_of(middle, Operation::kGroupExponentAdd), a(8));
+  EXPECT_EQ(price_of(low, Operation::kTensorScale), 0);
+  EXPECT_EQ(price_of(middle, Operation::kTensorScale), 3.7);
+  EXPECT_EQ(price_of(price_datapath(laws(), ScaledDatapath{mx, mls(2, 4), 14}), Operation::kTensorScale), 3.7);
+}
+
+TEST(DatapathCost, AccumulatorsBeyond64BitsHaveAPrice) {
+  const ScaledDatapath wide = of_taps("mxfp8-e5m2", 32);
+  ASSERT_EQ(wide.accumulator_bits, 70);
+  const DatapathCost cost = price_datapath(laws(), wide);
+  EXPECT_DOUBLE_EQ(price_of(cost, Operation::kIntegerAccumulate), 0.1 * 70 / 32);
+  EXPECT_NEAR(element_total(cost), 1.4 * 0.2 * 6 / 56 + 0.0023 * 6 * 6 + 0.0014 * 64 + 0.0066 * 70 + 16 * kRegister,
+              1e-12);
+}
+
+TEST(DatapathCost, AMachineOfTwoSystemsQuantizesAsItsResultsAsk) {
+  const ScaledFormat mx = parse_scaled_format("mxfp4");
+  const ScaledDatapath mixed{mx, mls(2, 4), 19};
+  const auto quantize = [&](const Surroundings& surroundings) {
+    return price_of(price_datapath(laws(), mixed, surroundings), Operation::kQuantize);
+  };
+  EXPECT_EQ(quantize({}), quantizer_cost(laws(), mls(2, 4)).element_pj.value) << "the dearer one";
+  Surroundings surroundings;
+  surroundings.quantized = mx;
+  EXPECT_EQ(quantize(surroundings), quantizer_cost(laws(), mx).element_pj.value);
+}
+
 TEST(DatapathCost, Baselines) {
-  const auto cost_of = [](Baseline left, Baseline right) {
+  const auto cost_of = [](BaselineFormat left, BaselineFormat right) {
     return price_datapath(laws(), BaselineDatapath{left, right});
   };
-  const auto multiply_add = [&](Baseline baseline) {
+  const auto multiply_add = [&](BaselineFormat baseline) {
     const DatapathCost cost = cost_of(baseline, baseline);
     return price_of(cost, Operation::kFloatMultiply) + price_of(cost, Operation::kFloatAccumulate);
   };
-  EXPECT_DOUBLE_EQ(multiply_add(Baseline::kFp32), 3.7 + 0.9);
-  EXPECT_DOUBLE_EQ(multiply_add(Baseline::kFp16), 1.1 + 0.9);
-  EXPECT_DOUBLE_EQ(multiply_add(Baseline::kBf16), 0.66 + 0.9);
-  EXPECT_DOUBLE_EQ(multiply_add(Baseline::kFp8E4m3), 0.24 + 0.9);
-  EXPECT_DOUBLE_EQ(multiply_add(Baseline::kFp8E5m2), 0.185 + 0.9);
+  EXPECT_DOUBLE_EQ(multiply_add(BaselineFormat::kFp32), 3.7 + 0.9);
+  EXPECT_DOUBLE_EQ(multiply_add(BaselineFormat::kFp16), 1.1 + 0.9);
+  EXPECT_DOUBLE_EQ(multiply_add(BaselineFormat::kBf16), 0.66 + 0.9);
+  EXPECT_DOUBLE_EQ(multiply_add(BaselineFormat::kFp8E4m3), 0.24 + 0.9);
+  EXPECT_DOUBLE_EQ(multiply_add(BaselineFormat::kFp8E5m2), 0.185 + 0.9);
 
-  const DatapathCost int8 = cost_of(Baseline::kInt8, Baseline::kInt8);
+  const DatapathCost int8 = cost_of(BaselineFormat::kInt8, BaselineFormat::kInt8);
   EXPECT_DOUBLE_EQ(price_of(int8, Operation::kIntegerMultiply), 0.2);
   EXPECT_DOUBLE_EQ(price_of(int8, Operation::kIntegerAccumulate), 0.1);
   EXPECT_EQ(price_of(int8, Operation::kFloatMultiply), 0);
   EXPECT_NEAR(price_of(int8, Operation::kRegister), 0.0051 * (8 + 8 + 32), 1e-12);
-  EXPECT_NEAR(price_of(cost_of(Baseline::kFp32, Baseline::kFp32), Operation::kRegister), 0.0051 * 96, 1e-12);
+  EXPECT_NEAR(price_of(cost_of(BaselineFormat::kFp32, BaselineFormat::kFp32), Operation::kRegister), 0.0051 * 96,
+              1e-12);
 
-  const DatapathCost mixed = cost_of(Baseline::kFp8E4m3, Baseline::kFp8E5m2);
+  const DatapathCost mixed = cost_of(BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E5m2);
   EXPECT_DOUBLE_EQ(price_of(mixed, Operation::kFloatMultiply), std::sqrt(0.24 * 0.185));
-  EXPECT_EQ(price_of(cost_of(Baseline::kFp32, Baseline::kFp32), Operation::kQuantize), 0);
-  EXPECT_EQ(cost_of(Baseline::kFp32, Baseline::kFp32).quantizer.total(), 0);
+  EXPECT_EQ(price_of(cost_of(BaselineFormat::kFp32, BaselineFormat::kFp32), Operation::kQuantize), 0);
+  EXPECT_EQ(cost_of(BaselineFormat::kFp32, BaselineFormat::kFp32).quantizer.total(), 0);
 }
 
 TEST(DatapathCost, SumsInFp16TakeItsAdderAndAHalfRegister) {
-  const BaselineDatapath in_binary32{Baseline::kFp8E4m3, Baseline::kFp8E4m3};
-  const BaselineDatapath in_fp16{Baseline::kFp8E4m3, Baseline::kFp8E4m3, true};
+  const BaselineDatapath in_binary32{BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3};
+  const BaselineDatapath in_fp16{BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3, true};
   const DatapathCost wide = price_datapath(laws(), in_binary32);
   const DatapathCost narrow = price_datapath(laws(), in_fp16);
   EXPECT_DOUBLE_EQ(wide.price_pj[Operation::kFloatAccumulate].value, 0.9);
@@ -252,11 +399,12 @@ TEST(DatapathCost, SumsInFp16TakeItsAdderAndAHalfRegister) {
   EXPECT_NEAR(wide.price_pj[Operation::kRegister].value - narrow.price_pj[Operation::kRegister].value, 16 * 0.0051,
               1e-12);
   EXPECT_NEAR(wide.processing_element.total() - narrow.processing_element.total(), 4184 - 1360 + 16 * 4.23, 1e-9);
-  EXPECT_THROW(price_datapath(laws(), BaselineDatapath{Baseline::kInt8, Baseline::kInt8, true}), std::runtime_error);
+  EXPECT_THROW(price_datapath(laws(), BaselineDatapath{BaselineFormat::kInt8, BaselineFormat::kInt8, true}),
+               std::runtime_error);
 }
 
 TEST(DatapathCost, ErrorBars) {
-  const DatapathCost mls = price_datapath(laws(), MlsDatapath{});
+  const DatapathCost mls = price_datapath(laws(), ScaledDatapath{});
   const Range multiply = mls.price_pj[Operation::kMantissaMultiply];
   EXPECT_DOUBLE_EQ(multiply.low, 0.8 * multiply.value);
   EXPECT_DOUBLE_EQ(multiply.high, 1.2 * multiply.value);
@@ -272,7 +420,7 @@ TEST(DatapathCost, ErrorBars) {
 }
 
 TEST(DatapathCost, MemoryFollowsItsCapacity) {
-  const DatapathCost cost = price_datapath(laws(), MlsDatapath{}, {.buffer_bytes = 32768, .sram_bytes = 8192});
+  const DatapathCost cost = price_datapath(laws(), ScaledDatapath{}, {.buffer_bytes = 32768, .sram_bytes = 8192});
   EXPECT_DOUBLE_EQ(price_of(cost, Operation::kBufferRead), 20.0 / 64);
   EXPECT_DOUBLE_EQ(price_of(cost, Operation::kBufferWrite), 20.0 / 64);
   EXPECT_DOUBLE_EQ(price_of(cost, Operation::kSramRead), 10.0 / 64);
@@ -280,7 +428,7 @@ TEST(DatapathCost, MemoryFollowsItsCapacity) {
 }
 
 TEST(DatapathCost, AreaOfAMachine) {
-  const DatapathCost cost = price_datapath(laws(), MlsDatapath{});
+  const DatapathCost cost = price_datapath(laws(), ScaledDatapath{});
   const UnitArea machine =
       machine_area(cost, {.processing_elements = 256, .group_scale_units = 32, .operand_buffers = 2});
   ASSERT_EQ(machine.blocks.size(), 3U);
@@ -298,35 +446,35 @@ TEST(DatapathCost, RefusesNumbersOutOfRange) {
     }
     return "accepted";
   };
-  EXPECT_EQ(sentence(MlsDatapath{{5, 4}, {2, 4}}),
+  EXPECT_EQ(sentence(ScaledDatapath{mls(5, 4), mls(2, 4)}),
             "the left operand's exponent width of the datapath is expected from 0 to 4, found 5");
-  EXPECT_EQ(sentence(MlsDatapath{{2, 4}, {0, 0}}),
+  EXPECT_EQ(sentence(ScaledDatapath{mls(2, 4), mls(0, 0)}),
             "the right operand's mantissa width of the datapath is expected from 1 to 10, found 0");
-  EXPECT_NE(sentence(MlsDatapath{{2, 11}, {2, 4}}), "accepted");
-  EXPECT_NE(sentence(MlsDatapath{{2, 4, 9, 1}, {2, 4}}), "accepted");
-  EXPECT_NE(sentence(MlsDatapath{{2, 4, 8, 4}, {2, 4}}), "accepted");
-  EXPECT_NE(sentence(MlsDatapath{{2, 4}, {2, 4}, 65}), "accepted");
-  EXPECT_NE(sentence(MlsDatapath{{2, 4}, {2, 4}, 1}), "accepted");
-  EXPECT_NE(sentence(BaselineDatapath{Baseline::kInt8, Baseline::kFp32}), "accepted");
-  EXPECT_NE(sentence(BaselineDatapath{Baseline::kFp32, Baseline::kInt8}), "accepted");
-  EXPECT_NE(sentence(MlsDatapath{}, {.left_fanout = 0}), "accepted");
-  EXPECT_NE(sentence(MlsDatapath{}, {.buffer_bytes = 0}), "accepted");
-  EXPECT_NE(sentence(MlsDatapath{}, {.sram_bytes = std::nan("")}), "accepted");
+  EXPECT_NE(sentence(ScaledDatapath{mls(2, 11), mls(2, 4)}), "accepted");
+  EXPECT_NE(sentence(ScaledDatapath{mls(2, 4, 9, 1), mls(2, 4)}), "accepted");
+  EXPECT_NE(sentence(ScaledDatapath{mls(2, 4, 8, 4), mls(2, 4)}), "accepted");
+  EXPECT_NE(sentence(ScaledDatapath{mls(2, 4), mls(2, 4), 129}), "accepted");
+  EXPECT_NE(sentence(ScaledDatapath{mls(2, 4), mls(2, 4), 1}), "accepted");
+  EXPECT_NE(sentence(BaselineDatapath{BaselineFormat::kInt8, BaselineFormat::kFp32}), "accepted");
+  EXPECT_NE(sentence(BaselineDatapath{BaselineFormat::kFp32, BaselineFormat::kInt8}), "accepted");
+  EXPECT_NE(sentence(ScaledDatapath{}, {.left_fanout = 0}), "accepted");
+  EXPECT_NE(sentence(ScaledDatapath{}, {.buffer_bytes = 0}), "accepted");
+  EXPECT_NE(sentence(ScaledDatapath{}, {.sram_bytes = std::nan("")}), "accepted");
 }
 
 TEST(MultiplyAddCounts, NameWhatTheDatapathDoes) {
-  const Counts mls = multiply_add_counts(MlsDatapath{}, 9);
-  EXPECT_EQ(mls[Operation::kMantissaMultiply], 9U);
-  EXPECT_EQ(mls[Operation::kShift], 9U);
-  EXPECT_EQ(mls[Operation::kRegister], 9U);
-  EXPECT_EQ(mls[Operation::kFloatMultiply], 0U);
-  const Counts fixed = multiply_add_counts(MlsDatapath{{0, 7}, {0, 7}}, 9);
+  const Counts scaled = multiply_add_counts(ScaledDatapath{}, 9);
+  EXPECT_EQ(scaled[Operation::kMantissaMultiply], 9U);
+  EXPECT_EQ(scaled[Operation::kShift], 9U);
+  EXPECT_EQ(scaled[Operation::kRegister], 9U);
+  EXPECT_EQ(scaled[Operation::kFloatMultiply], 0U);
+  const Counts fixed = multiply_add_counts(ScaledDatapath{mls(0, 7), mls(0, 7)}, 9);
   EXPECT_EQ(fixed[Operation::kExponentAdd], 0U);
   EXPECT_EQ(fixed[Operation::kShift], 0U);
-  const Counts int8 = multiply_add_counts(BaselineDatapath{Baseline::kInt8, Baseline::kInt8}, 9);
+  const Counts int8 = multiply_add_counts(BaselineDatapath{BaselineFormat::kInt8, BaselineFormat::kInt8}, 9);
   EXPECT_EQ(int8[Operation::kIntegerMultiply], 9U);
   EXPECT_EQ(int8[Operation::kIntegerAccumulate], 9U);
-  const Counts fp16 = multiply_add_counts(BaselineDatapath{Baseline::kFp16, Baseline::kFp16}, 9);
+  const Counts fp16 = multiply_add_counts(BaselineDatapath{BaselineFormat::kFp16, BaselineFormat::kFp16}, 9);
   EXPECT_EQ(fp16[Operation::kFloatMultiply], 9U);
   EXPECT_EQ(fp16[Operation::kFloatAccumulate], 9U);
 }

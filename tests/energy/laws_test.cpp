@@ -12,6 +12,8 @@
 namespace mlsim::energy {
 namespace {
 
+using models::BaselineFormat;
+
 class LawsTest : public ::testing::Test {
  protected:
   Laws laws{find_cost_table()};
@@ -66,10 +68,10 @@ TEST_F(LawsTest, ExactAtThePublishedPoints) {
   expect_cost(laws.adder(32), 0.1, 137);
   expect_cost(laws.multiplier(8, 8), 0.2, 282);
   expect_cost(laws.multiplier(32, 32), 3.1, 3495);
-  expect_cost(laws.float_adder(FloatFormat::kFp16), 0.4, 1360);
-  expect_cost(laws.float_adder(FloatFormat::kFp32), 0.9, 4184);
-  expect_cost(laws.float_multiplier(FloatFormat::kFp16), 1.1, 1640);
-  expect_cost(laws.float_multiplier(FloatFormat::kFp32), 3.7, 7700);
+  expect_cost(laws.float_adder(BaselineFormat::kFp16), 0.4, 1360);
+  expect_cost(laws.float_adder(BaselineFormat::kFp32), 0.9, 4184);
+  expect_cost(laws.float_multiplier(BaselineFormat::kFp16), 1.1, 1640);
+  expect_cost(laws.float_multiplier(BaselineFormat::kFp32), 3.7, 7700);
   EXPECT_DOUBLE_EQ(laws.sram_access_pj(8192, 64), 10);
   EXPECT_DOUBLE_EQ(laws.sram_access_pj(32768, 64), 20);
   EXPECT_DOUBLE_EQ(laws.sram_access_pj(1048576, 64), 100);
@@ -84,12 +86,12 @@ TEST_F(LawsTest, ExactAtThePublishedPoints) {
 }
 
 TEST_F(LawsTest, ExactAtTheScaledFigures) {
-  expect_cost(laws.float_multiplier(FloatFormat::kBf16), 0.66, 1080);
-  expect_cost(laws.float_adder(FloatFormat::kBf16), 0.33, 1265);
-  expect_cost(laws.float_multiplier(FloatFormat::kFp8E4m3), 0.24, 375);
-  expect_cost(laws.float_adder(FloatFormat::kFp8E4m3), 0.185, 635);
-  expect_cost(laws.float_multiplier(FloatFormat::kFp8E5m2), 0.185, 290);
-  expect_cost(laws.float_adder(FloatFormat::kFp8E5m2), 0.165, 600);
+  expect_cost(laws.float_multiplier(BaselineFormat::kBf16), 0.66, 1080);
+  expect_cost(laws.float_adder(BaselineFormat::kBf16), 0.33, 1265);
+  expect_cost(laws.float_multiplier(BaselineFormat::kFp8E4m3), 0.24, 375);
+  expect_cost(laws.float_adder(BaselineFormat::kFp8E4m3), 0.185, 635);
+  expect_cost(laws.float_multiplier(BaselineFormat::kFp8E5m2), 0.185, 290);
+  expect_cost(laws.float_adder(BaselineFormat::kFp8E5m2), 0.165, 600);
 }
 
 // The constants of the published page are those of the laws through the points, rounded.
@@ -148,9 +150,9 @@ TEST_P(EveryTable, FloatBlocksRiseWithEveryWidth) {
 }
 
 TEST_F(LawsTest, MixedFloatMultiplierLiesBetween) {
-  const Cost mixed = laws.float_multiplier(FloatFormat::kFp8E4m3, FloatFormat::kFp8E5m2);
+  const Cost mixed = laws.float_multiplier(BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E5m2);
   EXPECT_DOUBLE_EQ(mixed.energy_pj, std::sqrt(0.24 * 0.185));
-  EXPECT_EQ(mixed, laws.float_multiplier(FloatFormat::kFp8E5m2, FloatFormat::kFp8E4m3));
+  EXPECT_EQ(mixed, laws.float_multiplier(BaselineFormat::kFp8E5m2, BaselineFormat::kFp8E4m3));
   EXPECT_GT(mixed.area_um2, 290);
   EXPECT_LT(mixed.area_um2, 375);
 }

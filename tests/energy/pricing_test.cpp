@@ -1,12 +1,23 @@
 #include "energy/pricing.h"
 
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <fstream>
+#include <iterator>
 #include <string>
+
+#include "energy/quantizer_cost.h"
+#include "models/convolution/convolution.h"
+#include "tests/support/scaled_formats.h"
 
 namespace mlsim::energy {
 namespace {
+
+using models::BaselineFormat;
+using models::mls;
 
 const Laws& laws() {
   static const Laws shared{find_cost_table()};
@@ -14,7 +25,7 @@ const Laws& laws() {
 }
 
 // A 3×3 convolution: a use of the group-scale unit for nine multiply-adds.
-Counts three_by_three(const MlsDatapath& datapath, std::uint64_t groups) {
+Counts three_by_three(const ScaledDatapath& datapath, std::uint64_t groups) {
   Counts counts = multiply_add_counts(datapath, 9 * groups);
   for (const Operation operation :
        {Operation::kGroupExponentAdd, Operation::kShiftAndAdd, Operation::kConvertToFloat, Operation::kFloatAdd}) {
@@ -24,7 +35,7 @@ Counts three_by_three(const MlsDatapath& datapath, std::uint64_t groups) {
 }
 
 TEST(Pricing, SumsAreThoseOfTheirLines) {
-  const DatapathCost cost = price_datapath(laws(), MlsDatapath{});
+  const DatapathCost cost = price_datapath(laws(), ScaledDatapath{});
   Counts counts;
   std::uint64_t count = 1;
   for (const Operation operation : kOperations) counts[operation] = count++;
@@ -49,7 +60,7 @@ TEST(Pricing, SumsAreThoseOfTheirLines) {
 TEST(Pricing, SumsGoBeyondTheirParts) {
   Counts counts;
   counts[Operation::kShift] = std::uint64_t{1} << 63;
-  Breakdown sum = price(counts, price_datapath(laws(), MlsDatapath{}));
+  Breakdown sum = price(counts, price_datapath(laws(), ScaledDatapath{}));
   EXPECT_EQ(sum.counts[Operation::kShift].narrow(), std::uint64_t{1} << 63);
   sum += sum;
   EXPECT_FALSE(sum.counts[Operation::kShift].narrow());
@@ -75,14 +86,14 @@ TEST(Pricing, HalfZerosSaveWhatWasMeasured) {
     const Counts counts = multiply_add_counts(datapath, kMultiplyAdds);
     return price(counts, cost, kMultiplyAdds / 2).computing().value / price(counts, cost).computing().value;
   };
-  EXPECT_NEAR(left_of(MlsDatapath{}), 1 - 1.0 / 5, 1e-6);
-  EXPECT_NEAR(left_of(MlsDatapath{{0, 3}, {1, 2}, 30}), 1 - 1.0 / 5, 1e-6);
-  EXPECT_NEAR(left_of(BaselineDatapath{Baseline::kInt8, Baseline::kInt8}), 1 - 1.0 / 3, 1e-6);
-  EXPECT_NEAR(left_of(BaselineDatapath{Baseline::kFp8E4m3, Baseline::kFp8E5m2}), 1 - 1.0 / 5, 1e-6);
+  EXPECT_NEAR(left_of(ScaledDatapath{}), 1 - 1.0 / 5, 1e-6);
+  EXPECT_NEAR(left_of(ScaledDatapath{mls(0, 3), mls(1, 2), 30}), 1 - 1.0 / 5, 1e-6);
+  EXPECT_NEAR(left_of(BaselineDatapath{BaselineFormat::kInt8, BaselineFormat::kInt8}), 1 - 1.0 / 3, 1e-6);
+  EXPECT_NEAR(left_of(BaselineDatapath{BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E5m2}), 1 - 1.0 / 5, 1e-6);
 }
 
 TEST(Pricing, ZerosChangeMultiplyAddsAlone) {
-  const MlsDatapath e2m4{{2, 4}, {2, 4}, 19};
+  const ScaledDatapath e2m4{mls(2, 4), mls(2, 4), 19};
   const DatapathCost cost = price_datapath(laws(), e2m4);
   Counts counts = three_by_three(e2m4, 100);
   counts[Operation::kDramRead] = 1000;
@@ -101,7 +112,7 @@ TEST(Pricing, ZerosChangeMultiplyAddsAlone) {
 
 TEST(Pricing, GatedElementsHoldStillForARegisterAndADetectorOfTheirOwn) {
   // <2,4>: seven bits an operand; the lanes' registers and detectors serve sixteen elements.
-  const MlsDatapath e2m4{{2, 4}, {2, 4}, 19};
+  const ScaledDatapath e2m4{mls(2, 4), mls(2, 4), 19};
   Surroundings shared;
   shared.left_fanout = 16;
   shared.right_fanout = 16;
@@ -131,7 +142,7 @@ TEST(Pricing, GatedElementsHoldStillForARegisterAndADetectorOfTheirOwn) {
 }
 
 TEST(Pricing, Float32AgainstE2m4) {
-  const MlsDatapath e2m4{{2, 4}, {2, 4}, 19};
+  const ScaledDatapath e2m4{mls(2, 4), mls(2, 4), 19};
   const BaselineDatapath fp32{};
   const std::uint64_t groups = 1000;
   const Breakdown mls = price(three_by_three(e2m4, groups), price_datapath(laws(), e2m4));
@@ -153,17 +164,54 @@ TEST(Pricing, Float32AgainstE2m4) {
 }
 
 TEST(Pricing, GroupScalingOfEveryProductEatsTheAdvantage) {
-  const MlsDatapath e2m4{{2, 4}, {2, 4}, 15};
+  const ScaledDatapath e2m4{mls(2, 4), mls(2, 4), 15};
   Counts counts = multiply_add_counts(e2m4, 1);
   for (const Operation operation :
        {Operation::kGroupExponentAdd, Operation::kShiftAndAdd, Operation::kConvertToFloat, Operation::kFloatAdd}) {
     counts[operation] = 1;
   }
   const Breakdown mls = price(counts, price_datapath(laws(), e2m4));
-  const BaselineDatapath fp8{Baseline::kFp8E4m3, Baseline::kFp8E4m3};
+  const BaselineDatapath fp8{BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3};
   const Breakdown baseline = price(multiply_add_counts(fp8, 1), price_datapath(laws(), fp8));
   EXPECT_LT(compare(baseline, mls).computing->value, 1);
   EXPECT_GT(compare(baseline, mls).operations_only->value, 4);
+}
+
+// The row of docs/energy.md: pJ of a multiply-add in the forward pass of 64 channels, 1×1 and 3×3, and of quantizing an
+// element and a tile.
+std::string row_of(const std::string& name) {
+  const models::ScaledFormat format = models::parse_scaled_format(name);
+  std::string row = fmt::format("| `{}` |", name);
+  for (const std::int64_t kernel : {1, 3}) {
+    models::ConvolutionShape shape;
+    shape.in_channels = shape.out_channels = 64;
+    shape.in_size = shape.kernel = {kernel, kernel};
+    const models::Pass forward = models::Pass::kForward;
+    const std::int64_t taps = models::Reduction(forward, shape, format.of(models::Operand::kActivation, forward).layout,
+                                                format.of(models::Operand::kWeight, forward).layout)
+                                  .taps();
+    const ScaledDatapath datapath{format, format, full_accumulator_bits(format.element, format.element, taps)};
+    Counts counts = multiply_add_counts(datapath, static_cast<std::uint64_t>(taps));
+    for (const Operation operation :
+         {Operation::kGroupExponentAdd, Operation::kShiftAndAdd, Operation::kConvertToFloat, Operation::kFloatAdd}) {
+      counts[operation] = 1;
+    }
+    const Breakdown group = price(counts, price_datapath(laws(), datapath));
+    const auto each = static_cast<double>(taps);
+    row += fmt::format(" {} | {} | {:.3f} | {:.3f} |", taps, datapath.accumulator_bits,
+                       group.operations_only().value / each, group.computing().value / each);
+  }
+  const QuantizerCost quantizer = quantizer_cost(laws(), format);
+  return row + fmt::format(" {:.2f} | {:.2f} |\n", quantizer.element_pj.value, quantizer.tile_pj.value);
+}
+
+TEST(Pricing, OfBlocksAsTheDocumentSays) {
+  std::ifstream stream(MLSIM_SOURCE_DIR "/docs/energy.md");
+  const std::string document{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+  for (const char* name : {"e2m4/nc", "e2m4/b16", "e2m4/b32", "e2m1/nc", "e2m1/b16", "e2m1/b32", "e2m1/k16", "mxfp4",
+                           "mxfp6-e2m3", "mxfp6-e3m2", "mxfp8-e4m3", "mxfp8-e5m2", "mxint8", "nvfp4"}) {
+    EXPECT_THAT(document, testing::HasSubstr(row_of(name)));
+  }
 }
 
 TEST(Ratio, TakesTheWorstOfBothEnds) {

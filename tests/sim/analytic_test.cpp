@@ -8,9 +8,12 @@
 #include <algorithm>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sim/array_config.h"
+#include "tests/support/random_layers.h"
+#include "tests/support/random_tensors.h"
 
 namespace mlsim::sim {
 namespace {
@@ -35,7 +38,7 @@ ConvolutionShape resnet20_layer(std::int64_t batch) {
 
 // The worked example of docs/dataflow.md.
 TEST(Analytic, WorkedExampleForward) {
-  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, {}, kE2m4);
+  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, {}, {kE2m4});
   EXPECT_EQ(p.cycles.array, 144U + 63 * 144 + 144 + 8 + 6);
   EXPECT_EQ(p.cycles.quantizer, 16384U / 16 + 4);
   EXPECT_EQ(p.cycles.fill_stalls, 144U);
@@ -61,7 +64,7 @@ TEST(Analytic, WorkedExampleForward) {
 
 TEST(Analytic, WorkedExampleBackwardWeight) {
   // 1024 taps of one image are cut into four chunks of 256; 144 columns are nine tiles.
-  const PassPrediction p = predict_pass(Pass::kBackwardWeight, resnet20_layer(1), kE2m4, kE2m4, {}, kE2m4);
+  const PassPrediction p = predict_pass(Pass::kBackwardWeight, resnet20_layer(1), kE2m4, kE2m4, {}, {kE2m4});
   EXPECT_EQ(p.cycles.array, 256U + 35 * 256 + 256 + 8 + 6);
   EXPECT_EQ(p.cycles.quantizer, 2304U / 16 + 4);
   EXPECT_EQ(p.traffic.row_buffer_writes, 9U * 16384 * 7);
@@ -71,15 +74,28 @@ TEST(Analytic, PointwiseLayerWaitsForGroupScalers) {
   ConvolutionShape shape = resnet20_layer(1);
   shape.kernel = {1, 1};
   shape.padding = {0, 0};
-  const PassPrediction p = predict_pass(Pass::kForward, shape, kE2m4, kE2m4, {}, kE2m4);
+  const PassPrediction p = predict_pass(Pass::kForward, shape, kE2m4, kE2m4, {}, {kE2m4});
   // 16 groups of one tap a tile, each of them 8 cycles.
   EXPECT_EQ(p.cycles.scaler_stalls, 64U * 16 * 7);
   EXPECT_EQ(p.cycles.array, 16U + 64 * 128 + 8 + 6);
   ArrayConfig unshared;
   unshared.elements_per_scaler = 1;
-  const PassPrediction fast = predict_pass(Pass::kForward, shape, kE2m4, kE2m4, unshared, kE2m4);
+  const PassPrediction fast = predict_pass(Pass::kForward, shape, kE2m4, kE2m4, unshared, {kE2m4});
   EXPECT_EQ(fast.cycles.scaler_stalls, 0U);
   EXPECT_EQ(fast.cycles.array, 16U + 64 * 16 + 1 + 6);
+}
+
+TEST(Analytic, WorkedExamplesOfBlocks) {
+  ConvolutionShape shape = resnet20_layer(1);
+  const auto array_cycles = [&](const char* name) {
+    const Format format = models::parse_format(name);  // forward, weights are tiled like activations
+    return predict_pass(Pass::kForward, shape, format, format, {}, {}).cycles.array;
+  };
+  EXPECT_EQ(array_cycles("mxfp4/k8"), 9374U);
+  EXPECT_EQ(array_cycles("mxfp4/k4"), 144U + 64 * 288 + 8 + 6);
+  shape.kernel = {1, 1};
+  shape.padding = {0, 0};
+  EXPECT_EQ(array_cycles("nvfp4"), 1054U);
 }
 
 TEST(Analytic, BaselinesNeedNoGroupScaler) {
@@ -88,9 +104,9 @@ TEST(Analytic, BaselinesNeedNoGroupScaler) {
     for (const std::int64_t stride : {1, 2}) {
       ConvolutionShape shape = resnet20_layer(3);
       shape.stride = {stride, stride};
-      const PassPrediction mls = predict_pass(pass, shape, none, none, {}, none);
+      const PassPrediction mls = predict_pass(pass, shape, none, none, {}, {none});
       const PassPrediction fp8 =
-          predict_pass(pass, shape, BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3, {}, BaselineFormat::kFp8E4m3);
+          predict_pass(pass, shape, BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3, {}, {BaselineFormat::kFp8E4m3});
       EXPECT_EQ(fp8.cycles.array + 8, mls.cycles.array);
       EXPECT_EQ(fp8.cycles.quantizer, mls.cycles.quantizer);
       EXPECT_EQ(fp8.cycles.scaler_stalls, 0U);
@@ -104,16 +120,16 @@ TEST(Analytic, BaselinesNeedNoGroupScaler) {
 TEST(Analytic, UnquantizedResults) {
   ArrayConfig config;
   const Format fp32 = BaselineFormat::kFp32;
-  EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), fp32, fp32, config, fp32).cycles.quantizer, 0U);
+  EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), fp32, fp32, config, {fp32}).cycles.quantizer, 0U);
   EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {}).cycles.quantizer, 0U);
   config.quantize_results = false;
-  EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, kE2m4).cycles.quantizer, 0U);
+  EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}).cycles.quantizer, 0U);
 }
 
 TEST(Analytic, RefusesMixedKindsOfFormats) {
-  EXPECT_THAT(
-      [] { predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, BaselineFormat::kInt8, {}, {}); },
-      testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("expected two MLS formats or two baseline")));
+  EXPECT_THAT([] { predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, BaselineFormat::kInt8, {}, {}); },
+              testing::ThrowsMessage<std::runtime_error>(
+                  testing::HasSubstr("expected two block-scaled formats or two baseline")));
 }
 
 std::uint64_t unsigned_of(std::int64_t value) {
@@ -123,17 +139,22 @@ std::uint64_t unsigned_of(std::int64_t value) {
 // A pass as docs/dataflow.md describes it, one tile, reduction group and step after the other.
 class Walk {
  public:
-  Walk(Pass pass, const ConvolutionShape& shape, bool mls, bool merged, const ArrayConfig& config)
+  Walk(Pass pass, const ConvolutionShape& shape, const Format& left, const Format& right, const ArrayConfig& config)
       : config_(config),
         outer_(shape.outer_count(pass)),
-        groups_(merged ? 1 : outer_),
-        merged_(merged),
         rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),
         step_taps_(std::min(config.row_feeder.buffer_elements / 2 / config.rows,
                             config.column_feeder.buffer_elements / 2 / config.columns)) {
     find_phases(pass, shape);
-    if (mls) share_ = most_shared();
+    const auto* l = std::get_if<models::ScaledFormat>(&left);
+    const auto* r = std::get_if<models::ScaledFormat>(&right);
+    if (l != nullptr) {
+      share_ = most_shared();
+      taps_apart_ = !l->layout.constant_over_planes() || !r->layout.constant_over_planes();
+    }
     for (std::int64_t conv_group = 0; conv_group < shape.groups; ++conv_group) {
+      runs_ = {outer_};
+      if (l != nullptr) find_runs(pass, conv_group, l->layout, r->layout);
       for (std::int64_t row = 0; row < rows_; row += config.rows) {
         for (const Phase& phase : phases_) run_phase(phase, std::min<std::int64_t>(config.rows, rows_ - row));
       }
@@ -177,7 +198,8 @@ class Walk {
       Phase phase;
       for (std::int64_t y = place; y < shape.in_size[axis]; y += shape.stride[axis]) ++phase.columns;
       for (std::int64_t k = 0; k < shape.kernel[axis]; ++k) {
-        phase.taps += (place + shape.padding[axis] - k) % shape.stride[axis] == 0 ? 1 : 0;
+        const std::int64_t distance = place + shape.padding[axis].begin - k * shape.dilation[axis];
+        phase.taps += distance % shape.stride[axis] == 0 ? 1 : 0;
       }
       return phase;
     };
@@ -189,6 +211,34 @@ class Walk {
         if (phase.columns > 0 && phase.taps > 0) phases_.push_back(phase);
       }
     }
+  }
+
+  // Outer indices whose tiles are alike on both sides.
+  void find_runs(Pass pass, std::int64_t conv_group, const models::ScaleLayout& left,
+                 const models::ScaleLayout& right) {
+    const auto tiles = [&](std::int64_t outer) {
+      const std::int64_t counted = conv_group * outer_ + outer;
+      if (pass == Pass::kForward) return std::pair(left.tile_of(1, counted), right.tile_of(1, outer));
+      if (pass == Pass::kBackwardData) return std::pair(left.tile_of(1, counted), right.tile_of(0, counted));
+      return std::pair(left.tile_of(0, outer), right.tile_of(0, outer));
+    };
+    runs_ = {1};
+    for (std::int64_t outer = 1; outer < outer_; ++outer) {
+      if (tiles(outer) != tiles(outer - 1)) runs_.push_back(0);
+      ++runs_.back();
+    }
+  }
+
+  std::vector<std::int64_t> groups_of(const Phase& phase) const {
+    std::vector<std::int64_t> groups;
+    for (const std::int64_t run : runs_) {
+      if (taps_apart_) {
+        groups.insert(groups.end(), static_cast<std::size_t>(phase.taps), run);
+      } else {
+        groups.push_back(run * phase.taps);
+      }
+    }
+    return groups;
   }
 
   std::int64_t most_shared() const {
@@ -214,47 +264,48 @@ class Walk {
   }
 
   void run_tile(const Phase& phase, std::int64_t live_rows, std::int64_t live_columns, bool fills_rows) {
-    const std::int64_t group_taps = merged_ ? outer_ * phase.taps : phase.taps;
-    const std::int64_t stall = std::max<std::int64_t>(share_ - group_taps, 0);
+    const std::vector<std::int64_t> groups = groups_of(phase);
     std::int64_t taps = 0;  // of the step
-    std::int64_t ended = 0;
+    std::int64_t stalls = 0;
     const auto end_step = [&] {
       if (taps == 0) return;
       const auto fill = [&](std::int64_t lanes, std::int64_t ports) {
         return unsigned_of((lanes * taps + ports - 1) / ports);
       };
       const std::uint64_t row_fill = fills_rows ? fill(live_rows, config_.row_feeder.fill_ports) : 0;
-      steps_.push_back({std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)),
-                        unsigned_of(taps + ended * stall)});
+      steps_.push_back(
+          {std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)), unsigned_of(taps + stalls)});
       if (fills_rows) row_fills += unsigned_of(live_rows * taps);
       row_reads += unsigned_of(live_rows * taps);
       column_fills += unsigned_of(live_columns * taps);
-      taps = ended = 0;
+      taps = stalls = 0;
     };
-    for (std::int64_t group = 0; group < groups_; ++group) {
+    for (const std::int64_t group_taps : groups) {
       if (taps + group_taps > step_taps_) end_step();
       for (std::int64_t tap = 0; tap < group_taps; ++tap) {
         if (taps == step_taps_) end_step();
         ++taps;
       }
-      ++ended;
+      const std::int64_t stall = std::max<std::int64_t>(share_ - group_taps, 0);
+      stalls += stall;
       if (group_taps > step_taps_) end_step();
       cycles.scaler_stalls += unsigned_of(stall);
     }
     end_step();
     results += unsigned_of(live_rows * live_columns);
-    ended_groups += unsigned_of(live_rows * live_columns * groups_);
-    if (fills_rows) row_scales += unsigned_of(live_rows * groups_);
-    column_scales += unsigned_of(live_columns * groups_);
+    const auto count = static_cast<std::int64_t>(groups.size());
+    ended_groups += unsigned_of(live_rows * live_columns * count);
+    if (fills_rows) row_scales += unsigned_of(live_rows * count);
+    column_scales += unsigned_of(live_columns * count);
   }
 
   const ArrayConfig& config_;
   std::int64_t outer_;
-  std::int64_t groups_;
-  bool merged_;
   std::int64_t rows_;
   std::int64_t step_taps_;
   std::int64_t share_ = 0;
+  bool taps_apart_ = false;
+  std::vector<std::int64_t> runs_;  // of the convolution group
   std::vector<Phase> phases_;
   std::vector<Step> steps_;
 };
@@ -269,18 +320,33 @@ class RandomLayers {
 
   ConvolutionShape shape() {
     ConvolutionShape shape;
-    shape.batch = pick(1, 3);
+    shape.batch = pick(1, 3) * pick(1, 3);
     shape.groups = pick(1, 3);
     shape.in_channels = shape.groups * pick(1, 7);
     shape.out_channels = shape.groups * pick(1, 7);
     for (const std::size_t axis : {0U, 1U}) {
       shape.in_size[axis] = pick(1, 11);
       shape.padding[axis] = pick(0, pick(0, 1) * 6);
-      shape.kernel[axis] = pick(1, std::min<std::int64_t>(shape.in_size[axis] + 2 * shape.padding[axis], 12));
+      if (pick(0, 3) == 0) shape.padding[axis].end = pick(0, 6);
+      const std::int64_t padded = shape.in_size[axis] + shape.padding[axis].begin + shape.padding[axis].end;
+      shape.dilation[axis] = pick(0, 2) == 0 ? pick(1, 4) : 1;
+      shape.kernel[axis] = pick(1, std::min<std::int64_t>((padded - 1) / shape.dilation[axis] + 1, 12));
       shape.stride[axis] = pick(1, 13);
     }
     return shape;
   }
+
+  ConvolutionShape linear() {
+    ConvolutionShape shape;
+    shape.batch = pick(1, 40);
+    shape.groups = pick(1, 3);
+    shape.in_channels = shape.groups * pick(1, 40);
+    shape.out_channels = shape.groups * pick(1, 40);
+    return shape;
+  }
+
+  // Of any system, with tiles of any kind.
+  models::ScaledFormat format() { return tests::random_block_format(generator_); }
 
   // Small ones, so that layers have many tiles and steps.
   ArrayConfig array() {
@@ -298,33 +364,82 @@ class RandomLayers {
   std::mt19937_64 generator_;
 };
 
-void compare_with_walk(Pass pass, const ConvolutionShape& shape, const Format& format, const ArrayConfig& config) {
-  const auto* mls = std::get_if<models::ScaledFormat>(&format);
-  const bool merged = mls == nullptr || mls->layout == models::grouping::kNone;
-  const Walk walk(pass, shape, mls != nullptr, merged, config);
-  const PassPrediction p = predict_pass(pass, shape, format, format, config, format);
+// A pass with what it is predicted from.
+struct Case {
+  Pass pass;
+  ConvolutionShape shape;
+  Format left;
+  Format right;
+  std::vector<Format> results;
+};
+
+std::uint64_t stored_scale_bits(const Format& format) {
+  const auto* scaled = std::get_if<models::ScaledFormat>(&format);
+  return scaled == nullptr ? 0 : unsigned_of(scaled->scale.stored_bits());
+}
+
+// Scales of the channels of each convolution group, counted tile by tile.
+std::uint64_t scales_of_shares(const Format& format, const models::Shape& shape, std::int64_t conv_groups) {
+  const auto* scaled = std::get_if<models::ScaledFormat>(&format);
+  if (scaled == nullptr) return 0;
+  const models::ScaleLayout& layout = scaled->layout;
+  std::int64_t blocks = 0;
+  const std::int64_t width = shape[1] / conv_groups;
+  for (std::int64_t c = 0; c < shape[1]; ++c) {
+    blocks += c % width == 0 || layout.tile_of(1, c) != layout.tile_of(1, c - 1) ? 1 : 0;
+  }
+  const auto grid = layout.grid(shape);
+  return unsigned_of(grid[0] * blocks * grid[2] * grid[3]);
+}
+
+void compare_results(const Case& test, const PassPrediction& p, const ArrayConfig& config) {
+  const models::Shape shape = test.shape.result_shape(test.pass);
+  const std::uint64_t results = unsigned_of(models::element_count(shape));
+  std::uint64_t codes = 0;
+  for (const Format& format : test.results) {
+    codes += results * unsigned_of(models::element_bits(format));
+    const auto* scaled = std::get_if<models::ScaledFormat>(&format);
+    if (scaled != nullptr) codes += unsigned_of(scaled->layout.count(shape)) * stored_scale_bits(format);
+  }
+  const std::uint64_t lanes = unsigned_of(config.quantizer_lanes);
+  EXPECT_EQ(p.cycles.quantizer, test.results.size() * ((results + lanes - 1) / lanes + 4));
+  EXPECT_EQ(p.traffic.dram_code_writes, codes);
+  EXPECT_EQ(p.traffic.dram_result_writes, results * 32);
+  EXPECT_EQ(p.traffic.sram_result_reads, results * 32 * (1 + test.results.size()));
+}
+
+void compare_with_walk(const Case& test, const ArrayConfig& config) {
+  const auto& [pass, shape, left, right, formats] = test;
+  const Walk walk(pass, shape, left, right, config);
+  const PassPrediction p = predict_pass(pass, shape, left, right, config, formats);
+  const bool scaled = std::holds_alternative<models::ScaledFormat>(left);
   EXPECT_EQ(p.cycles.array, walk.cycles.array);
   EXPECT_EQ(p.cycles.fill_stalls, walk.cycles.fill_stalls);
   EXPECT_EQ(p.cycles.scaler_stalls, walk.cycles.scaler_stalls);
-  EXPECT_EQ(p.counts.float_adds, mls == nullptr ? 0 : walk.ended_groups);
-  EXPECT_EQ(p.counts.tensor_scale_multiplies, mls == nullptr ? 0 : walk.results);
-  const auto bits = unsigned_of(models::element_bits(format));
-  const auto scale = unsigned_of(mls == nullptr ? 0 : mls->scale.exponent_bits + mls->scale.fraction_bits);
+  EXPECT_EQ(p.counts.float_adds, scaled ? walk.ended_groups : 0);
+  EXPECT_EQ(p.counts.tensor_scale_multiplies, scaled ? walk.results : 0);
+  const bool left_in_rows = pass == Pass::kBackwardWeight;
+  const Format& row_format = left_in_rows ? left : right;
+  const Format& column_format = left_in_rows ? right : left;
+  const auto row_bits = unsigned_of(models::element_bits(row_format));
+  const auto column_bits = unsigned_of(models::element_bits(column_format));
   const Traffic& t = p.traffic;
-  EXPECT_EQ(t.row_buffer_writes, walk.row_fills * bits);
-  EXPECT_EQ(t.row_buffer_reads, walk.row_reads * bits);
-  EXPECT_EQ(t.column_buffer_writes, walk.column_fills * bits);
-  EXPECT_EQ(t.column_buffer_reads, walk.column_fills * bits);
-  EXPECT_EQ(t.sram_row_reads, walk.row_fills * bits + walk.row_scales * scale);
-  EXPECT_EQ(t.sram_column_reads, walk.column_fills * bits + walk.column_scales * scale);
+  EXPECT_EQ(t.row_buffer_writes, walk.row_fills * row_bits);
+  EXPECT_EQ(t.row_buffer_reads, walk.row_reads * row_bits);
+  EXPECT_EQ(t.column_buffer_writes, walk.column_fills * column_bits);
+  EXPECT_EQ(t.column_buffer_reads, walk.column_fills * column_bits);
+  EXPECT_EQ(t.sram_row_reads, walk.row_fills * row_bits + walk.row_scales * stored_scale_bits(row_format));
+  EXPECT_EQ(t.sram_column_reads,
+            walk.column_fills * column_bits + walk.column_scales * stored_scale_bits(column_format));
   EXPECT_EQ(t.sram_result_writes, walk.results * 32);
+  compare_results(test, p, config);
   // An operand of 8 bits fits; of others, a conv group's share goes to each row tile and phase.
-  const models::Operand operand = pass == Pass::kBackwardWeight ? right_operand(pass) : left_operand(pass);
-  const models::Shape columns = shape.shape_of(operand);
-  const auto elements = unsigned_of(models::element_count(columns) / shape.groups);
-  const std::uint64_t scales = merged ? 1 : unsigned_of(columns[0] * columns[1] / shape.groups);
-  if (models::element_count(columns) > 8) {
-    EXPECT_EQ(t.dram_column_reads, walk.row_tile_phases * (elements * bits + scales * scale));
+  const models::Shape columns = shape.shape_of(left_in_rows ? right_operand(pass) : left_operand(pass));
+  const auto elements = unsigned_of(models::element_count(columns));
+  if (elements > 8) {
+    EXPECT_EQ(t.dram_column_reads * unsigned_of(shape.groups),
+              walk.row_tile_phases * (elements * column_bits + scales_of_shares(column_format, columns, shape.groups) *
+                                                                   stored_scale_bits(column_format)));
   }
 }
 
@@ -332,17 +447,26 @@ void compare_with_walk(Pass pass, const ConvolutionShape& shape, const Format& f
 TEST(Analytic, AgreesWithAWalkOverEveryStep) {
   RandomLayers random(7);
   const std::vector<Format> formats{kE2m4, models::parse_format("e2m4/none"), BaselineFormat::kInt8};
-  for (int i = 0; i < 4000; ++i) {
-    const ConvolutionShape shape = random.shape();
+  for (int i = 0; i < 8000; ++i) {
     const ArrayConfig config = random.array();
-    const Pass pass = models::kPasses[i % 4 == 0 ? 0 : i % 4 == 1 ? 2 : 1];
-    const Format& format = formats[static_cast<std::size_t>(random.pick(0, 2))];
-    compare_with_walk(pass, shape, format, config);
+    Case test{models::kPasses[i % 4 == 0   ? 0
+                              : i % 4 == 1 ? 2
+                                           : 1],
+              random.pick(0, 7) == 0 ? random.linear() : random.shape(),
+              formats[static_cast<std::size_t>(random.pick(0, 2))],
+              {},
+              {}};
+    test.right = test.left;
+    test.results = {test.left};
+    if (i % 2 == 0) {
+      test.left = random.format().of(left_operand(test.pass), test.pass);
+      test.right = random.format().of(right_operand(test.pass), test.pass);
+      test.results = models::next_formats(random.format(), test.pass);
+    }
+    compare_with_walk(test, config);
     if (HasFailure()) {
-      FAIL() << "layer " << i << ", " << to_string(pass) << " in " << to_string(format) << ", input "
-             << shape.in_size[0] << "x" << shape.in_size[1] << ", kernel " << shape.kernel[0] << "x" << shape.kernel[1]
-             << ", stride " << shape.stride[0] << "x" << shape.stride[1] << ", padding " << shape.padding[0] << "x"
-             << shape.padding[1];
+      FAIL() << "layer " << i << ", " << to_string(test.pass) << " in " << to_string(test.left) << " times "
+             << to_string(test.right) << ", " << tests::to_string(test.shape);
     }
   }
 }
@@ -352,18 +476,18 @@ TEST(Analytic, AsManyPhasesAsInputs) {
   for (const std::int64_t side : {std::int64_t{8192}, std::int64_t{1} << 20}) {
     const ConvolutionShape shape{.in_size = {side, side}, .kernel = {side, side}, .stride = {side, side}};
     const std::uint64_t inputs = unsigned_of(side * side);
-    const PassPrediction data = predict_pass(Pass::kBackwardData, shape, kE2m4, kE2m4, {}, kE2m4);
+    const PassPrediction data = predict_pass(Pass::kBackwardData, shape, kE2m4, kE2m4, {}, {kE2m4});
     EXPECT_EQ(data.cycles.array, 1 + (inputs - 1) + 1 + 1 + 6);
     EXPECT_EQ(data.cycles.fill_stalls, 1U);
     EXPECT_EQ(data.counts.mantissa_multiplies, inputs);
     EXPECT_EQ(data.counts.conversions, inputs);
     EXPECT_EQ(data.traffic.row_buffer_writes, inputs * 7);
     // One result of so many taps, in steps of 256 that fill in 16 cycles.
-    const PassPrediction forward = predict_pass(Pass::kForward, shape, kE2m4, kE2m4, {}, kE2m4);
+    const PassPrediction forward = predict_pass(Pass::kForward, shape, kE2m4, kE2m4, {}, {kE2m4});
     EXPECT_EQ(forward.cycles.array, 16 + inputs + 1 + 6);
     EXPECT_EQ(forward.counts.conversions, 1U);
     // Each weight is a column of its own: tiles of 16.
-    const PassPrediction weight = predict_pass(Pass::kBackwardWeight, shape, kE2m4, kE2m4, {}, kE2m4);
+    const PassPrediction weight = predict_pass(Pass::kBackwardWeight, shape, kE2m4, kE2m4, {}, {kE2m4});
     EXPECT_EQ(weight.cycles.scaler_stalls, inputs / 16 * 7);
     EXPECT_EQ(weight.cycles.array, 1 + inputs / 16 * 8 + 8 + 6);
   }
@@ -376,12 +500,12 @@ TEST(Analytic, LargestArray) {
     const ConvolutionShape shape = resnet20_layer(1 + i);
     for (const Pass pass : models::kPasses) {
       config.elements_per_scaler = 1;
-      EXPECT_EQ(predict_pass(pass, shape, kE2m4, kE2m4, config, kE2m4).cycles.scaler_stalls, 0U);
+      EXPECT_EQ(predict_pass(pass, shape, kE2m4, kE2m4, config, {kE2m4}).cycles.scaler_stalls, 0U);
       // One unit for all: 16 rows of 1024 columns wait for it, or of 144.
       config.elements_per_scaler = 1024 * 1024;
       const std::uint64_t groups = pass == Pass::kBackwardWeight ? unsigned_of(1 + i) : unsigned_of(1 + i) * 16;
       const std::uint64_t wait = pass == Pass::kBackwardWeight ? 16U * 144 - 1024 : 16U * 1024 - 9;
-      EXPECT_EQ(predict_pass(pass, shape, kE2m4, kE2m4, config, kE2m4).cycles.scaler_stalls, groups * wait);
+      EXPECT_EQ(predict_pass(pass, shape, kE2m4, kE2m4, config, {kE2m4}).cycles.scaler_stalls, groups * wait);
     }
   }
 }
@@ -406,16 +530,52 @@ TEST(Analytic, LargestLayers) {
   ArrayConfig smallest;
   smallest.rows = smallest.columns = smallest.elements_per_scaler = 1;
   smallest.row_feeder = smallest.column_feeder = {2, 1};
-  for (const ConvolutionShape& shape : shapes) {
-    for (const ArrayConfig& config : {ArrayConfig{}, largest, smallest}) {
-      for (const Pass pass : models::kPasses) {
-        const PassPrediction p = predict_pass(pass, shape, kE2m4, kE2m4, config, kE2m4);
-        EXPECT_GT(p.cycles.array, 0U);
-        EXPECT_LT(p.cycles.fill_stalls + p.cycles.scaler_stalls, p.cycles.array);
-        EXPECT_LE(utilization(p, config), 1);
+  for (const char* name : {"e2m4", "mxfp4/k32", "nvfp4/b16", "nvfp4/t3x5x1x*"}) {
+    for (const ConvolutionShape& shape : shapes) {
+      for (const ArrayConfig& config : {ArrayConfig{}, largest, smallest}) {
+        for (const Pass pass : models::kPasses) {
+          const models::ScaledFormat format = models::parse_scaled_format(name);
+          const Format left = format.of(left_operand(pass), pass);
+          const Format right = format.of(right_operand(pass), pass);
+          const PassPrediction p = predict_pass(pass, shape, left, right, config, models::next_formats(format, pass));
+          EXPECT_GT(p.cycles.array, 0U);
+          EXPECT_LT(p.cycles.fill_stalls + p.cycles.scaler_stalls, p.cycles.array);
+          EXPECT_LE(utilization(p, config), 1);
+        }
       }
     }
   }
+}
+
+// A matrix product of 8192 rows, inputs and outputs on the largest array, followed by hand.
+TEST(Analytic, BlocksOfALargeLinearLayer) {
+  constexpr std::int64_t kSide = 8192;
+  const ConvolutionShape shape{.batch = kSide, .in_channels = kSide, .out_channels = kSide};
+  ArrayConfig config;
+  config.rows = config.columns = 1024;
+  config.elements_per_scaler = 16;
+  config.row_feeder = config.column_feeder = {std::int64_t{2} * 1024 * 256, 1024};
+  for (const Pass pass : models::kPasses) {
+    const models::ScaledFormat mxfp4 = models::parse_scaled_format("mxfp4");
+    const Format left = mxfp4.of(left_operand(pass), pass);
+    const Format right = mxfp4.of(right_operand(pass), pass);
+    const PassPrediction p = predict_pass(pass, shape, left, right, config, models::next_formats(mxfp4, pass));
+    // Steps of 8 groups of 32 taps, none of which waits for 16 elements of a unit: 64 tiles of 32 steps.
+    EXPECT_EQ(p.cycles.array, 256U + 64 * 32 * 256 + 16 + 6);
+    EXPECT_EQ(p.cycles.scaler_stalls, 0U);
+    EXPECT_EQ(p.counts.float_adds, unsigned_of(kSide * kSide * (kSide / 32)));
+    EXPECT_EQ(p.traffic.sram_row_reads, p.traffic.sram_column_reads);
+    EXPECT_EQ(p.traffic.sram_row_reads, unsigned_of(8 * kSide * (kSide * 4 + kSide / 32 * 8)));
+    // Quantized once for each of the two passes that take them along different dimensions.
+    EXPECT_EQ(p.cycles.quantizer, 2U * (unsigned_of(kSide * kSide / 16) + 4));
+    EXPECT_EQ(p.traffic.dram_code_writes, 2U * unsigned_of(kSide * kSide * 4 + kSide * kSide / 32 * 8));
+  }
+  // Blocks of 16 wait for the 32 elements of a unit.
+  config.elements_per_scaler = 32;
+  const Format nvfp4 = models::parse_format("nvfp4");
+  const PassPrediction p = predict_pass(Pass::kForward, shape, nvfp4, nvfp4, config, {});
+  EXPECT_EQ(p.cycles.scaler_stalls, 64U * unsigned_of(kSide / 16) * 16);
+  EXPECT_EQ(p.cycles.array, 256U + 64 * unsigned_of(kSide / 16) * 32 + 32 + 6);
 }
 
 }  // namespace

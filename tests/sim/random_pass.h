@@ -9,6 +9,8 @@
 #include "models/convolution/convolution.h"
 #include "models/quantizer/reference_quantizer.h"
 #include "sim/systemc/job.h"
+#include "tests/support/random_layers.h"
+#include "tests/support/random_tensors.h"
 
 namespace mlsim::sim {
 
@@ -21,16 +23,26 @@ struct RandomPass {
   ResultQuantization quantization;
 
   std::string describe() const {
-    const auto pair = [](const std::array<std::int64_t, 2>& p) {
-      return std::to_string(p[0]) + "x" + std::to_string(p[1]);
-    };
-    return to_string(pass) + " batch " + std::to_string(shape.batch) + " channels " +
-           std::to_string(shape.in_channels) + "->" + std::to_string(shape.out_channels) + " in " +
-           pair(shape.in_size) + " kernel " + pair(shape.kernel) + " stride " + pair(shape.stride) + " padding " +
-           pair(shape.padding) + " groups " + std::to_string(shape.groups) + " " + to_string(left.format) + " " +
-           to_string(right.format) + " accumulator " + std::to_string(accumulator.bits);
+    std::string text = to_string(pass) + " of " + tests::to_string(shape) + " in " + to_string(left.format) +
+                       " times " + to_string(right.format) + " (" + models::to_string(left.format.layout) + ", " +
+                       models::to_string(right.format.layout) + "), accumulator " + std::to_string(accumulator.bits);
+    for (const models::ScaledFormat& format : quantization.formats) text += " to " + to_string(format);
+    return text;
   }
 };
+
+// The tensor with the code 0 for what stands for zero since its tile's scale is zero: the machine does not even count
+// the overflows of its products.
+inline models::ScaledTensor without_zero_tiles(models::ScaledTensor tensor) {
+  const models::TileGrid grid = tensor.grid();
+  const models::Shape& s = tensor.shape;
+  for (std::int64_t i = 0; i < tensor.size(); ++i) {
+    const std::int64_t plane = i / (s[2] * s[3]);
+    const std::int64_t tile = grid.index(plane / s[1], plane % s[1], i / s[3] % s[2], i % s[3]);
+    if (tensor.scales[static_cast<std::size_t>(tile)].significand == 0) tensor.codes[static_cast<std::size_t>(i)] = 0;
+  }
+  return tensor;
+}
 
 class RandomPasses {
  public:
@@ -48,11 +60,31 @@ class RandomPasses {
     } else if (pick(0, 7) == 0) {
       random.accumulator.bits = 64;
     }
-    random.quantization = {format(), {}, "result"};
-    random.quantization.options.rounding = pick(0, 1) == 0 ? models::Rounding::kNearest : models::Rounding::kStochastic;
-    random.quantization.options.random_bits = pick(1, 24);
-    random.quantization.options.seed = generator_();
-    random.quantization.options.stream = generator_();
+    random.quantization.formats = {format()};
+    random.quantization.options = quantizer_options();
+    return random;
+  }
+
+  // With formats of any system, tiles of any kind, dilation, paddings of one side, linear layers and values of any
+  // size.
+  RandomPass next_of_blocks() {
+    RandomPass random;
+    random.pass = models::kPasses[static_cast<std::size_t>(pick(0, 2))];
+    do {
+      random.shape = block_shape();
+      random.left = block_tensor(random, left_operand(random.pass));
+      random.right = block_tensor(random, right_operand(random.pass));
+      random.accumulator = {};
+      if (pick(0, 3) == 0) {
+        random.accumulator.bits = pick(2, 24);
+        random.accumulator.overflow = pick(0, 1) == 0 ? models::Overflow::kSaturate : models::Overflow::kWrap;
+      }
+    } while (!std::isfinite(random.left.tensor_scale * random.right.tensor_scale) || too_wide(random));
+    random.quantization.formats.clear();
+    for (const models::Format& format : models::next_formats(tests::random_block_format(generator_), random.pass)) {
+      random.quantization.formats.push_back(std::get<models::ScaledFormat>(format));
+    }
+    random.quantization.options = quantizer_options();
     return random;
   }
 
@@ -94,6 +126,47 @@ class RandomPasses {
     return models::reference_quantize(values(shape), format(), {}, "operand").tensor;
   }
 
+  models::QuantizerOptions quantizer_options() {
+    models::QuantizerOptions options;
+    options.rounding = pick(0, 1) == 0 ? models::Rounding::kNearest : models::Rounding::kStochastic;
+    options.random_bits = pick(1, 24);
+    options.seed = generator_();
+    options.stream = generator_();
+    return options;
+  }
+
+  models::ScaledTensor block_tensor(const RandomPass& random, models::Operand operand) {
+    const models::ScaledFormat format = tests::random_block_format(generator_).of(operand, random.pass);
+    const models::Shape shape = random.shape.shape_of(operand);
+    return models::reference_quantize(pick(0, 1) == 0 ? values(shape) : tests::random_tensor(generator_, shape), format,
+                                      {}, "operand")
+        .tensor;
+  }
+
+  // More than the machine's registers hold.
+  static bool too_wide(const RandomPass& random) {
+    const models::ElementFormat& left = random.left.format.element;
+    const models::ElementFormat& right = random.right.format.element;
+    const models::Reduction reduction(random.pass, random.shape, random.left.format.layout, random.right.format.layout);
+    return left.integer_bits() + right.integer_bits() + 1 > 64 ||
+           (random.accumulator.bits == 0 && full_accumulator_bits(left, right, reduction.taps()) > 64);
+  }
+
+  models::ConvolutionShape block_shape() {
+    models::ConvolutionShape s;
+    if (pick(0, 7) == 0) {
+      s.groups = pick(1, 3);
+      s.batch = pick(1, 12);
+      s.in_channels = s.groups * pick(1, 12);
+      s.out_channels = s.groups * pick(1, 12);
+      return s;
+    }
+    do {
+      s = tests::random_layer(generator_);
+    } while (s.multiply_adds(models::Pass::kForward) > 15000);
+    return s;
+  }
+
   models::ConvolutionShape shape() {
     models::ConvolutionShape s;
     do {
@@ -114,8 +187,8 @@ class RandomPasses {
         s.stride[1] = s.stride[0];
         s.padding[1] = s.padding[0];
       }
-    } while (s.kernel[0] > s.in_size[0] + 2 * s.padding[0] || s.kernel[1] > s.in_size[1] + 2 * s.padding[1] ||
-             s.multiply_adds(models::Pass::kForward) > 30000);
+    } while (s.kernel[0] > s.in_size[0] + 2 * s.padding[0].begin ||
+             s.kernel[1] > s.in_size[1] + 2 * s.padding[1].begin || s.multiply_adds(models::Pass::kForward) > 30000);
     return s;
   }
 

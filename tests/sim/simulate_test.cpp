@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cmath>
 
 #include "models/convolution/cpu/functional_convolution.h"
 #include "models/convolution/reference/reference_convolution.h"
@@ -25,6 +26,7 @@ struct ArrayCase {
   ArrayConfig config;
   int cycle_passes;       // random passes in the cycle detail
   int structural_passes;  // in the structural detail
+  // With as many of blocks.
 };
 
 std::ostream& operator<<(std::ostream& stream, const ArrayCase& array_case) {
@@ -59,28 +61,50 @@ const std::array<ArrayCase, 9> kArrays{{
     {"Wide4x32", with_small_sram(array(4, 32, 8, {200, 4}, {1600, 8})), 400, 60},
 }};
 
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](float x, float y) {
-           return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y);
-         });
+// A NaN is a NaN, whatever its bits.
+bool same(float a, float b) {
+  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) || (std::isnan(a) && std::isnan(b));
+}
+
+void expect_same(const models::Tensor<float>& actual, const models::Tensor<float>& expected) {
+  ASSERT_EQ(actual.shape, expected.shape);
+  for (std::size_t i = 0; i < expected.values.size(); ++i) {
+    ASSERT_TRUE(same(actual.values[i], expected.values[i]))
+        << "result " << i << " is " << actual.values[i] << ", expected " << expected.values[i];
+  }
+}
+
+void expect_same(const models::ScaledTensor& actual, const models::ScaledTensor& expected) {
+  ASSERT_TRUE(same(actual.tensor_scale, expected.tensor_scale)) << actual.tensor_scale << ", " << expected.tensor_scale;
+  ASSERT_EQ(actual.shape, expected.shape);
+  ASSERT_EQ(actual.scales.size(), expected.scales.size());
+  for (std::size_t i = 0; i < expected.scales.size(); ++i) {
+    const auto text = [](models::TileScale scale) {
+      return std::to_string(scale.significand) + " * 2^" + std::to_string(scale.exponent);
+    };
+    ASSERT_EQ(actual.scales[i], expected.scales[i])
+        << "scale " << i << " is " << text(actual.scales[i]) << ", expected " << text(expected.scales[i]);
+  }
+  for (std::size_t i = 0; i < expected.codes.size(); ++i) ASSERT_EQ(actual.codes[i], expected.codes[i]) << "code " << i;
 }
 
 void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& random) {
-  const models::ConvolutionResult expected =
-      models::reference_convolution(random.pass, random.shape, random.left, random.right, random.accumulator);
+  const models::ConvolutionResult expected = models::reference_convolution(
+      random.pass, random.shape, without_zero_tiles(random.left), without_zero_tiles(random.right), random.accumulator);
   const PassResult result = simulator.simulate_pass(random.pass, random.shape, random.left, random.right,
                                                     random.accumulator, random.quantization);
-  EXPECT_EQ(result.values.shape, expected.values.shape);
-  EXPECT_TRUE(same_bits(result.values.values, expected.values.values));
+  expect_same(result.values, expected.values);
   EXPECT_EQ(result.counts, expected.counts);
   EXPECT_EQ(result.zero_products,
             models::count_zero_products(random.pass, random.shape, models::nonzero_elements(random.left),
                                         models::nonzero_elements(random.right)));
   EXPECT_EQ(result.toggles, count_operand_toggles(random.pass, random.shape, random.left, random.right, config));
 
+  const std::vector<models::ScaledFormat>& formats = random.quantization.formats;
   PassPrediction predicted = predict_pass(random.pass, random.shape, random.left.format, random.right.format, config,
-                                          random.quantization.format);
+                                          {formats.begin(), formats.end()});
   predicted.counts.overflows = expected.counts.overflows;
+  predicted.counts.non_finite = expected.counts.non_finite;
   EXPECT_EQ(predicted.counts, expected.counts);
   EXPECT_EQ(result.cycles.array, predicted.cycles.array);
   EXPECT_EQ(result.cycles.fill_stalls, predicted.cycles.fill_stalls);
@@ -101,15 +125,16 @@ void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& ra
   EXPECT_EQ(t.column_buffer_reads, p.column_buffer_reads);
   EXPECT_TRUE(t == p);
 
-  const models::ScaledTensor codes =
-      models::reference_quantize(expected.values, random.quantization.format, random.quantization.options, "result")
-          .tensor;
-  ASSERT_TRUE(result.quantized.has_value());
-  EXPECT_EQ(std::bit_cast<std::uint32_t>(result.quantized->tensor_scale),
-            std::bit_cast<std::uint32_t>(codes.tensor_scale));
-  EXPECT_EQ(result.quantized->group_exponent, codes.group_exponent);
-  EXPECT_EQ(result.quantized->group_fraction, codes.group_fraction);
-  EXPECT_EQ(result.quantized->codes, codes.codes);
+  if (expected.counts.non_finite > 0) {
+    EXPECT_TRUE(result.quantized.empty());
+    return;
+  }
+  ASSERT_EQ(result.quantized.size(), formats.size());
+  for (std::size_t i = 0; i < formats.size(); ++i) {
+    SCOPED_TRACE("quantized to " + to_string(formats[i]));
+    expect_same(result.quantized[i],
+                models::reference_quantize(expected.values, formats[i], random.quantization.options, "result").tensor);
+  }
 }
 
 class RandomLayers : public testing::TestWithParam<ArrayCase> {
@@ -119,11 +144,15 @@ class RandomLayers : public testing::TestWithParam<ArrayCase> {
     Simulator simulator(detail, config);
     constexpr std::uint64_t kSeed = 20;
     for (int i = 0; i < test::repetitions(passes); ++i) {
-      RandomPasses passes_of_seed(kSeed + static_cast<std::uint64_t>(i));
-      const RandomPass random = passes_of_seed.next();
-      SCOPED_TRACE("seed " + std::to_string(kSeed + static_cast<std::uint64_t>(i)) + ": " + random.describe());
-      check(simulator, config, random);
-      if (HasFailure()) return;
+      const std::uint64_t seed = kSeed + static_cast<std::uint64_t>(i);
+      for (const bool blocks : {false, true}) {
+        RandomPasses random(seed);
+        const RandomPass pass = blocks ? random.next_of_blocks() : random.next();
+        SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + ")." + (blocks ? "next_of_blocks" : "next") +
+                     "(): " + pass.describe());
+        check(simulator, config, pass);
+        if (HasFailure()) return;
+      }
     }
   }
 };
@@ -161,17 +190,17 @@ TEST(Simulator, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
       const models::ScaledTensor left = operand(left_operand(pass));
       const models::ScaledTensor right = operand(right_operand(pass));
       const models::ConvolutionResult expected = models::functional_convolution(pass, shape, left, right, {});
-      const PassResult result =
-          simulator.simulate_pass(pass, shape, left, right, {}, ResultQuantization{format, {}, "result"});
-      EXPECT_TRUE(same_bits(result.values.values, expected.values.values));
+      const PassResult result = simulator.simulate_pass(pass, shape, left, right, {}, ResultQuantization{{format}, {}});
+      expect_same(result.values, expected.values);
       EXPECT_EQ(result.counts, expected.counts);
       EXPECT_EQ(result.zero_products, models::count_zero_products(pass, shape, models::nonzero_elements(left),
                                                                   models::nonzero_elements(right)));
       EXPECT_EQ(result.toggles, count_operand_toggles(pass, shape, left, right, config));
-      const PassPrediction predicted = predict_pass(pass, shape, format, format, config, format);
+      const PassPrediction predicted = predict_pass(pass, shape, format, format, config, {format});
       EXPECT_EQ(result.cycles, predicted.cycles);
       EXPECT_EQ(result.traffic, predicted.traffic);
-      EXPECT_EQ(result.quantized->codes, models::quantize(expected.values, format, {}, "result").tensor.codes);
+      ASSERT_EQ(result.quantized.size(), 1U);
+      expect_same(result.quantized[0], models::quantize(expected.values, format, {}, "result").tensor);
     }
   }
 }
@@ -195,7 +224,7 @@ TEST(Simulator, PassThatNoKernelPositionMeets) {
   Simulator simulator(Detail::kStructural, {});
   RandomPass random = RandomPasses(5).next();
   random.pass = models::Pass::kBackwardData;
-  random.shape = {1, 2, 2, {1, 1}, {1, 1}, {3, 3}, {1, 1}, 1};
+  random.shape = {1, 2, 2, {1, 1}, {1, 1}, {3, 3}, {1, 1}, 1, {1, 1}};
   random.left = constant_tensor(random.shape.error_shape(), 1);
   random.right = constant_tensor(random.shape.weight_shape(), 1);
   check(simulator, {}, random);
@@ -222,19 +251,27 @@ TEST(Simulator, RefusesBaselinesWithTheEnginesThatTakeThem) {
   EXPECT_EQ(require_mls(models::Operand::kWeight, models::parse_format("e2m1")), models::parse_scaled_format("e2m1"));
 }
 
-TEST(Simulator, RefusesInfiniteResultsAndGoesOn) {
+TEST(Simulator, LeavesResultsThatAreNotFiniteUnquantizedAndGoesOn) {
   Simulator simulator(Detail::kCycle, {});
   const models::ScaledTensor large = constant_tensor(kSmall.activation_shape(), 0x1p64F);
   const models::ScaledTensor weight = constant_tensor(kSmall.weight_shape(), 0x1p63F);
   const models::ScaledTensor larger = constant_tensor(kSmall.weight_shape(), 0x1p64F);
-  const ResultQuantization quantization{models::parse_scaled_format("e2m4"), {}, "conv1 result"};
-  EXPECT_THAT([&] { simulator.simulate_pass(models::Pass::kForward, kSmall, large, weight, {}, quantization); },
-              testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("conv1 result: a result is infinite")));
-  EXPECT_THAT([&] { simulator.simulate_pass(models::Pass::kForward, kSmall, large, larger, {}, quantization); },
-              testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("beyond binary32")));
   const models::ScaledTensor small = constant_tensor(kSmall.activation_shape(), 1);
-  EXPECT_EQ(simulator.simulate_pass(models::Pass::kForward, kSmall, small, weight, {}, std::nullopt).quantized,
-            std::nullopt);
+  const models::ScaledFormat format = models::parse_scaled_format("e2m4");
+  const ResultQuantization quantization{{format}, {}};
+  const auto run = [&](const models::ScaledTensor& activation, const models::ScaledTensor& filter) {
+    return simulator.simulate_pass(models::Pass::kForward, kSmall, activation, filter, {}, quantization);
+  };
+  const PassResult infinite = run(large, weight);
+  EXPECT_EQ(infinite.counts.non_finite, 64U);
+  EXPECT_TRUE(infinite.quantized.empty());
+  const PassPrediction predicted = predict_pass(models::Pass::kForward, kSmall, format, format, {}, {format});
+  EXPECT_EQ(infinite.cycles, predicted.cycles);
+  EXPECT_TRUE(infinite.traffic == predicted.traffic);
+  EXPECT_THAT([&] { run(large, larger); },
+              testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("beyond binary32")));
+  EXPECT_EQ(run(small, weight).counts.non_finite, 0U);
+  EXPECT_EQ(run(small, weight).quantized.size(), 1U);
 }
 
 TEST(Simulator, RefusesAccumulatorsAbove64Bits) {
@@ -243,6 +280,39 @@ TEST(Simulator, RefusesAccumulatorsAbove64Bits) {
   const models::ScaledTensor weight = constant_tensor(kSmall.weight_shape(), 1);
   EXPECT_THAT([&] { simulator.simulate_pass(models::Pass::kForward, kSmall, activation, weight, {65}, std::nullopt); },
               testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("65 bits, expected at most 64")));
+}
+
+TEST(Simulator, RefusesAdditionsOfSeveralProducts) {
+  Simulator simulator(Detail::kCycle, {});
+  const models::ScaledTensor activation = constant_tensor(kSmall.activation_shape(), 1);
+  const models::ScaledTensor weight = constant_tensor(kSmall.weight_shape(), 1);
+  models::Accumulator accumulator;
+  accumulator.taps_per_cycle = 4;
+  EXPECT_THAT(
+      [&] { simulator.simulate_pass(models::Pass::kForward, kSmall, activation, weight, accumulator, std::nullopt); },
+      testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("add one product at a time, not 4")));
+}
+
+TEST(Simulator, RefusesProductsAbove64BitsWithTheirWidth) {
+  Simulator simulator(Detail::kCycle, {});
+  const auto refusal = [&](const char* left, const char* right, int bits) {
+    const auto operand = [](const char* name, const models::Shape& shape) {
+      const models::Tensor<float> values{shape,
+                                         std::vector<float>(static_cast<std::size_t>(models::element_count(shape)), 1)};
+      return models::reference_quantize(values, models::parse_scaled_format(name), {}, "operand").tensor;
+    };
+    try {
+      simulator.simulate_pass(models::Pass::kForward, kSmall, operand(left, kSmall.activation_shape()),
+                              operand(right, kSmall.weight_shape()), {bits}, std::nullopt);
+    } catch (const std::runtime_error& error) {
+      return std::string(error.what());
+    }
+    return std::string("none");
+  };
+  EXPECT_EQ(refusal("mxfp8-e5m2/none", "mxfp8-e5m2/none", 0),
+            "forward: the accumulator has 71 bits, expected at most 64");
+  EXPECT_EQ(refusal("mxfp8-e5m2", "mxfp8-e5m2", 40), "forward: products have 65 bits, expected at most 64");
+  EXPECT_EQ(refusal("mxfp8-e5m2", "mxfp8-e4m3", 0), "none");
 }
 
 TEST(Simulator, ReportsProgress) {

@@ -115,7 +115,7 @@ TEST(Trace, ElementFollowsTheReference) {
   {
     Simulator simulator(Detail::kStructural, small_array(), path);
     result = simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {},
-                                     ResultQuantization{models::parse_scaled_format("e2m4"), {}, "result"});
+                                     ResultQuantization{{models::parse_scaled_format("e2m4")}, {}});
     second =
         simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);
     EXPECT_FALSE(std::filesystem::exists(path));
@@ -190,6 +190,55 @@ TEST(Trace, ElementFollowsTheReference) {
   EXPECT_EQ(resets, 2U);
   EXPECT_EQ(rising, result.cycles.total() + second.cycles.total());
   EXPECT_GE(falling + 1, rising);
+  std::filesystem::remove(path);
+}
+
+// Of a tile for two channels at each position: the scale wires of the first row and the first column at each start of
+// the group-scale units.
+TEST(Trace, ScalesFollowTheTiles) {
+  const std::string path = testing::TempDir() + "scales-" + std::to_string(getpid()) + ".vcd";
+  const SmallLayer layer;
+  const auto quantized = [](const models::Shape& shape, unsigned seed) {
+    const models::Tensor<double> values = models::dequantize(SmallLayer::tensor(shape, seed));
+    return models::reference_quantize({shape, {values.values.begin(), values.values.end()}},
+                                      models::parse_scaled_format("nvfp4/t1x2x1x1"), {}, "operand")
+        .tensor;
+  };
+  const models::ScaledTensor activation = quantized(layer.shape.activation_shape(), 1);
+  const models::ScaledTensor weight = quantized(layer.shape.weight_shape(), 2);
+  {
+    Simulator simulator(Detail::kStructural, small_array(), path);
+    simulator.simulate_pass(models::Pass::kForward, layer.shape, activation, weight, {}, std::nullopt);
+    simulator.finish_trace();
+  }
+  struct Scales {
+    models::TileScale row;
+    models::TileScale column;
+    bool operator==(const Scales&) const = default;
+  };
+  std::vector<Scales> expected;
+  for (std::size_t run = 0; run < 2; ++run) {
+    for (std::size_t y = 0; y < 3; ++y) {
+      for (std::size_t x = 0; x < 3; ++x) {
+        expected.push_back({weight.scales[run * 9 + y * 3 + x], activation.scales[run * 12 + y * 4 + x]});
+      }
+    }
+  }
+  ValueChangeDump dump(path);
+  const auto scale = [&](const std::string& feeder) {
+    return models::TileScale{static_cast<std::int16_t>(dump.value("accelerator." + feeder + ".scale_exponent_0")),
+                             static_cast<std::uint8_t>(dump.value("accelerator." + feeder + ".scale_significand_0"))};
+  };
+  std::vector<Scales> seen;
+  std::int64_t clock = 0;
+  while (dump.advance()) {
+    const std::int64_t level = dump.value("accelerator.clock");
+    if (level == 0 && clock == 1 && dump.value("accelerator.scaler_start") == 1) {
+      seen.push_back({scale("row_feeder"), scale("column_feeder")});
+    }
+    clock = level;
+  }
+  EXPECT_TRUE(seen == expected) << seen.size() << " groups, expected " << expected.size();
   std::filesystem::remove(path);
 }
 

@@ -98,6 +98,22 @@ TEST(ExactTraining, KeepsOtherLayersInFloat) {
   EXPECT_THAT(different_files(folder), testing::IsEmpty());
 }
 
+TEST(ExactTraining, IsSimulatedToTheSameBitsInBlocksAndLinearLayers) {
+  const TemporaryFolder folder;
+  TrainingRun run = traced_run(folder, Arithmetic::kExact);
+  run.recipe.quantize_linear = true;
+  run.recipe.quantization[Operand::kActivation].format = models::parse_format("nvfp4");
+  run.recipe.quantization[Operand::kWeight].format = models::parse_format("mxfp4/b16");
+  run.recipe.quantization[Operand::kError].format = models::parse_format("e2m1/b8");
+  // A part of the layers keeps its random words.
+  run.trace->layers = {"layer2.0.conv1", "layer3.0.conv2", "fc"};
+  train(small_data(), run);
+  simulate(folder);
+  EXPECT_EQ(names_in(folder.path() / "simulated").size(), 9U);
+  EXPECT_EQ(names_in(folder.path() / "trace" / "results"), names_in(folder.path() / "simulated"));
+  EXPECT_THAT(different_files(folder), testing::IsEmpty());
+}
+
 TEST(ExactTraining, CountsTheOverflowsOfTheSimulation) {
   for (const models::Overflow overflow : {models::Overflow::kSaturate, models::Overflow::kWrap}) {
     SCOPED_TRACE(to_string(overflow));
@@ -170,7 +186,7 @@ TEST(ExactTraining, IsRefusedWhereItCannotBe) {
   TrainingRun run = traced_run(folder, Arithmetic::kExact);
   run.recipe.quantization[Operand::kError].format = models::BaselineFormat::kBf16;
   EXPECT_EQ(error_of([&] { train(small_data(), run); }),
-            "--arithmetic exact: the error is in bf16, expected MLS formats alone");
+            "--arithmetic exact: the error is in bf16, expected block-scaled formats alone");
   run = traced_run(folder, Arithmetic::kExact);
   run.recipe.device = Device::kCuda;
   EXPECT_EQ(error_of([&] { train(small_data(), run); }),

@@ -5,6 +5,7 @@
 #include <torch/cuda.h>
 #include <torch/nn/functional/conv.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdlib>
@@ -14,6 +15,7 @@
 #include <variant>
 
 #include "models/baseline/baseline.h"
+#include "tests/support/random_tensors.h"
 #include "tests/trainer/synthetic_images.h"
 #include "trainer/mls_convolution.h"
 #include "trainer/training.h"
@@ -110,7 +112,7 @@ TEST_F(OnGpu, QuantizesToTheBitsOfTheProcessor) {
     for (const bool channels_last : {false, true}) {
       if (channels_last && shape.size() != 4) continue;
       const torch::Tensor there = copy(input, shape);
-      const ScaledTensor ours =
+      const ScaledValues ours =
           gpu_->quantize(channels_last ? there.contiguous(at::MemoryFormat::ChannelsLast) : there, format, options);
       ASSERT_EQ(bits(values_of(ours.scale)), bits({scale})) << to_string(format) << " round " << round;
       ASSERT_EQ(bits(values_of(ours.values)), bits(expected))
@@ -120,6 +122,51 @@ TEST_F(OnGpu, QuantizesToTheBitsOfTheProcessor) {
     elements += input.size();
   }
   RecordProperty("elements", std::to_string(elements));
+  std::printf("%zu elements compared\n", elements);
+}
+
+TEST_F(OnGpu, QuantizesBlocksToTheBitsOfTheProcessor) {
+  const char* const given = std::getenv("MLSIM_TEST_SEED");
+  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
+  SCOPED_TRACE("MLSIM_TEST_SEED=" + std::to_string(seed));
+  tests::Random random(seed);
+  const std::vector<models::Shape> shapes{{1, 1, 1, 1},    {3, 5},       {16, 16, 3, 3}, {2, 3, 7},      {4, 16, 8, 8},
+                                          {8, 16, 32, 32}, {5, 3, 1, 2}, {64, 64, 3, 3}, {33, 17, 5, 7}, {128, 64}};
+  constexpr std::array kNames{"mxfp4",     "mxfp8-e5m2",       "mxint8/even",     "mxfp6-e3m2/rceil",
+                              "nvfp4",     "nvfp4/t16x16x1x1", "e2m1/b16",        "e2m1/k16",
+                              "nvfp4/b16", "mxfp4/t*x*x1x1",   "nvfp4/t*x16x1x*", "e2m1/sat/t1x32x*x1"};
+  std::size_t elements = 0;
+  for (int round = 0; round < 2000; ++round) {
+    const auto pick = [&](const auto& all) {
+      return all[static_cast<std::size_t>(tests::between(random, 0, static_cast<std::int64_t>(all.size()) - 1))];
+    };
+    const models::ScaledFormat format =
+        (round % 2 == 0 ? tests::random_block_format(random) : models::parse_scaled_format(pick(kNames)))
+            .of(pick(models::kOperands), pick(models::kPasses));
+    models::QuantizerOptions options{.rounding = static_cast<Rounding>(tests::between(random, 0, 1)),
+                                     .random_bits = static_cast<int>(tests::between(random, 1, 24)),
+                                     .seed = random(),
+                                     .stream = random() >> 33};
+    const models::Shape shape = pick(shapes);
+    const std::vector<float> input = tests::random_tensor(random, shape).values;
+    const std::uint64_t step = random() >> 34;
+    gpu_->set_step(step, 0);
+    models::QuantizerOptions whole_stream = options;
+    whole_stream.stream += step << 32;
+    std::vector<float> expected(input.size());
+    const float scale = models::quantize_scaled(input, shape, format, whole_stream, "input", expected);
+    for (const bool channels_last : {false, true}) {
+      if (channels_last && shape.size() != 4) continue;
+      const torch::Tensor there = copy(input, shape);
+      const ScaledValues ours =
+          gpu_->quantize(channels_last ? there.contiguous(at::MemoryFormat::ChannelsLast) : there, format, options);
+      ASSERT_EQ(bits(values_of(ours.scale)), bits({scale})) << to_string(format) << " round " << round;
+      ASSERT_EQ(bits(values_of(ours.values)), bits(expected))
+          << to_string(format) << " " << to_string(options.rounding) << (channels_last ? " channels last" : "")
+          << " round " << round;
+    }
+    elements += input.size();
+  }
   std::printf("%zu elements compared\n", elements);
 }
 
@@ -146,7 +193,7 @@ TEST_F(OnGpu, QuantizesBaselinesToTheBitsOfTheProcessor) {
       if (round % 50 == 1) input[0] = std::numeric_limits<float>::max();
       const std::uint64_t step = random() >> 34;
       gpu_->set_step(step, 0);
-      const ScaledTensor ours = gpu_->quantize(copy(input, shape), format, options);
+      const ScaledValues ours = gpu_->quantize(copy(input, shape), format, options);
       options.stream += step << 32;
       std::vector<float> expected(input.size());
       const float scale = models::quantize_baseline_scaled(input, shape, std::get<models::BaselineFormat>(format),
@@ -162,8 +209,8 @@ TEST_F(OnGpu, QuantizesBaselinesToTheBitsOfTheProcessor) {
 
 TEST_F(OnGpu, TellsOfANonFiniteElementByTheScale) {
   for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::quiet_NaN()}) {
-    for (const char* const format : {"e2m4", "bf16", "fp16", "fp8-e4m3", "int8"}) {
-      const ScaledTensor result = gpu_->quantize(copy({1, bad, 2, 3}, {1, 1, 2, 2}), models::parse_format(format), {});
+    for (const char* const format : {"e2m4", "e2m1/b16", "mxfp4", "nvfp4", "bf16", "fp16", "fp8-e4m3", "int8"}) {
+      const ScaledValues result = gpu_->quantize(copy({1, bad, 2, 3}, {1, 1, 2, 2}), models::parse_format(format), {});
       EXPECT_TRUE(std::isnan(result.scale.item<float>())) << format;
     }
   }
@@ -240,7 +287,7 @@ MemoryDataset small_data() {
 
 TEST_F(OnGpu, TrainsAsTheProcessorDoes) {
   const MemoryDataset data = small_data();
-  for (const std::string format : {"fp32", "e2m4", "bf16", "fp8-e5m2", "int8"}) {
+  for (const std::string format : {"fp32", "e2m4", "mxfp4", "nvfp4", "e2m1/b16", "bf16", "fp8-e5m2", "int8"}) {
     SCOPED_TRACE(format);
     std::vector<std::vector<double>> losses(3);
     for (std::size_t i = 0; i < 3; ++i) {

@@ -92,8 +92,30 @@ Example run_convolution(tests::Random& random, const ConvolutionLayer& layer, co
   return example;
 }
 
+models::ScaledFormat random_training_format(tests::Random& random) {
+  constexpr std::array kFormats{"e2m1",    "e2m4",           "e2m4/g8m0/n", "e1m3/g4m2/c", "e0m4/none",
+                                "e3m2",    "mxfp4",          "nvfp4",       "mxint8/k2",   "mxfp6-e2m3/ceil/k3",
+                                "e2m1/b4", "nvfp4/t2x3x1x1", "mxfp4/b2",    "e2m4/k3",     "e2m3/sat/t2x2x1x*"};
+  return models::parse_scaled_format(
+      kFormats[static_cast<std::size_t>(tests::between(random, 0, static_cast<std::int64_t>(kFormats.size()) - 1))]);
+}
+
+// What the reference computes of an example in a pass, for which operands are quantized anew.
+models::ConvolutionResult reference_result(const Example& example, Pass pass, const ConvolutionLayer& layer,
+                                           const PassState& state) {
+  const auto quantized = [&](Operand operand) {
+    const models::QuantizerOptions options{.rounding = state.quantization[operand].rounding,
+                                           .random_bits = 16,
+                                           .seed = state.quantization.seed,
+                                           .stream = workloads::random_stream(state.step, layer.index, operand)};
+    const auto& format = std::get<models::ScaledFormat>(state.quantization[operand].format);
+    return models::reference_quantize(example[operand], format.of(operand, pass), options, "x").tensor;
+  };
+  return models::reference_convolution(pass, example.shape, quantized(models::left_operand(pass)),
+                                       quantized(models::right_operand(pass)), state.quantization.accumulator);
+}
+
 TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
-  constexpr const char* kFormats[] = {"e2m1", "e2m4", "e2m4/g8m0/n", "e1m3/g4m2/c", "e0m4/none", "e3m2"};
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     tests::Random random(seed);
@@ -101,7 +123,7 @@ TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
     state.step = seed;
     state.quantization.seed = seed * 977;
     for (const Operand operand : models::kOperands) {
-      state.quantization[operand].format = models::parse_scaled_format(kFormats[tests::between(random, 0, 5)]);
+      state.quantization[operand].format = random_training_format(random);
       state.quantization[operand].rounding =
           tests::between(random, 0, 1) == 0 ? Rounding::kNearest : Rounding::kStochastic;
     }
@@ -111,20 +133,7 @@ TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
                                  .padding = tests::between(random, 0, 1)};
     const Example example = run_convolution(random, layer, state);
 
-    const auto quantized = [&](Operand operand) {
-      const models::QuantizerOptions options{.rounding = state.quantization[operand].rounding,
-                                             .random_bits = 16,
-                                             .seed = seed * 977,
-                                             .stream = workloads::random_stream(seed, seed % 7, operand)};
-      return models::reference_quantize(
-                 example[operand], std::get<models::ScaledFormat>(state.quantization[operand].format), options, "x")
-          .tensor;
-    };
-    const auto expected = [&](Pass pass) {
-      return models::reference_convolution(pass, example.shape, quantized(models::left_operand(pass)),
-                                           quantized(models::right_operand(pass)), {})
-          .values;
-    };
+    const auto expected = [&](Pass pass) { return reference_result(example, pass, layer, state).values; };
     expect_close(example.result, expected(Pass::kForward), "forward");
     expect_close(example.activation_gradient, expected(Pass::kBackwardData), "backward data");
     expect_close(example.weight_gradient, expected(Pass::kBackwardWeight), "backward weight");
@@ -132,7 +141,6 @@ TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
 }
 
 TEST(MlsConvolution, ExactArithmeticHasTheBitsOfTheReference) {
-  constexpr const char* kFormats[] = {"e2m1", "e2m4", "e2m4/g8m0/n", "e1m3/g4m2/c", "e0m4/none", "e3m2"};
   std::uint64_t all_overflows = 0;
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -145,9 +153,10 @@ TEST(MlsConvolution, ExactArithmeticHasTheBitsOfTheReference) {
     state.quantization.arithmetic = Arithmetic::kExact;
     state.quantization.accumulator = {
         .bits = tests::between(random, 0, 1) == 0 ? 0 : static_cast<int>(tests::between(random, 6, 14)),
-        .overflow = tests::between(random, 0, 1) == 0 ? models::Overflow::kSaturate : models::Overflow::kWrap};
+        .overflow = tests::between(random, 0, 1) == 0 ? models::Overflow::kSaturate : models::Overflow::kWrap,
+        .taps_per_cycle = static_cast<int>(tests::between(random, 1, 5))};
     for (const Operand operand : models::kOperands) {
-      state.quantization[operand].format = models::parse_scaled_format(kFormats[tests::between(random, 0, 5)]);
+      state.quantization[operand].format = random_training_format(random);
       state.quantization[operand].rounding =
           tests::between(random, 0, 1) == 0 ? Rounding::kNearest : Rounding::kStochastic;
     }
@@ -156,20 +165,9 @@ TEST(MlsConvolution, ExactArithmeticHasTheBitsOfTheReference) {
                                  .stride = tests::between(random, 1, 2),
                                  .padding = tests::between(random, 0, 1)};
     const Example example = run_convolution(random, layer, state);
-    const auto quantized = [&](Operand operand) {
-      const models::QuantizerOptions options{.rounding = state.quantization[operand].rounding,
-                                             .random_bits = 16,
-                                             .seed = seed * 977,
-                                             .stream = workloads::random_stream(seed, seed % 7, operand)};
-      return models::reference_quantize(
-                 example[operand], std::get<models::ScaledFormat>(state.quantization[operand].format), options, "x")
-          .tensor;
-    };
     const std::array<torch::Tensor, 3> found{example.result, example.activation_gradient, example.weight_gradient};
     for (const Pass pass : models::kPasses) {
-      const models::ConvolutionResult expected =
-          models::reference_convolution(pass, example.shape, quantized(models::left_operand(pass)),
-                                        quantized(models::right_operand(pass)), state.quantization.accumulator);
+      const models::ConvolutionResult expected = reference_result(example, pass, layer, state);
       const Tensor<float> values = from_torch(found[static_cast<std::size_t>(pass)]);
       ASSERT_EQ(values.shape, expected.values.shape);
       for (std::size_t i = 0; i < values.values.size(); ++i) {
@@ -182,6 +180,32 @@ TEST(MlsConvolution, ExactArithmeticHasTheBitsOfTheReference) {
     }
   }
   EXPECT_GT(all_overflows, 0U);
+}
+
+TEST(MlsProduct, HasTheBitsOfTheReference) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    tests::Random random(seed);
+    PassState state;
+    state.quantization.arithmetic = Arithmetic::kExact;
+    for (const Operand operand : models::kOperands) state.quantization[operand].format = random_training_format(random);
+    const ConvolutionLayer layer{.name = "fc", .index = 3};
+    Example example;
+    example.shape = {.batch = 5, .in_channels = 9, .out_channels = 4};
+    for (const Operand operand : models::kOperands) {
+      example.operands[static_cast<std::size_t>(operand)] = normal_tensor(random, example.shape.shape_of(operand));
+    }
+    const torch::Tensor activation = to_torch(example[Operand::kActivation]).flatten(1).requires_grad_();
+    const torch::Tensor weight = to_torch(example[Operand::kWeight]).flatten(1).requires_grad_();
+    const torch::Tensor result = mls_product(activation, weight, layer, state);
+    result.backward(to_torch(example[Operand::kError]).flatten(1));
+    const std::array<torch::Tensor, 3> found{result, activation.grad(), weight.grad()};
+    for (const Pass pass : models::kPasses) {
+      const Tensor<float> values = from_torch(found[static_cast<std::size_t>(pass)]);
+      EXPECT_EQ(values.shape.size(), 2U);
+      EXPECT_EQ(values.values, reference_result(example, pass, layer, state).values.values) << to_string(pass);
+    }
+  }
 }
 
 TEST(MlsConvolution, AgreesWithTheBaselinesInAllPasses) {
@@ -246,6 +270,29 @@ TEST(MlsConvolution, MixesMlsAndBaselines) {
   expect_close(example.result, from_torch(result.to(torch::kFloat)), "forward");
   expect_close(example.activation_gradient, from_torch(activation.grad().to(torch::kFloat)), "backward data");
   expect_close(example.weight_gradient, from_torch(weight.grad().to(torch::kFloat)), "backward weight");
+}
+
+TEST(QuantizedLinearLayer, ChangesTheNetworkWhereItIsAskedFor) {
+  const DataShape shape{.channels = 3, .side = 8, .classes = 10};
+  tests::Random random(4);
+  const torch::Tensor images = to_torch(normal_tensor(random, {2, 3, 8, 8}));
+  std::vector<torch::Tensor> logits;
+  for (const bool quantized : {false, true}) {
+    torch::manual_seed(1);
+    const auto network = make_network(Model::kResNet8, shape);
+    EXPECT_EQ(network->quantized_layers().size(), 6U);
+    if (quantized) network->quantize_linear();
+    EXPECT_EQ(network->quantized_layers().back(), quantized ? "fc" : "layer3.0.conv2");
+    for (OperandQuantization& operand : network->state().quantization.operands) {
+      operand.format = models::parse_format("mxfp4");
+    }
+    network->train();
+    logits.push_back(network->forward(images));
+    logits.back().sum().backward();
+    for (const torch::Tensor& parameter : network->parameters()) EXPECT_TRUE(parameter.grad().defined());
+  }
+  EXPECT_FALSE(torch::equal(logits[0], logits[1]));
+  EXPECT_TRUE(torch::allclose(logits[0], logits[1], 1, 1));
 }
 
 TEST(MlsConvolution, IsAPlainConvolutionWithoutFormats) {

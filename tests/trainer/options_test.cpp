@@ -82,6 +82,45 @@ TEST(TrainerOptions, TakeBaselineFormats) {
   EXPECT_THAT(formats({"--activation-format", "fp8"}), ElementsAre("fp8-e4m3", "e2m1/g8m1/nc", "e2m1/g8m1/nc"));
 }
 
+TEST(TrainerOptions, TakeEveryBlockScaledFormat) {
+  const auto formats = [](const std::vector<const char*>& arguments) {
+    const Quantization quantization = parse(arguments).run.recipe.quantization;
+    std::vector<std::string> names;
+    for (const Operand operand : models::kOperands) names.push_back(to_string(quantization[operand].format));
+    return names;
+  };
+  EXPECT_THAT(formats({"--format", "mxfp4"}), ElementsAre("mxfp4/k32", "mxfp4/k32", "mxfp4/k32"));
+  EXPECT_THAT(formats({"--format", "mxfp8"}), ElementsAre("mxfp8-e4m3/k32", "mxfp8-e4m3/k32", "mxfp8-e5m2/k32"));
+  EXPECT_THAT(formats({"--format", "nvfp4", "--weight-format", "nvfp4/t16x16x1x1", "--error-format", "e2m1/fit/b16"}),
+              ElementsAre("nvfp4/k16", "nvfp4/t16x16x1x1", "e2m1/g8m1/b16"));
+  EXPECT_THAT(formats({"--format", "e2m1", "--error-format", "mxfp8/even/b32"}),
+              ElementsAre("e2m1/g8m1/nc", "e2m1/g8m1/nc", "mxfp8-e5m2/even/b32"));
+  EXPECT_THAT(error_with({"--format", "mxfp5"}), HasSubstr("--format: "));
+  EXPECT_THAT(error_with({"--weight-format", "nvfp4/floor"}), HasSubstr("--weight-format: "));
+  const test::TemporaryFolder folder;
+  const std::string file = folder.write("r.json", R"({"format": "nvfp4", "weight-format": "nvfp4/t16x16x1x1"})");
+  EXPECT_THAT(formats({"--recipe", file.c_str()}), ElementsAre("nvfp4/k16", "nvfp4/t16x16x1x1", "nvfp4/k16"));
+  EXPECT_THAT(formats({"--recipe", file.c_str(), "--format", "mxfp8"}),
+              ElementsAre("mxfp8-e4m3/k32", "mxfp8-e4m3/k32", "mxfp8-e5m2/k32"));
+}
+
+TEST(TrainerOptions, QuantizeTheLinearLayer) {
+  EXPECT_FALSE(parse({}).run.recipe.quantize_linear);
+  EXPECT_TRUE(parse({"--quantize-linear"}).run.recipe.quantize_linear);
+  const test::TemporaryFolder folder;
+  const auto with = [&](const std::string& value) {
+    const std::string file = folder.write("r.json", "{\"quantize-linear\": " + value + "}");
+    return parse({"--recipe", file.c_str()}).run.recipe.quantize_linear;
+  };
+  EXPECT_TRUE(with("true"));
+  EXPECT_FALSE(with("false"));
+  EXPECT_THAT(test::error_of([&] { with("1"); }), HasSubstr("/quantize-linear: is neither true nor false"));
+  const std::string saved = (folder.path() / "saved.json").string();
+  EXPECT_THAT(parse({"--quantize-linear", "--save-recipe", saved.c_str()}).recipe_text,
+              HasSubstr("\"quantize-linear\": true"));
+  EXPECT_THAT(parse({"--save-recipe", saved.c_str()}).recipe_text, testing::Not(HasSubstr("quantize-linear")));
+}
+
 TEST(TrainerOptions, NameTheData) {
   EXPECT_EQ(parse({}).dataset, DatasetKind::kCifar10);
   EXPECT_EQ(parse({"--dataset", "mnist"}).data, "data/mnist");
@@ -116,6 +155,10 @@ TEST(TrainerOptions, ChooseTheArithmetic) {
   EXPECT_EQ(parse({"--arithmetic", "exact"}).run.recipe.quantization.accumulator.bits, 0);
   EXPECT_EQ(error_with({"--arithmetic", "float"}), "--arithmetic: is 'float', expected dequantized or exact");
   EXPECT_EQ(error_with({"--accumulator-bits", "13"}), "--accumulator-bits: expected only beside --arithmetic exact");
+  EXPECT_EQ(exact.accumulator.taps_per_cycle, 1);
+  EXPECT_EQ(
+      parse({"--arithmetic", "exact", "--taps-per-cycle", "8"}).run.recipe.quantization.accumulator.taps_per_cycle, 8);
+  EXPECT_EQ(error_with({"--taps-per-cycle", "8"}), "--taps-per-cycle: expected only beside --arithmetic exact");
   EXPECT_EQ(error_with({"--overflow", "wrap"}), "--overflow: expected only beside --arithmetic exact");
   EXPECT_EQ(error_with({"--arithmetic", "exact", "--accumulator-bits", "65"}),
             "--accumulator-bits: is '65', expected a whole number from 2 to 64");

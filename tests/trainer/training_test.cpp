@@ -433,11 +433,11 @@ TEST(Training, RefusesATraceThatCannotBeMade) {
   run.trace->step = 0;
   run.trace->layers = {"conv1"};
   EXPECT_THAT(error_of([&] { train(data, run); }),
-              HasSubstr("--trace-layers: 'conv1' is no quantized convolution, expected some of layer1.0.conv1, "));
+              HasSubstr("--trace-layers: 'conv1' is no quantized layer, expected some of layer1.0.conv1, "));
   run.trace->layers.clear();
   run.recipe.quantization[Operand::kError].format = models::BaselineFormat::kBf16;
   EXPECT_EQ(error_of([&] { train(data, run); }),
-            "--trace: a workload cannot mix MLS and floating-point operands, expected one kind for all three");
+            "--trace: a workload cannot mix block-scaled and floating-point operands, expected one kind for all three");
   run.recipe.quantization[Operand::kError].format = models::parse_scaled_format("e2m4");
   run.trace->folder = folder.write("file", "") / "trace";
   EXPECT_THAT(error_of([&] { train(data, run); }), HasSubstr(run.trace->folder.string()));

@@ -135,6 +135,69 @@ TEST(ParseWorkload, BaselinesMayDifferByOperand) {
   EXPECT_EQ(parse(source).layers[0].operand(Operand::kError).format, models::Format(models::BaselineFormat::kFp8E5m2));
 }
 
+TEST(ParseWorkload, SystemsMix) {
+  json source = shape_workload();
+  source["format"] = {{"activation", "nvfp4"}, {"weight", "nvfp4/t16x16x1x1"}, {"error", "e2m1/b16"}};
+  source["layers"][1]["format"] = "mxfp8/ceil";
+  const Workload workload = parse(source);
+  const auto format = [&](std::size_t layer, Operand operand) {
+    return models::to_string(workload.layers[layer].operand(operand).format);
+  };
+  EXPECT_EQ(format(0, Operand::kActivation), "nvfp4/k16");
+  EXPECT_EQ(format(0, Operand::kWeight), "nvfp4/t16x16x1x1");
+  EXPECT_EQ(format(0, Operand::kError), "e2m1/g8m1/b16");
+  EXPECT_EQ(format(1, Operand::kWeight), "mxfp8-e4m3/ceil/k32");
+  EXPECT_EQ(format(1, Operand::kError), "mxfp8-e5m2/ceil/k32");
+}
+
+TEST(ParseWorkload, ReadsDilationAndOneSidedPadding) {
+  json source = full_workload();
+  source["layers"][0]["dilation"] = {2, 1};
+  source["layers"][0]["padding"] = json::array({json::array({0, 2}), 1});
+  source["layers"][0]["bias"] = true;
+  source["layers"][0]["index"] = 7;
+  const Layer& layer = parse(source).layers[0];
+  EXPECT_EQ(layer.shape.dilation, (std::array<std::int64_t, 2>{2, 1}));
+  EXPECT_EQ(layer.shape.padding[0], (models::Padding{0, 2}));
+  EXPECT_EQ(layer.shape.padding[1], (models::Padding{1, 1}));
+  EXPECT_EQ(layer.shape.out_size(), (std::array<std::int64_t, 2>{30, 32}));
+  EXPECT_EQ(layer.index, 7U);
+  EXPECT_EQ(quantizer_options(parse(source), 0, Operand::kError).stream, 3U * 7 + 2);
+  EXPECT_EQ(error_with("/layers/0/padding", json::array({json::array({0, -1}), 1})),
+            "w.json: /layers/0/padding/0/1: is -1, expected an integer from 0 to 1048576");
+  EXPECT_EQ(error_with("/layers/0/dilation", {17, 1}),
+            "w.json: /layers/0/kernel: is 3 with dilation 17, larger than the padded input of 34");
+}
+
+json linear_workload() {
+  json source = shape_workload();
+  source["layers"] = json::array(
+      {{{"name", "fc"}, {"type", "linear"}, {"batch", 3}, {"in_channels", 4}, {"out_channels", 6}, {"groups", 2}}});
+  return source;
+}
+
+TEST(ParseWorkload, ALinearLayerIsAConvolutionOfSinglePositions) {
+  const Layer layer = parse(linear_workload()).layers[0];
+  EXPECT_TRUE(layer.linear);
+  EXPECT_EQ(layer.shape, (models::ConvolutionShape{3, 4, 6, {1, 1}, {1, 1}, {1, 1}, {}, 2}));
+  EXPECT_EQ(file_shape(layer, layer.shape.weight_shape()), (models::Shape{6, 2}));
+  json source = linear_workload();
+  source["layers"][0]["kernel"] = {1, 1};
+  EXPECT_EQ(error_of([&] { parse(source); }), "w.json: /layers/0/kernel: is given, but a linear layer has no image");
+}
+
+TEST(ParseWorkload, TensorsOfLinearLayersHaveTwoDimensions) {
+  const TemporaryFolder folder;
+  write_npy(folder.path() / "a.npy", models::Tensor<float>{{3, 4}, std::vector<float>(12, 1)});
+  write_npy(folder.path() / "w.npy", models::Tensor<float>{{6, 2, 1, 1}, std::vector<float>(12, 1)});
+  json source = linear_workload();
+  source["layers"][0]["tensors"] = {{"activation", "a.npy"}, {"weight", "w.npy"}};
+  const Workload workload = parse_workload(source.dump(), "w.json", folder.path());
+  EXPECT_EQ(load_operand(workload.layers[0], Operand::kActivation).shape, (models::Shape{3, 4, 1, 1}));
+  EXPECT_THAT(error_of([&] { load_operand(workload.layers[0], Operand::kWeight); }),
+              testing::HasSubstr("has the shape (6, 2, 1, 1), expected (6, 2) for the weight of layer fc"));
+}
+
 TEST(ParseWorkload, RefusesFormats) {
   EXPECT_EQ(
       error_without("", "format"),
@@ -146,10 +209,11 @@ TEST(ParseWorkload, RefusesFormats) {
             "w.json: /layers/0/format/error: format 'e2m11' has more than 10 mantissa bits");
   EXPECT_EQ(
       error_with("/format", "fp9"),
-      "w.json: /format: format 'fp9' is neither an MLS format such as e2m4 nor one of fp32, fp16, bf16, fp8-e4m3, "
-      "fp8-e5m2, int8");
+      "w.json: /format: format 'fp9' is neither an MLS format such as e2m4, nor nvfp4, nor one of mxfp4, mxfp6-e2m3, "
+      "mxfp6-e3m2, mxfp8-e4m3, mxfp8-e5m2, mxint8, nor one of fp32, fp16, bf16, fp8-e4m3, fp8-e5m2, int8");
   EXPECT_EQ(error_with("/layers/0/format", {{"error", "fp32"}}),
-            "w.json: /layers/0/format: mixes MLS and baseline formats (e2m4/g8m1/nc, e2m4/g8m1/nc, fp32), expected all "
+            "w.json: /layers/0/format: mixes block-scaled and baseline formats (e2m4/g8m1/nc, e2m4/g8m1/nc, fp32), "
+            "expected all "
             "three operands of one kind");
   const json mixed{{"activation", "int8"}, {"weight", "int8"}, {"error", "fp16"}};
   EXPECT_EQ(error_with("/layers/0/format", mixed),
@@ -166,10 +230,9 @@ TEST(ParseWorkload, RefusesUnknownKeysEverywhere) {
             "w.json: /sed: is an unknown key, expected one of accumulator_bits, batch, format, layers, name, overflow, "
             "passes, "
             "random_bits, rounding, schema, seed, step, values");
-  EXPECT_EQ(
-      error_with("/layers/0/strides", {1, 1}),
-      "w.json: /layers/0/strides: is an unknown key, expected one of batch, format, groups, in_channels, in_size, "
-      "kernel, name, out_channels, padding, passes, stride, tensors, type, values");
+  EXPECT_EQ(error_with("/layers/0/strides", {1, 1}),
+            "w.json: /layers/0/strides: is an unknown key, expected one of batch, bias, dilation, format, groups, "
+            "in_channels, in_size, index, kernel, name, out_channels, padding, passes, stride, tensors, type, values");
   EXPECT_EQ(error_with("/layers/0/tensors/bias", "b.npy"),
             "w.json: /layers/0/tensors/bias: is an unknown key, expected one of activation, error, weight");
   EXPECT_EQ(error_with("/rounding/bias", "nearest"),
@@ -204,7 +267,8 @@ TEST(ParseWorkload, RefusesValuesOutOfRange) {
             "w.json: /rounding/error: is \"up\", expected one of \"nearest\", \"stochastic\"");
   EXPECT_EQ(error_with("/layers", json::array()),
             "w.json: /layers: is [], expected a text that is not empty or a list that is not empty, each an object");
-  EXPECT_EQ(error_with("/layers/0/type", "linear"), "w.json: /layers/0/type: is \"linear\", expected \"conv2d\"");
+  EXPECT_EQ(error_with("/layers/0/type", "pool"),
+            "w.json: /layers/0/type: is \"pool\", expected one of \"conv2d\", \"linear\"");
   EXPECT_EQ(error_with("/layers/0/batch", 0), "w.json: /layers/0/batch: is 0, expected an integer from 1 to 1048576");
   EXPECT_EQ(error_with("/layers/0/in_channels", -16),
             "w.json: /layers/0/in_channels: is -16, expected an integer from 1 to 1048576");
@@ -219,7 +283,8 @@ TEST(ParseWorkload, RefusesValuesOutOfRange) {
   EXPECT_EQ(error_with("/layers/0/stride/1", 0),
             "w.json: /layers/0/stride/1: is 0, expected an integer from 1 to 1048576");
   EXPECT_EQ(error_with("/layers/0/padding/0", -1),
-            "w.json: /layers/0/padding/0: is -1, expected an integer from 0 to 1048576");
+            "w.json: /layers/0/padding/0: is -1, expected an integer from 0 to 1048576 or a list of 2, each an integer "
+            "from 0 to 1048576");
   EXPECT_EQ(error_with("/layers/0/passes/1", "backward"),
             "w.json: /layers/0/passes/1: is \"backward\", expected one of \"forward\", \"backward_data\", "
             "\"backward_weight\"");

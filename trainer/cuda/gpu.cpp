@@ -39,19 +39,17 @@ class CudaGpu : public Gpu {
     learning_rate_.fill_(learning_rate);
   }
 
-  ScaledTensor quantize(const torch::Tensor& tensor, const models::Format& format,
+  ScaledValues quantize(const torch::Tensor& tensor, const models::Format& format,
                         const models::QuantizerOptions& options) override {
-    const auto* const mls = std::get_if<models::ScaledFormat>(&format);
-    const bool channels_last = mls != nullptr && tensor.dim() == 4 &&
-                               tensor.is_contiguous(at::MemoryFormat::ChannelsLast) &&
-                               static_cast<std::size_t>(tensor.size(1)) <= cuda::kMostChannelsLast;
+    const auto* const scaled = std::get_if<models::ScaledFormat>(&format);
+    const bool channels_last =
+        scaled != nullptr && tensor.dim() == 4 && tensor.is_contiguous(at::MemoryFormat::ChannelsLast);
     const torch::Tensor dense = channels_last ? tensor : tensor.contiguous();
     const auto order = channels_last ? cuda::ElementOrder::kChannelsLast : cuda::ElementOrder::kContiguous;
-    ScaledTensor result{at::empty_like(dense), at::empty({}, dense.options())};
-    const auto sizes = dense.sizes();
-    cuda::PairedShape shape{static_cast<std::size_t>(sizes[0]), static_cast<std::size_t>(sizes[1]), 1};
-    for (const std::int64_t size : sizes.slice(2)) shape.inner *= static_cast<std::size_t>(size);
-    const models::ScaleLayout layout = mls != nullptr ? mls->layout : models::grouping::kNone;
+    ScaledValues result{at::empty_like(dense), at::empty({}, dense.options())};
+    const auto extent = [&](std::int64_t d) { return static_cast<std::size_t>(d < dense.dim() ? dense.size(d) : 1); };
+    const cuda::TensorShape shape{extent(0), extent(1), extent(2), extent(3)};
+    const models::ScaleLayout layout = scaled != nullptr ? scaled->layout : models::grouping::kNone;
     const torch::Tensor scratch =
         at::empty({static_cast<std::int64_t>(cuda::scratch_words(shape, layout))}, dense.options());
     const auto* const input = dense.const_data_ptr<float>();
@@ -60,8 +58,8 @@ class CudaGpu : public Gpu {
     auto* const values = result.values.mutable_data_ptr<float>();
     auto* const scale = result.scale.mutable_data_ptr<float>();
     const auto stream = c10::cuda::getCurrentCUDAStream();
-    if (mls != nullptr) {
-      cuda::quantize_scaled(input, shape, order, *mls, options, step, words, values, scale, stream);
+    if (scaled != nullptr) {
+      cuda::quantize_scaled(input, shape, order, *scaled, options, step, words, values, scale, stream);
     } else {
       const models::BaselineGrid grid = models::grid_of(std::get<models::BaselineFormat>(format));
       cuda::quantize_baseline_scaled(input, shape, grid, options, step, words, values, scale, stream);

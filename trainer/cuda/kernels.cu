@@ -9,8 +9,8 @@ namespace {
 
 constexpr unsigned kThreads = 256;
 constexpr unsigned kWarp = 32;
-constexpr std::uint32_t kInfinityBits = 0x7F800000;
-
+// Whose maxima fit the shared memory that every kernel may have.
+constexpr std::size_t kMostSharedChannels = 8192;
 void check(cudaError_t error, const std::string& what) {
   if (error != cudaSuccess) throw std::runtime_error("the GPU refuses " + what + ": " + cudaGetErrorString(error));
 }
@@ -21,20 +21,6 @@ void check_launch(const char* kernel) {
 
 void clear(std::uint32_t* words, std::size_t count, cudaStream_t stream) {
   check(cudaMemsetAsync(words, 0, count * sizeof(std::uint32_t), stream), "to clear memory");
-}
-
-std::size_t group_count(const PairedShape& shape, const models::ScaleLayout& layout) {
-  return static_cast<std::size_t>(
-      layout.count(static_cast<std::int64_t>(shape.d0), static_cast<std::int64_t>(shape.d1)));
-}
-
-__device__ std::size_t group_of(std::size_t pair, std::size_t d1, const models::ScaleLayout& layout) {
-  return static_cast<std::size_t>(layout.index(static_cast<std::int64_t>(pair / d1),
-                                               static_cast<std::int64_t>(pair % d1), static_cast<std::int64_t>(d1)));
-}
-
-__device__ bool is_one_group(const models::ScaleLayout& layout) {
-  return layout.constant_over(0) && layout.constant_over(1);
 }
 
 // Words 1 .. 4 of one block (base/philox.cpp).
@@ -60,38 +46,41 @@ __device__ std::uint32_t word_of(const uint4& words, unsigned index) {
   return index == 0 ? words.x : index == 1 ? words.y : index == 2 ? words.z : words.w;
 }
 
-__device__ std::uint32_t magnitude_bits(float x) {
-  return __float_as_uint(x) & 0x7FFFFFFFU;
+// The larger one of a warp's numbers, in every lane.
+__device__ std::uint32_t largest_of_warp(std::uint32_t largest) {
+  for (unsigned other = kWarp / 2; other > 0; other /= 2) {
+    largest = max(largest, __shfl_xor_sync(0xFFFFFFFFU, largest, other));
+  }
+  return largest;
 }
 
-// A warp for each pair of indices of dimensions 0 and 1: scratch[0] becomes the largest magnitude of the tensor, as
-// bits, and scratch[1 + g] that of group g. Both start at 0.
-__global__ void find_maxima(const float* __restrict__ input, PairedShape shape, models::ScaleLayout layout,
+// A warp for each pair of indices of dimensions 0 and 1, whose plane lies in one tile: scratch[0] becomes the largest
+// magnitude of the tensor, as bits, and scratch[1 + t] that of tile t, if there are several. All start at 0.
+__global__ void find_maxima(const float* __restrict__ input, TensorShape shape, Tiles tiles,
                             std::uint32_t* __restrict__ scratch) {
   __shared__ std::uint32_t block_maximum;
   if (threadIdx.x == 0) block_maximum = 0;
   __syncthreads();
   const std::size_t pairs = shape.d0 * shape.d1;
+  const std::size_t plane = shape.plane();
   const std::size_t pair = (static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;
   const unsigned lane = threadIdx.x % kWarp;
   std::uint32_t largest = 0;
   if (pair < pairs) {
-    const float* const first = input + pair * shape.inner;
-    if (shape.inner % 4 == 0 && reinterpret_cast<std::uintptr_t>(input) % 16 == 0) {
+    const float* const first = input + pair * plane;
+    if (plane % 4 == 0 && reinterpret_cast<std::uintptr_t>(input) % 16 == 0) {
       const auto* const quads = reinterpret_cast<const float4*>(first);
-      for (std::size_t i = lane; i < shape.inner / 4; i += kWarp) {
+      for (std::size_t i = lane; i < plane / 4; i += kWarp) {
         const float4 quad = quads[i];
         largest = max(largest, max(max(magnitude_bits(quad.x), magnitude_bits(quad.y)),
                                    max(magnitude_bits(quad.z), magnitude_bits(quad.w))));
       }
     } else {
-      for (std::size_t i = lane; i < shape.inner; i += kWarp) largest = max(largest, magnitude_bits(first[i]));
+      for (std::size_t i = lane; i < plane; i += kWarp) largest = max(largest, magnitude_bits(first[i]));
     }
-    for (unsigned other = kWarp / 2; other > 0; other /= 2) {
-      largest = max(largest, __shfl_xor_sync(0xFFFFFFFFU, largest, other));
-    }
+    largest = largest_of_warp(largest);
     if (lane == 0) {
-      if (!is_one_group(layout)) atomicMax(scratch + 1 + group_of(pair, shape.d1, layout), largest);
+      if (tiles.count() > 1) atomicMax(scratch + 1 + tiles.of_pair(pair / shape.d1, pair % shape.d1), largest);
       atomicMax(&block_maximum, largest);
     }
   }
@@ -99,17 +88,92 @@ __global__ void find_maxima(const float* __restrict__ input, PairedShape shape, 
   if (threadIdx.x == 0) atomicMax(scratch, block_maximum);
 }
 
-// The same for a tensor in channels-last order: a block for some positions of one index of dimension 0. `maxima`, as
-// many words as dimension 1 is long, is shared memory.
-__global__ void find_maxima_channels_last(const float* __restrict__ input, PairedShape shape,
-                                          std::size_t positions_of_block, models::ScaleLayout layout,
+// Where a tile lies in memory: its first element, the elements along each dimension, and their distances.
+struct TilePlace {
+  std::size_t first;
+  unsigned extent[4];
+  std::size_t stride[4];
+};
+
+__device__ TilePlace place_of(const TensorShape& shape, const Tiles& tiles, bool channels_last, std::size_t tile) {
+  const std::size_t tile0 = divided(tile, tiles.stride0);
+  const std::size_t rest = tile - tile0 * tiles.stride0;
+  const std::size_t outer = divided(rest, channels_last ? tiles.grid1 : tiles.positions);
+  const std::size_t inner = rest - outer * (channels_last ? tiles.grid1 : tiles.positions);
+  const std::size_t position = channels_last ? outer : inner;
+  const std::size_t i0 = tile0 * tiles.block0;
+  const std::size_t i1 = (channels_last ? inner : outer) * tiles.block1;
+  const bool apart = tiles.rows_apart && tiles.columns_apart;
+  const std::size_t row = apart ? divided(position, shape.d3) : tiles.rows_apart ? position : 0;
+  const std::size_t column = apart ? position - row * shape.d3 : tiles.columns_apart ? position : 0;
+  const std::size_t pixel = channels_last ? shape.d1 : 1;
+  TilePlace place{
+      0,
+      {static_cast<unsigned>(min(tiles.block0, shape.d0 - i0)), static_cast<unsigned>(min(tiles.block1, shape.d1 - i1)),
+       static_cast<unsigned>(tiles.rows_apart ? 1 : shape.d2),
+       static_cast<unsigned>(tiles.columns_apart ? 1 : shape.d3)},
+      {shape.d1 * shape.plane(), channels_last ? 1 : shape.plane(), shape.d3 * pixel, pixel}};
+  place.first = i0 * place.stride[0] + i1 * place.stride[1] + row * place.stride[2] + column * place.stride[3];
+  return place;
+}
+
+// The same for any tiles: a thread for up to kTilePart elements of one. Neighbouring threads have neighbouring tiles.
+constexpr std::size_t kTilePart = 128;
+__global__ void find_tile_maxima(const float* __restrict__ input, TensorShape shape, Tiles tiles, bool channels_last,
+                                 std::size_t parts, std::uint32_t* __restrict__ scratch) {
+  __shared__ std::uint32_t block_maximum;
+  if (threadIdx.x == 0) block_maximum = 0;
+  __syncthreads();
+  const std::size_t thread = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const std::size_t part = divided(thread, tiles.count());
+  std::uint32_t largest = 0;
+  if (part < parts) {
+    const std::size_t tile = thread - part * tiles.count();
+    const TilePlace place = place_of(shape, tiles, channels_last, tile);
+    // The last dimensions run fastest.
+    std::size_t i = part * kTilePart;
+    unsigned at[4];
+#pragma unroll
+    for (int d = 3; d > 0; --d) {
+      at[d] = static_cast<unsigned>(i % place.extent[d]);
+      i /= place.extent[d];
+    }
+    at[0] = static_cast<unsigned>(i);
+    for (std::size_t count = 0; count < kTilePart && at[0] < place.extent[0]; ++count) {
+      const float x = input[place.first + at[0] * place.stride[0] + at[1] * place.stride[1] + at[2] * place.stride[2] +
+                            at[3] * place.stride[3]];
+      largest = max(largest, magnitude_bits(x));
+      ++at[3];
+#pragma unroll
+      for (int d = 3; d > 0; --d) {
+        if (at[d] < place.extent[d]) break;
+        at[d] = 0;
+        ++at[d - 1];
+      }
+    }
+    if (parts == 1) {
+      scratch[1 + tile] = largest;
+    } else if (largest != 0) {
+      atomicMax(scratch + 1 + tile, largest);
+    }
+  }
+  largest = largest_of_warp(largest);
+  if (threadIdx.x % kWarp == 0) atomicMax(&block_maximum, largest);
+  __syncthreads();
+  if (threadIdx.x == 0) atomicMax(scratch, block_maximum);
+}
+
+// What find_maxima does for a tensor in channels-last order: a block for some positions of one index of dimension 0.
+// `maxima`, as many words as dimension 1 is long, is shared memory.
+__global__ void find_maxima_channels_last(const float* __restrict__ input, TensorShape shape,
+                                          std::size_t positions_of_block, Tiles tiles,
                                           std::uint32_t* __restrict__ scratch) {
   extern __shared__ std::uint32_t maxima[];
   for (std::size_t channel = threadIdx.x; channel < shape.d1; channel += blockDim.x) maxima[channel] = 0;
   __syncthreads();
   const std::size_t first = blockIdx.x * positions_of_block;
-  const std::size_t count = min(positions_of_block, shape.inner - first) * shape.d1;
-  const float* const values = input + (blockIdx.y * shape.inner + first) * shape.d1;
+  const std::size_t count = min(positions_of_block, shape.plane() - first) * shape.d1;
+  const float* const values = input + (blockIdx.y * shape.plane() + first) * shape.d1;
   // A thread keeps its channel where the block's threads are a multiple of the channels.
   std::size_t channel = threadIdx.x % shape.d1;
   const std::size_t stride = blockDim.x % shape.d1;
@@ -128,182 +192,188 @@ __global__ void find_maxima_channels_last(const float* __restrict__ input, Paire
   for (std::size_t c = threadIdx.x; c < shape.d1; c += blockDim.x) {
     const std::uint32_t maximum = maxima[c];
     largest = max(largest, maximum);
-    if (!is_one_group(layout) && maximum != 0) {
-      atomicMax(scratch + 1 + group_of(blockIdx.y * shape.d1 + c, shape.d1, layout), maximum);
-    }
+    if (tiles.count() > 1 && maximum != 0) atomicMax(scratch + 1 + tiles.of_pair(blockIdx.y, c), maximum);
   }
-  for (unsigned other = kWarp / 2; other > 0; other /= 2) {
-    largest = max(largest, __shfl_xor_sync(0xFFFFFFFFU, largest, other));
-  }
+  largest = largest_of_warp(largest);
   if (threadIdx.x % kWarp == 0 && largest != 0) atomicMax(scratch, largest);
-}
-
-// What the elements of a tensor have in common; constants as in models/quantizer/quantizer_kernels.cpp.
-struct Constants {
-  std::size_t size;
-  PairedShape shape;
-  models::ScaleLayout layout;
-  int fraction_bits;      // Mg
-  int smallest_exponent;  // hmax
-  int mantissa_bits;      // Mx
-  float unit;             // 2^U
-  float inverse_unit;
-  float first_normal;  // 2^Mx
-  float largest;       // kmax
-  int random_bits;     // R
-  std::uint64_t seed;
-  std::uint64_t stream;
-};
-
-// The group's S_g from its largest magnitude.
-__device__ float group_scale(const Constants& c, std::uint32_t group_maximum, float tensor_scale) {
-  const std::uint32_t ratio = __float_as_uint(__fdiv_rn(__uint_as_float(group_maximum), tensor_scale));
-  const int mg = c.fraction_bits;
-  const std::uint32_t rounded_up = (ratio + ((1U << (23 - mg)) - 1)) >> (23 - mg);
-  const int exponent = 127 - static_cast<int>(rounded_up >> mg);
-  if (exponent > c.smallest_exponent)
-    return __uint_as_float(static_cast<std::uint32_t>(127 - c.smallest_exponent) << 23);
-  return __uint_as_float(static_cast<std::uint32_t>(127 - exponent) << 23 | (rounded_up & ((1U << mg) - 1))
-                                                                                << (23 - mg));
-}
-
-// 1 where a part 0 <= part < 1 is rounded up by the word's top R bits.
-__device__ float stochastic_unit(float part, int random_bits, std::uint32_t word) {
-  const std::uint32_t rho = word >> (32 - random_bits);
-  const float threshold =
-      __fmul_rn(static_cast<float>((std::int32_t{1} << random_bits) - static_cast<std::int32_t>(rho)),
-                __uint_as_float(static_cast<std::uint32_t>(127 - random_bits) << 23));
-  return part >= threshold ? 1.0F : 0.0F;
-}
-
-template <bool kStochastic>
-__device__ float rounded_value(const Constants& c, float x, float tensor_scale, float scale, std::uint32_t word) {
-  const float w = __fmul_rn(__fdiv_rn(__fdiv_rn(fabsf(x), tensor_scale), scale), c.unit);
-  const std::uint32_t binade = __float_as_uint(fmaxf(w, c.first_normal)) & 0x7F800000U;
-  float rounded = 0;
-  if constexpr (kStochastic) {
-    const float step = __uint_as_float(binade - (static_cast<std::uint32_t>(c.mantissa_bits) << 23));
-    const float inverse_step = __uint_as_float((static_cast<std::uint32_t>(254 + c.mantissa_bits) << 23) - binade);
-    const float n = __fmul_rn(w, inverse_step);
-    const float floor = floorf(n);
-    rounded = __fmul_rn(__fadd_rn(floor, stochastic_unit(__fsub_rn(n, floor), c.random_bits, word)), step);
-  } else {
-    const float magic = __uint_as_float(binade + (static_cast<std::uint32_t>(23 - c.mantissa_bits) << 23));
-    rounded = __fsub_rn(__fadd_rn(w, magic), magic);
-  }
-  const float k = fminf(rounded, c.largest);
-  if (k == 0) return 0;
-  return copysignf(__fmul_rn(k, __fmul_rn(scale, c.inverse_unit)), x);
-}
-
-// S_t, or NaN for a tensor with an infinity or a NaN.
-__device__ float tensor_scale_of(std::uint32_t maximum) {
-  return __uint_as_float(maximum < kInfinityBits ? maximum : 0x7FC00000U);
 }
 
 __device__ std::uint64_t stream_of(std::uint64_t stream, const std::int64_t* step) {
   return stream + (step == nullptr ? 0 : static_cast<std::uint64_t>(*step) << 32);
 }
 
-__device__ float scale_of_pair(const Constants& c, std::size_t pair, const std::uint32_t* scratch, float tensor_scale) {
-  const std::uint32_t group_maximum =
-      is_one_group(c.layout) ? scratch[0] : scratch[1 + group_of(pair, c.shape.d1, c.layout)];
-  return group_scale(c, group_maximum, tensor_scale);
+// A tensor and how it is quantized.
+struct Task {
+  QuantizerConstants constants;
+  TensorShape shape;
+  Tiles tiles;
+};
+
+template <models::ScaleKind kKind>
+__device__ TileFactors factors_of(const Task& task, std::size_t tile, const std::uint32_t* scratch,
+                                  const TensorScale& tensor) {
+  return tile_factors<kKind>(task.constants, task.tiles.count() == 1 ? scratch[0] : scratch[1 + tile], tensor);
 }
 
-// Scales and rounding in one: a thread for four elements, which are one block of random words.
-template <bool kStochastic>
-__global__ void round_elements(const float* __restrict__ input, Constants c, const std::int64_t* step,
+__device__ std::size_t tile_of_pair(const Task& task, std::size_t pair) {
+  if (task.tiles.count() == 1) return 0;
+  const std::size_t i0 = divided(pair, task.shape.d1);
+  return task.tiles.of_pair(i0, pair - i0 * task.shape.d1);
+}
+
+// Scales and rounding in one: a thread for four elements, which are one block of random words. kApart: positions of a
+// plane lie in different tiles.
+template <models::ScaleKind kKind, bool kStochastic, bool kApart>
+__global__ void round_elements(const float* __restrict__ input, Task task, const std::int64_t* step,
                                const std::uint32_t* __restrict__ scratch, float* __restrict__ output,
                                float* __restrict__ tensor_scale_output) {
+  const QuantizerConstants& c = task.constants;
   const std::size_t block = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const std::uint32_t maximum = scratch[0];
-  const float tensor_scale = tensor_scale_of(maximum);
-  if (block == 0) *tensor_scale_output = tensor_scale;
+  const TensorScale tensor = tensor_scale_of<kKind>(c, maximum);
+  if (block == 0) *tensor_scale_output = tensor.scale;
+  const std::size_t size = task.shape.size();
   const std::size_t first = block * 4;
-  if (first >= c.size) return;
+  if (first >= size) return;
   if (maximum == 0) {
-    for (std::size_t i = first; i < min(first + 4, c.size); ++i) output[i] = 0;
+    for (std::size_t i = first; i < min(first + 4, size); ++i) output[i] = 0;
     return;
   }
   uint4 words{};
-  if constexpr (kStochastic) {
-    words = philox(block, stream_of(c.stream, step), c.seed);
-  }
-  std::size_t pair = first / c.shape.inner;
-  float scale = scale_of_pair(c, pair, scratch, tensor_scale);
-  if (c.shape.inner % 4 == 0 && reinterpret_cast<std::uintptr_t>(input) % 16 == 0 &&
+  if constexpr (kStochastic) words = philox(block, stream_of(c.stream, step), c.seed);
+  const std::size_t plane = task.shape.plane();
+  std::size_t pair = divided(first, plane);
+  std::size_t position = first - pair * plane;
+  std::size_t tile = tile_of_pair(task, pair);
+  const auto factors_at = [&] {
+    return factors_of<kKind>(task, tile + (kApart ? task.tiles.of_position(position) : 0), scratch, tensor);
+  };
+  TileFactors factors = factors_at();
+  const auto rounded = [&](float x, unsigned j) {
+    return rounded_value<kKind, kStochastic>(c, x, tensor, factors, word_of(words, j));
+  };
+  if (plane % 4 == 0 && reinterpret_cast<std::uintptr_t>(input) % 16 == 0 &&
       reinterpret_cast<std::uintptr_t>(output) % 16 == 0) {
     const float4 quad = reinterpret_cast<const float4*>(input)[block];
-    reinterpret_cast<float4*>(output)[block] = {rounded_value<kStochastic>(c, quad.x, tensor_scale, scale, words.x),
-                                                rounded_value<kStochastic>(c, quad.y, tensor_scale, scale, words.y),
-                                                rounded_value<kStochastic>(c, quad.z, tensor_scale, scale, words.z),
-                                                rounded_value<kStochastic>(c, quad.w, tensor_scale, scale, words.w)};
+    const auto next = [&](float x, unsigned j) {
+      if constexpr (kApart) {
+        ++position;
+        factors = factors_at();
+      }
+      return rounded(x, j);
+    };
+    float4 result{};
+    result.x = rounded(quad.x, 0);
+    result.y = next(quad.y, 1);
+    result.z = next(quad.z, 2);
+    result.w = next(quad.w, 3);
+    reinterpret_cast<float4*>(output)[block] = result;
     return;
   }
-  std::size_t end = (pair + 1) * c.shape.inner;
 #pragma unroll
   for (unsigned j = 0; j < 4; ++j) {
     const std::size_t i = first + j;
-    if (i >= c.size) return;
-    if (i == end) {
-      scale = scale_of_pair(c, ++pair, scratch, tensor_scale);
-      end += c.shape.inner;
+    if (i >= size) return;
+    if (position == plane) {
+      position = 0;
+      ++pair;
+      tile = tile_of_pair(task, pair);
+      factors = factors_at();
+    } else if (kApart && j > 0) {
+      factors = factors_at();
     }
-    output[i] = rounded_value<kStochastic>(c, input[i], tensor_scale, scale, word_of(words, j));
+    output[i] = rounded(input[i], j);
+    ++position;
   }
 }
 
 // The same for a tensor in channels-last order: a thread for kPositions elements of one pair, four where they are one
 // block of random words. Neighbouring threads have neighbouring channels, which lie side by side.
-template <bool kStochastic, unsigned kPositions>
-__global__ void round_elements_channels_last(const float* __restrict__ input, Constants c, const std::int64_t* step,
+template <models::ScaleKind kKind, bool kStochastic, bool kApart, unsigned kPositions>
+__global__ void round_elements_channels_last(const float* __restrict__ input, Task task, const std::int64_t* step,
                                              const std::uint32_t* __restrict__ scratch, float* __restrict__ output,
                                              float* __restrict__ tensor_scale_output) {
+  const QuantizerConstants& c = task.constants;
+  const std::size_t channels = task.shape.d1;
+  const std::size_t plane = task.shape.plane();
   const std::size_t thread = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const std::uint32_t maximum = scratch[0];
-  const float tensor_scale = tensor_scale_of(maximum);
-  if (thread == 0) *tensor_scale_output = tensor_scale;
-  if (thread * kPositions >= c.size) return;
-  const std::size_t channel = thread % c.shape.d1;
-  const std::size_t rest = thread / c.shape.d1;
-  const std::size_t position = rest % (c.shape.inner / kPositions) * kPositions;
-  const std::size_t n = rest / (c.shape.inner / kPositions);
-  const std::size_t pair = n * c.shape.d1 + channel;
-  const std::size_t element = pair * c.shape.inner + position;  // in C order
-  const std::size_t first = (n * c.shape.inner + position) * c.shape.d1 + channel;
-  const float scale = maximum == 0 ? 0 : scale_of_pair(c, pair, scratch, tensor_scale);
+  const TensorScale tensor = tensor_scale_of<kKind>(c, maximum);
+  if (thread == 0) *tensor_scale_output = tensor.scale;
+  if (thread * kPositions >= task.shape.size()) return;
+  const std::size_t rest = divided(thread, channels);
+  const std::size_t channel = thread - rest * channels;
+  const std::size_t n = divided(rest, plane / kPositions);
+  const std::size_t position = (rest - n * (plane / kPositions)) * kPositions;
+  const std::size_t element = (n * channels + channel) * plane + position;  // in C order
+  const std::size_t first = (n * plane + position) * channels + channel;
   uint4 words{};
-  if constexpr (kStochastic) {
-    if (maximum != 0) words = philox(element / 4, stream_of(c.stream, step), c.seed);
+  TileFactors factors{};
+  const std::size_t tile = task.tiles.of_pair(n, channel);
+  if (maximum != 0) {
+    if constexpr (kStochastic) words = philox(element / 4, stream_of(c.stream, step), c.seed);
+    if constexpr (!kApart) factors = factors_of<kKind>(task, tile, scratch, tensor);
   }
 #pragma unroll
   for (unsigned j = 0; j < kPositions; ++j) {
-    const std::size_t i = first + j * c.shape.d1;
+    const std::size_t i = first + j * channels;
+    if (maximum == 0) {
+      output[i] = 0;
+      continue;
+    }
+    if constexpr (kApart) {
+      factors = factors_of<kKind>(task, tile + task.tiles.of_position(position + j), scratch, tensor);
+    }
     const std::uint32_t word = word_of(words, kPositions == 4 ? j : static_cast<unsigned>(element % 4));
-    output[i] = maximum == 0 ? 0 : rounded_value<kStochastic>(c, input[i], tensor_scale, scale, word);
+    output[i] = rounded_value<kKind, kStochastic>(c, input[i], tensor, factors, word);
   }
 }
 
-template <unsigned kPositions>
-void round_channels_last(const float* input, const Constants& constants, const models::QuantizerOptions& options,
-                         const std::int64_t* step, const std::uint32_t* scratch, float* output, float* tensor_scale,
-                         cudaStream_t stream) {
-  const std::size_t threads = std::max<std::size_t>(constants.size / kPositions, 1);
-  const auto blocks = static_cast<unsigned>((threads + kThreads - 1) / kThreads);
-  if (options.rounding == models::Rounding::kStochastic) {
-    round_elements_channels_last<true, kPositions>
-        <<<blocks, kThreads, 0, stream>>>(input, constants, step, scratch, output, tensor_scale);
+// What a quantizer's kernels read and write.
+struct Memory {
+  const float* input;
+  const std::int64_t* step;
+  std::uint32_t* scratch;
+  float* output;
+  float* tensor_scale;
+  cudaStream_t stream;
+};
+
+unsigned blocks_of(std::size_t threads) {
+  return static_cast<unsigned>(std::max<std::size_t>((threads + kThreads - 1) / kThreads, 1));
+}
+
+template <models::ScaleKind kKind, bool kStochastic, bool kApart>
+void launch_rounding(const Task& task, ElementOrder order, const Memory& at) {
+  const std::size_t size = task.shape.size();
+  if (order == ElementOrder::kContiguous) {
+    round_elements<kKind, kStochastic, kApart><<<blocks_of((size + 3) / 4), kThreads, 0, at.stream>>>(
+        at.input, task, at.step, at.scratch, at.output, at.tensor_scale);
+  } else if (task.shape.plane() % 4 == 0) {
+    round_elements_channels_last<kKind, kStochastic, kApart, 4><<<blocks_of(size / 4), kThreads, 0, at.stream>>>(
+        at.input, task, at.step, at.scratch, at.output, at.tensor_scale);
   } else {
-    round_elements_channels_last<false, kPositions>
-        <<<blocks, kThreads, 0, stream>>>(input, constants, step, scratch, output, tensor_scale);
+    round_elements_channels_last<kKind, kStochastic, kApart, 1>
+        <<<blocks_of(size), kThreads, 0, at.stream>>>(at.input, task, at.step, at.scratch, at.output, at.tensor_scale);
   }
-  check_launch("round_elements_channels_last");
+  check_launch("round_elements");
+}
+
+template <models::ScaleKind kKind>
+void launch_rounding(const Task& task, ElementOrder order, models::Rounding rounding, const Memory& at) {
+  const bool stochastic = rounding == models::Rounding::kStochastic;
+  if (task.tiles.planes_apart()) {
+    stochastic ? launch_rounding<kKind, true, true>(task, order, at)
+               : launch_rounding<kKind, false, true>(task, order, at);
+  } else {
+    stochastic ? launch_rounding<kKind, true, false>(task, order, at)
+               : launch_rounding<kKind, false, false>(task, order, at);
+  }
 }
 
 // scale_of in models/baseline/baseline.cpp, from the bits of the largest magnitude.
 __device__ float baseline_scale(const models::BaselineGrid& grid, std::uint32_t maximum) {
-  if (maximum >= kInfinityBits) return __uint_as_float(0x7FC00000U);
+  if (maximum >= kInfinityBits) return float_of(kNanBits);
   if (maximum == 0 || grid.scaling == models::BaselineScaling::kNone) return 1;
   if (grid.scaling == models::BaselineScaling::kInteger) {
     return fmaxf(__fdiv_rn(__uint_as_float(maximum), 127.0F), __uint_as_float(1));
@@ -400,85 +470,64 @@ __global__ void place_planes(ImageSource source, const Placement* __restrict__ p
 
 }  // namespace
 
-std::size_t scratch_words(const PairedShape& shape, const models::ScaleLayout& layout) {
-  return 1 + group_count(shape, layout);
+std::size_t scratch_words(const TensorShape& shape, const models::ScaleLayout& layout) {
+  return 1 + tiles_of(layout, shape, ElementOrder::kContiguous).count();
 }
 
 namespace {
 
-void launch_find_maxima(const float* input, const PairedShape& shape, models::ScaleLayout layout,
-                        std::uint32_t* scratch, cudaStream_t stream) {
-  clear(scratch, scratch_words(shape, layout), stream);
-  constexpr std::size_t kPairsOfBlock = kThreads / kWarp;
-  const std::size_t pairs = shape.d0 * shape.d1;
-  const auto blocks = static_cast<unsigned>(std::max<std::size_t>((pairs + kPairsOfBlock - 1) / kPairsOfBlock, 1));
-  find_maxima<<<blocks, kThreads, 0, stream>>>(input, shape, layout, scratch);
-  check_launch("find_maxima");
-}
-
-unsigned blocks_of_quads(std::size_t size) {
-  const std::size_t quads = (size + 3) / 4;
-  return static_cast<unsigned>(std::max<std::size_t>((quads + kThreads - 1) / kThreads, 1));
+void launch_find_maxima(const TensorShape& shape, const Tiles& tiles, ElementOrder order, const Memory& at) {
+  clear(at.scratch, 1 + tiles.count(), at.stream);
+  const bool channels_last = order == ElementOrder::kChannelsLast;
+  if (shape.size() == 0) return;
+  if (tiles.planes_apart() || shape.plane() == 1 || (channels_last && shape.d1 > kMostSharedChannels)) {
+    const std::size_t elements = tiles.block0 * tiles.block1 * (shape.plane() / tiles.positions);
+    const std::size_t parts = (elements + kTilePart - 1) / kTilePart;
+    find_tile_maxima<<<blocks_of(parts * tiles.count()), kThreads, 0, at.stream>>>(at.input, shape, tiles,
+                                                                                   channels_last, parts, at.scratch);
+    check_launch("find_tile_maxima");
+    return;
+  }
+  if (!channels_last) {
+    find_maxima<<<blocks_of(shape.d0 * shape.d1 * kWarp), kThreads, 0, at.stream>>>(at.input, shape, tiles, at.scratch);
+    check_launch("find_maxima");
+    return;
+  }
+  // Some 16,384 elements a block: many blocks for a batch of activations, few atomic updates of a maximum.
+  const std::size_t positions_of_block = std::max<std::size_t>(16384 / shape.d1, 1);
+  const dim3 grid(static_cast<unsigned>((shape.plane() + positions_of_block - 1) / positions_of_block),
+                  static_cast<unsigned>(shape.d0));
+  find_maxima_channels_last<<<grid, kThreads, shape.d1 * sizeof(std::uint32_t), at.stream>>>(
+      at.input, shape, positions_of_block, tiles, at.scratch);
+  check_launch("find_maxima_channels_last");
 }
 
 }  // namespace
 
-void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder order, const models::ScaledFormat& format,
-                     const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
-                     float* output, float* tensor_scale, cudaStream_t stream) {
-  const std::size_t pairs = shape.d0 * shape.d1;
-  const models::ElementFormat& element = format.element;
-  const auto power = [](int exponent) { return __builtin_ldexpf(1.0F, exponent); };
-  const Constants constants{
-      .size = pairs * shape.inner,
-      .shape = shape,
-      .layout = format.layout,
-      .fraction_bits = format.scale.fraction_bits,
-      .smallest_exponent = format.scale.max_exponent(),
-      .mantissa_bits = element.mantissa_bits,
-      .unit = power(element.unit_exponent()),
-      .inverse_unit = power(-element.unit_exponent()),
-      .first_normal = power(element.mantissa_bits),
-      .largest = static_cast<float>(element.max_integer()),
-      .random_bits = options.random_bits,
-      .seed = options.seed,
-      .stream = options.stream,
-  };
-  clear(scratch, scratch_words(shape, format.layout), stream);
-  if (order == ElementOrder::kChannelsLast) {
-    // Some 16,384 elements a block: many blocks for a batch of activations, few atomic updates of a maximum.
-    const std::size_t positions_of_block = std::max<std::size_t>(16384 / std::max<std::size_t>(shape.d1, 1), 1);
-    const dim3 grid(
-        static_cast<unsigned>(std::max<std::size_t>((shape.inner + positions_of_block - 1) / positions_of_block, 1)),
-        static_cast<unsigned>(shape.d0));
-    if (constants.size > 0) {
-      find_maxima_channels_last<<<grid, kThreads, shape.d1 * sizeof(std::uint32_t), stream>>>(
-          input, shape, positions_of_block, format.layout, scratch);
-      check_launch("find_maxima_channels_last");
-    }
-    if (shape.inner % 4 == 0) {
-      round_channels_last<4>(input, constants, options, step, scratch, output, tensor_scale, stream);
-    } else {
-      round_channels_last<1>(input, constants, options, step, scratch, output, tensor_scale, stream);
-    }
-    return;
+void quantize_scaled(const float* input, const TensorShape& shape, ElementOrder order,
+                     const models::ScaledFormat& format, const models::QuantizerOptions& options,
+                     const std::int64_t* step, std::uint32_t* scratch, float* output, float* tensor_scale,
+                     cudaStream_t stream) {
+  const Memory memory{input, step, scratch, output, tensor_scale, stream};
+  const Task task{constants_of(format, options), shape, tiles_of(format.layout, shape, order)};
+  launch_find_maxima(shape, task.tiles, order, memory);
+  switch (format.scale.kind) {
+    case models::ScaleKind::kMls:
+      return launch_rounding<models::ScaleKind::kMls>(task, order, options.rounding, memory);
+    case models::ScaleKind::kE8m0:
+      return launch_rounding<models::ScaleKind::kE8m0>(task, order, options.rounding, memory);
+    case models::ScaleKind::kE4m3:
+      return launch_rounding<models::ScaleKind::kE4m3>(task, order, options.rounding, memory);
   }
-  launch_find_maxima(input, shape, format.layout, scratch, stream);
-  const unsigned blocks = blocks_of_quads(constants.size);
-  if (options.rounding == models::Rounding::kStochastic) {
-    round_elements<true><<<blocks, kThreads, 0, stream>>>(input, constants, step, scratch, output, tensor_scale);
-  } else {
-    round_elements<false><<<blocks, kThreads, 0, stream>>>(input, constants, step, scratch, output, tensor_scale);
-  }
-  check_launch("round_elements");
 }
 
-void quantize_baseline_scaled(const float* input, const PairedShape& shape, const models::BaselineGrid& grid,
+void quantize_baseline_scaled(const float* input, const TensorShape& shape, const models::BaselineGrid& grid,
                               const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
                               float* output, float* scale, cudaStream_t stream) {
-  launch_find_maxima(input, shape, models::grouping::kNone, scratch, stream);
-  const std::size_t size = shape.d0 * shape.d1 * shape.inner;
-  const unsigned blocks = blocks_of_quads(size);
+  launch_find_maxima(shape, tiles_of(models::grouping::kNone, shape, ElementOrder::kContiguous),
+                     ElementOrder::kContiguous, {input, step, scratch, output, scale, stream});
+  const std::size_t size = shape.size();
+  const unsigned blocks = blocks_of((size + 3) / 4);
   if (options.rounding == models::Rounding::kStochastic) {
     round_to_baseline<true><<<blocks, kThreads, 0, stream>>>(input, size, grid, options, step, scratch, output, scale);
   } else {

@@ -9,40 +9,25 @@
 
 #include "models/baseline/baseline.h"
 #include "models/quantizer/quantizer.h"
+#include "trainer/cuda/quantizer_core.h"
 #include "trainer/data/batches.h"
 
 namespace mlsim::trainer::cuda {
 
-// A tensor as (D0, D1, inner).
-struct PairedShape {
-  std::size_t d0 = 0;
-  std::size_t d1 = 0;
-  std::size_t inner = 0;
-};
-
-// Where the elements of a PairedShape lie.
-enum class ElementOrder : std::uint8_t {
-  kContiguous,    // D0, D1, inner
-  kChannelsLast,  // D0, inner, D1; D1 is at most kMostChannelsLast
-};
-// Its maxima fit the shared memory that every kernel may have.
-constexpr std::size_t kMostChannelsLast = 8192;
-
-// Words of scratch memory that quantize_scaled needs: one for the tensor and one for each of its groups.
-std::size_t scratch_words(const PairedShape& shape, const models::ScaleLayout& layout);
+// Words of scratch memory that quantize_scaled needs: one for the tensor and one for each of its tiles.
+std::size_t scratch_words(const TensorShape& shape, const models::ScaleLayout& layout);
 
 // models::quantize_scaled on the GPU, bit by bit: `output` gets S_g · x of every element, in the order of the input,
-// and
-// `*tensor_scale` S_t. Random words go to the elements in C order whatever their order in memory.
-// Instead of a refusal, a NaN or an infinity in the input makes S_t NaN. The stream of random words is that of the
+// and `*tensor_scale` S_t. Random words go to the elements in C order whatever their order in memory. Instead of a
+// refusal, a NaN or an infinity in the input makes S_t NaN, in any format. The stream of random words is that of the
 // options plus *step · 2^32 (`step` may be null: 0), so that a captured graph reads the step of its replay.
-void quantize_scaled(const float* input, const PairedShape& shape, ElementOrder order,
+void quantize_scaled(const float* input, const TensorShape& shape, ElementOrder order,
                      const models::ScaledFormat& format, const models::QuantizerOptions& options,
                      const std::int64_t* step, std::uint32_t* scratch, float* output, float* tensor_scale,
                      cudaStream_t stream);
 
-// models::quantize_baseline_scaled on the GPU for the format of a grid, in the same way; scratch as for one group.
-void quantize_baseline_scaled(const float* input, const PairedShape& shape, const models::BaselineGrid& grid,
+// models::quantize_baseline_scaled on the GPU for the format of a grid, in the same way; scratch as for one tile.
+void quantize_baseline_scaled(const float* input, const TensorShape& shape, const models::BaselineGrid& grid,
                               const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
                               float* output, float* scale, cudaStream_t stream);
 

@@ -31,6 +31,19 @@ torch::Tensor ConvolutionModule::forward(const torch::Tensor& input) {
   return torch::conv2d(input, weight_, {}, layer_.stride, layer_.padding);
 }
 
+LinearModule::LinearModule(std::string name, std::int64_t in_features, std::int64_t out_features)
+    : torch::nn::LinearImpl(in_features, out_features), layer_{.name = std::move(name)} {}
+
+void LinearModule::quantize(std::size_t index, const PassState& state) {
+  layer_.index = index;
+  state_ = &state;
+}
+
+torch::Tensor LinearModule::forward(const torch::Tensor& input) {
+  if (state_ != nullptr) return mls_product(input, weight, layer_, *state_) + bias;
+  return torch::nn::LinearImpl::forward(input);
+}
+
 std::shared_ptr<ConvolutionModule> Network::next_convolution(const std::string& name, std::int64_t in_channels,
                                                              std::int64_t out_channels, std::int64_t kernel,
                                                              std::int64_t stride) {
@@ -42,6 +55,19 @@ std::shared_ptr<ConvolutionModule> Network::next_convolution(const std::string& 
   }
   convolutions_.push_back(convolution);
   return convolution;
+}
+
+std::shared_ptr<LinearModule> Network::next_linear(const std::string& name, std::int64_t in_features,
+                                                   std::int64_t out_features) {
+  linear_layers_.push_back(std::make_shared<LinearModule>(name, in_features, out_features));
+  return linear_layers_.back();
+}
+
+void Network::quantize_linear() {
+  for (const auto& linear : linear_layers_) {
+    linear->quantize(quantized_layers_.size(), state_);
+    quantized_layers_.push_back(linear->name());
+  }
 }
 
 void Network::keep_float(const std::vector<std::string>& layers) {

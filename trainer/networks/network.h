@@ -1,7 +1,8 @@
-// A network whose convolutions take MLS operands.
+// A network whose layers take quantized operands.
 #pragma once
 
 #include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
 
 #include <cstdint>
 #include <memory>
@@ -29,6 +30,19 @@ class ConvolutionModule : public torch::nn::Module {
   torch::Tensor weight_;
 };
 
+// Torch's linear layer, in binary32 unless told to quantize; the bias is added in binary32 in either case.
+class LinearModule : public torch::nn::LinearImpl {
+ public:
+  LinearModule(std::string name, std::int64_t in_features, std::int64_t out_features);
+  torch::Tensor forward(const torch::Tensor& input);
+  const std::string& name() const { return layer_.name; }
+  void quantize(std::size_t index, const PassState& state);
+
+ private:
+  ConvolutionLayer layer_;
+  const PassState* state_ = nullptr;
+};
+
 class Network : public torch::nn::Module {
  public:
   // Images (N, channels, side, side) to logits (N, classes).
@@ -36,7 +50,7 @@ class Network : public torch::nn::Module {
 
   // Read by the quantized convolutions in both directions.
   PassState& state() { return state_; }
-  // Names of the quantized convolutions, in the order of their indices.
+  // Names of the quantized layers, in the order of their indices.
   const std::vector<std::string>& quantized_layers() const { return quantized_layers_; }
   const std::string& first_layer() const { return convolutions_.front()->name(); }
   // Pixels a side of the smallest images that batch norm takes.
@@ -44,6 +58,8 @@ class Network : public torch::nn::Module {
   // Chooses the convolutions that stay binary32, by name; all others are quantized and get an index in the order of the
   // network. Until then it is the first one alone. Throws std::runtime_error with the names for an unknown one.
   void keep_float(const std::vector<std::string>& layers);
+  // Quantizes the linear layers too, whose indices follow those of the convolutions. Comes after keep_float.
+  void quantize_linear();
 
  protected:
   explicit Network(std::size_t smallest_side) : smallest_side_(smallest_side) {}
@@ -52,11 +68,14 @@ class Network : public torch::nn::Module {
   std::shared_ptr<ConvolutionModule> next_convolution(const std::string& name, std::int64_t in_channels,
                                                       std::int64_t out_channels, std::int64_t kernel,
                                                       std::int64_t stride);
+  std::shared_ptr<LinearModule> next_linear(const std::string& name, std::int64_t in_features,
+                                            std::int64_t out_features);
 
  private:
   std::size_t smallest_side_;
   PassState state_;
   std::vector<std::shared_ptr<ConvolutionModule>> convolutions_;
+  std::vector<std::shared_ptr<LinearModule>> linear_layers_;
   std::vector<std::string> quantized_layers_;
 };
 

@@ -85,14 +85,14 @@ ResNet::ResNet(const ResNetFamily& family, int blocks_per_stage, const DataShape
     }
     register_module(stage_name, blocks);
   }
-  fc_ = register_module("fc", torch::nn::Linear(channels, static_cast<std::int64_t>(data.classes)));
+  fc_ = register_module("fc", next_linear("fc", channels, static_cast<std::int64_t>(data.classes)));
 }
 
 torch::Tensor ResNet::forward(const torch::Tensor& images) {
   torch::Tensor output = bn1_(conv1_->forward(images)).relu_();
   if (large_stem_) output = torch::max_pool2d(output, 3, 2, 1);
   for (const auto& block : blocks_) output = block->forward(output);
-  return fc_(output.mean({2, 3}));
+  return fc_->forward(output.mean({2, 3}));
 }
 
 }  // namespace mlsim::trainer

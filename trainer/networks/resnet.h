@@ -3,7 +3,6 @@
 #pragma once
 
 #include <torch/nn/modules/batchnorm.h>
-#include <torch/nn/modules/linear.h>
 
 #include <cstdint>
 #include <memory>
@@ -40,7 +39,7 @@ class ResNet : public Network {
   std::shared_ptr<ConvolutionModule> conv1_;
   torch::nn::BatchNorm2d bn1_{nullptr};
   std::vector<std::shared_ptr<ResidualBlock>> blocks_;
-  torch::nn::Linear fc_{nullptr};
+  std::shared_ptr<LinearModule> fc_;
 };
 
 }  // namespace mlsim::trainer

@@ -38,7 +38,8 @@ Vgg16::Vgg16(const DataShape& data) : Network(data.side >> (kStages.size() - 1))
     }
     ++place;  // pooling
   }
-  classifier_ = register_module("classifier", torch::nn::Linear(channels, static_cast<std::int64_t>(data.classes)));
+  classifier_ =
+      register_module("classifier", next_linear("classifier", channels, static_cast<std::int64_t>(data.classes)));
 }
 
 torch::Tensor Vgg16::forward(const torch::Tensor& images) {
@@ -47,7 +48,7 @@ torch::Tensor Vgg16::forward(const torch::Tensor& images) {
     output = layer.norm(layer.convolution->forward(output)).relu_();
     if (layer.pooled) output = torch::max_pool2d(output, 2);
   }
-  return classifier_(output.mean({2, 3}));
+  return classifier_->forward(output.mean({2, 3}));
 }
 
 }  // namespace mlsim::trainer

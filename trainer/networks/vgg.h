@@ -4,7 +4,6 @@
 #pragma once
 
 #include <torch/nn/modules/batchnorm.h>
-#include <torch/nn/modules/linear.h>
 
 #include <memory>
 #include <vector>
@@ -29,7 +28,7 @@ class Vgg16 : public Network {
     bool pooled;  // 2×2 max pooling follows
   };
   std::vector<Layer> layers_;
-  torch::nn::Linear classifier_{nullptr};
+  std::shared_ptr<LinearModule> classifier_;
 };
 
 }  // namespace mlsim::trainer

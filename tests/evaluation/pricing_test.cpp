@@ -1,0 +1,116 @@
+#include "evaluation/pricing.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdint>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "evaluation/simulate.h"
+#include "workloads/workload.h"
+
+namespace mlsim::evaluation {
+namespace {
+
+using energy::Operation;
+using models::Pass;
+
+const energy::Laws& laws() {
+  static const energy::Laws shared{energy::find_cost_table()};
+  return shared;
+}
+
+// The layer of docs/energy-by-hand-nvfp4.md: 1×1, 40 to 16 channels of 4×4, 16 images.
+Results results(const std::string& formats) {
+  const std::string workload = R"({
+    "schema": "mlsim.workload/1", "name": "one layer", "seed": 1, "format": )" +
+                               formats + R"(,
+    "layers": [{ "name": "conv", "type": "conv2d", "batch": 16, "in_channels": 40, "out_channels": 16,
+                 "in_size": [4, 4], "kernel": [1, 1] }]
+  })";
+  SimulationOptions options;
+  options.engine = Engine::kAnalytic;
+  return simulate(workloads::parse_workload(workload, "one layer", "."), options, [](const std::string&) {});
+}
+
+using ByPass = std::array<std::uint64_t, 3>;
+
+ByPass counts_of(const Work& work, Operation operation) {
+  ByPass counts{};
+  for (std::size_t pass = 0; pass < counts.size(); ++pass) counts[pass] = work.layers[0][pass].own.counts[operation];
+  return counts;
+}
+
+TEST(Pricing, CountsWhatBlocksOfNvfp4Do) {
+  const Work work = work_of(results(R"("nvfp4")"));
+  EXPECT_EQ(work.accumulator_bits, 13);
+  EXPECT_EQ(counts_of(work, Operation::kMantissaMultiply), (ByPass{163840, 163840, 163840}));
+  EXPECT_EQ(counts_of(work, Operation::kShiftAndAdd), (ByPass{12288, 10240, 10240}));
+  EXPECT_EQ(counts_of(work, Operation::kTensorScale), (ByPass{4096, 10240, 640}));
+  EXPECT_EQ(counts_of(work, Operation::kQuantize), (ByPass{8192, 20480, 1280}));
+  EXPECT_EQ(counts_of(work, Operation::kGroupQuantize), (ByPass{512, 1408, 88}));
+  EXPECT_EQ(counts_of(work, Operation::kRandomBits), (ByPass{0, 327680, 0}));
+  // Both operands with their scales are read once.
+  EXPECT_EQ(counts_of(work, Operation::kDramRead), (ByPass{47104 + 2944, 18432 + 2880, 18432 + 46080}));
+  const Price price = evaluation::price(work, laws());
+  EXPECT_NEAR(price.layers[0][0].energy.computing().value, 99559.4176, 1e-3);
+  EXPECT_NEAR(price.layers[0][1].energy.computing().value, 184202.5040, 1e-3);
+  EXPECT_NEAR(price.layers[0][2].energy.computing().value, 49226.4965, 1e-3);
+}
+
+TEST(Pricing, MovesWhatTheDocumentSays) {
+  std::ifstream stream(MLSIM_SOURCE_DIR "/docs/energy-by-hand-nvfp4.md");
+  const std::string document{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+  const Price price = evaluation::price(work_of(results(R"("nvfp4")")), laws());
+  std::string sums = "| **memory** |";
+  for (const PassPrice& pass : price.layers[0]) sums += fmt::format(" {:.4f} |", pass.energy.memory().value);
+  EXPECT_THAT(document, testing::HasSubstr(sums + "\n"));
+  for (const Operation operation : energy::kOperations) {
+    if (line_of(operation) != energy::Line::kMemory) continue;
+    std::string row = fmt::format("| {} |", energy::name(operation));
+    for (const PassPrice& pass : price.layers[0]) {
+      row +=
+          fmt::format(" {}: {:.4f} |", pass.energy.counts[operation].digits(), pass.energy.energy_pj[operation].value);
+    }
+    EXPECT_THAT(document, testing::HasSubstr(row + "\n"));
+  }
+}
+
+TEST(Pricing, QuantizesOnceWherePassesTileAlike) {
+  const Work work = work_of(results(R"("e2m1/b16")"));
+  EXPECT_EQ(counts_of(work, Operation::kQuantize), (ByPass{4096, 10240, 640}));
+  // Whole planes of 16 channels: activations 16 × 1, errors 16 × 3, weights 1 × 3.
+  EXPECT_EQ(counts_of(work, Operation::kGroupQuantize), (ByPass{16, 48, 3}));
+  EXPECT_EQ(counts_of(work, Operation::kRandomBits), (ByPass{0, 163840, 0}));
+}
+
+TEST(Pricing, ScalesOfPowersOfTwoTakeNeitherShiftAndAddNorTensorScale) {
+  const Price price = evaluation::price(work_of(results(R"("mxfp4/k16")")), laws());
+  const Price nvfp4 = evaluation::price(work_of(results(R"("nvfp4")")), laws());
+  for (std::size_t pass = 0; pass < 3; ++pass) {
+    const energy::Breakdown& energy = price.layers[0][pass].energy;
+    EXPECT_EQ(energy.energy_pj[Operation::kShiftAndAdd].value, 0);
+    EXPECT_EQ(energy.energy_pj[Operation::kTensorScale].value, 0);
+    EXPECT_EQ(energy.operations_only(), nvfp4.layers[0][pass].energy.operations_only());
+    EXPECT_LT(energy.computing().value, nvfp4.layers[0][pass].energy.computing().value);
+  }
+}
+
+TEST(Pricing, MixedSystemsQuantizeAsTheirResultsAsk) {
+  const Price mixed = evaluation::price(
+      work_of(results(R"({ "activation": "nvfp4", "weight": "e2m4/nc", "error": "mxfp8-e5m2" })")), laws());
+  const auto each = [&](Pass pass) {
+    const energy::Breakdown& energy = mixed.layers[0][static_cast<std::size_t>(pass)].energy;
+    return energy.energy_pj[Operation::kQuantize].value / static_cast<double>(energy.counts[Operation::kQuantize]);
+  };
+  EXPECT_NEAR(each(Pass::kForward), 4.070475, 1e-6);
+  EXPECT_NEAR(each(Pass::kBackwardData), 0.404225, 1e-6) << "an error";
+  EXPECT_NEAR(each(Pass::kBackwardWeight), 13.577475, 1e-6);
+}
+
+}  // namespace
+}  // namespace mlsim::evaluation
