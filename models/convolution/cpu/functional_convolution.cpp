@@ -124,7 +124,8 @@ int top_sum_bits(const ConvolutionRequest& request) {
 
 // Whether no result can leave binary32 above.
 bool results_fit_float(const ConvolutionRequest& request) {
-  return top_sum_bits(request) <= 126 && top_sum_bits(request) + std::ilogb(request.tensor_scale) < 126;
+  const int bits = top_sum_bits(request);
+  return bits <= 126 && (request.tensor_scale == 0 || bits + std::ilogb(request.tensor_scale) < 126);
 }
 
 // Whether no element and no sum can leave binary32 above.
