@@ -67,17 +67,21 @@ double unit_of(const ScaledTensor& tensor, std::size_t pair) {
 
 // Whether a tile with this exponent has a value.
 bool has_values_at(const ScaledTensor& tensor, int exponent) {
-  bool found = false;
-  tensor.grid().for_each_run(0, tensor.size(),
-                             [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
-                               const std::uint16_t* codes = tensor.codes.data() + offset;
-                               const TileScale* scales = tensor.scales.data() + tile;
-                               if (found || (step == 0 && scales->exponent != exponent)) return;
-                               for (std::int64_t i = 0; i < length; ++i) {
-                                 found = found || (codes[i] != 0 && scales[i * step].exponent == exponent);
-                               }
-                             });
-  return found;
+  unsigned found = 0;
+  tensor.grid().for_each_run(
+      0, tensor.size(), [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+        const std::uint16_t* codes = tensor.codes.data() + offset;
+        const TileScale* scales = tensor.scales.data() + tile;
+        // Without branches, so that vectors do it.
+        if (step == 1) {
+          for (std::int64_t i = 0; i < length; ++i) {
+            found |= static_cast<unsigned>(codes[i] != 0) & static_cast<unsigned>(scales[i].exponent == exponent);
+          }
+        } else if (scales->exponent == exponent) {
+          for (std::int64_t i = 0; i < length; ++i) found |= static_cast<unsigned>(codes[i] != 0);
+        }
+      });
+  return found != 0;
 }
 
 UnitRange range_of(const ScaledTensor& tensor) {
