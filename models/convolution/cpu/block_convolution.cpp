@@ -87,6 +87,13 @@ struct LaneBlock {
   std::int64_t values = 0;  // lanes of the blocks before it
 };
 
+// Some positions of a block of lanes.
+struct Chunk {
+  const LaneBlock& block;
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+};
+
 // The results that share their taps.
 struct Phase {
   const ResultPhase* rows = nullptr;
@@ -223,11 +230,11 @@ class BlockConvolution {
       slice.images = std::min(slice.images, images_ - slice.first_image);
       pack_source(slice);
       for (const Phase& phase : phases_) {
-        for_each_tile(slice, phase, [&](const LaneBlock& block, std::int64_t first, std::int64_t count) {
+        for_each_tile(slice, phase, [&](const Chunk& chunk) {
           std::array<float, kChunk * kBlockVectors * kLargestWidth> values;
-          std::fill_n(values.begin(), count * block.vectors * width_, 0.0F);
-          sum_tile(slice, phase, block, first, count, values.data());
-          store(slice, phase, block, first, count, values.data(), results);
+          std::fill_n(values.begin(), chunk.count * chunk.block.vectors * width_, 0.0F);
+          sum_tile(slice, phase, chunk, values.data());
+          store(slice, phase, chunk, values.data(), results);
         });
       }
     }
@@ -252,11 +259,11 @@ class BlockConvolution {
       pack_lanes(slice);
       pack_source(slice);
       const bool last = first + at_once >= runs;
-      for_each_tile(slice, phase, [&](const LaneBlock& block, std::int64_t begin, std::int64_t count) {
-        float* block_values = values.data() + block.values * group_positions(slice, phase);
-        float* tile_values = block_values + begin * block.vectors * width_;
-        sum_tile(slice, phase, block, begin, count, tile_values);
-        if (last) store(slice, phase, block, begin, count, tile_values, results);
+      for_each_tile(slice, phase, [&](const Chunk& chunk) {
+        const std::int64_t before = chunk.block.values * group_positions(slice, phase);
+        float* chunk_values = values.data() + before + chunk.first * chunk.block.vectors * width_;
+        sum_tile(slice, phase, chunk, chunk_values);
+        if (last) store(slice, phase, chunk, chunk_values, results);
       });
     }
   }
@@ -662,7 +669,7 @@ class BlockConvolution {
     return (gradient_ ? images_ / groups_ : slice.images) * phase.positions();
   }
 
-  // use(block, first, count) for all lane blocks and chunks of positions.
+  // use(chunk) for all lane blocks and chunks of positions.
   template <typename Use>
   void for_each_tile(const Slice& slice, const Phase& phase, const Use& use) {
     const std::int64_t positions = group_positions(slice, phase);
@@ -671,21 +678,20 @@ class BlockConvolution {
     base::parallel_for(std::int64_t{0}, groups_ * chunks * blocks, [&](std::int64_t task) {
       const std::int64_t group = task / blocks / chunks;
       const std::int64_t first = task / blocks % chunks * kChunk;
-      use(blocks_[static_cast<std::size_t>(group * blocks + task % blocks)], first,
-          std::min(kChunk, positions - first));
+      use(Chunk{blocks_[static_cast<std::size_t>(group * blocks + task % blocks)], first,
+                std::min(kChunk, positions - first)});
     });
   }
 
-  // Walks the positions of a chunk row by row: use(p, slot, row, column, length), p counted from `first`.
+  // Walks the positions of a chunk row by row: use(p, slot, row, column, length), p counted from its first.
   template <typename Use>
-  void for_each_row(const Phase& phase, std::int64_t group, std::int64_t first, std::int64_t count,
-                    const Use& use) const {
+  void for_each_row(const Phase& phase, const Chunk& chunk, const Use& use) const {
     const std::int64_t width = phase.columns->count;
-    std::int64_t slot = first / phase.positions() + (gradient_ ? group * (images_ / groups_) : 0);
-    std::int64_t row = first % phase.positions() / width;
-    std::int64_t column = first % width;
-    for (std::int64_t p = 0; p < count;) {
-      const std::int64_t length = std::min(width - column, count - p);
+    std::int64_t slot = chunk.first / phase.positions() + (gradient_ ? chunk.block.group * (images_ / groups_) : 0);
+    std::int64_t row = chunk.first % phase.positions() / width;
+    std::int64_t column = chunk.first % width;
+    for (std::int64_t p = 0; p < chunk.count;) {
+      const std::int64_t length = std::min(width - column, chunk.count - p);
       use(p, slot, row, column, length);
       p += length;
       column = 0;
@@ -695,12 +701,12 @@ class BlockConvolution {
     }
   }
 
-  void sum_tile(const Slice& slice, const Phase& phase, const LaneBlock& block, std::int64_t first, std::int64_t count,
-                float* values) const {
+  void sum_tile(const Slice& slice, const Phase& phase, const Chunk& chunk, float* values) const {
+    const LaneBlock& block = chunk.block;
     constexpr auto kWordBytes = static_cast<std::int64_t>(sizeof(Word));
     std::array<std::int64_t, kChunk> positions;
     std::array<std::int64_t, kChunk> unit_positions;
-    for_each_row(phase, block.group, first, count,
+    for_each_row(phase, chunk,
                  [&](std::int64_t p, std::int64_t slot, std::int64_t row, std::int64_t column, std::int64_t length) {
                    const std::int64_t pixels =
                        (slot * rows_.extent + row * rows_.step) * columns_.extent + column * columns_.step;
@@ -720,7 +726,7 @@ class BlockConvolution {
             reinterpret_cast<const std::uint8_t*>(pixels_.data() + group_words_[static_cast<std::size_t>(block.group)]),
         .positions = positions.data(),
         .unit_positions = unit_positions.data(),
-        .position_count = count,
+        .position_count = chunk.count,
         .lanes = reinterpret_cast<const std::uint8_t*>(lanes_.data() + block.words),
         .vectors = static_cast<int>(block.vectors),
         .runs = runs.data(),
@@ -761,8 +767,8 @@ class BlockConvolution {
 
   // ---- Results
 
-  void store(const Slice& slice, const Phase& phase, const LaneBlock& block, std::int64_t first, std::int64_t count,
-             const float* values, float* results) const {
+  void store(const Slice& slice, const Phase& phase, const Chunk& chunk, const float* values, float* results) const {
+    const LaneBlock& block = chunk.block;
     const std::int64_t plane = result_shape_[2] * result_shape_[3];
     // Between lanes, and between images.
     const std::int64_t lane_step = gradient_ ? result_shape_[1] * plane : plane;
@@ -788,7 +794,7 @@ class BlockConvolution {
       }
       neighbours.rows += length;
     };
-    for_each_row(phase, block.group, first, count,
+    for_each_row(phase, chunk,
                  [&](std::int64_t p, std::int64_t slot, std::int64_t row, std::int64_t column, std::int64_t length) {
                    const std::int64_t image = gradient_ ? slot - first_slot : slice.first_image + slot;
                    float* target = lanes_at + image * image_step +
