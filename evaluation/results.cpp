@@ -467,6 +467,7 @@ Json shape_to_json(const models::ConvolutionShape& shape) {
 Json array_to_json(const sim::ArrayConfig& array) {
   Json json = Json::object();
   visit_array(array, Writer{json});
+  if (array.taps_per_cycle != 1) json["taps_per_cycle"] = array.taps_per_cycle;
   visit_feeder(array.row_feeder, Writer{json["row_feeder"]});
   visit_feeder(array.column_feeder, Writer{json["column_feeder"]});
   return json;

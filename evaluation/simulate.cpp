@@ -198,7 +198,8 @@ std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, c
 class Simulation {
  public:
   Simulation(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress)
-      : workload_(workload), options_(options), progress_(progress) {
+      : workload_(workload), options_(options), progress_(progress), accumulator_(workload.accumulator) {
+    accumulator_.taps_per_cycle = options.array.taps_per_cycle;
     if (is_systemc()) {
       simulator_.emplace(detail(), options.array,
                          options.trace ? std::optional(options.trace->string()) : std::nullopt);
@@ -329,8 +330,7 @@ class Simulation {
 
   int accumulator_bits(const models::ConvolutionShape& shape, Pass pass, const models::Format& left,
                        const models::Format& right) const {
-    return workload_.accumulator.bits != 0 ? workload_.accumulator.bits
-                                           : full_accumulator_bits(shape, pass, left, right);
+    return accumulator_.bits != 0 ? accumulator_.bits : full_accumulator_bits(shape, pass, left, right);
   }
 
   static int full_accumulator_bits(const models::ConvolutionShape& shape, Pass pass, const models::Format& left,
@@ -359,9 +359,8 @@ class Simulation {
     models::ConvolutionResult result;
     const auto convolve = [&] {
       if (scaled) require_product_scale(layer, pass, values);
-      result = scaled
-                   ? models::functional_convolution(pass, layer.shape, left.scaled, right.scaled, workload_.accumulator)
-                   : models::baseline_convolution(pass, layer.shape, left.baseline, right.baseline);
+      result = scaled ? models::functional_convolution(pass, layer.shape, left.scaled, right.scaled, accumulator_)
+                      : models::baseline_convolution(pass, layer.shape, left.baseline, right.baseline);
     };
     const auto count = [&] {
       record.zero_products = models::count_zero_products(pass, layer.shape, left.nonzero, right.nonzero);
@@ -401,7 +400,7 @@ class Simulation {
     }
     require_product_scale(layer, pass, values);
     sim::PassResult result = simulator_->simulate_pass(
-        pass, layer.shape, left.scaled, right.scaled, workload_.accumulator, quantization,
+        pass, layer.shape, left.scaled, right.scaled, accumulator_, quantization,
         [&](std::uint64_t done, std::uint64_t predicted) {
           report(index, fmt::format("{}, {:.0f} % of {} cycles", models::to_string(pass),
                                     100.0 * static_cast<double>(done) / static_cast<double>(predicted), predicted));
@@ -417,6 +416,7 @@ class Simulation {
   const workloads::Workload& workload_;
   const SimulationOptions& options_;
   const Progress& progress_;
+  models::Accumulator accumulator_;
   std::mutex progress_mutex_;
   std::optional<sim::Simulator> simulator_;
 };

@@ -25,6 +25,7 @@ constexpr Limits kExtents{1, 1024};  // of the array
 constexpr Limits kBufferElements{1, std::int64_t{1} << 26};
 constexpr Limits kFillPorts{1, 65536};
 constexpr Limits kQuantizerLanes{1, 4096};
+constexpr Limits kTapsPerCycle{1, 1024};
 constexpr Limits kSramBytes{1, std::int64_t{1} << 40};
 
 [[noreturn]] void refuse(const std::string& file, const std::string& pointer, const std::string& found,
@@ -59,6 +60,7 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
   in_range("rows", rows, kExtents);
   in_range("columns", columns, kExtents);
   in_range("elements_per_scaler", elements_per_scaler, {1, std::int64_t{rows} * columns});
+  in_range("taps_per_cycle", taps_per_cycle, kTapsPerCycle);
   const auto check_feeder = [&](const std::string& key, const FeederConfig& feeder, int lanes) {
     if (feeder.buffer_elements < 2 * lanes || feeder.buffer_elements > kBufferElements.high) {
       refuse(file, pointer + "/" + key + "/buffer_elements", std::to_string(feeder.buffer_elements),
@@ -78,8 +80,8 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
 
 ArrayConfig read_array_config(const Json& json, const std::string& file, const std::string& pointer) {
   const JsonReader reader(json, file, pointer);
-  reader.refuse_unknown({"rows", "columns", "elements_per_scaler", "row_feeder", "column_feeder", "quantizer_lanes",
-                         "quantize_results", "global_sram_bytes", "clock_ghz"});
+  reader.refuse_unknown({"rows", "columns", "elements_per_scaler", "taps_per_cycle", "row_feeder", "column_feeder",
+                         "quantizer_lanes", "quantize_results", "global_sram_bytes", "clock_ghz"});
   ArrayConfig config;
   read_integer(reader, "rows", kExtents, config.rows);
   read_integer(reader, "columns", kExtents, config.columns);
@@ -91,6 +93,7 @@ ArrayConfig read_array_config(const Json& json, const std::string& file, const s
   } else {
     read_integer(reader, "elements_per_scaler", {1, elements}, config.elements_per_scaler, " or \"all\"");
   }
+  read_integer(reader, "taps_per_cycle", kTapsPerCycle, config.taps_per_cycle);
   if (reader.has("row_feeder")) read_feeder(reader["row_feeder"], config.row_feeder);
   if (reader.has("column_feeder")) read_feeder(reader["column_feeder"], config.column_feeder);
   read_integer(reader, "quantizer_lanes", kQuantizerLanes, config.quantizer_lanes);

@@ -18,6 +18,9 @@ struct ArrayConfig {
   int rows = 16;
   int columns = 16;
   int elements_per_scaler = 8;  // processing elements that share one group-scale unit
+  // Products whose exact sum is one addition of an accumulator. It changes what narrow accumulators do, so far in
+  // values alone: cycles and prices are those of one product a cycle, and the SystemC engines take 1 alone.
+  int taps_per_cycle = 1;
   FeederConfig row_feeder;
   FeederConfig column_feeder;
   int quantizer_lanes = 16;                     // results a cycle

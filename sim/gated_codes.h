@@ -1,4 +1,4 @@
-// What the array gets of an operand.
+// What the array gets of an operand. Tested in tests/sim/operand_toggles_test.cpp and simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -94,6 +94,11 @@ struct Simulator::Design {
 Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::optional<std::string>& trace_file)
     : config_(config) {
   config.check("array");
+  if (config.taps_per_cycle != 1) {
+    throw std::runtime_error("the array adds " + std::to_string(config.taps_per_cycle) +
+                             " products at once (taps_per_cycle), which the engines functional and analytic take; the "
+                             "engines cycle and structural add one");
+  }
   if (simulator_made) {
     throw std::runtime_error("a second array cannot be simulated in the same process, expected one of its own");
   }

@@ -163,7 +163,7 @@ namespace {
 
 // Where tiles are so small that scales cost as much as products.
 struct SmallTiles {
-  int single = 0;  // linear layers with a scale for each element
+  int single = 0;        // linear layers with a scale for each element
   int short_blocks = 0;  // passes of backward weight whose blocks are longer than the batch
 
   void add(const evaluation::LayerRecord& layer) {

@@ -102,6 +102,7 @@ using Range = tbb::blocked_range<std::size_t>;
 
 void round_all(std::span<const float> input, const BaselineGrid& grid, float scale, const QuantizerOptions& options,
                float* output) {
+  const GridRounding rounding{grid, scale, options.rounding, options.random_bits};
   const std::size_t blocks = (input.size() + kBlock - 1) / kBlock;
   base::parallel_for(Range(0, blocks, kGrain), [&](const Range& range) {
     alignas(64) std::array<std::uint32_t, kBlock> words{};
@@ -111,8 +112,7 @@ void round_all(std::span<const float> input, const BaselineGrid& grid, float sca
       if (options.rounding == Rounding::kStochastic) {
         random_words(options.seed, options.stream, first, (count + 3) / 4 * 4, words.data());
       }
-      round_to_grid(grid, scale, options.rounding, options.random_bits, &input[first], words.data(), count,
-                    output + first);
+      round_to_grid(rounding, &input[first], words.data(), count, output + first);
     }
   });
 }

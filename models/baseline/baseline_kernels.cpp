@@ -27,15 +27,17 @@ float power_of_two(int exponent) {
 }
 
 template <bool kStochastic>
-void round_vectors(const BaselineGrid& grid, float scale, int random_bits, const float* input,
-                   const std::uint32_t* words, std::size_t count, float* output) {
+void round_vectors(const GridRounding& rounding, const float* input, const std::uint32_t* words, std::size_t count,
+                   float* output) {
+  const BaselineGrid& grid = rounding.grid;
+  const int random_bits = rounding.random_bits;
   const FloatTag df;
   const IntTag di;
   const WordTag du;
   const std::size_t lanes = hn::Lanes(df);
   // Of normal numbers the low bits of the encoding go; a carry into the exponent is right by itself.
   const int dropped = 23 - grid.mantissa_bits;
-  const auto divisor = hn::Set(df, scale);
+  const auto divisor = hn::Set(df, rounding.scale);
   // Magnitudes as integers order as the numbers do.
   const auto smallest_normal = hn::Set(di, static_cast<std::int32_t>(grid.smallest_normal));
   const auto largest = hn::Set(di, static_cast<std::int32_t>(grid.largest));
@@ -80,11 +82,11 @@ void round_vectors(const BaselineGrid& grid, float scale, int random_bits, const
 }
 
 template <bool kStochastic>
-void round_any(const BaselineGrid& grid, float scale, int random_bits, const float* input, const std::uint32_t* words,
-               std::size_t count, float* output) {
+void round_any(const GridRounding& rounding, const float* input, const std::uint32_t* words, std::size_t count,
+               float* output) {
   const std::size_t lanes = hn::Lanes(FloatTag());
   const std::size_t whole = count - count % lanes;
-  round_vectors<kStochastic>(grid, scale, random_bits, input, words, whole, output);
+  round_vectors<kStochastic>(rounding, input, words, whole, output);
   if (whole == count) return;
   constexpr std::size_t kLanes = HWY_MAX_BYTES / sizeof(float);
   HWY_ALIGN float last_input[kLanes] = {};
@@ -92,16 +94,16 @@ void round_any(const BaselineGrid& grid, float scale, int random_bits, const flo
   HWY_ALIGN float last_output[kLanes];
   std::copy(input + whole, input + count, last_input);
   if (kStochastic) std::copy(words + whole, words + count, last_words);
-  round_vectors<kStochastic>(grid, scale, random_bits, last_input, last_words, lanes, last_output);
+  round_vectors<kStochastic>(rounding, last_input, last_words, lanes, last_output);
   std::copy_n(last_output, count - whole, output + whole);
 }
 
-void round_to_grid(const BaselineGrid& grid, float scale, Rounding rounding, int random_bits, const float* input,
-                   const std::uint32_t* words, std::size_t count, float* output) {
-  if (rounding == Rounding::kStochastic) {
-    round_any<true>(grid, scale, random_bits, input, words, count, output);
+void round_to_grid(const GridRounding& rounding, const float* input, const std::uint32_t* words, std::size_t count,
+                   float* output) {
+  if (rounding.rounding == Rounding::kStochastic) {
+    round_any<true>(rounding, input, words, count, output);
   } else {
-    round_any<false>(grid, scale, random_bits, input, words, count, output);
+    round_any<false>(rounding, input, words, count, output);
   }
 }
 
@@ -139,9 +141,9 @@ namespace mlsim::models {
 HWY_EXPORT(round_to_grid);
 HWY_EXPORT(count_rounded);
 
-void round_to_grid(const BaselineGrid& grid, float scale, Rounding rounding, int random_bits, const float* input,
-                   const std::uint32_t* words, std::size_t count, float* output) {
-  HWY_DYNAMIC_DISPATCH(round_to_grid)(grid, scale, rounding, random_bits, input, words, count, output);
+void round_to_grid(const GridRounding& rounding, const float* input, const std::uint32_t* words, std::size_t count,
+                   float* output) {
+  HWY_DYNAMIC_DISPATCH(round_to_grid)(rounding, input, words, count, output);
 }
 
 QuantizationCounts count_rounded(float scale, const float* input, const float* values, std::size_t count) {

@@ -9,10 +9,18 @@
 
 namespace mlsim::models {
 
-// Writes `count` finite elements divided by `scale`, on the grid; `words` has the random word of each, for stochastic
+// What the elements of one tensor have in common.
+struct GridRounding {
+  BaselineGrid grid;
+  float scale = 1;
+  Rounding rounding = Rounding::kNearest;
+  int random_bits = 16;
+};
+
+// Writes `count` finite elements divided by the scale, on the grid; `words` has the random word of each, for stochastic
 // rounding only. `output` may be `input`.
-void round_to_grid(const BaselineGrid& grid, float scale, Rounding rounding, int random_bits, const float* input,
-                   const std::uint32_t* words, std::size_t count, float* output);
+void round_to_grid(const GridRounding& rounding, const float* input, const std::uint32_t* words, std::size_t count,
+                   float* output);
 
 // What became of `count` elements, as QuantizationCounts has it: saturated are those that are infinite.
 QuantizationCounts count_rounded(float scale, const float* input, const float* values, std::size_t count);

@@ -80,7 +80,7 @@ std::vector<ConvGroups> conv_groups(models::Pass pass, const models::Convolution
   // Blocks are cut in other places of the next convolution group where its channels go on counting.
   std::int64_t period = 1;
   const auto repeat_after = [&](std::int64_t block) {
-    if (block <= 1) return;
+    if (block <= 1 || block >= outer * shape.groups) return;
     period = std::min(std::lcm(period, block / std::gcd(block, outer)), shape.groups);
   };
   if (pass != models::Pass::kBackwardWeight && outer > 1) {

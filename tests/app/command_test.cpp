@@ -333,6 +333,28 @@ TEST_F(Command, AccumulatorsOverflowAsAsked) {
   EXPECT_GT(read_json("wrap.json")["layers"][0]["passes"][0]["counts"]["overflows"].get<int>(), 0);
 }
 
+TEST_F(Command, AnArrayMayAddSeveralProductsAtOnce) {
+  json workload = small_workload();
+  workload["accumulator_bits"] = 10;
+  write_workload(workload);
+  folder_.write("array.json", R"({"taps_per_cycle": 4})");
+  ASSERT_EQ(run("simulate workload.json --results one.json").status, 0);
+  ASSERT_EQ(run("simulate workload.json --array array.json --tensors t --results four.json").status, 0);
+  const json four = read_json("four.json");
+  EXPECT_EQ(four["array"]["taps_per_cycle"], 4);
+  EXPECT_LT(four["layers"][0]["passes"][0]["counts"]["overflows"].get<int>(),
+            read_json("one.json")["layers"][0]["passes"][0]["counts"]["overflows"].get<int>());
+  const models::ScaledFormat format = models::parse_scaled_format("e2m4");
+  const models::Tensor<float> expected =
+      models::reference_convolution(
+          models::Pass::kForward, shape_, models::reference_quantize(activation_, format, {}, "a").tensor,
+          models::reference_quantize(weight_, format, {}, "w").tensor, {.bits = 10, .taps_per_cycle = 4})
+          .values;
+  EXPECT_EQ(workloads::read_npy(folder_.path() / "t" / "conv1.forward.npy").values, expected.values);
+  EXPECT_EQ(run("report four.json").status, 0);
+  expect_error("simulate workload.json --array array.json --engine cycle", {"taps_per_cycle"});
+}
+
 TEST_F(Command, ShapesAreCountedAndPriced) {
   json workload = small_workload();
   workload["layers"][0].erase("tensors");

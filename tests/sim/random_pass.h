@@ -81,7 +81,7 @@ class RandomPasses {
       }
     } while (!std::isfinite(random.left.tensor_scale * random.right.tensor_scale) || too_wide(random));
     random.quantization.formats.clear();
-    for (const models::Format& format : models::next_formats(tests::random_block_format(generator_), random.pass)) {
+    for (const models::Format& format : models::next_formats(block_format(), random.pass)) {
       random.quantization.formats.push_back(std::get<models::ScaledFormat>(format));
     }
     random.quantization.options = quantizer_options();
@@ -136,11 +136,22 @@ class RandomPasses {
   }
 
   models::ScaledTensor block_tensor(const RandomPass& random, models::Operand operand) {
-    const models::ScaledFormat format = tests::random_block_format(generator_).of(operand, random.pass);
+    const models::ScaledFormat format = block_format().of(operand, random.pass);
     const models::Shape shape = random.shape.shape_of(operand);
     return models::reference_quantize(pick(0, 1) == 0 ? values(shape) : tests::random_tensor(generator_, shape), format,
                                       {}, "operand")
         .tensor;
+  }
+
+  // One in four is NVFP4, whose scales may be zero.
+  models::ScaledFormat block_format() {
+    models::ScaledFormat format = tests::random_block_format(generator_);
+    if (pick(0, 3) > 0) return format;
+    models::ScaledFormat nvfp4 = models::parse_scaled_format("nvfp4");
+    nvfp4.layout = format.layout;
+    nvfp4.blocks = format.blocks;
+    nvfp4.block = format.block;
+    return nvfp4;
   }
 
   // More than the machine's registers hold.

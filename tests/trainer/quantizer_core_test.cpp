@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
+#include <vector>
 
 #include "base/philox.h"
 #include "models/quantizer/reference_quantizer.h"
@@ -84,12 +88,14 @@ std::vector<float> values_of(const models::ScaledTensor& tensor) {
   unscaled.tensor_scale = 1;
   const models::Tensor<double> dequantized = models::dequantize(unscaled);
   std::vector<float> values;
+  values.reserve(dequantized.values.size());
   for (const double x : dequantized.values) values.push_back(static_cast<float>(x) + 0.0F);
   return values;
 }
 
 std::vector<std::uint32_t> bits(const std::vector<float>& values) {
   std::vector<std::uint32_t> result;
+  result.reserve(values.size());
   for (const float x : values) result.push_back(bits_of(x));
   return result;
 }

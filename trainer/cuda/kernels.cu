@@ -209,10 +209,12 @@ struct Task {
   Tiles tiles;
 };
 
+// `maximum` is that of the tensor, which is known already where it is one tile.
 template <models::ScaleKind kKind>
-__device__ TileFactors factors_of(const Task& task, std::size_t tile, const std::uint32_t* scratch,
-                                  const TensorScale& tensor) {
-  return tile_factors<kKind>(task.constants, task.tiles.count() == 1 ? scratch[0] : scratch[1 + tile], tensor);
+__device__ TileFactors factors_of(const Task& task, std::size_t tile, std::uint32_t maximum,
+                                  const std::uint32_t* scratch, const TensorScale& tensor) {
+  if (task.tiles.count() > 1) maximum = scratch[1 + tile];
+  return tile_factors<kKind>(task.constants, maximum, tensor);
 }
 
 __device__ std::size_t tile_of_pair(const Task& task, std::size_t pair) {
@@ -246,7 +248,7 @@ __global__ void round_elements(const float* __restrict__ input, Task task, const
   std::size_t position = first - pair * plane;
   std::size_t tile = tile_of_pair(task, pair);
   const auto factors_at = [&] {
-    return factors_of<kKind>(task, tile + (kApart ? task.tiles.of_position(position) : 0), scratch, tensor);
+    return factors_of<kKind>(task, tile + (kApart ? task.tiles.of_position(position) : 0), maximum, scratch, tensor);
   };
   TileFactors factors = factors_at();
   const auto rounded = [&](float x, unsigned j) {
@@ -312,7 +314,7 @@ __global__ void round_elements_channels_last(const float* __restrict__ input, Ta
   const std::size_t tile = task.tiles.of_pair(n, channel);
   if (maximum != 0) {
     if constexpr (kStochastic) words = philox(element / 4, stream_of(c.stream, step), c.seed);
-    if constexpr (!kApart) factors = factors_of<kKind>(task, tile, scratch, tensor);
+    if constexpr (!kApart) factors = factors_of<kKind>(task, tile, maximum, scratch, tensor);
   }
 #pragma unroll
   for (unsigned j = 0; j < kPositions; ++j) {
@@ -322,7 +324,7 @@ __global__ void round_elements_channels_last(const float* __restrict__ input, Ta
       continue;
     }
     if constexpr (kApart) {
-      factors = factors_of<kKind>(task, tile + task.tiles.of_position(position + j), scratch, tensor);
+      factors = factors_of<kKind>(task, tile + task.tiles.of_position(position + j), maximum, scratch, tensor);
     }
     const std::uint32_t word = word_of(words, kPositions == 4 ? j : static_cast<unsigned>(element % 4));
     output[i] = rounded_value<kKind, kStochastic>(c, input[i], tensor, factors, word);
