@@ -408,6 +408,26 @@ TEST(Blocks, EqualReferenceOnWiderLayers) {
   expect_each(compare_blocks(5000, 400, layer, format), {"blocks of 16 bits", "blocks in binary64"});
 }
 
+// More images than are prepared at a time, more runs of images, and more taps than are read again and again.
+TEST(Blocks, EqualReferenceInSlices) {
+  const ConvolutionShape shape{
+      .batch = 9, .in_channels = 64, .out_channels = 5, .in_size = {64, 65}, .kernel = {1, 1}, .groups = 1};
+  Random random(1);
+  for (const char* name : {"mxfp4/k4", "mxfp6-e3m2/t4x16x*x*", "mxfp8-e4m3/k4"}) {
+    const ScaledFormat format = parse_scaled_format(name);
+    for (const Pass pass : kPasses) {
+      const auto operand = [&](Operand which) {
+        std::normal_distribution<float> normal;
+        Tensor<float> values{shape.shape_of(which), {}};
+        for (std::int64_t i = 0; i < element_count(values.shape); ++i) values.values.push_back(normal(random));
+        return quantize(values, format.of(which, pass), {}, "x").tensor;
+      };
+      compare(pass, shape, operand(left_operand(pass)), operand(right_operand(pass)), {});
+      if (HasFailure()) return;
+    }
+  }
+}
+
 // Scales at either end of their range: results are infinite, NaN or subnormal.
 TEST(Blocks, EqualReferenceWhereScalesEnd) {
   std::uint64_t non_finite = 0;

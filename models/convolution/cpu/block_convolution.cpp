@@ -71,7 +71,8 @@ struct Run {
   std::int64_t first = 0;
   std::int64_t count = 0;
   std::int64_t words = 0;
-  std::int64_t place = 0;  // words of the runs before it
+  std::int64_t lanes = 0;  // words of the runs before it
+  std::int64_t place = 0;  // the same in a pixel, where units follow the words
   std::int64_t index = 0;  // runs before it
 };
 
@@ -84,6 +85,13 @@ struct LaneBlock {
   std::int64_t words = 0;   // of the blocks before it
   std::int64_t groups = 0;  // lanes times reduction groups of the blocks before it
   std::int64_t values = 0;  // lanes of the blocks before it
+};
+
+// Some positions of a block of lanes.
+struct Chunk {
+  const LaneBlock& block;
+  std::int64_t first = 0;
+  std::int64_t count = 0;
 };
 
 // The results that share their taps.
@@ -204,7 +212,7 @@ class BlockConvolution {
     std::vector<Run> runs;
     for (std::int64_t first = 0; first < outer_;) {
       const std::int64_t count = reduction.run_end(group, first) - first;
-      runs.push_back({first, count, ceil_div(count, kPerWord), 0, 0});
+      runs.push_back({first, count, ceil_div(count, kPerWord), 0, 0, 0});
       first += count;
     }
     return runs;
@@ -222,11 +230,11 @@ class BlockConvolution {
       slice.images = std::min(slice.images, images_ - slice.first_image);
       pack_source(slice);
       for (const Phase& phase : phases_) {
-        for_each_tile(slice, phase, [&](const LaneBlock& block, std::int64_t first, std::int64_t count) {
+        for_each_tile(slice, phase, [&](const Chunk& chunk) {
           std::array<float, kChunk * kBlockVectors * kLargestWidth> values;
-          std::fill_n(values.begin(), count * block.vectors * width_, 0.0F);
-          sum_tile(slice, phase, block, first, count, values.data());
-          store(slice, phase, block, first, count, values.data(), results);
+          std::fill_n(values.begin(), chunk.count * chunk.block.vectors * width_, 0.0F);
+          sum_tile(slice, phase, chunk, values.data());
+          store(slice, phase, chunk, values.data(), results);
         });
       }
     }
@@ -251,11 +259,11 @@ class BlockConvolution {
       pack_lanes(slice);
       pack_source(slice);
       const bool last = first + at_once >= runs;
-      for_each_tile(slice, phase, [&](const LaneBlock& block, std::int64_t begin, std::int64_t count) {
-        float* block_values = values.data() + block.values * group_positions(slice, phase);
-        float* tile_values = block_values + begin * block.vectors * width_;
-        sum_tile(slice, phase, block, begin, count, tile_values);
-        if (last) store(slice, phase, block, begin, count, tile_values, results);
+      for_each_tile(slice, phase, [&](const Chunk& chunk) {
+        const std::int64_t before = chunk.block.values * group_positions(slice, phase);
+        float* chunk_values = values.data() + before + chunk.first * chunk.block.vectors * width_;
+        sum_tile(slice, phase, chunk, chunk_values);
+        if (last) store(slice, phase, chunk, chunk_values, results);
       });
     }
   }
@@ -267,22 +275,25 @@ class BlockConvolution {
     for (const std::vector<Run>& all : all_runs_) {
       const auto size = static_cast<std::int64_t>(all.size());
       std::vector<Run> runs(all.begin() + std::min(first, size), all.begin() + first + std::min(count, size - first));
-      std::int64_t place = 0;
+      std::int64_t words = 0;
       for (std::size_t i = 0; i < runs.size(); ++i) {
         runs[i].index = static_cast<std::int64_t>(i);
-        runs[i].place = place;
-        place += runs[i].words;
+        runs[i].lanes = words;
+        runs[i].place = words + runs[i].index * unit_words();
+        words += runs[i].words;
       }
       slice.runs.push_back(std::move(runs));
     }
   }
 
-  static std::int64_t words_of(const std::vector<Run>& runs) { return runs.back().place + runs.back().words; }
+  // Words for the unit of a run in a pixel.
+  std::int64_t unit_words() const { return apart_ && !kDoubles ? 1 : 0; }
+  static std::int64_t lane_words(const std::vector<Run>& runs) { return runs.back().lanes + runs.back().words; }
 
   // Where things lie: pixels [group][run][word], lanes [group][block][run][tap][word][lane].
   void lay_out(const Slice& slice) {
     pixel_words_ = 0;
-    pixel_units_ = 0;
+    image_units_ = 0;
     blocks_.clear();
     group_words_.clear();
     group_units_.clear();
@@ -292,17 +303,17 @@ class BlockConvolution {
     for (std::int64_t group = 0; group < groups_; ++group) {
       const std::vector<Run>& runs = slice.runs[static_cast<std::size_t>(group)];
       group_words_.push_back(gradient_ ? 0 : pixel_words_);
-      group_units_.push_back(gradient_ ? 0 : pixel_units_);
+      group_units_.push_back(gradient_ ? 0 : image_units_);
       // The pixels of an input channel's plane belong to one group.
-      pixel_words_ = words_of(runs) + (gradient_ ? 0 : pixel_words_);
-      pixel_units_ = static_cast<std::int64_t>(runs.size()) + (gradient_ ? 0 : pixel_units_);
+      pixel_words_ = runs.back().place + runs.back().words + unit_words() + (gradient_ ? 0 : pixel_words_);
+      image_units_ = static_cast<std::int64_t>(runs.size()) + (gradient_ ? 0 : image_units_);
       for (std::int64_t first = 0; first < group_lanes_; first += kBlockVectors * width_) {
         LaneBlock block{group,  first,     std::min(group_lanes_ - first, kBlockVectors * width_), 0, words,
                         groups, all_lanes_};
         block.vectors = ceil_div(block.count, width_);
         const std::int64_t lanes = block.vectors * width_;
         blocks_.push_back(block);
-        words += words_of(runs) * lane_taps_ * lanes;
+        words += lane_words(runs) * lane_taps_ * lanes;
         groups += static_cast<std::int64_t>(runs.size()) * groups_of_run() * lanes;
         all_lanes_ += lanes;
       }
@@ -325,14 +336,12 @@ class BlockConvolution {
 
   std::int64_t groups_of_run() const { return apart_ ? lane_taps_ : 1; }
   std::int64_t image_words() const { return rows_.extent * columns_.extent * pixel_words_; }
-  // Units of the source for a plane.
-  std::int64_t image_units() const { return (apart_ ? rows_.extent * columns_.extent : 1) * pixel_units_; }
 
   void allocate_source(std::int64_t images) {
     const auto words = static_cast<std::size_t>(images * image_words());
     const Word zero = kBytes ? static_cast<Word>(0x01010101U * kByteOffset) : Word{0};
     if (pixels_.size() != words) pixels_.assign(words, zero);
-    if (!kDoubles) source_units_.assign(static_cast<std::size_t>(images * image_units()), 0.0F);
+    if (!kDoubles && !apart_) source_units_.assign(static_cast<std::size_t>(images * image_units_), 0.0F);
   }
 
   void make_phases() {
@@ -360,7 +369,7 @@ class BlockConvolution {
     base::parallel_for(std::int64_t{0}, static_cast<std::int64_t>(blocks_.size()), [&](std::int64_t b) {
       const LaneBlock& block = blocks_[static_cast<std::size_t>(b)];
       for (const Run& run : slice.runs[static_cast<std::size_t>(block.group)]) {
-        Word* words = lanes_.data() + block.words + run.place * lane_taps_ * block.vectors * width_;
+        Word* words = lanes_.data() + block.words + run.lanes * lane_taps_ * block.vectors * width_;
         if constexpr (kBytes) {
           pack_lane_run(block, run, words);
         } else {
@@ -410,7 +419,7 @@ class BlockConvolution {
     }
     if (!kBytes) return;
     const auto* words =
-        reinterpret_cast<const std::uint32_t*>(lanes_.data()) + block.words + run.place * lane_taps_ * lanes;
+        reinterpret_cast<const std::uint32_t*>(lanes_.data()) + block.words + run.lanes * lane_taps_ * lanes;
     if (apart_) {
       for (std::int64_t t = 0; t < lane_taps_; ++t) {
         add_corrections(words + t * run.words * lanes, run.words, lanes, corrections_.data() + first + t * lanes);
@@ -625,16 +634,18 @@ class BlockConvolution {
 
   void set_source_units(std::int64_t slot, std::int64_t image, std::int64_t group, const Run& run) {
     const Unit* tiles = source_units(image, group, run.first);
-    float* units = source_units_.data() + group_units_[static_cast<std::size_t>(group)] + run.index;
+    const auto at = static_cast<std::size_t>(group);
     if (!apart_) {
-      units[slot * pixel_units_] = static_cast<float>(*tiles);
+      source_units_[static_cast<std::size_t>(slot * image_units_ + group_units_[at] + run.index)] =
+          static_cast<float>(*tiles);
       return;
     }
+    Word* units = pixels_.data() + group_words_[at] + run.place + run.words;
     for (std::int64_t y = 0; y < used_rows(); ++y) {
       const std::int64_t* of_row = source_tiles_.data() + y * columns_.size;
-      float* place = units + pixel(slot, y, 0) * pixel_units_;
-      for (std::int64_t x = 0; x < used_columns(); ++x, place += pixel_units_) {
-        *place = static_cast<float>(tiles[of_row[x]]);
+      Word* place = units + pixel(slot, y, 0) * pixel_words_;
+      for (std::int64_t x = 0; x < used_columns(); ++x, place += pixel_words_) {
+        *place = std::bit_cast<std::uint32_t>(static_cast<float>(tiles[of_row[x]]));
       }
     }
   }
@@ -648,7 +659,7 @@ class BlockConvolution {
       for (const AxisTap& x : phase.columns->taps) {
         const std::int64_t pixels = y.offset * columns_.extent + x.offset;
         use(BlockTap{pixels * pixel_words_ * static_cast<std::int64_t>(sizeof(Word)),
-                     y.kernel * lane_size_[1] + x.kernel, apart_ ? pixels * pixel_units_ : 0});
+                     y.kernel * lane_size_[1] + x.kernel});
       }
     }
   }
@@ -658,7 +669,7 @@ class BlockConvolution {
     return (gradient_ ? images_ / groups_ : slice.images) * phase.positions();
   }
 
-  // use(block, first, count) for all lane blocks and chunks of positions.
+  // use(chunk) for all lane blocks and chunks of positions.
   template <typename Use>
   void for_each_tile(const Slice& slice, const Phase& phase, const Use& use) {
     const std::int64_t positions = group_positions(slice, phase);
@@ -667,21 +678,22 @@ class BlockConvolution {
     base::parallel_for(std::int64_t{0}, groups_ * chunks * blocks, [&](std::int64_t task) {
       const std::int64_t group = task / blocks / chunks;
       const std::int64_t first = task / blocks % chunks * kChunk;
-      use(blocks_[static_cast<std::size_t>(group * blocks + task % blocks)], first,
-          std::min(kChunk, positions - first));
+      use(Chunk{blocks_[static_cast<std::size_t>(group * blocks + task % blocks)], first,
+                std::min(kChunk, positions - first)});
     });
   }
 
-  // Walks the positions of a chunk: use(slot, row, column).
+  // Walks the positions of a chunk row by row: use(p, slot, row, column, length), p counted from its first.
   template <typename Use>
-  void for_each_position(const Phase& phase, std::int64_t group, std::int64_t first, std::int64_t count,
-                         const Use& use) const {
-    std::int64_t slot = first / phase.positions() + (gradient_ ? group * (images_ / groups_) : 0);
-    std::int64_t row = first % phase.positions() / phase.columns->count;
-    std::int64_t column = first % phase.columns->count;
-    for (std::int64_t p = 0; p < count; ++p) {
-      use(slot, row, column);
-      if (++column < phase.columns->count) continue;
+  void for_each_row(const Phase& phase, const Chunk& chunk, const Use& use) const {
+    const std::int64_t width = phase.columns->count;
+    std::int64_t slot = chunk.first / phase.positions() + (gradient_ ? chunk.block.group * (images_ / groups_) : 0);
+    std::int64_t row = chunk.first % phase.positions() / width;
+    std::int64_t column = chunk.first % width;
+    for (std::int64_t p = 0; p < chunk.count;) {
+      const std::int64_t length = std::min(width - column, chunk.count - p);
+      use(p, slot, row, column, length);
+      p += length;
       column = 0;
       if (++row < phase.rows->count) continue;
       row = 0;
@@ -689,20 +701,24 @@ class BlockConvolution {
     }
   }
 
-  void sum_tile(const Slice& slice, const Phase& phase, const LaneBlock& block, std::int64_t first, std::int64_t count,
-                float* values) const {
+  void sum_tile(const Slice& slice, const Phase& phase, const Chunk& chunk, float* values) const {
+    const LaneBlock& block = chunk.block;
     constexpr auto kWordBytes = static_cast<std::int64_t>(sizeof(Word));
     std::array<std::int64_t, kChunk> positions;
     std::array<std::int64_t, kChunk> unit_positions;
-    std::size_t p = 0;
-    for_each_position(phase, block.group, first, count, [&](std::int64_t slot, std::int64_t row, std::int64_t column) {
-      const std::int64_t at = (slot * rows_.extent + row * rows_.step) * columns_.extent + column * columns_.step;
-      positions[p] = at * pixel_words_ * kWordBytes;
-      unit_positions[p++] = (apart_ ? at : slot) * pixel_units_;
-    });
+    for_each_row(phase, chunk,
+                 [&](std::int64_t p, std::int64_t slot, std::int64_t row, std::int64_t column, std::int64_t length) {
+                   const std::int64_t pixels =
+                       (slot * rows_.extent + row * rows_.step) * columns_.extent + column * columns_.step;
+                   const std::int64_t step = columns_.step * pixel_words_ * kWordBytes;
+                   for (std::int64_t i = 0; i < length; ++i) {
+                     positions[static_cast<std::size_t>(p + i)] = pixels * pixel_words_ * kWordBytes + i * step;
+                     unit_positions[static_cast<std::size_t>(p + i)] = slot * image_units_;
+                   }
+                 });
     std::vector<BlockRun> runs;
     for (const Run& run : slice.runs[static_cast<std::size_t>(block.group)]) {
-      runs.push_back({run.words, run.place * kWordBytes, run.place * lane_taps_ * width_ * kWordBytes, run.index,
+      runs.push_back({run.words, run.place * kWordBytes, run.lanes * lane_taps_ * width_ * kWordBytes, run.index,
                       run.index * groups_of_run()});
     }
     BlockTile tile{
@@ -710,7 +726,7 @@ class BlockConvolution {
             reinterpret_cast<const std::uint8_t*>(pixels_.data() + group_words_[static_cast<std::size_t>(block.group)]),
         .positions = positions.data(),
         .unit_positions = unit_positions.data(),
-        .position_count = count,
+        .position_count = chunk.count,
         .lanes = reinterpret_cast<const std::uint8_t*>(lanes_.data() + block.words),
         .vectors = static_cast<int>(block.vectors),
         .runs = runs.data(),
@@ -751,35 +767,43 @@ class BlockConvolution {
 
   // ---- Results
 
-  void store(const Slice& slice, const Phase& phase, const LaneBlock& block, std::int64_t first, std::int64_t count,
-             const float* values, float* results) const {
+  void store(const Slice& slice, const Phase& phase, const Chunk& chunk, const float* values, float* results) const {
+    const LaneBlock& block = chunk.block;
     const std::int64_t plane = result_shape_[2] * result_shape_[3];
     // Between lanes, and between images.
     const std::int64_t lane_step = gradient_ ? result_shape_[1] * plane : plane;
     const std::int64_t image_step = gradient_ ? plane : result_shape_[1] * plane;
     const std::int64_t first_slot = gradient_ ? block.group * (images_ / groups_) : 0;
     float* lanes_at = results + (block.group * group_lanes_ + block.first) * lane_step;
-    std::array<float*, kChunk> targets;
-    std::size_t p = 0;
-    for_each_position(phase, block.group, first, count, [&](std::int64_t slot, std::int64_t row, std::int64_t column) {
-      const std::int64_t image = gradient_ ? slot - first_slot : slice.first_image + slot;
-      targets[p++] = lanes_at + image * image_step + (phase.rows->first + row * phase.rows->step) * result_shape_[3] +
-                     phase.columns->first + column * phase.columns->step;
-    });
     const std::int64_t pitch = block.vectors * width_;
-    for (std::size_t begin = 0; begin < p;) {
-      std::size_t end = begin + 1;
-      while (end < p && targets[end] == targets[end - 1] + 1) ++end;
-      const float* from = values + static_cast<std::int64_t>(begin) * pitch;
+    // Positions whose results are neighbours, those of several rows where they are.
+    Transposition<float> neighbours{values, pitch, 0, block.count, nullptr, lane_step};
+    const auto flush = [&] {
+      if (neighbours.rows > 0) transpose(neighbours, tensor_scale_);
+      neighbours.rows = 0;
+    };
+    const auto add = [&](std::int64_t p, std::int64_t length, float* target) {
       if (lane_step == 1) {
-        for (std::int64_t lane = 0; lane < block.count; ++lane) targets[begin][lane] = from[lane] * tensor_scale_;
-        ++begin;
-      } else {
-        transpose({from, pitch, static_cast<std::int64_t>(end - begin), block.count, targets[begin], lane_step},
-                  tensor_scale_);
-        begin = end;
+        for (std::int64_t lane = 0; lane < block.count; ++lane) target[lane] = values[p * pitch + lane] * tensor_scale_;
+        return;
       }
-    }
+      if (target != neighbours.target + neighbours.rows) {
+        flush();
+        neighbours.source = values + p * pitch;
+        neighbours.target = target;
+      }
+      neighbours.rows += length;
+    };
+    for_each_row(phase, chunk,
+                 [&](std::int64_t p, std::int64_t slot, std::int64_t row, std::int64_t column, std::int64_t length) {
+                   const std::int64_t image = gradient_ ? slot - first_slot : slice.first_image + slot;
+                   float* target = lanes_at + image * image_step +
+                                   (phase.rows->first + row * phase.rows->step) * result_shape_[3] +
+                                   phase.columns->first + column * phase.columns->step;
+                   if (phase.columns->step == 1) return add(p, length, target);
+                   for (std::int64_t i = 0; i < length; ++i) add(p + i, 1, target + i * phase.columns->step);
+                 });
+    flush();
   }
 
   Pass pass_;
@@ -813,7 +837,7 @@ class BlockConvolution {
   std::vector<Phase> phases_;
 
   std::int64_t pixel_words_ = 0;
-  std::int64_t pixel_units_ = 0;
+  std::int64_t image_units_ = 0;
   std::vector<std::int64_t> group_words_;  // of a pixel, before each group of the convolution
   std::vector<std::int64_t> group_units_;
   std::vector<LaneBlock> blocks_;

@@ -184,9 +184,10 @@ struct Tile {
     for (; words > 0; --words, offset += kBytes, lanes += lane_bytes) add_word(at, offset, lanes, sum);
   }
 
-  HWY_INLINE static void end_group(const BlockTile& tile, const std::int64_t* unit_positions, std::int64_t unit,
-                                   std::int64_t group, const Sum (&sum)[kRows][kVectors],
-                                   Total (&total)[kRows][kVectors]) {
+  // unit_at(p) is the source's unit at a position.
+  template <typename UnitAt>
+  HWY_INLINE static void end_group(const BlockTile& tile, std::int64_t group, const UnitAt& unit_at,
+                                   const Sum (&sum)[kRows][kVectors], Total (&total)[kRows][kVectors]) {
     const Float df;
     Total lane_unit[kVectors];
     if constexpr (Dots::kUnits) {
@@ -199,7 +200,7 @@ struct Tile {
 #pragma GCC unroll 12
     for (int p = 0; p < kRows; ++p) {
       auto source_unit = hn::Zero(df);
-      if constexpr (Dots::kUnits) source_unit = hn::Set(df, tile.source_units[unit_positions[p] + unit]);
+      if constexpr (Dots::kUnits) source_unit = hn::Set(df, unit_at(p));
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) {
         total[p][v] = Dots::template add_group<kRounding>(sum[p][v], hn::Mul(source_unit, lane_unit[v]), total[p][v]);
@@ -231,8 +232,11 @@ struct Tile {
         for (std::int64_t t = 0; t < tile.tap_count; ++t) {
           const BlockTap& tap = tile.taps[t];
           start(tile, run.group + tap.lanes, sum);
-          add_tap(at, run.source + tap.source, run.words, lanes + tap.lanes * tap_bytes, sum);
-          end_group(tile, unit_positions, run.unit + tap.units, run.group + tap.lanes, sum, total);
+          const std::int64_t offset = run.source + tap.source;
+          add_tap(at, offset, run.words, lanes + tap.lanes * tap_bytes, sum);
+          const std::int64_t behind = offset + run.words * kWordBytes;
+          const auto unit_at = [&](int p) { return load_word<float>(at[p] + behind); };
+          end_group(tile, run.group + tap.lanes, unit_at, sum, total);
         }
       } else {
         start(tile, run.group, sum);
@@ -240,7 +244,8 @@ struct Tile {
           const BlockTap& tap = tile.taps[t];
           add_tap(at, run.source + tap.source, run.words, lanes + tap.lanes * tap_bytes, sum);
         }
-        end_group(tile, unit_positions, run.unit, run.group, sum, total);
+        const auto unit_at = [&](int p) { return tile.source_units[unit_positions[p] + run.unit]; };
+        end_group(tile, run.group, unit_at, sum, total);
       }
     }
 #pragma GCC unroll 12

@@ -39,14 +39,13 @@ struct BlockRun {
 struct BlockTap {
   std::int64_t source = 0;  // bytes from a position's first to the tap's
   std::int64_t lanes = 0;   // its number among the packed taps of a run
-  std::int64_t units = 0;   // units of the source from a position's to the tap's
 };
 
 // Sums for some positions and one block of lanes. Groups end after every tap, or after every run.
 struct BlockTile {
   const std::uint8_t* source = nullptr;
   const std::int64_t* positions = nullptr;       // bytes to each position
-  const std::int64_t* unit_positions = nullptr;  // units to each position
+  const std::int64_t* unit_positions = nullptr;  // where taps are not apart: units to each position's
   std::int64_t position_count = 0;
   const std::uint8_t* lanes = nullptr;
   int vectors = 1;  // of lanes, 1 to kBlockVectors
@@ -56,8 +55,8 @@ struct BlockTile {
   std::int64_t tap_count = 0;
   bool taps_apart = false;
   GroupRounding rounding = GroupRounding::kExact;
-  // Of integers only: what a product's 1 stands for is the product of two units. [group][lane]; a group is a run, or a
-  // packed tap of one.
+  // Of integers only: what a product's 1 stands for is the product of two units. Where taps are apart, that of the
+  // source follows the words of its run. Of the lanes [group][lane]; a group is a run, or a packed tap of one.
   const float* source_units = nullptr;
   const float* lane_units = nullptr;
   const std::int32_t* corrections = nullptr;  // of bytes: -kByteOffset times the sum of the lanes' elements

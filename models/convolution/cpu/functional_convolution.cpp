@@ -67,33 +67,41 @@ double unit_of(const ScaledTensor& tensor, std::size_t pair) {
 
 // Whether a tile with this exponent has a value.
 bool has_values_at(const ScaledTensor& tensor, int exponent) {
-  bool found = false;
-  tensor.grid().for_each_run(0, tensor.size(),
-                             [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
-                               const std::uint16_t* codes = tensor.codes.data() + offset;
-                               const TileScale* scales = tensor.scales.data() + tile;
-                               if (found || (step == 0 && scales->exponent != exponent)) return;
-                               for (std::int64_t i = 0; i < length; ++i) {
-                                 found = found || (codes[i] != 0 && scales[i * step].exponent == exponent);
-                               }
-                             });
-  return found;
+  unsigned found = 0;
+  tensor.grid().for_each_run(
+      0, tensor.size(), [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+        const std::uint16_t* codes = tensor.codes.data() + offset;
+        const TileScale* scales = tensor.scales.data() + tile;
+        // Without branches, so that vectors do it.
+        if (step == 1) {
+          for (std::int64_t i = 0; i < length; ++i) {
+            found |= static_cast<unsigned>(codes[i] != 0) & static_cast<unsigned>(scales[i].exponent == exponent);
+          }
+        } else if (scales->exponent == exponent) {
+          for (std::int64_t i = 0; i < length; ++i) found |= static_cast<unsigned>(codes[i] != 0);
+        }
+      });
+  return found != 0;
 }
 
 UnitRange range_of(const ScaledTensor& tensor) {
   // That of tiles without values, which need not fit anything.
   const int lowest = smallest_scale(tensor.format.scale).exponent;
-  int smallest = std::numeric_limits<int>::max();
-  int largest = std::numeric_limits<int>::min();
-  bool any_lowest = false;
+  std::int16_t first = std::numeric_limits<std::int16_t>::max();
+  std::int16_t last = std::numeric_limits<std::int16_t>::min();
   for (const TileScale& scale : tensor.scales) {
-    const int exponent = scale.exponent;
-    any_lowest |= exponent == lowest;
-    smallest = std::min(smallest, exponent == lowest ? std::numeric_limits<int>::max() : exponent);
-    largest = std::max(largest, exponent);
+    first = std::min(first, scale.exponent);
+    last = std::max(last, scale.exponent);
   }
+  int smallest = first;
+  const int largest = last;
   constexpr int kSmall = -32;  // an exponent from which on it does not matter whether there are values
-  if (any_lowest && (lowest >= kSmall || has_values_at(tensor, lowest))) smallest = std::min(smallest, lowest);
+  if (smallest == lowest && lowest < kSmall && !has_values_at(tensor, lowest)) {
+    smallest = std::numeric_limits<int>::max();
+    for (const TileScale& scale : tensor.scales) {
+      smallest = std::min(smallest, scale.exponent == lowest ? smallest : int{scale.exponent});
+    }
+  }
   const int unit = tensor.format.element.unit_exponent();
   if (smallest > largest) return {-unit, -unit};
   return {smallest - unit, largest - unit};
@@ -120,7 +128,8 @@ int top_sum_bits(const ConvolutionRequest& request) {
 
 // Whether no result can leave binary32 above.
 bool results_fit_float(const ConvolutionRequest& request) {
-  return top_sum_bits(request) <= 126 && top_sum_bits(request) + std::ilogb(request.tensor_scale) < 126;
+  const int bits = top_sum_bits(request);
+  return bits <= 126 && (request.tensor_scale == 0 || bits + std::ilogb(request.tensor_scale) < 126);
 }
 
 // Whether no element and no sum can leave binary32 above.
