@@ -171,18 +171,10 @@ std::uint64_t nonzero_backward_weight(const ConvolutionShape& shape, const std::
 }  // namespace
 
 std::vector<std::uint8_t> nonzero_elements(const ScaledTensor& tensor) {
-  std::vector<std::uint8_t> nonzero(tensor.codes.size());
-  std::transform(tensor.codes.begin(), tensor.codes.end(), nonzero.begin(),
+  const std::vector<std::uint16_t> codes = gated_codes(tensor);
+  std::vector<std::uint8_t> nonzero(codes.size());
+  std::transform(codes.begin(), codes.end(), nonzero.begin(),
                  [](std::uint16_t code) { return static_cast<std::uint8_t>(code != 0); });
-  // A scale of zero, which E4M3 alone has, makes zeros of its whole tile.
-  if (tensor.format.scale.kind == ScaleKind::kE4m3) {
-    tensor.grid().for_each_run(0, tensor.size(),
-                               [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
-                                 for (std::int64_t i = offset; i < offset + length; ++i, tile += step) {
-                                   if (tensor.scales[index(tile)].significand == 0) nonzero[index(i)] = 0;
-                                 }
-                               });
-  }
   return nonzero;
 }
 

@@ -86,6 +86,25 @@ TileScale smallest_scale(const ScaleFormat& format) {
   return read_scale(format, {static_cast<std::uint8_t>(format.kind == ScaleKind::kMls ? format.max_exponent() : 0), 0});
 }
 
+std::vector<std::uint16_t> gated_codes(const ScaledTensor& tensor) {
+  std::vector<std::uint16_t> codes = tensor.codes;
+  if (!has_zero_scale(tensor)) return codes;
+  tensor.grid().for_each_run(0, tensor.size(),
+                             [&](std::int64_t offset, std::int64_t length, std::int64_t tile, std::int64_t step) {
+                               for (std::int64_t i = offset; i < offset + length; ++i, tile += step) {
+                                 if (tensor.scales[static_cast<std::size_t>(tile)].significand == 0)
+                                   codes[static_cast<std::size_t>(i)] = 0;
+                               }
+                             });
+  return codes;
+}
+
+bool has_zero_scale(const ScaledTensor& tensor) {
+  return tensor.format.scale.kind == ScaleKind::kE4m3 &&
+         std::any_of(tensor.scales.begin(), tensor.scales.end(),
+                     [](TileScale scale) { return scale.significand == 0; });
+}
+
 std::vector<std::int64_t> decode_integers(const ScaledTensor& tensor) {
   const std::vector<std::int64_t> table = decode_table(tensor.format.element);
   std::vector<std::int64_t> integers(tensor.codes.size());

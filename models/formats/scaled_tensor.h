@@ -61,6 +61,11 @@ inline TileScale scale_of_pair(const ScaledTensor& tensor, std::int64_t pair) {
                                                 layout.tile_of(1, pair % d1))];
 }
 
+// The codes as machines take them: 0 for every element of a tile whose scale is zero, which E4M3 alone has. Whatever
+// its own code says, it stands for zero.
+std::vector<std::uint16_t> gated_codes(const ScaledTensor& tensor);
+bool has_zero_scale(const ScaledTensor& tensor);
+
 // Every element's integer k, in C order.
 std::vector<std::int64_t> decode_integers(const ScaledTensor& tensor);
 

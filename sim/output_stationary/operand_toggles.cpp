@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "base/parallel.h"
-#include "sim/gated_codes.h"
 #include "sim/output_stationary/schedule.h"
 #include "sim/output_stationary/toggle_kernels.h"
 
@@ -283,7 +282,7 @@ class Walk {
 
  private:
   Planes planes_of(const models::ScaledTensor& tensor, std::int64_t step) const {
-    return {gated_codes(tensor), tensor.inner_size(), tensor.shape[0] * tensor.shape[1], runs_.outer, step};
+    return {models::gated_codes(tensor), tensor.inner_size(), tensor.shape[0] * tensor.shape[1], runs_.outer, step};
   }
 
   // Every tile of columns takes the rows of its tile once.

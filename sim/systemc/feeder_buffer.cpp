@@ -4,8 +4,6 @@
 #include <bit>
 #include <cassert>
 
-#include "sim/gated_codes.h"
-
 namespace mlsim::sim {
 
 FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
@@ -34,7 +32,7 @@ void FeederBuffer::load(const Job& job) {
   outer_elements_ = rows ? schedule_->row_outer_elements() : schedule_->column_outer_elements();
   plane_ = rows ? schedule_->row_plane() : schedule_->plane();
   grid_ = operand_->grid();
-  codes_ = gated_codes(*operand_);
+  codes_ = models::gated_codes(*operand_);
 
   const models::ScaledFormat& format = operand_->format;
   integer_of_code_ = models::decode_table(format.element);

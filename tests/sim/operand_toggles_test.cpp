@@ -27,8 +27,8 @@ class Registers {
  public:
   Registers(const Schedule& schedule, const ScaledTensor& rows, const ScaledTensor& columns, const ArrayConfig& config)
       : schedule_(schedule),
-        rows_(without_zero_tiles(rows)),
-        columns_(without_zero_tiles(columns)),
+        rows_(models::gated_codes(rows)),
+        columns_(models::gated_codes(columns)),
         config_(config),
         row_registers_(static_cast<std::size_t>(config.rows)),
         column_registers_(static_cast<std::size_t>(config.columns)) {}
@@ -37,8 +37,7 @@ class Registers {
     for (int row = 0; row < step.live_rows; ++row) {
       const Lane lane = schedule_.row_lane(step.conv_group, step.row_tile * config_.rows + row);
       const std::int64_t element = lane.element + outer * schedule_.row_outer_elements() + tap.row;
-      take(rows_.codes[static_cast<std::size_t>(element)], row_registers_[static_cast<std::size_t>(row)],
-           toggles.row_bits);
+      take(rows_[static_cast<std::size_t>(element)], row_registers_[static_cast<std::size_t>(row)], toggles.row_bits);
     }
     for (int column = 0; column < step.live_columns; ++column) {
       const Lane lane = schedule_.column_lane(step.conv_group, step.phase, step.column_tile * config_.columns + column);
@@ -46,7 +45,7 @@ class Registers {
       const std::int64_t x = lane.x + tap.x;
       if (y < 0 || y >= schedule_.plane()[0] || x < 0 || x >= schedule_.plane()[1]) continue;
       const std::int64_t element = lane.element + outer * schedule_.column_outer_elements() + tap.column;
-      take(columns_.codes[static_cast<std::size_t>(element)], column_registers_[static_cast<std::size_t>(column)],
+      take(columns_[static_cast<std::size_t>(element)], column_registers_[static_cast<std::size_t>(column)],
            toggles.column_bits);
     }
   }
@@ -55,8 +54,8 @@ class Registers {
 
  private:
   const Schedule& schedule_;
-  ScaledTensor rows_;
-  ScaledTensor columns_;
+  std::vector<std::uint16_t> rows_;
+  std::vector<std::uint16_t> columns_;
   const ArrayConfig& config_;
   std::vector<std::uint16_t> row_registers_;
   std::vector<std::uint16_t> column_registers_;

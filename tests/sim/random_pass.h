@@ -31,19 +31,6 @@ struct RandomPass {
   }
 };
 
-// The tensor with the code 0 for what stands for zero since its tile's scale is zero: the machine does not even count
-// the overflows of its products.
-inline models::ScaledTensor without_zero_tiles(models::ScaledTensor tensor) {
-  const models::TileGrid grid = tensor.grid();
-  const models::Shape& s = tensor.shape;
-  for (std::int64_t i = 0; i < tensor.size(); ++i) {
-    const std::int64_t plane = i / (s[2] * s[3]);
-    const std::int64_t tile = grid.index(plane / s[1], plane % s[1], i / s[3] % s[2], i % s[3]);
-    if (tensor.scales[static_cast<std::size_t>(tile)].significand == 0) tensor.codes[static_cast<std::size_t>(i)] = 0;
-  }
-  return tensor;
-}
-
 class RandomPasses {
  public:
   explicit RandomPasses(std::uint64_t seed) : generator_(seed) {}

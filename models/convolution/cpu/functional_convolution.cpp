@@ -855,7 +855,13 @@ OperationCounts functional_convolution_into(Pass pass, const ConvolutionShape& s
                                             const ScaledTensor& right, const Accumulator& accumulator,
                                             std::span<float> values) {
   assert(static_cast<std::int64_t>(values.size()) == element_count(shape.result_shape(pass)));
-  const ConvolutionRequest request(pass, shape, left, right, accumulator);
+  // Elements that their scales make zeros do not overflow a narrow accumulator.
+  std::array<std::optional<ScaledTensor>, 2> gated;
+  const auto taken = [&](const ScaledTensor& t, std::optional<ScaledTensor>& copy) -> const ScaledTensor& {
+    if (accumulator.bits == 0 || !has_zero_scale(t)) return t;
+    return copy.emplace(ScaledTensor{t.format, t.shape, t.tensor_scale, t.scales, gated_codes(t)});
+  };
+  const ConvolutionRequest request(pass, shape, taken(left, gated[0]), taken(right, gated[1]), accumulator);
   OperationCounts counts = counts_of(request);
   // Engines write the results that have taps.
   if (counts.tensor_scale_multiplies != values.size()) std::fill(values.begin(), values.end(), 0.0F);

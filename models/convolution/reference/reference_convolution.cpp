@@ -63,7 +63,9 @@ class Reader {
       tile = tile * blocks_[d] + block_of(tensor_.format.layout, d, index[d]);
     }
     const TileScale scale = tensor_.scales[static_cast<std::size_t>(tile)];
-    return {integer(tensor_.codes[static_cast<std::size_t>(element)]), scale.significand, scale.exponent};
+    // An element of a tile with the scale 0 is a zero.
+    const Wide k = scale.significand == 0 ? 0 : integer(tensor_.codes[static_cast<std::size_t>(element)]);
+    return {k, scale.significand, scale.exponent};
   }
 
  private:
