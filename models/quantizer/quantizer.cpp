@@ -151,7 +151,7 @@ void find_mls_scales(const std::vector<std::uint32_t>& maxima, float maximum, co
   scales.tensor_scale = std::min(maximum / xmax, kLargestFloat);
   base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
     const std::size_t first = range.begin();
-    find_group_scales(&maxima[first], range.size(), scales.tensor_scale, xmax, format.scale, &scales.tiles[first],
+    find_group_scales({format.scale, scales.tensor_scale, xmax}, &maxima[first], range.size(), &scales.tiles[first],
                       &scales.factors[first]);
   });
 }

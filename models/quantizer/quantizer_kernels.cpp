@@ -67,8 +67,9 @@ void raise_magnitudes(const float* input, std::size_t count, std::uint32_t* maxi
   for (; i < count; ++i) maxima[i] = std::max(maxima[i], static_cast<std::uint32_t>(bits[i] & 0x7FFFFFFF));
 }
 
-void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale, float largest_element,
-                       const ScaleFormat& format, TileScale* tiles, float* scales) {
+void find_group_scales(const MlsScaling& scaling, const std::uint32_t* magnitudes, std::size_t count, TileScale* tiles,
+                       float* scales) {
+  const auto& [format, tensor_scale, largest_element] = scaling;
   const FloatTag df;
   const IntTag di;
   const WordTag du;
@@ -214,6 +215,7 @@ class Rounder {
         largest_(static_cast<float>(rounding.format.max_integer())),
         twos_complement_(rounding.format.twos_complement()) {}
 
+  // As long as it is so that its constants stay in registers over the whole loop.
   QuantizationCounts run(const float* HWY_RESTRICT input, const ElementScales& scales,
                          const std::uint32_t* HWY_RESTRICT words, std::size_t count, Output* output) const {
     const FloatTag df;
@@ -431,10 +433,9 @@ void raise_magnitudes(const float* input, std::size_t count, std::uint32_t* maxi
   HWY_DYNAMIC_DISPATCH(raise_magnitudes)(input, count, maxima);
 }
 
-void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale, float largest_element,
-                       const ScaleFormat& format, TileScale* tiles, float* scales) {
-  HWY_DYNAMIC_DISPATCH(find_group_scales)
-  (magnitudes, count, tensor_scale, largest_element, format, tiles, scales);
+void find_group_scales(const MlsScaling& scaling, const std::uint32_t* magnitudes, std::size_t count, TileScale* tiles,
+                       float* scales) {
+  HWY_DYNAMIC_DISPATCH(find_group_scales)(scaling, magnitudes, count, tiles, scales);
 }
 
 void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first, std::size_t count,

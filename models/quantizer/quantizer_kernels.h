@@ -18,8 +18,13 @@ void raise_magnitudes(const float* input, std::size_t count, std::uint32_t* maxi
 // Step 3 of dynamic quantization (docs/numerics.md) for groups whose largest magnitudes, as bits, are given: the
 // smallest scale not below each one's ratio to the tensor's, divided by `largest_element` and at most 1. Writes the
 // scales and their values S_g. 1 for `largest_element` is the rule `sat`.
-void find_group_scales(const std::uint32_t* magnitudes, std::size_t count, float tensor_scale, float largest_element,
-                       const ScaleFormat& format, TileScale* tiles, float* scales);
+struct MlsScaling {
+  ScaleFormat format;
+  float tensor_scale = 0;  // S_t, above 0
+  float largest_element = 1;
+};
+void find_group_scales(const MlsScaling& scaling, const std::uint32_t* magnitudes, std::size_t count, TileScale* tiles,
+                       float* scales);
 
 // The random words of `count` elements from element `first` on; both are multiples of 4.
 void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first, std::size_t count,

@@ -52,17 +52,17 @@ class CudaGpu : public Gpu {
     const models::ScaleLayout layout = scaled != nullptr ? scaled->layout : models::grouping::kNone;
     const torch::Tensor scratch =
         at::empty({static_cast<std::int64_t>(cuda::scratch_words(shape, layout))}, dense.options());
-    const auto* const input = dense.const_data_ptr<float>();
-    const auto* const step = step_.const_data_ptr<std::int64_t>();
-    auto* const words = static_cast<std::uint32_t*>(scratch.data_ptr());
-    auto* const values = result.values.mutable_data_ptr<float>();
-    auto* const scale = result.scale.mutable_data_ptr<float>();
-    const auto stream = c10::cuda::getCurrentCUDAStream();
+    const cuda::Memory memory{.input = dense.const_data_ptr<float>(),
+                              .step = step_.const_data_ptr<std::int64_t>(),
+                              .scratch = static_cast<std::uint32_t*>(scratch.data_ptr()),
+                              .output = result.values.mutable_data_ptr<float>(),
+                              .tensor_scale = result.scale.mutable_data_ptr<float>(),
+                              .stream = c10::cuda::getCurrentCUDAStream()};
     if (scaled != nullptr) {
-      cuda::quantize_scaled(input, shape, order, *scaled, options, step, words, values, scale, stream);
+      cuda::quantize_scaled(memory, shape, order, *scaled, options);
     } else {
       const models::BaselineGrid grid = models::grid_of(std::get<models::BaselineFormat>(format));
-      cuda::quantize_baseline_scaled(input, shape, grid, options, step, words, values, scale, stream);
+      cuda::quantize_baseline_scaled(memory, shape, grid, options);
     }
     return result;
   }

@@ -331,16 +331,6 @@ __global__ void round_elements_channels_last(const float* __restrict__ input, Ta
   }
 }
 
-// What a quantizer's kernels read and write.
-struct Memory {
-  const float* input;
-  const std::int64_t* step;
-  std::uint32_t* scratch;
-  float* output;
-  float* tensor_scale;
-  cudaStream_t stream;
-};
-
 unsigned blocks_of(std::size_t threads) {
   return static_cast<unsigned>(std::max<std::size_t>((threads + kThreads - 1) / kThreads, 1));
 }
@@ -416,7 +406,8 @@ __device__ float on_grid(const models::BaselineGrid& grid, float y, int random_b
   return copysignf(__uint_as_float(min((kept + (up ? 1 : 0)) << dropped, grid.largest)), y);
 }
 
-// A thread for four elements, as in round_elements.
+// A thread for four elements, as in round_elements. Eight parameters, since only a pointer that is one of its own can be
+// __restrict__.
 template <bool kStochastic>
 __global__ void round_to_baseline(const float* __restrict__ input, std::size_t size, models::BaselineGrid grid,
                                   models::QuantizerOptions options, const std::int64_t* step,
@@ -506,11 +497,8 @@ void launch_find_maxima(const TensorShape& shape, const Tiles& tiles, ElementOrd
 
 }  // namespace
 
-void quantize_scaled(const float* input, const TensorShape& shape, ElementOrder order,
-                     const models::ScaledFormat& format, const models::QuantizerOptions& options,
-                     const std::int64_t* step, std::uint32_t* scratch, float* output, float* tensor_scale,
-                     cudaStream_t stream) {
-  const Memory memory{input, step, scratch, output, tensor_scale, stream};
+void quantize_scaled(const Memory& memory, const TensorShape& shape, ElementOrder order,
+                     const models::ScaledFormat& format, const models::QuantizerOptions& options) {
   const Task task{constants_of(format, options), shape, tiles_of(format.layout, shape, order)};
   launch_find_maxima(shape, task.tiles, order, memory);
   switch (format.scale.kind) {
@@ -523,11 +511,11 @@ void quantize_scaled(const float* input, const TensorShape& shape, ElementOrder 
   }
 }
 
-void quantize_baseline_scaled(const float* input, const TensorShape& shape, const models::BaselineGrid& grid,
-                              const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
-                              float* output, float* scale, cudaStream_t stream) {
+void quantize_baseline_scaled(const Memory& memory, const TensorShape& shape, const models::BaselineGrid& grid,
+                              const models::QuantizerOptions& options) {
   launch_find_maxima(shape, tiles_of(models::grouping::kNone, shape, ElementOrder::kContiguous),
-                     ElementOrder::kContiguous, {input, step, scratch, output, scale, stream});
+                     ElementOrder::kContiguous, memory);
+  const auto& [input, step, scratch, output, scale, stream] = memory;
   const std::size_t size = shape.size();
   const unsigned blocks = blocks_of((size + 3) / 4);
   if (options.rounding == models::Rounding::kStochastic) {

@@ -17,19 +17,26 @@ namespace mlsim::trainer::cuda {
 // Words of scratch memory that quantize_scaled needs: one for the tensor and one for each of its tiles.
 std::size_t scratch_words(const TensorShape& shape, const models::ScaleLayout& layout);
 
+// Where a quantizer reads and writes, in the GPU's memory.
+struct Memory {
+  const float* input = nullptr;
+  const std::int64_t* step = nullptr;  // null: 0
+  std::uint32_t* scratch = nullptr;
+  float* output = nullptr;
+  float* tensor_scale = nullptr;
+  cudaStream_t stream = nullptr;
+};
+
 // models::quantize_scaled on the GPU, bit by bit: `output` gets S_g · x of every element, in the order of the input,
 // and `*tensor_scale` S_t. Random words go to the elements in C order whatever their order in memory. Instead of a
 // refusal, a NaN or an infinity in the input makes S_t NaN, in any format. The stream of random words is that of the
-// options plus *step · 2^32 (`step` may be null: 0), so that a captured graph reads the step of its replay.
-void quantize_scaled(const float* input, const TensorShape& shape, ElementOrder order,
-                     const models::ScaledFormat& format, const models::QuantizerOptions& options,
-                     const std::int64_t* step, std::uint32_t* scratch, float* output, float* tensor_scale,
-                     cudaStream_t stream);
+// options plus *step · 2^32, so that a captured graph reads the step of its replay.
+void quantize_scaled(const Memory& memory, const TensorShape& shape, ElementOrder order,
+                     const models::ScaledFormat& format, const models::QuantizerOptions& options);
 
 // models::quantize_baseline_scaled on the GPU for the format of a grid, in the same way; scratch as for one tile.
-void quantize_baseline_scaled(const float* input, const TensorShape& shape, const models::BaselineGrid& grid,
-                              const models::QuantizerOptions& options, const std::int64_t* step, std::uint32_t* scratch,
-                              float* output, float* scale, cudaStream_t stream);
+void quantize_baseline_scaled(const Memory& memory, const TensorShape& shape, const models::BaselineGrid& grid,
+                              const models::QuantizerOptions& options);
 
 // Images of a set in the GPU's memory, placed as MemoryDataset places them, bit by bit.
 struct ImageSource {

@@ -174,8 +174,9 @@ class DirectCorrelation {
           correlate_direct(tile, sums.data());
           for (int c = 0; c < tile.channels; ++c) {
             T* plane = results + ((image * groups_ + group) * channels_ + channel + c) * result_plane_;
-            padded_.store(*phase.rows, *phase.columns, position, tile.vectors * lanes_,
-                          sums.data() + c * tile.vectors * lanes_, result_width_, plane, [](T sum) { return sum; });
+            const std::int64_t count = tile.vectors * lanes_;
+            const PaddedPlanes::Sums<T> channel_sums{position, count, sums.data() + c * count};
+            padded_.store(*phase.rows, *phase.columns, channel_sums, result_width_, plane, [](T sum) { return sum; });
           }
         }
       }

@@ -316,31 +316,34 @@ class Correlation {
         tile.channels = block_at(channel);
         tile.weights = phase.weights.data() + (group * channels_ + channel) * outer_ * taps;
         if (bounds_.narrow) {
-          correlate_narrow_channels(phase, tile, first_image + image, group, channel, position, y.data());
+          const std::vector<double> factors = narrow_factors(first_image + image, group, channel, tile.channels);
+          overflows_ +=
+              correlate_narrow(tile, narrow_register_, factors.data(), phase.counted.data() + position, y.data());
         } else {
           correlate(tile, y.data());
         }
         for (int c = 0; c < tile.channels; ++c) {
           float* plane = results + ((first_image + image) * groups_ * channels_ + group * channels_ + channel + c) *
                                        result_shape_[2] * result_shape_[3];
-          padded_.store(*phase.rows, *phase.columns, position, phase.vectors * lanes_,
-                        y.data() + c * phase.vectors * lanes_, result_shape_[3], plane,
+          const std::int64_t count = phase.vectors * lanes_;
+          const PaddedPlanes::Sums<float> sums{position, count, y.data() + c * count};
+          padded_.store(*phase.rows, *phase.columns, sums, result_shape_[3], plane,
                         [this](float sum) { return sum * tensor_scale_; });
         }
       }
     });
   }
 
-  void correlate_narrow_channels(const Phase& phase, const CorrelationTile<T>& tile, std::int64_t image,
-                                 std::int64_t group, std::int64_t channel, std::int64_t position, float* y) {
+  // Of the groups of some channels, as correlate_narrow() takes them.
+  std::vector<double> narrow_factors(std::int64_t image, std::int64_t group, std::int64_t channel, int channels) const {
     std::vector<double> factors;
-    for (int c = 0; c < tile.channels; ++c) {
+    for (int c = 0; c < channels; ++c) {
       for (std::int64_t outer = 0; outer < outer_; ++outer) {
         factors.push_back(unit_of(source_, pair_index(source_, image, group * outer_ + outer)) *
                           unit_of(weight_, static_cast<std::size_t>(weight_pair(group, channel + c, outer))));
       }
     }
-    overflows_ += correlate_narrow(tile, narrow_register_, factors.data(), phase.counted.data() + position, y);
+    return factors;
   }
 
   Pass pass_;
@@ -533,7 +536,7 @@ class WeightGradient {
         if (!merged_) std::fill(image_sums.begin(), image_sums.end(), 0.0);
         sum_tile(tile, sums);
         if (!merged_ || first + image + 1 == shape_.batch) {
-          add_groups(first + image, group, lane, width, begin, count, sums, values_.data() + values);
+          add_groups(first + image, {group, lane, width, begin, count}, sums, values_.data() + values);
         }
       }
     });
@@ -547,9 +550,18 @@ class WeightGradient {
     }
   }
 
+  // Results of a tile: lanes of a convolution group, and weight columns.
+  struct Weights {
+    std::int64_t group;
+    std::int64_t lane;  // the first
+    std::int64_t width;
+    std::int64_t begin;  // the first column
+    std::int64_t count;
+  };
+
   // Adds the groups of an image to the values.
-  void add_groups(std::int64_t image, std::int64_t group, std::int64_t lane, std::int64_t width, std::int64_t begin,
-                  std::int64_t count, const double* sums, float* values) const {
+  void add_groups(std::int64_t image, const Weights& weights, const double* sums, float* values) const {
+    const auto& [group, lane, width, begin, count] = weights;
     std::array<double, kWeightVectors * 64> error_units;
     std::array<double, kWeightVectors * 64> factors;
     const std::int64_t first_channel = expanded_ ? lane : group * cout_ + lane % group_lanes_;

@@ -85,15 +85,24 @@ class PaddedPlanes {
     }
   }
 
-  // Takes the results at positions from `position` on, of which there are `count` sums, to a plane of rows of `width`.
+  // Sums of the results at `count` positions from `position` on.
+  template <typename Sum>
+  struct Sums {
+    std::int64_t position;
+    std::int64_t count;
+    const Sum* values;
+  };
+
+  // Takes sums of a row phase and a column phase to a plane of rows of `width`.
   template <typename Sum, typename T, typename Finish>
-  void store(const ResultPhase& rows, const ResultPhase& columns, std::int64_t position, std::int64_t count,
-             const Sum* sums, std::int64_t width, T* result, const Finish& finish) const {
-    const std::int64_t end = std::min(position + count, positions(rows, columns));
+  void store(const ResultPhase& rows, const ResultPhase& columns, const Sums<Sum>& sums, std::int64_t width, T* result,
+             const Finish& finish) const {
+    const std::int64_t position = sums.position;
+    const std::int64_t end = std::min(position + sums.count, positions(rows, columns));
     const std::int64_t first_row = position < columns.count ? 0 : (position - columns.count) / pitch + 1;
     for (std::int64_t row = first_row; row < rows.count && row * pitch < end; ++row) {
       T* target = result + (rows.first + row * rows.step) * width + columns.first;
-      const Sum* row_sums = sums + row * pitch - position;
+      const Sum* row_sums = sums.values + row * pitch - position;
       const std::int64_t from = std::max<std::int64_t>(position - row * pitch, 0);
       const std::int64_t to = std::min(columns.count, end - row * pitch);
       if (columns.step == 1) {
