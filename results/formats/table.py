@@ -40,11 +40,12 @@ def points_of(sweeps, name):
     return points
 
 
-def accuracies(metrics):
+def accuracies(folders):
     """Test accuracy in percent of every seed, at the last of 60 epochs."""
     found = {}
     for label, _, _, name in FORMATS:
-        for file in sorted(metrics.glob(f"{name}-seed*.jsonl")) if name else []:
+        files = [file for folder in folders for file in folder.glob(f"{name}-seed*.jsonl")] if name else []
+        for file in sorted(files, key=lambda file: file.name):
             last = json.loads(file.read_text().splitlines()[-1])
             if last["epoch"] == 60:
                 found.setdefault(label, []).append(100 * last["test_accuracy"])
@@ -113,7 +114,7 @@ def main():
         print(",".join(formats for _, formats, _, _ in FORMATS))
         return
     sweeps, out = pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
-    found = accuracies(out / "metrics")
+    found = accuracies([out / "metrics", out.parent / "accuracy" / "metrics"])
     prices = points_of(sweeps, "resnet20-prices")
     rows = [{"label": label, "pj": each(price, "computing_pj"), "value": error["mean_sqnr_db"], "kind": kind}
             for (label, _, kind, _), price, error in zip(FORMATS, prices, points_of(sweeps, "trace")) if label != "fp32"]
