@@ -206,6 +206,7 @@ class Simulation {
   }
 
   Results run() {
+    if (is_systemc()) check_widths();
     Results results;
     results.workload = workload_.name;
     results.engine = options_.engine;
@@ -228,6 +229,27 @@ class Simulation {
   bool is_systemc() const { return options_.engine == Engine::kCycle || options_.engine == Engine::kStructural; }
   sim::Detail detail() const {
     return options_.engine == Engine::kCycle ? sim::Detail::kCycle : sim::Detail::kStructural;
+  }
+
+  // Widths that the SystemC machine lacks need no values: they are refused before hours of work.
+  void check_widths() const {
+    for (const workloads::Layer& layer : workload_.layers) {
+      for (const Pass pass : layer.passes) {
+        const auto format_of = [&](Operand operand) {
+          return models::format_of(layer.operand(operand).format, operand, pass);
+        };
+        const models::Format left = format_of(models::left_operand(pass));
+        const models::Format right = format_of(models::right_operand(pass));
+        if (!is_scaled(left) || !is_scaled(right)) continue;
+        try {
+          sim::check_widths(pass, std::get<models::ScaledFormat>(left).element,
+                            std::get<models::ScaledFormat>(right).element,
+                            accumulator_bits(layer.shape, pass, left, right));
+        } catch (const std::runtime_error& error) {
+          throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
+        }
+      }
+    }
   }
 
   LayerRecord run_layer(std::size_t index) {
@@ -346,7 +368,9 @@ class Simulation {
     try {
       models::product_scale(pass, values.left(pass).scaled, values.right(pass).scaled);
     } catch (const std::runtime_error& error) {
-      throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
+      throw std::runtime_error(fmt::format("{}: layer '{}': {} ({} and {})", workload_.name, layer.name, error.what(),
+                                           models::to_string(values.left(pass).format),
+                                           models::to_string(values.right(pass).format)));
     }
   }
 

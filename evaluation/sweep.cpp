@@ -124,6 +124,7 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
   for (const models::Pass pass : models::kPasses) {
     double cosine = 0;
     energy::WideCount overflows;
+    energy::WideCount non_finite;
     bool overflows_are_counted = true;
     int measured = 0;
     for (const LayerRecord& layer : results.layers) {
@@ -132,6 +133,7 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
         multiply_adds += record.multiply_adds;
         cycles += record.cycles.total();
         overflows += record.counts.overflows;
+        non_finite += record.counts.non_finite;
         overflows_are_counted = overflows_are_counted && record.overflows_are_counted;
         sqnr.add(pass, record.sqnr_db);
         if (record.cosine_error) {
@@ -143,8 +145,9 @@ Json run_point(const workloads::Workload& workload, const SweepPoint& point, Eng
     total += prices.sum(results, pass).energy;
     Json& entry = passes[models::to_string(pass)];
     entry["sqnr_db"] = decibels_to_json(sqnr.mean(pass));
-    entry["cosine_error"] = measured > 0 ? Json(cosine / measured) : Json();
+    entry["cosine_error"] = measured > 0 ? number_or_null(cosine / measured) : Json();
     entry["overflows"] = overflows_are_counted ? count_to_json(overflows) : Json();
+    entry["non_finite"] = measured > 0 || non_finite.narrow() != std::uint64_t{0} ? count_to_json(non_finite) : Json();
   }
   row["multiply_adds"] = count_to_json(multiply_adds);
   row["cycles"] = count_to_json(cycles);

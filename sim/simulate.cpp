@@ -56,18 +56,18 @@ auto with_own_errors(const Step& step) {
   }
 }
 
-// The registers and the shifters of an element have 64 bits.
-void check_widths(Pass pass, const Job& job) {
+}  // namespace
+
+void check_widths(Pass pass, const models::ElementFormat& left, const models::ElementFormat& right,
+                  int accumulator_bits) {
   const auto expect_64 = [&](const std::string& what, int bits) {
     if (bits <= 64) return;
-    throw std::runtime_error(to_string(pass) + ": " + what + std::to_string(bits) + " bits, expected at most 64");
+    throw std::runtime_error(to_string(pass) + ": " + what + std::to_string(bits) +
+                             " bits, which the engines functional and analytic take, expected at most 64");
   };
-  expect_64("the accumulator has ", job.accumulator_bits);
-  expect_64("products have ",
-            job.row_operand->format.element.integer_bits() + job.column_operand->format.element.integer_bits() + 1);
+  expect_64("the accumulator has ", accumulator_bits);
+  expect_64("products have ", left.integer_bits() + right.integer_bits() + 1);
 }
-
-}  // namespace
 
 const models::ScaledFormat& require_mls(models::Operand operand, const models::Format& format) {
   const auto* mls = std::get_if<models::ScaledFormat>(&format);
@@ -138,7 +138,7 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   job.scaler = models::GroupScaler(left.format.element, right.format.element);
   job.tensor_scale = product_scale(pass, left, right);
   if (config_.quantize_results) job.quantization = quantization;
-  check_widths(pass, job);
+  check_widths(pass, left.format.element, right.format.element, job.accumulator_bits);
 
   std::vector<models::Format> result_formats;
   if (job.quantization) result_formats.assign(job.quantization->formats.begin(), job.quantization->formats.end());

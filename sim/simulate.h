@@ -38,6 +38,11 @@ using Progress = std::function<void(std::uint64_t done, std::uint64_t predicted)
 // the engines that take it.
 const models::ScaledFormat& require_mls(models::Operand operand, const models::Format& format);
 
+// The registers and the shifters of a processing element have 64 bits. Throws std::runtime_error with a sentence that
+// says the width where an accumulator or a product needs more.
+void check_widths(models::Pass pass, const models::ElementFormat& left, const models::ElementFormat& right,
+                  int accumulator_bits);
+
 // One accelerator, built once, through which any number of passes run one after the other. SystemC knows one design in
 // a process: a second simulator in the same process is refused (std::runtime_error), also after the first is gone.
 class Simulator {

@@ -249,15 +249,19 @@ std::string to_json_text(const std::string& workload, Engine engine, Activity ac
 }
 
 std::string to_table(const std::vector<Json>& rows) {
-  std::string text = fmt::format("{:<18} {:>5} {:>7} {:>10} {:>10} {:>10} {:>9} {:>8} {:>9}\n", "format", "acc.",
+  const auto format_of = [](const Json& row) {
+    std::string format = row["activation"];
+    if (row["weight"] == row["activation"] && row["error"] == row["activation"]) return format;
+    return fmt::format("{}+{}+{}", format, row["weight"].get<std::string>(), row["error"].get<std::string>());
+  };
+  std::size_t width = 18;
+  for (const Json& row : rows) width = std::max(width, format_of(row).size());
+  std::string text = fmt::format("{:<{}} {:>5} {:>7} {:>10} {:>10} {:>10} {:>9} {:>8} {:>9}\n", "format", width, "acc.",
                                  "array", "ops pJ/MAC", "all pJ/MAC", "cycles", "mm²", "SQNR dB", "overflows");
   for (const Json& row : rows) {
-    std::string format = row["activation"];
-    if (row["weight"] != row["activation"] || row["error"] != row["activation"]) {
-      format = fmt::format("{}+{}+{}", format, row["weight"].get<std::string>(), row["error"].get<std::string>());
-    }
     text += fmt::format(
-        "{:<18} {:>5} {:>7} {:>10} {:>10} {:>10} {:>9} {:>8} {:>9}{}\n", format, row["accumulator_bits"].get<int>(),
+        "{:<{}} {:>5} {:>7} {:>10} {:>10} {:>10} {:>9} {:>8} {:>9}{}\n", format_of(row), width,
+        row["accumulator_bits"].get<int>(),
         fmt::format("{}x{}/{}", row["rows"].get<int>(), row["columns"].get<int>(),
                     row["elements_per_scaler"].get<int>()),
         picojoules_each(row, "operations_only_pj"), picojoules_each(row, "computing_pj"), count_text(row["cycles"]),
@@ -355,7 +359,16 @@ std::vector<base::Option> sweep_options() {
            .value_name = "G,...",
            .help = "nc, n, c, none, bB, kB or a tile, such as b16, k32 or t16x16x1x1: of the widths, and of each of "
                    "--formats that names none",
-           .kind = list_of([](const std::string& part) { parse_formats("e2m1/g8m1/" + part); }),
+           .kind = list_of([](const std::string& part) {
+             try {
+               parse_formats("e2m1/g8m1/" + part);
+             } catch (const std::runtime_error&) {
+               throw std::runtime_error(
+                   fmt::format("grouping '{}' is none of nc, n, c, none, bB and kB such as b16 or "
+                               "k32, nor a tile such as t16x16x1x1",
+                               part));
+             }
+           }),
            .preset = "nc"},
           {.name = "accumulator-bits",
            .value_name = "N,...",
@@ -375,6 +388,20 @@ std::vector<base::Option> sweep_options() {
           table_option(),
           {.name = "out", .value_name = "FILE", .help = "FILE.csv or FILE.json", .kind = base::File{}},
           jobs_option()};
+}
+
+// Says once where results are no numbers.
+void warn_of_non_finite(const std::vector<Json>& rows) {
+  std::size_t points = 0;
+  std::string first;
+  for (const Json& row : rows) {
+    const auto has_some = [](const auto& entry) { return entry["non_finite"].is_number() && entry["non_finite"] != 0; };
+    if (std::none_of(row["passes"].begin(), row["passes"].end(), has_some)) continue;
+    if (points++ == 0) first = row["activation"];
+  }
+  if (points == 0) return;
+  base::print_error(fmt::format("mlsim: warning: points with results that are infinite or NaN: {}, the first of {}\n",
+                                points, first));
 }
 
 }  // namespace
@@ -418,6 +445,7 @@ void run_sweep(const base::CommandLine& line) {
   };
   compute_rows(row_of, journal.get(), rows);
   mark_pareto_front(rows);
+  warn_of_non_finite(rows);
   if (journal) {
     base::write_file(out, out.extension() == ".csv" ? to_csv(engine, activity, laws, rows)
                                                     : to_json_text(workload.name, engine, activity, laws, rows));

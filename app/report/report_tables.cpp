@@ -163,12 +163,14 @@ namespace {
 
 // Where tiles are so small that scales cost as much as products.
 struct SmallTiles {
-  int single = 0;        // linear layers with a scale for each element
-  int short_blocks = 0;  // passes of backward weight whose blocks are longer than the batch
+  int single = 0;                // linear layers with a scale for each element
+  std::uint64_t non_finite = 0;  // results
+  int short_blocks = 0;          // passes of backward weight whose blocks are longer than the batch
 
   void add(const evaluation::LayerRecord& layer) {
     bool is_single = false;
     for (const evaluation::PassRecord& record : layer.passes) {
+      non_finite += record.counts.non_finite;
       for (const models::Operand operand : {models::left_operand(record.pass), models::right_operand(record.pass)}) {
         const models::Format format = models::format_of(layer.formats[operand], operand, record.pass);
         const auto* const scaled = std::get_if<models::ScaledFormat>(&format);
@@ -196,6 +198,10 @@ std::vector<std::string> tile_notes(const std::vector<Evaluation>& evaluations) 
         "Linear layers with a scale for each element: {}. A grouping of whole planes does that to a matrix; b32 or k32 "
         "share scales there (docs/blocks.md).",
         tiles.single));
+  }
+  if (tiles.non_finite > 0) {
+    notes.push_back(
+        fmt::format("Results that are infinite or NaN: {}. Passes that have one have no SQNR.", tiles.non_finite));
   }
   if (tiles.short_blocks > 0) {
     notes.push_back(fmt::format(

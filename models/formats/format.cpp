@@ -165,8 +165,13 @@ void read_rule_and_grouping(std::string_view text, std::string_view rest, const 
     const std::string_view part = take_part(rest);
     const auto named = std::find_if(kRules.begin(), kRules.end(), [&](const NamedRule& r) { return r.name == part; });
     if (named != kRules.end() && !rule && !grouped) {
-      if (named->kind != format.scale.kind)
-        refuse(text, "has rule " + std::string(part) + ", which is not one of its kind of scale");
+      if (named->kind != format.scale.kind) {
+        std::string known;
+        for (const NamedRule& r : kRules) {
+          if (r.kind == format.scale.kind) known += (known.empty() ? "" : ", ") + std::string(r.name);
+        }
+        refuse(text, "has rule " + std::string(part) + ", expected " + (known.empty() ? "none" : "one of " + known));
+      }
       rule = named->rule;
     } else if (grouped || !read_grouping(text, part, format)) {
       refuse(text, expected);
@@ -282,7 +287,15 @@ Format parse_format(std::string_view text) {
     if (text == name) return baseline;
   }
   std::string_view rest = text;
-  if (find_named(take_part(rest)) == nullptr && (text.empty() || text[0] != 'e')) {
+  const std::string_view name = take_part(rest);
+  for (const auto& [baseline, format] : kBaselineNames) {
+    if (name == baseline) refuse(text, "has a rule or a grouping, expected " + std::string(name) + " alone");
+  }
+  if (name == "fp8" || name == "mxfp8") {
+    refuse(text, "stands for all operands together, expected " + std::string(name) + "-e4m3 or " + std::string(name) +
+                     "-e5m2 here");
+  }
+  if (find_named(name) == nullptr && (text.empty() || text[0] != 'e')) {
     refuse(text,
            "is neither an MLS format such as e2m4, nor nvfp4, nor one of mxfp4, mxfp6-e2m3, mxfp6-e3m2, mxfp8-e4m3, "
            "mxfp8-e5m2, mxint8, nor one of fp32, fp16, bf16, fp8-e4m3, fp8-e5m2, int8");

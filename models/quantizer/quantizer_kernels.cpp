@@ -236,8 +236,7 @@ class Rounder {
     auto saturated = hn::Zero(di);
     auto flushed = hn::Zero(di);
     auto inexact = hn::Zero(di);
-    auto unlike_lanes = hn::Zero(di);
-    std::size_t unlike = 0;  // w = k, yet the value is not the input's, because the divisions have rounded
+    std::size_t unlike = 0;  // more inexact ones, found in binary64
 
     for (std::size_t i = 0; i < count; i += lanes) {
       const auto x = hn::LoadU(df, input + i);
@@ -278,24 +277,32 @@ class Rounder {
       const auto nonzero = hn::Ne(k, zero);
       const auto input_nonzero = hn::Ne(x, zero);
 
-      const auto becomes_zero = hn::AndNot(nonzero, input_nonzero);
       saturated = count_if(saturated, hn::Or(beyond, hn::Gt(rounded, largest)));
-      flushed = count_if(flushed, becomes_zero);
-      // A product with a power of two rounds where it underflows alone.
-      inexact = count_if(inexact, kScale == ScaleKind::kE8m0 ? hn::Or(hn::Ne(w, k), becomes_zero) : hn::Ne(w, k));
-      if (kScale == ScaleKind::kMls || kScale == ScaleKind::kE4m3) {
-        const auto equal = hn::Eq(w, k);
-        auto in_doubles = hn::And(input_nonzero, equal);
-        if constexpr (kScale == ScaleKind::kE4m3 && kFused) {
+      if constexpr (kScale == ScaleKind::kE4m3) {
+        // Neither is w = k where the value is the input's, since c is rounded, nor is the value 0 where k is, since the
+        // scale may be.
+        const auto own = hn::Mul(hn::LoadU(df, units + i), k);
+        flushed = count_if(flushed, hn::AndNot(hn::Ne(own, zero), input_nonzero));
+        const auto product = hn::Mul(tensor_scale, own);
+        auto exact = hn::Eq(product, magnitude);
+        auto in_doubles = hn::And(exact, input_nonzero);
+        if constexpr (kFused) {
           // S_t times at most 8 bits: the product and what its rounding leaves, which must not underflow.
-          const auto own = hn::Mul(hn::LoadU(df, units + i), k);
-          const auto product = hn::Mul(tensor_scale, own);
-          const auto left = hn::MulSub(tensor_scale, own, product);
-          const auto exact = hn::And(hn::Eq(product, magnitude), hn::Eq(left, zero));
+          exact = hn::And(exact, hn::Eq(hn::MulSub(tensor_scale, own, product), zero));
           in_doubles = hn::And(in_doubles, hn::Lt(magnitude, hn::Set(df, 0x1p-100F)));
-          if (hn::AllFalse(df, in_doubles)) unlike_lanes = count_if(unlike_lanes, hn::AndNot(exact, equal));
         }
-        if (!hn::AllFalse(df, in_doubles)) {
+        if (hn::AllFalse(df, in_doubles)) {
+          inexact = count_if(inexact, hn::Not(exact));
+        } else {
+          unlike += lanes - count_exact(magnitude, k, k, units + i, tensor_unit);
+        }
+      } else {
+        const auto becomes_zero = hn::AndNot(nonzero, input_nonzero);
+        const auto equal = hn::Eq(w, k);
+        flushed = count_if(flushed, becomes_zero);
+        // A product with a power of two rounds where it underflows alone.
+        inexact = count_if(inexact, kScale == ScaleKind::kE8m0 ? hn::Or(hn::Ne(w, k), becomes_zero) : hn::Ne(w, k));
+        if (kScale == ScaleKind::kMls && !hn::AllFalse(df, hn::And(input_nonzero, equal))) {
           unlike += hn::CountTrue(df, equal) - count_exact(magnitude, w, k, units + i, tensor_unit);
         }
       }
@@ -321,9 +328,7 @@ class Rounder {
         hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, word)), d16, output + i);
       }
     }
-    return {.saturated = total(saturated),
-            .flushed_to_zero = total(flushed),
-            .exact = count - total(inexact) - total(unlike_lanes) - unlike};
+    return {.saturated = total(saturated), .flushed_to_zero = total(flushed), .exact = count - total(inexact) - unlike};
   }
 
  private:

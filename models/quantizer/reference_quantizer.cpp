@@ -213,7 +213,7 @@ class Quantizer {
     const double rounded = round_places(w, i);
     const auto k = static_cast<std::int64_t>(std::min(rounded, static_cast<double>(grid_.kmax)));
     if (beyond || rounded > static_cast<double>(grid_.kmax)) ++counts.saturated;
-    if (k == 0 && x != 0) ++counts.flushed_to_zero;
+    if ((k == 0 || tile.scale.significand == 0) && x != 0) ++counts.flushed_to_zero;
     // Exact in binary64: 24 + 4 + 11 significant bits.
     const double value =
         std::ldexp(static_cast<double>(tensor_scale_) * tile.scale.significand * static_cast<double>(k),

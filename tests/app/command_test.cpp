@@ -274,7 +274,7 @@ TEST_F(Command, ResultsBeyondBinary32AreCountedAndSaid) {
   for (const std::string engine : {"functional", "cycle"}) {
     const CommandResult result = run("simulate workload.json --format mxfp4/k2 --results r.json --engine " + engine);
     ASSERT_EQ(result.status, 0) << result.err;
-    EXPECT_THAT(result.err, HasSubstr("results are infinite or NaN, the first in forward of layer 'conv1'"));
+    EXPECT_THAT(result.err, HasSubstr("the first in forward of layer 'conv1'"));
     const json forward = read_json("r.json")["layers"][0]["passes"][0];
     EXPECT_GT(forward["counts"]["non_finite"].get<int>(), 0);
     EXPECT_EQ(run("report r.json").status, 0);

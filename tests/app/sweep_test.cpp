@@ -123,8 +123,8 @@ TEST_F(Sweep, Refuses) {
   expect_error("--formats e2m4+e2m1", "ACTIVATION+WEIGHT+ERROR");
   expect_error("--formats e2m99", "e2m99");
   expect_error("--formats e2m4 --scale-fraction-bits 2", "expected one of them");
-  expect_error("--formats e2m4 --grouping q", "'e2m1/g8m1/q'");
-  expect_error("--exponent-bits 2 --mantissa-bits 1 --grouping x", "e2m1/g8m1/x");
+  expect_error("--formats e2m4 --grouping q", "grouping 'q' is none of");
+  expect_error("--exponent-bits 2 --mantissa-bits 1 --grouping x", "grouping 'x'");
   expect_error("--formats e2m4 --out s.txt", ".csv or .json");
   expect_error("--formats e2m4 --sharing 300", "--sharing 300");
   expect_error("--formats int8+int8+fp16", "--formats: backward_data would multiply fp16 by int8");

@@ -99,12 +99,14 @@ TEST(Format, RefusesWithASentence) {
   expect("e2m1/t1x1x2", "has a tile of 2 positions");
   expect("e2m1/t1x1x1x1x1", "has a tile that is not of the form");
   expect("e2m1/t", "has a tile that is not of the form");
-  expect("e2m1/floor", "has rule floor");
-  expect("mxfp4/sat", "has rule sat");
+  expect("e2m1/floor", "has rule floor, expected one of sat, fit");
+  expect("mxfp4/sat", "has rule sat, expected one of floor, ceil, even, rceil");
+  expect("int8/b16", "expected int8 alone");
+  expect("mxfp8/b16", "expected mxfp8-e4m3 or mxfp8-e5m2 here");
   expect("mxfp4/k32/floor", "is not of the form mxfp4[/RULE][/GROUPING]");
   expect("mxfp4/", "is not of the form");
   expect("mxfp4/k32/", "is not of the form");
-  expect("nvfp4/even", "has rule even");
+  expect("nvfp4/even", "has rule even, expected none");
   expect("nvfp4/k016", "is not of the form");
   expect("nvfp4/k12345678901", "is not of the form");
   expect("mxfp4//k32", "is not of the form");

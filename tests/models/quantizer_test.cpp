@@ -143,6 +143,17 @@ TEST(Quantizer, EqualsReferenceAroundTies) {
   }
 }
 
+// Counts are of values: the factor that NVFP4 multiplies with is rounded, and a scale may be zero.
+TEST(Quantizer, CountsValuesOfNvfp4) {
+  const ScaledFormat format = parse_scaled_format("nvfp4");
+  tests::for_each_vector_target([&] {
+    EXPECT_EQ(quantize({{1, 1}, {1457.53125F}}, format, {}, "x").counts.exact, 1U);
+    const QuantizationCounts flushed = quantize({{2, 2}, {3e38F, 0, 1e-6F, 0}}, format, {}, "x").counts;
+    EXPECT_EQ(flushed.flushed_to_zero, 1U);
+    EXPECT_EQ(reference_quantize({{2, 2}, {3e38F, 0, 1e-6F, 0}}, format, {}, "x").counts, flushed);
+  });
+}
+
 TEST(Quantizer, ThreadsDoNotMatter) {
   Random random(5);
   std::normal_distribution<float> normal;

@@ -156,7 +156,7 @@ TEST(ParseWorkload, ReadsDilationAndOneSidedPadding) {
   source["layers"][0]["padding"] = json::array({json::array({0, 2}), 1});
   source["layers"][0]["bias"] = true;
   source["layers"][0]["index"] = 7;
-  const Layer& layer = parse(source).layers[0];
+  const Layer layer = parse(source).layers[0];
   EXPECT_EQ(layer.shape.dilation, (std::array<std::int64_t, 2>{2, 1}));
   EXPECT_EQ(layer.shape.padding[0], (models::Padding{0, 2}));
   EXPECT_EQ(layer.shape.padding[1], (models::Padding{1, 1}));
