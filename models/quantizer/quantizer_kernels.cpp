@@ -69,7 +69,7 @@ void raise_magnitudes(const float* input, std::size_t count, std::uint32_t* maxi
 
 void find_group_scales(const MlsScaling& scaling, const std::uint32_t* magnitudes, std::size_t count, TileScale* tiles,
                        float* scales) {
-  const auto& [format, tensor_scale, largest_element] = scaling;
+  const ScaleFormat& format = scaling.format;
   const FloatTag df;
   const IntTag di;
   const WordTag du;
@@ -84,8 +84,8 @@ void find_group_scales(const MlsScaling& scaling, const std::uint32_t* magnitude
   HWY_ALIGN std::int32_t exponents[kLanes];
   HWY_ALIGN std::int32_t fractions[kLanes];
   const auto find = [&](const std::uint32_t* magnitude, std::size_t used, TileScale* tile, float* scale) HWY_ATTR {
-    const auto to_tensor = hn::Div(hn::BitCast(df, hn::LoadU(du, magnitude)), hn::Set(df, tensor_scale));
-    const auto ratio = hn::Min(hn::Div(to_tensor, hn::Set(df, largest_element)), hn::Set(df, 1.0F));
+    const auto to_tensor = hn::Div(hn::BitCast(df, hn::LoadU(du, magnitude)), hn::Set(df, scaling.tensor_scale));
+    const auto ratio = hn::Min(hn::Div(to_tensor, hn::Set(df, scaling.largest_element)), hn::Set(df, 1.0F));
     // Exponent and fraction in one number: rounding the fraction up carries into the exponent. Zeros and subnormal
     // numbers have exponent field 0 or, rounded up, 1: not above the smallest scale.
     const auto rounded_up = hn::BitCast(di, hn::ShiftRightSame(hn::Add(hn::BitCast(du, ratio), up), place));
