@@ -90,12 +90,14 @@ std::vector<double> take_turns(int runs, std::size_t formats, const Run& run) {
     }
   }
   std::vector<double> medians;
+  medians.reserve(times.size());
   for (const std::vector<double>& all : times) medians.push_back(median(all));
   return medians;
 }
 
 void compare_pass(const Layer& layer, Pass pass, const std::vector<const char*>& formats, int runs) {
   std::vector<Operands> operands;
+  operands.reserve(formats.size());
   for (const char* format : formats) operands.push_back(operands_of(layer.shape, pass, format));
   std::vector<float> results(static_cast<std::size_t>(models::element_count(layer.shape.result_shape(pass))));
   const std::vector<double> times = take_turns(runs, formats.size(), [&](std::size_t f) {

@@ -98,7 +98,9 @@ std::vector<PerOperand<models::Format>> with_groupings(const std::string& format
   try {
     for (const std::string& grouping : groupings) {
       std::string text;
-      for (const std::string& part : split(format, '+')) text += (text.empty() ? "" : "+") + part + "/" + grouping;
+      for (const std::string& part : split(format, '+')) {
+        text += fmt::format("{}{}/{}", text.empty() ? "" : "+", part, grouping);
+      }
       formats.push_back(parse_formats(text));
     }
   } catch (const std::runtime_error&) {

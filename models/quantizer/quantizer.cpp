@@ -171,9 +171,13 @@ void find_mx_scales(const std::vector<std::uint32_t>& maxima, const ScaledFormat
   const int emax = std::ilogb(format.element.largest());
   std::array<float, 255> factors;
   std::array<float, 255> units;
+  const auto index_of = [](int s) {
+    const int index = s + 127;
+    return static_cast<std::size_t>(index);
+  };
   for (int s = -127; s <= 127; ++s) {
-    factors[static_cast<std::size_t>(s + 127)] = power_of_two(unit - s);
-    units[static_cast<std::size_t>(s + 127)] = std::ldexp(1.0F, s - unit);
+    factors[index_of(s)] = power_of_two(unit - s);
+    units[index_of(s)] = std::ldexp(1.0F, s - unit);
   }
   std::atomic<bool> tiny = false;
   base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
@@ -182,8 +186,8 @@ void find_mx_scales(const std::vector<std::uint32_t>& maxima, const ScaledFormat
       const int s = mx_exponent(format, emax, maxima[i]);
       smallest = std::min(smallest, s);
       scales.tiles[i] = {static_cast<std::int16_t>(s), 1};
-      scales.factors[i] = factors[static_cast<std::size_t>(s + 127)];
-      scales.units[i] = units[static_cast<std::size_t>(s + 127)];
+      scales.factors[i] = factors[index_of(s)];
+      scales.units[i] = units[index_of(s)];
     }
     if (unit - smallest > 127) tiny = true;
   });

@@ -150,7 +150,8 @@ class BlockConvolution {
   static constexpr bool kDoubles = std::is_same_v<Element, double>;
   using Word = std::conditional_t<kDoubles, double, std::uint32_t>;
   using Unit = std::conditional_t<kDoubles, double, float>;
-  static constexpr std::int64_t kPerWord = sizeof(Word) / sizeof(Element);
+  static constexpr std::int64_t kPerWord =
+      sizeof(Word) / sizeof(Element);  // NOLINT(bugprone-sizeof-expression): elements of a word
 
   BlockConvolution(const ConvolutionRequest& request, GroupRounding rounding)
       : pass_(request.pass),
