@@ -62,8 +62,7 @@ void check_widths(Pass pass, const models::ElementFormat& left, const models::El
                   int accumulator_bits) {
   const auto expect_64 = [&](const std::string& what, int bits) {
     if (bits <= 64) return;
-    throw std::runtime_error(to_string(pass) + ": " + what + std::to_string(bits) +
-                             " bits, which the engines functional and analytic take, expected at most 64");
+    throw std::runtime_error(to_string(pass) + ": " + what + std::to_string(bits) + " bits, expected at most 64");
   };
   expect_64("the accumulator has ", accumulator_bits);
   expect_64("products have ", left.integer_bits() + right.integer_bits() + 1);

@@ -25,7 +25,7 @@ for network in resnet20-128 resnet18-32 resnet50-32 mobilenetv2-32; do
   "$mlsim" sweep "$work/$network.json" --engine analytic --formats "$formats" --out "$work/${network%-*}-prices.json" >"$work/log"
 done
 python3 "$out/table.py" write "$work" "$out"
-gnuplot -e "points='$work/errors.points'; output='$out/error-energy.svg'; ylabel='mean SQNR of the three passes, dB (trace of ResNet-20)'" "$out/picture.gp"
+gnuplot -e "points='$work/errors.points'; front='$work/errors.front'; output='$out/error-energy.svg'; ylabel='mean SQNR of the three passes, dB (trace of ResNet-20)'" "$out/picture.gp"
 if [ -s "$work/accuracy.points" ]; then
-  gnuplot -e "points='$work/accuracy.points'; output='$out/accuracy-energy.svg'; ylabel='test accuracy after 60 epochs, %'" "$out/picture.gp"
+  gnuplot -e "points='$work/accuracy.points'; front='$work/accuracy.front'; output='$out/accuracy-energy.svg'; ylabel='test accuracy after 60 epochs, %'" "$out/picture.gp"
 fi
