@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the tables beside this script: run.sh [FOLDER OF THE BUILD], by default build/release. Takes four minutes.
+# Writes the tables beside this script: run.sh [FOLDER OF THE BUILD], by default build/release. Takes ten minutes.
 set -eu
 cd "$(dirname "$0")/../.."
 build=${1-build/release}
@@ -13,6 +13,7 @@ for step in "resnet20 128" "resnet18 8" "resnet18 1" "mobilenetv2 8"; do
   # shellcheck disable=SC2086
   "$bench/step" $step
 done | awk 'NR == 1 || !/^network/' | tee $out/steps.txt
+"$bench/blocks" 3 | tee $out/blocks.txt
 python3 $out/command.py "$build/app/mlsim" | tee $out/command.txt
 
 # Medians of five: name, time and its unit, rate, what.
