@@ -100,7 +100,8 @@ std::int64_t touched_blocks(const models::ScaleLayout& layout, std::size_t dimen
   if (layout.constant_over(dimension)) return shares;
   // Each border between shares that lies inside a block lets both of them touch it.
   const std::int64_t block = layout.tile[dimension];
-  const std::int64_t inside = shares - shares / (block / std::gcd(block, extent / shares));
+  const std::int64_t apart = block / std::max<std::int64_t>(std::gcd(block, extent / shares), 1);
+  const std::int64_t inside = shares - shares / std::max<std::int64_t>(apart, 1);
   return extent / block + inside;
 }
 

@@ -245,7 +245,7 @@ class BlockConvolution {
   void run_gradient(float* results) {
     const Phase& phase = phases_[0];
     const auto runs = static_cast<std::int64_t>(all_runs_[0].size());
-    std::int64_t words = 0;
+    std::int64_t words = 1;
     for (const Run& run : all_runs_[0]) words = std::max(words, run.words);
     const std::int64_t run_bytes = (images_ * rows_.extent * columns_.extent + group_lanes_ * groups_ * lane_taps_) *
                                    words * static_cast<std::int64_t>(sizeof(Word));
