@@ -56,21 +56,26 @@ Shape random_shape(Random& random) {
   return shape;
 }
 
+// With random options, on every instruction set.
+void expect_equals_reference(Random& random, const Tensor<float>& input, const ScaledFormat& format) {
+  const QuantizerOptions options{.rounding = static_cast<Rounding>(between(random, 0, 1)),
+                                 .random_bits = static_cast<int>(between(random, 1, 24)),
+                                 .seed = random(),
+                                 .stream = random()};
+  const QuantizedTensor expected = reference_quantize(input, format, options, "x");
+  tests::for_each_vector_target([&] {
+    expect_equal(quantize(input, format, options, "x"), expected);
+    expect_scaled(input, expected, options);
+  });
+}
+
 TEST(Quantizer, EqualsReferenceOnRandomTensors) {
   for (std::uint64_t seed = 0; seed < 1500; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
     const ScaledFormat format = tests::random_format(random);
     const Tensor<float> input = tests::random_tensor(random, random_shape(random));
-    const QuantizerOptions options{.rounding = static_cast<Rounding>(between(random, 0, 1)),
-                                   .random_bits = static_cast<int>(between(random, 1, 24)),
-                                   .seed = random(),
-                                   .stream = random()};
-    const QuantizedTensor expected = reference_quantize(input, format, options, "x");
-    tests::for_each_vector_target([&] {
-      expect_equal(quantize(input, format, options, "x"), expected);
-      expect_scaled(input, expected, options);
-    });
+    expect_equals_reference(random, input, format);
     if (HasFailure()) break;
   }
 }
@@ -88,15 +93,7 @@ TEST(Quantizer, EqualsReferenceOnBlocks) {
         if (std::isfinite(x * factor)) x *= factor;
       }
     }
-    const QuantizerOptions options{.rounding = static_cast<Rounding>(between(random, 0, 1)),
-                                   .random_bits = static_cast<int>(between(random, 1, 24)),
-                                   .seed = random(),
-                                   .stream = random()};
-    const QuantizedTensor expected = reference_quantize(input, format, options, "x");
-    tests::for_each_vector_target([&] {
-      expect_equal(quantize(input, format, options, "x"), expected);
-      expect_scaled(input, expected, options);
-    });
+    expect_equals_reference(random, input, format);
     if (HasFailure()) break;
   }
 }
