@@ -1,5 +1,6 @@
 #include "base/error.h"
 
+#include <system_error>
 #include <utility>
 
 namespace mlsim::base {
@@ -18,6 +19,10 @@ Error::Error(std::string file, std::string place, std::string reason)
       file_(std::move(file)),
       place_(std::move(place)),
       reason_(std::move(reason)) {}
+
+std::string reason_of(int error) {
+  return std::error_code(error, std::generic_category()).message();
+}
 
 void refuse(const std::string& file, const std::string& place, const std::string& reason) {
   throw Error(file, place, reason);

@@ -22,6 +22,9 @@ class Error : public std::runtime_error {
   std::string reason_;
 };
 
+// What the system calls an errno: "No such file or directory".
+std::string reason_of(int error);
+
 [[noreturn]] void refuse(const std::string& file, const std::string& place, const std::string& reason);
 
 }  // namespace mlsim::base

@@ -8,21 +8,15 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <system_error>
 #include <utility>
 
 #include "base/error.h"
-#include "base/output_file.h"
 
 namespace mlsim::base {
 namespace {
 
 [[noreturn]] void refuse_reading(const std::string& name, const std::string& reason) {
   refuse(name, "", "cannot be read: " + reason);
-}
-
-std::string reason_of(int error) {
-  return std::error_code(error, std::generic_category()).message();
 }
 
 // A number of bytes as a limit is written.
@@ -37,6 +31,27 @@ std::string bytes_text(std::uint64_t bytes) {
 const char* fault_of(mode_t mode) {
   if (S_ISREG(mode)) return nullptr;
   return S_ISDIR(mode) ? "is a folder" : "is no regular file";
+}
+
+[[noreturn]] void refuse_file(const std::string& name, const std::string& reason, const std::string& expected) {
+  refuse(name, "", fmt::format("{}, expected {}", reason, expected));
+}
+
+// The descriptor of a regular file.
+int open_regular(const std::filesystem::path& path, const std::string& expected) {
+  const auto refuse_it = [&](const char* reason) { refuse_file(path.string(), reason, expected); };
+  // A look before opening leaves devices alone, which opening may set to work; without O_NONBLOCK, what has become a
+  // pipe since then would wait for a writer.
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) refuse_it("cannot be opened");
+  if (const char* const fault = fault_of(status.st_mode)) refuse_it(fault);
+  const int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0) refuse_it("cannot be opened");
+  if (const char* const fault = fstat(descriptor, &status) == 0 ? fault_of(status.st_mode) : "cannot be read") {
+    close(descriptor);
+    refuse_it(fault);
+  }
+  return descriptor;
 }
 
 }  // namespace
@@ -67,9 +82,7 @@ InputFile::InputFile(const std::filesystem::path& path)
             if (descriptor < 0) refuse_reading(path.string(), reason_of(errno));
             return descriptor;
           }(),
-          path.string(), true) {
-  protect_input(path);
-}
+          path.string(), true) {}
 
 InputFile InputFile::standard_input() {
   return {STDIN_FILENO, "standard input", false};
@@ -104,46 +117,22 @@ std::optional<std::uint64_t> InputFile::left() const {
   return *size_ - std::min(*size_, position_);
 }
 
-RegularFile::RegularFile(std::filesystem::path path, std::string expected)
-    : path_(std::move(path)), expected_(std::move(expected)) {
-  // A look before opening leaves devices alone, which opening may set to work; without O_NONBLOCK, what has become a
-  // pipe since then would wait for a writer.
-  struct stat status {};
-  if (stat(path_.c_str(), &status) != 0) refuse("cannot be opened");
-  if (const char* const fault = fault_of(status.st_mode)) refuse(fault);
-  descriptor_ = open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (descriptor_ < 0) refuse("cannot be opened");
-  const char* fault = fstat(descriptor_, &status) == 0 ? fault_of(status.st_mode) : "cannot be read";
-  if (fault != nullptr) {
-    close(descriptor_);
-    refuse(fault);
-  }
-  size_ = static_cast<std::uint64_t>(status.st_size);
-}
-
-RegularFile::~RegularFile() {
-  close(descriptor_);
-}
+RegularFile::RegularFile(const std::filesystem::path& path, std::string expected)
+    : expected_(std::move(expected)), file_(open_regular(path, expected_), path.string(), true) {}
 
 void RegularFile::read(std::span<std::uint8_t> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::read(descriptor_, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) refuse("cannot be read");
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-    place_ += static_cast<std::uint64_t>(count);
-  }
+  if (file_.read(bytes.data(), bytes.size()) < bytes.size()) refuse("cannot be read");
 }
 
 std::vector<std::uint8_t> RegularFile::read_rest(std::uint64_t most) {
-  if (size_ > most) refuse(fmt::format("has {} bytes, more than {}", size_, most));
-  std::vector<std::uint8_t> bytes(size_ - place_);
+  if (size() > most) refuse(fmt::format("has {} bytes, more than {}", size(), most));
+  std::vector<std::uint8_t> bytes(left());
   read(bytes);
   return bytes;
 }
 
 void RegularFile::refuse(const std::string& reason) const {
-  base::refuse(path_.string(), "", fmt::format("{}, expected {}", reason, expected_));
+  refuse_file(file_.name(), reason, expected_);
 }
 
 FileStamp stamp_of(const std::filesystem::path& path) {

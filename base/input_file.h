@@ -35,8 +35,7 @@ class Input {
 
 class InputFile : public Input {
  public:
-  // Throws Error for what is not there, cannot be read or is a folder. From now on nothing that is written below
-  // replaces the file (output_file.h).
+  // Throws Error for what is not there, cannot be read or is a folder.
   explicit InputFile(const std::filesystem::path& path);
   static InputFile standard_input();
   ~InputFile() override;
@@ -50,6 +49,7 @@ class InputFile : public Input {
   const std::string& name() const override { return name_; }
 
  private:
+  friend class RegularFile;
   InputFile(int descriptor, std::string name, bool is_owned);
 
   std::string name_;
@@ -60,18 +60,13 @@ class InputFile : public Input {
 };
 
 // A regular file of data, or a link to one, read from its start on. Anything else, such as a pipe, is refused, and
-// never waited for. Every error is an Error "FILE: REASON, expected EXPECTED".
+// never waited for. What it is not is an Error "FILE: REASON, expected EXPECTED".
 class RegularFile {
  public:
-  RegularFile(std::filesystem::path path, std::string expected);
-  ~RegularFile();
-  RegularFile(const RegularFile&) = delete;
-  RegularFile& operator=(const RegularFile&) = delete;
-  RegularFile(RegularFile&&) = delete;
-  RegularFile& operator=(RegularFile&&) = delete;
+  RegularFile(const std::filesystem::path& path, std::string expected);
 
-  std::uint64_t size() const { return size_; }
-  std::uint64_t left() const { return size_ - place_; }
+  std::uint64_t size() const { return file_.size_.value_or(0); }
+  std::uint64_t left() const { return file_.left().value_or(0); }
   // The next bytes. Throws where the file has not as many.
   void read(std::span<std::uint8_t> bytes);
   // All that follows. Throws, before anything is allocated, where the file has more than `most` bytes.
@@ -79,11 +74,8 @@ class RegularFile {
   [[noreturn]] void refuse(const std::string& reason) const;
 
  private:
-  std::filesystem::path path_;
   std::string expected_;
-  int descriptor_ = -1;
-  std::uint64_t size_ = 0;
-  std::uint64_t place_ = 0;
+  InputFile file_;
 };
 
 // What changes when a file is written to or replaced.

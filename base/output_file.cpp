@@ -13,10 +13,8 @@
 #include <csignal>
 #include <ctime>
 #include <map>
-#include <mutex>
 #include <set>
 #include <system_error>
-#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -28,10 +26,6 @@ namespace {
 
 [[noreturn]] void refuse_writing(const fs::path& path, const std::string& reason) {
   refuse(path.string(), "", "cannot be written: " + reason);
-}
-
-std::string reason_of(int error) {
-  return std::error_code(error, std::generic_category()).message();
 }
 
 // Files of one target that are written at the same time.
@@ -120,22 +114,13 @@ void set_slot(int slot, Slot::State state) {
   if (slot >= 0) slots[static_cast<std::size_t>(slot)].state = state;
 }
 
-// A file whatever its name: device and number, which a later file may have again, and when it was written.
-using FileId = std::tuple<dev_t, ino_t, time_t, long>;
+// A file whatever its name: device and number.
+using FileId = std::pair<dev_t, ino_t>;
 
 std::optional<FileId> id_of(const fs::path& path) {
   struct stat status {};
   if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
-  return FileId{status.st_dev, status.st_ino, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};
-}
-
-std::mutex inputs_mutex;
-std::set<FileId> inputs;
-
-void refuse_input(const fs::path& path) {
-  const std::optional<FileId> id = id_of(path);
-  const std::lock_guard lock(inputs_mutex);
-  if (id && inputs.count(*id) > 0) refuse_writing(path, "it is an input, expected another file");
+  return FileId{status.st_dev, status.st_ino};
 }
 
 // Waits for a file that another thread is creating; the thread that runs a handler creates none.
@@ -241,26 +226,30 @@ fs::path place_of(const fs::path& path) {
   return problem ? path : place;
 }
 
-void protect_input(const fs::path& path) {
-  if (const std::optional<FileId> id = id_of(path)) {
-    const std::lock_guard lock(inputs_mutex);
-    inputs.insert(*id);
-  }
-}
-
-void allow_replacing(const fs::path& path) {
-  if (const std::optional<FileId> id = id_of(path)) {
-    const std::lock_guard lock(inputs_mutex);
-    inputs.erase(*id);
-  }
-}
-
 void require_regular_file(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (fs::is_directory(status)) refuse_writing(path, "it is a folder");
   if (fs::exists(status) && !fs::is_regular_file(status)) refuse_writing(path, "it is no regular file");
-  refuse_input(path);
+}
+
+void check_outputs(const std::vector<fs::path>& outputs, const std::vector<fs::path>& inputs) {
+  std::set<FileId> read;
+  for (const fs::path& input : inputs) {
+    if (const std::optional<FileId> id = id_of(input)) read.insert(*id);
+  }
+  std::map<fs::path, fs::path> places;
+  for (const fs::path& output : outputs) {
+    std::error_code error;
+    const fs::file_status status = fs::status(output, error);
+    if (output.empty() || (fs::exists(status) && !fs::is_regular_file(status))) continue;
+    const auto [other, is_new] = places.emplace(place_of(output), output);
+    if (!is_new) {
+      refuse(other->second.string() + " and " + output.string(), "", "are one file, expected another for each output");
+    }
+    const std::optional<FileId> id = id_of(output);
+    if (id && read.contains(*id)) refuse_writing(output, "it is an input, expected another file");
+  }
 }
 
 fs::path name_beside(const fs::path& path, std::string_view suffix, std::string_view prefix) {
@@ -313,7 +302,6 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path) {
     device_ = open(path.c_str(), O_WRONLY | O_CLOEXEC);
     if (device_ < 0) refuse_writing(path, reason_of(errno));
   } else {
-    refuse_input(path);
     temporary_.emplace(path);
   }
   buffer_.emplace(temporary_ ? temporary_->descriptor() : device_);
@@ -362,15 +350,6 @@ void create_directories(const fs::path& path) {
   fs::create_directories(path, error);
   if (!error && !fs::is_directory(path, error)) error = std::make_error_code(std::errc::not_a_directory);
   if (error) refuse(path.string(), "", "cannot be made a folder: " + error.message());
-}
-
-void require_distinct(const std::vector<fs::path>& outputs) {
-  std::map<fs::path, fs::path> places;
-  for (const fs::path& output : outputs) {
-    const auto [entry, is_new] = places.emplace(place_of(output), output);
-    if (is_new) continue;
-    refuse(entry->second.string() + " and " + output.string(), "", "are one file, expected another for each output");
-  }
 }
 
 }  // namespace mlsim::base

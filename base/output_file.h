@@ -54,15 +54,12 @@ void remove_unfinished_files() noexcept;
 // that cannot be told.
 std::filesystem::path place_of(const std::filesystem::path& path);
 
-// Notes a file that the program reads: what is written below refuses to replace it, whatever name leads there. Threads
-// may call it.
-void protect_input(const std::filesystem::path& path);
-
-// The user has asked for this input to be written anew.
-void allow_replacing(const std::filesystem::path& path);
-
-// Throws Error for a path that is there, but is no regular file, and for an input.
+// Throws Error for a path that is there, but is no regular file.
 void require_regular_file(const std::filesystem::path& path);
+
+// Throws Error where two outputs of a run are one place, and where one is a file that the run reads, whatever name
+// leads there. Empty paths stand for none; a pipe or a device may be several.
+void check_outputs(const std::vector<std::filesystem::path>& outputs, const std::vector<std::filesystem::path>& inputs);
 
 // A name for what belongs to a file, in its folder: its own with `suffix`, shortened where it would be too long.
 std::filesystem::path name_beside(const std::filesystem::path& path, std::string_view suffix,
@@ -89,8 +86,7 @@ class DescriptorBuffer : public std::streambuf {
 };
 
 // A file that is being written. Without a commit() the destructor leaves what was there before. What is no regular
-// file, such as a pipe or a device, is written to directly; an input is refused. Every error is an Error that names the
-// file.
+// file, such as a pipe or a device, is written to directly. Every error is an Error that names the file.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);
@@ -129,8 +125,5 @@ void write_file(const std::filesystem::path& path, std::string_view content);
 
 // Makes a folder for output, and its parents, unless it is there.
 void create_directories(const std::filesystem::path& path);
-
-// Throws Error where two of the paths are one place.
-void require_distinct(const std::vector<std::filesystem::path>& outputs);
 
 }  // namespace mlsim::base

@@ -308,7 +308,9 @@ CostTable load_cost_table(const std::filesystem::path& path) {
                  fmt::format("cannot be read, expected the file of a cost table, or one of the shipped {}",
                              fmt::join(shipped_cost_tables(), ", ")));
   }
-  return parse_cost_table(base::read_text(path), path.string());
+  CostTable table = parse_cost_table(base::read_text(path), path.string());
+  table.file = path;
+  return table;
 }
 
 std::vector<std::string_view> shipped_cost_tables() {

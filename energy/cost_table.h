@@ -76,6 +76,7 @@ struct ErrorBars {
 
 struct CostTable {
   std::string name;
+  std::filesystem::path file;      // that it was read from; empty: a shipped one, or a text
   std::uint64_t content_hash = 0;  // of the file's text (base/hash.h)
   double node_nm = 0;
   std::optional<double> voltage_v;  // where the source states it

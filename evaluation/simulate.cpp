@@ -14,6 +14,7 @@
 #include <span>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "base/output_file.h"
 #include "base/parallel.h"
@@ -457,13 +458,18 @@ Results simulate(const workloads::Workload& workload, const SimulationOptions& o
     throw std::runtime_error("a trace has the signals of the structural engine, not of the " +
                              to_string(options.engine) + " engine");
   }
+  std::vector<std::filesystem::path> outputs;
+  if (options.trace) outputs.push_back(*options.trace);
   if (options.tensors) {
     if (options.engine == Engine::kAnalytic) throw std::runtime_error("the analytic engine computes no tensors");
     base::create_directories(*options.tensors);
     for (const workloads::Layer& layer : workload.layers) {
-      for (const Pass pass : layer.passes) base::require_regular_file(tensor_file(options, layer, pass));
+      for (const Pass pass : layer.passes) {
+        base::require_regular_file(outputs.emplace_back(tensor_file(options, layer, pass)));
+      }
     }
   }
+  base::check_outputs(outputs, workload.files);
   return Simulation(workload, options, progress).run();
 }
 

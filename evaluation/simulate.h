@@ -30,7 +30,8 @@ std::filesystem::path tensor_file(const SimulationOptions& options, const worklo
 
 // Every layer and pass of the workload, in order; the first error in that order is thrown. The functional engine
 // predicts layers without values, as the analytic engine does; the others refuse them. Throws std::runtime_error for
-// what an engine does not take, for tensors that cannot be read or quantized and for files that cannot be written.
+// what an engine does not take, for tensors that cannot be read or quantized and for files that cannot be written or
+// that the workload is read from.
 Results simulate(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress);
 
 }  // namespace mlsim::evaluation

@@ -273,11 +273,10 @@ SweepJournal::SweepJournal(const std::filesystem::path& output, const std::strin
     : state_(std::make_unique<State>()) {
   State& state = *state_;
   state.identity = identity;
-  state.path = base::name_beside(output, ".journal");
+  state.path = file_of(output);
   state.open_locked(output);
 
   const std::string text = base::read_text(state.path, base::kLargestResults);
-  base::allow_replacing(state.path);
   const std::string header = base::to_text(Json({{"sweep", identity}})) + "\n";
   // A kill may have cut the header off.
   constexpr std::string_view kBegin = "{\"sweep\":";
@@ -295,6 +294,10 @@ SweepJournal::SweepJournal(const std::filesystem::path& output, const std::strin
 }
 
 SweepJournal::~SweepJournal() = default;
+
+std::filesystem::path SweepJournal::file_of(const std::filesystem::path& output) {
+  return base::name_beside(output, ".journal");
+}
 
 bool SweepJournal::was_of_another() const {
   return state_->was_of_another;

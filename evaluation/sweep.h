@@ -69,6 +69,7 @@ class SweepJournal {
   // another sweep holds it or it cannot be written.
   SweepJournal(const std::filesystem::path& output, const std::string& identity, std::size_t points);
   ~SweepJournal();
+  static std::filesystem::path file_of(const std::filesystem::path& output);
   SweepJournal(const SweepJournal&) = delete;
   SweepJournal& operator=(const SweepJournal&) = delete;
   SweepJournal(SweepJournal&&) = delete;

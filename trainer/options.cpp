@@ -324,8 +324,10 @@ std::optional<TraceRequest> read_trace(const base::CommandLine& line) {
   return trace;
 }
 
-// Output goes to files of its own. What was read may be written anew: a recipe, a checkpoint.
-void check_files(const base::CommandLine& line) {
+// Output goes to files of its own. What was read may be written anew: a recipe, a checkpoint. Returns the files that
+// are read and not written.
+std::vector<std::filesystem::path> check_files(const base::CommandLine& line) {
+  std::vector<std::filesystem::path> inputs;
   std::map<std::filesystem::path, std::string> options;
   for (const std::string option : {"recipe", "save-recipe", "metrics", "checkpoint", "resume"}) {
     std::error_code problem;
@@ -333,15 +335,19 @@ void check_files(const base::CommandLine& line) {
     const std::filesystem::file_status status = std::filesystem::status(file, problem);
     if (file.empty() || (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))) continue;
     const auto [other, is_new] = options.emplace(base::place_of(file), option);
-    if (is_new) continue;
+    if (is_new) {
+      if (option == "recipe" || option == "resume") inputs.push_back(file);
+      continue;
+    }
     const bool written_anew =
         (option == "save-recipe" && other->second == "recipe") || (option == "resume" && other->second == "checkpoint");
     if (!written_anew) {
       throw std::runtime_error(
           fmt::format("--{} and --{} {}: are one file, expected two", other->second, option, file.string()));
     }
-    base::allow_replacing(file);
+    std::erase(inputs, line.path(other->second));
   }
+  return inputs;
 }
 
 Recipe read_recipe_of_run(const base::CommandLine& line) {
@@ -524,7 +530,7 @@ Options parse_options(int argc, const char* const* argv) {
   }
   options = options_of(line);
   check_together(line, recipe);
-  check_files(line);
+  options.run.inputs = check_files(line);
   if (options.data.empty()) throw std::runtime_error("--dataset images: expected --data FOLDER beside it");
   if (!options.save_recipe.empty()) options.recipe_text = recipe_text(line);
   return options;

@@ -90,8 +90,9 @@ Difference difference_of(const models::Tensor<float>& found, const models::Tenso
   return difference;
 }
 
-void check_trace_folder(const std::filesystem::path& folder, std::span<const std::string> layers, bool with_results) {
-  std::set<std::filesystem::path> written;
+void check_trace_folder(const std::filesystem::path& folder, std::span<const std::string> layers, bool with_results,
+                        const std::vector<std::filesystem::path>& inputs) {
+  std::set<std::filesystem::path> written{folder / kWorkload};
   for (const std::string& layer : layers) {
     for (const models::Operand operand : models::kOperands) written.insert(folder / tensor_file(layer, operand));
     if (!with_results) continue;
@@ -99,7 +100,7 @@ void check_trace_folder(const std::filesystem::path& folder, std::span<const std
   }
   // Writing to a pipe would wait for a reader.
   for (const std::filesystem::path& file : written) base::require_regular_file(file);
-  base::require_regular_file(folder / kWorkload);
+  base::check_outputs({written.begin(), written.end()}, inputs);
   for (const std::filesystem::path& place : {folder, folder / kResults}) {
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator(place, ignored)) {

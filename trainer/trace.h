@@ -36,9 +36,10 @@ struct TracedConvolution {
   std::array<Difference, 3> differences{};
 };
 
-// Throws std::runtime_error where the folder has a tensor that a trace of these layers would not write over: beside the
-// new ones it would seem to belong to them.
-void check_trace_folder(const std::filesystem::path& folder, std::span<const std::string> layers, bool with_results);
+// Throws std::runtime_error where a trace of these layers would write over one of the inputs, and where the folder has
+// a tensor that it would not write over: beside the new ones it would seem to belong to them.
+void check_trace_folder(const std::filesystem::path& folder, std::span<const std::string> layers, bool with_results,
+                        const std::vector<std::filesystem::path>& inputs);
 
 // Writes FOLDER/workload.json (mlsim.workload/1) and a .npy file for each operand of each layer, the workload last, and
 // results that are there as FOLDER/results/LAYER.PASS.npy, as mlsim simulate --tensors names them.

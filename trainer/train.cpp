@@ -86,6 +86,10 @@ int run(const Options& given) {
   Options options = given;
   const std::unique_ptr<Dataset> data = open_dataset(options.dataset, options.data, options.image_size);
   if (options.dataset == DatasetKind::kImages) keep_images(options);
+  std::vector<std::filesystem::path>& inputs = options.run.inputs;
+  const std::vector<std::filesystem::path> files = files_of(options.dataset, options.data);
+  inputs.insert(inputs.end(), files.begin(), files.end());
+  mlsim::base::check_outputs({options.metrics, options.run.checkpoint, options.save_recipe}, inputs);
   Recipe& recipe = options.run.recipe;
   const std::uint64_t steps_per_epoch = data->train_size() / recipe.batch;
   if (options.epochs > 0) {

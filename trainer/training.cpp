@@ -475,7 +475,8 @@ class Session {
           trace.layers.empty() || std::find(trace.layers.begin(), trace.layers.end(), layer) != trace.layers.end();
       if (chosen) traced_layers_.push_back(layer);
     }
-    check_trace_folder(trace.folder, traced_layers_, static_cast<std::uint64_t>(trace.samples) == recipe_.batch);
+    const bool with_results = static_cast<std::uint64_t>(trace.samples) == recipe_.batch;
+    check_trace_folder(trace.folder, traced_layers_, with_results, run_.inputs);
     base::create_directories(trace.folder);
   }
 

@@ -79,8 +79,9 @@ struct EpochReport {
 struct TrainingRun {
   Recipe recipe;
   int threads = 1;
-  std::filesystem::path checkpoint;  // written after each epoch, at the end and when stopped; empty: never
-  std::filesystem::path resume;      // a checkpoint of the same recipe to go on from; empty: start
+  std::filesystem::path checkpoint;           // written after each epoch, at the end and when stopped; empty: never
+  std::filesystem::path resume;               // a checkpoint of the same recipe to go on from; empty: start
+  std::vector<std::filesystem::path> inputs;  // that a trace must not replace
   std::optional<TraceRequest> trace;
   std::function<void()> on_start;  // once everything is checked, before the first step
   std::function<void(const StepReport&)> on_step;

@@ -194,8 +194,10 @@ Network load_network(const std::string& file_or_name, const std::filesystem::pat
     for (const std::string& name : shipped_networks()) names += (names.empty() ? "" : ", ") + name;
     throw std::runtime_error(path.string() + ": is neither a file nor a shipped network (" + names + ")");
   }
-  return path.extension() == ".csv" ? parse_scale_sim(base::read_text(path), path.string())
-                                    : parse_network(base::read_text(path), path.string());
+  Network network = path.extension() == ".csv" ? parse_scale_sim(base::read_text(path), path.string())
+                                               : parse_network(base::read_text(path), path.string());
+  network.file = path;
+  return network;
 }
 
 std::vector<std::string> shipped_networks() {

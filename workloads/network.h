@@ -70,6 +70,7 @@ struct Network {
   FeatureMap input;
   std::vector<NetworkLayer> layers;
   std::optional<PublishedCounts> published;
+  std::filesystem::path file;  // that it was read from; empty: a shipped one, or a text
 
   std::int64_t parameter_count() const;
 };

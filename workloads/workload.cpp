@@ -67,7 +67,9 @@ class WorkloadReader {
     seed_ = workload.seed;
     const json& layers = document_.at("layers");
     if (layers.is_string()) {
-      workload.layers = layers_of_network(layers);
+      const Network network = network_named(layers);
+      if (!network.file.empty()) workload.files.push_back(network.file);
+      workload.layers = layers_of(network);
     } else {
       if (document_.contains("batch")) {
         refuse("/batch", "is given, but here each layer has its own: expected it only where layers names a network");
@@ -78,6 +80,11 @@ class WorkloadReader {
       refuse("/name", json(workload.name).dump() + " has control characters, expected a name without them");
     }
     check_names(workload.layers, layers.is_string());
+    for (const Layer& layer : workload.layers) {
+      for (const LayerOperand& operand : layer.operands) {
+        if (const auto* tensor = std::get_if<std::filesystem::path>(&operand.source)) workload.files.push_back(*tensor);
+      }
+    }
     return workload;
   }
 
@@ -152,8 +159,7 @@ class WorkloadReader {
     }
   }
 
-  std::vector<Layer> layers_of_network(const std::string& reference) const {
-    const Network network = network_named(reference);
+  std::vector<Layer> layers_of(const Network& network) const {
     const std::int64_t batch = document_.value("batch", std::int64_t{1});
     std::vector<Layer> layers;
     for (const NetworkLayer& source : network.layers) {
@@ -201,9 +207,7 @@ class WorkloadReader {
     if (own.contains("tensors")) {
       const json& tensors = own.at("tensors");
       if (!tensors.contains(name)) return std::monostate{};
-      const std::filesystem::path path = folder_ / tensors.at(name).get<std::string>();
-      base::protect_input(path);
-      return path;
+      return folder_ / tensors.at(name).get<std::string>();
     }
     const bool is_own = own.contains("values");
     if (!is_own && !document_.contains("values")) return std::monostate{};
@@ -328,7 +332,11 @@ Workload parse_workload(std::string_view text, const std::string& file, const st
 }
 
 Workload load_workload(const std::filesystem::path& path) {
-  if (path.extension() != ".csv") return parse_workload(base::read_text(path), path.string(), path.parent_path());
+  if (path.extension() != ".csv") {
+    Workload workload = parse_workload(base::read_text(path), path.string(), path.parent_path());
+    workload.files.push_back(path);
+    return workload;
+  }
   load_network(path.string());  // refuses by line
   const json document{{"schema", "mlsim.workload/1"},
                       {"name", path.stem().string()},

@@ -50,6 +50,8 @@ struct Workload {
   models::Accumulator accumulator;
   std::vector<Layer> layers;
   std::uint64_t content_hash = 0;  // of the text that it was read from (base/hash.h)
+  // What it is read from: its own file, that of a network, its tensors.
+  std::vector<std::filesystem::path> files;
 };
 
 // Reads and checks a workload; its tensors are not opened yet. A file whose name ends in .csv is a topology of

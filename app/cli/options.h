@@ -26,7 +26,7 @@ base::Parsed list_of(std::function<void(const std::string&)> parse);
 // Parts between separators; an empty text is one empty part.
 std::vector<std::string> split(const std::string& text, char separator);
 
-// The laws of a cost table: a shipped one by name, or a file, which is an input that nothing replaces.
+// The laws of a cost table: a shipped one by name, or a file.
 energy::Laws find_laws(const std::string& table);
 
 // Bounds the threads of the process to what --jobs says, for as long as the result lives; null where it was not given.

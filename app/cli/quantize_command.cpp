@@ -64,7 +64,13 @@ class OutputFolder {
  public:
   explicit OutputFolder(std::filesystem::path path) : path_(std::move(path)) {
     base::create_directories(path_);
-    for (const char* file : kFiles) base::require_regular_file(path_ / file);
+    for (const std::filesystem::path& file : files_in(path_)) base::require_regular_file(file);
+  }
+  // Everything that a folder of quantized tensors may have.
+  static std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder) {
+    std::vector<std::filesystem::path> files;
+    for (const char* file : kFiles) files.push_back(folder / file);
+    return files;
   }
 
   template <typename T>
@@ -261,6 +267,7 @@ void run_quantize(const base::CommandLine& line) {
   options.stream = line.whole_number("stream");
 
   const std::string& file = line.operands().front();
+  if (file != "-") base::check_outputs(OutputFolder::files_in(line.path("out")), {file});
   base::InputFile source = file == "-" ? base::InputFile::standard_input() : base::InputFile(file);
   const Tensor<float> input = workloads::read_npy(source);
   if (const auto* scaled = std::get_if<models::ScaledFormat>(&format)) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "app/cli/options.h"
 #include "app/report/accelergy.h"
@@ -138,8 +139,15 @@ void run_report(const base::CommandLine& line) {
   check_together(line);
   const Documents documents = read_documents(line);
   const energy::Laws laws = find_laws(line.text("table"));
+  const bool to_file = line.has("out") && line.text("out") != "-";
+  if (to_file) {
+    std::vector<std::filesystem::path> inputs(line.operands().begin(), line.operands().end());
+    inputs.insert(inputs.end(), {line.path("sweep"), line.path("ert"), laws.table().file});
+    if (documents.network) inputs.push_back(documents.network->file);
+    base::check_outputs({line.path("out")}, inputs);
+  }
   const std::string text = report_text(line.text("format"), read_sources(line, documents, laws), documents.sweep, laws);
-  if (line.has("out") && line.text("out") != "-") {
+  if (to_file) {
     base::write_file(line.path("out"), text);
   } else {
     std::cout << text << std::flush;

@@ -55,9 +55,10 @@ workloads::Workload workload_of(const base::CommandLine& line) {
 }
 
 // The file of the results, opened before the work, so that a place that cannot be written to is known at once; null
-// where they go elsewhere. Refuses outputs of which two are one file.
+// where they go elsewhere. Refuses outputs of which two are one file, or one is among the inputs.
 std::unique_ptr<base::AtomicFile> open_results(const base::CommandLine& line, const SimulationOptions& options,
-                                               const workloads::Workload& workload) {
+                                               const workloads::Workload& workload,
+                                               const std::vector<std::filesystem::path>& inputs) {
   const std::filesystem::path results = line.path("results");
   const bool to_file = !results.empty() && results != "-";
   std::vector<std::filesystem::path> outputs;
@@ -68,7 +69,7 @@ std::unique_ptr<base::AtomicFile> open_results(const base::CommandLine& line, co
       for (const models::Pass pass : layer.passes) outputs.push_back(tensor_file(options, layer, pass));
     }
   }
-  base::require_distinct(outputs);
+  base::check_outputs(outputs, inputs);
   if (!to_file) return nullptr;
   if (results.has_parent_path()) base::create_directories(results.parent_path());
   return std::make_unique<base::AtomicFile>(results);
@@ -148,7 +149,9 @@ void run_simulate(const base::CommandLine& line) {
   const energy::Laws laws = find_laws(line.text("table"));
   const std::unique_ptr<tbb::global_control> limit = limit_threads(line);
   const workloads::Workload workload = workload_of(line);
-  const std::unique_ptr<base::AtomicFile> file = open_results(line, options, workload);
+  std::vector<std::filesystem::path> inputs = workload.files;
+  inputs.insert(inputs.end(), {line.path("array"), laws.table().file});
+  const std::unique_ptr<base::AtomicFile> file = open_results(line, options, workload, inputs);
   const Results results = [&] {
     const base::StatusLine progress("mlsim simulate");
     return simulate(workload, options, [&](const std::string& what) { progress.show(what); });

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <vector>
 
 #include "app/cli/options.h"
 #include "base/error.h"
@@ -434,6 +435,13 @@ void run_sweep(const base::CommandLine& line) {
   const workloads::Workload workload = workloads::load_workload(line.operands().front());
   const std::vector<SweepPoint> points = sweep_points(axes_of(line, workload));
   for (const SweepPoint& point : points) check_products(point, workload);
+
+  std::vector<std::filesystem::path> inputs = workload.files;
+  inputs.push_back(laws.table().file);
+  if (line.has("array")) {
+    for (const std::string& file : split(line.text("array"), ',')) inputs.emplace_back(file);
+  }
+  if (!out.empty()) base::check_outputs({out, SweepJournal::file_of(out)}, inputs);
 
   std::vector<Json> rows(points.size());
   const SweepTensors tensors(workload);

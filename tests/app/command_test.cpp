@@ -473,6 +473,21 @@ TEST_F(Command, RefusesToReplaceItsInputs) {
   refuse("simulate to-itself.json --tensors t", "t/conv1.backward_data.npy", "t/conv1.backward_data.npy");
   refuse("sweep workload.json --formats e2m4 --out workload.json", "workload.json", "workload.json");
   refuse("report r.json --out r.json", "r.json", "r.json");
+  folder_.write(
+      "net.json",
+      json{
+          {"schema", "mlsim.workload/1"}, {"name", "net"}, {"seed", 1U}, {"format", "e2m4"}, {"layers", "network.json"}}
+          .dump());
+  std::filesystem::copy(std::string(MLSIM_SOURCE_DIR) + "/workloads/networks/resnet20.json",
+                        folder_.path() / "network.json");
+  std::filesystem::copy(std::string(MLSIM_SOURCE_DIR) + "/energy/tables/horowitz-45nm.json",
+                        folder_.path() / "table.json");
+  refuse("simulate net.json --engine analytic --results network.json", "network.json", "network.json");
+  refuse("simulate workload.json --table table.json --results table.json", "table.json", "table.json");
+  refuse("sweep workload.json --formats e2m4 --array array.json --out array.json", "array.json", "array.json");
+  refuse("sweep workload.json --formats e2m4 --table table.json --out table.json", "table.json", "table.json");
+  refuse("report r.json --table table.json --out table.json", "table.json", "table.json");
+  refuse("report r.json --step network.json --out network.json", "network.json", "network.json");
   refuse("quantize q/group_fraction.npy --format e2m4 --out q", "q/group_fraction.npy", "q/group_fraction.npy");
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "q" / "codes.npy"));
   expect_error("simulate workload.json --engine structural --trace x --results ./x", {"./x and x: are one file"});

@@ -64,26 +64,6 @@ TEST(AtomicFile, FollowsALinkToNothing) {
   EXPECT_TRUE(fs::is_symlink(folder.path() / "loop"));
 }
 
-TEST(AtomicFile, RefusesToReplaceAnInput) {
-  const TemporaryFolder folder;
-  const fs::path input = folder.write("input.txt", "read");
-  protect_input(input);
-  fs::create_symlink("input.txt", folder.path() / "link.txt");
-  fs::create_hard_link(input, folder.path() / "hard.txt");
-  for (const char* name : {"input.txt", "link.txt", "hard.txt", "./input.txt"}) {
-    const std::string path = (folder.path() / name).string();
-    EXPECT_EQ(error_of([&] { write_file(path, "written"); }),
-              path + ": cannot be written: it is an input, expected another file");
-    EXPECT_EQ(error_of([&] { require_regular_file(path); }),
-              path + ": cannot be written: it is an input, expected another file");
-  }
-  EXPECT_EQ(folder.read("input.txt"), "read");
-  write_file(folder.path() / "other.txt", "written");
-  allow_replacing(folder.path() / "link.txt");
-  write_file(input, "written");
-  EXPECT_EQ(folder.read("input.txt"), "written");
-}
-
 TEST(AtomicFile, WritesToADeviceInPlace) {
   write_file("/dev/null", "gone");
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
@@ -223,6 +203,37 @@ TEST(FileSet, PutsAllFilesIntoPlaceOrNone) {
   EXPECT_EQ(folder.read("a.txt"), "new a");
   EXPECT_EQ(folder.read("b.txt"), "new b");
   EXPECT_EQ(file_count(folder.path()), 2U);
+}
+
+TEST(CheckOutputs, RefusesToReplaceAnInput) {
+  const TemporaryFolder folder;
+  const fs::path input = folder.write("input.txt", "read");
+  const fs::path other = folder.write("other.txt", "old");
+  fs::create_symlink("input.txt", folder.path() / "link.txt");
+  fs::create_hard_link(input, folder.path() / "hard.txt");
+  for (const char* name : {"input.txt", "link.txt", "hard.txt", "./input.txt"}) {
+    const fs::path path = folder.path() / name;
+    for (const auto& inputs : {std::vector{input}, std::vector{fs::path(), input}, std::vector{path}}) {
+      EXPECT_EQ(error_of([&] {
+                  check_outputs({other, path}, inputs);
+                }),
+                path.string() + ": cannot be written: it is an input, expected another file");
+    }
+  }
+  check_outputs({other, folder.path() / "new.txt", fs::path()}, {input, folder.path() / "none.txt", fs::path()});
+  check_outputs({"/dev/null"}, {"/dev/null"});
+}
+
+TEST(CheckOutputs, RefusesOnePlaceForTwo) {
+  const TemporaryFolder folder;
+  const fs::path path = folder.path() / "a.txt";
+  const fs::path again = folder.path() / "./b/../a.txt";
+  fs::create_directory(folder.path() / "b");
+  EXPECT_EQ(error_of([&] {
+              check_outputs({path, folder.path() / "b.txt", again}, {});
+            }),
+            path.string() + " and " + again.string() + ": are one file, expected another for each output");
+  check_outputs({"/dev/null", "/dev/null", fs::path(), fs::path()}, {});
 }
 
 TEST(CreateDirectories, MakesParentsAndAcceptsWhatExists) {

@@ -6,14 +6,12 @@
 #include <stdexcept>
 
 #include "base/input_file.h"
-#include "base/output_file.h"
 
 namespace mlsim::trainer {
 
 void append_records(const std::filesystem::path& file, std::size_t records, ImageSet& set) {
   set.shape = kCifar10Shape;
   base::RegularFile input(file, "a CIFAR-10 binary file (trainer/fetch-cifar10 makes them)");
-  base::protect_input(file);
   if (input.size() != records * kRecordBytes) {
     throw std::runtime_error(fmt::format("{}: has {} bytes, expected {} ({} records of {} bytes)", file.string(),
                                          input.size(), records * kRecordBytes, records, kRecordBytes));

@@ -49,4 +49,15 @@ std::unique_ptr<Dataset> open_dataset(DatasetKind kind, const std::filesystem::p
   return nullptr;
 }
 
+std::vector<std::filesystem::path> files_of(DatasetKind kind, const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  if (kind == DatasetKind::kCifar10) {
+    for (const char* const file : kTrainFiles) files.push_back(folder / file);
+    files.push_back(folder / kTestFile);
+  } else if (kind == DatasetKind::kMnist) {
+    for (const char* const file : kMnistFiles) files.push_back(folder / file);
+  }
+  return files;
+}
+
 }  // namespace mlsim::trainer

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "trainer/data/batches.h"
 
@@ -26,5 +27,8 @@ DatasetKind parse_dataset(const std::string& name);
 // Reads or, for a folder of images, finds them; `side` is that of the images then and 0 for the others, who have their
 // own. Throws std::runtime_error with the file or folder and what was expected.
 std::unique_ptr<Dataset> open_dataset(DatasetKind kind, const std::filesystem::path& folder, std::size_t side);
+
+// What open_dataset reads, but for images, which are the files of the folders train and val.
+std::vector<std::filesystem::path> files_of(DatasetKind kind, const std::filesystem::path& folder);
 
 }  // namespace mlsim::trainer

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "base/input_file.h"
-#include "base/output_file.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -26,7 +25,6 @@ std::vector<std::uint8_t> read_idx(const std::filesystem::path& file, std::uint3
   const bool compressed =
       !std::filesystem::exists(file, ignored) && std::filesystem::exists(file.string() + ".gz", ignored);
   base::RegularFile input(file, std::string("a file of MNIST") + (compressed ? " (gunzip the .gz beside it)" : ""));
-  base::protect_input(file);
   const std::size_t header = 4 * (1 + std::size_t{dimensions});
   std::array<std::uint8_t, 16> beginning{};
   if (input.size() >= header) input.read(std::span(beginning).first(header));
@@ -57,10 +55,8 @@ std::vector<std::uint8_t> read_idx(const std::filesystem::path& file, std::uint3
   return input.read_rest();
 }
 
-ImageSet read_set(const std::filesystem::path& folder, const std::string& name) {
+ImageSet read_set(const std::filesystem::path& images, const std::filesystem::path& labels) {
   ImageSet set{.shape = kShape, .pixels = {}, .labels = {}};
-  const std::filesystem::path images = folder / (name + "-images-idx3-ubyte");
-  const std::filesystem::path labels = folder / (name + "-labels-idx1-ubyte");
   std::size_t image_count = 0;
   std::size_t label_count = 0;
   set.pixels = read_idx(images, 3, image_count);
@@ -81,7 +77,8 @@ ImageSet read_set(const std::filesystem::path& folder, const std::string& name) 
 }  // namespace
 
 ImageSets read_mnist(const std::filesystem::path& folder) {
-  return {read_set(folder, "train"), read_set(folder, "t10k")};
+  const auto& [train_images, train_labels, test_images, test_labels] = kMnistFiles;
+  return {read_set(folder / train_images, folder / train_labels), read_set(folder / test_images, folder / test_labels)};
 }
 
 }  // namespace mlsim::trainer
