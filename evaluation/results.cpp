@@ -112,12 +112,8 @@ struct Writer {
 };
 
 // Of a shape, without a dilation that is none.
-struct ShapeWriter {
-  Json& json;
-  template <typename T>
-  void operator()(const char* key, const T& value) const {
-    json[key] = value;
-  }
+struct ShapeWriter : Writer {
+  using Writer::operator();
   void operator()(const char* key, const std::array<models::Padding, 2>& padding) const {
     json[key] = workloads::padding_to_json(padding);
   }
@@ -382,6 +378,10 @@ Engine parse_engine(const std::string& text) {
 
 std::string to_string(Engine engine) {
   return kEngines.at(static_cast<std::size_t>(engine)).first;
+}
+
+bool is_systemc(Engine engine) {
+  return engine == Engine::kCycle || engine == Engine::kStructural;
 }
 
 const std::vector<BaselineMachine>& baseline_machines() {

@@ -21,6 +21,7 @@ namespace mlsim::evaluation {
 enum class Engine : std::uint8_t { kFunctional, kCycle, kStructural, kAnalytic };
 Engine parse_engine(const std::string& text);  // throws std::runtime_error for another name
 std::string to_string(Engine engine);
+bool is_systemc(Engine engine);  // cycle and structural: the simulated machine
 
 // A value for each of activation, weight and error.
 template <typename T>

@@ -55,12 +55,8 @@ struct LayerValues {
   }
 };
 
-bool takes(Pass pass, Operand operand) {
-  return models::left_operand(pass) == operand || models::right_operand(pass) == operand;
-}
-
 bool needs(const workloads::Layer& layer, Operand operand) {
-  return std::any_of(layer.passes.begin(), layer.passes.end(), [&](Pass pass) { return takes(pass, operand); });
+  return std::any_of(layer.passes.begin(), layer.passes.end(), [&](Pass pass) { return models::takes(pass, operand); });
 }
 
 bool is_scaled(const models::Format& format) {
@@ -146,7 +142,7 @@ LayerValues load_values(const workloads::Workload& workload, std::size_t index, 
     OperandQuantizer quantizer(values.input[operand], workloads::quantizer_options(workload, index, operand),
                                operand_name(layer, operand));
     for (const Pass pass : layer.passes) {
-      if (!takes(pass, operand)) continue;
+      if (!models::takes(pass, operand)) continue;
       values.quantized[static_cast<std::size_t>(pass)][operand] =
           quantizer.in(models::format_of(layer.operand(operand).format, operand, pass), record.operands[operand]);
     }
@@ -200,14 +196,14 @@ class Simulation {
   Simulation(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress)
       : workload_(workload), options_(options), progress_(progress), accumulator_(workload.accumulator) {
     accumulator_.taps_per_cycle = options.array.taps_per_cycle;
-    if (is_systemc()) {
+    if (is_systemc(options_.engine)) {
       simulator_.emplace(detail(), options.array,
                          options.trace ? std::optional(options.trace->string()) : std::nullopt);
     }
   }
 
   Results run() {
-    if (is_systemc()) check_widths();
+    if (is_systemc(options_.engine)) check_widths();
     Results results;
     results.workload = workload_.name;
     results.engine = options_.engine;
@@ -216,7 +212,7 @@ class Simulation {
     results.layers.resize(workload_.layers.size());
     const int layers_at_once = std::min(options_.layers_at_once, tbb::this_task_arena::max_concurrency());
     const auto run = [&](std::size_t index) { results.layers[index] = run_layer(index); };
-    if (is_systemc() || layers_at_once == 1) {
+    if (is_systemc(options_.engine) || layers_at_once == 1) {
       for (std::size_t index = 0; index < results.layers.size(); ++index) run(index);
     } else {
       // What is serial in a layer runs beside the work of another.
@@ -227,7 +223,6 @@ class Simulation {
   }
 
  private:
-  bool is_systemc() const { return options_.engine == Engine::kCycle || options_.engine == Engine::kStructural; }
   sim::Detail detail() const {
     return options_.engine == Engine::kCycle ? sim::Detail::kCycle : sim::Detail::kStructural;
   }
@@ -273,7 +268,7 @@ class Simulation {
       record.rounding[operand] = layer.operand(operand).rounding;
     }
     const bool computed = options_.engine != Engine::kAnalytic && !layer.is_shape_only();
-    if (is_systemc() && !computed) {
+    if (is_systemc(options_.engine) && !computed) {
       throw std::runtime_error(fmt::format("{}: layer '{}' has neither tensors nor values, which the {} engine needs",
                                            workload_.name, layer.name, to_string(options_.engine)));
     }
@@ -288,7 +283,7 @@ class Simulation {
       record.passes[p] = run_pass(index, layer.passes[p], computed ? &values : nullptr, result);
       if (options_.measure_baselines) exact[p] = std::move(result);
     };
-    if (is_systemc()) {
+    if (is_systemc(options_.engine)) {
       for (std::size_t p = 0; p < layer.passes.size(); ++p) run(p);
     } else {
       base::side_by_side(layer.passes.size(), run);
@@ -332,7 +327,7 @@ class Simulation {
     if (values != nullptr) {
       Tensor<float> result;
       const auto compute_exact = [&] { exact = exact_result(pass, layer.shape, *values); };
-      if (is_systemc()) {
+      if (is_systemc(options_.engine)) {
         result = simulate_pass(index, pass, *values, record);
         compute_exact();
       } else {

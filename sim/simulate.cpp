@@ -68,16 +68,6 @@ void check_widths(Pass pass, const models::ElementFormat& left, const models::El
   expect_64("products have ", left.integer_bits() + right.integer_bits() + 1);
 }
 
-const models::ScaledFormat& require_mls(models::Operand operand, const models::Format& format) {
-  const auto* mls = std::get_if<models::ScaledFormat>(&format);
-  if (mls == nullptr) {
-    throw std::runtime_error("the engines cycle and structural simulate block-scaled formats only, but the " +
-                             to_string(operand) + " is " + to_string(format) +
-                             ", which the engines functional and analytic take");
-  }
-  return *mls;
-}
-
 struct Simulator::Design {
   Design(Detail detail, const ArrayConfig& config, const std::optional<std::string>& trace_file)
       : accelerator("accelerator", detail, config) {

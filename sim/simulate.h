@@ -34,10 +34,6 @@ struct PassResult {
 // Cycles that are done, of those that the closed form predicts for the pass.
 using Progress = std::function<void(std::uint64_t done, std::uint64_t predicted)>;
 
-// The block-scaled format of an operand. Throws std::runtime_error with a sentence for a baseline format, which names
-// the engines that take it.
-const models::ScaledFormat& require_mls(models::Operand operand, const models::Format& format);
-
 // The registers and the shifters of a processing element have 64 bits. Throws std::runtime_error with a sentence that
 // says the width where an accumulator or a product needs more.
 void check_widths(models::Pass pass, const models::ElementFormat& left, const models::ElementFormat& right,

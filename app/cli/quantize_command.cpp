@@ -11,6 +11,7 @@
 #include <set>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "app/cli/options.h"
 #include "base/input_file.h"
@@ -244,9 +245,7 @@ models::Format format_of(const base::CommandLine& line) {
     return format;
   }
   const auto operand = named(models::kOperands, line.text("operand"));
-  const auto takes = [&](models::Pass pass) {
-    return models::left_operand(pass) == operand || models::right_operand(pass) == operand;
-  };
+  const auto takes = [&](models::Pass pass) { return models::takes(pass, operand); };
   const auto pass = line.has("pass") ? named(models::kPasses, line.text("pass"))
                                      : *std::find_if(models::kPasses.begin(), models::kPasses.end(), takes);
   if (!takes(pass)) {

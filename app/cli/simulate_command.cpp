@@ -31,9 +31,7 @@ SimulationOptions options_of(const base::CommandLine& line) {
   options.engine = parse_engine(line.text("engine"));
   options.measure_baselines = !line.flag("no-baselines");
   if (line.has("array")) options.array = sim::load_array_config(line.text("array"));
-  const bool machine =
-      options.engine == evaluation::Engine::kCycle || options.engine == evaluation::Engine::kStructural;
-  if (machine && options.array.taps_per_cycle != 1) {
+  if (is_systemc(options.engine) && options.array.taps_per_cycle != 1) {
     base::refuse(line.text("array"), "/taps_per_cycle",
                  fmt::format("is {}, expected 1 with the engines cycle and structural", options.array.taps_per_cycle));
   }
@@ -88,11 +86,9 @@ void warn_of_non_finite(const Results& results) {
     }
   }
   if (count == 0) return;
-  const bool machine =
-      results.engine == evaluation::Engine::kCycle || results.engine == evaluation::Engine::kStructural;
   base::print_error(fmt::format("mlsim: warning: results are infinite or NaN: {}, the first in {}{}\n", count,
                                 base::printable(where),
-                                machine && results.array.quantize_results
+                                is_systemc(results.engine) && results.array.quantize_results
                                     ? "; the machine quantizes no tensor that holds one, and counts as if it had"
                                     : ""));
 }

@@ -12,7 +12,6 @@ namespace mlsim::app {
 namespace {
 
 using evaluation::Activity;
-using evaluation::Engine;
 using evaluation::Evaluation;
 using evaluation::LayerRecord;
 using evaluation::Total;
@@ -21,7 +20,7 @@ using models::Operand;
 std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& evaluated) {
   const evaluation::Results& results = evaluated.results();
   const sim::ArrayConfig& array = results.array;
-  const bool simulated = results.engine == Engine::kCycle || results.engine == Engine::kStructural;
+  const bool simulated = is_systemc(results.engine);
   std::string machine =
       fmt::format("{} x {} elements, {} to a group-scale unit", array.rows, array.columns, array.elements_per_scaler);
   const int accumulator_bits = evaluated.price.accumulator_bits;

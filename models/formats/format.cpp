@@ -269,7 +269,7 @@ std::vector<Format> next_formats(const Format& format, Pass pass) {
   const Operand operand = result_operand(pass);
   std::vector<Format> formats;
   for (const Pass next : kPasses) {
-    if (left_operand(next) != operand && right_operand(next) != operand) continue;
+    if (!takes(next, operand)) continue;
     const Format taken = format_of(format, operand, next);
     if (std::find(formats.begin(), formats.end(), taken) == formats.end()) formats.push_back(taken);
   }

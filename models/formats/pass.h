@@ -24,6 +24,9 @@ constexpr Operand left_operand(Pass pass) {
 constexpr Operand right_operand(Pass pass) {
   return pass == Pass::kBackwardWeight ? Operand::kActivation : Operand::kWeight;
 }
+constexpr bool takes(Pass pass, Operand operand) {
+  return left_operand(pass) == operand || right_operand(pass) == operand;
+}
 // The operand that the results of a pass become: activation, error, weight.
 constexpr Operand result_operand(Pass pass) {
   constexpr std::array<Operand, 3> kResults{Operand::kActivation, Operand::kError, Operand::kWeight};

@@ -244,13 +244,6 @@ TEST(Simulator, RefusesAnArrayOutOfRange) {
                                                               "array: /rows: is 0, expected an integer from 1 to")));
 }
 
-TEST(Simulator, RefusesBaselinesWithTheEnginesThatTakeThem) {
-  EXPECT_THAT([] { require_mls(models::Operand::kWeight, models::BaselineFormat::kBf16); },
-              testing::ThrowsMessage<std::runtime_error>(
-                  testing::AllOf(testing::HasSubstr("weight is bf16"), testing::HasSubstr("functional"))));
-  EXPECT_EQ(require_mls(models::Operand::kWeight, models::parse_format("e2m1")), models::parse_scaled_format("e2m1"));
-}
-
 TEST(Simulator, LeavesResultsThatAreNotFiniteUnquantizedAndGoesOn) {
   Simulator simulator(Detail::kCycle, {});
   const models::ScaledTensor large = constant_tensor(kSmall.activation_shape(), 0x1p64F);

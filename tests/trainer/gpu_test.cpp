@@ -27,6 +27,12 @@ namespace grouping = models::grouping;
 using models::Operand;
 using models::Rounding;
 
+std::vector<std::uint32_t> bits(const std::vector<float>& values) {
+  std::vector<std::uint32_t> result;
+  for (const float value : values) result.push_back(std::bit_cast<std::uint32_t>(value));
+  return result;
+}
+
 class OnGpu : public testing::Test {
  protected:
   void SetUp() override {
@@ -51,13 +57,31 @@ class OnGpu : public testing::Test {
     }
   }
 
+  // Quantizes on both, in each order of elements that the shape has.
+  void compare(const std::vector<float>& input, const models::Shape& shape, const models::ScaledFormat& format,
+               const models::QuantizerOptions& options, std::uint64_t step) const {
+    gpu_->set_step(step, 0);
+    models::QuantizerOptions whole_stream = options;
+    whole_stream.stream += step << 32;
+    std::vector<float> expected(input.size());
+    const float scale = models::quantize_scaled(input, shape, format, whole_stream, "input", expected);
+    for (const bool channels_last : {false, true}) {
+      if (channels_last && shape.size() != 4) continue;
+      SCOPED_TRACE(to_string(format) + " " + to_string(options.rounding) + (channels_last ? " channels last" : ""));
+      const torch::Tensor there = copy(input, shape);
+      const ScaledValues ours =
+          gpu_->quantize(channels_last ? there.contiguous(at::MemoryFormat::ChannelsLast) : there, format, options);
+      ASSERT_EQ(bits(values_of(ours.scale)), bits({scale}));
+      ASSERT_EQ(bits(values_of(ours.values)), bits(expected));
+    }
+  }
+
   std::unique_ptr<Gpu> gpu_;
 };
 
-std::vector<std::uint32_t> bits(const std::vector<float>& values) {
-  std::vector<std::uint32_t> result;
-  for (const float value : values) result.push_back(std::bit_cast<std::uint32_t>(value));
-  return result;
+std::uint64_t seed_of_test() {
+  const char* const given = std::getenv("MLSIM_TEST_SEED");
+  return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
 }
 
 // Values over many binades, with zeros, empty groups and subnormal numbers.
@@ -79,8 +103,7 @@ std::vector<float> random_values(std::mt19937_64& random, const models::Shape& s
 }
 
 TEST_F(OnGpu, QuantizesToTheBitsOfTheProcessor) {
-  const char* const given = std::getenv("MLSIM_TEST_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
+  const std::uint64_t seed = seed_of_test();
   SCOPED_TRACE("MLSIM_TEST_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
   const auto below = [&](int bound) { return static_cast<int>(random() % static_cast<unsigned>(bound)); };
@@ -104,21 +127,7 @@ TEST_F(OnGpu, QuantizesToTheBitsOfTheProcessor) {
     std::vector<float> input = random_values(random, shape);
     if (round % 50 == 0) std::fill(input.begin(), input.end(), -0.0F);
     const std::uint64_t step = random() >> 34;
-    gpu_->set_step(step, 0);
-    models::QuantizerOptions whole_stream = options;
-    whole_stream.stream += step << 32;
-    std::vector<float> expected(input.size());
-    const float scale = models::quantize_scaled(input, shape, format, whole_stream, "input", expected);
-    for (const bool channels_last : {false, true}) {
-      if (channels_last && shape.size() != 4) continue;
-      const torch::Tensor there = copy(input, shape);
-      const ScaledValues ours =
-          gpu_->quantize(channels_last ? there.contiguous(at::MemoryFormat::ChannelsLast) : there, format, options);
-      ASSERT_EQ(bits(values_of(ours.scale)), bits({scale})) << to_string(format) << " round " << round;
-      ASSERT_EQ(bits(values_of(ours.values)), bits(expected))
-          << to_string(format) << " " << to_string(options.rounding) << (channels_last ? " channels last" : "")
-          << " round " << round;
-    }
+    ASSERT_NO_FATAL_FAILURE(compare(input, shape, format, options, step)) << "round " << round;
     elements += input.size();
   }
   RecordProperty("elements", std::to_string(elements));
@@ -126,8 +135,7 @@ TEST_F(OnGpu, QuantizesToTheBitsOfTheProcessor) {
 }
 
 TEST_F(OnGpu, QuantizesBlocksToTheBitsOfTheProcessor) {
-  const char* const given = std::getenv("MLSIM_TEST_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
+  const std::uint64_t seed = seed_of_test();
   SCOPED_TRACE("MLSIM_TEST_SEED=" + std::to_string(seed));
   tests::Random random(seed);
   const std::vector<models::Shape> shapes{{1, 1, 1, 1},    {3, 5},       {16, 16, 3, 3}, {2, 3, 7},      {4, 16, 8, 8},
@@ -150,29 +158,14 @@ TEST_F(OnGpu, QuantizesBlocksToTheBitsOfTheProcessor) {
     const models::Shape shape = pick(shapes);
     const std::vector<float> input = tests::random_tensor(random, shape).values;
     const std::uint64_t step = random() >> 34;
-    gpu_->set_step(step, 0);
-    models::QuantizerOptions whole_stream = options;
-    whole_stream.stream += step << 32;
-    std::vector<float> expected(input.size());
-    const float scale = models::quantize_scaled(input, shape, format, whole_stream, "input", expected);
-    for (const bool channels_last : {false, true}) {
-      if (channels_last && shape.size() != 4) continue;
-      const torch::Tensor there = copy(input, shape);
-      const ScaledValues ours =
-          gpu_->quantize(channels_last ? there.contiguous(at::MemoryFormat::ChannelsLast) : there, format, options);
-      ASSERT_EQ(bits(values_of(ours.scale)), bits({scale})) << to_string(format) << " round " << round;
-      ASSERT_EQ(bits(values_of(ours.values)), bits(expected))
-          << to_string(format) << " " << to_string(options.rounding) << (channels_last ? " channels last" : "")
-          << " round " << round;
-    }
+    ASSERT_NO_FATAL_FAILURE(compare(input, shape, format, options, step)) << "round " << round;
     elements += input.size();
   }
   std::printf("%zu elements compared\n", elements);
 }
 
 TEST_F(OnGpu, QuantizesBaselinesToTheBitsOfTheProcessor) {
-  const char* const given = std::getenv("MLSIM_TEST_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
+  const std::uint64_t seed = seed_of_test();
   SCOPED_TRACE("MLSIM_TEST_SEED=" + std::to_string(seed));
   std::mt19937_64 random(seed);
   const auto below = [&](int bound) { return static_cast<int>(random() % static_cast<unsigned>(bound)); };
