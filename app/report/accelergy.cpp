@@ -4,7 +4,6 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -12,13 +11,12 @@
 #include <utility>
 #include <vector>
 
-#include "base/error.h"
 #include "base/input_file.h"
+#include "base/json_reader.h"
+#include "base/yaml.h"
 
 namespace mlsim::app {
 namespace {
-
-using base::refuse;
 
 using energy::Operation;
 using evaluation::LayerRecord;
@@ -27,7 +25,9 @@ using evaluation::machine_of;
 using evaluation::OwnPrices;
 using evaluation::Results;
 
-constexpr const char* kVersion = "0.3";
+// Written as a number, and read as a text, too.
+constexpr double kVersion = 0.3;
+constexpr const char* kVersionText = "0.3";
 
 // The component that does an operation: a unit of the machine and, in most, a block of it.
 struct Component {
@@ -105,7 +105,7 @@ std::string document(const char* kind, const std::vector<std::pair<std::string, 
   YAML::Emitter emitter;
   emitter.SetNullFormat(YAML::LowerNull);
   emitter << YAML::BeginMap << YAML::Key << kind << YAML::Value << YAML::BeginMap;
-  emitter << YAML::Key << "version" << YAML::Value << kVersion;
+  emitter << YAML::Key << "version" << YAML::Value << kVersionText;
   emitter << YAML::Key << "tables" << YAML::Value << YAML::BeginSeq;
   for (const auto& [name, entry] : tables) {
     emitter << YAML::BeginMap << YAML::Key << "name" << YAML::Value << name;
@@ -131,35 +131,15 @@ Machine one_machine(const Results& results, const std::string& file, const energ
   return machine_of(results, laws);
 }
 
-// The value of a key of a map that must have it.
-YAML::Node member(const YAML::Node& map, const char* key, const std::string& file, const std::string& place) {
-  if (!map.IsMap()) refuse(file, place, "expected a map");
-  const YAML::Node value = map[key];
-  if (!value) refuse(file, place, fmt::format("expected the key \"{}\"", key));
-  return value;
-}
-
-std::string text_of(const YAML::Node& value, const std::string& file, const std::string& place) {
-  if (!value.IsScalar()) refuse(file, place, "expected a text");
-  return value.Scalar();
-}
-
-void read_action(const YAML::Node& action, const std::string& file, const std::string& place, OwnPrices& prices) {
-  const std::string name = text_of(member(action, "name", file, place), file, place + "/name");
-  if (name == "idle" || name == "leak") return;
-  const std::optional<Operation> operation = energy::find_operation(name);
-  if (!operation) {
-    refuse(file, place + "/name", fmt::format("expected an operation of mlsim, idle or leak, found \"{}\"", name));
-  }
-  const YAML::Node arguments = action["arguments"];
-  if (arguments && !arguments.IsNull()) refuse(file, place + "/arguments", "expected no arguments");
-  double energy = 0;
-  const YAML::Node value = member(action, "energy", file, place);
-  if (!value.IsScalar() || !YAML::convert<double>::decode(value, energy) || !std::isfinite(energy) || energy < 0) {
-    refuse(file, place + "/energy", "expected a number of at least 0");
-  }
-  if (!prices.emplace(*operation, energy).second) {
-    refuse(file, place + "/name", fmt::format("a second energy of {}", name));
+void read_action(const base::JsonReader& action, OwnPrices& prices) {
+  const base::JsonReader name = action["name"];
+  const std::string text = name.text();
+  if (text == "idle" || text == "leak") return;
+  const std::optional<Operation> operation = energy::find_operation(text);
+  if (!operation) name.refuse_value("an operation of mlsim, idle or leak");
+  if (action.has("arguments") && !action["arguments"].json().is_null()) action["arguments"].refuse_value("null");
+  if (!prices.emplace(*operation, action["energy"].number(0)).second) {
+    name.refuse(fmt::format("has a second energy of {}, expected one of each operation", text));
   }
 }
 
@@ -215,28 +195,18 @@ std::string accelergy_art(const Results& results, const std::string& file, const
 }
 
 OwnPrices parse_accelergy_ert(std::string_view text, const std::string& file) {
-  YAML::Node root;
-  try {
-    root = YAML::Load(std::string(text));
-  } catch (const YAML::Exception& error) {
-    throw std::runtime_error(fmt::format("{}: at line {}: expected valid YAML", file, error.mark.line + 1));
+  const nlohmann::json document = base::parse_yaml(text, file);
+  const base::JsonReader ert = base::JsonReader(document, file)["ERT"];
+  if (const base::JsonReader version = ert["version"]; version.json() != kVersion && version.json() != kVersionText) {
+    version.refuse_value(kVersionText);
   }
-  const YAML::Node ert = member(root, "ERT", file, "");
-  if (text_of(member(ert, "version", file, "/ERT"), file, "/ERT/version") != kVersion) {
-    refuse(file, "/ERT/version", fmt::format("expected {}", kVersion));
-  }
-  const YAML::Node tables = member(ert, "tables", file, "/ERT");
-  if (!tables.IsSequence()) refuse(file, "/ERT/tables", "expected a list of components");
   OwnPrices prices;
+  const base::JsonReader tables = ert["tables"];
   for (std::size_t t = 0; t < tables.size(); ++t) {
-    const std::string place = fmt::format("/ERT/tables/{}", t);
-    const YAML::Node actions = member(tables[t], "actions", file, place);
-    if (!actions.IsSequence()) refuse(file, place + "/actions", "expected a list of actions");
-    for (std::size_t a = 0; a < actions.size(); ++a) {
-      read_action(actions[a], file, fmt::format("{}/actions/{}", place, a), prices);
-    }
+    const base::JsonReader actions = tables[t]["actions"];
+    for (std::size_t a = 0; a < actions.size(); ++a) read_action(actions[a], prices);
   }
-  if (prices.empty()) refuse(file, "/ERT/tables", "expected an action that is an operation of mlsim");
+  if (prices.empty()) tables.refuse("has no operation of mlsim, expected one or more");
   return prices;
 }
 

@@ -137,24 +137,29 @@ TEST(AccelergyErt, RefusesWhatItCannotRead) {
   const auto action = [&](const std::string& keys) {
     return sentence("ERT: {version: 0.3, tables: [{name: a, actions: [" + keys + "]}]}");
   };
-  EXPECT_EQ(sentence("ERT: [1"), "own.yaml: at line 1: expected valid YAML");
-  EXPECT_EQ(sentence("[]"), "own.yaml: expected a map");
-  EXPECT_EQ(sentence("{}"), "own.yaml: expected the key \"ERT\"");
-  EXPECT_EQ(sentence("ERT: {version: 0.2, tables: []}"), "own.yaml: /ERT/version: expected 0.3");
-  EXPECT_EQ(sentence("ERT: {version: 0.3, tables: {}}"), "own.yaml: /ERT/tables: expected a list of components");
-  EXPECT_THAT(sentence("ERT: {version: 0.3, tables: []}"), HasSubstr("expected an action that is an operation"));
+  EXPECT_EQ(sentence("ERT: [1"), "own.yaml: line 1, column 1: is no YAML: end of sequence flow not found");
+  EXPECT_EQ(sentence("[]"), "own.yaml: is [], expected an object");
+  EXPECT_EQ(sentence("{}"), "own.yaml: the key \"ERT\" is missing");
+  EXPECT_EQ(sentence("ERT: {version: 0.2, tables: []}"), "own.yaml: /ERT/version: is 0.2, expected 0.3");
+  EXPECT_EQ(sentence("ERT: {version: 0.3, tables: {}}"), "own.yaml: /ERT/tables: is {}, expected a list");
+  EXPECT_EQ(sentence("ERT: {version: '0.3', tables: []}"),
+            "own.yaml: /ERT/tables: has no operation of mlsim, expected one or more");
   EXPECT_EQ(sentence("ERT: {version: 0.3, tables: [{name: a}]}"),
-            "own.yaml: /ERT/tables/0: expected the key \"actions\"");
+            "own.yaml: /ERT/tables/0: the key \"actions\" is missing");
   EXPECT_EQ(action("{name: mac_random, energy: 1}"),
-            "own.yaml: /ERT/tables/0/actions/0/name: expected an operation of mlsim, idle or leak, found "
-            "\"mac_random\"");
+            "own.yaml: /ERT/tables/0/actions/0/name: is \"mac_random\", expected an operation of mlsim, idle or leak");
   EXPECT_EQ(action("{name: shift, energy: -1}"),
-            "own.yaml: /ERT/tables/0/actions/0/energy: expected a number of at least 0");
-  EXPECT_THAT(action("{name: shift, energy: nan}"), HasSubstr("/energy: expected a number"));
-  EXPECT_THAT(action("{name: shift, energy: [1]}"), HasSubstr("/energy: expected a number"));
-  EXPECT_THAT(action("{name: shift}"), HasSubstr("expected the key \"energy\""));
-  EXPECT_THAT(action("{name: shift, energy: 1, arguments: {delta: 1}}"), HasSubstr("expected no arguments"));
-  EXPECT_THAT(action("{name: shift, energy: 1}, {name: shift, energy: 1}"), HasSubstr("a second energy of shift"));
+            "own.yaml: /ERT/tables/0/actions/0/energy: is -1, expected a number of 0 or more");
+  for (const char* wrong : {"nan", ".nan", ".inf", "[1]", "'1'", "~"}) {
+    EXPECT_THAT(action("{name: shift, energy: " + std::string(wrong) + "}"),
+                HasSubstr(", expected a number of 0 or more"))
+        << wrong;
+  }
+  EXPECT_THAT(action("{name: shift}"), HasSubstr("/actions/0: the key \"energy\" is missing"));
+  EXPECT_THAT(action("{name: shift, energy: 1, arguments: {delta: 1}}"),
+              HasSubstr("/arguments: is {\"delta\":1}, expected null"));
+  EXPECT_THAT(action("{name: shift, energy: 1}, {name: shift, energy: 1}"),
+              HasSubstr("/actions/1/name: has a second energy of shift, expected one"));
   EXPECT_THROW(load_accelergy_ert("no-such.yaml"), std::runtime_error);
 }
 
