@@ -79,28 +79,55 @@ std::vector<OperationFigures> operation_figures(const Breakdown& energy) {
   return figures;
 }
 
+template <typename T, typename Make>
+const T& once(std::optional<T>& known, const Make& make) {
+  if (!known) known.emplace(make());
+  return *known;
+}
+
 }  // namespace
 
-Evaluation evaluate(Source source, const energy::Laws& laws) {
-  const Work work = work_of(source.results);
-  Evaluation evaluation;
-  evaluation.source = std::move(source);
-  evaluation.table = laws.table();
-  const Source& from = evaluation.source;
-  evaluation.price = price(work, laws, {from.own_prices, from.activity});
-  evaluation.totals = totals_of(from.results, evaluation.price);
-  const Total& all = evaluation.all();
-  evaluation.machines = machine_figures(from.results, evaluation.price, all);
-  if (from.step) evaluation.step = step_figures(*from.step, evaluation.machines);
-  for (const Activity activity : kActivities) {
-    evaluation.activities[static_cast<std::size_t>(activity)] =
-        activity == from.activity ? all.price : price(work, laws, {from.own_prices, activity}).sum();
-  }
-  evaluation.table_ranges = table_ranges_of(price_with_shipped_tables(work, from, laws, all.price));
-  evaluation.sharings = sharings(from.results, evaluation.price.area);
-  evaluation.operations = operation_figures(all.price.energy);
-  evaluation.areas = block_areas(evaluation.price);
-  return evaluation;
+Evaluation::Evaluation(Source source, energy::Laws laws)
+    : source_(std::move(source)),
+      laws_(std::move(laws)),
+      work_(work_of(source_.results)),
+      price_(evaluation::price(work_, laws_, {source_.own_prices, source_.activity})) {}
+
+const std::vector<Total>& Evaluation::totals() const {
+  return once(totals_, [&] { return totals_of(results(), price_); });
+}
+
+const std::vector<MachineFigures>& Evaluation::machines() const {
+  return once(machines_, [&] { return machine_figures(results(), price_, all()); });
+}
+
+const std::optional<StepFigures>& Evaluation::step() const {
+  return once(step_,
+              [&] { return source_.step ? std::optional(step_figures(*source_.step, machines())) : std::nullopt; });
+}
+
+const PassPrice& Evaluation::with(Activity activity) const {
+  if (activity == source_.activity) return all().price;
+  return once(activities_[static_cast<std::size_t>(activity)], [&] {
+    return evaluation::price(work_, laws_, {source_.own_prices, activity}).sum();
+  });
+}
+
+const TableRanges& Evaluation::table_ranges() const {
+  return once(table_ranges_,
+              [&] { return table_ranges_of(price_with_shipped_tables(work_, source_, laws_, all().price)); });
+}
+
+const std::vector<Sharing>& Evaluation::sharings() const {
+  return once(sharings_, [&] { return evaluation::sharings(results(), price_.area); });
+}
+
+const std::vector<OperationFigures>& Evaluation::operations() const {
+  return once(operations_, [&] { return operation_figures(all().price.energy); });
+}
+
+const std::vector<BlockArea>& Evaluation::areas() const {
+  return once(areas_, [&] { return block_areas(price_); });
 }
 
 }  // namespace mlsim::evaluation

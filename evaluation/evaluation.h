@@ -1,4 +1,4 @@
-// Counts times prices, computed once: every figure that a report of results may print.
+// Counts times prices: every figure that a report of results may print.
 #pragma once
 
 #include <array>
@@ -49,25 +49,42 @@ struct OperationFigures {
   std::optional<double> share;  // of its line, where that takes something
 };
 
-struct Evaluation {
-  Source source;
-  energy::CostTable table;
-  Price price;                // of each layer and pass
-  std::vector<Total> totals;  // as totals_of has them
-  std::vector<MachineFigures> machines;
-  std::optional<StepFigures> step;
-  // All passes of all layers, for each of kActivities.
-  std::array<PassPrice, kActivities.size()> activities;
-  TableRanges table_ranges;
-  std::vector<Sharing> sharings;
-  std::vector<OperationFigures> operations;  // those that are done, line by line
-  std::vector<BlockArea> areas;
+// What a report asks for, each computed once, when it is first asked for: not by two threads at a time.
+class Evaluation {
+ public:
+  // Prices each layer and pass. Throws std::runtime_error where a datapath cannot be priced.
+  Evaluation(Source source, energy::Laws laws);
 
-  const Results& results() const { return source.results; }
-  const Total& all() const { return all_of(totals); }
+  const Source& source() const { return source_; }
+  const Results& results() const { return source_.results; }
+  const energy::CostTable& table() const { return laws_.table(); }
+  const Price& price() const { return price_; }
+
+  const std::vector<Total>& totals() const;  // as totals_of has them
+  const Total& all() const { return all_of(totals()); }
+  const std::vector<MachineFigures>& machines() const;
+  const std::optional<StepFigures>& step() const;  // where the source has a step
+  // All passes of all layers.
+  const PassPrice& with(Activity activity) const;
+  const TableRanges& table_ranges() const;
+  const std::vector<Sharing>& sharings() const;
+  const std::vector<OperationFigures>& operations() const;  // those that are done, line by line
+  const std::vector<BlockArea>& areas() const;
+
+ private:
+  Source source_;
+  energy::Laws laws_;
+  Work work_;
+  Price price_;
+
+  mutable std::optional<std::vector<Total>> totals_;
+  mutable std::optional<std::vector<MachineFigures>> machines_;
+  mutable std::optional<std::optional<StepFigures>> step_;
+  mutable std::array<std::optional<PassPrice>, kActivities.size()> activities_;
+  mutable std::optional<TableRanges> table_ranges_;
+  mutable std::optional<std::vector<Sharing>> sharings_;
+  mutable std::optional<std::vector<OperationFigures>> operations_;
+  mutable std::optional<std::vector<BlockArea>> areas_;
 };
-
-// Throws std::runtime_error where a datapath cannot be priced.
-Evaluation evaluate(Source source, const energy::Laws& laws);
 
 }  // namespace mlsim::evaluation

@@ -86,7 +86,7 @@ std::string report_text(const std::string& format, std::vector<Source> sources, 
   if (format == "accelergy-art") return accelergy_art(sources[0].results, sources[0].file, laws);
   std::vector<Evaluation> evaluations;
   evaluations.reserve(sources.size());
-  for (Source& source : sources) evaluations.push_back(evaluate(std::move(source), laws));
+  for (Source& source : sources) evaluations.emplace_back(std::move(source), laws);
   if (format == "markdown") return base::printable_lines(markdown_report(evaluations));
   if (format == "html") return html_report(evaluations, sweep);
   if (format == "json") return base::to_text(json_report(evaluations), 2) + "\n";

@@ -154,7 +154,7 @@ void run_simulate(const base::CommandLine& line) {
   }();
   warn_of_non_finite(results);
   if (!line.has("results")) {
-    std::cout << base::printable_lines(text_report({evaluation::evaluate({line.operands().front(), results}, laws)}))
+    std::cout << base::printable_lines(text_report({evaluation::Evaluation({line.operands().front(), results}, laws)}))
               << std::flush;
   } else if (file) {
     file->stream() << base::to_text(to_json(results), 2) << "\n";

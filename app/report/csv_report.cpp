@@ -38,10 +38,10 @@ std::string lines_of(const energy::Breakdown& energy) {
 std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p) {
   const evaluation::LayerRecord& layer = evaluated.results().layers[l];
   const evaluation::PassRecord& record = layer.passes[p];
-  const evaluation::PassPrice& price = evaluated.price.layers[l][p];
+  const evaluation::PassPrice& price = evaluated.price().layers[l][p];
   const std::optional<double> utilization = evaluation::utilization_of(record);
   std::string text =
-      fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{}", csv_cell(evaluated.source.file),
+      fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{}", csv_cell(evaluated.source().file),
                   csv_cell(evaluated.results().workload), csv_cell(layer.name), models::to_string(record.pass),
                   csv_cell(format_name(layer)), record.multiply_adds, record.cycles.array, record.cycles.quantizer,
                   record.cycles.fill_stalls, record.cycles.scaler_stalls,
@@ -54,8 +54,8 @@ std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p) {
   const sim::ArrayConfig& array = evaluated.results().array;
   const evaluation::ZeroProducts zeros = evaluation::zero_products(record);
   return text + fmt::format(",{},{},{},{},{},{},{},{}\n", array.rows, array.columns, array.elements_per_scaler,
-                            evaluated.price.accumulator_bits, zeros.count, zeros.counted,
-                            evaluation::to_string(evaluated.source.activity), csv_cell(evaluated.table.name));
+                            evaluated.price().accumulator_bits, zeros.count, zeros.counted,
+                            evaluation::to_string(evaluated.source().activity), csv_cell(evaluated.table().name));
 }
 
 }  // namespace
@@ -63,8 +63,8 @@ std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p) {
 std::string csv_report(const std::vector<Evaluation>& evaluations) {
   std::string text = header();
   for (const Evaluation& evaluated : evaluations) {
-    for (std::size_t l = 0; l < evaluated.price.layers.size(); ++l) {
-      for (std::size_t p = 0; p < evaluated.price.layers[l].size(); ++p) text += line_of(evaluated, l, p);
+    for (std::size_t l = 0; l < evaluated.price().layers.size(); ++l) {
+      for (std::size_t p = 0; p < evaluated.price().layers[l].size(); ++p) text += line_of(evaluated, l, p);
     }
   }
   return text;

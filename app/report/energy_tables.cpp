@@ -17,7 +17,7 @@ ReportTable energy_table(const std::string& id, const std::string& what, const E
                          Range (Breakdown::*sum)() const, std::optional<Range> energy::Comparison::*ratio) {
   ReportTable table{id, what + ", and what the baselines take as a multiple of it"};
   table.head = with_baselines({"pass", "energy", "pJ a multiply-add"}, " /");
-  for (const Total& total : evaluated.totals) {
+  for (const Total& total : evaluated.totals()) {
     const double own = (total.price.energy.*sum)().value;
     std::vector<std::string> cells{total.name, joules(own), each(total.each(own))};
     for (std::size_t b = 0; b < total.price.baselines.size(); ++b) {
@@ -41,7 +41,7 @@ std::vector<ReportTable> energy_tables(const Evaluation& evaluated) {
 }
 
 ReportTable range_table(const Evaluation& evaluated) {
-  const energy::ErrorBars& bars = evaluated.table.error_bars;
+  const energy::ErrorBars& bars = evaluated.table().error_bars;
   ReportTable table{"ranges", fmt::format("What the baselines take as a multiple, with error bars (worst case; integer "
                                           "±{:g} %, shifter ±{:g} %, floating point a factor {:g})",
                                           100 * bars.integer, 100 * bars.shifter, bars.float_factor)};
@@ -56,7 +56,7 @@ ReportTable range_table(const Evaluation& evaluated) {
 }
 
 ReportTable table_range_table(const Evaluation& evaluated) {
-  const evaluation::TableRanges& ranges = evaluated.table_ranges;
+  const evaluation::TableRanges& ranges = evaluated.table_ranges();
   ReportTable table{"table-ranges", fmt::format("Range over the shipped tables ({}), values without error bars",
                                                 fmt::join(ranges.tables, ", "))};
   table.head = with_baselines({"line"}, " /");
@@ -77,7 +77,7 @@ ReportTable activity_table(const Evaluation& evaluated) {
       "multiple of it, each with its own zeros on elements of the same kind"};
   table.head = with_baselines({"elements", "energy", "pJ a multiply-add"}, " /");
   for (const evaluation::Activity activity : evaluation::kActivities) {
-    const PassPrice& price = evaluated.activities[static_cast<std::size_t>(activity)];
+    const PassPrice& price = evaluated.with(activity);
     const double own = price.energy.computing().value;
     std::vector<std::string> cells{described(activity), joules(own), each(evaluated.all().each(own))};
     for (std::size_t b = 0; b < price.baselines.size(); ++b) cells.push_back(times(price.compared(b).computing));
@@ -89,7 +89,7 @@ ReportTable activity_table(const Evaluation& evaluated) {
 ReportTable operation_table(const Evaluation& evaluated) {
   ReportTable table{"operations", "Energy by operation"};
   table.head = {"operation", "count", "energy", "share of its line"};
-  for (const evaluation::OperationFigures& figures : evaluated.operations) {
+  for (const evaluation::OperationFigures& figures : evaluated.operations()) {
     const std::string unit(energy::unit(figures.operation));
     table.rows.push_back({std::string(energy::name(figures.operation)) + (unit.empty() ? "" : " (" + unit + ")"),
                           count(figures.count), joules(figures.pj), percent(figures.share)});

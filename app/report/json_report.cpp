@@ -224,14 +224,14 @@ Json pass_json(const PassRecord& record, const PassPrice& price) {
 
 Json layers_json(const Evaluation& evaluated) {
   Json json = Json::array();
-  for (std::size_t l = 0; l < evaluated.price.layers.size(); ++l) {
+  for (std::size_t l = 0; l < evaluated.price().layers.size(); ++l) {
     const evaluation::LayerRecord& record = evaluated.results().layers[l];
     Json& layer = json.emplace_back();
     layer["name"] = record.name;
     layer["format"] = format_name(record);
     for (std::size_t p = 0; p < record.passes.size(); ++p) {
       layer["passes"][models::to_string(record.passes[p].pass)] =
-          pass_json(record.passes[p], evaluated.price.layers[l][p]);
+          pass_json(record.passes[p], evaluated.price().layers[l][p]);
     }
   }
   return json;
@@ -239,25 +239,24 @@ Json layers_json(const Evaluation& evaluated) {
 
 Json to_json(const Evaluation& evaluated) {
   Json json = Json::object();
-  json["file"] = evaluated.source.file;
+  json["file"] = evaluated.source().file;
   json["workload"] = evaluated.results().workload;
   json["engine"] = evaluation::to_string(evaluated.results().engine);
   json["formats"] = format_names(evaluated.results());
-  if (evaluated.price.accumulator_bits > 0) json["accumulator_bits"] = evaluated.price.accumulator_bits;
-  json["activity"] = evaluation::to_string(evaluated.source.activity);
-  json["area_um2"] = to_json(evaluated.price.area);
-  for (std::size_t b = 0; b < evaluated.price.baseline_areas.size(); ++b) {
-    json["baseline_area_um2"][baseline_machines()[b].name] = to_json(evaluated.price.baseline_areas[b]);
+  if (evaluated.price().accumulator_bits > 0) json["accumulator_bits"] = evaluated.price().accumulator_bits;
+  json["activity"] = evaluation::to_string(evaluated.source().activity);
+  json["area_um2"] = to_json(evaluated.price().area);
+  for (std::size_t b = 0; b < evaluated.price().baseline_areas.size(); ++b) {
+    json["baseline_area_um2"][baseline_machines()[b].name] = to_json(evaluated.price().baseline_areas[b]);
   }
-  for (const Total& total : evaluated.totals) json["totals"][total.name] = to_json(total);
+  for (const Total& total : evaluated.totals()) json["totals"][total.name] = to_json(total);
   for (const evaluation::Activity activity : evaluation::kActivities) {
-    json["activities"][evaluation::to_string(activity)] =
-        to_json(evaluated.activities[static_cast<std::size_t>(activity)], Detail::kLines);
+    json["activities"][evaluation::to_string(activity)] = to_json(evaluated.with(activity), Detail::kLines);
   }
-  json["machines"] = to_json(evaluated.machines);
-  if (evaluated.step) json["training_step"] = step_json(evaluated.source.step.value(), *evaluated.step);
-  json["sharing"] = to_json(evaluated.sharings);
-  json["table_range"] = to_json(evaluated.table_ranges);
+  json["machines"] = to_json(evaluated.machines());
+  if (evaluated.step()) json["training_step"] = step_json(evaluated.source().step.value(), *evaluated.step());
+  json["sharing"] = to_json(evaluated.sharings());
+  json["table_range"] = to_json(evaluated.table_ranges());
   json["layers"] = layers_json(evaluated);
   return json;
 }
@@ -267,7 +266,7 @@ Json to_json(const Evaluation& evaluated) {
 Json json_report(const std::vector<Evaluation>& evaluations) {
   Json json = Json::object();
   json["schema"] = "mlsim.report/1";
-  json["cost_table"] = evaluations.front().table.name;
+  json["cost_table"] = evaluations.front().table().name;
   json["results"] = Json::array();
   for (const Evaluation& evaluated : evaluations) json["results"].push_back(to_json(evaluated));
   return json;

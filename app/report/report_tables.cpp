@@ -23,18 +23,19 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
   const bool simulated = is_systemc(results.engine);
   std::string machine =
       fmt::format("{} x {} elements, {} to a group-scale unit", array.rows, array.columns, array.elements_per_scaler);
-  const int accumulator_bits = evaluated.price.accumulator_bits;
+  const int accumulator_bits = evaluated.price().accumulator_bits;
   if (accumulator_bits > 0) machine += fmt::format(", accumulators of {} bits", accumulator_bits);
-  const std::string& table = evaluated.table.name;
-  const Activity activity = evaluated.source.activity;
+  const std::string& table = evaluated.table().name;
+  const Activity activity = evaluated.source().activity;
   std::vector<std::pair<std::string, std::string>> facts{
       {"format", format_names(results)},
       {"engine",
        to_string(results.engine) + (simulated ? "" : " (cycles and traffic by the closed form of docs/dataflow.md)")},
       {"array", machine},
-      {"prices", table + (evaluated.source.own_prices.empty() ? "" : ", those of this format from an Accelergy ERT")}};
+      {"prices",
+       table + (evaluated.source().own_prices.empty() ? "" : ", those of this format from an Accelergy ERT")}};
   facts.emplace_back("operands", fmt::format("{}  (--activity {})", described(activity), to_string(activity)));
-  if (!evaluated.table.has_area) facts.emplace_back("area", fmt::format("-  ({} has no areas)", table));
+  if (!evaluated.table().has_area) facts.emplace_back("area", fmt::format("-  ({} has no areas)", table));
   return facts;
 }
 
@@ -48,7 +49,7 @@ std::vector<std::string> labels_of(const std::vector<Evaluation>& evaluations) {
   };
   std::vector<std::string> labels = formats;
   for (std::size_t i = 0; i < labels.size(); ++i) {
-    if (repeated(formats, formats[i])) labels[i] += fmt::format(" ({})", evaluations[i].source.file);
+    if (repeated(formats, formats[i])) labels[i] += fmt::format(" ({})", evaluations[i].source().file);
   }
   const std::vector<std::string> with_files = labels;
   for (std::size_t i = 0; i < labels.size(); ++i) {
@@ -82,8 +83,8 @@ std::vector<std::pair<std::string, std::string>> overview_of(const Evaluation& e
   cells.emplace_back("time",
                      fmt::format("{:.3g} ms at {:g} GHz", all.milliseconds, evaluated.results().array.clock_ghz));
   cells.emplace_back("utilization", percent(all.utilization));
-  cells.emplace_back("area",
-                     evaluated.table.has_area ? fmt::format("{:.3f} mm²", evaluated.price.area.total() / 1e6) : "-");
+  cells.emplace_back(
+      "area", evaluated.table().has_area ? fmt::format("{:.3f} mm²", evaluated.price().area.total() / 1e6) : "-");
   return cells;
 }
 
@@ -130,7 +131,7 @@ std::vector<ReportSection> report_sections(const std::vector<Evaluation>& evalua
   for (const Evaluation& evaluated : evaluations) {
     ReportSection& section = sections.emplace_back();
     section.label = labels[sections.size() - 1];
-    section.title = fmt::format("{}: {}", evaluated.source.file, evaluated.results().workload);
+    section.title = fmt::format("{}: {}", evaluated.source().file, evaluated.results().workload);
     section.facts = facts_of(evaluated);
     section.tables = {work_table(evaluated), error_table(evaluated)};
     for (ReportTable& table : energy_tables(evaluated)) section.tables.push_back(std::move(table));
@@ -225,7 +226,7 @@ std::vector<std::string> report_notes(const std::vector<Evaluation>& evaluations
       "zeros was measured to save: a third of an integer multiply-add, a fifth of an MLS one, and as much is taken for "
       "floats. Zero gating holds an element still instead, for a register and a zero detector of its own.",
   };
-  if (const auto& range = evaluations.front().table_ranges.fp32_to_int8) {
+  if (const auto& range = evaluations.front().table_ranges().fp32_to_int8) {
     notes.push_back(fmt::format("The choice of table alone moves fp32 : int8 from {:.1f} to {:.1f} (operations only).",
                                 range->low, range->high));
   }

@@ -13,7 +13,7 @@ ReportTable work_table(const Evaluation& evaluated) {
   table.head = {"pass",        "multiply-adds", "array cycles",     "utilization",
                 "fill stalls", "scaler stalls", "quantizer cycles", ""};
   table.head.back() = fmt::format("ms at {:g} GHz", evaluated.results().array.clock_ghz);
-  for (const Total& total : evaluated.totals) {
+  for (const Total& total : evaluated.totals()) {
     table.rows.push_back({total.name, count(total.multiply_adds), count(total.cycles.array), percent(total.utilization),
                           count(total.cycles.fill_stalls), count(total.cycles.scaler_stalls),
                           count(total.cycles.quantizer), fmt::format("{:.3g}", total.milliseconds)});
@@ -25,7 +25,7 @@ ReportTable error_table(const Evaluation& evaluated) {
   ReportTable table{"errors", "SQNR against binary64, dB, mean over the layers"};
   table.head = with_baselines({"pass", "this format", "lowest layer"}, "");
   if (!evaluated.all().sqnr.mean()) return {};
-  for (const Total& total : evaluated.totals) {
+  for (const Total& total : evaluated.totals()) {
     std::vector<std::string> cells{total.name, decibels(total.sqnr.mean()), decibels(total.sqnr.lowest())};
     for (const evaluation::PassDecibels& baseline : total.baseline_sqnr) cells.push_back(decibels(baseline.mean()));
     table.rows.push_back(std::move(cells));
@@ -39,7 +39,7 @@ ReportTable zeros_table(const Evaluation& evaluated) {
                                  : "Multiply-adds of a zero operand, assumed where there are no values (half of the "
                                    "activations are zero, no weight and no error)"};
   table.head = with_baselines({"pass", "this format"}, "");
-  for (const Total& total : evaluated.totals) {
+  for (const Total& total : evaluated.totals()) {
     std::vector<std::string> cells{total.name, percent(total.share(total.zero_products))};
     for (const energy::WideCount& zeros : total.baseline_zero_products) cells.push_back(percent(total.share(zeros)));
     table.rows.push_back(std::move(cells));
@@ -53,7 +53,7 @@ ReportTable toggle_table(const Evaluation& evaluated) {
       "Bits of the operand registers that change with the codes they take, counted from the values (50 % of "
       "random codes do)"};
   table.head = {"pass", "rows", "columns"};
-  for (const Total& total : evaluated.totals) {
+  for (const Total& total : evaluated.totals()) {
     const auto share = total.toggles.share();
     if (share) table.rows.push_back({total.name, percent(share->rows), percent(share->columns)});
   }
@@ -64,11 +64,11 @@ ReportTable layer_table(const Evaluation& evaluated) {
   ReportTable table{"layers", "Layers (fp32 / is the ratio with all of computing)", 2, true};
   table.head = {"layer",     "pass",       "multiply-adds", "cycles", "util.", "SQNR dB",
                 "overflows", "operations", "all computing", "memory", "fp32 /"};
-  for (std::size_t l = 0; l < evaluated.price.layers.size(); ++l) {
+  for (std::size_t l = 0; l < evaluated.price().layers.size(); ++l) {
     const evaluation::LayerRecord& layer = evaluated.results().layers[l];
     for (std::size_t p = 0; p < layer.passes.size(); ++p) {
       const evaluation::PassRecord& record = layer.passes[p];
-      const evaluation::PassPrice& price = evaluated.price.layers[l][p];
+      const evaluation::PassPrice& price = evaluated.price().layers[l][p];
       table.rows.push_back({layer.name, models::to_string(record.pass), count(record.multiply_adds),
                             count(static_cast<double>(record.cycles.total())),
                             percent(evaluation::utilization_of(record), 0), decibels(record.sqnr_db),

@@ -15,7 +15,6 @@
 namespace mlsim::app {
 namespace {
 
-using evaluation::evaluate;
 using evaluation::Evaluation;
 using evaluation::LayerRecord;
 using evaluation::load_results;
@@ -62,7 +61,7 @@ class HtmlReport : public testing::Test {
 
   std::vector<Evaluation> evaluated(const std::vector<Source>& sources) const {
     std::vector<Evaluation> evaluations;
-    for (const Source& source : sources) evaluations.push_back(evaluate(source, laws_));
+    for (const Source& source : sources) evaluations.emplace_back(source, laws_);
     return evaluations;
   }
 

@@ -20,7 +20,7 @@ using evaluation::Activity;
 using evaluation::baseline_machines;
 using evaluation::csv_cell;
 using evaluation::Engine;
-using evaluation::evaluate;
+using evaluation::Evaluation;
 using evaluation::kActivities;
 using evaluation::LayerRecord;
 using evaluation::MeasuredBaseline;
@@ -62,7 +62,7 @@ constexpr const char* kShape =
 
 json report_of(const Results& results, Activity activity = Activity::kDense,
                const std::optional<TrainingStep>& step = {}) {
-  return json::parse(json_report({evaluate({"r.json", results, {}, activity, step}, laws())}).dump())["results"][0];
+  return json::parse(json_report({Evaluation({"r.json", results, {}, activity, step}, laws())}).dump())["results"][0];
 }
 
 TEST(Zeros, OfTheFunctionalAndTheCycleEngineAreEqual) {
@@ -118,9 +118,9 @@ TEST(Zeros, AreAssumedWithoutValuesAndTheReportSaysSo) {
   EXPECT_EQ(zero_products(results.layers[0].passes[1]).count, 0U) << "error times weight";
   EXPECT_EQ(zero_products(results.layers[0].passes[2]).count, multiply_adds / 2);
   EXPECT_FALSE(zero_products(results.layers[0].passes[0]).counted);
-  EXPECT_THAT(text_report({evaluate({"r.json", results}, laws())}),
+  EXPECT_THAT(text_report({Evaluation({"r.json", results}, laws())}),
               HasSubstr("assumed where there are no values (half of the"));
-  EXPECT_THAT(text_report({evaluate({"r.json", run(kLayer, Engine::kFunctional)}, laws())}),
+  EXPECT_THAT(text_report({Evaluation({"r.json", run(kLayer, Engine::kFunctional)}, laws())}),
               HasSubstr("counted from the values"));
   EXPECT_EQ(report_of(results)["totals"]["all"]["zero_products_are_counted"], false);
 }
@@ -210,12 +210,12 @@ TEST(Machines, AreEqualWhereTheyAreMadeSo) {
 TEST(Machines, WithoutAreasHaveEnergiesAlone) {
   const energy::Laws without{energy::find_cost_table("tpuv4i-7nm")};
   const json report =
-      json::parse(json_report({evaluate({"r.json", run(kShape, Engine::kAnalytic)}, without)}).dump())["results"][0];
+      json::parse(json_report({Evaluation({"r.json", run(kShape, Engine::kAnalytic)}, without)}).dump())["results"][0];
   EXPECT_TRUE(report["machines"]["own"]["tops_per_mm2"].is_null());
   EXPECT_TRUE(report["machines"]["fp32"]["equal_area"]["tops"].is_null());
   EXPECT_GT(report["machines"]["fp32"]["equal_throughput"]["watts"], 0);
   EXPECT_TRUE(report["sharing"][0]["area_um2"].is_null());
-  EXPECT_THAT(text_report({evaluate({"r.json", run(kShape, Engine::kAnalytic)}, without)}),
+  EXPECT_THAT(text_report({Evaluation({"r.json", run(kShape, Engine::kAnalytic)}, without)}),
               Not(HasSubstr("elements at its area")));
 }
 
@@ -226,7 +226,7 @@ TEST(Undefined, FiguresOfALayerWithoutATapAreLeftOpen) {
       "out_channels": 1, "in_size": [1, 1], "stride": [3, 3], "padding": [5, 5], "values": {}, )" +
                                     kernel + "}]",
                                 Engine::kFunctional);
-    const std::vector<evaluation::Evaluation> evaluations{evaluate({"r.json", results}, laws())};
+    const std::vector<Evaluation> evaluations{Evaluation({"r.json", results}, laws())};
     for (const std::string& text : {text_report(evaluations), markdown_report(evaluations)}) {
       EXPECT_THAT(text, Not(testing::ContainsRegex("[^a-z](nan|inf)[^a-z]")));
     }
@@ -250,10 +250,10 @@ TEST(ErrorTable, ShowsWhatIsMeasured) {
   const std::string shape = R"({ "name": "point", "type": "conv2d", "batch": 2, "in_channels": 4, "out_channels": 6,
     "in_size": [9, 8], "kernel": [1, 1] })";
   const std::string text =
-      text_report({evaluate({"r.json", run("[" + measured + "," + shape + "]", Engine::kFunctional)}, laws())});
+      text_report({Evaluation({"r.json", run("[" + measured + "," + shape + "]", Engine::kFunctional)}, laws())});
   EXPECT_THAT(text, HasSubstr("SQNR against binary64"));
   EXPECT_THAT(text, testing::ContainsRegex("  of which 1x1 +- +- +-"));
-  EXPECT_THAT(text_report({evaluate({"r.json", run("[" + shape + "]", Engine::kFunctional)}, laws())}),
+  EXPECT_THAT(text_report({Evaluation({"r.json", run("[" + shape + "]", Engine::kFunctional)}, laws())}),
               Not(HasSubstr("SQNR against binary64")));
 }
 
@@ -276,7 +276,7 @@ TEST(ErrorTable, MeansAreOverThePassesOfThoseOverTheLayers) {
   EXPECT_EQ(totals["backward_data"]["mean_sqnr_db"], 25);
   EXPECT_EQ(totals["backward_weight"]["mean_sqnr_db"], "exact");
   EXPECT_EQ(totals["all"]["mean_sqnr_db"], 17.5);
-  EXPECT_THAT(text_report({evaluate({"r.json", results}, laws())}), testing::ContainsRegex("  all +17.5 +10.0 "));
+  EXPECT_THAT(text_report({Evaluation({"r.json", results}, laws())}), testing::ContainsRegex("  all +17.5 +10.0 "));
   for (LayerRecord& layer : results.layers) {
     for (PassRecord& pass : layer.passes) pass.sqnr_db = exact;
   }

@@ -34,45 +34,45 @@ void expect_equal(const PassPrice& left, const PassPrice& right) {
 }
 
 TEST(Evaluation, HasATotalForEachPassForAllAndForOneByOneLayers) {
-  const Evaluation evaluated = evaluate({"r.json", results()}, laws());
+  const Evaluation evaluated({"r.json", results()}, laws());
   std::vector<std::string> names;
-  for (const Total& total : evaluated.totals) names.push_back(total.name);
+  for (const Total& total : evaluated.totals()) names.push_back(total.name);
   EXPECT_THAT(names, testing::ElementsAre("forward", "backward_data", "backward_weight", "all", "of which 1x1"));
   EXPECT_EQ(evaluated.all().passes, 6);
-  expect_equal(evaluated.all().price, evaluated.price.sum());
-  EXPECT_DOUBLE_EQ(evaluated.all().each(evaluated.machines.front().computing_pj.value).value(),
-                   evaluated.machines.front().pj_each);
+  expect_equal(evaluated.all().price, evaluated.price().sum());
+  EXPECT_DOUBLE_EQ(evaluated.all().each(evaluated.machines().front().computing_pj.value).value(),
+                   evaluated.machines().front().pj_each);
 }
 
 TEST(Evaluation, PricesEachActivityAlikeWhicheverItIsFor) {
-  const Evaluation dense = evaluate({"r.json", results()}, laws());
-  const Evaluation gated = evaluate({"r.json", results(), {}, Activity::kGated}, laws());
-  for (std::size_t a = 0; a < kActivities.size(); ++a) expect_equal(dense.activities[a], gated.activities[a]);
-  expect_equal(gated.all().price, dense.activities[static_cast<std::size_t>(Activity::kGated)]);
+  const Evaluation dense({"r.json", results()}, laws());
+  const Evaluation gated({"r.json", results(), {}, Activity::kGated}, laws());
+  for (const Activity activity : kActivities) expect_equal(dense.with(activity), gated.with(activity));
+  expect_equal(gated.all().price, dense.with(Activity::kGated));
 }
 
 TEST(Evaluation, RangesOverTheShippedTablesWhicheverItIsFor) {
-  const Evaluation of_default = evaluate({"r.json", results()}, laws());
+  const Evaluation of_default({"r.json", results()}, laws());
   const OwnPrices own{{energy::Operation::kShift, 1000.0}};
   for (const std::string_view table : energy::shipped_cost_tables()) {
     for (const OwnPrices& prices : {OwnPrices{}, own}) {
-      const Evaluation other = evaluate({"r.json", results(), prices}, laws(table));
-      ASSERT_THAT(other.table_ranges.tables, testing::ElementsAreArray(energy::shipped_cost_tables()));
+      const Evaluation other({"r.json", results(), prices}, laws(table));
+      ASSERT_THAT(other.table_ranges().tables, testing::ElementsAreArray(energy::shipped_cost_tables()));
       for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
-        EXPECT_EQ(other.table_ranges.computing[b]->by_table, of_default.table_ranges.computing[b]->by_table);
+        EXPECT_EQ(other.table_ranges().computing[b]->by_table, of_default.table_ranges().computing[b]->by_table);
       }
     }
   }
 }
 
 TEST(Evaluation, ScalesMachinesToOneAreaAndToOneThroughput) {
-  const Evaluation evaluated = evaluate({"r.json", results()}, laws());
-  const MachineFigures& own = evaluated.machines.front();
-  ASSERT_EQ(evaluated.machines.size(), baseline_machines().size() + 1);
+  const Evaluation evaluated({"r.json", results()}, laws());
+  const MachineFigures& own = evaluated.machines().front();
+  ASSERT_EQ(evaluated.machines().size(), baseline_machines().size() + 1);
   EXPECT_TRUE(own.baseline.empty());
   EXPECT_EQ(own.equal_area.elements_factor, 1);
   EXPECT_EQ(own.equal_throughput.elements_factor, 1);
-  for (const MachineFigures& machine : evaluated.machines) {
+  for (const MachineFigures& machine : evaluated.machines()) {
     const MachineFigures::EqualArea& by_area = machine.equal_area;
     EXPECT_NEAR(machine.computing_area_um2 * by_area.elements_factor, own.computing_area_um2, 1e-6);
     EXPECT_NEAR(by_area.tops / machine.tops, by_area.elements_factor, 1e-9);
@@ -84,17 +84,17 @@ TEST(Evaluation, ScalesMachinesToOneAreaAndToOneThroughput) {
 }
 
 TEST(Evaluation, SharesOfALineAndBlocksOfAnAreaAddUp) {
-  const Evaluation evaluated = evaluate({"r.json", results()}, laws());
+  const Evaluation evaluated({"r.json", results()}, laws());
   std::map<energy::Line, double> shares;
-  for (const OperationFigures& figures : evaluated.operations) {
+  for (const OperationFigures& figures : evaluated.operations()) {
     shares[energy::line_of(figures.operation)] += figures.share.value();
   }
   ASSERT_EQ(shares.size(), 3U);
   for (const auto& [line, sum] : shares) EXPECT_NEAR(sum, 1, 1e-12);
   double blocks = 0;
-  for (const BlockArea& area : evaluated.areas) blocks += area.block == "total" ? 0 : area.own;
-  EXPECT_NEAR(evaluated.areas.back().own, blocks, 1e-6);
-  EXPECT_NEAR(evaluated.price.area.total(), blocks, 1e-6);
+  for (const BlockArea& area : evaluated.areas()) blocks += area.block == "total" ? 0 : area.own;
+  EXPECT_NEAR(evaluated.areas().back().own, blocks, 1e-6);
+  EXPECT_NEAR(evaluated.price().area.total(), blocks, 1e-6);
 }
 
 }  // namespace
