@@ -24,6 +24,7 @@
 #include "models/convolution/reference/reference_convolution.h"
 #include "models/quantizer/quantizer.h"
 #include "models/quantizer/reference_quantizer.h"
+#include "tests/support/pages.h"
 #include "tests/support/repetitions.h"
 #include "workloads/npy.h"
 
@@ -125,42 +126,19 @@ TEST_F(Command, HelpIsThereForEverything) {
 TEST_F(Command, EveryOptionIsInTheManualAndInTheCompletion) {
   const std::string page = run("--man-page").out;
   const std::string completion = run("--bash-completion").out;
-  const auto part = [](const std::string& text, const std::string& begin, const std::string& end) {
-    const std::size_t first = text.find(begin);
-    EXPECT_NE(first, std::string::npos) << begin;
-    return text.substr(first, text.find(end, first + begin.size()) - first);
-  };
   for (const auto* command : {&app::quantize_command(), &app::simulate_command(), &app::report_command(),
                               &app::sweep_command(), &app::counts_command()}) {
     const std::string name = command->name.substr(command->name.find(' ') + 1);
-    const std::string section = part(page, ".SS " + name + "\n", ".SS ");
-    const std::string branch = part(completion, "\n    " + name + ")\n", "\n      ;;");
-    EXPECT_THAT(part(completion, "if ((COMP_CWORD == 1))", "return"), HasSubstr(name));
-    for (const base::OptionGroup& group : command->groups) {
-      for (const base::Option& option : group.options) {
-        std::string escaped;
-        for (const char c : "--" + option.name) escaped += c == '-' ? "\\-" : std::string(1, c);
-        EXPECT_THAT(section, HasSubstr("\n\\fB" + escaped + "\\fR")) << name;
-        EXPECT_THAT(branch, testing::ContainsRegex("compgen -W '[^']*--" + option.name + " ")) << name;
-        EXPECT_FALSE(option.help.empty());
-      }
-    }
+    EXPECT_THAT(test::part_of(completion, "if ((COMP_CWORD == 1))", "return"), HasSubstr(name));
+    test::expect_options(*command, test::part_of(page, ".SS " + name + "\n", ".SS "),
+                         test::part_of(completion, "\n    " + name + ")\n", "\n      ;;"));
   }
 }
 
-// The words that the completion offers for the last of some.
 TEST_F(Command, CompletesInBash) {
-  ASSERT_EQ(run("--bash-completion").status, 0);
-  std::filesystem::copy(folder_.path() / "out.txt", folder_.path() / "mlsim.bash");
+  const std::string completion = run("--bash-completion").out;
   folder_.write("a b.json", "");
-  const auto offered = [&](const std::string& words) {
-    folder_.write("complete.sh",
-                  "source mlsim.bash\nCOMP_WORDS=(mlsim " + words +
-                      ")\nCOMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n_mlsim\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n");
-    const CommandResult result = test::run_mlsim("/bin/bash", folder_, "complete.sh");
-    EXPECT_EQ(result.err, "") << words;
-    return result.out;
-  };
+  const auto offered = [&](const std::string& words) { return test::completed(folder_, "mlsim", completion, words); };
   EXPECT_EQ(offered("s"), "simulate\nsweep\n");
   EXPECT_EQ(offered("help c"), "counts\n");
   EXPECT_EQ(offered("simulate --en"), "--engine\n");

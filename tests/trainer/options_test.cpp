@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <vector>
 
+#include "tests/support/pages.h"
 #include "tests/support/temporary_folder.h"
 
 namespace mlsim::trainer {
@@ -353,6 +355,30 @@ TEST(TrainerOptions, ReadTheRecipesThatAreThere) {
               testing::UnorderedElementsAre("resnet20-cifar10-fp32", "resnet20-cifar10-e2m1", "resnet20-cifar10-e2m4",
                                             "resnet18-cifar10-fp32", "resnet18-cifar10-e2m4", "resnet18-imagenet-e2m4",
                                             "vgg16-bn-cifar10-e2m4", "resnet8-mnist-e2m1"));
+}
+
+TEST(TrainerOptions, AreInTheManualAndInTheCompletion) {
+  const std::string page = base::man_page(trainer_program());
+  EXPECT_THAT(page, testing::StartsWith(".TH MLSIM\\-TRAIN 1 "));
+  test::expect_options(trainer_program().itself, test::part_of(page, ".SH OPTIONS\n", ".SH "),
+                       base::bash_completion(trainer_program()));
+}
+
+TEST(TrainerOptions, AreCompletedInBash) {
+  const test::TemporaryFolder folder;
+  const std::string completion = base::bash_completion(trainer_program());
+  folder.write("a b.json", "");
+  std::filesystem::create_directory(folder.path() / "c d");
+  const auto offered = [&](const std::string& words) {
+    return test::completed(folder, "mlsim-train", completion, words);
+  };
+  EXPECT_EQ(offered("--trace-s"), "--trace-step\n--trace-samples\n");
+  EXPECT_EQ(offered("--seed 1 --model resnet2"), "resnet20\n");
+  EXPECT_EQ(offered("--schedule c"), "cosine\n");
+  EXPECT_EQ(offered("--recipe a"), "a b.json\n");
+  EXPECT_EQ(offered("--data c"), "c d\n");
+  EXPECT_EQ(offered("--data a"), "\n") << "no folder";
+  EXPECT_EQ(offered("--seed c"), "\n") << "a number has no completion";
 }
 
 TEST(TrainerOptions, AreRefusedWithASentence) {
