@@ -11,6 +11,8 @@
 #include <string>
 
 #include "evaluation/simulate.h"
+#include "tests/support/run_layers.h"
+#include "tests/support/temporary_folder.h"
 #include "workloads/workload.h"
 
 namespace mlsim::evaluation {
@@ -110,6 +112,34 @@ TEST(Pricing, MixedSystemsQuantizeAsTheirResultsAsk) {
   EXPECT_NEAR(each(Pass::kForward), 4.070475, 1e-6);
   EXPECT_NEAR(each(Pass::kBackwardData), 0.404225, 1e-6) << "an error";
   EXPECT_NEAR(each(Pass::kBackwardWeight), 13.577475, 1e-6);
+}
+
+TEST(Activity, PricesTheBitsThatChangeInTheOperandRegisters) {
+  // One output channel, one column: the registers of both operands serve one element.
+  sim::ArrayConfig array;
+  array.rows = array.columns = array.elements_per_scaler = 1;
+  const Results results = test::run_layers(test::kLayer, Engine::kFunctional, "", array);
+  Results still = results;
+  for (PassRecord& record : still.layers[0].passes) record.toggles = sim::OperandToggles{};
+  const auto registers = [&](const Results& of) {
+    return price(work_of(of), laws(), {{}, Activity::kZeros})
+        .sum(of, Pass::kForward)
+        .energy.energy_pj[energy::Operation::kRegister]
+        .value;
+  };
+  const PassRecord& record = results.layers[0].passes[0];
+  const std::optional<ToggleShare> share = toggle_share(*record.toggles, record.traffic);
+  ASSERT_TRUE(share);
+  // Seven bits an operand, 0.0019 pJ where half of them change.
+  EXPECT_NEAR(registers(results) - registers(still),
+              static_cast<double>(record.multiply_adds) * 7 * 0.0019 * 2 * (share->rows + share->columns), 1e-6);
+  EXPECT_GT(share->rows, 0.1);
+  EXPECT_LT(share->rows, 0.6);
+}
+
+TEST(Activity, IsReadByName) {
+  for (const Activity activity : kActivities) EXPECT_EQ(parse_activity(to_string(activity)), activity);
+  EXPECT_EQ(test::error_of([] { parse_activity("idle"); }), "activity 'idle' is none of dense, zeros, gated");
 }
 
 }  // namespace

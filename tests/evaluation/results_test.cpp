@@ -1,0 +1,84 @@
+#include "evaluation/results.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "evaluation/pricing.h"
+#include "tests/support/run_layers.h"
+#include "tests/support/temporary_folder.h"
+
+namespace mlsim::evaluation {
+namespace {
+
+using nlohmann::json;
+using test::error_of;
+using test::kLayer;
+using test::run_layers;
+using testing::HasSubstr;
+
+TEST(Zeros, OfTheFunctionalAndTheCycleEngineAreEqual) {
+  const Results functional = run_layers(kLayer, Engine::kFunctional);
+  const Results cycle = run_layers(kLayer, Engine::kCycle);
+  for (std::size_t p = 0; p < 3; ++p) {
+    const PassRecord& record = functional.layers[0].passes[p];
+    ASSERT_TRUE(record.zero_products.has_value());
+    EXPECT_EQ(record.zero_products, cycle.layers[0].passes[p].zero_products);
+    ASSERT_TRUE(record.toggles.has_value());
+    EXPECT_EQ(record.toggles, cycle.layers[0].passes[p].toggles);
+    EXPECT_EQ(record.baselines.size(), baseline_machines().size() - 1) << "no error of fp8-acc16 is measured";
+    // A coarser format has no fewer zeros than the input, which fp32 keeps.
+    for (const MeasuredBaseline& baseline : record.baselines) {
+      EXPECT_GE(baseline.zero_products, record.baselines[0].zero_products) << baseline.name;
+    }
+  }
+  EXPECT_EQ(zero_products(functional.layers[0].passes[1], baseline_machines().back()).count,
+            functional.layers[0].passes[1].baselines[3].zero_products)
+      << "fp8-acc16 has the zeros of fp8";
+  const double share = static_cast<double>(*functional.layers[0].passes[0].zero_products) /
+                       static_cast<double>(functional.layers[0].passes[0].multiply_adds);
+  EXPECT_NEAR(share, 0.5, 0.1);
+  EXPECT_GT(functional.layers[0].operands[models::Operand::kActivation].zeros, 0);
+}
+
+TEST(Zeros, OfTheStructuralEngineAreEqualToo) {
+  EXPECT_EQ(run_layers(kLayer, Engine::kStructural).layers[0].passes[1].zero_products,
+            run_layers(kLayer, Engine::kFunctional).layers[0].passes[1].zero_products);
+}
+
+TEST(Zeros, SurviveTheirFile) {
+  const Results before = run_layers(kLayer, Engine::kFunctional);
+  const Results after = parse_results(to_json(before).dump(), "r.json");
+  EXPECT_EQ(to_json(after), to_json(before));
+  json broken = json::parse(to_json(before).dump());
+  broken["layers"][0]["passes"][0]["zero_products"] = before.layers[0].passes[0].multiply_adds + 1;
+  EXPECT_THAT(test::error_of([&] { parse_results(broken.dump(), "r.json"); }),
+              HasSubstr("r.json: /layers/0/passes/0/zero_products: is "));
+  json toggles = json::parse(to_json(before).dump());
+  toggles["layers"][0]["passes"][0]["toggled_bits"]["rows"] = before.layers[0].passes[0].traffic.row_buffer_reads + 1;
+  EXPECT_THAT(test::error_of([&] { parse_results(toggles.dump(), "r.json"); }),
+              HasSubstr("r.json: /layers/0/passes/0/toggled_bits/rows: is "));
+  // Results of before there were any are taken, and zeros assumed.
+  broken["layers"][0]["passes"][0].erase("zero_products");
+  EXPECT_FALSE(parse_results(broken.dump(), "r.json").layers[0].passes[0].zero_products.has_value());
+}
+
+TEST(CsvCell, IsNoFormula) {
+  EXPECT_EQ(csv_cell("conv-1"), "conv-1");
+  EXPECT_EQ(csv_cell("a,\"b\""), "\"a,\"\"b\"\"\"");
+  EXPECT_EQ(csv_cell(""), "");
+  for (const std::string text : {"=1+1", "+1", "-1", "@sum", "\n=1"}) {
+    EXPECT_EQ(csv_cell(text), "\"'" + text + "\"");
+  }
+}
+
+TEST(CsvCell, EscapesWhatATerminalActsOn) {
+  EXPECT_EQ(csv_cell("\t=1"), "\"'\\t=1\"");
+  EXPECT_EQ(csv_cell("\x1b[31mred"), "\\x1b[31mred");
+  EXPECT_EQ(csv_cell("\x1b,"), "\"\\x1b,\"");
+}
+
+}  // namespace
+}  // namespace mlsim::evaluation
