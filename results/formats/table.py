@@ -2,6 +2,7 @@
 to OUT, and the points of the pictures to SWEEPS."""
 
 import json
+import math
 import pathlib
 import statistics
 import sys
@@ -91,16 +92,24 @@ def price_table(sweeps, network, title):
     return text + [""]
 
 
+def standard_error(values):
+    """Of the mean; nothing where one seed has no spread."""
+    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+
+
 def accuracy_table(sweeps, found):
     prices = dict(zip((label for label, *_ in FORMATS), points_of(sweeps, "resnet20-prices")))
     text = ["## ResNet-20 on CIFAR-10: test accuracy after 60 epochs", "",
-            "| format | accuracy, % (mean) | standard error | seeds | below fp32 | all computing, pJ a multiply-add |", "|---" * 6 + "|"]
-    reference = statistics.mean(found["fp32"]) if "fp32" in found else None
+            "| format | accuracy, % (mean) | standard error | seeds | below fp32 | standard error | all computing, pJ a multiply-add |", "|---" * 7 + "|"]
+    reference = found.get("fp32")
     for label, values in sorted(found.items(), key=lambda entry: -statistics.mean(entry[1])):
-        mean = statistics.mean(values)
-        error = f"{statistics.stdev(values) / len(values) ** 0.5:.2f}" if len(values) > 1 else "-"
-        below = f"{reference - mean:.2f}" if reference is not None and label != "fp32" else ""
-        text.append(f"| {label} | {mean:.2f} | {error} | {len(values)} | {below} | {each(prices[label], 'computing_pj'):.3f} |")
+        mean, own = statistics.mean(values), standard_error(values)
+        below = between = ""
+        if reference is not None and label != "fp32":
+            below, other = f"{statistics.mean(reference) - mean:.2f}", standard_error(reference)
+            between = "-" if own is None or other is None else f"{math.hypot(own, other):.2f}"
+        error = "-" if own is None else f"{own:.2f}"
+        text.append(f"| {label} | {mean:.2f} | {error} | {len(values)} | {below} | {between} | {each(prices[label], 'computing_pj'):.3f} |")
     return text + [""]
 
 
