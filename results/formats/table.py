@@ -32,6 +32,8 @@ FORMATS = [
 ]
 # Points that lie under others in the picture of errors, and have no label there.
 UNLABELLED = {"e2m1 n, none", "e2m1 b32", "e2m1 k32", "e2m1 k16"}
+# Labels of the picture of accuracies that others leave no room for above and to the right: 1 to the left, 2 below.
+SIDES = {"nvfp4, w 16×16": 1, "mxint8": 1, "int8": 2}
 NETWORKS = {"resnet20": "ResNet-20, 128 images", "resnet18": "ResNet-18, 32 images", "resnet50": "ResNet-50, 32 images",
             "mobilenetv2": "MobileNetV2, 32 images"}
 PASSES = ["forward", "backward_data", "backward_weight"]
@@ -113,11 +115,11 @@ def accuracy_table(sweeps, found):
     return text + [""]
 
 
-def write_points(path, rows):
+def write_points(path, rows, sides):
     front = mark_front(rows)
     def line(row):
         label = "" if row["label"] in UNLABELLED else row["label"]
-        return f"{row['pj']:.4f} {row['value']:.3f} \"{label}\" {row['kind']}\n"
+        return f"{row['pj']:.4f} {row['value']:.3f} \"{label}\" {row['kind']} {sides.get(row['label'], 0)}\n"
 
     path.write_text("".join(line(row) for row in rows))
     path.with_suffix(".front").write_text("".join(line(row) for row in sorted(front, key=lambda r: r["pj"])))
@@ -133,10 +135,10 @@ def main():
     prices = points_of(sweeps, "resnet20-prices")
     rows = [{"label": label, "pj": each(price, "computing_pj"), "value": error["mean_sqnr_db"], "kind": kind}
             for (label, _, kind, _), price, error in zip(FORMATS, prices, points_of(sweeps, "trace")) if label != "fp32"]
-    error_front = write_points(sweeps / "errors.points", rows)
+    error_front = write_points(sweeps / "errors.points", rows, {})
     rows = [{"label": label, "pj": each(price, "computing_pj"), "value": statistics.mean(found[label]), "kind": kind}
             for (label, _, kind, _), price in zip(FORMATS, prices) if label in found]
-    accuracy_front = write_points(sweeps / "accuracy.points", rows)
+    accuracy_front = write_points(sweeps / "accuracy.points", rows, SIDES)
     text = ["# Formats side by side", "", "Written by run.sh; README.md says what it shows.", "",
             "Front of energy and SQNR (ResNet-20): " + ", ".join(error_front) + ".", ""]
     if accuracy_front:
