@@ -70,23 +70,6 @@ std::string operand_name(const workloads::Layer& layer, Operand operand) {
   return path == nullptr ? name : fmt::format("{}: {}", path->string(), name);
 }
 
-// How far the quantized values are from the input, a block in the first-level cache at a time.
-void add_errors(const Tensor<float>& input, const models::ScaledTensor& quantized, models::ErrorSums& sums) {
-  constexpr std::size_t kBlock = 1024;
-  const models::Dequantizer dequantizer(quantized);
-  const std::span<const float> exact(input.values);
-  std::array<double, kBlock> block;
-  for (std::size_t first = 0; first < exact.size(); first += kBlock) {
-    const std::span<double> values(block.data(), std::min(kBlock, exact.size() - first));
-    dequantizer.run(first, values);
-    sums.add(exact.subspan(first, values.size()), std::span<const double>(values));
-  }
-}
-
-void add_errors(const Tensor<float>& input, const models::BaselineTensor& quantized, models::ErrorSums& sums) {
-  sums.add(std::span<const float>(input.values), std::span<const double>(models::dequantize(quantized).values));
-}
-
 // Quantizes an operand once for each way in which passes tile it. What is recorded is of all of them together.
 class OperandQuantizer {
  public:
@@ -121,7 +104,7 @@ class OperandQuantizer {
     record.elements += input_.size();
     record.counts += counts;
     record.zeros = record.zeros.value_or(0) + std::count(operand.nonzero.begin(), operand.nonzero.end(), 0);
-    add_errors(input_, quantized, errors_);
+    models::add_errors(input_.values, quantized, errors_);
     record.sqnr_db = errors_.sqnr_db();
   }
 

@@ -96,40 +96,12 @@ class OutputFolder {
   std::set<std::string> written_;
 };
 
-bool is_named(const models::ScaleLayout& layout) {
-  return std::find(models::grouping::kAll.begin(), models::grouping::kAll.end(), layout) !=
-         models::grouping::kAll.end();
-}
-
-// The scales as they are stored. Those of the groupings that have names come for each index pair of dimensions 0 and 1,
-// the others in the shape of the grid of tiles.
 void write_scales(const models::ScaledTensor& tensor, OutputFolder& folder) {
-  const models::ScaleFormat& format = tensor.format.scale;
-  const bool of_pairs = format.kind == models::ScaleKind::kMls && is_named(tensor.format.layout);
-  const auto grid = tensor.grid().extents();
-  Tensor<std::uint8_t> exponents{
-      of_pairs ? models::Shape{tensor.shape[0], tensor.shape[1]} : models::Shape(grid.begin(), grid.end()), {}};
-  Tensor<std::uint8_t> fractions{exponents.shape, {}};
-  const std::int64_t count = models::element_count(exponents.shape);
-  for (std::int64_t i = 0; i < count; ++i) {
-    const models::TileScale scale =
-        of_pairs ? models::scale_of_pair(tensor, i) : tensor.scales[static_cast<std::size_t>(i)];
-    const models::StoredScale stored = models::store_scale(format, scale);
-    exponents.values.push_back(stored.exponent);
-    fractions.values.push_back(stored.fraction);
-  }
-  if (format.kind != models::ScaleKind::kMls) return folder.write("scale.npy", exponents);
+  models::StoredScales scales = models::stored_scales(tensor);
+  const Tensor<std::uint8_t> exponents{scales.shape, std::move(scales.exponents)};
+  if (tensor.format.scale.kind != models::ScaleKind::kMls) return folder.write("scale.npy", exponents);
   folder.write("group_exponent.npy", exponents);
-  folder.write("group_fraction.npy", fractions);
-}
-
-// Block sizes, a whole dimension as its extent.
-std::array<std::int64_t, 4> tile_of(const models::ScaledTensor& tensor) {
-  std::array<std::int64_t, 4> tile = tensor.format.layout.tile;
-  for (std::size_t d = 0; d < tile.size(); ++d) {
-    if (tile[d] == models::ScaleLayout::kWhole) tile[d] = d < tensor.shape.size() ? tensor.shape[d] : 1;
-  }
-  return tile;
+  folder.write("group_fraction.npy", Tensor<std::uint8_t>{scales.shape, std::move(scales.fractions)});
 }
 
 void quantize_scaled(const Tensor<float>& input, const std::string& name, const models::ScaledFormat& format,
@@ -138,7 +110,7 @@ void quantize_scaled(const Tensor<float>& input, const std::string& name, const 
   const models::ScaledTensor& tensor = quantized.tensor;
   const Tensor<double> dequantized = models::dequantize(tensor);
   nlohmann::ordered_json json = describe(format, input, tensor.tensor_scale);
-  json["tile"] = tile_of(tensor);
+  json["tile"] = models::tile_sizes(tensor);
   write_rounding(json, options);
   json["sqnr_db"] = sqnr(input, dequantized);
   write_counts(json, quantized.counts);
@@ -232,11 +204,6 @@ const base::Command& quantize_command() {
 
 namespace {
 
-template <typename T, std::size_t kCount>
-T named(const std::array<T, kCount>& all, const std::string& name) {
-  return *std::find_if(all.begin(), all.end(), [&](T one) { return models::to_string(one) == name; });
-}
-
 // The format as the operand and the pass that were asked for take it.
 models::Format format_of(const base::CommandLine& line) {
   const models::Format format = models::parse_format(line.text("format"));
@@ -244,10 +211,10 @@ models::Format format_of(const base::CommandLine& line) {
     if (line.has("pass")) throw std::runtime_error("--pass is given without --operand, expected both");
     return format;
   }
-  const auto operand = named(models::kOperands, line.text("operand"));
+  const models::Operand operand = models::parse_operand(line.text("operand"));
   const auto takes = [&](models::Pass pass) { return models::takes(pass, operand); };
-  const auto pass = line.has("pass") ? named(models::kPasses, line.text("pass"))
-                                     : *std::find_if(models::kPasses.begin(), models::kPasses.end(), takes);
+  const models::Pass pass = line.has("pass") ? models::parse_pass(line.text("pass"))
+                                             : *std::find_if(models::kPasses.begin(), models::kPasses.end(), takes);
   if (!takes(pass)) {
     throw std::runtime_error(
         fmt::format("--pass is {}, which takes no {}", models::to_string(pass), line.text("operand")));

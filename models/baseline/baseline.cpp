@@ -205,18 +205,23 @@ float quantize_baseline_scaled(std::span<const float> input, const Shape& shape,
   return scale;
 }
 
-BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat format, const QuantizerOptions& options,
-                                 const std::string& name) {
-  BaselineTensor result{format, input.shape, 1, std::vector<float>(input.values.size()), {}};
-  result.scale = quantize_baseline_scaled(input.values, input.shape, format, options, name, result.values);
+BaselineTensor quantize_baseline(std::span<const float> input, const Shape& shape, BaselineFormat format,
+                                 const QuantizerOptions& options, const std::string& name) {
+  BaselineTensor result{format, shape, 1, std::vector<float>(input.size()), {}};
+  result.scale = quantize_baseline_scaled(input, shape, format, options, name, result.values);
   result.counts = base::parallel_reduce(
-      Range(0, input.values.size(), kGrain * kBlock), QuantizationCounts{},
+      Range(0, input.size(), kGrain * kBlock), QuantizationCounts{},
       [&](const Range& range, QuantizationCounts counts) {
         return counts +=
-               count_rounded(result.scale, &input.values[range.begin()], &result.values[range.begin()], range.size());
+               count_rounded(result.scale, &input[range.begin()], &result.values[range.begin()], range.size());
       },
       [](QuantizationCounts a, const QuantizationCounts& b) { return a += b; });
   return result;
+}
+
+BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat format, const QuantizerOptions& options,
+                                 const std::string& name) {
+  return quantize_baseline(input.values, input.shape, format, options, name);
 }
 
 BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat format, const std::string& name) {

@@ -37,6 +37,8 @@ struct BaselineTensor {
 // Rounds every element divided by the scale: to nearest even, or stochastically as the numeric contract has it for MLS,
 // with the last place of the element's binade (int8: 1) as the unit and the same random words.
 // Throws std::runtime_error for a NaN or an infinity, with `name` and the index of the first one.
+BaselineTensor quantize_baseline(std::span<const float> input, const Shape& shape, BaselineFormat format,
+                                 const QuantizerOptions& options, const std::string& name);
 BaselineTensor quantize_baseline(const Tensor<float>& input, BaselineFormat format, const QuantizerOptions& options,
                                  const std::string& name);
 // The same, to nearest.

@@ -17,6 +17,9 @@ inline constexpr std::array<Operand, 3> kOperands{Operand::kActivation, Operand:
 
 std::string to_string(Pass pass);        // forward, backward_data, backward_weight
 std::string to_string(Operand operand);  // activation, weight, error
+// The way back; throw std::runtime_error for another name.
+Pass parse_pass(const std::string& text);
+Operand parse_operand(const std::string& text);
 
 constexpr Operand left_operand(Pass pass) {
   return pass == Pass::kForward ? Operand::kActivation : Operand::kError;

@@ -86,6 +86,32 @@ TileScale smallest_scale(const ScaleFormat& format) {
   return read_scale(format, {static_cast<std::uint8_t>(format.kind == ScaleKind::kMls ? format.max_exponent() : 0), 0});
 }
 
+StoredScales stored_scales(const ScaledTensor& tensor) {
+  const ScaleFormat& format = tensor.format.scale;
+  const bool is_named =
+      std::find(grouping::kAll.begin(), grouping::kAll.end(), tensor.format.layout) != grouping::kAll.end();
+  const bool of_pairs = format.kind == ScaleKind::kMls && is_named;
+  const auto grid = tensor.grid().extents();
+  StoredScales result;
+  result.shape = of_pairs ? Shape{tensor.shape[0], tensor.shape[1]} : Shape(grid.begin(), grid.end());
+  const std::int64_t count = element_count(result.shape);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const TileScale scale = of_pairs ? scale_of_pair(tensor, i) : tensor.scales[static_cast<std::size_t>(i)];
+    const StoredScale stored = store_scale(format, scale);
+    result.exponents.push_back(stored.exponent);
+    result.fractions.push_back(stored.fraction);
+  }
+  return result;
+}
+
+std::array<std::int64_t, 4> tile_sizes(const ScaledTensor& tensor) {
+  std::array<std::int64_t, 4> tile = tensor.format.layout.tile;
+  for (std::size_t d = 0; d < tile.size(); ++d) {
+    if (tile[d] == ScaleLayout::kWhole) tile[d] = d < tensor.shape.size() ? tensor.shape[d] : 1;
+  }
+  return tile;
+}
+
 std::vector<std::uint16_t> gated_codes(const ScaledTensor& tensor) {
   std::vector<std::uint16_t> codes = tensor.codes;
   if (!has_zero_scale(tensor)) return codes;

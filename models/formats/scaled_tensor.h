@@ -1,6 +1,7 @@
 // A tensor in block-scaled form: sign × S_t × S_g × x.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -60,6 +61,18 @@ inline TileScale scale_of_pair(const ScaledTensor& tensor, std::int64_t pair) {
   return tensor.scales[static_cast<std::size_t>(layout.tile_of(0, pair / d1) * layout.tiles(1, d1) +
                                                 layout.tile_of(1, pair % d1))];
 }
+
+// The scales of a tensor as files hold them: of MLS with the tiles of the groupings that have names for each index pair
+// of dimensions 0 and 1, else in the shape of the grid of tiles.
+struct StoredScales {
+  Shape shape;
+  std::vector<std::uint8_t> exponents;
+  std::vector<std::uint8_t> fractions;  // zeros but of MLS
+};
+StoredScales stored_scales(const ScaledTensor& tensor);
+
+// Block sizes of the tiles of a tensor, a whole dimension as its extent.
+std::array<std::int64_t, 4> tile_sizes(const ScaledTensor& tensor);
 
 // The codes as machines take them: 0 for every element of a tile whose scale is zero, which E4M3 alone has. Whatever
 // its own code says, it stands for zero.

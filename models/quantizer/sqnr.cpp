@@ -1,5 +1,11 @@
 #include "models/quantizer/sqnr.h"
 
+#include <algorithm>
+#include <array>
+
+#include "models/baseline/baseline.h"
+#include "models/formats/scaled_tensor.h"
+
 namespace mlsim::models {
 
 // Not inline, and in copies of the sums: beside calls the compiler keeps them in memory, which takes three times as
@@ -28,5 +34,21 @@ void ErrorSums::add(std::span<const Exact> exact, std::span<const Computed> comp
 template void ErrorSums::add(std::span<const float>, std::span<const double>);
 template void ErrorSums::add(std::span<const double>, std::span<const float>);
 template void ErrorSums::add(std::span<const double>, std::span<const double>);
+
+// A block in the first-level cache at a time.
+void add_errors(std::span<const float> input, const ScaledTensor& quantized, ErrorSums& sums) {
+  constexpr std::size_t kBlock = 1024;
+  const Dequantizer dequantizer(quantized);
+  std::array<double, kBlock> block;
+  for (std::size_t first = 0; first < input.size(); first += kBlock) {
+    const std::span<double> values(block.data(), std::min(kBlock, input.size() - first));
+    dequantizer.run(first, values);
+    sums.add(input.subspan(first, values.size()), std::span<const double>(values));
+  }
+}
+
+void add_errors(std::span<const float> input, const BaselineTensor& quantized, ErrorSums& sums) {
+  sums.add(input, std::span<const double>(dequantize(quantized).values));
+}
 
 }  // namespace mlsim::models

@@ -8,6 +8,9 @@
 
 namespace mlsim::models {
 
+struct BaselineTensor;
+struct ScaledTensor;
+
 // Sums over pairs of an exact and a computed value, in the order in which they are added: how the values are cut into
 // calls changes no bit.
 class ErrorSums {
@@ -44,5 +47,9 @@ double sqnr_db(std::span<const double> exact, std::span<const T> computed) {
   sums.add(exact, computed);
   return sums.sqnr_db();
 }
+
+// Adds how far quantized values are from their input.
+void add_errors(std::span<const float> input, const ScaledTensor& quantized, ErrorSums& sums);
+void add_errors(std::span<const float> input, const BaselineTensor& quantized, ErrorSums& sums);
 
 }  // namespace mlsim::models
