@@ -31,6 +31,7 @@ const std::map<std::string, Names>& floors() {
       {"app/report", {"base", "models", "energy", "workloads", "sim", "evaluation"}},
       {"app/cli", {"base", "models", "energy", "workloads", "sim", "evaluation", "app/report"}},
       {"trainer", {"base", "models", "workloads"}},
+      {"python", {"base", "models", "energy", "workloads", "sim", "evaluation", "app/report"}},
       {"bench", {"base", "models", "energy", "workloads", "sim", "evaluation"}},
   };
   return rooms;
@@ -74,7 +75,8 @@ std::vector<Line> lines_of(std::istream& text) {
 Sources of_repository() {
   Sources sources;
   const fs::path root = MLSIM_SOURCE_DIR;
-  for (const char* folder : {"base", "models", "energy", "workloads", "sim", "evaluation", "app", "trainer", "bench"}) {
+  for (const char* folder :
+       {"base", "models", "energy", "workloads", "sim", "evaluation", "app", "trainer", "python", "bench"}) {
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / folder)) {
       const std::string extension = entry.path().extension().string();
       if (extension != ".h" && extension != ".cpp" && extension != ".cu") continue;
@@ -137,6 +139,9 @@ class Breaches {
     }
     if (is_torch(line.include) && own != "trainer" && file != "bench/ratios.cpp") {
       add(file, line, included, "libtorch in trainer and bench/ratios.cpp alone");
+    }
+    if (line.include.starts_with("pybind11/") && own != "python") {
+      add(file, line, included, "pybind11 in python alone");
     }
     if (own != "models") return;
     if (is_json(line.include)) add(file, line, included, "no JSON in models");
@@ -244,6 +249,10 @@ TEST(Includes, KeepLibrariesInTheirRooms) {
   EXPECT_THAT(breaches({{"bench/step.cpp", "#include <c10/util/Exception.h>\n"}}),
               ElementsAre("bench/step.cpp: line 1: includes <c10/util/Exception.h>, expected libtorch in trainer and "
                           "bench/ratios.cpp alone"));
+  EXPECT_THAT(breaches({{"python/bindings/a.cpp", "#include <pybind11/pybind11.h>\n#include \"app/report/a.h\"\n"}}),
+              IsEmpty());
+  EXPECT_THAT(breaches({{"app/cli/a.cpp", "#include <pybind11/numpy.h>\n"}}),
+              ElementsAre("app/cli/a.cpp: line 1: includes <pybind11/numpy.h>, expected pybind11 in python alone"));
   EXPECT_THAT(breaches({{"models/a.h", "#include <nlohmann/json_fwd.hpp>\n"}}),
               ElementsAre("models/a.h: line 1: includes <nlohmann/json_fwd.hpp>, expected no JSON in models"));
   EXPECT_THAT(breaches({{"base/json.h", "#include <nlohmann/json.hpp>\n"},

@@ -1,0 +1,11 @@
+// The parts of the native module, one for each subject.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace mlsim::python {
+
+void bind_quantize(pybind11::module_& module);
+void bind_convolutions(pybind11::module_& module);
+
+}  // namespace mlsim::python
