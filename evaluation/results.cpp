@@ -397,6 +397,24 @@ const std::vector<BaselineMachine>& baseline_machines() {
   return machines;
 }
 
+std::string non_finite_remark(const Results& results) {
+  std::uint64_t count = 0;
+  std::string where;
+  for (const LayerRecord& layer : results.layers) {
+    for (const PassRecord& pass : layer.passes) {
+      count += pass.counts.non_finite;
+      if (where.empty() && pass.counts.non_finite != 0) {
+        where = fmt::format("{} of layer '{}'", models::to_string(pass.pass), layer.name);
+      }
+    }
+  }
+  if (count == 0) return "";
+  return fmt::format("results are infinite or NaN: {}, the first in {}{}", count, where,
+                     is_systemc(results.engine) && results.array.quantize_results
+                         ? "; the machine quantizes no tensor that holds one, and counts as if it had"
+                         : "");
+}
+
 Json decibels_to_json(const std::optional<double>& value) {
   if (!value || std::isnan(*value)) return nullptr;
   if (std::isinf(*value)) return "exact";

@@ -95,6 +95,9 @@ struct Results {
   std::vector<LayerRecord> layers;
 };
 
+// What to say where results are infinite or NaN: how many, and where the first is. Empty where none is.
+std::string non_finite_remark(const Results& results);
+
 // dB as JSON, which knows no infinity: an exact result, with an infinite ratio, is "exact"; one that is undefined or
 // not there is null.
 nlohmann::ordered_json decibels_to_json(const std::optional<double>& value);

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "base/output_file.h"
 #include "base/parallel.h"
 #include "models/baseline/baseline.h"
@@ -427,6 +428,22 @@ class Simulation {
 
 }  // namespace
 
+std::vector<std::filesystem::path> output_files(const SimulationOptions& options, const workloads::Workload& workload) {
+  std::vector<std::filesystem::path> files;
+  if (options.trace) files.push_back(*options.trace);
+  if (!options.tensors) return files;
+  for (const workloads::Layer& layer : workload.layers) {
+    for (const Pass pass : layer.passes) files.push_back(tensor_file(options, layer, pass));
+  }
+  return files;
+}
+
+void check_array(const SimulationOptions& options, const std::string& file) {
+  if (!is_systemc(options.engine) || options.array.taps_per_cycle == 1) return;
+  base::refuse(file, "/taps_per_cycle",
+               fmt::format("is {}, expected 1 with the engines cycle and structural", options.array.taps_per_cycle));
+}
+
 std::filesystem::path tensor_file(const SimulationOptions& options, const workloads::Layer& layer, Pass pass) {
   return *options.tensors / fmt::format("{}.{}.npy", layer.name, models::to_string(pass));
 }
@@ -436,15 +453,13 @@ Results simulate(const workloads::Workload& workload, const SimulationOptions& o
     throw std::runtime_error("a trace has the signals of the structural engine, not of the " +
                              to_string(options.engine) + " engine");
   }
-  std::vector<std::filesystem::path> outputs;
-  if (options.trace) outputs.push_back(*options.trace);
+  const std::vector<std::filesystem::path> outputs = output_files(options, workload);
   if (options.tensors) {
     if (options.engine == Engine::kAnalytic) throw std::runtime_error("the analytic engine computes no tensors");
     base::create_directories(*options.tensors);
-    for (const workloads::Layer& layer : workload.layers) {
-      for (const Pass pass : layer.passes) {
-        base::require_regular_file(outputs.emplace_back(tensor_file(options, layer, pass)));
-      }
+    // The trace comes first, and may go to a pipe.
+    for (const std::filesystem::path& tensor : std::span(outputs).subspan(options.trace ? 1 : 0)) {
+      base::require_regular_file(tensor);
     }
   }
   base::check_outputs(outputs, workload.files);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "evaluation/results.h"
 #include "sim/array_config.h"
@@ -20,6 +21,12 @@ struct SimulationOptions {
   std::optional<std::filesystem::path> trace;    // VCD of the structural engine
   int layers_at_once = 1;                        // most layers in memory, of the engines without SystemC
 };
+
+// What a run writes: its trace and its tensors.
+std::vector<std::filesystem::path> output_files(const SimulationOptions& options, const workloads::Workload& workload);
+
+// Throws base::Error, with the file of the array, for one that the engine does not simulate.
+void check_array(const SimulationOptions& options, const std::string& file);
 
 // Called before each pass, and during one where it is long: what is being done, as a sentence's fragment. Calls come
 // from any thread, one at a time.

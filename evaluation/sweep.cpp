@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <oneapi/tbb/task_arena.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "base/input_file.h"
 #include "base/json.h"
 #include "base/output_file.h"
+#include "base/parallel.h"
 #include "evaluation/mean_decibels.h"
 #include "evaluation/pricing.h"
 
@@ -90,21 +92,16 @@ std::vector<SweepPoint> sweep_points(const SweepAxes& axes) {
   return points;
 }
 
-Json run_point(const workloads::Workload& workload, const SweepPoint& point, Engine engine, const energy::Laws& laws,
-               Activity activity) {
-  workloads::Workload varied = workload;
+Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progress& progress) {
+  workloads::Workload varied = setting.workload;
   varied.accumulator.bits = point.accumulator_bits;
-  for (workloads::Layer& layer : varied.layers) {
-    for (const models::Operand operand : models::kOperands) {
-      layer.operands[static_cast<std::size_t>(operand)].format = point.formats[operand];
-    }
-  }
+  workloads::set_formats(varied, point.formats.values);
   SimulationOptions options;
-  options.engine = engine;
+  options.engine = setting.engine;
   options.array = point.array;
   options.measure_baselines = false;
-  const Results results = simulate(varied, options, [](const std::string&) {});
-  const Price prices = price(work_of(results, Machines::kOwn), laws, {{}, activity});
+  const Results results = simulate(varied, options, progress);
+  const Price prices = price(work_of(results, Machines::kOwn), setting.laws, {{}, setting.activity});
 
   Json row = Json::object();
   for (const models::Operand operand : models::kOperands) {
@@ -193,6 +190,22 @@ void SweepTensors::require_unchanged() const {
   }
 }
 
+void run_points(const SweepSetting& setting, const std::vector<SweepPoint>& points, std::vector<Json>& rows,
+                const std::function<void(std::size_t point)>& done, const Progress& progress) {
+  std::vector<std::size_t> open;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].is_null()) open.push_back(i);
+  }
+  std::mutex mutex;
+  const auto at_once = static_cast<std::size_t>(tbb::this_task_arena::max_concurrency());
+  base::in_order(open.size(), at_once, [&](std::size_t o) {
+    Json row = run_point(setting, points[open[o]], progress);
+    const std::lock_guard lock(mutex);
+    rows[open[o]] = std::move(row);
+    done(open[o]);
+  });
+}
+
 void mark_pareto_front(std::vector<Json>& rows) {
   // Without a multiply-add there is neither an energy of one nor an error.
   const auto is_compared = [](const Json& row) {
@@ -212,6 +225,18 @@ void mark_pareto_front(std::vector<Json>& rows) {
     }
     row["pareto"] = on_front;
   }
+}
+
+std::string non_finite_remark(const std::vector<Json>& rows) {
+  std::size_t points = 0;
+  std::string first;
+  for (const Json& row : rows) {
+    const auto has_some = [](const auto& entry) { return entry["non_finite"].is_number() && entry["non_finite"] != 0; };
+    if (std::none_of(row["passes"].begin(), row["passes"].end(), has_some)) continue;
+    if (points++ == 0) first = row["activation"];
+  }
+  if (points == 0) return "";
+  return fmt::format("points with results that are infinite or NaN: {}, the first of {}", points, first);
 }
 
 struct SweepJournal::State {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -36,10 +37,24 @@ struct SweepAxes {
 // Every combination, formats slowest. Throws std::runtime_error for a combination that is no array.
 std::vector<SweepPoint> sweep_points(const SweepAxes& axes);
 
+// What all points of a sweep have in common.
+struct SweepSetting {
+  const workloads::Workload& workload;
+  Engine engine = Engine::kFunctional;
+  const energy::Laws& laws;
+  Activity activity = Activity::kDense;
+};
+
 // Runs one point: an object with what varies, energies in pJ, area in µm², cycles, and for each pass SQNR in dB, cosine
 // error and overflows (docs/sweep.md).
-nlohmann::ordered_json run_point(const workloads::Workload& workload, const SweepPoint& point, Engine engine,
-                                 const energy::Laws& laws, Activity activity = Activity::kDense);
+nlohmann::ordered_json run_point(
+    const SweepSetting& setting, const SweepPoint& point, const Progress& progress = [](const std::string&) {});
+
+// Fills the rows that are null, some points at a time; `done` is told of each, one call at a time. What a call of
+// `done` or `progress` throws ends the sweep.
+void run_points(
+    const SweepSetting& setting, const std::vector<SweepPoint>& points, std::vector<nlohmann::ordered_json>& rows,
+    const std::function<void(std::size_t point)>& done, const Progress& progress = [](const std::string&) {});
 
 // The tensors of a workload as a sweep found them. Each point reads them anew.
 class SweepTensors {
@@ -59,6 +74,9 @@ class SweepTensors {
 // Marks in each row, as "pareto", whether no other row is at least as good in energy (all computing) and mean SQNR and
 // better in one of them; never where there is no multiply-add or no error.
 void mark_pareto_front(std::vector<nlohmann::ordered_json>& rows);
+
+// What to say where results of points are infinite or NaN: how many points, and the first. Empty where none is.
+std::string non_finite_remark(const std::vector<nlohmann::ordered_json>& rows);
 
 // Rows that survive a kill at any moment: a journal beside the output, a line with a checksum for each finished point.
 // Two sweeps with the same output exclude each other.

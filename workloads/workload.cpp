@@ -346,6 +346,13 @@ Workload load_workload(const std::filesystem::path& path) {
   return WorkloadReader(document, path.string(), path.parent_path()).read();
 }
 
+void set_formats(Workload& workload, const models::OperandFormats& formats) {
+  for (Layer& layer : workload.layers) {
+    for (std::size_t operand = 0; operand < formats.size(); ++operand)
+      layer.operands[operand].format = formats[operand];
+  }
+}
+
 models::Tensor<float> load_operand(const Layer& layer, models::Operand operand) {
   const models::Shape shape = layer.shape.shape_of(operand);
   const models::Shape expected = file_shape(layer, shape);

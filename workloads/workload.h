@@ -62,6 +62,9 @@ Workload load_workload(const std::filesystem::path& path);
 // The same from a text; `file` stands for it in errors, and paths in it are relative to `folder`.
 Workload parse_workload(std::string_view text, const std::string& file, const std::filesystem::path& folder);
 
+// Every operand of every layer in the format that is given for it.
+void set_formats(Workload& workload, const models::OperandFormats& formats);
+
 // The values of an operand, which must have some, with the shape that the layer gives it. Throws std::runtime_error for
 // a file that read_npy refuses, and with both shapes where they disagree.
 models::Tensor<float> load_operand(const Layer& layer, models::Operand operand);

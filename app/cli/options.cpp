@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "base/text.h"
 #include "energy/cost_table.h"
 #include "models/formats/format.h"
 
@@ -55,19 +56,8 @@ base::Parsed operand_formats_kind() {
 
 base::Parsed list_of(std::function<void(const std::string&)> parse) {
   return {[parse = std::move(parse)](const std::string& text) {
-    for (const std::string& part : split(text, ',')) parse(part);
+    for (const std::string& part : base::split(text, ',')) parse(part);
   }};
-}
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::size_t begin = 0;
-  while (true) {
-    const std::size_t end = text.find(separator, begin);
-    parts.push_back(text.substr(begin, end - begin));
-    if (end == std::string::npos) return parts;
-    begin = end + 1;
-  }
 }
 
 energy::Laws find_laws(const std::string& table) {

@@ -23,9 +23,6 @@ base::Parsed format_kind();
 base::Parsed operand_formats_kind();
 // A list separated by commas, of parts that `parse` throws for where they are wrong.
 base::Parsed list_of(std::function<void(const std::string&)> parse);
-// Parts between separators; an empty text is one empty part.
-std::vector<std::string> split(const std::string& text, char separator);
-
 // The laws of a cost table: a shipped one by name, or a file.
 energy::Laws find_laws(const std::string& table);
 

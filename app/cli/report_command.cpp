@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -14,9 +13,7 @@
 #include "app/report/accelergy.h"
 #include "app/report/html_report.h"
 #include "app/report/report.h"
-#include "base/json.h"
 #include "base/output_file.h"
-#include "base/terminal.h"
 #include "evaluation/evaluation.h"
 #include "workloads/network.h"
 
@@ -87,11 +84,7 @@ std::string report_text(const std::string& format, std::vector<Source> sources, 
   std::vector<Evaluation> evaluations;
   evaluations.reserve(sources.size());
   for (Source& source : sources) evaluations.emplace_back(std::move(source), laws);
-  if (format == "markdown") return base::printable_lines(markdown_report(evaluations));
-  if (format == "html") return html_report(evaluations, sweep);
-  if (format == "json") return base::to_text(json_report(evaluations), 2) + "\n";
-  if (format == "csv") return csv_report(evaluations);
-  return base::printable_lines(text_report(evaluations));
+  return report_as(format, evaluations, sweep);
 }
 
 }  // namespace

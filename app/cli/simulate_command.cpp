@@ -10,7 +10,6 @@
 
 #include "app/cli/options.h"
 #include "app/report/report.h"
-#include "base/error.h"
 #include "base/json.h"
 #include "base/output_file.h"
 #include "base/terminal.h"
@@ -22,7 +21,6 @@ using evaluation::parse_engine;
 using evaluation::Results;
 using evaluation::simulate;
 using evaluation::SimulationOptions;
-using evaluation::tensor_file;
 
 namespace {
 
@@ -31,10 +29,7 @@ SimulationOptions options_of(const base::CommandLine& line) {
   options.engine = parse_engine(line.text("engine"));
   options.measure_baselines = !line.flag("no-baselines");
   if (line.has("array")) options.array = sim::load_array_config(line.text("array"));
-  if (is_systemc(options.engine) && options.array.taps_per_cycle != 1) {
-    base::refuse(line.text("array"), "/taps_per_cycle",
-                 fmt::format("is {}, expected 1 with the engines cycle and structural", options.array.taps_per_cycle));
-  }
+  if (line.has("array")) evaluation::check_array(options, line.text("array"));
   if (line.has("tensors")) options.tensors = line.path("tensors");
   if (line.has("trace")) options.trace = line.path("trace");
   options.layers_at_once = 2;
@@ -43,12 +38,7 @@ SimulationOptions options_of(const base::CommandLine& line) {
 
 workloads::Workload workload_of(const base::CommandLine& line) {
   workloads::Workload workload = workloads::load_workload(line.operands().front());
-  if (!line.has("format")) return workload;
-  const models::OperandFormats formats = models::parse_operand_formats(line.text("format"));
-  for (workloads::Layer& layer : workload.layers) {
-    for (std::size_t operand = 0; operand < formats.size(); ++operand)
-      layer.operands[operand].format = formats[operand];
-  }
+  if (line.has("format")) workloads::set_formats(workload, models::parse_operand_formats(line.text("format")));
   return workload;
 }
 
@@ -59,14 +49,8 @@ std::unique_ptr<base::AtomicFile> open_results(const base::CommandLine& line, co
                                                const std::vector<std::filesystem::path>& inputs) {
   const std::filesystem::path results = line.path("results");
   const bool to_file = !results.empty() && results != "-";
-  std::vector<std::filesystem::path> outputs;
-  if (to_file) outputs.push_back(results);
-  if (options.trace) outputs.push_back(*options.trace);
-  if (options.tensors) {
-    for (const workloads::Layer& layer : workload.layers) {
-      for (const models::Pass pass : layer.passes) outputs.push_back(tensor_file(options, layer, pass));
-    }
-  }
+  std::vector<std::filesystem::path> outputs = evaluation::output_files(options, workload);
+  if (to_file) outputs.insert(outputs.begin(), results);
   base::check_outputs(outputs, inputs);
   if (!to_file) return nullptr;
   if (results.has_parent_path()) base::create_directories(results.parent_path());
@@ -75,22 +59,8 @@ std::unique_ptr<base::AtomicFile> open_results(const base::CommandLine& line, co
 
 // Says once where results are no numbers: scales reach as far as binary32 does.
 void warn_of_non_finite(const Results& results) {
-  std::uint64_t count = 0;
-  std::string where;
-  for (const evaluation::LayerRecord& layer : results.layers) {
-    for (const evaluation::PassRecord& pass : layer.passes) {
-      count += pass.counts.non_finite;
-      if (where.empty() && pass.counts.non_finite != 0) {
-        where = fmt::format("{} of layer '{}'", models::to_string(pass.pass), layer.name);
-      }
-    }
-  }
-  if (count == 0) return;
-  base::print_error(fmt::format("mlsim: warning: results are infinite or NaN: {}, the first in {}{}\n", count,
-                                base::printable(where),
-                                is_systemc(results.engine) && results.array.quantize_results
-                                    ? "; the machine quantizes no tensor that holds one, and counts as if it had"
-                                    : ""));
+  const std::string remark = evaluation::non_finite_remark(results);
+  if (!remark.empty()) base::print_error(fmt::format("mlsim: warning: {}\n", base::printable(remark)));
 }
 
 }  // namespace

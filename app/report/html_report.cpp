@@ -351,20 +351,24 @@ std::string facts_html(const std::vector<ReportSection>& sections) {
 
 }  // namespace
 
-SweepSource load_sweep(const std::string& path) {
-  SweepSource sweep{path, base::parse_json(base::read_text(path, base::kLargestResults), path)};
-  base::check_schema(sweep.document, nlohmann::json::parse(kSweepSchema), path);
+SweepSource parse_sweep(std::string_view text, const std::string& file) {
+  SweepSource sweep{file, base::parse_json(text, file)};
+  base::check_schema(sweep.document, nlohmann::json::parse(kSweepSchema), file);
   const nlohmann::json& points = sweep.document["points"];
   for (std::size_t i = 0; i < points.size(); ++i) {
     const std::string pointer = fmt::format("/points/{}", i);
-    check_count(points[i]["multiply_adds"], path, pointer + "/multiply_adds");
-    check_count(points[i]["cycles"], path, pointer + "/cycles");
+    check_count(points[i]["multiply_adds"], file, pointer + "/multiply_adds");
+    check_count(points[i]["cycles"], file, pointer + "/cycles");
     for (const auto& [pass, entry] : points[i]["passes"].items()) {
       if (entry["overflows"].is_null()) continue;
-      check_count(entry["overflows"], path, fmt::format("{}/passes/{}/overflows", pointer, pass));
+      check_count(entry["overflows"], file, fmt::format("{}/passes/{}/overflows", pointer, pass));
     }
   }
   return sweep;
+}
+
+SweepSource load_sweep(const std::string& path) {
+  return parse_sweep(base::read_text(path, base::kLargestResults), path);
 }
 
 std::string html_report(const std::vector<evaluation::Evaluation>& evaluations,

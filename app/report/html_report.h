@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "evaluation/evaluation.h"
@@ -18,6 +19,8 @@ struct SweepSource {
 
 // Throws std::runtime_error with file and place for anything but a sweep.
 SweepSource load_sweep(const std::string& path);
+// The same of a text; `file` stands for it in errors.
+SweepSource parse_sweep(std::string_view text, const std::string& file);
 
 std::string html_report(const std::vector<evaluation::Evaluation>& evaluations,
                         const std::optional<SweepSource>& sweep);

@@ -3,9 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "app/report/html_report.h"
 #include "app/report/report_tables.h"
+#include "base/json.h"
+#include "base/terminal.h"
 
 namespace mlsim::app {
 namespace {
@@ -113,6 +117,15 @@ std::string markdown_report(const std::vector<Evaluation>& evaluations) {
   text += "\n## Notes\n\n";
   for (const std::string& note : report_notes(evaluations)) text += fmt::format("- {}\n", markdown(note));
   return text;
+}
+
+std::string report_as(const std::string& format, const std::vector<Evaluation>& evaluations,
+                      const std::optional<SweepSource>& sweep) {
+  if (format == "markdown") return base::printable_lines(markdown_report(evaluations));
+  if (format == "html") return html_report(evaluations, sweep);
+  if (format == "json") return base::to_text(json_report(evaluations), 2) + "\n";
+  if (format == "csv") return csv_report(evaluations);
+  return base::printable_lines(text_report(evaluations));
 }
 
 }  // namespace mlsim::app

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "evaluation/evaluation.h"
 
 namespace mlsim::app {
+
+struct SweepSource;
 
 // For people: one section for each source, at most 120 columns wide.
 std::string text_report(const std::vector<evaluation::Evaluation>& evaluations);
@@ -20,5 +23,9 @@ nlohmann::ordered_json json_report(const std::vector<evaluation::Evaluation>& ev
 
 // csv_report.cpp. A header and a line for each layer and pass.
 std::string csv_report(const std::vector<evaluation::Evaluation>& evaluations);
+
+// One of them, or html_report, by the name of its format: text, markdown, html, json, csv; as it is written to a file.
+std::string report_as(const std::string& format, const std::vector<evaluation::Evaluation>& evaluations,
+                      const std::optional<SweepSource>& sweep);
 
 }  // namespace mlsim::app
