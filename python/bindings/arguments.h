@@ -60,14 +60,20 @@ class DefaultFloats {
   std::fenv_t before_{};
 };
 
-// f(), without the interpreter's lock, on so many threads at most.
+// f() on so many threads at most.
 template <typename Function>
-auto compute(std::optional<int> threads, const Function& f) {
-  const py::gil_scoped_release release;
+auto bounded(std::optional<int> threads, const Function& f) {
   const DefaultFloats floats;
   if (!threads) return f();
   tbb::task_arena arena(*threads);
   return arena.execute(f);
+}
+
+// The same without the interpreter's lock.
+template <typename Function>
+auto compute(std::optional<int> threads, const Function& f) {
+  const py::gil_scoped_release release;
+  return bounded(threads, f);
 }
 
 // An array that owns the values, without a copy.

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "base/error.h"
+#include "evaluation/counted_operations.h"
 #include "models/baseline/baseline.h"
 #include "models/convolution/cpu/functional_convolution.h"
 #include "python/bindings/arguments.h"
@@ -230,19 +231,12 @@ PassResult backward_weight(const Quantized& error, const Quantized& activation, 
 }
 
 py::dict counts_of(const PassResult& self) {
-  const models::OperationCounts& counts = self.counts;
   py::dict result;
-  result["mantissa_multiplies"] = counts.mantissa_multiplies;
-  result["exponent_adds"] = counts.exponent_adds;
-  result["shifts"] = counts.shifts;
-  result["integer_adds"] = counts.integer_adds;
-  result["group_exponent_adds"] = counts.group_exponent_adds;
-  result["shift_adds"] = counts.shift_adds;
-  result["conversions"] = counts.conversions;
-  result["float_adds"] = counts.float_adds;
-  result["tensor_scale_multiplies"] = counts.tensor_scale_multiplies;
-  result["overflows"] = counts.overflows;
-  result["non_finite"] = counts.non_finite;
+  evaluation::visit_operations(self.counts, [&](energy::Operation operation, std::uint64_t count) {
+    result[py::str(std::string(energy::name(operation)))] = count;
+  });
+  result["overflows"] = self.counts.overflows;
+  result["non_finite"] = self.counts.non_finite;
   return result;
 }
 

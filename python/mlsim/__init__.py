@@ -2,6 +2,8 @@
 
     q = mlsim.quantize(array, "e2m1/g8m1/nc")       # codes, scales, integers, exact values
     z = mlsim.forward(qa, qw, stride=1, padding=1)  # the contract's bits, float32
+    r = mlsim.simulate("workload.json")             # operations, cycles and bits moved
+    p = mlsim.report(r)                             # energy and area
 
 Every mistake of a caller is a mlsim.Error, a ValueError with one sentence: the place, what is there, what was expected.
 """
@@ -14,17 +16,26 @@ from typing import Any, Optional
 import numpy as np
 
 from mlsim import _arrays, _native
+from mlsim._evaluation import counts, report, simulate, sweep
 from mlsim._native import Error, PassResult, Quantized, __version__, backward_data, backward_weight, forward
+from mlsim._results import Report, Results, Sweep
 
 __all__ = [
     "Error",
     "PassResult",
     "Quantized",
+    "Report",
+    "Results",
+    "Sweep",
     "backward_data",
     "backward_weight",
+    "counts",
     "fake_quantize",
     "forward",
     "quantize",
+    "report",
+    "simulate",
+    "sweep",
 ]
 
 
