@@ -43,6 +43,11 @@ struct Sums {
   py::object threads;
 };
 
+const Quantized& operand_of(const char* name, const py::object& value) {
+  if (py::isinstance<Quantized>(value)) return value.cast<const Quantized&>();
+  base::refuse("", name, fmt::format("is a {}, expected what mlsim.quantize returns", Py_TYPE(value.ptr())->tp_name));
+}
+
 const Shape& shape_of(const Quantized& tensor) {
   return std::visit([](const auto& one) -> const Shape& { return one.shape; }, tensor.tensor);
 }
@@ -94,7 +99,6 @@ void set_geometry(ConvolutionShape& shape, const Geometry& geometry, std::size_t
   require("stride", shape.stride == plain.stride, geometry.stride);
   require("padding", shape.padding == plain.padding, geometry.padding);
   require("dilation", shape.dilation == plain.dilation, geometry.dilation);
-  require("groups", shape.groups == plain.groups, geometry.groups);
 }
 
 // A size that belongs to the shape of tensors of more than two dimensions, 1×1 of two.
@@ -176,10 +180,12 @@ std::size_t check_operands(Pass pass, const Quantized& left, const Quantized& ri
   return dimensions_of(left, right, pass);
 }
 
-PassResult forward(const Quantized& activation, const Quantized& weight, const py::object& stride,
+PassResult forward(const py::object& activation_object, const py::object& weight_object, const py::object& stride,
                    const py::object& padding, const py::object& dilation, const py::object& groups,
                    const py::object& accumulator_bits, const std::string& overflow, const py::object& taps_per_cycle,
                    const py::object& threads) {
+  const Quantized& activation = operand_of("activation", activation_object);
+  const Quantized& weight = operand_of("weight", weight_object);
   const std::size_t dimensions = check_operands(Pass::kForward, activation, weight);
   ConvolutionShape shape;
   set_geometry(shape, {stride, padding, dilation, groups}, dimensions);
@@ -193,10 +199,12 @@ PassResult forward(const Quantized& activation, const Quantized& weight, const p
   return run(Pass::kForward, shape, activation, weight, {accumulator_bits, overflow, taps_per_cycle, threads});
 }
 
-PassResult backward_data(const Quantized& error, const Quantized& weight, const py::object& in_size,
+PassResult backward_data(const py::object& error_object, const py::object& weight_object, const py::object& in_size,
                          const py::object& stride, const py::object& padding, const py::object& dilation,
                          const py::object& groups, const py::object& accumulator_bits, const std::string& overflow,
                          const py::object& taps_per_cycle, const py::object& threads) {
+  const Quantized& error = operand_of("error", error_object);
+  const Quantized& weight = operand_of("weight", weight_object);
   const std::size_t dimensions = check_operands(Pass::kBackwardData, error, weight);
   ConvolutionShape shape;
   set_geometry(shape, {stride, padding, dilation, groups}, dimensions);
@@ -213,10 +221,12 @@ PassResult backward_data(const Quantized& error, const Quantized& weight, const 
   return run(Pass::kBackwardData, shape, error, weight, {accumulator_bits, overflow, taps_per_cycle, threads});
 }
 
-PassResult backward_weight(const Quantized& error, const Quantized& activation, const py::object& kernel,
-                           const py::object& stride, const py::object& padding, const py::object& dilation,
-                           const py::object& groups, const py::object& accumulator_bits, const std::string& overflow,
-                           const py::object& taps_per_cycle, const py::object& threads) {
+PassResult backward_weight(const py::object& error_object, const py::object& activation_object,
+                           const py::object& kernel, const py::object& stride, const py::object& padding,
+                           const py::object& dilation, const py::object& groups, const py::object& accumulator_bits,
+                           const std::string& overflow, const py::object& taps_per_cycle, const py::object& threads) {
+  const Quantized& error = operand_of("error", error_object);
+  const Quantized& activation = operand_of("activation", activation_object);
   const std::size_t dimensions = check_operands(Pass::kBackwardWeight, error, activation);
   ConvolutionShape shape;
   set_geometry(shape, {stride, padding, dilation, groups}, dimensions);
@@ -257,7 +267,7 @@ of numbers for both sides or of pairs of sides. groups: convolution groups. accu
 block-scaled sums, 2 to 64; None is the width that no sum can overflow. overflow: "saturate" or "wrap". taps_per_cycle:
 products whose exact sum is one addition. threads: the most that compute, 1 to 1024; None: all cores.
 
-Arrays of two dimensions make a linear layer, of three a convolution along one axis (its sizes are single numbers).
+Arrays of two dimensions make a linear layer, which has groups alone, of three a convolution along one axis (its sizes are single numbers).
 
 Raises mlsim.Error with a sentence for shapes that do not go together, formats that do not multiply, a tensor that was
 quantized for another operand or another pass, and scales whose product leaves binary32.)";

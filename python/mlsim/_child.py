@@ -16,7 +16,8 @@ def simulate(request: str) -> str:
 
     if not sys.executable:
         raise Error("engine: cycle and structural run in a process of their own, and sys.executable does not say of what")
-    message = json.dumps({"path": sys.path, "request": request})
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    message = json.dumps({"path": [package, *sys.path], "request": request})
     # Isolated: it finds modules where this process does, and nowhere else.
     command = [sys.executable, "-I", __file__]
     with subprocess.Popen(
