@@ -1,11 +1,12 @@
 #!/bin/sh
 # Installs into a folder, moves that, and builds and runs a program of another project with it:
-# install_test.sh CMAKE BUILD_FOLDER COMPILER VERSION
+# install_test.sh CMAKE BUILD_FOLDER COMPILER VERSION PYTHON
 set -eu
 cmake=$1
 build=$2
 compiler=$3
 version=$4
+python=$5
 consumer=$(cd "$(dirname "$0")/consumer" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -21,6 +22,13 @@ prefix=$scratch/prefix
 "$prefix/bin/mlsim" simulate "$prefix/share/mlsim/workloads/examples/small.json" \
   --array "$prefix/share/mlsim/sim/configs/edge-8x8.json" --table "$prefix/share/mlsim/energy/tables/horowitz-45nm.json" \
   >/dev/null
+
+# So is the Python package, where it is built. Its Python may not be the first in PATH.
+for package in "$prefix"/lib/python*/*-packages/mlsim; do
+  if [ -d "$package" ]; then
+    [ "$(PYTHONPATH=$(dirname "$package") PYTHONDONTWRITEBYTECODE=1 "$python" -c 'import mlsim; print(mlsim.__version__)')" = "$version" ]
+  fi
+done
 
 # Every header that is installed is whole.
 (cd "$prefix/include/mlsim" && find . -name '*.h' | sort | sed 's|^\./\(.*\)|#include "\1"|') >"$scratch/headers.inc"

@@ -84,30 +84,33 @@ def test_unknown_names_are_unknown():
 
 def blocks(page):
     """The Python of a page, each block with its line."""
-    text = (SOURCE / "docs" / page).read_text()
+    text = (SOURCE / page).read_text()
     for match in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         yield text[: match.start()].count("\n") + 2, match.group(1)
 
 
-def test_the_page_is_true(tmp_path, monkeypatch):
-    """docs/python.md from top to bottom, as a reader types it; what stands behind `# ->` is what is there."""
+@pytest.mark.parametrize(("page", "values"), [("docs/python.md", 11), ("README.md", 0)])
+def test_pages_are_true(page, values, tmp_path, monkeypatch):
+    """Their Python from top to bottom, as a reader types it; what stands behind `# ->` is what is there."""
     monkeypatch.chdir(tmp_path)
     os.symlink(SOURCE / "workloads", tmp_path / "workloads")
     os.symlink(SOURCE / "sim", tmp_path / "sim")
     names = {}
-    done = 0
-    for line, block in blocks("python.md"):
+    checked = 0
+    statements = 0
+    for line, block in blocks(page):
         for node in ast.parse(block).body:
             node_line = block.splitlines()[node.end_lineno - 1]
             ast.increment_lineno(node, line - 1)
+            statements += 1
             expected = node_line.partition("# -> ")[2]
             if expected and isinstance(node, ast.Expr):
-                value = eval(compile(ast.Expression(node.value), "docs/python.md", "eval"), names)
-                assert repr(value) == expected, f"docs/python.md: line {node.lineno}"
-                done += 1
+                value = eval(compile(ast.Expression(node.value), page, "eval"), names)
+                assert repr(value) == expected, f"{page}: line {node.lineno}"
+                checked += 1
             else:
-                exec(compile(ast.Module([node], []), "docs/python.md", "exec"), names)
-    assert done > 5
+                exec(compile(ast.Module([node], []), page, "exec"), names)
+    assert checked == values and statements > 4
 
 
 def backend():
