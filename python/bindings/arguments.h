@@ -6,6 +6,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
 #include <cfenv>
 #include <cstdint>
@@ -65,7 +66,8 @@ template <typename Function>
 auto bounded(std::optional<int> threads, const Function& f) {
   const DefaultFloats floats;
   if (!threads) return f();
-  tbb::task_arena arena(*threads);
+  // More than there are would be asked for with a word on standard error.
+  tbb::task_arena arena(std::min(*threads, tbb::this_task_arena::max_concurrency()));
   return arena.execute(f);
 }
 

@@ -1,6 +1,9 @@
 """Whatever holds numbers: memory in any order, types, other packages' arrays, and what is no array."""
 
 import array as buffers
+import subprocess
+import sys
+import textwrap
 import threading
 
 import numpy as np
@@ -109,7 +112,7 @@ def test_whatever_has_numbers():
     unaligned = np.frombuffer(b"x" + values.tobytes(), np.uint8)[1:].view(np.float32).reshape(3, 4)
     assert not unaligned.flags.aligned
     buffer = memoryview(buffers.array("f", values.ravel())).cast("B").cast("f", [3, 4])
-    for given_as in (values.tolist(), HasArray(values), HasDlpack(values), buffer, unaligned, np.asmatrix(values)):
+    for given_as in (values.tolist(), HasArray(values), HasDlpack(values), buffer, unaligned):
         assert np.array_equal(mlsim.quantize(given_as, "e2m4").codes, codes)
 
 
@@ -176,6 +179,31 @@ def test_other_threads_run_meanwhile():
     done.set()
     thread.join()
     assert after - before > 3
+
+
+def test_more_threads_than_cores_are_taken_in_silence(capfd):
+    a = mlsim.quantize(np.ones((64, 64), np.float32), "e2m4", threads=1024)
+    mlsim.forward(a, a, threads=1000)
+    mlsim.simulate({"schema": "mlsim.workload/1", "name": "x", "seed": 1, "format": "e2m4", "layers": "resnet20"},
+                   engine="analytic", threads=1024)  # fmt: skip
+    assert capfd.readouterr() == ("", "")
+
+
+FORKED = """
+    import os, numpy as np, mlsim
+    values = np.random.default_rng(1).standard_normal((32, 32, 16, 16)).astype(np.float32)
+    codes = mlsim.quantize(values, "e2m4").codes
+    child = os.fork()
+    same = np.array_equal(mlsim.quantize(values, "e2m4").codes, codes)
+    if child == 0:
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0 and same
+"""
+
+
+def test_a_forked_process_computes_on():
+    """As workers of data loaders do."""
+    subprocess.run([sys.executable, "-c", textwrap.dedent(FORKED)], check=True, timeout=60)
 
 
 def test_calls_from_many_threads_at_once():
