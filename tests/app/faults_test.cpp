@@ -28,8 +28,6 @@
 #include "tests/support/temporary_folder.h"
 #include "workloads/npy.h"
 
-extern char** environ;
-
 namespace mlsim {
 namespace {
 

@@ -107,6 +107,35 @@ ArrayConfig small_array() {
   return config;
 }
 
+// What an element multiplies, holds in its accumulator and hands over.
+struct Followed {
+  std::vector<std::int64_t> products;
+  std::vector<std::int64_t> sums;
+  std::vector<std::int64_t> group_sums;
+};
+
+// Of element (0, 0): output channel 0, output position 0.
+Followed first_element(const SmallLayer& layer) {
+  const models::ElementFormat format = layer.weight.format.element;
+  Followed element;
+  for (std::size_t channel = 0; channel < 3; ++channel) {
+    std::int64_t sum = 0;
+    for (std::size_t y = 0; y < 3; ++y) {
+      for (std::size_t x = 0; x < 3; ++x) {
+        const std::uint16_t a = layer.activation.codes[channel * 12 + y * 4 + x];
+        const std::uint16_t w = layer.weight.codes[channel * 9 + y * 3 + x];
+        const auto significand = [](std::uint16_t code) { return code % 16 + ((code >> 4) % 4 == 0 ? 0 : 16); };
+        element.products.push_back(significand(a) * significand(w));
+        sum += std::int64_t{models::decode_element(format, a)} * models::decode_element(format, w);
+        element.sums.push_back(sum);
+      }
+    }
+    element.group_sums.push_back(sum);
+    element.sums.back() = 0;  // the register is cleared as its sum is handed over
+  }
+  return element;
+}
+
 TEST(Trace, ElementFollowsTheReference) {
   const std::string path = testing::TempDir() + "small-" + std::to_string(getpid()) + ".vcd";
   const SmallLayer layer;
@@ -123,27 +152,6 @@ TEST(Trace, ElementFollowsTheReference) {
   }
   ASSERT_TRUE(std::filesystem::exists(path));
 
-  // What element (0, 0) multiplies and adds: output channel 0, output position 0.
-  const models::ElementFormat format = layer.weight.format.element;
-  std::vector<std::int64_t> products;
-  std::vector<std::int64_t> sums;
-  std::vector<std::int64_t> group_sums;
-  for (std::size_t channel = 0; channel < 3; ++channel) {
-    std::int64_t sum = 0;
-    for (std::size_t y = 0; y < 3; ++y) {
-      for (std::size_t x = 0; x < 3; ++x) {
-        const std::uint16_t a = layer.activation.codes[channel * 12 + y * 4 + x];
-        const std::uint16_t w = layer.weight.codes[channel * 9 + y * 3 + x];
-        const auto significand = [](std::uint16_t code) { return code % 16 + ((code >> 4) % 4 == 0 ? 0 : 16); };
-        products.push_back(significand(a) * significand(w));
-        sum += std::int64_t{models::decode_element(format, a)} * models::decode_element(format, w);
-        sums.push_back(sum);
-      }
-    }
-    group_sums.push_back(sum);
-    sums.back() = 0;  // the register is cleared as its sum is handed over
-  }
-
   ValueChangeDump dump(path);
   const std::string element = "accelerator.array.element_0_0.";
   for (const std::string name :
@@ -153,9 +161,7 @@ TEST(Trace, ElementFollowsTheReference) {
         "accelerator.array.scaler_0.partial_sum_3", "accelerator.result_0", "accelerator.quantizer.code_1"}) {
     EXPECT_TRUE(dump.has(name)) << name;
   }
-  std::vector<std::int64_t> seen_products;
-  std::vector<std::int64_t> seen_sums;
-  std::vector<std::int64_t> seen_group_sums;
+  Followed seen;
   std::uint64_t rising = 0;
   std::uint64_t falling = 0;
   std::int64_t clock = 0;
@@ -169,10 +175,10 @@ TEST(Trace, ElementFollowsTheReference) {
     falling += level == 0 && clock == 1 ? 1 : 0;
     if (level == 1 && clock == 0) {
       // Registers have taken what their inputs were before this edge.
-      if (adds) seen_sums.push_back(dump.value(element + "accumulator"));
-      if (hands_over) seen_group_sums.push_back(dump.value(element + "handed_over"));
+      if (adds) seen.sums.push_back(dump.value(element + "accumulator"));
+      if (hands_over) seen.group_sums.push_back(dump.value(element + "handed_over"));
       adds = dump.value("accelerator.row_feeder.valid_0") == 1 && dump.value("accelerator.column_feeder.valid_0") == 1;
-      if (adds) seen_products.push_back(dump.value(element + "product"));
+      if (adds) seen.products.push_back(dump.value(element + "product"));
       hands_over = dump.value("accelerator.hand_over") == 1;
     }
     clock = level;
@@ -180,13 +186,14 @@ TEST(Trace, ElementFollowsTheReference) {
     in_reset = dump.value("accelerator.reset") == 1;
   }
   // The pass was run twice.
-  for (auto* sequence : {&products, &sums, &group_sums}) {
+  Followed expected = first_element(layer);
+  for (auto* sequence : {&expected.products, &expected.sums, &expected.group_sums}) {
     const std::vector<std::int64_t> once = *sequence;
     sequence->insert(sequence->end(), once.begin(), once.end());
   }
-  EXPECT_EQ(seen_products, products);
-  EXPECT_EQ(seen_sums, sums);
-  EXPECT_EQ(seen_group_sums, group_sums);
+  EXPECT_EQ(seen.products, expected.products);
+  EXPECT_EQ(seen.sums, expected.sums);
+  EXPECT_EQ(seen.group_sums, expected.group_sums);
   EXPECT_EQ(resets, 2U);
   EXPECT_EQ(rising, result.cycles.total() + second.cycles.total());
   EXPECT_GE(falling + 1, rising);

@@ -92,6 +92,17 @@ Example run_convolution(tests::Random& random, const ConvolutionLayer& layer, co
   return example;
 }
 
+ConvolutionLayer random_layer(tests::Random& random, std::uint64_t seed) {
+  return {.name = "layer",
+          .index = static_cast<std::size_t>(seed % 7),
+          .stride = tests::between(random, 1, 2),
+          .padding = tests::between(random, 0, 1)};
+}
+
+Rounding random_rounding(tests::Random& random) {
+  return tests::between(random, 0, 1) == 0 ? Rounding::kNearest : Rounding::kStochastic;
+}
+
 models::ScaledFormat random_training_format(tests::Random& random) {
   constexpr std::array kFormats{"e2m1",    "e2m4",           "e2m4/g8m0/n", "e1m3/g4m2/c", "e0m4/none",
                                 "e3m2",    "mxfp4",          "nvfp4",       "mxint8/k2",   "mxfp6-e2m3/ceil/k3",
@@ -124,13 +135,9 @@ TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
     state.quantization.seed = seed * 977;
     for (const Operand operand : models::kOperands) {
       state.quantization[operand].format = random_training_format(random);
-      state.quantization[operand].rounding =
-          tests::between(random, 0, 1) == 0 ? Rounding::kNearest : Rounding::kStochastic;
+      state.quantization[operand].rounding = random_rounding(random);
     }
-    const ConvolutionLayer layer{.name = "layer",
-                                 .index = static_cast<std::size_t>(seed % 7),
-                                 .stride = tests::between(random, 1, 2),
-                                 .padding = tests::between(random, 0, 1)};
+    const ConvolutionLayer layer = random_layer(random, seed);
     const Example example = run_convolution(random, layer, state);
 
     const auto expected = [&](Pass pass) { return reference_result(example, pass, layer, state).values; };
@@ -157,13 +164,9 @@ TEST(MlsConvolution, ExactArithmeticHasTheBitsOfTheReference) {
         .taps_per_cycle = static_cast<int>(tests::between(random, 1, 5))};
     for (const Operand operand : models::kOperands) {
       state.quantization[operand].format = random_training_format(random);
-      state.quantization[operand].rounding =
-          tests::between(random, 0, 1) == 0 ? Rounding::kNearest : Rounding::kStochastic;
+      state.quantization[operand].rounding = random_rounding(random);
     }
-    const ConvolutionLayer layer{.name = "layer",
-                                 .index = static_cast<std::size_t>(seed % 7),
-                                 .stride = tests::between(random, 1, 2),
-                                 .padding = tests::between(random, 0, 1)};
+    const ConvolutionLayer layer = random_layer(random, seed);
     const Example example = run_convolution(random, layer, state);
     const std::array<torch::Tensor, 3> found{example.result, example.activation_gradient, example.weight_gradient};
     for (const Pass pass : models::kPasses) {
@@ -220,13 +223,9 @@ TEST(MlsConvolution, AgreesWithTheBaselinesInAllPasses) {
     for (const Operand operand : models::kOperands) {
       state.quantization[operand].format =
           models::parse_format(seed % 3 == 0 ? "int8" : kFormats[tests::between(random, 0, 4)]);
-      state.quantization[operand].rounding =
-          tests::between(random, 0, 1) == 0 ? Rounding::kNearest : Rounding::kStochastic;
+      state.quantization[operand].rounding = random_rounding(random);
     }
-    const ConvolutionLayer layer{.name = "layer",
-                                 .index = static_cast<std::size_t>(seed % 7),
-                                 .stride = tests::between(random, 1, 2),
-                                 .padding = tests::between(random, 0, 1)};
+    const ConvolutionLayer layer = random_layer(random, seed);
     const Example example = run_convolution(random, layer, state);
     const auto quantized = [&](Operand operand) {
       const models::QuantizerOptions options{.rounding = state.quantization[operand].rounding,

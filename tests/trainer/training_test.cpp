@@ -260,13 +260,19 @@ TEST(Training, NamesAnImageThatCannotBeRead) {
             broken.string() + ": Not a JPEG file: starts with 0x6e 0x6f, expected a whole JPEG or PNG image");
 }
 
-TEST(Training, RefusesACheckpointThatDoesNotFit) {
-  const TemporaryFolder folder;
-  const MemoryDataset data = small_data();
+// A run of one step, which is done and has left checkpoint.pt.
+TrainingRun trained_a_step(const Dataset& data, const TemporaryFolder& folder) {
   TrainingRun run = small_run();
   run.recipe.steps = 1;
   run.checkpoint = folder.path() / "checkpoint.pt";
   train(data, run);
+  return run;
+}
+
+TEST(Training, RefusesACheckpointThatDoesNotFit) {
+  const TemporaryFolder folder;
+  const MemoryDataset data = small_data();
+  TrainingRun run = trained_a_step(data, folder);
   run.resume = run.checkpoint;
   run.recipe.seed = 12;
   EXPECT_EQ(error_of([&] { train(data, run); }), run.resume.string() + ": was made with seed 11, this run has 12");
@@ -285,10 +291,7 @@ TEST(Training, RefusesACheckpointOfOtherClasses) {
   const TemporaryFolder folder;
   test::write_image_folder(folder.path() / "three", 3, 8, 4, 40);
   test::write_image_folder(folder.path() / "four", 4, 8, 4, 40);
-  TrainingRun run = small_run();
-  run.recipe.steps = 1;
-  run.checkpoint = folder.path() / "checkpoint.pt";
-  train(ImageFolder(folder.path() / "three", 16), run);
+  TrainingRun run = trained_a_step(ImageFolder(folder.path() / "three", 16), folder);
   run.resume = run.checkpoint;
   EXPECT_EQ(error_of([&] { train(ImageFolder(folder.path() / "four", 16), run); }),
             run.resume.string() + ": was made with classes 3, this run has 4");
@@ -297,10 +300,7 @@ TEST(Training, RefusesACheckpointOfOtherClasses) {
 TEST(Training, RefusesADamagedCheckpoint) {
   const TemporaryFolder folder;
   const MemoryDataset data = small_data();
-  TrainingRun run = small_run();
-  run.recipe.steps = 1;
-  run.checkpoint = folder.path() / "checkpoint.pt";
-  train(data, run);
+  TrainingRun run = trained_a_step(data, folder);
   const std::string whole = folder.read("checkpoint.pt");
   run.checkpoint.clear();
   run.resume = folder.path() / "damaged.pt";
@@ -320,10 +320,7 @@ TEST(Training, RefusesADamagedCheckpoint) {
 TEST(Training, TakesCheckpointsThatHaveNoChecksum) {
   const TemporaryFolder folder;
   const MemoryDataset data = small_data();
-  TrainingRun run = small_run();
-  run.recipe.steps = 1;
-  run.checkpoint = folder.path() / "checkpoint.pt";
-  train(data, run);
+  TrainingRun run = trained_a_step(data, folder);
   const std::string whole = folder.read("checkpoint.pt");
   const std::size_t archive = whole.rfind("\nmlsim-train CRC-32 ");
   ASSERT_NE(archive, std::string::npos);
@@ -334,10 +331,7 @@ TEST(Training, TakesCheckpointsThatHaveNoChecksum) {
 TEST(Training, ComparesTheLayersThatStayFloatAsASet) {
   const TemporaryFolder folder;
   const MemoryDataset data = small_data();
-  TrainingRun run = small_run();
-  run.recipe.steps = 1;
-  run.checkpoint = folder.path() / "checkpoint.pt";
-  train(data, run);
+  TrainingRun run = trained_a_step(data, folder);
   run.resume = run.checkpoint;
   run.recipe.float_layers = {"conv1"};
   const TrainingResult again = train(data, run);
