@@ -48,7 +48,7 @@ std::shared_ptr<ConvolutionModule> Network::next_convolution(const std::string& 
                                                              std::int64_t out_channels, std::int64_t kernel,
                                                              std::int64_t stride) {
   ConvolutionLayer layer{.name = name, .index = 0, .stride = stride, .padding = kernel / 2};
-  const auto convolution = std::make_shared<ConvolutionModule>(in_channels, out_channels, kernel, std::move(layer));
+  auto convolution = std::make_shared<ConvolutionModule>(in_channels, out_channels, kernel, std::move(layer));
   if (!convolutions_.empty()) {
     convolution->quantize(quantized_layers_.size(), state_);
     quantized_layers_.push_back(name);
