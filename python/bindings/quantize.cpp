@@ -224,7 +224,7 @@ py::array_t<double> dequantize(const Quantized& self, const py::object& threads)
 }
 
 py::object as_array(const Quantized& self, const py::object& dtype, const py::object& /*copy*/) {
-  const py::array_t<double> values = dequantize(self, py::none());
+  py::array_t<double> values = dequantize(self, py::none());
   if (dtype.is_none()) return values;
   return values.attr("astype")(dtype, py::arg("copy") = false);
 }

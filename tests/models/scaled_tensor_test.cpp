@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
+#include <vector>
 
 #include "tests/support/random_tensors.h"
 
@@ -124,6 +126,37 @@ TEST(TileScale, EveryStoredScaleSurvivesARoundTrip) {
       ASSERT_EQ(value, expected) << byte;
     }
   }
+}
+
+// With tiles that have names MLS scales are stored for each index pair, others for each tile.
+TEST(Scales, AreStoredForPairsOrTiles) {
+  ScaledTensor tensor;
+  tensor.shape = {2, 3, 4, 5};
+  tensor.format = parse_scaled_format("e2m4/g8m1/n");
+  const TileScale first = read_scale(tensor.format.scale, {3, 1});
+  const TileScale second = read_scale(tensor.format.scale, {7, 0});
+  tensor.scales = {first, second};
+  EXPECT_EQ(stored_scales(tensor).shape, (Shape{2, 3}));
+  EXPECT_EQ(stored_scales(tensor).exponents, (std::vector<std::uint8_t>{3, 3, 3, 7, 7, 7}));
+  EXPECT_EQ(stored_scales(tensor).fractions, (std::vector<std::uint8_t>{1, 1, 1, 0, 0, 0}));
+  EXPECT_EQ(tile_sizes(tensor), (std::array<std::int64_t, 4>{1, 3, 4, 5}));
+
+  tensor.format = parse_scaled_format("e2m4/g8m1/t2x2x*x*");
+  EXPECT_EQ(stored_scales(tensor).shape, (Shape{1, 2, 1, 1}));
+  EXPECT_EQ(stored_scales(tensor).exponents, (std::vector<std::uint8_t>{3, 7}));
+  EXPECT_EQ(tile_sizes(tensor), (std::array<std::int64_t, 4>{2, 2, 4, 5}));
+
+  tensor.format = parse_scaled_format("mxfp4/n");
+  tensor.scales = {read_scale(tensor.format.scale, {100, 0}), read_scale(tensor.format.scale, {0, 0})};
+  EXPECT_EQ(stored_scales(tensor).shape, (Shape{2, 1, 1, 1}));
+  EXPECT_EQ(stored_scales(tensor).exponents, (std::vector<std::uint8_t>{100, 0}));
+}
+
+TEST(Names, OfPassesAndOperandsAreReadAsTheyAreWritten) {
+  for (const Pass pass : kPasses) EXPECT_EQ(parse_pass(to_string(pass)), pass);
+  for (const Operand operand : kOperands) EXPECT_EQ(parse_operand(to_string(operand)), operand);
+  EXPECT_THROW(parse_pass("backward"), std::runtime_error);
+  EXPECT_THROW(parse_operand(""), std::runtime_error);
 }
 
 // Runs of every layout against the tile of each element.
