@@ -1,7 +1,9 @@
 // mlsim._native: what the package does in C++.
 #include "python/bindings/module.h"
 
+#include <exception>
 #include <stdexcept>
+#include <utility>
 
 #include "base/terminal.h"
 
@@ -27,7 +29,7 @@ PYBIND11_MODULE(_native, module) {
   module.attr("__version__") = MLSIM_VERSION;
   py::register_exception_translator([](std::exception_ptr thrown) {
     try {
-      std::rethrow_exception(thrown);
+      std::rethrow_exception(std::move(thrown));
     } catch (const py::builtin_exception&) {
       // Python's own, which are runtime errors in C++, too.
       throw;
