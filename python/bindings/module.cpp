@@ -40,4 +40,5 @@ PYBIND11_MODULE(_native, module) {
   mlsim::python::bind_quantize(module);
   mlsim::python::bind_convolutions(module);
   mlsim::python::bind_evaluation(module);
+  mlsim::python::bind_training(module);
 }

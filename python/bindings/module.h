@@ -8,5 +8,6 @@ namespace mlsim::python {
 void bind_quantize(pybind11::module_& module);
 void bind_convolutions(pybind11::module_& module);
 void bind_evaluation(pybind11::module_& module);
+void bind_training(pybind11::module_& module);
 
 }  // namespace mlsim::python
