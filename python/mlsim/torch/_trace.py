@@ -231,7 +231,13 @@ class Trace:
 
     def _write(self, layer: _Layer, operand: str, numbers: np.ndarray) -> None:
         name = layer.file_of(operand)
-        self._write_file(name, lambda file: np.lib.format.write_array(file, numbers, allow_pickle=False))
+
+        def write(file: Any) -> None:
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(numbers))
+            # By the file, whose errors have reasons.
+            file.write(memoryview(numbers).cast("B"))
+
+        self._write_file(name, write)
         layer.tensors[operand] = name
 
     def _write_file(self, name: str, write: Callable[[Any], None]) -> None:
