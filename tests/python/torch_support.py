@@ -122,6 +122,12 @@ def bits_of(model: nn.Module) -> bytes:
     return b"".join(value.detach().contiguous().numpy().tobytes() for value in model.state_dict().values())
 
 
+def zero_gradients(*models: nn.Module) -> None:
+    for model in models:
+        for parameter in model.parameters():
+            parameter.grad = None
+
+
 def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     unittest.main(verbosity=2)

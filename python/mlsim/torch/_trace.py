@@ -208,10 +208,10 @@ class Trace:
     # ---- Files
 
     def _write_activation(self, layer: _Layer, images: torch.Tensor) -> None:
-        self._write(layer, "activation", _numbers(images, layer.rows, f"{layer.name}: the activation"))
+        self._write(layer, "activation", _numbers(images, layer.rows, f"{layer.name} activation"))
 
     def _write_weight(self, layer: _Layer, module_name: str, kernels: torch.Tensor) -> None:
-        weight = _numbers(kernels, layer.geometry.out_channels, f"{layer.name}: the weight")
+        weight = _numbers(kernels, layer.geometry.out_channels, f"{layer.name} weight")
         # Calls of one layer in a step mostly share its weight.
         key = (module_name, hashlib.sha256(weight.tobytes()).digest())
         if key in self._weights:
@@ -221,7 +221,7 @@ class Trace:
         self._weights[key] = layer.tensors["weight"]
 
     def _write_error(self, layer: _Layer, error: torch.Tensor) -> None:
-        numbers = _numbers(error, layer.rows, f"{layer.name}: the error")
+        numbers = _numbers(error, layer.rows, f"{layer.name} error")
         if "error" in layer.tensors:
             # The graph is walked again, and the gradients of the parameters add up.
             before = np.load(os.path.join(self._unfinished, layer.tensors["error"]))
@@ -498,11 +498,11 @@ def _check_extents(layer: _Layer) -> None:
 def _numbers(tensor: torch.Tensor, rows: int, what: str) -> np.ndarray:
     """The first rows in float32. Raises mlsim.Error for a tensor that has a NaN or an infinity anywhere."""
     if tensor.is_complex():
-        raise Error(f"{what} is complex, expected real numbers")
+        raise Error(f"{what}: is complex, expected real numbers")
     numbers = to_array(tensor)
     finite = np.isfinite(numbers)
     if not finite.all():
         place = np.unravel_index(int(np.argmin(finite)), numbers.shape)
-        value = numbers[place]
-        raise Error(f"{what} has {value} at [{', '.join(map(str, place))}], expected finite numbers of float32")
+        shown = "NaN" if np.isnan(numbers[place]) else "infinite"
+        raise Error(f"{what}: the element at [{', '.join(map(str, place))}] is {shown} in float32, expected a finite number")
     return numbers[:rows]
