@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--step", default="build/release/bench/step")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--formats", nargs="+", default=["e2m1", "e2m4", "nvfp4", "mxfp4"])
+    parser.add_argument("--formats", nargs="+", default=["e2m1", "e2m4", "mxfp4/nc"])
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{'format':<8} {'engine ms':>10} {'converted':>10} {'ratio':>6} {'float ms':>9} {'of float':>9}")

@@ -20,7 +20,6 @@ namespace {
 
 using models::Format;
 using models::Operand;
-using models::Pass;
 
 // By operand, each in its full form.
 py::dict operand_formats(const std::string& text) {
@@ -50,10 +49,11 @@ py::tuple scaled_values(const py::array_t<float, py::array::c_style>& array, con
                         const py::object& threads, const std::string& name) {
   const Format taken =
       models::format_of(models::parse_format(format), models::parse_operand(operand), models::parse_pass(pass));
-  const models::QuantizerOptions options{.rounding = models::parse_rounding(rounding),
-                                         .random_bits = static_cast<int>(whole_number("random_bits", random_bits, 1, 24)),
-                                         .seed = word("seed", seed),
-                                         .stream = word("stream", stream)};
+  const models::QuantizerOptions options{
+      .rounding = models::parse_rounding(rounding),
+      .random_bits = static_cast<int>(whole_number("random_bits", random_bits, 1, 24)),
+      .seed = word("seed", seed),
+      .stream = word("stream", stream)};
   const models::Shape shape(array.shape(), array.shape() + array.ndim());
   if (shape.size() < 2 || shape.size() > 4 || array.size() == 0) {
     throw std::runtime_error(name + ": has the shape " + to_string(shape) + ", expected 2 to 4 extents of 1 or more");
@@ -72,7 +72,7 @@ py::tuple scaled_values(const py::array_t<float, py::array::c_style>& array, con
 }
 
 // A step allocates the same tensors again. Kept in the heap they cost nothing; mapped anew, as the C library does with
-// large blocks, the page faults take a third of the time of the convolutions.
+// large blocks, they cost page faults, a fifth of the time of the convolutions.
 void keep_memory() {
 #ifdef __GLIBC__
   mallopt(M_MMAP_MAX, 0);
@@ -92,9 +92,10 @@ text: a format for all operands, fp8 and mxfp8 among them.)");
   module.def("format_family", family, arg("format"),
              "What a format multiplies with: block-scaled, floating-point or int8.");
   module.def("keep_memory", keep_memory, "Lets the process keep the memory that it frees, for its next allocations.");
-  module.def("scaled_values", scaled_values, arg("array"), arg("format"), arg("operand"), arg("pass_name"),
-             arg("rounding"), arg("random_bits"), arg("seed"), arg("stream"), arg("threads"), arg("name"),
-             R"(The values of a quantized operand without the scale of the tensor, float32 and exact, and that scale.)");
+  module.def(
+      "scaled_values", scaled_values, arg("array"), arg("format"), arg("operand"), arg("pass_name"), arg("rounding"),
+      arg("random_bits"), arg("seed"), arg("stream"), arg("threads"), arg("name"),
+      R"(The values of a quantized operand without the scale of the tensor, float32 and exact, and that scale.)");
 }
 
 }  // namespace mlsim::python

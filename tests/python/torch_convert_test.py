@@ -174,7 +174,7 @@ class Models(Case):
         torch.save(model, file)
         file.seek(0)
         x = images()
-        for other, model in ((torch.load(file), model), (copy.deepcopy(model), copy.deepcopy(model))):
+        for other, model in ((torch.load(file, weights_only=False), model), (copy.deepcopy(model), copy.deepcopy(model))):
             torch_support.zero_gradients(model, other)
             self.assertEqual(mlsim.torch.overflows(other), mlsim.torch.overflows(model))
             mlsim.torch.set_step(model, 4)

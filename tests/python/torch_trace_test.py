@@ -251,6 +251,17 @@ class Model(Case):
         loss.backward()
         self.assertEqual(os.listdir(self.folder), ["one"])
 
+    def test_copies_are_models_of_their_own(self) -> None:
+        model = Small()
+        x = torch.randn(2, 2, 5, 5)
+        with mlsim.torch.trace(model, self.folder / "trace") as trace:
+            copied = copy.deepcopy(model)
+            copied.conv.weight.data.zero_()
+            self.assertFalse(torch.equal(copied(x), model(x)))
+            model(x).sum().backward()
+        self.assertEqual(trace.layers, ["conv", "fc", "conv#2", "fc#2"])
+        self.assertEqual(copied.conv(x).abs().max(), copied.conv.bias.abs().max())
+
     def test_a_graph_outlives_its_trace(self) -> None:
         model = Small()
         with mlsim.torch.trace(model, self.folder / "trace"):

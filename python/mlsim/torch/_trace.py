@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import types
 import warnings
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -129,7 +130,7 @@ class Trace:
         self._wrapped, self._handles = [], []
 
     def _watched(self, module: nn.Module, name: str) -> Callable[..., Any]:
-        original = module.forward
+        replaced = vars(module).get("forward")
 
         def see(dimensions: int, arguments: Dict[str, Any], result: torch.Tensor) -> torch.Tensor:
             return self._see_float(name, dimensions, arguments, result)
@@ -138,9 +139,11 @@ class Trace:
                    shape: Sequence[int], call: Call) -> None:
             self._record(name, geometry, (images, kernels), output, bias, shape, call)
 
-        def forward(*args: Any, **kwargs: Any) -> Any:
+        # As a method it goes with its module where that is copied; a copy is no layer of the model.
+        def forward(this: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            original = replaced or type(this).forward.__get__(this)
             # What keeps no gradients is no part of a training step.
-            if not torch.is_grad_enabled():
+            if this is not module or not self._wrapped or not torch.is_grad_enabled():
                 return original(*args, **kwargs)
             if type(module) in FLOAT:
                 with Watching(record):
@@ -148,7 +151,7 @@ class Trace:
             with _Watch(see):
                 return original(*args, **kwargs)
 
-        return forward
+        return types.MethodType(forward, module)
 
     # ---- A call
 
@@ -213,7 +216,7 @@ class Trace:
     def _write_weight(self, layer: _Layer, module_name: str, kernels: torch.Tensor) -> None:
         weight = _numbers(kernels, layer.geometry.out_channels, f"{layer.name} weight")
         # Calls of one layer in a step mostly share its weight.
-        key = (module_name, hashlib.sha256(weight.tobytes()).digest())
+        key = (module_name, hashlib.sha256(memoryview(weight).cast("B")).digest())
         if key in self._weights:
             layer.tensors["weight"] = self._weights[key]
             return
