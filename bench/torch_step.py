@@ -4,7 +4,7 @@ beside PyTorch's float convolutions, layer by layer with synthetic operands, one
 
     PYTHONPATH=build/release/python bench/torch_step.py [--step build/release/bench/step] [--batch 64] [--formats e2m1 …]
 
-All times are best of several rounds, in which the three take turns. "engine" is bench/step: quantization of three
+All times are best of several rounds, in which the three take turns; those of PyTorch's layers are processor time. "engine" is bench/step: quantization of three
 operands and three passes in C++. "converted" is a converted layer's forward and backward pass by autograd, quantization
 included. "float" is the same of PyTorch's layer.
 """
@@ -43,9 +43,9 @@ class Step:
 
     def run(self) -> None:
         for i, (layer, x, error) in enumerate(self.layers):
-            begin = time.perf_counter()
+            begin = time.process_time()
             torch.autograd.grad(layer(x), (x, layer.weight), error)
-            self.best[i] = min(self.best[i], time.perf_counter() - begin)
+            self.best[i] = min(self.best[i], time.process_time() - begin)
 
     def milliseconds(self) -> float:
         return 1e3 * sum(self.best)
