@@ -2,11 +2,11 @@
 """The convolutions of a training step of ResNet-20 in mlsim.torch's exact arithmetic, beside the engine's own time and
 beside PyTorch's float convolutions, layer by layer with synthetic operands, one thread.
 
-    PYTHONPATH=build/release/python bench/torch_step.py [--step build/release/bench/step] [--batch 64] [--formats e2m1 …]
+    PYTHONPATH=build/release/python bench/torch_step.py [--step build/release/bench/step] [--formats e2m1 …]
 
-All times are best of several rounds, in which the three take turns; those of PyTorch's layers are processor time. "engine" is bench/step: quantization of three
-operands and three passes in C++. "converted" is a converted layer's forward and backward pass by autograd, quantization
-included. "float" is the same of PyTorch's layer.
+All times are best of several rounds, in which the three take turns; those of PyTorch's layers are processor time.
+"engine" is bench/step: quantization of three operands and three passes in C++. "converted" is a converted layer's
+forward and backward pass by autograd, quantization included. "float" is the same of PyTorch's layer.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from torch import nn
 import mlsim
 
 # in_channels, out_channels, stride and side of ResNet-20's convolutions.
-LAYERS: List[Tuple[int, int, int, int]] = [(3, 16, 1, 32), *[(16, 16, 1, 32)] * 6, (16, 32, 2, 32), *[(32, 32, 1, 16)] * 5,
-                                           (32, 64, 2, 16), *[(64, 64, 1, 8)] * 5]
+LAYERS: List[Tuple[int, int, int, int]] = [
+    (3, 16, 1, 32), *[(16, 16, 1, 32)] * 6, (16, 32, 2, 32), *[(32, 32, 1, 16)] * 5, (32, 64, 2, 16),
+    *[(64, 64, 1, 8)] * 5,
+]
 
 
 class Step:

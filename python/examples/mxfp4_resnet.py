@@ -28,7 +28,9 @@ FORMATS = ["mxfp4", "nvfp4", "e2m1", "mxfp6-e2m3", "mxfp8", "bf16"]
 def trace_a_step(model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, folder: pathlib.Path) -> str:
     """The path of a workload with the operands of a step on these images."""
     model.train()
-    with mlsim.torch.trace(model, folder / "trace", format="mxfp4", samples=None, layers="layer*", overwrite=True) as trace:
+    with mlsim.torch.trace(
+        model, folder / "trace", format="mxfp4", samples=None, layers="layer*", overwrite=True
+    ) as trace:
         functional.cross_entropy(model(images), labels).backward()
     return trace.workload
 

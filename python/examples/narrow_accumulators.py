@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Train with 16-bit accumulators: and with narrower ones, until it hurts.
 
-Trains ResNet-8 on generated images in the arithmetic of the simulated machine, e2m4 operands and integer accumulators of
-several widths, and prints what is learned and how often the accumulators of each layer overflow.
+Trains ResNet-8 on generated images in the arithmetic of the simulated machine, e2m4 operands and integer accumulators
+of several widths, and prints what is learned and how often the accumulators of each layer overflow.
 
     PYTHONPATH=build/release/python python/examples/narrow_accumulators.py
 """

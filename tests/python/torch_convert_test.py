@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-import unittest
 import warnings
 from typing import Any
 
@@ -56,7 +55,8 @@ class Bits(Case):
         model.zero_grad()
         traced = self.same_as_simulated(model, step)
         document = json.loads((traced.folder / "trace/workload.json").read_text())
-        self.assertEqual({key: document[key] for key in ("seed", "step", "random_bits", "accumulator_bits", "overflow")},
+        keys = ("seed", "step", "random_bits", "accumulator_bits", "overflow")
+        self.assertEqual({key: document[key] for key in keys},
                          {"seed": 9, "step": 1, "random_bits": 8, "accumulator_bits": 10, "overflow": "wrap"})
         # conv1 stays float, is first in the workload, and not among the quantized layers.
         self.assertEqual(document["layers"][0]["format"], "fp32")
@@ -174,7 +174,8 @@ class Models(Case):
         torch.save(model, file)
         file.seek(0)
         x = images()
-        for other, model in ((torch.load(file, weights_only=False), model), (copy.deepcopy(model), copy.deepcopy(model))):
+        loaded = torch.load(file, weights_only=False)
+        for other, model in ((loaded, model), (copy.deepcopy(model), copy.deepcopy(model))):
             torch_support.zero_gradients(model, other)
             self.assertEqual(mlsim.torch.overflows(other), mlsim.torch.overflows(model))
             mlsim.torch.set_step(model, 4)
@@ -351,7 +352,8 @@ class Refusals(Case):
             "accumulator_bits: is 65, expected a whole number from 2 to 64":
                 {"arithmetic": "exact", "accumulator_bits": 65},
             "taps_per_cycle: is True, expected a whole number": {"arithmetic": "exact", "taps_per_cycle": True},
-            "^2: the activation is in bf16, expected block-scaled formats alone": {"format": "bf16", "arithmetic": "exact"},
+            "^2: the activation is in bf16, expected block-scaled formats alone":
+                {"format": "bf16", "arithmetic": "exact"},
             "format: format 'e9m4' has more than 4": {"format": "e9m4"},
             "format: 'layer1' matches no layer, expected some of 0, 2, 4": {"format": {"layer1": "e2m1"}},
             "format: has no format of the error": {"format": {"activation": "e2m1", "weight": "e2m1"}},

@@ -8,7 +8,6 @@ import pathlib
 import re
 import subprocess
 import sys
-import unittest
 from typing import Any, Dict
 
 import torch_support
@@ -18,8 +17,9 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 
 
 def printed(script: str, *arguments: Any) -> str:
-    done = subprocess.run([sys.executable, SOURCE / "python/examples" / script, *arguments], capture_output=True, text=True,
-                          env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"})
+    done = subprocess.run(
+        [sys.executable, SOURCE / "python/examples" / script, *arguments], capture_output=True, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -67,7 +67,8 @@ class Page(Case):
             for node in ast.parse(block).body:
                 expected = block.splitlines()[node.end_lineno - 1].partition("# -> ")[2]
                 if expected and isinstance(node, ast.Expr):
-                    self.assertEqual(repr(eval(compile(ast.Expression(node.value), "torch.md", "eval"), names)), expected)
+                    value = eval(compile(ast.Expression(node.value), "torch.md", "eval"), names)
+                    self.assertEqual(repr(value), expected)
                     checked += 1
                 else:
                     exec(compile(ast.Module([node], []), "torch.md", "exec"), names)

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import unittest
 import warnings
 from typing import Any
 
@@ -401,7 +400,8 @@ class Refusals(Case):
             (y * weight).sum().backward()
 
         self.refused_in_the_step(model, gradient, r"^fc error: the element at \[2, 1\] is NaN in float32, expected")
-        self.refused_in_the_step(model, lambda: model(x * float("inf")), r"^conv activation: the element at \[0, 0, 0, 0\] is infinite")
+        self.refused_in_the_step(model, lambda: model(x * float("inf")),
+                                 r"^conv activation: the element at \[0, 0, 0, 0\] is infinite")
         model.fc.weight.data[1, 3] = float("inf")
         self.refused_in_the_step(model, step_of(model, x), r"^fc weight: the element at \[1, 3\] is infinite")
         double = Small().double()
@@ -439,7 +439,8 @@ class Refusals(Case):
         self.assertTrue(all(warning.filename == __file__ for warning in said), said)
 
     def test_the_package_alone_loads_no_torch(self) -> None:
-        script = "import sys, mlsim; assert 'torch' not in sys.modules; mlsim.torch.trace; assert 'torch' in sys.modules"
+        script = ("import sys, mlsim; assert 'torch' not in sys.modules; mlsim.torch.trace; "
+                  "assert 'torch' in sys.modules")
         subprocess.run([sys.executable, "-c", script], check=True)
 
 

@@ -49,8 +49,9 @@ class Training(Case):
         """The checkpoint of mlsim-train after the last step."""
         file = self.folder / "checkpoint.pt"
         subprocess.run(
-            [os.environ["MLSIM_TRAIN"], "--model", "resnet8", "--dataset", "mnist", "--data", self.folder, "--threads", "1",
-             "--batch", str(self.batch), "--steps", str(STEPS), "--seed", str(SEED), "--checkpoint", file, *options],
+            [os.environ["MLSIM_TRAIN"], "--model", "resnet8", "--dataset", "mnist", "--data", self.folder,
+             "--threads", "1", "--batch", str(self.batch), "--steps", str(STEPS), "--seed", str(SEED), "--checkpoint", file,
+             *options],
             check=True, capture_output=True)
         return mlsim.torch.read_checkpoint(file)
 
@@ -92,8 +93,8 @@ class Training(Case):
 
     def test_narrow_accumulators(self) -> None:
         self.batch = 2  # Sums that may overflow are checked one by one.
-        model = self.agree(["--arithmetic", "exact", "--format", "e2m4/g8m1/n", "--accumulator-bits", "12", "--overflow",
-                            "wrap", "--taps-per-cycle", "4"],
+        model = self.agree(["--arithmetic", "exact", "--format", "e2m4/g8m1/n", "--accumulator-bits", "12",
+                            "--overflow", "wrap", "--taps-per-cycle", "4"],
                            format="e2m4/g8m1/n", arithmetic="exact", accumulator_bits=12, overflow="wrap",
                            taps_per_cycle=4)
         self.assertGreater(mlsim.torch.overflows(model)["layer1.0.conv1"]["forward"], 0)

@@ -36,7 +36,7 @@ def _check(name: str, module: nn.Module) -> None:
     if kind not in QUANTIZED and kind not in FLOAT:
         raise Error(f"{name}: is a {kind.__name__}, expected a plain Conv2d, Conv1d or Linear; {advice}")
     if "forward" in vars(module):
-        raise Error(f"{name}: its forward is replaced, as while it is traced; expected a plain {kind.__name__}; {advice}")
+        raise Error(f"{name}: its forward is replaced, as in a trace, expected a plain {kind.__name__}; {advice}")
     if module.weight.is_complex():
         raise Error(f"{name}: has complex weights, expected real ones; {advice}")
 
@@ -97,16 +97,16 @@ def convert(
     again replaces what was asked for before, and format "fp32" makes the layers float again.
 
     format: a format such as "e2m1/g8m1/nc", "mxfp4", "nvfp4" or "bf16", one by operand
-        ({"activation": …, "weight": …, "error": …}), or a mapping from patterns of layers' names to either, in which the
-        first that matches counts ({"layer1.*": "e2m4", "*": "e2m1"}); what no pattern matches stays float.
+        ({"activation": …, "weight": …, "error": …}), or a mapping from patterns of layers' names to either, in which
+        the first that matches counts ({"layer1.*": "e2m4", "*": "e2m1"}); what no pattern matches stays float.
     arithmetic: "dequantized" convolves the quantized values by PyTorch; "exact" computes the bits of the simulated
         machine, on the processor, with block-scaled operands alone.
-    first: format of the first convolution; None: as of the others. quantize_linear: whether linear layers are quantized;
-        by default they stay float, as mlsim-train's classifier does. A layer that format names in full is what is said
-        there.
-    rounding: "nearest" or "stochastic", for all operands or by operand; errors are rounded stochastically and the others
-        to nearest unless told. evaluation_rounding: in evaluation mode everything is rounded to "nearest", or as in
-        "training". random_bits (1 to 24) and seed (64 bits) are of stochastic rounding.
+    first: format of the first convolution; None: as of the others. quantize_linear: whether linear layers are
+        quantized; by default they stay float, as mlsim-train's classifier does. A layer that format names in full is
+        what is said there.
+    rounding: "nearest" or "stochastic", for all operands or by operand; errors are rounded stochastically and the
+        others to nearest unless told. evaluation_rounding: in evaluation mode everything is rounded to "nearest", or
+        as in "training". random_bits (1 to 24) and seed (64 bits) are of stochastic rounding.
     accumulator_bits (2 to 64; None: as wide as no sum can overflow), overflow ("saturate" or "wrap") and taps_per_cycle
         (1 to 1024) are of exact arithmetic; mlsim.torch.overflows counts overflows.
     threads: the most that quantize and compute exactly; None: as many as PyTorch takes.

@@ -315,8 +315,8 @@ class _Quantized:
         return output.squeeze(0) if input.dim() < dimensions else output
 
     def _convolved(self, input: torch.Tensor, dimensions: int) -> torch.Tensor:
-        return self._quantized(input, dimensions, stride=self.stride, padding=self.padding,  # type: ignore[attr-defined]
-                               dilation=self.dilation, groups=self.groups)  # type: ignore[attr-defined]
+        names = ("stride", "padding", "dilation", "groups")
+        return self._quantized(input, dimensions, **{name: getattr(self, name) for name in names})
 
 
 class QuantizedConv2d(_Quantized, nn.Conv2d):

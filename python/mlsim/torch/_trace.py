@@ -258,13 +258,14 @@ class Trace:
             raise Error(f"{self.folder}: nothing was traced, expected a call of the model with gradients enabled "
                         "inside the block")
         if not any(layer.passes for layer in self._layers):
-            raise Error(f"{self.folder}: the trace saw no backward pass through its {len(self._layers)} layers, expected "
-                        "loss.backward() inside the block")
+            raise Error(f"{self.folder}: the trace saw no backward pass through its {len(self._layers)} layers, "
+                        "expected loss.backward() inside the block")
         text = json.dumps(self._document(), indent=2, ensure_ascii=False) + "\n"
         self._write_file(_WORKLOAD, lambda file: file.write(text.encode()))
         never = [name for _, name in self._options.modules if self._options.takes(name) and name not in self._calls]
         if never:
-            warnings.warn(f"mlsim.torch.trace: never called, and so not in {self.folder}: {listed(never)}", stacklevel=3)
+            warnings.warn(
+                f"mlsim.torch.trace: never called, and so not in {self.folder}: {listed(never)}", stacklevel=3)
         self._put_into_place()
 
     def _put_into_place(self) -> None:
@@ -293,7 +294,8 @@ class Trace:
         if calls:
             document.update(seed=self._agreed("seed", calls, lambda call: call.layer.arithmetic.seed))
             document.update(step=self._agreed("step", calls, lambda call: call.step))
-            document.update(random_bits=self._agreed("random_bits", calls, lambda call: call.layer.arithmetic.random_bits))
+            document.update(
+                random_bits=self._agreed("random_bits", calls, lambda call: call.layer.arithmetic.random_bits))
             rounding = self._agreed("rounding", calls, lambda call: call.rounding)
             bits, overflow = self._agreed("accumulator_bits", calls, lambda call: (
                 call.layer.arithmetic.accumulator_bits, call.layer.arithmetic.overflow))
@@ -330,8 +332,9 @@ class _Options:
     """What was asked for, checked."""
 
     def __init__(
-        self, model: nn.Module, format: Optional[Format], samples: Optional[int], layers: Union[None, str, Sequence[str]],
-        rounding: Union[None, str, Mapping[str, str]], random_bits: int, seed: int, step: int, name: Optional[str],
+        self, model: nn.Module, format: Optional[Format], samples: Optional[int],
+        layers: Union[None, str, Sequence[str]], rounding: Union[None, str, Mapping[str, str]],
+        random_bits: int, seed: int, step: int, name: Optional[str],
         overwrite: bool,
     ) -> None:
         self.modules = _layers_of(model)
@@ -398,8 +401,8 @@ def trace(
     rounding, random_bits, seed, step: of the workload, as in docs/workload-format.md. name: what reports call it; None:
         the model's class. overwrite: whether a trace that is there may be replaced.
 
-    A layer has the passes that autograd computes: no backward data where the input needs no gradient, no backward weight
-    where the weight is frozen. Calls without gradients, as in torch.no_grad(), are not part of the step.
+    A layer has the passes that autograd computes: no backward data where the input needs no gradient, no backward
+    weight where the weight is frozen. Calls without gradients, as in torch.no_grad(), are not part of the step.
 
     Raises mlsim.Error for a model without such layers, a layer with another padding_mode than zeros, a DataParallel, a
     folder that is there; in the step for a NaN or an infinity, with the layer and the operand, and for what cannot be
@@ -419,7 +422,8 @@ def _layers_of(model: nn.Module) -> List[Tuple[nn.Module, str]]:
     taken = set()
     for path, module in model.named_modules():
         if isinstance(module, nn.DataParallel):
-            raise Error(f"{path or 'model'}: is a DataParallel, whose copies compute; expected the model inside, .module")
+            raise Error(
+                f"{path or 'model'}: is a DataParallel, whose copies compute; expected the model inside, .module")
         if isinstance(module, _OTHERS):
             others.add(type(module).__name__)
         if not isinstance(module, (nn.Conv2d, nn.Conv1d, nn.Linear)):
@@ -507,5 +511,6 @@ def _numbers(tensor: torch.Tensor, rows: int, what: str) -> np.ndarray:
     if not finite.all():
         place = np.unravel_index(int(np.argmin(finite)), numbers.shape)
         shown = "NaN" if np.isnan(numbers[place]) else "infinite"
-        raise Error(f"{what}: the element at [{', '.join(map(str, place))}] is {shown} in float32, expected a finite number")
+        index = ", ".join(map(str, place))
+        raise Error(f"{what}: the element at [{index}] is {shown} in float32, expected a finite number")
     return numbers[:rows]
