@@ -67,8 +67,8 @@ const base::Command& command() {
         .name = "ratios",
         .synopsis = "[options]",
         .summary = "the functional engine against oneDNN",
-        .description = "The functional engine against oneDNN, layer by layer. Sets of layers and their formats:" +
-                       described,
+        .description =
+            "The functional engine against oneDNN, layer by layer. Sets of layers and their formats:" + described,
         .groups = {
             {.title = "options",
              .options = {
@@ -206,7 +206,7 @@ void compare(const bench::LayerSet& set, const std::string& format, Pass pass, c
       line.has("batch") ? line.whole_number<std::int64_t>("batch") : bench::usual_batch(set, format);
   const std::string wanted = line.has("layer") ? line.text("layer") : "";
   fmt::print("\n{}, {}, {}, batch {}\n", set.title, format, models::to_string(pass), batch);
-  fmt::print("{:<54} {:>7} {:>7} {:>7} {:>6} {:>6} {:>6} {:>6}\n", "", "ours", "f32", "int8", "/f32", "/int8", "of f32",
+  fmt::print("{:<62} {:>7} {:>7} {:>7} {:>6} {:>6} {:>6} {:>6}\n", "", "ours", "f32", "int8", "/f32", "/int8", "of f32",
              "of dot");
   Ratios against_binary32;
   Ratios against_bytes;
@@ -216,7 +216,7 @@ void compare(const bench::LayerSet& set, const std::string& format, Pass pass, c
     Work work(pass, layer.shape, format);
     const Measurement m = measure(work, line.whole_number<int>("rounds"));
     const Speeds& s = m.speeds;
-    fmt::print("{:<54} {:>7.1f} {:>7.1f} {:>7} {:>6.2f} {:>6} {:>6} {:>6}  {}\n", title, s.ours, s.binary32,
+    fmt::print("{:<62} {:>7.1f} {:>7.1f} {:>7} {:>6.2f} {:>6} {:>6} {:>6}  {}\n", title, s.ours, s.binary32,
                number_or_dash(s.bytes, s.bytes == 0 ? 0 : 1, 1), s.ours / s.binary32,
                number_or_dash(s.ours, s.bytes, 2), percent_or_dash(s.ours, s.peak_binary32),
                percent_or_dash(s.ours, s.peak_bytes), m.implementations);

@@ -706,7 +706,7 @@ Refusal refuse_bytes(const ConvolutionRequest& request) {
   if (Refusal refusal = refuse_tiles(request)) return refusal;
   if (request.shape.dilation != std::array<std::int64_t, 2>{1, 1}) return "the kernel is dilated";
   if (request.bounds.narrow) return "a narrow accumulator was asked for";
-  if (request.reduction.merged()) return "the whole reduction is one group";
+  if (!request.reduction.by_outer_index()) return "the whole reduction is one group";
   const Int128 k_left = request.left.format.element.max_integer();
   const Int128 k_right = request.right.format.element.max_integer();
   if (!request.fits_float) return "an element or a sum might leave binary32";
