@@ -1,7 +1,5 @@
 #include "models/convolution/cpu/dot_convolution.h"
 
-#include <oneapi/tbb/cache_aligned_allocator.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -12,39 +10,13 @@
 
 #include "base/parallel.h"
 #include "models/convolution/cpu/dot_kernels.h"
+#include "models/convolution/cpu/scratch.h"
 
 namespace mlsim::models {
 namespace {
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
-}
-
-// body(0), body(1), … on all threads, as many of them in a row as make a task worth a thread's while. `cost` is about
-// how many vector instructions one takes.
-template <typename Body>
-void parallel_tasks(std::int64_t count, std::int64_t cost, const Body& body) {
-  constexpr std::int64_t kTaskCost = 20000;
-  using Range = tbb::blocked_range<std::int64_t>;
-  base::parallel_for(Range(0, count, std::max<std::int64_t>(kTaskCost / cost, 1)), [&](const Range& range) {
-    for (std::int64_t i = range.begin(); i < range.end(); ++i) body(i);
-  });
-}
-
-template <typename T>
-struct Deallocate {
-  std::size_t size;
-  void operator()(T* data) const { tbb::cache_aligned_allocator<T>().deallocate(data, size); }
-};
-
-// Uninitialized memory from oneTBB's allocator, which keeps it for the next call.
-template <typename T>
-using Buffer = std::unique_ptr<T[], Deallocate<T>>;
-
-template <typename T>
-Buffer<T> make_buffer(std::int64_t count) {
-  const auto size = static_cast<std::size_t>(count);
-  return {tbb::cache_aligned_allocator<T>().allocate(size), Deallocate<T>{size}};
 }
 
 // Bytes of prepared source planes at a time: as many images as fit (at least one).
@@ -62,8 +34,8 @@ void fill_units(const ScaledTensor& tensor, std::int64_t first, std::int64_t cou
   }
 }
 
-Buffer<float> units_of(const ScaledTensor& tensor, std::int64_t first, std::int64_t count) {
-  auto units = make_buffer<float>(count);
+Scratch<float> units_of(const ScaledTensor& tensor, std::int64_t first, std::int64_t count) {
+  auto units = make_scratch<float>(count);
   fill_units(tensor, first, count, units.get());
   return units;
 }
@@ -192,8 +164,8 @@ class ByteCorrelation {
     std::vector<Weights> weights;
     weights.reserve(phases_.size());
     {
-      const Buffer<std::uint8_t> bytes = weight_bytes();
-      const Buffer<float> units = units_of(weight_, 0, weight_.shape[0] * weight_.shape[1]);
+      const Scratch<std::uint8_t> bytes = weight_bytes();
+      const Scratch<float> units = units_of(weight_, 0, weight_.shape[0] * weight_.shape[1]);
       for (const Phase& phase : phases_) weights.push_back(make_weights(phase, bytes.get(), units.get()));
     }
     const std::int64_t image_planes = groups_ * outer_;
@@ -201,7 +173,7 @@ class ByteCorrelation {
     const std::int64_t at_once = std::clamp<std::int64_t>(
         kPreparedBytes / (image * static_cast<std::int64_t>(sizeof(std::uint32_t))), 1, batch_);
     // The last tile reads beyond its plane.
-    const auto planes = make_buffer<std::uint32_t>(at_once * image + kDotVectors * lanes_);
+    const auto planes = make_scratch<std::uint32_t>(at_once * image + kDotVectors * lanes_);
     const auto units = units_of(source_, 0, batch_ * image_planes);
     for (std::int64_t first = 0; first < batch_; first += at_once) {
       const std::int64_t images = std::min(at_once, batch_ - first);
@@ -236,9 +208,9 @@ class ByteCorrelation {
 
   // [group][channel block][outer][quad][channel], the others without quads.
   struct Weights {
-    Buffer<std::int32_t> bytes;
-    Buffer<std::int32_t> corrections;
-    Buffer<float> units;
+    Scratch<std::int32_t> bytes;
+    Scratch<std::int32_t> corrections;
+    Scratch<float> units;
   };
 
   void find_padding() {
@@ -283,9 +255,9 @@ class ByteCorrelation {
   }
 
   // The weights' k.
-  Buffer<std::uint8_t> weight_bytes() const {
+  Scratch<std::uint8_t> weight_bytes() const {
     const auto count = static_cast<std::int64_t>(weight_.codes.size());
-    auto bytes = make_buffer<std::uint8_t>(count + kPackSlack);
+    auto bytes = make_scratch<std::uint8_t>(count + kPackSlack);
     const ByteDecoder decoder(weight_.format.element, 0);
     constexpr std::int64_t kChunk = 1 << 14;
     base::parallel_for(std::int64_t{0}, ceil_div(count, kChunk), [&](std::int64_t chunk) {
@@ -301,8 +273,8 @@ class ByteCorrelation {
     const std::int64_t size = kernel_[0] * kernel_[1];
     const std::int64_t block_size = outer_ * block_;
     const std::int64_t count = groups_ * blocks_ * block_size;
-    Weights weights{make_buffer<std::int32_t>(count * quads), make_buffer<std::int32_t>(count),
-                    make_buffer<float>(count)};
+    Weights weights{make_scratch<std::int32_t>(count * quads), make_scratch<std::int32_t>(count),
+                    make_scratch<float>(count)};
     parallel_tasks(groups_ * blocks_, block_size * (quads + 2), [&](std::int64_t index) {
       const std::int64_t group = index / blocks_;
       const std::int64_t step = forward_ ? 1 : channels_;
@@ -490,16 +462,16 @@ class ByteWeightGradient {
     const std::int64_t activation_size = shape_.in_channels * activation_plane_;
     const std::int64_t image_bytes = 4 * error_size_ + activation_size;
     const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / image_bytes, 1, shape_.batch);
-    const auto errors = make_buffer<std::int32_t>(at_once * error_size_);
-    const auto corrections = make_buffer<std::int32_t>(at_once * lanes_);
-    const auto error_units = make_buffer<float>(at_once * lanes_);
+    const auto errors = make_scratch<std::int32_t>(at_once * error_size_);
+    const auto corrections = make_scratch<std::int32_t>(at_once * lanes_);
+    const auto error_units = make_scratch<float>(at_once * lanes_);
     if (group_lanes_ != cout_) {
       // Lanes without a channel stay zero.
       std::fill_n(errors.get(), at_once * error_size_, 0);
       std::fill_n(error_units.get(), at_once * lanes_, 0.0F);
     }
-    const auto activations = make_buffer<std::uint8_t>(at_once * activation_size);
-    const auto column_units = make_buffer<float>(at_once * shape_.groups * columns_);
+    const auto activations = make_scratch<std::uint8_t>(at_once * activation_size);
+    const auto column_units = make_scratch<float>(at_once * shape_.groups * columns_);
     std::vector<std::int64_t> offsets;
     for (std::int64_t ci = 0; ci < cin_; ++ci) {
       for (std::int64_t i = 0; i < shape_.kernel[0]; ++i) {
@@ -510,7 +482,7 @@ class ByteWeightGradient {
     }
     const std::int64_t group_tiles = ceil_div(group_lanes_, kDotWeightVectors * vector_);
     const std::int64_t slices = ceil_div(columns_, kDotWeightColumns);
-    const auto values = make_buffer<float>(lanes_ * columns_);
+    const auto values = make_scratch<float>(lanes_ * columns_);
 
     for (std::int64_t first = 0; first < shape_.batch; first += at_once) {
       const std::int64_t images = std::min(at_once, shape_.batch - first);

@@ -18,6 +18,7 @@
 #include "models/convolution/cpu/dot_convolution.h"
 #include "models/convolution/cpu/dot_kernels.h"
 #include "models/convolution/cpu/padded_planes.h"
+#include "models/convolution/cpu/product_convolution.h"
 #include "models/convolution/cpu/wide_convolution.h"
 #include "models/convolution/datapath.h"
 #include "models/convolution/engine.h"
@@ -817,7 +818,8 @@ Refusal refuse_nothing(const ConvolutionRequest& /*request*/) {
   return std::nullopt;
 }
 
-constexpr std::array<Engine, 9> kEngines{{
+constexpr std::array<Engine, 10> kEngines{{
+    {"matrix products in binary32", refuse_products, sum_products},
     {"dot products of bytes", refuse_bytes, run_bytes},
     {"blocks of bytes", refuse_byte_blocks, run_blocks<BlockElement::kBytes>},
     {"blocks of 16 bits", refuse_short_blocks, run_blocks<BlockElement::kShorts>},

@@ -1,0 +1,310 @@
+#include "models/convolution/cpu/product_convolution.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "models/convolution/cpu/product_kernels.h"
+#include "models/convolution/cpu/scratch.h"
+
+namespace mlsim::models {
+namespace {
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+constexpr std::array<std::int64_t, 2> kOne{1, 1};
+
+// Bytes of columns that are prepared at a time, at least one tile of them; and of rows that meet all of those before
+// the next ones.
+constexpr std::int64_t kColumnBytes = 512 << 10;
+constexpr std::int64_t kRowBytes = 256 << 10;
+// Rows of a task are a multiple of it: of the lanes of a vector and of the rows of every block of the kernels.
+constexpr std::int64_t kRowUnit = 48;
+
+// S_g · 2^-U of each of `count` index pairs.
+void fill_pair_units(const ScaledTensor& tensor, std::int64_t first, std::int64_t count, float* units) {
+  const int unit = tensor.format.element.unit_exponent();
+  if (tensor.format.layout == grouping::kNc) {
+    fill_units({tensor.scales.data() + first, static_cast<std::size_t>(count)}, unit, units);
+    return;
+  }
+  std::vector<TileScale> scales;
+  scales.reserve(static_cast<std::size_t>(count));
+  for (std::int64_t i = first; i < first + count; ++i) scales.push_back(scale_of_pair(tensor, i));
+  fill_units(scales, unit, units);
+}
+
+// Numbers of index pairs that have one element each, from one on.
+void decode_pairs(const ScaledTensor& tensor, std::int64_t first, std::int64_t count, float* values) {
+  constexpr std::int64_t kAtOnce = 1024;
+  std::array<float, kAtOnce> units;
+  for (std::int64_t i = 0; i < count; i += kAtOnce) {
+    const std::int64_t size = std::min(kAtOnce, count - i);
+    fill_pair_units(tensor, first + i, size, units.data());
+    scale_codes(tensor.format.element, tensor.codes.data() + first + i, units.data(), size, values + i);
+  }
+}
+
+// One factor of a product: the numbers of its rows, in panels of some rows each.
+struct Rows {
+  Scratch<float> values;
+  std::int64_t panel_rows;
+  std::int64_t panel;       // numbers
+  std::int64_t row_step;    // within a panel
+  std::int64_t depth_step;  // likewise
+  const float* at(std::int64_t row) const {
+    return values.get() + row / panel_rows * panel + row % panel_rows * row_step;
+  }
+  // Rows of the same panel from one on.
+  std::int64_t together(std::int64_t row) const { return panel_rows - row % panel_rows; }
+};
+
+// Of a matrix of rows, one behind the other: a single panel.
+Rows rows_of_matrix(const ScaledTensor& tensor, std::int64_t rows, std::int64_t depth) {
+  Rows result{make_scratch<float>(rows * depth), rows, rows * depth, depth, 1};
+  constexpr std::int64_t kChunk = 1 << 13;
+  base::parallel_for(std::int64_t{0}, ceil_div(rows * depth, kChunk), [&](std::int64_t chunk) {
+    const std::int64_t first = chunk * kChunk;
+    decode_pairs(tensor, first, std::min(kChunk, rows * depth - first), result.values.get() + first);
+  });
+  return result;
+}
+
+// Of a matrix whose columns are the rows: [panel][depth][row of the panel].
+Rows rows_of_transposed(const ScaledTensor& tensor, std::int64_t rows, std::int64_t depth) {
+  const auto lanes = static_cast<std::int64_t>(product_lanes());
+  const std::int64_t panels = ceil_div(rows, lanes);
+  Rows result{make_scratch<float>(panels * lanes * depth), lanes, lanes * depth, 1, lanes};
+  parallel_tasks(depth, rows, [&](std::int64_t d) {
+    std::vector<float> values(static_cast<std::size_t>(panels * lanes));
+    decode_pairs(tensor, d * rows, rows, values.data());
+    for (std::int64_t panel = 0; panel < panels; ++panel) {
+      std::copy_n(values.data() + panel * lanes, lanes, result.values.get() + panel * result.panel + d * lanes);
+    }
+  });
+  return result;
+}
+
+// Where the columns of a product come from, and its results go. Columns are the positions of all images, one image
+// behind the other, or the channels of an operand of 1×1 images.
+class Product {
+ public:
+  explicit Product(const ConvolutionRequest& request)
+      : pass_(request.pass),
+        shape_(request.shape),
+        source_(pass_ == Pass::kBackwardWeight ? request.right : request.left),
+        other_(pass_ == Pass::kBackwardWeight ? request.left : request.right),
+        tensor_scale_(request.tensor_scale),
+        depth_(shape_.outer_count(pass_)),
+        rows_(pass_ == Pass::kBackwardData ? shape_.in_channels : shape_.out_channels),
+        positions_(shape_.out_size()[0] * shape_.out_size()[1]),
+        columns_(pass_ == Pass::kBackwardWeight ? shape_.in_channels : shape_.batch * positions_),
+        strided_(shape_.stride != kOne && pass_ != Pass::kBackwardWeight),
+        source_plane_(source_.inner_size()),
+        result_plane_(pass_ == Pass::kBackwardData ? shape_.in_size[0] * shape_.in_size[1] : positions_),
+        lanes_(static_cast<std::int64_t>(product_lanes())) {
+    const std::int64_t vectors = ceil_div(columns_, lanes_);
+    tiles_ = ceil_div(vectors, product_vectors());
+    vectors_ = vectors;
+    pitch_ = product_vectors() * lanes_;
+  }
+
+  void run(float* results) {
+    const Rows rows =
+        pass_ == Pass::kForward ? rows_of_matrix(other_, rows_, depth_) : rows_of_transposed(other_, rows_, depth_);
+    if (pass_ != Pass::kBackwardWeight) {
+      units_ = make_scratch<float>(shape_.batch * depth_);
+      fill_pair_units(source_, 0, shape_.batch * depth_, units_.get());
+    }
+    const std::int64_t tile_numbers = depth_ * pitch_;
+    const std::int64_t at_once =
+        std::clamp<std::int64_t>(kColumnBytes / (tile_numbers * static_cast<std::int64_t>(sizeof(float))), 1, tiles_);
+    // A vector more is written.
+    const auto columns = make_scratch<float>(at_once * tile_numbers + lanes_);
+    for (std::int64_t first = 0; first < tiles_; first += at_once) {
+      const std::int64_t tiles = std::min(at_once, tiles_ - first);
+      parallel_tasks(tiles, depth_ * product_vectors() * 8,
+                     [&](std::int64_t tile) { fill_tile(first + tile, columns.get() + tile * tile_numbers); });
+      multiply_tiles(rows, first, tiles, columns.get(), results);
+    }
+  }
+
+ private:
+  // Neighbouring columns of one image.
+  struct Segment {
+    std::int64_t image;
+    std::int64_t position;
+    std::int64_t count;
+  };
+
+  // Tiles are about as wide as each other.
+  std::int64_t first_column(std::int64_t tile) const { return std::min(tile * vectors_ / tiles_ * lanes_, columns_); }
+
+  std::vector<Segment> segments_of(std::int64_t tile) const {
+    std::vector<Segment> segments;
+    const std::int64_t end = first_column(tile + 1);
+    for (std::int64_t column = first_column(tile); column < end;) {
+      const std::int64_t position = column % positions_;
+      const std::int64_t count = std::min(positions_ - position, end - column);
+      segments.push_back({column / positions_, position, count});
+      column += count;
+    }
+    return segments;
+  }
+
+  // Where a position of the outputs lies in a plane of the inputs.
+  std::int64_t input_place(std::int64_t position) const {
+    const std::int64_t width = shape_.out_size()[1];
+    return position / width * shape_.stride[0] * shape_.in_size[1] + position % width * shape_.stride[1];
+  }
+
+  void fill_tile(std::int64_t tile, float* values) const {
+    if (pass_ == Pass::kBackwardWeight) {
+      const std::int64_t first = first_column(tile);
+      for (std::int64_t d = 0; d < depth_; ++d) {
+        decode_pairs(source_, d * columns_ + first, first_column(tile + 1) - first, values + d * pitch_);
+      }
+      return;
+    }
+    const std::vector<Segment> segments = segments_of(tile);
+    std::vector<CodeRun> runs;
+    CodePanel panel{{}, source_plane_, depth_, source_.codes.data() + source_.codes.size(), values, pitch_};
+    std::vector<std::uint16_t> gathered;
+    if (strided_ && pass_ == Pass::kForward) {
+      panel.plane = pitch_;
+      gathered.resize(static_cast<std::size_t>(depth_ * pitch_));
+      panel.end = gathered.data() + gathered.size();
+    }
+    std::int64_t done = 0;
+    for (const Segment& segment : segments) {
+      const std::uint16_t* codes = source_.codes.data() + segment.image * depth_ * source_plane_;
+      if (gathered.empty()) {
+        codes += segment.position;
+      } else {
+        gather(segment, codes, gathered.data() + done);
+        codes = gathered.data() + done;
+      }
+      runs.push_back({codes, units_.get() + segment.image * depth_, segment.count});
+      done += segment.count;
+    }
+    panel.runs = runs;
+    fill_panel(source_.format.element, panel);
+  }
+
+  // Codes of every plane of an image at the places that strides leave.
+  void gather(const Segment& segment, const std::uint16_t* codes, std::uint16_t* target) const {
+    std::vector<std::int64_t> places;
+    for (std::int64_t i = 0; i < segment.count; ++i) places.push_back(input_place(segment.position + i));
+    for (std::int64_t d = 0; d < depth_; ++d, codes += source_plane_, target += pitch_) {
+      for (std::size_t i = 0; i < places.size(); ++i) target[i] = codes[places[i]];
+    }
+  }
+
+  void multiply_tiles(const Rows& rows, std::int64_t first, std::int64_t tiles, const float* columns,
+                      float* results) const {
+    const std::int64_t slice =
+        std::clamp<std::int64_t>(kRowBytes / (depth_ * static_cast<std::int64_t>(sizeof(float))) / kRowUnit, 1, 4) *
+        kRowUnit;
+    const std::int64_t slices = ceil_div(rows_, slice);
+    parallel_tasks(slices * tiles, std::min(slice, rows_) * depth_ * product_vectors(), [&](std::int64_t task) {
+      const std::int64_t row = task / tiles * slice;
+      const std::int64_t tile = task % tiles;
+      multiply_slice(rows, row, std::min(row + slice, rows_), first + tile, columns + tile * depth_ * pitch_, results);
+    });
+  }
+
+  void multiply_slice(const Rows& rows, std::int64_t first, std::int64_t end, std::int64_t tile, const float* columns,
+                      float* results) const {
+    const std::int64_t column = first_column(tile);
+    ProductTile product{.columns = columns,
+                        .column_pitch = pitch_,
+                        .row_step = rows.row_step,
+                        .depth_step = rows.depth_step,
+                        .depth = depth_,
+                        .column_count = first_column(tile + 1) - column,
+                        .factor = tensor_scale_};
+    std::vector<Segment> segments;
+    if (pass_ != Pass::kBackwardWeight) segments = segments_of(tile);
+    const bool direct = segments.size() <= 1 && !(strided_ && pass_ == Pass::kBackwardData);
+    std::vector<float> y(direct ? 0 : static_cast<std::size_t>(kRowUnit * pitch_));
+    for (std::int64_t row = first; row < end; row += product.row_count) {
+      product.rows = rows.at(row);
+      product.row_count = std::min({rows.together(row), kRowUnit, end - row});
+      if (segments.empty()) {
+        multiply(product, results + row * columns_ + column, columns_);
+      } else if (direct) {
+        const Segment& segment = segments.front();
+        multiply(product, results + (segment.image * rows_ + row) * result_plane_ + segment.position, result_plane_);
+      } else {
+        multiply(product, y.data(), pitch_);
+        spread(segments, row, product.row_count, y.data(), results);
+      }
+    }
+  }
+
+  // Takes a tile's results to their places.
+  void spread(const std::vector<Segment>& segments, std::int64_t row, std::int64_t count, const float* y,
+              float* results) const {
+    for (const Segment& segment : segments) {
+      float* target = results + (segment.image * rows_ + row) * result_plane_;
+      for (std::int64_t r = 0; r < count; ++r, target += result_plane_) {
+        const float* values = y + r * pitch_;
+        if (strided_ && pass_ == Pass::kBackwardData) {
+          for (std::int64_t i = 0; i < segment.count; ++i) target[input_place(segment.position + i)] = values[i];
+        } else {
+          std::copy_n(values, segment.count, target + segment.position);
+        }
+      }
+      y += segment.count;
+    }
+  }
+
+  Pass pass_;
+  const ConvolutionShape& shape_;
+  const ScaledTensor& source_;  // its elements are the columns
+  const ScaledTensor& other_;
+  float tensor_scale_;
+  std::int64_t depth_;
+  std::int64_t rows_;
+  std::int64_t positions_;  // of an image
+  std::int64_t columns_;
+  bool strided_;
+  std::int64_t source_plane_;
+  std::int64_t result_plane_;
+  std::int64_t lanes_;
+  std::int64_t vectors_;  // of all columns
+  std::int64_t tiles_;
+  std::int64_t pitch_;    // numbers of a tile for an index of the depth
+  Scratch<float> units_;  // of the source's index pairs
+};
+
+}  // namespace
+
+std::optional<std::string> refuse_products(const ConvolutionRequest& request) {
+  const ConvolutionShape& shape = request.shape;
+  if (shape.kernel != kOne || shape.padding != std::array<Padding, 2>{})
+    return "a result takes several taps of a plane";
+  if (shape.groups != 1) return "the channels are in groups";
+  if (request.pass == Pass::kBackwardWeight && (shape.in_size != kOne || shape.stride != kOne)) {
+    return "a result takes several taps of a plane";
+  }
+  if (!request.left.format.layout.constant_over_planes() || !request.right.format.layout.constant_over_planes()) {
+    return "a scale belongs to a part of a plane";
+  }
+  if (!request.reduction.by_outer_index()) return "a group has several outer indices";
+  if (!request.exact_float) return "a product may be no binary32 number";
+  constexpr int kSmallestNormal = -126;
+  if (std::min(request.left_units.smallest, request.right_units.smallest) < kSmallestNormal) {
+    return "a scale may be no normal binary32 number";
+  }
+  return std::nullopt;
+}
+
+std::uint64_t sum_products(const ConvolutionRequest& request, float* results) {
+  Product(request).run(results);
+  return 0;
+}
+
+}  // namespace mlsim::models
