@@ -68,6 +68,7 @@ struct Layouts {
   memory::desc source;
   memory::desc weights;
   memory::desc results;
+  memory::desc flat_results;  // of 1×1 images
 
   Layouts(const ConvolutionShape& shape, Arithmetic arithmetic) {
     const bool bytes = arithmetic == Arithmetic::kBytes;
@@ -81,6 +82,7 @@ struct Layouts {
     source = {shape.activation_shape(), bytes ? Type::u8 : Type::f32, any};
     weights = {weight, bytes ? Type::s8 : Type::f32, any};
     results = {shape.error_shape(), bytes ? Type::s32 : Type::f32, any};
+    flat_results = {{shape.batch, shape.out_channels}, bytes ? Type::s32 : Type::f32, any};
   }
 };
 
@@ -138,15 +140,16 @@ void with_inner_product(Pass pass, const Layouts& any, const Use& use) {
   const dnnl::primitive_attr attributes = own_scratchpad();
   using Forward = dnnl::inner_product_forward;
   const Forward::primitive_desc forward(
-      Forward::desc(dnnl::prop_kind::forward_training, any.source, any.weights, any.results), attributes, cpu());
+      Forward::desc(dnnl::prop_kind::forward_training, any.source, any.weights, any.flat_results), attributes, cpu());
   if (pass == Pass::kForward) {
     use(forward, Forward{});
   } else if (pass == Pass::kBackwardData) {
     using Data = dnnl::inner_product_backward_data;
-    use(Data::primitive_desc(Data::desc(any.source, any.weights, any.results), attributes, cpu(), forward), Data{});
+    use(Data::primitive_desc(Data::desc(any.source, any.weights, any.flat_results), attributes, cpu(), forward),
+        Data{});
   } else {
     using Weights = dnnl::inner_product_backward_weights;
-    use(Weights::primitive_desc(Weights::desc(any.source, any.weights, any.results), attributes, cpu(), forward),
+    use(Weights::primitive_desc(Weights::desc(any.source, any.weights, any.flat_results), attributes, cpu(), forward),
         Weights{});
   }
 }

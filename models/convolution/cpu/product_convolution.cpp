@@ -23,27 +23,16 @@ constexpr std::int64_t kRowBytes = 256 << 10;
 // Rows of a task are a multiple of it: of the lanes of a vector and of the rows of every block of the kernels.
 constexpr std::int64_t kRowUnit = 48;
 
-// S_g · 2^-U of each of `count` index pairs.
-void fill_pair_units(const ScaledTensor& tensor, std::int64_t first, std::int64_t count, float* units) {
-  const int unit = tensor.format.element.unit_exponent();
-  if (tensor.format.layout == grouping::kNc) {
-    fill_units({tensor.scales.data() + first, static_cast<std::size_t>(count)}, unit, units);
-    return;
-  }
-  std::vector<TileScale> scales;
-  scales.reserve(static_cast<std::size_t>(count));
-  for (std::int64_t i = first; i < first + count; ++i) scales.push_back(scale_of_pair(tensor, i));
-  fill_units(scales, unit, units);
-}
-
-// Numbers of index pairs that have one element each, from one on.
-void decode_pairs(const ScaledTensor& tensor, std::int64_t first, std::int64_t count, float* values) {
+// use(scales, first, count) for the scales of `count` index pairs from `begin` on, some of them at a time.
+template <typename Use>
+void with_scales(const ScaledTensor& tensor, std::int64_t begin, std::int64_t count, const Use& use) {
+  if (tensor.format.layout == grouping::kNc) return use(tensor.scales.data() + begin, begin, count);
   constexpr std::int64_t kAtOnce = 1024;
-  std::array<float, kAtOnce> units;
-  for (std::int64_t i = 0; i < count; i += kAtOnce) {
-    const std::int64_t size = std::min(kAtOnce, count - i);
-    fill_pair_units(tensor, first + i, size, units.data());
-    scale_codes(tensor.format.element, tensor.codes.data() + first + i, units.data(), size, values + i);
+  std::array<TileScale, kAtOnce> scales;
+  for (std::int64_t first = begin; first < begin + count; first += kAtOnce) {
+    const std::int64_t size = std::min(kAtOnce, begin + count - first);
+    for (std::int64_t i = 0; i < size; ++i) scales[static_cast<std::size_t>(i)] = scale_of_pair(tensor, first + i);
+    use(scales.data(), first, size);
   }
 }
 
@@ -61,27 +50,46 @@ struct Rows {
   std::int64_t together(std::int64_t row) const { return panel_rows - row % panel_rows; }
 };
 
+// Numbers of index pairs that have one element each, from one on. Vector v goes, whole, to values[v · step].
+void decode_pairs(const ScaledTensor& tensor, const CodeNumbers& numbers, std::int64_t begin, std::int64_t count,
+                  float* values, std::int64_t step) {
+  const auto lanes = static_cast<std::int64_t>(product_lanes());
+  with_scales(tensor, begin, count, [&](const TileScale* scales, std::int64_t first, std::int64_t size) {
+    scale_codes(numbers, {tensor.codes.data() + first, scales, tensor.format.element.unit_exponent(), size,
+                          values + (first - begin) / lanes * step, step});
+  });
+}
+
 // Of a matrix of rows, one behind the other: a single panel.
 Rows rows_of_matrix(const ScaledTensor& tensor, std::int64_t rows, std::int64_t depth) {
-  Rows result{make_scratch<float>(rows * depth), rows, rows * depth, depth, 1};
+  const CodeNumbers numbers(tensor.format.element);
+  const auto lanes = static_cast<std::int64_t>(product_lanes());
+  Rows result{make_scratch<float>(rows * depth + lanes), rows, rows * depth, depth, 1};
   constexpr std::int64_t kChunk = 1 << 13;
   base::parallel_for(std::int64_t{0}, ceil_div(rows * depth, kChunk), [&](std::int64_t chunk) {
     const std::int64_t first = chunk * kChunk;
-    decode_pairs(tensor, first, std::min(kChunk, rows * depth - first), result.values.get() + first);
+    decode_pairs(tensor, numbers, first, std::min(kChunk, rows * depth - first), result.values.get() + first, lanes);
   });
   return result;
 }
 
 // Of a matrix whose columns are the rows: [panel][depth][row of the panel].
 Rows rows_of_transposed(const ScaledTensor& tensor, std::int64_t rows, std::int64_t depth) {
+  const CodeNumbers numbers(tensor.format.element);
   const auto lanes = static_cast<std::int64_t>(product_lanes());
   const std::int64_t panels = ceil_div(rows, lanes);
   Rows result{make_scratch<float>(panels * lanes * depth), lanes, lanes * depth, 1, lanes};
-  parallel_tasks(depth, rows, [&](std::int64_t d) {
-    std::vector<float> values(static_cast<std::size_t>(panels * lanes));
-    decode_pairs(tensor, d * rows, rows, values.data());
-    for (std::int64_t panel = 0; panel < panels; ++panel) {
-      std::copy_n(values.data() + panel * lanes, lanes, result.values.get() + panel * result.panel + d * lanes);
+  // Few panels at a time, so that few pages are written in turn.
+  constexpr std::int64_t kPanels = 8;
+  constexpr std::int64_t kDepth = 128;
+  const std::int64_t parts = ceil_div(depth, kDepth);
+  parallel_tasks(ceil_div(panels, kPanels) * parts, kDepth * kPanels * 8, [&](std::int64_t task) {
+    const std::int64_t panel = task / parts * kPanels;
+    const std::int64_t count = std::min(kPanels * lanes, rows - panel * lanes);
+    const std::int64_t first = task % parts * kDepth;
+    for (std::int64_t d = first; d < std::min(first + kDepth, depth); ++d) {
+      decode_pairs(tensor, numbers, d * rows + panel * lanes, count,
+                   result.values.get() + panel * result.panel + d * lanes, result.panel);
     }
   });
   return result;
@@ -96,6 +104,7 @@ class Product {
         shape_(request.shape),
         source_(pass_ == Pass::kBackwardWeight ? request.right : request.left),
         other_(pass_ == Pass::kBackwardWeight ? request.left : request.right),
+        numbers_(source_.format.element),
         tensor_scale_(request.tensor_scale),
         depth_(shape_.outer_count(pass_)),
         rows_(pass_ == Pass::kBackwardData ? shape_.in_channels : shape_.out_channels),
@@ -116,7 +125,11 @@ class Product {
         pass_ == Pass::kForward ? rows_of_matrix(other_, rows_, depth_) : rows_of_transposed(other_, rows_, depth_);
     if (pass_ != Pass::kBackwardWeight) {
       units_ = make_scratch<float>(shape_.batch * depth_);
-      fill_pair_units(source_, 0, shape_.batch * depth_, units_.get());
+      with_scales(source_, 0, shape_.batch * depth_,
+                  [&](const TileScale* scales, std::int64_t begin, std::int64_t count) {
+                    fill_units({scales, static_cast<std::size_t>(count)}, source_.format.element.unit_exponent(),
+                               units_.get() + begin);
+                  });
     }
     const std::int64_t tile_numbers = depth_ * pitch_;
     const std::int64_t at_once =
@@ -154,28 +167,33 @@ class Product {
     return segments;
   }
 
-  // Where a position of the outputs lies in a plane of the inputs.
-  std::int64_t input_place(std::int64_t position) const {
+  // Where positions of the outputs lie in a plane of the inputs.
+  std::vector<std::int64_t> input_places(const Segment& segment) const {
     const std::int64_t width = shape_.out_size()[1];
-    return position / width * shape_.stride[0] * shape_.in_size[1] + position % width * shape_.stride[1];
+    std::vector<std::int64_t> places;
+    places.reserve(static_cast<std::size_t>(segment.count));
+    for (std::int64_t p = segment.position; p < segment.position + segment.count; ++p) {
+      places.push_back(p / width * shape_.stride[0] * shape_.in_size[1] + p % width * shape_.stride[1]);
+    }
+    return places;
   }
 
   void fill_tile(std::int64_t tile, float* values) const {
     if (pass_ == Pass::kBackwardWeight) {
       const std::int64_t first = first_column(tile);
       for (std::int64_t d = 0; d < depth_; ++d) {
-        decode_pairs(source_, d * columns_ + first, first_column(tile + 1) - first, values + d * pitch_);
+        decode_pairs(source_, numbers_, d * columns_ + first, first_column(tile + 1) - first, values + d * pitch_,
+                     lanes_);
       }
       return;
     }
     const std::vector<Segment> segments = segments_of(tile);
     std::vector<CodeRun> runs;
-    CodePanel panel{{}, source_plane_, depth_, source_.codes.data() + source_.codes.size(), values, pitch_};
+    CodePanel panel{{}, source_plane_, depth_, values, pitch_};
     std::vector<std::uint16_t> gathered;
     if (strided_ && pass_ == Pass::kForward) {
       panel.plane = pitch_;
       gathered.resize(static_cast<std::size_t>(depth_ * pitch_));
-      panel.end = gathered.data() + gathered.size();
     }
     std::int64_t done = 0;
     for (const Segment& segment : segments) {
@@ -190,13 +208,12 @@ class Product {
       done += segment.count;
     }
     panel.runs = runs;
-    fill_panel(source_.format.element, panel);
+    fill_panel(numbers_, panel);
   }
 
   // Codes of every plane of an image at the places that strides leave.
   void gather(const Segment& segment, const std::uint16_t* codes, std::uint16_t* target) const {
-    std::vector<std::int64_t> places;
-    for (std::int64_t i = 0; i < segment.count; ++i) places.push_back(input_place(segment.position + i));
+    const std::vector<std::int64_t> places = input_places(segment);
     for (std::int64_t d = 0; d < depth_; ++d, codes += source_plane_, target += pitch_) {
       for (std::size_t i = 0; i < places.size(); ++i) target[i] = codes[places[i]];
     }
@@ -249,15 +266,22 @@ class Product {
               float* results) const {
     for (const Segment& segment : segments) {
       float* target = results + (segment.image * rows_ + row) * result_plane_;
-      for (std::int64_t r = 0; r < count; ++r, target += result_plane_) {
-        const float* values = y + r * pitch_;
-        if (strided_ && pass_ == Pass::kBackwardData) {
-          for (std::int64_t i = 0; i < segment.count; ++i) target[input_place(segment.position + i)] = values[i];
-        } else {
-          std::copy_n(values, segment.count, target + segment.position);
+      if (strided_ && pass_ == Pass::kBackwardData) {
+        scatter(segment, count, y, target);
+      } else {
+        for (std::int64_t r = 0; r < count; ++r) {
+          std::copy_n(y + r * pitch_, segment.count, target + r * result_plane_ + segment.position);
         }
       }
       y += segment.count;
+    }
+  }
+
+  // To the places that strides leave.
+  void scatter(const Segment& segment, std::int64_t count, const float* y, float* target) const {
+    const std::vector<std::int64_t> places = input_places(segment);
+    for (std::int64_t r = 0; r < count; ++r, y += pitch_, target += result_plane_) {
+      for (std::size_t i = 0; i < places.size(); ++i) target[places[i]] = y[i];
     }
   }
 
@@ -265,6 +289,7 @@ class Product {
   const ConvolutionShape& shape_;
   const ScaledTensor& source_;  // its elements are the columns
   const ScaledTensor& other_;
+  CodeNumbers numbers_;
   float tensor_scale_;
   std::int64_t depth_;
   std::int64_t rows_;

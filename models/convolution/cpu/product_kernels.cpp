@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
+#include <cstring>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "models/convolution/cpu/product_kernels.cpp"
@@ -125,14 +127,28 @@ void multiply_tile(const ProductTile& tile, float* y, std::int64_t pitch) {
 
 // k of codes, as binary32: a code word without its sign is a float with the bias moved, except below the first binade
 // with a hidden bit.
-class CodeReader {
+class AnyReader {
  public:
-  explicit CodeReader(const ElementFormat& format)
-      : mantissa_bits_(format.mantissa_bits),
-        sign_position_(format.code_bits() - 1),
-        twos_complement_(format.twos_complement()) {}
+  static constexpr int kGroup = 1;  // vectors that are read at once
 
-  Floats operator()(const std::uint16_t* codes) const {
+  explicit AnyReader(const CodeNumbers& numbers)
+      : mantissa_bits_(numbers.format.mantissa_bits),
+        sign_position_(numbers.format.code_bits() - 1),
+        twos_complement_(numbers.format.twos_complement()) {}
+
+  // Of at most a group of codes.
+  void read(const std::uint16_t* codes, std::int64_t count, Floats* k) const {
+    if (count >= static_cast<std::int64_t>(hn::Lanes(FloatTag()))) {
+      *k = decode(codes);
+    } else {
+      std::uint16_t copied[kMostLanes] = {};
+      std::copy_n(codes, count, copied);
+      *k = decode(copied);
+    }
+  }
+
+ private:
+  Floats decode(const std::uint16_t* codes) const {
     const FloatTag df;
     const IntTag di;
     const WordTag du;
@@ -152,63 +168,138 @@ class CodeReader {
     return hn::Or(k, hn::BitCast(df, hn::ShiftLeft<31>(sign)));
   }
 
-  // Of the last codes of an array, fewer than a vector.
-  Floats last(const std::uint16_t* codes, std::int64_t count) const {
-    std::uint16_t copied[kMostLanes] = {};
-    std::copy_n(codes, count, copied);
-    return (*this)(copied);
-  }
-
- private:
   int mantissa_bits_;
   int sign_position_;
   bool twos_complement_;
 };
 
-void scale_each(const ElementFormat& format, const std::uint16_t* codes, const float* units, std::int64_t count,
-                float* values) {
-  const FloatTag d;
-  const CodeReader reader(format);
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  std::int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) {
-    hn::StoreU(hn::Mul(reader(codes + i), hn::LoadU(d, units + i)), d, values + i);
+#if HWY_TARGET == HWY_AVX3_DL
+
+// By a table of bytes.
+class ByteReader {
+ public:
+  static constexpr int kGroup = 4;
+
+  explicit ByteReader(const CodeNumbers& numbers) : seven_bits_(numbers.format.code_bits() <= 7) {
+    for (std::size_t i = 0; i < 4; ++i) table_[i] = _mm512_loadu_si512(numbers.integers.data() + 64 * i);
+    const hn::ScalableTag<std::uint8_t> d;
+    even_ = hn::Add(hn::Iota(d, 0), hn::Iota(d, 0)).raw;
   }
-  if (i == count) return;
-  HWY_ALIGN float last[kMostLanes] = {};
-  std::copy_n(units + i, count - i, last);
-  hn::Store(hn::Mul(reader.last(codes + i, count - i), hn::Load(d, last)), d, last);
-  std::copy_n(last, count - i, values + i);
+
+  void read(const std::uint16_t* codes, std::int64_t count, Floats* k) const {
+    const std::uint64_t used = count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
+    const __m512i low_codes = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(used), codes);
+    const __m512i high_codes = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(used >> 32), codes + 32);
+    const __m512i code = _mm512_permutex2var_epi8(low_codes, even_, high_codes);
+    __m512i bytes = _mm512_permutex2var_epi8(table_[0], code, table_[1]);
+    if (!seven_bits_) {
+      const __m512i high = _mm512_permutex2var_epi8(table_[2], code, table_[3]);
+      bytes = _mm512_mask_blend_epi8(_mm512_movepi8_mask(code), bytes, high);
+    }
+    k[0] = numbers_of(_mm512_castsi512_si128(bytes));
+    k[1] = numbers_of(_mm512_extracti32x4_epi32(bytes, 1));
+    k[2] = numbers_of(_mm512_extracti32x4_epi32(bytes, 2));
+    k[3] = numbers_of(_mm512_extracti32x4_epi32(bytes, 3));
+  }
+
+ private:
+  static Floats numbers_of(__m128i bytes) { return Floats{_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))}; }
+
+  __m512i table_[4];
+  __m512i even_;
+  bool seven_bits_;
+};
+
+#else
+
+using ByteReader = AnyReader;
+
+#endif
+
+// A vector of scales' numbers, of which the last may be missing.
+Floats units_of(const TileScale* scales, std::int64_t count, int unit_exponent) {
+  static_assert(sizeof(TileScale) == sizeof(std::uint32_t) && offsetof(TileScale, exponent) == 0 &&
+                offsetof(TileScale, significand) == 2 && std::endian::native == std::endian::little);
+  constexpr int kBias = 127;
+  const FloatTag df;
+  const IntTag di;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(df));
+  HWY_ALIGN std::int32_t words[kMostLanes];
+  if (count >= lanes) {
+    std::memcpy(words, scales, sizeof(TileScale) * hn::Lanes(df));
+  } else {
+    std::memset(words, 0, sizeof(words));
+    std::memcpy(words, scales, sizeof(TileScale) * static_cast<std::size_t>(count));
+  }
+  const auto scale = hn::Load(di, words);
+  const auto significand = hn::And(hn::ShiftRight<16>(scale), hn::Set(di, 0xFF));
+  const auto exponent = hn::Add(hn::ShiftRight<16>(hn::ShiftLeft<16>(scale)), hn::Set(di, kBias - unit_exponent));
+  const auto power = hn::ShiftLeft<23>(hn::Max(exponent, hn::Set(di, 1)));
+  return hn::Mul(hn::ConvertTo(df, significand), hn::BitCast(df, power));
 }
 
-void fill_planes(const ElementFormat& format, const CodePanel& panel) {
+template <typename Reader>
+void scale_with(const Reader& reader, const ScaledCodes& scaled) {
   const FloatTag d;
-  const CodeReader reader(format);
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t group = Reader::kGroup * lanes;
+  float* values = scaled.values;
+  for (std::int64_t i = 0; i < scaled.count; i += group) {
+    const std::int64_t left = scaled.count - i;
+    Floats k[Reader::kGroup];
+    reader.read(scaled.codes + i, left, k);
+#pragma GCC unroll 4
+    for (int v = 0; v < Reader::kGroup; ++v) {
+      if (v * lanes >= left) break;
+      const auto units = units_of(scaled.scales + i + v * lanes, left - v * lanes, scaled.unit_exponent);
+      hn::StoreU(hn::Mul(k[v], units), d, values);
+      values += scaled.step;
+    }
+  }
+}
+
+void scale_each(const CodeNumbers& numbers, const ScaledCodes& scaled) {
+  numbers.bytes ? scale_with(ByteReader(numbers), scaled) : scale_with(AnyReader(numbers), scaled);
+}
+
+template <typename Reader>
+void fill_with(const Reader& reader, const CodePanel& panel) {
+  const FloatTag d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const std::int64_t group = Reader::kGroup * lanes;
   for (std::int64_t plane = 0; plane < panel.depth; ++plane) {
     float* values = panel.values + plane * panel.pitch;
     for (const CodeRun& run : panel.runs) {
       const std::uint16_t* codes = run.codes + plane * panel.plane;
       const auto unit = hn::Set(d, run.units[plane]);
-      for (std::int64_t i = 0; i < run.count; i += lanes) {
-        const std::int64_t left = panel.end - (codes + i);
-        const auto k = left >= lanes ? reader(codes + i) : reader.last(codes + i, left);
-        hn::StoreU(hn::Mul(k, unit), d, values + i);
+      for (std::int64_t i = 0; i < run.count; i += group) {
+        Floats k[Reader::kGroup];
+        reader.read(codes + i, run.count - i, k);
+#pragma GCC unroll 4
+        for (int v = 0; v < Reader::kGroup; ++v) {
+          if (i + v * lanes >= run.count) break;
+          hn::StoreU(hn::Mul(k[v], unit), d, values + i + v * lanes);
+        }
       }
       values += run.count;
     }
   }
 }
 
+void fill_planes(const CodeNumbers& numbers, const CodePanel& panel) {
+  numbers.bytes ? fill_with(ByteReader(numbers), panel) : fill_with(AnyReader(numbers), panel);
+}
+
 void units_of_scales(std::span<const TileScale> scales, int unit_exponent, float* units) {
-  constexpr int kBias = 127;
-  const std::size_t count = scales.size();
-  const int offset = kBias - unit_exponent;
-  for (std::size_t i = 0; i < count; ++i) {
-    const int exponent = std::clamp(scales[i].exponent + offset, 1, 2 * kBias);
-    units[i] = static_cast<float>(static_cast<int>(scales[i].significand)) *
-               std::bit_cast<float>(static_cast<std::uint32_t>(exponent) << 23);
-  }
+  const FloatTag d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const auto count = static_cast<std::int64_t>(scales.size());
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) hn::StoreU(units_of(scales.data() + i, lanes, unit_exponent), d, units + i);
+  if (i == count) return;
+  HWY_ALIGN float last[kMostLanes];
+  hn::Store(units_of(scales.data() + i, count - i, unit_exponent), d, last);
+  std::copy_n(last, count - i, units + i);
 }
 
 }  // namespace
@@ -241,13 +332,20 @@ void fill_units(std::span<const TileScale> scales, int unit_exponent, float* uni
   HWY_DYNAMIC_DISPATCH(units_of_scales)(scales, unit_exponent, units);
 }
 
-void scale_codes(const ElementFormat& format, const std::uint16_t* codes, const float* units, std::int64_t count,
-                 float* values) {
-  HWY_DYNAMIC_DISPATCH(scale_each)(format, codes, units, count, values);
+CodeNumbers::CodeNumbers(const ElementFormat& the_format) : format(the_format) {
+  bytes = format.code_bits() <= 8 && format.max_integer() < 128;
+  if (!bytes) return;
+  for (std::size_t code = 0; code < std::size_t{1} << format.code_bits(); ++code) {
+    integers[code] = static_cast<std::int8_t>(decode_element(format, static_cast<std::uint16_t>(code)));
+  }
 }
 
-void fill_panel(const ElementFormat& format, const CodePanel& panel) {
-  HWY_DYNAMIC_DISPATCH(fill_planes)(format, panel);
+void scale_codes(const CodeNumbers& numbers, const ScaledCodes& codes) {
+  HWY_DYNAMIC_DISPATCH(scale_each)(numbers, codes);
+}
+
+void fill_panel(const CodeNumbers& numbers, const CodePanel& panel) {
+  HWY_DYNAMIC_DISPATCH(fill_planes)(numbers, panel);
 }
 
 }  // namespace mlsim::models

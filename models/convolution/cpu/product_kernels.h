@@ -2,6 +2,7 @@
 // in ascending order.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -31,12 +32,30 @@ struct ProductTile {
 // Writes the results to y[row · pitch + column]. The caller has proven that every product is a binary32 number.
 void multiply(const ProductTile& tile, float* y, std::int64_t pitch);
 
+// The integers of a format's codes.
+class CodeNumbers {
+ public:
+  explicit CodeNumbers(const ElementFormat& the_format);
+
+  ElementFormat format;
+  bool bytes = false;                       // they fit 8 bits, as codes do
+  std::array<std::int8_t, 256> integers{};  // of each code, where they do
+};
+
 // g · 2^(s - unit_exponent) of scales. Where that is below 2^-126 it is some number: no tile with values may be there.
 void fill_units(std::span<const TileScale> scales, int unit_exponent, float* units);
 
-// values[i] = k of codes[i] · units[i].
-void scale_codes(const ElementFormat& format, const std::uint16_t* codes, const float* units, std::int64_t count,
-                 float* values);
+// Codes with a scale each: vector v of k · g · 2^(s - unit_exponent) is written, whole, to values[v · step].
+struct ScaledCodes {
+  const std::uint16_t* codes = nullptr;
+  const TileScale* scales = nullptr;
+  int unit_exponent = 0;
+  std::int64_t count = 0;
+  float* values = nullptr;
+  std::int64_t step = 0;
+};
+
+void scale_codes(const CodeNumbers& numbers, const ScaledCodes& codes);
 
 // Codes that follow each other in a plane, for each of a number of planes.
 struct CodeRun {
@@ -50,11 +69,10 @@ struct CodePanel {
   std::span<const CodeRun> runs;
   std::int64_t plane = 0;  // codes between planes
   std::int64_t depth = 1;
-  const std::uint16_t* end = nullptr;  // of what can be read
-  float* values = nullptr;             // written up to a vector beyond the last one
-  std::int64_t pitch = 0;              // at least the runs' counts
+  float* values = nullptr;  // written up to a vector beyond the last one
+  std::int64_t pitch = 0;   // at least the runs' counts
 };
 
-void fill_panel(const ElementFormat& format, const CodePanel& panel);
+void fill_panel(const CodeNumbers& numbers, const CodePanel& panel);
 
 }  // namespace mlsim::models
