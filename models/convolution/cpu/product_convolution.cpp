@@ -20,7 +20,7 @@ constexpr std::array<std::int64_t, 2> kOne{1, 1};
 // the next ones.
 constexpr std::int64_t kColumnBytes = 512 << 10;
 constexpr std::int64_t kRowBytes = 256 << 10;
-// Rows of a task are a multiple of it: of the lanes of a vector and of the rows of every block of the kernels.
+// A multiple of the rows of every block of the kernels, and of the lanes of a vector.
 constexpr std::int64_t kRowUnit = 48;
 
 // use(scales, first, count) for the scales of `count` index pairs from `begin` on, some of them at a time.
@@ -36,64 +36,59 @@ void with_scales(const ScaledTensor& tensor, std::int64_t begin, std::int64_t co
   }
 }
 
-// One factor of a product: the numbers of its rows, in panels of some rows each.
-struct Rows {
-  Scratch<float> values;
-  std::int64_t panel_rows;
-  std::int64_t panel;       // numbers
-  std::int64_t row_step;    // within a panel
-  std::int64_t depth_step;  // likewise
-  const float* at(std::int64_t row) const {
-    return values.get() + row / panel_rows * panel + row % panel_rows * row_step;
-  }
-  // Rows of the same panel from one on.
-  std::int64_t together(std::int64_t row) const { return panel_rows - row % panel_rows; }
-};
-
-// Numbers of index pairs that have one element each, from one on. Vector v goes, whole, to values[v · step].
+// Numbers of index pairs that have one element each, from one on. Whole vectors are written.
 void decode_pairs(const ScaledTensor& tensor, const CodeNumbers& numbers, std::int64_t begin, std::int64_t count,
-                  float* values, std::int64_t step) {
-  const auto lanes = static_cast<std::int64_t>(product_lanes());
+                  float* values) {
   with_scales(tensor, begin, count, [&](const TileScale* scales, std::int64_t first, std::int64_t size) {
     scale_codes(numbers, {tensor.codes.data() + first, scales, tensor.format.element.unit_exponent(), size,
-                          values + (first - begin) / lanes * step, step});
+                          values + (first - begin)});
   });
 }
 
-// Of a matrix of rows, one behind the other: a single panel.
-Rows rows_of_matrix(const ScaledTensor& tensor, std::int64_t rows, std::int64_t depth) {
-  const CodeNumbers numbers(tensor.format.element);
-  const auto lanes = static_cast<std::int64_t>(product_lanes());
-  Rows result{make_scratch<float>(rows * depth + lanes), rows, rows * depth, depth, 1};
-  constexpr std::int64_t kChunk = 1 << 13;
-  base::parallel_for(std::int64_t{0}, ceil_div(rows * depth, kChunk), [&](std::int64_t chunk) {
-    const std::int64_t first = chunk * kChunk;
-    decode_pairs(tensor, numbers, first, std::min(kChunk, rows * depth - first), result.values.get() + first, lanes);
-  });
-  return result;
-}
+// The factor of a product whose numbers meet vectors of the other one: its rows, decoded some at a time.
+class Rows {
+ public:
+  // `transposed`: the tensor has the depth as its first index, else the rows.
+  Rows(const ScaledTensor& tensor, std::int64_t rows, std::int64_t depth, bool transposed)
+      : tensor_(tensor), numbers_(tensor.format.element), rows_(rows), depth_(depth), transposed_(transposed) {
+    const auto lanes = static_cast<std::int64_t>(product_lanes());
+    const std::int64_t fitting = kRowBytes / (depth * static_cast<std::int64_t>(sizeof(float)));
+    const std::int64_t some = fitting >= kRowUnit ? std::min(fitting / kRowUnit, kMostUnits) * kRowUnit
+                                                  : ceil_div(std::min(fitting, kRowUnit / 2) + 1, lanes) * lanes;
+    slice_ = std::min(some, ceil_div(rows, lanes) * lanes);
+    lanes_ = lanes;
+  }
 
-// Of a matrix whose columns are the rows: [panel][depth][row of the panel].
-Rows rows_of_transposed(const ScaledTensor& tensor, std::int64_t rows, std::int64_t depth) {
-  const CodeNumbers numbers(tensor.format.element);
-  const auto lanes = static_cast<std::int64_t>(product_lanes());
-  const std::int64_t panels = ceil_div(rows, lanes);
-  Rows result{make_scratch<float>(panels * lanes * depth), lanes, lanes * depth, 1, lanes};
-  // Few panels at a time, so that few pages are written in turn.
-  constexpr std::int64_t kPanels = 8;
-  constexpr std::int64_t kDepth = 128;
-  const std::int64_t parts = ceil_div(depth, kDepth);
-  parallel_tasks(ceil_div(panels, kPanels) * parts, kDepth * kPanels * 8, [&](std::int64_t task) {
-    const std::int64_t panel = task / parts * kPanels;
-    const std::int64_t count = std::min(kPanels * lanes, rows - panel * lanes);
-    const std::int64_t first = task % parts * kDepth;
-    for (std::int64_t d = first; d < std::min(first + kDepth, depth); ++d) {
-      decode_pairs(tensor, numbers, d * rows + panel * lanes, count,
-                   result.values.get() + panel * result.panel + d * lanes, result.panel);
+  std::int64_t slice_rows() const { return slice_; }
+  std::int64_t slices() const { return ceil_div(rows_, slice_); }
+  std::int64_t row_count(std::int64_t slice) const { return std::min(slice_, rows_ - slice * slice_); }
+  std::int64_t row_step() const { return transposed_ ? 1 : depth_; }
+  std::int64_t depth_step() const { return transposed_ ? slice_ : 1; }
+  // Numbers of a slice, and of what is written behind it.
+  std::int64_t size() const { return slice_ * depth_ + lanes_; }
+
+  void decode(std::int64_t slice, float* values) const {
+    const std::int64_t first = slice * slice_;
+    if (!transposed_) {
+      decode_pairs(tensor_, numbers_, first * depth_, row_count(slice) * depth_, values);
+      return;
     }
-  });
-  return result;
-}
+    for (std::int64_t d = 0; d < depth_; ++d) {
+      decode_pairs(tensor_, numbers_, d * rows_ + first, row_count(slice), values + d * slice_);
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kMostUnits = 4;
+
+  const ScaledTensor& tensor_;
+  CodeNumbers numbers_;
+  std::int64_t rows_;
+  std::int64_t depth_;
+  bool transposed_;
+  std::int64_t lanes_;
+  std::int64_t slice_;  // rows
+};
 
 // Where the columns of a product come from, and its results go. Columns are the positions of all images, one image
 // behind the other, or the channels of an operand of 1×1 images.
@@ -103,26 +98,24 @@ class Product {
       : pass_(request.pass),
         shape_(request.shape),
         source_(pass_ == Pass::kBackwardWeight ? request.right : request.left),
-        other_(pass_ == Pass::kBackwardWeight ? request.left : request.right),
         numbers_(source_.format.element),
         tensor_scale_(request.tensor_scale),
         depth_(shape_.outer_count(pass_)),
-        rows_(pass_ == Pass::kBackwardData ? shape_.in_channels : shape_.out_channels),
+        result_rows_(pass_ == Pass::kBackwardData ? shape_.in_channels : shape_.out_channels),
+        rows_(pass_ == Pass::kBackwardWeight ? request.left : request.right, result_rows_, depth_,
+              pass_ != Pass::kForward),
         positions_(shape_.out_size()[0] * shape_.out_size()[1]),
         columns_(pass_ == Pass::kBackwardWeight ? shape_.in_channels : shape_.batch * positions_),
         strided_(shape_.stride != kOne && pass_ != Pass::kBackwardWeight),
         source_plane_(source_.inner_size()),
         result_plane_(pass_ == Pass::kBackwardData ? shape_.in_size[0] * shape_.in_size[1] : positions_),
         lanes_(static_cast<std::int64_t>(product_lanes())) {
-    const std::int64_t vectors = ceil_div(columns_, lanes_);
-    tiles_ = ceil_div(vectors, product_vectors());
-    vectors_ = vectors;
-    pitch_ = product_vectors() * lanes_;
+    vectors_ = ceil_div(columns_, lanes_);
+    tiles_ = ceil_div(vectors_, product_vectors());
+    pitch_ = ceil_div(vectors_, tiles_) * lanes_;
   }
 
   void run(float* results) {
-    const Rows rows =
-        pass_ == Pass::kForward ? rows_of_matrix(other_, rows_, depth_) : rows_of_transposed(other_, rows_, depth_);
     if (pass_ != Pass::kBackwardWeight) {
       units_ = make_scratch<float>(shape_.batch * depth_);
       with_scales(source_, 0, shape_.batch * depth_,
@@ -134,13 +127,40 @@ class Product {
     const std::int64_t tile_numbers = depth_ * pitch_;
     const std::int64_t at_once =
         std::clamp<std::int64_t>(kColumnBytes / (tile_numbers * static_cast<std::int64_t>(sizeof(float))), 1, tiles_);
+    const bool once = at_once == tiles_;
+    // Rows that meet all columns at once are decoded where they are taken, else before.
+    const std::int64_t cost = rows_.slice_rows() * depth_;
+    const auto decoded = make_scratch<float>(once ? 0 : rows_.slices() * rows_.size());
+    if (!once) {
+      parallel_tasks(rows_.slices(), cost,
+                     [&](std::int64_t slice) { rows_.decode(slice, decoded.get() + slice * rows_.size()); });
+    }
     // A vector more is written.
     const auto columns = make_scratch<float>(at_once * tile_numbers + lanes_);
     for (std::int64_t first = 0; first < tiles_; first += at_once) {
       const std::int64_t tiles = std::min(at_once, tiles_ - first);
-      parallel_tasks(tiles, depth_ * product_vectors() * 8,
+      parallel_tasks(tiles, tile_numbers,
                      [&](std::int64_t tile) { fill_tile(first + tile, columns.get() + tile * tile_numbers); });
-      multiply_tiles(rows, first, tiles, columns.get(), results);
+      const auto multiply_slice = [&](std::int64_t slice, const float* values) {
+        for (std::int64_t tile = 0; tile < tiles; ++tile) {
+          multiply_tile(slice, values, first + tile, columns.get() + tile * tile_numbers, results);
+        }
+      };
+      if (once) {
+        parallel_tasks(rows_.slices(), cost * tiles * product_vectors(), [&](std::int64_t slice) {
+          const auto values = make_scratch<float>(rows_.size());
+          rows_.decode(slice, values.get());
+          multiply_slice(slice, values.get());
+        });
+      } else {
+        // Slices of rows meet all of the columns before the next one does.
+        parallel_tasks(rows_.slices() * tiles, cost * product_vectors(), [&](std::int64_t task) {
+          const std::int64_t slice = task / tiles;
+          const std::int64_t tile = task % tiles;
+          multiply_tile(slice, decoded.get() + slice * rows_.size(), first + tile, columns.get() + tile * tile_numbers,
+                        results);
+        });
+      }
     }
   }
 
@@ -182,8 +202,7 @@ class Product {
     if (pass_ == Pass::kBackwardWeight) {
       const std::int64_t first = first_column(tile);
       for (std::int64_t d = 0; d < depth_; ++d) {
-        decode_pairs(source_, numbers_, d * columns_ + first, first_column(tile + 1) - first, values + d * pitch_,
-                     lanes_);
+        decode_pairs(source_, numbers_, d * columns_ + first, first_column(tile + 1) - first, values + d * pitch_);
       }
       return;
     }
@@ -219,45 +238,30 @@ class Product {
     }
   }
 
-  void multiply_tiles(const Rows& rows, std::int64_t first, std::int64_t tiles, const float* columns,
-                      float* results) const {
-    const std::int64_t slice =
-        std::clamp<std::int64_t>(kRowBytes / (depth_ * static_cast<std::int64_t>(sizeof(float))) / kRowUnit, 1, 4) *
-        kRowUnit;
-    const std::int64_t slices = ceil_div(rows_, slice);
-    parallel_tasks(slices * tiles, std::min(slice, rows_) * depth_ * product_vectors(), [&](std::int64_t task) {
-      const std::int64_t row = task / tiles * slice;
-      const std::int64_t tile = task % tiles;
-      multiply_slice(rows, row, std::min(row + slice, rows_), first + tile, columns + tile * depth_ * pitch_, results);
-    });
-  }
-
-  void multiply_slice(const Rows& rows, std::int64_t first, std::int64_t end, std::int64_t tile, const float* columns,
-                      float* results) const {
+  void multiply_tile(std::int64_t slice, const float* rows, std::int64_t tile, const float* columns,
+                     float* results) const {
     const std::int64_t column = first_column(tile);
-    ProductTile product{.columns = columns,
-                        .column_pitch = pitch_,
-                        .row_step = rows.row_step,
-                        .depth_step = rows.depth_step,
-                        .depth = depth_,
-                        .column_count = first_column(tile + 1) - column,
-                        .factor = tensor_scale_};
-    std::vector<Segment> segments;
-    if (pass_ != Pass::kBackwardWeight) segments = segments_of(tile);
-    const bool direct = segments.size() <= 1 && !(strided_ && pass_ == Pass::kBackwardData);
-    std::vector<float> y(direct ? 0 : static_cast<std::size_t>(kRowUnit * pitch_));
-    for (std::int64_t row = first; row < end; row += product.row_count) {
-      product.rows = rows.at(row);
-      product.row_count = std::min({rows.together(row), kRowUnit, end - row});
-      if (segments.empty()) {
-        multiply(product, results + row * columns_ + column, columns_);
-      } else if (direct) {
-        const Segment& segment = segments.front();
-        multiply(product, results + (segment.image * rows_ + row) * result_plane_ + segment.position, result_plane_);
-      } else {
-        multiply(product, y.data(), pitch_);
-        spread(segments, row, product.row_count, y.data(), results);
-      }
+    const std::int64_t row = slice * rows_.slice_rows();
+    const std::int64_t count = rows_.row_count(slice);
+    const ProductTile product{.columns = columns,
+                              .column_pitch = pitch_,
+                              .rows = rows,
+                              .row_step = rows_.row_step(),
+                              .depth_step = rows_.depth_step(),
+                              .depth = depth_,
+                              .row_count = count,
+                              .column_count = first_column(tile + 1) - column,
+                              .factor = tensor_scale_};
+    if (pass_ == Pass::kBackwardWeight) return multiply(product, results + row * columns_ + column, columns_);
+    const std::vector<Segment> segments = segments_of(tile);
+    if (segments.size() > 1 || (strided_ && pass_ == Pass::kBackwardData)) {
+      std::vector<float> y(static_cast<std::size_t>(count * pitch_));
+      multiply(product, y.data(), pitch_);
+      spread(segments, row, count, y.data(), results);
+    } else {
+      const Segment& segment = segments.front();
+      multiply(product, results + (segment.image * result_rows_ + row) * result_plane_ + segment.position,
+               result_plane_);
     }
   }
 
@@ -265,7 +269,7 @@ class Product {
   void spread(const std::vector<Segment>& segments, std::int64_t row, std::int64_t count, const float* y,
               float* results) const {
     for (const Segment& segment : segments) {
-      float* target = results + (segment.image * rows_ + row) * result_plane_;
+      float* target = results + (segment.image * result_rows_ + row) * result_plane_;
       if (strided_ && pass_ == Pass::kBackwardData) {
         scatter(segment, count, y, target);
       } else {
@@ -288,11 +292,11 @@ class Product {
   Pass pass_;
   const ConvolutionShape& shape_;
   const ScaledTensor& source_;  // its elements are the columns
-  const ScaledTensor& other_;
   CodeNumbers numbers_;
   float tensor_scale_;
   std::int64_t depth_;
-  std::int64_t rows_;
+  std::int64_t result_rows_;
+  Rows rows_;
   std::int64_t positions_;  // of an image
   std::int64_t columns_;
   bool strided_;

@@ -253,7 +253,7 @@ void scale_with(const Reader& reader, const ScaledCodes& scaled) {
       if (v * lanes >= left) break;
       const auto units = units_of(scaled.scales + i + v * lanes, left - v * lanes, scaled.unit_exponent);
       hn::StoreU(hn::Mul(k[v], units), d, values);
-      values += scaled.step;
+      values += lanes;
     }
   }
 }

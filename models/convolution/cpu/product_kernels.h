@@ -45,14 +45,13 @@ class CodeNumbers {
 // g · 2^(s - unit_exponent) of scales. Where that is below 2^-126 it is some number: no tile with values may be there.
 void fill_units(std::span<const TileScale> scales, int unit_exponent, float* units);
 
-// Codes with a scale each: vector v of k · g · 2^(s - unit_exponent) is written, whole, to values[v · step].
+// Codes with a scale each, to k · g · 2^(s - unit_exponent); whole vectors are written.
 struct ScaledCodes {
   const std::uint16_t* codes = nullptr;
   const TileScale* scales = nullptr;
   int unit_exponent = 0;
   std::int64_t count = 0;
   float* values = nullptr;
-  std::int64_t step = 0;
 };
 
 void scale_codes(const CodeNumbers& numbers, const ScaledCodes& codes);
