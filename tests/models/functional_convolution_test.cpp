@@ -332,7 +332,7 @@ TEST(FunctionalConvolution, EqualsReferenceOnTinyGroups) {
   }
 }
 
-// ---- Blocks
+// ---- Engines by name
 
 // The name of the engine that runs.
 std::string engine_for(Pass pass, const ConvolutionShape& shape, const ScaledTensor& left, const ScaledTensor& right,
@@ -374,6 +374,83 @@ void expect_each(const std::map<std::string, int>& counts, std::vector<std::stri
   if (has_dot_products()) names.emplace_back("blocks of bytes");
   for (const std::string& name : names) EXPECT_TRUE(counts.contains(name)) << name << " has never run";
 }
+
+// ---- Matrix products
+
+// Whether a scale belongs to each pair of indices of the operands that are summed over.
+ScaledFormat random_product_format(Random& random) {
+  constexpr std::array<const char*, 6> kElements{"e2m4", "e2m1", "e1m6", "e0m7", "e3m2", "e2m5/g8m2"};
+  constexpr std::array<const char*, 4> kGroupings{"/nc", "/nc", "/n", "/c"};
+  return parse_scaled_format(std::string(kElements[static_cast<std::size_t>(between(random, 0, 5))]) +
+                             kGroupings[static_cast<std::size_t>(between(random, 0, 3))]);
+}
+
+ConvolutionShape random_product(Random& random) {
+  ConvolutionShape shape;
+  shape.batch = between(random, 1, 7);
+  shape.in_channels = between(random, 1, 70);
+  shape.out_channels = between(random, 1, 70);
+  if (between(random, 0, 3) == 0) return shape;  // linear
+  for (const std::size_t axis : {0U, 1U}) {
+    shape.in_size[axis] = between(random, 1, 9);
+    shape.stride[axis] = between(random, 1, 3);
+  }
+  return shape;
+}
+
+// Rows, columns and vectors of every remainder, tiles of several images.
+TEST(Products, EqualReferenceOnRandomLayers) {
+  const auto counts = compare_blocks(7000, 300, random_product, random_product_format);
+  EXPECT_GT(counts.at("matrix products in binary32"), 300);
+}
+
+// More columns and more rows than are prepared at a time.
+TEST(Products, EqualReferenceInSlices) {
+  const std::array<ConvolutionShape, 3> shapes{{
+      {.batch = 3, .in_channels = 700, .out_channels = 50, .in_size = {9, 9}},
+      {.batch = 3, .in_channels = 400, .out_channels = 60, .in_size = {21, 19}, .stride = {2, 2}},
+      {.batch = 33, .in_channels = 300, .out_channels = 330},
+  }};
+  std::uint64_t seed = 1;
+  for (const ConvolutionShape& shape : shapes) {
+    Random random(seed++);
+    for (const Pass pass : kPasses) {
+      const ScaledFormat format = parse_scaled_format("e2m4");
+      const ScaledTensor left = random_operand(random, shape, left_operand(pass), pass, format);
+      const ScaledTensor right = random_operand(random, shape, right_operand(pass), pass, format);
+      compare(pass, shape, left, right, {});
+    }
+  }
+}
+
+// Units at 2^-126 and below it, and products at 2^-149.
+TEST(Products, EqualReferenceWhereNumbersEnd) {
+  const ConvolutionShape shape{.batch = 2, .in_channels = 19, .out_channels = 5, .in_size = {3, 7}};
+  const ScaledFormat format = parse_scaled_format("e2m1/g8m0");
+  std::map<std::string, int> engines;
+  Random random(1);
+  for (const auto& [left_exponent, right_exponent] :
+       std::vector<std::pair<int, int>>{{-122, -19}, {-123, -19}, {-122, -20}, {-121, -20}, {-60, -81}, {-126, -126}}) {
+    for (const Pass pass : kPasses) {
+      const auto operand = [&](Operand which, int exponent) {
+        ScaledTensor tensor = random_operand(random, shape, which, pass, format);
+        tensor.tensor_scale = 0x1p60F;
+        for (std::size_t i = 0; i < tensor.scales.size(); i += 3) {
+          tensor.scales[i].exponent = static_cast<std::int16_t>(exponent);
+        }
+        return tensor;
+      };
+      const ScaledTensor left = operand(left_operand(pass), left_exponent);
+      const ScaledTensor right = operand(right_operand(pass), right_exponent);
+      compare(pass, shape, left, right, {});
+      ++engines[engine_for(pass, shape, left, right, {})];
+    }
+  }
+  EXPECT_GT(engines["matrix products in binary32"], 2);
+  EXPECT_GT(engines.size(), 1U);
+}
+
+// ---- Blocks
 
 TEST(Blocks, EqualReferenceOnRandomLayers) {
   const auto counts = compare_blocks(3000, 1200, tests::random_layer, tests::random_block_format);

@@ -45,6 +45,36 @@ void decode_pairs(const ScaledTensor& tensor, const CodeNumbers& numbers, std::i
   });
 }
 
+// Some columns of a matrix of index pairs.
+struct Part {
+  std::int64_t first;
+  std::int64_t count;
+  std::int64_t columns;  // of the matrix
+  std::int64_t rows;
+};
+
+// Row d goes to values[d · pitch].
+void decode_part(const ScaledTensor& tensor, const CodeNumbers& numbers, const Part& part, float* values,
+                 std::int64_t pitch) {
+  // The processor does not foresee rows that are far from each other.
+  constexpr std::int64_t kAhead = 8;
+  constexpr std::int64_t kLine = 64;
+  const auto prefetch = [&](const auto* first) {
+    const auto* line = reinterpret_cast<const char*>(first);
+    const auto* end = reinterpret_cast<const char*>(first + part.count);
+    for (; line < end; line += kLine) __builtin_prefetch(line);
+  };
+  const bool each = tensor.format.layout == grouping::kNc;
+  for (std::int64_t d = 0; d < part.rows; ++d) {
+    if (d + kAhead < part.rows) {
+      const std::int64_t pair = (d + kAhead) * part.columns + part.first;
+      prefetch(tensor.codes.data() + pair);
+      if (each) prefetch(tensor.scales.data() + pair);
+    }
+    decode_pairs(tensor, numbers, d * part.columns + part.first, part.count, values + d * pitch);
+  }
+}
+
 // The factor of a product whose numbers meet vectors of the other one: its rows, decoded some at a time.
 class Rows {
  public:
@@ -53,8 +83,8 @@ class Rows {
       : tensor_(tensor), numbers_(tensor.format.element), rows_(rows), depth_(depth), transposed_(transposed) {
     const auto lanes = static_cast<std::int64_t>(product_lanes());
     const std::int64_t fitting = kRowBytes / (depth * static_cast<std::int64_t>(sizeof(float)));
-    const std::int64_t some = fitting >= kRowUnit ? std::min(fitting / kRowUnit, kMostUnits) * kRowUnit
-                                                  : ceil_div(std::min(fitting, kRowUnit / 2) + 1, lanes) * lanes;
+    const std::int64_t fewest = transposed ? kLineRows : kRowUnit;
+    const std::int64_t some = std::clamp(fitting / kRowUnit * kRowUnit, fewest, kMostUnits * kRowUnit);
     slice_ = std::min(some, ceil_div(rows, lanes) * lanes);
     lanes_ = lanes;
   }
@@ -73,13 +103,12 @@ class Rows {
       decode_pairs(tensor_, numbers_, first * depth_, row_count(slice) * depth_, values);
       return;
     }
-    for (std::int64_t d = 0; d < depth_; ++d) {
-      decode_pairs(tensor_, numbers_, d * rows_ + first, row_count(slice), values + d * slice_);
-    }
+    decode_part(tensor_, numbers_, {first, row_count(slice), rows_, depth_}, values, slice_);
   }
 
  private:
   static constexpr std::int64_t kMostUnits = 4;
+  static constexpr std::int64_t kLineRows = 64;  // whose codes fill whole lines of a cache
 
   const ScaledTensor& tensor_;
   CodeNumbers numbers_;
@@ -90,23 +119,32 @@ class Rows {
   std::int64_t slice_;  // rows
 };
 
+// Whether the results of a pass lie as their matrix does: those of linear layers, but for forward passes, whose weights
+// are better taken as rows.
+bool is_flat(Pass pass, const ConvolutionShape& shape) {
+  return pass == Pass::kBackwardWeight || (pass == Pass::kBackwardData && shape.in_size == kOne);
+}
+
 // Where the columns of a product come from, and its results go. Columns are the positions of all images, one image
-// behind the other, or the channels of an operand of 1×1 images.
+// behind the other; where the product is flat, the input channels.
 class Product {
  public:
   explicit Product(const ConvolutionRequest& request)
       : pass_(request.pass),
         shape_(request.shape),
-        source_(pass_ == Pass::kBackwardWeight ? request.right : request.left),
+        flat_(is_flat(pass_, shape_)),
+        source_(flat_ ? request.right : request.left),
         numbers_(source_.format.element),
         tensor_scale_(request.tensor_scale),
         depth_(shape_.outer_count(pass_)),
-        result_rows_(pass_ == Pass::kBackwardData ? shape_.in_channels : shape_.out_channels),
-        rows_(pass_ == Pass::kBackwardWeight ? request.left : request.right, result_rows_, depth_,
-              pass_ != Pass::kForward),
+        result_rows_(pass_ != Pass::kBackwardData ? shape_.out_channels
+                     : flat_                      ? shape_.batch
+                                                  : shape_.in_channels),
+        rows_(flat_ ? request.left : request.right, result_rows_, depth_,
+              pass_ == Pass::kBackwardWeight || (pass_ == Pass::kBackwardData && !flat_)),
         positions_(shape_.out_size()[0] * shape_.out_size()[1]),
-        columns_(pass_ == Pass::kBackwardWeight ? shape_.in_channels : shape_.batch * positions_),
-        strided_(shape_.stride != kOne && pass_ != Pass::kBackwardWeight),
+        columns_(flat_ ? shape_.in_channels : shape_.batch * positions_),
+        strided_(shape_.stride != kOne && !flat_),
         source_plane_(source_.inner_size()),
         result_plane_(pass_ == Pass::kBackwardData ? shape_.in_size[0] * shape_.in_size[1] : positions_),
         lanes_(static_cast<std::int64_t>(product_lanes())) {
@@ -116,7 +154,7 @@ class Product {
   }
 
   void run(float* results) {
-    if (pass_ != Pass::kBackwardWeight) {
+    if (!flat_) {
       units_ = make_scratch<float>(shape_.batch * depth_);
       with_scales(source_, 0, shape_.batch * depth_,
                   [&](const TileScale* scales, std::int64_t begin, std::int64_t count) {
@@ -199,11 +237,10 @@ class Product {
   }
 
   void fill_tile(std::int64_t tile, float* values) const {
-    if (pass_ == Pass::kBackwardWeight) {
+    if (flat_) {
       const std::int64_t first = first_column(tile);
-      for (std::int64_t d = 0; d < depth_; ++d) {
-        decode_pairs(source_, numbers_, d * columns_ + first, first_column(tile + 1) - first, values + d * pitch_);
-      }
+      const Part part{first, first_column(tile + 1) - first, columns_, depth_};
+      decode_part(source_, numbers_, part, values, pitch_);
       return;
     }
     const std::vector<Segment> segments = segments_of(tile);
@@ -252,7 +289,7 @@ class Product {
                               .row_count = count,
                               .column_count = first_column(tile + 1) - column,
                               .factor = tensor_scale_};
-    if (pass_ == Pass::kBackwardWeight) return multiply(product, results + row * columns_ + column, columns_);
+    if (flat_) return multiply(product, results + row * columns_ + column, columns_);
     const std::vector<Segment> segments = segments_of(tile);
     if (segments.size() > 1 || (strided_ && pass_ == Pass::kBackwardData)) {
       std::vector<float> y(static_cast<std::size_t>(count * pitch_));
@@ -291,6 +328,7 @@ class Product {
 
   Pass pass_;
   const ConvolutionShape& shape_;
+  bool flat_;
   const ScaledTensor& source_;  // its elements are the columns
   CodeNumbers numbers_;
   float tensor_scale_;

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "models/convolution/cpu/product_kernels.cpp"
@@ -50,72 +51,98 @@ int vectors_of_products() {
 
 // ---- Products
 
-template <int kRows, int kWidth>
+// Half a vector takes half the time of some processors of 512 bits.
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+constexpr bool kHalves = true;
+#else
+constexpr bool kHalves = false;
+#endif
+
+// Writes the first `count` lanes.
+template <typename Tag>
+void store_first(Tag d, hn::Vec<Tag> values, std::int64_t count, float* target) {
+  if (count >= static_cast<std::int64_t>(hn::Lanes(d))) return hn::StoreU(values, d, target);
+  HWY_ALIGN float lanes[kMostLanes];
+  hn::Store(values, d, lanes);
+  std::copy_n(lanes, count, target);
+}
+
+// So many rows, of so many vectors, the last of which has the lanes of `LastTag`.
+template <typename LastTag, int kRows, int kWidth>
 void multiply_block(const ProductTile& tile, const float* rows, float* HWY_RESTRICT y, std::int64_t pitch) {
   const FloatTag d;
+  const LastTag last;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   Floats sums[kRows][kWidth];
+  hn::Vec<LastTag> last_sums[kRows];
   const float* at[kRows];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     at[r] = rows + r * tile.row_step;
 #pragma GCC unroll 4
-    for (int v = 0; v < kWidth; ++v) sums[r][v] = hn::Zero(d);
+    for (int v = 0; v + 1 < kWidth; ++v) sums[r][v] = hn::Zero(d);
+    last_sums[r] = hn::Zero(last);
   }
   const float* HWY_RESTRICT columns = tile.columns;
   const std::int64_t end = tile.depth * tile.depth_step;
   for (std::int64_t i = 0; i != end; i += tile.depth_step, columns += tile.column_pitch) {
     Floats x[kWidth];
 #pragma GCC unroll 4
-    for (int v = 0; v < kWidth; ++v) x[v] = hn::LoadU(d, columns + v * lanes);
+    for (int v = 0; v + 1 < kWidth; ++v) x[v] = hn::LoadU(d, columns + v * lanes);
+    const auto last_x = hn::LoadU(last, columns + (kWidth - 1) * lanes);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const auto factor = hn::Set(d, at[r][i]);
 #pragma GCC unroll 4
-      for (int v = 0; v < kWidth; ++v) sums[r][v] = hn::MulAdd(factor, x[v], sums[r][v]);
+      for (int v = 0; v + 1 < kWidth; ++v) sums[r][v] = hn::MulAdd(factor, x[v], sums[r][v]);
+      last_sums[r] = hn::MulAdd(hn::Set(last, at[r][i]), last_x, last_sums[r]);
     }
   }
-  const auto factor = hn::Set(d, tile.factor);
-  const std::int64_t full = tile.column_count - (kWidth - 1) * lanes;  // columns of the last vector
+  const std::int64_t last_count = tile.column_count - (kWidth - 1) * lanes;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     float* target = y + r * pitch;
 #pragma GCC unroll 4
-    for (int v = 0; v + 1 < kWidth; ++v) hn::StoreU(hn::Mul(sums[r][v], factor), d, target + v * lanes);
-    const auto last = hn::Mul(sums[r][kWidth - 1], factor);
-    if (full == lanes) {
-      hn::StoreU(last, d, target + (kWidth - 1) * lanes);
-    } else {
-      HWY_ALIGN float values[kMostLanes];
-      hn::Store(last, d, values);
-      std::copy_n(values, full, target + (kWidth - 1) * lanes);
+    for (int v = 0; v + 1 < kWidth; ++v) {
+      hn::StoreU(hn::Mul(sums[r][v], hn::Set(d, tile.factor)), d, target + v * lanes);
     }
+    store_first(last, hn::Mul(last_sums[r], hn::Set(last, tile.factor)), last_count, target + (kWidth - 1) * lanes);
   }
 }
 
 // A block of so many rows, at most kRows.
-template <int kRows, int kWidth>
+template <typename LastTag, int kRows, int kWidth>
 void multiply_at_most(std::int64_t count, const ProductTile& tile, const float* rows, float* y, std::int64_t pitch) {
   if (count == kRows) {
-    multiply_block<kRows, kWidth>(tile, rows, y, pitch);
+    multiply_block<LastTag, kRows, kWidth>(tile, rows, y, pitch);
   } else if constexpr (kRows > 1) {
-    multiply_at_most<kRows - 1, kWidth>(count, tile, rows, y, pitch);
+    multiply_at_most<LastTag, kRows - 1, kWidth>(count, tile, rows, y, pitch);
+  }
+}
+
+// Blocks of about as many rows each.
+template <typename LastTag, int kWidth>
+void multiply_rows(const ProductTile& tile, float* y, std::int64_t pitch) {
+  constexpr int kRows = rows_of(kWidth);
+  const std::int64_t blocks = (tile.row_count + kRows - 1) / kRows;
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    const std::int64_t first = block * tile.row_count / blocks;
+    const std::int64_t end = (block + 1) * tile.row_count / blocks;
+    multiply_at_most<LastTag, kRows, kWidth>(end - first, tile, tile.rows + first * tile.row_step, y + first * pitch,
+                                             pitch);
   }
 }
 
 template <int kWidth>
 void multiply_columns(const ProductTile& tile, float* y, std::int64_t pitch) {
-  if (static_cast<std::size_t>(tile.column_count) <= (kWidth - 1) * hn::Lanes(FloatTag())) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(FloatTag()));
+  const std::int64_t last = tile.column_count - (kWidth - 1) * lanes;
+  if (last <= 0) {
     if constexpr (kWidth > 1) multiply_columns<kWidth - 1>(tile, y, pitch);
+  } else if (kHalves && last <= lanes / 2) {
+    multiply_rows<std::conditional_t<kHalves, hn::Half<FloatTag>, FloatTag>, kWidth>(tile, y, pitch);
   } else {
-    // Blocks of about as many rows each.
-    constexpr int kRows = rows_of(kWidth);
-    const std::int64_t blocks = (tile.row_count + kRows - 1) / kRows;
-    for (std::int64_t block = 0; block < blocks; ++block) {
-      const std::int64_t first = block * tile.row_count / blocks;
-      const std::int64_t end = (block + 1) * tile.row_count / blocks;
-      multiply_at_most<kRows, kWidth>(end - first, tile, tile.rows + first * tile.row_step, y + first * pitch, pitch);
-    }
+    multiply_rows<FloatTag, kWidth>(tile, y, pitch);
   }
 }
 
