@@ -162,7 +162,8 @@ class Product {
                                units_.get() + begin);
                   });
     }
-    const std::int64_t tile_numbers = depth_ * pitch_;
+    // A tile is written up to a vector beyond its end.
+    const std::int64_t tile_numbers = depth_ * pitch_ + lanes_;
     const std::int64_t at_once =
         std::clamp<std::int64_t>(kColumnBytes / (tile_numbers * static_cast<std::int64_t>(sizeof(float))), 1, tiles_);
     const bool once = at_once == tiles_;
@@ -173,8 +174,7 @@ class Product {
       parallel_tasks(rows_.slices(), cost,
                      [&](std::int64_t slice) { rows_.decode(slice, decoded.get() + slice * rows_.size()); });
     }
-    // A vector more is written.
-    const auto columns = make_scratch<float>(at_once * tile_numbers + lanes_);
+    const auto columns = make_scratch<float>(at_once * tile_numbers);
     for (std::int64_t first = 0; first < tiles_; first += at_once) {
       const std::int64_t tiles = std::min(at_once, tiles_ - first);
       parallel_tasks(tiles, tile_numbers,
