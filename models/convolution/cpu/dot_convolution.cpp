@@ -10,6 +10,7 @@
 
 #include "base/parallel.h"
 #include "models/convolution/cpu/dot_kernels.h"
+#include "models/convolution/cpu/scale_kernels.h"
 #include "models/convolution/cpu/scratch.h"
 
 namespace mlsim::models {
@@ -22,21 +23,9 @@ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
 // Bytes of prepared source planes at a time: as many images as fit (at least one).
 constexpr std::int64_t kPreparedBytes = 1 << 20;
 
-// S_g · 2^-U of each of `count` index pairs: what an element's integer 1 stands for. Exact where the pair has values.
-void fill_units(const ScaledTensor& tensor, std::int64_t first, std::int64_t count, float* units) {
-  const int unit = tensor.format.element.unit_exponent();
-  for (std::int64_t i = 0; i < count; ++i) {
-    const TileScale scale = scale_of_pair(tensor, first + i);
-    const int exponent = scale.exponent - unit;
-    const float power = exponent >= -126 ? std::bit_cast<float>(static_cast<std::uint32_t>(127 + exponent) << 23)
-                                         : std::ldexp(1.0F, exponent);
-    units[i] = static_cast<float>(scale.significand) * power;
-  }
-}
-
 Scratch<float> units_of(const ScaledTensor& tensor, std::int64_t first, std::int64_t count) {
   auto units = make_scratch<float>(count);
-  fill_units(tensor, first, count, units.get());
+  fill_pair_units(tensor, first, count, units.get());
   return units;
 }
 
@@ -505,7 +494,7 @@ class ByteWeightGradient {
           fill_rows(activation_, activation_decoder_, pair, rows, row_, target + shape_.padding[0].begin * row_bytes_);
         }
         float unit;
-        fill_units(activation_, pair, 1, &unit);
+        fill_pair_units(activation_, pair, 1, &unit);
         std::fill_n(column_units.get() + plane * kernel_, kernel_, unit);
       });
       base::parallel_for(std::int64_t{0}, shape_.groups * group_tiles * slices, [&](std::int64_t task) {
@@ -567,7 +556,7 @@ class ByteWeightGradient {
     for (std::int64_t co = first; co < std::min(first + kErrorChannels, shape_.out_channels); ++co) {
       const std::int64_t pair = image * shape_.out_channels + co;
       const std::int64_t lane = co / cout_ * group_lanes_ + co % cout_;
-      fill_units(error_, pair, 1, units + lane);
+      fill_pair_units(error_, pair, 1, units + lane);
       std::int32_t* target = errors + lane;
       const auto decoded = decoded_rows(error_, error_decoder_, pair, out_size_[0]);
       const std::uint8_t* row = decoded.get();
@@ -646,8 +635,8 @@ class PlaneWeightGradient {
       for (std::int64_t image = 0; image < shape_.batch; ++image) {
         const std::int64_t error_pair = image * shape_.out_channels + group * cout_;
         const std::int64_t activation_pair = image * shape_.in_channels + group * cin_;
-        fill_units(error_, error_pair, cout_, error_units.data());
-        fill_units(activation_, activation_pair, cin_, activation_units.data());
+        fill_pair_units(error_, error_pair, cout_, error_units.data());
+        fill_pair_units(activation_, activation_pair, cin_, activation_units.data());
         for (std::int64_t co = 0; co < cout_; ++co) fill_error(error_pair + co, errors.data() + co * error_size_);
         for (std::int64_t ci = 0; ci < cin_; ++ci) {
           fill_activation(activation_pair + ci, activations.data() + ci * activation_size_);

@@ -19,6 +19,7 @@
 #include "models/convolution/cpu/dot_kernels.h"
 #include "models/convolution/cpu/padded_planes.h"
 #include "models/convolution/cpu/product_convolution.h"
+#include "models/convolution/cpu/scale_kernels.h"
 #include "models/convolution/cpu/wide_convolution.h"
 #include "models/convolution/datapath.h"
 #include "models/convolution/engine.h"
@@ -88,14 +89,9 @@ bool has_values_at(const ScaledTensor& tensor, int exponent) {
 UnitRange range_of(const ScaledTensor& tensor) {
   // That of tiles without values, which need not fit anything.
   const int lowest = smallest_scale(tensor.format.scale).exponent;
-  std::int16_t first = std::numeric_limits<std::int16_t>::max();
-  std::int16_t last = std::numeric_limits<std::int16_t>::min();
-  for (const TileScale& scale : tensor.scales) {
-    first = std::min(first, scale.exponent);
-    last = std::max(last, scale.exponent);
-  }
-  int smallest = first;
-  const int largest = last;
+  const ExponentRange range = exponent_range(tensor.scales);
+  int smallest = range.smallest;
+  const int largest = range.largest;
   constexpr int kSmall = -32;  // an exponent from which on it does not matter whether there are values
   if (smallest == lowest && lowest < kSmall && !has_values_at(tensor, lowest)) {
     smallest = std::numeric_limits<int>::max();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "models/convolution/cpu/product_kernels.h"
+#include "models/convolution/cpu/scale_kernels.h"
 #include "models/convolution/cpu/scratch.h"
 
 namespace mlsim::models {
@@ -23,25 +24,12 @@ constexpr std::int64_t kRowBytes = 256 << 10;
 // A multiple of the rows of every block of the kernels, and of the lanes of a vector.
 constexpr std::int64_t kRowUnit = 48;
 
-// use(scales, first, count) for the scales of `count` index pairs from `begin` on, some of them at a time.
-template <typename Use>
-void with_scales(const ScaledTensor& tensor, std::int64_t begin, std::int64_t count, const Use& use) {
-  if (tensor.format.layout == grouping::kNc) return use(tensor.scales.data() + begin, begin, count);
-  constexpr std::int64_t kAtOnce = 1024;
-  std::array<TileScale, kAtOnce> scales;
-  for (std::int64_t first = begin; first < begin + count; first += kAtOnce) {
-    const std::int64_t size = std::min(kAtOnce, begin + count - first);
-    for (std::int64_t i = 0; i < size; ++i) scales[static_cast<std::size_t>(i)] = scale_of_pair(tensor, first + i);
-    use(scales.data(), first, size);
-  }
-}
-
 // Numbers of index pairs that have one element each, from one on. Whole vectors are written.
 void decode_pairs(const ScaledTensor& tensor, const CodeNumbers& numbers, std::int64_t begin, std::int64_t count,
                   float* values) {
-  with_scales(tensor, begin, count, [&](const TileScale* scales, std::int64_t first, std::int64_t size) {
-    scale_codes(numbers, {tensor.codes.data() + first, scales, tensor.format.element.unit_exponent(), size,
-                          values + (first - begin)});
+  with_pair_scales(tensor, begin, count, [&](std::span<const TileScale> scales, std::int64_t first) {
+    scale_codes(numbers, {tensor.codes.data() + first, scales.data(), tensor.format.element.unit_exponent(),
+                          static_cast<std::int64_t>(scales.size()), values + (first - begin)});
   });
 }
 
@@ -156,11 +144,7 @@ class Product {
   void run(float* results) {
     if (!flat_) {
       units_ = make_scratch<float>(shape_.batch * depth_);
-      with_scales(source_, 0, shape_.batch * depth_,
-                  [&](const TileScale* scales, std::int64_t begin, std::int64_t count) {
-                    fill_units({scales, static_cast<std::size_t>(count)}, source_.format.element.unit_exponent(),
-                               units_.get() + begin);
-                  });
+      fill_pair_units(source_, 0, shape_.batch * depth_, units_.get());
     }
     // A tile is written up to a vector beyond its end.
     const std::int64_t tile_numbers = depth_ * pitch_ + lanes_;
@@ -362,10 +346,6 @@ std::optional<std::string> refuse_products(const ConvolutionRequest& request) {
   }
   if (!request.reduction.by_outer_index()) return "a group has several outer indices";
   if (!request.exact_float) return "a product may be no binary32 number";
-  constexpr int kSmallestNormal = -126;
-  if (std::min(request.left_units.smallest, request.right_units.smallest) < kSmallestNormal) {
-    return "a scale may be no normal binary32 number";
-  }
   return std::nullopt;
 }
 

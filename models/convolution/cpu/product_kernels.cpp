@@ -1,9 +1,6 @@
 #include "models/convolution/cpu/product_kernels.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstddef>
-#include <cstring>
 #include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
@@ -11,6 +8,7 @@
 #include "hwy/foreach_target.h"
 // After foreach_target.h.
 #include "hwy/highway.h"
+#include "models/convolution/cpu/units-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace mlsim::models::HWY_NAMESPACE {
@@ -243,28 +241,6 @@ using ByteReader = AnyReader;
 
 #endif
 
-// A vector of scales' numbers, of which the last may be missing.
-Floats units_of(const TileScale* scales, std::int64_t count, int unit_exponent) {
-  static_assert(sizeof(TileScale) == sizeof(std::uint32_t) && offsetof(TileScale, exponent) == 0 &&
-                offsetof(TileScale, significand) == 2 && std::endian::native == std::endian::little);
-  constexpr int kBias = 127;
-  const FloatTag df;
-  const IntTag di;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(df));
-  HWY_ALIGN std::int32_t words[kMostLanes];
-  if (count >= lanes) {
-    std::memcpy(words, scales, sizeof(TileScale) * hn::Lanes(df));
-  } else {
-    std::memset(words, 0, sizeof(words));
-    std::memcpy(words, scales, sizeof(TileScale) * static_cast<std::size_t>(count));
-  }
-  const auto scale = hn::Load(di, words);
-  const auto significand = hn::And(hn::ShiftRight<16>(scale), hn::Set(di, 0xFF));
-  const auto exponent = hn::Add(hn::ShiftRight<16>(hn::ShiftLeft<16>(scale)), hn::Set(di, kBias - unit_exponent));
-  const auto power = hn::ShiftLeft<23>(hn::Max(exponent, hn::Set(di, 1)));
-  return hn::Mul(hn::ConvertTo(df, significand), hn::BitCast(df, power));
-}
-
 template <typename Reader>
 void scale_with(const Reader& reader, const ScaledCodes& scaled) {
   const FloatTag d;
@@ -317,18 +293,6 @@ void fill_planes(const CodeNumbers& numbers, const CodePanel& panel) {
   numbers.bytes ? fill_with(ByteReader(numbers), panel) : fill_with(AnyReader(numbers), panel);
 }
 
-void units_of_scales(std::span<const TileScale> scales, int unit_exponent, float* units) {
-  const FloatTag d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const auto count = static_cast<std::int64_t>(scales.size());
-  std::int64_t i = 0;
-  for (; i + lanes <= count; i += lanes) hn::StoreU(units_of(scales.data() + i, lanes, unit_exponent), d, units + i);
-  if (i == count) return;
-  HWY_ALIGN float last[kMostLanes];
-  hn::Store(units_of(scales.data() + i, count - i, unit_exponent), d, last);
-  std::copy_n(last, count - i, units + i);
-}
-
 }  // namespace
 }  // namespace mlsim::models::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -341,7 +305,6 @@ HWY_EXPORT(vectors_of_products);
 HWY_EXPORT(multiply_tile);
 HWY_EXPORT(scale_each);
 HWY_EXPORT(fill_planes);
-HWY_EXPORT(units_of_scales);
 
 std::size_t product_lanes() {
   return HWY_DYNAMIC_DISPATCH(lanes_of_products)();
@@ -353,10 +316,6 @@ int product_vectors() {
 
 void multiply(const ProductTile& tile, float* y, std::int64_t pitch) {
   HWY_DYNAMIC_DISPATCH(multiply_tile)(tile, y, pitch);
-}
-
-void fill_units(std::span<const TileScale> scales, int unit_exponent, float* units) {
-  HWY_DYNAMIC_DISPATCH(units_of_scales)(scales, unit_exponent, units);
 }
 
 CodeNumbers::CodeNumbers(const ElementFormat& the_format) : format(the_format) {

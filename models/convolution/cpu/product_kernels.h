@@ -42,9 +42,6 @@ class CodeNumbers {
   std::array<std::int8_t, 256> integers{};  // of each code, where they do
 };
 
-// g · 2^(s - unit_exponent) of scales. Where that is below 2^-126 it is some number: no tile with values may be there.
-void fill_units(std::span<const TileScale> scales, int unit_exponent, float* units);
-
 // Codes with a scale each, to k · g · 2^(s - unit_exponent); whole vectors are written.
 struct ScaledCodes {
   const std::uint16_t* codes = nullptr;
