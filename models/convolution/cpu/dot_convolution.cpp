@@ -9,16 +9,13 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "models/convolution/cpu/axis_phases.h"
 #include "models/convolution/cpu/dot_kernels.h"
 #include "models/convolution/cpu/scale_kernels.h"
 #include "models/convolution/cpu/scratch.h"
 
 namespace mlsim::models {
 namespace {
-
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 // Bytes of prepared source planes at a time: as many images as fit (at least one).
 constexpr std::int64_t kPreparedBytes = 1 << 20;
@@ -81,43 +78,6 @@ void fill_rows(const ScaledTensor& tensor, const ByteDecoder& decoder, std::int6
   } else {
     fill_rows(tensor, decoder, pair, rows, layout, [&](std::int64_t y) { return target + y * pitch; });
   }
-}
-
-// Results first, first + step, … along one axis, which share their taps: tap t of the i-th of them takes the source
-// element base + t + i · source_step and the weight kernel[t].
-struct AxisPhase {
-  std::int64_t first = 0;
-  std::int64_t step = 1;
-  std::int64_t count = 0;
-  std::int64_t source_step = 1;
-  std::int64_t base = 0;
-  std::vector<std::int64_t> kernel;
-
-  auto taps() const { return static_cast<std::int64_t>(kernel.size()); }
-};
-
-std::vector<AxisPhase> axis_phases(Pass pass, const ConvolutionShape& shape, std::size_t axis) {
-  const std::int64_t kernel = shape.kernel[axis];
-  const std::int64_t stride = shape.stride[axis];
-  const std::int64_t padding = shape.padding[axis].begin;
-  std::vector<AxisPhase> phases;
-  if (pass == Pass::kForward) {
-    AxisPhase phase{0, 1, shape.out_size()[axis], stride, -padding, {}};
-    for (std::int64_t k = 0; k < kernel; ++k) phase.kernel.push_back(k);
-    phases.push_back(std::move(phase));
-    return phases;
-  }
-  const std::int64_t in = shape.in_size[axis];
-  for (std::int64_t first = 0; first < std::min(stride, in); ++first) {
-    AxisPhase phase{first, stride, ceil_div(in - first, stride), 1, 0, {}};
-    for (std::int64_t k = kernel; k-- > 0;) {
-      if ((first + padding - k) % stride != 0) continue;
-      if (phase.kernel.empty()) phase.base = (first + padding - k) / stride;
-      phase.kernel.push_back(k);
-    }
-    if (!phase.kernel.empty()) phases.push_back(std::move(phase));
-  }
-  return phases;
 }
 
 class ByteCorrelation {

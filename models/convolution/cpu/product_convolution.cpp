@@ -11,10 +11,6 @@
 namespace mlsim::models {
 namespace {
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
 constexpr std::array<std::int64_t, 2> kOne{1, 1};
 
 // Bytes of columns that are prepared at a time, at least one tile of them; and of rows that meet all of those before

@@ -12,6 +12,10 @@
 
 namespace mlsim::models {
 
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
 template <typename T>
 struct ScratchDeallocate {
   std::size_t size;
