@@ -15,6 +15,7 @@
 #include "base/parallel.h"
 #include "models/convolution/cpu/block_convolution.h"
 #include "models/convolution/cpu/convolution_kernels.h"
+#include "models/convolution/cpu/depthwise_convolution.h"
 #include "models/convolution/cpu/dot_convolution.h"
 #include "models/convolution/cpu/dot_kernels.h"
 #include "models/convolution/cpu/padded_planes.h"
@@ -814,7 +815,8 @@ Refusal refuse_nothing(const ConvolutionRequest& /*request*/) {
   return std::nullopt;
 }
 
-constexpr std::array<Engine, 10> kEngines{{
+constexpr std::array<Engine, 11> kEngines{{
+    {"depthwise dot products of bytes", refuse_depthwise, correlate_depthwise},
     {"matrix products in binary32", refuse_products, sum_products},
     {"dot products of bytes", refuse_bytes, run_bytes},
     {"blocks of bytes", refuse_byte_blocks, run_blocks<BlockElement::kBytes>},

@@ -1,0 +1,335 @@
+#include "models/convolution/cpu/depthwise_convolution.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <vector>
+
+#include "models/convolution/cpu/axis_phases.h"
+#include "models/convolution/cpu/plane_kernels.h"
+#include "models/convolution/cpu/scale_kernels.h"
+#include "models/convolution/cpu/scratch.h"
+
+namespace mlsim::models {
+namespace {
+
+// Taps that a quad takes of a row of the kernel, and the largest stride: what two windows of bytes hold.
+constexpr std::int64_t kMostColumns = 4;
+constexpr std::int64_t kMostStride = 2;
+
+constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) {
+  return a >= 0 ? a / b : -ceil_div(-a, b);
+}
+
+class DepthwiseCorrelation {
+ public:
+  explicit DepthwiseCorrelation(const ConvolutionRequest& request)
+      : forward_(request.pass == Pass::kForward),
+        source_(request.left),
+        weight_(request.right),
+        tensor_scale_(request.tensor_scale),
+        batch_(request.shape.batch),
+        channels_(request.shape.groups),
+        kernel_(request.shape.kernel),
+        source_size_(forward_ ? request.shape.in_size : request.shape.out_size()),
+        result_size_(forward_ ? request.shape.out_size() : request.shape.in_size),
+        rows_(axis_phases(request.pass, request.shape, 0)),
+        columns_(axis_phases(request.pass, request.shape, 1)) {
+    lay_out();
+    for (const AxisPhase& rows : rows_) {
+      for (const AxisPhase& columns : columns_) phases_.push_back(make_phase(rows, columns));
+    }
+  }
+
+  void run(float* results) const {
+    std::vector<Weights> weights;
+    weights.reserve(phases_.size());
+    const Scratch<std::uint8_t> bytes = weight_bytes();
+    for (const Phase& phase : phases_) weights.push_back(pack(phase, bytes.get()));
+    const auto weight_units = make_scratch<float>(channels_);
+    fill_pair_units(weight_, 0, channels_, weight_units.get());
+    const auto source_units = make_scratch<float>(batch_ * channels_);
+    fill_pair_units(source_, 0, batch_ * channels_, source_units.get());
+
+    const ByteTable table = byte_table(source_.format.element);
+    const std::int64_t result_plane = result_size_[0] * result_size_[1];
+    const std::int64_t source_plane = source_size_[0] * source_size_[1];
+    // Some planes at a time, which are prepared before they are read: the processor waits for bytes that it has just
+    // written otherwise.
+    const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / size_, 1, 16);
+    const std::int64_t planes = batch_ * channels_;
+    const std::int64_t cost = at_once * (result_plane + source_plane) / 2;
+    parallel_tasks(ceil_div(planes, at_once), cost, [&](std::int64_t task) {
+      const std::int64_t first = task * at_once;
+      const std::int64_t count = std::min(at_once, planes - first);
+      const auto prepared = make_scratch<std::uint8_t>(at_once * size_);
+      std::fill_n(prepared.get(), at_once * size_, static_cast<std::uint8_t>(kDotOffset));
+      std::vector<float> y(static_cast<std::size_t>(columns_.size()) * kept_);
+      for (std::int64_t i = 0; i < count; ++i) {
+        fill_byte_plane(plane_, table, source_.codes.data() + (first + i) * source_plane, prepared.get() + i * size_);
+      }
+      for (std::int64_t i = 0; i < count; ++i) {
+        const std::int64_t channel = (first + i) % channels_;
+        const float unit = source_units[first + i] * weight_units[channel];
+        correlate(weights, channel, unit, prepared.get() + i * size_, y, results + (first + i) * result_plane);
+      }
+    });
+  }
+
+ private:
+  static constexpr std::int64_t kPreparedBytes = 64 << 10;
+
+  struct Phase {
+    const AxisPhase* rows;
+    const AxisPhase* columns;
+    std::vector<PlaneQuad> quads;
+    std::vector<Quad> taps;
+    std::vector<std::uint64_t> masks;
+    bool both;
+  };
+
+  // [block of kDotChannels channels][quad][channel], the others without quads.
+  struct Weights {
+    Scratch<std::int32_t> quads;
+    Scratch<std::int32_t> corrections;
+  };
+
+  // Rows above a plane are zeros, as those below it; columns beside it are masked.
+  void lay_out() {
+    const std::array<std::int64_t, 2> steps{rows_.front().source_step, columns_.front().source_step};
+    std::int64_t top = 0;
+    std::int64_t extent = ceil_div(source_size_[0], steps[0]);
+    pitch_ = ceil_div(source_size_[1], steps[1]);
+    for (const AxisPhase& rows : rows_) {
+      top = std::max(top, -floor_div(rows.base, steps[0]));
+      extent = std::max(extent, rows.count + floor_div(rows.base + rows.taps() - 1, steps[0]));
+    }
+    for (const AxisPhase& columns : columns_) pitch_ = std::max(pitch_, columns.count);
+    plane_ = {source_size_[0], source_size_[1], steps, {}, pitch_};
+    // A window begins as many bytes before a plane as a tap lies to the left, and ends as many behind it.
+    const std::int64_t beside = kPlaneBytes + pitch_;
+    for (auto& row_places : plane_.places) {
+      for (std::int64_t& place : row_places) {
+        place = size_ + top * pitch_ + beside;
+        size_ = ceil_div(place + extent * pitch_ + 2 * kPlaneBytes + beside, kPlaneBytes) * kPlaneBytes;
+        if (steps[1] == 1) break;
+      }
+      if (steps[0] == 1) break;
+    }
+    kept_ = 0;
+    for (const AxisPhase& rows : rows_) {
+      kept_ = std::max(kept_, static_cast<std::size_t>(ceil_div(rows.count * pitch_, kPlaneLanes) * kPlaneLanes));
+    }
+    kept_ += kPlaneLanes;
+  }
+
+  // Where a phase's result 0 finds its tap, and in which of the source's phases.
+  struct Tap {
+    std::int64_t phase;
+    std::int64_t distance;
+  };
+  static Tap tap_of(const AxisPhase& axis, std::int64_t tap) {
+    const std::int64_t element = axis.base + tap;
+    const std::int64_t distance = floor_div(element, axis.source_step);
+    return {element - distance * axis.source_step, distance};
+  }
+
+  // Rows of the kernel that share a quad: two, of at most two columns that lie side by side.
+  static std::int64_t quad_rows(const AxisPhase& columns) {
+    return columns.taps() <= 2 && columns.source_step == 1 ? 2 : 1;
+  }
+
+  Phase make_phase(const AxisPhase& rows, const AxisPhase& columns) const {
+    Phase phase{&rows, &columns, {}, {}, {}, false};
+    const std::int64_t together = quad_rows(columns);
+    const std::int64_t width = kMostColumns / together;
+    for (std::int64_t row = 0; row < rows.taps(); row += together) {
+      Quad taps{-1, -1, -1, -1};
+      for (std::int64_t t = 0; t < kMostColumns; ++t) {
+        const std::int64_t y = row + t / width;
+        const std::int64_t x = t % width;
+        if (y >= rows.taps() || x >= columns.taps()) continue;
+        taps[static_cast<std::size_t>(t)] = static_cast<std::int32_t>(
+            rows.kernel[static_cast<std::size_t>(y)] * kernel_[1] + columns.kernel[static_cast<std::size_t>(x)]);
+      }
+      phase.taps.push_back(taps);
+      phase.quads.push_back(make_quad(rows, columns, row, phase.both));
+    }
+    add_masks(phase);
+    return phase;
+  }
+
+  // The windows are two rows of the kernel, or the two phases of the columns.
+  PlaneQuad make_quad(const AxisPhase& rows, const AxisPhase& columns, std::int64_t row, bool& both) const {
+    const bool by_rows = quad_rows(columns) == 2;
+    std::array<std::int64_t, 2> begins{};
+    std::array<std::int64_t, 2> distances{std::numeric_limits<std::int64_t>::max(),
+                                          std::numeric_limits<std::int64_t>::max()};
+    for (std::int64_t x = 0; x < columns.taps(); ++x) {
+      const Tap tap = tap_of(columns, x);
+      for (const std::size_t window : {0U, 1U}) {
+        if (!by_rows && tap.phase != static_cast<std::int64_t>(window)) continue;
+        distances[window] = std::min(distances[window], tap.distance);
+      }
+    }
+    for (const std::size_t window : {0U, 1U}) {
+      const std::int64_t y = std::min(row + (by_rows ? static_cast<std::int64_t>(window) : 0), rows.taps() - 1);
+      const Tap tap = tap_of(rows, y);
+      const std::size_t phase = by_rows || columns.source_step == 1 ? 0 : window;
+      // A window of which no tap is taken begins somewhere.
+      if (distances[window] == std::numeric_limits<std::int64_t>::max()) distances[window] = 0;
+      begins[window] =
+          plane_.places[static_cast<std::size_t>(tap.phase)][phase] + tap.distance * pitch_ + distances[window];
+    }
+    PlaneQuad quad{begins[0], begins[1], {}};
+    const std::int64_t width = by_rows ? 2 : kMostColumns;
+    for (std::int64_t i = 0; i < kPlaneBytes; ++i) {
+      const std::int64_t x = i % 4 % width;
+      if (x >= columns.taps()) continue;
+      const Tap tap = tap_of(columns, x);
+      const auto window = static_cast<std::size_t>(by_rows ? i % 4 / 2 : tap.phase);
+      if (by_rows && row + i % 4 / 2 >= rows.taps()) continue;
+      const std::int64_t pick = i / 4 + tap.distance - distances[window];
+      quad.picks[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(pick + (window == 0 ? 0 : kPlaneBytes));
+      both = both || window == 1;
+    }
+    return quad;
+  }
+
+  // Taps beside the plane are zeros, and those that there are not, whose weights are zeros, may be anything.
+  void add_masks(Phase& phase) const {
+    const AxisPhase& columns = *phase.columns;
+    const std::int64_t width = quad_rows(columns) == 2 ? 2 : kMostColumns;
+    const std::int64_t vectors = ceil_div(phase.rows->count * pitch_, kPlaneLanes);
+    for (std::int64_t v = 0; v < vectors; ++v) {
+      std::uint64_t mask = 0;
+      for (std::int64_t i = 0; i < kPlaneBytes; ++i) {
+        const std::int64_t column =
+            columns.base + i % 4 % width + (v * kPlaneLanes + i / 4) % pitch_ * columns.source_step;
+        if (column >= 0 && column < source_size_[1]) mask |= std::uint64_t{1} << i;
+      }
+      phase.masks.push_back(mask);
+    }
+  }
+
+  Scratch<std::uint8_t> weight_bytes() const {
+    const std::int64_t size = kernel_[0] * kernel_[1];
+    const std::int64_t count = ceil_div(channels_, kDotChannels) * kDotChannels * size;
+    auto bytes = make_scratch<std::uint8_t>(count + kPackSlack);
+    std::fill_n(bytes.get() + channels_ * size, count - channels_ * size, std::uint8_t{0});
+    ByteDecoder(weight_.format.element, 0).decode(weight_.codes.data(), 1, channels_ * size, bytes.get(), 0);
+    return bytes;
+  }
+
+  Weights pack(const Phase& phase, const std::uint8_t* bytes) const {
+    const std::int64_t size = kernel_[0] * kernel_[1];
+    const std::int64_t blocks = ceil_div(channels_, kDotChannels);
+    const auto quads = static_cast<std::int64_t>(phase.taps.size());
+    Weights weights{make_scratch<std::int32_t>(blocks * quads * kDotChannels),
+                    make_scratch<std::int32_t>(blocks * kDotChannels)};
+    // Blocks of channels are to the packing what outer indices are; units are none of its business.
+    const auto units = make_scratch<float>(blocks * kDotChannels);
+    constexpr float kNone = 1;
+    DotPacking packing{.kernel_step = kDotChannels * size,
+                       .outer = blocks,
+                       .taps = phase.taps.data(),
+                       .quads = quads,
+                       .channels = kDotChannels};
+    for (std::int64_t c = 0; c < kDotChannels; ++c) {
+      packing.kernels[static_cast<std::size_t>(c)] = bytes + c * size;
+      packing.units[static_cast<std::size_t>(c)] = &kNone;
+    }
+    pack_weights(packing, weights.quads.get(), weights.corrections.get(), units.get());
+    return weights;
+  }
+
+  // A plane of results.
+  void correlate(const std::vector<Weights>& weights, std::int64_t channel, float unit, const std::uint8_t* bytes,
+                 std::vector<float>& y, float* target) const {
+    for (std::size_t p = 0; p < phases_.size(); ++p) {
+      const Phase& phase = phases_[p];
+      const auto quads = static_cast<std::int64_t>(phase.taps.size());
+      const std::int64_t block = channel / kDotChannels;
+      const std::int64_t lane = channel % kDotChannels;
+      const PlaneWeights packed{weights[p].quads.get() + block * quads * kDotChannels + lane, kDotChannels,
+                                weights[p].corrections[block * kDotChannels + lane], unit, tensor_scale_};
+      const PlanePhase plane{phase.quads, phase.both, phase.masks.data(), phase.rows->count * pitch_};
+      const std::size_t part = p % columns_.size();
+      if (phase.rows->step == 1 && phase.columns->step == 1 && phase.columns->count == pitch_) {
+        correlate_plane(plane, bytes, packed, target);
+        continue;
+      }
+      correlate_plane(plane, bytes, packed, y.data() + part * kept_);
+      if (part + 1 == columns_.size()) spread(*phase.rows, y, target);
+    }
+  }
+
+  // Takes the results of all phases of columns to their rows.
+  void spread(const AxisPhase& rows, const std::vector<float>& y, float* target) const {
+    const bool pairs = columns_.size() == 2 && columns_[0].first == 0 && columns_[0].step == 2;
+    for (std::int64_t r = 0; r < rows.count; ++r) {
+      float* row = target + (rows.first + r * rows.step) * result_size_[1];
+      const float* values = y.data() + r * pitch_;
+      if (pairs) {
+        interleave_results(values, values + kept_, columns_[1].count, row);
+        if (columns_[0].count > columns_[1].count) row[2 * columns_[1].count] = values[columns_[1].count];
+        continue;
+      }
+      for (const AxisPhase& columns : columns_) {
+        for (std::int64_t x = 0; x < columns.count; ++x) row[columns.first + x * columns.step] = values[x];
+        values += kept_;
+      }
+    }
+  }
+
+  bool forward_;
+  const ScaledTensor& source_;
+  const ScaledTensor& weight_;
+  float tensor_scale_;
+  std::int64_t batch_;
+  std::int64_t channels_;
+  std::array<std::int64_t, 2> kernel_;
+  std::array<std::int64_t, 2> source_size_;
+  std::array<std::int64_t, 2> result_size_;
+  std::vector<AxisPhase> rows_;
+  std::vector<AxisPhase> columns_;
+  BytePlane plane_;
+  std::int64_t pitch_ = 0;  // of rows, of sources and of results
+  std::int64_t size_ = 0;   // bytes of a prepared plane
+  std::size_t kept_ = 0;    // results of a phase
+  std::vector<Phase> phases_;
+};
+
+bool fits(const ConvolutionRequest& request, std::size_t axis) {
+  const ConvolutionShape& shape = request.shape;
+  const std::int64_t taps =
+      request.pass == Pass::kForward ? shape.kernel[axis] : ceil_div(shape.kernel[axis], shape.stride[axis]);
+  return shape.stride[axis] <= kMostStride && taps <= kMostColumns;
+}
+
+}  // namespace
+
+std::optional<std::string> refuse_depthwise(const ConvolutionRequest& request) {
+  const ConvolutionShape& shape = request.shape;
+  if (!has_dot_products()) return "the processor has no dot products of bytes";
+  if (request.pass == Pass::kBackwardWeight) return "backward weight sums along whole planes";
+  if (shape.in_channels != shape.groups || shape.out_channels != shape.groups) return "a group has several channels";
+  if (shape.dilation != std::array<std::int64_t, 2>{1, 1}) return "the kernel is dilated";
+  if (!fits(request, 0) || !fits(request, 1)) return "the kernel or its stride is too large";
+  if (!request.left.format.layout.constant_over_planes() || !request.right.format.layout.constant_over_planes()) {
+    return "a scale belongs to a part of a plane";
+  }
+  if (request.left.format.element.max_integer() >= kDotOffset ||
+      request.right.format.element.max_integer() >= kDotOffset) {
+    return "an element does not fit a byte";
+  }
+  if (!request.exact_float) return "a group may be no binary32 number";
+  return std::nullopt;
+}
+
+std::uint64_t correlate_depthwise(const ConvolutionRequest& request, float* results) {
+  DepthwiseCorrelation(request).run(results);
+  return 0;
+}
+
+}  // namespace mlsim::models

@@ -1,0 +1,64 @@
+// The vector loops of depthwise layers: a plane of results from a plane of bytes, by dot products.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "models/convolution/cpu/dot_kernels.h"
+
+namespace mlsim::models {
+
+// Results, bytes and the lanes of masks that the loops take at once.
+inline constexpr std::int64_t kPlaneLanes = 16;
+inline constexpr std::int64_t kPlaneBytes = 64;
+
+// How the codes of a plane lie as bytes of k + kDotOffset: row y, column x in the phase (y % steps, x % steps) of each
+// axis, at its row y / step, column x / step; phases of rows at `places`, and rows `pitch` apart.
+struct BytePlane {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::array<std::int64_t, 2> steps{1, 1};              // each 1 or 2
+  std::array<std::array<std::int64_t, 2>, 2> places{};  // [row phase][column phase] of the first element
+  std::int64_t pitch = 0;
+};
+
+// k + kDotOffset of every code of a format.
+using ByteTable = std::array<std::uint8_t, 256>;
+ByteTable byte_table(const ElementFormat& format);
+
+// Writes the elements, and kDotOffset up to kPlaneBytes beyond the last one of a row.
+void fill_byte_plane(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::uint8_t* bytes);
+
+// Four taps of every result of a phase: those of result p are four bytes of the kPlaneBytes from first + p on and of
+// the ones from second + p on, for lane i at picks[4 · i …], which count through both.
+struct PlaneQuad {
+  std::int64_t first = 0;
+  std::int64_t second = 0;
+  alignas(64) std::array<std::uint8_t, 64> picks{};
+};
+
+// Results that share their taps, in rows without gaps.
+struct PlanePhase {
+  std::span<const PlaneQuad> quads;
+  bool both = false;                     // some pick lies in the second window
+  const std::uint64_t* masks = nullptr;  // for each vector, which of its picks exist; the others are zeros
+  std::int64_t results = 0;
+};
+
+// The weights of a channel.
+struct PlaneWeights {
+  const std::int32_t* quads = nullptr;  // `step` apart
+  std::int64_t step = 1;
+  std::int32_t correction = 0;  // -kDotOffset times their sum
+  float unit = 1;               // what a product's 1 stands for
+  float tensor_scale = 1;
+};
+
+// Writes the sums times unit and tensor scale. A whole window is read at every vector.
+void correlate_plane(const PlanePhase& phase, const std::uint8_t* bytes, const PlaneWeights& weights, float* y);
+
+// Rows of two columns' phases to one: target[2 · i] = even[i] and target[2 · i + 1] = odd[i] of `columns` results.
+void interleave_results(const float* even, const float* odd, std::int64_t columns, float* target);
+
+}  // namespace mlsim::models
