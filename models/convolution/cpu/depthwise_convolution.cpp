@@ -13,7 +13,8 @@
 namespace mlsim::models {
 namespace {
 
-// Taps that a quad takes of a row of the kernel, and the largest stride: what two windows of bytes hold.
+// Taps that a quad takes of a row of the kernel, and rows of it; and the largest stride: what two windows of bytes
+// hold.
 constexpr std::int64_t kMostColumns = 4;
 constexpr std::int64_t kMostStride = 2;
 
@@ -56,28 +57,30 @@ class DepthwiseCorrelation {
     const std::int64_t source_plane = source_size_[0] * source_size_[1];
     // Some planes at a time, which are prepared before they are read: the processor waits for bytes that it has just
     // written otherwise.
-    const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / size_, 1, 16);
+    const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / plane_.size, 1, 16);
     const std::int64_t planes = batch_ * channels_;
-    const std::int64_t cost = at_once * (result_plane + source_plane) / 2;
-    parallel_tasks(ceil_div(planes, at_once), cost, [&](std::int64_t task) {
-      const std::int64_t first = task * at_once;
-      const std::int64_t count = std::min(at_once, planes - first);
-      const auto prepared = make_scratch<std::uint8_t>(at_once * size_);
-      std::fill_n(prepared.get(), at_once * size_, static_cast<std::uint8_t>(kDotOffset));
-      std::vector<float> y(static_cast<std::size_t>(columns_.size()) * kept_);
-      for (std::int64_t i = 0; i < count; ++i) {
-        fill_byte_plane(plane_, table, source_.codes.data() + (first + i) * source_plane, prepared.get() + i * size_);
-      }
-      for (std::int64_t i = 0; i < count; ++i) {
-        const std::int64_t channel = (first + i) % channels_;
-        const float unit = source_units[first + i] * weight_units[channel];
-        correlate(weights, channel, unit, prepared.get() + i * size_, y, results + (first + i) * result_plane);
+    const std::int64_t cost = (result_plane + source_plane) / 4 + 50;
+    using Range = tbb::blocked_range<std::int64_t>;
+    const auto grain = static_cast<std::size_t>(std::max<std::int64_t>(kTaskCost / cost, 1));
+    base::parallel_for(Range(0, planes, grain), [&](const Range& range) {
+      const auto prepared = make_scratch<std::uint8_t>(at_once * plane_.size);
+      std::fill_n(prepared.get(), at_once * plane_.size, static_cast<std::uint8_t>(kDotOffset));
+      std::vector<float> y(columns_.size() * kept_);
+      for (std::int64_t first = range.begin(); first < range.end(); first += at_once) {
+        const std::int64_t count = std::min(at_once, range.end() - first);
+        fill_byte_planes(plane_, table, source_.codes.data() + first * source_plane, count, prepared.get());
+        for (std::int64_t i = 0; i < count; ++i) {
+          const std::int64_t channel = (first + i) % channels_;
+          const float unit = source_units[first + i] * weight_units[channel];
+          correlate(weights, channel, unit, prepared.get() + i * plane_.size, y, results + (first + i) * result_plane);
+        }
       }
     });
   }
 
  private:
   static constexpr std::int64_t kPreparedBytes = 64 << 10;
+  static constexpr std::int64_t kTaskCost = 20000;
 
   struct Phase {
     const AxisPhase* rows;
@@ -105,13 +108,13 @@ class DepthwiseCorrelation {
       extent = std::max(extent, rows.count + floor_div(rows.base + rows.taps() - 1, steps[0]));
     }
     for (const AxisPhase& columns : columns_) pitch_ = std::max(pitch_, columns.count);
-    plane_ = {source_size_[0], source_size_[1], steps, {}, pitch_};
+    plane_ = BytePlane(source_size_[0], source_size_[1], steps, pitch_);
     // A window begins as many bytes before a plane as a tap lies to the left, and ends as many behind it.
     const std::int64_t beside = kPlaneBytes + pitch_;
     for (auto& row_places : plane_.places) {
       for (std::int64_t& place : row_places) {
-        place = size_ + top * pitch_ + beside;
-        size_ = ceil_div(place + extent * pitch_ + 2 * kPlaneBytes + beside, kPlaneBytes) * kPlaneBytes;
+        place = plane_.size + top * pitch_ + beside;
+        plane_.size = ceil_div(place + extent * pitch_ + 2 * kPlaneBytes + beside, kPlaneBytes) * kPlaneBytes;
         if (steps[1] == 1) break;
       }
       if (steps[0] == 1) break;
@@ -190,7 +193,7 @@ class DepthwiseCorrelation {
       const auto window = static_cast<std::size_t>(by_rows ? i % 4 / 2 : tap.phase);
       if (by_rows && row + i % 4 / 2 >= rows.taps()) continue;
       const std::int64_t pick = i / 4 + tap.distance - distances[window];
-      quad.picks[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(pick + (window == 0 ? 0 : kPlaneBytes));
+      quad.picks[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(pick + (window == 0 ? 0 : kPlaneWindow));
       both = both || window == 1;
     }
     return quad;
@@ -201,7 +204,7 @@ class DepthwiseCorrelation {
     const AxisPhase& columns = *phase.columns;
     const std::int64_t width = quad_rows(columns) == 2 ? 2 : kMostColumns;
     const std::int64_t vectors = ceil_div(phase.rows->count * pitch_, kPlaneLanes);
-    for (std::int64_t v = 0; v < vectors; ++v) {
+    for (std::int64_t v = 0; v < std::min(vectors, pitch_); ++v) {
       std::uint64_t mask = 0;
       for (std::int64_t i = 0; i < kPlaneBytes; ++i) {
         const std::int64_t column =
@@ -253,7 +256,7 @@ class DepthwiseCorrelation {
       const std::int64_t lane = channel % kDotChannels;
       const PlaneWeights packed{weights[p].quads.get() + block * quads * kDotChannels + lane, kDotChannels,
                                 weights[p].corrections[block * kDotChannels + lane], unit, tensor_scale_};
-      const PlanePhase plane{phase.quads, phase.both, phase.masks.data(), phase.rows->count * pitch_};
+      const PlanePhase plane{phase.quads, phase.both, phase.masks, phase.rows->count * pitch_};
       const std::size_t part = p % columns_.size();
       if (phase.rows->step == 1 && phase.columns->step == 1 && phase.columns->count == pitch_) {
         correlate_plane(plane, bytes, packed, target);
@@ -295,7 +298,6 @@ class DepthwiseCorrelation {
   std::vector<AxisPhase> columns_;
   BytePlane plane_;
   std::int64_t pitch_ = 0;  // of rows, of sources and of results
-  std::int64_t size_ = 0;   // bytes of a prepared plane
   std::size_t kept_ = 0;    // results of a phase
   std::vector<Phase> phases_;
 };
@@ -304,6 +306,7 @@ bool fits(const ConvolutionRequest& request, std::size_t axis) {
   const ConvolutionShape& shape = request.shape;
   const std::int64_t taps =
       request.pass == Pass::kForward ? shape.kernel[axis] : ceil_div(shape.kernel[axis], shape.stride[axis]);
+  static_assert(kMostColumns == kMostPlaneQuads);
   return shape.stride[axis] <= kMostStride && taps <= kMostColumns;
 }
 

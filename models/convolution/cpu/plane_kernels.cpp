@@ -48,60 +48,120 @@ class ByteReader {
   __m512i even_;
 };
 
-void fill_bytes(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::uint8_t* bytes) {
-  const ByteReader reader(table);
-  if (plane.steps == std::array<std::int64_t, 2>{1, 1} && plane.pitch == plane.columns) {
-    // Rows without gaps are one.
-    const std::int64_t count = plane.rows * plane.columns;
-    std::uint8_t* target = bytes + plane.places[0][0];
-    for (std::int64_t i = 0; i < count; i += 64) _mm512_storeu_si512(target + i, reader(codes + i, count - i));
-    return;
-  }
+// Rows without gaps are one.
+void fill_whole(const BytePlane& plane, const ByteReader& reader, const std::uint16_t* codes, std::uint8_t* bytes) {
+  const std::int64_t count = plane.rows * plane.columns;
+  for (std::int64_t i = 0; i < count; i += 64) _mm512_storeu_si512(bytes + i, reader(codes + i, count - i));
+}
+
+// Rows apart, their columns in one phase or two.
+void fill_rows(const BytePlane& plane, const ByteReader& reader, const std::uint16_t* codes, std::uint8_t* bytes) {
   const hn::ScalableTag<std::uint8_t> d;
   const __m512i even = hn::Add(hn::Iota(d, 0), hn::Iota(d, 0)).raw;
   const __m512i odd = hn::Add(hn::Add(hn::Iota(d, 0), hn::Iota(d, 0)), hn::Set(d, 1)).raw;
-  for (std::int64_t row = 0; row < plane.rows; ++row, codes += plane.columns) {
-    const auto& places = plane.places[static_cast<std::size_t>(row % plane.steps[0])];
-    const std::int64_t place = row / plane.steps[0] * plane.pitch;
-    for (std::int64_t x = 0; x < plane.columns; x += 64) {
-      const __m512i read = reader(codes + x, plane.columns - x);
-      if (plane.steps[1] == 1) {
-        _mm512_storeu_si512(bytes + places[0] + place + x, read);
+  const auto half = [](__m512i picks, __m512i read, std::uint8_t* target) HWY_ATTR {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(target),
+                        _mm512_castsi512_si256(_mm512_permutexvar_epi8(picks, read)));
+  };
+  const std::int64_t rows = plane.rows;
+  const std::int64_t columns = plane.columns;
+  const std::int64_t pitch = plane.pitch;
+  const bool row_phases = plane.steps[0] == 2;
+  const bool column_phases = plane.steps[1] == 2;
+  const auto places = plane.places;
+  for (std::int64_t row = 0; row < rows; ++row, codes += columns) {
+    const auto& phases = places[row_phases ? static_cast<std::size_t>(row % 2) : 0];
+    const std::int64_t place = (row_phases ? row / 2 : row) * pitch;
+    for (std::int64_t x = 0; x < columns; x += 64) {
+      const __m512i read = reader(codes + x, columns - x);
+      if (column_phases) {
+        half(even, read, bytes + phases[0] + place + x / 2);
+        half(odd, read, bytes + phases[1] + place + x / 2);
       } else {
-        const auto half = [&](__m512i picks)
-                              HWY_ATTR { return _mm512_castsi512_si256(_mm512_permutexvar_epi8(picks, read)); };
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes + places[0] + place + x / 2), half(even));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(bytes + places[1] + place + x / 2), half(odd));
+        _mm512_storeu_si512(bytes + phases[0] + place + x, read);
       }
     }
   }
 }
 
+// Some rows at once, in four phases.
+void fill_phases(const BytePlane& plane, const ByteReader& reader, const std::uint16_t* codes, std::uint8_t* bytes) {
+  const __m512i zeros = _mm512_set1_epi8(static_cast<char>(kDotOffset));
+  const std::int64_t step = plane.rows_at_once * plane.columns;
+  const std::int64_t target_step = plane.rows_at_once / 2 * plane.pitch;
+  std::uint8_t* targets[4];
+  __m512i picks[4];
+  __mmask64 masks[4];
+  for (std::size_t i = 0; i < 4; ++i) {
+    targets[i] = bytes + plane.places[i / 2][i % 2];
+    picks[i] = _mm512_load_si512(plane.picks[i / 2][i % 2].from.data());
+    masks[i] = plane.picks[i / 2][i % 2].mask;
+  }
+  for (std::int64_t left = plane.rows * plane.columns; left > 0; left -= step, codes += step) {
+    const __m512i read = reader(codes, std::min(left, step));
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < 4; ++i) {
+      const __m512i picked = _mm512_mask_permutexvar_epi8(zeros, masks[i], picks[i], read);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(targets[i]), _mm512_castsi512_si256(picked));
+      targets[i] += target_step;
+    }
+  }
+}
+
+void fill_bytes(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
+                std::uint8_t* bytes) {
+  const ByteReader reader(table);
+  const bool whole = plane.steps[0] == 1 && plane.steps[1] == 1 && plane.pitch == plane.columns;
+  const std::int64_t size = plane.rows * plane.columns;
+  for (std::int64_t i = 0; i < count; ++i, codes += size, bytes += plane.size) {
+    if (whole) {
+      fill_whole(plane, reader, codes, bytes + plane.places[0][0]);
+    } else if (plane.rows_at_once > 0) {
+      fill_phases(plane, reader, codes, bytes);
+    } else {
+      fill_rows(plane, reader, codes, bytes);
+    }
+  }
+}
+
+// kQuads of them.
 template <int kQuads, bool kBoth>
 void correlate_quads(const PlanePhase& phase, const std::uint8_t* bytes, const PlaneWeights& weights, float* y) {
-  const auto quads = kQuads == 0 ? static_cast<std::int64_t>(phase.quads.size()) : std::int64_t{kQuads};
   const __m512i zeros = _mm512_set1_epi8(static_cast<char>(kDotOffset));
+  const __m512i correction = _mm512_set1_epi32(weights.correction);
   const __m512 unit = _mm512_set1_ps(weights.unit);
   const __m512 scale = _mm512_set1_ps(weights.tensor_scale);
-  for (std::int64_t p = 0; p < phase.results; p += kPlaneLanes) {
-    const __mmask64 mask = phase.masks[p / kPlaneLanes];
-    __m512i sum = _mm512_set1_epi32(weights.correction);
+  __m512i picks[kQuads];
+  __m512i factors[kQuads];
+  const std::uint8_t* first[kQuads];
+  const std::uint8_t* second[kQuads];
 #pragma GCC unroll 4
-    for (std::int64_t q = 0; q < quads; ++q) {
-      const PlaneQuad& quad = phase.quads[static_cast<std::size_t>(q)];
-      const __m512i picks = _mm512_load_si512(quad.picks.data());
-      const __m512i first = _mm512_loadu_si512(bytes + quad.first + p);
-      __m512i taps;
-      if constexpr (kBoth) {
-        const __m512i second = _mm512_loadu_si512(bytes + quad.second + p);
-        taps = _mm512_mask_blend_epi8(mask, zeros, _mm512_permutex2var_epi8(first, picks, second));
-      } else {
-        taps = _mm512_mask_permutexvar_epi8(zeros, mask, picks, first);
-      }
-      sum = _mm512_dpbusd_epi32(sum, taps, _mm512_set1_epi32(weights.quads[q * weights.step]));
+  for (std::size_t q = 0; q < kQuads; ++q) {
+    const PlaneQuad& quad = phase.quads[q];
+    picks[q] = _mm512_load_si512(quad.picks.data());
+    factors[q] = _mm512_set1_epi32(weights.quads[static_cast<std::int64_t>(q) * weights.step]);
+    first[q] = bytes + quad.first;
+    second[q] = bytes + quad.second;
+  }
+  const auto window = [](const std::uint8_t* from)
+                          HWY_ATTR { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); };
+  const std::uint64_t* masks = phase.masks.data();
+  const std::size_t repeat = phase.masks.size();
+  const std::int64_t results = phase.results;
+  std::size_t m = 0;
+  for (std::int64_t p = 0; p < results; p += kPlaneLanes) {
+    const __mmask64 mask = masks[m];
+    m = m + 1 == repeat ? 0 : m + 1;
+    __m512i sum = correction;
+#pragma GCC unroll 4
+    for (std::size_t q = 0; q < kQuads; ++q) {
+      __m512i windows = _mm512_castsi256_si512(window(first[q] + p));
+      if constexpr (kBoth) windows = _mm512_inserti64x4(windows, window(second[q] + p), 1);
+      const __m512i taps = _mm512_mask_permutexvar_epi8(zeros, mask, picks[q], windows);
+      sum = _mm512_dpbusd_epi32(sum, taps, factors[q]);
     }
     const __m512 result = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), unit), scale);
-    const std::int64_t left = phase.results - p;
+    const std::int64_t left = results - p;
     if (left >= kPlaneLanes) {
       _mm512_storeu_ps(y + p, result);
     } else {
@@ -115,10 +175,12 @@ void correlate_phase(const PlanePhase& phase, const std::uint8_t* bytes, const P
   switch (phase.quads.size()) {
     case 1:
       return correlate_quads<1, kBoth>(phase, bytes, weights, y);
+    case 2:
+      return correlate_quads<2, kBoth>(phase, bytes, weights, y);
     case 3:
       return correlate_quads<3, kBoth>(phase, bytes, weights, y);
     default:
-      return correlate_quads<0, kBoth>(phase, bytes, weights, y);
+      return correlate_quads<kMostPlaneQuads, kBoth>(phase, bytes, weights, y);
   }
 }
 
@@ -128,12 +190,15 @@ void correlate_any(const PlanePhase& phase, const std::uint8_t* bytes, const Pla
 
 #else
 
-void fill_bytes(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::uint8_t* bytes) {
-  for (std::int64_t row = 0; row < plane.rows; ++row) {
-    for (std::int64_t x = 0; x < plane.columns; ++x) {
-      const auto& places = plane.places[static_cast<std::size_t>(row % plane.steps[0])];
-      bytes[places[static_cast<std::size_t>(x % plane.steps[1])] + row / plane.steps[0] * plane.pitch +
-            x / plane.steps[1]] = table[*codes++];
+void fill_bytes(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
+                std::uint8_t* bytes) {
+  for (std::int64_t i = 0; i < count; ++i, bytes += plane.size) {
+    for (std::int64_t y = 0; y < plane.rows; ++y) {
+      for (std::int64_t x = 0; x < plane.columns; ++x) {
+        const auto& places = plane.places[static_cast<std::size_t>(y % plane.steps[0])];
+        bytes[places[static_cast<std::size_t>(x % plane.steps[1])] + y / plane.steps[0] * plane.pitch +
+              x / plane.steps[1]] = table[*codes++];
+      }
     }
   }
 }
@@ -148,10 +213,11 @@ void correlate_any(const PlanePhase& phase, const std::uint8_t* bytes, const Pla
       for (std::int64_t t = 0; t < 4; ++t) {
         const std::int64_t place = 4 * (p - vector) + t;
         const std::int64_t pick = quad.picks[static_cast<std::size_t>(place)];
-        const bool exists = (phase.masks[p / kPlaneLanes] >> place & 1) != 0;
-        const int tap = !exists              ? kDotOffset
-                        : pick < kPlaneBytes ? bytes[quad.first + vector + pick]
-                                             : bytes[quad.second + vector + pick - kPlaneBytes];
+        const std::uint64_t mask = phase.masks[static_cast<std::size_t>(p / kPlaneLanes) % phase.masks.size()];
+        const bool exists = (mask >> place & 1) != 0;
+        const int tap = !exists               ? kDotOffset
+                        : pick < kPlaneWindow ? bytes[quad.first + vector + pick]
+                                              : bytes[quad.second + vector + pick - kPlaneWindow];
         sum += tap * static_cast<std::int8_t>(weight >> (8 * t));
       }
     }
@@ -160,6 +226,23 @@ void correlate_any(const PlanePhase& phase, const std::uint8_t* bytes, const Pla
 }
 
 #endif
+
+#if HWY_TARGET == HWY_AVX3_DL
+
+void interleave(const float* even, const float* odd, std::int64_t columns, float* target) {
+  const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const __m512i high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  for (std::int64_t i = 0; i < columns; i += kPlaneLanes) {
+    const std::int64_t left = std::min(columns - i, kPlaneLanes);
+    const auto used = static_cast<std::uint32_t>((std::uint64_t{1} << (2 * left)) - 1);
+    const __m512 e = _mm512_loadu_ps(even + i);
+    const __m512 o = _mm512_loadu_ps(odd + i);
+    _mm512_mask_storeu_ps(target + 2 * i, static_cast<__mmask16>(used), _mm512_permutex2var_ps(e, low, o));
+    _mm512_mask_storeu_ps(target + 2 * i + 16, static_cast<__mmask16>(used >> 16), _mm512_permutex2var_ps(e, high, o));
+  }
+}
+
+#else
 
 void interleave(const float* even, const float* odd, std::int64_t columns, float* target) {
   const hn::ScalableTag<float> d;
@@ -173,6 +256,8 @@ void interleave(const float* even, const float* odd, std::int64_t columns, float
     target[2 * i + 1] = odd[i];
   }
 }
+
+#endif
 
 }  // namespace
 }  // namespace mlsim::models::HWY_NAMESPACE
@@ -193,8 +278,27 @@ ByteTable byte_table(const ElementFormat& format) {
   return table;
 }
 
-void fill_byte_plane(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::uint8_t* bytes) {
-  HWY_DYNAMIC_DISPATCH(fill_bytes)(plane, table, codes, bytes);
+BytePlane::BytePlane(std::int64_t the_rows, std::int64_t the_columns, std::array<std::int64_t, 2> the_steps,
+                     std::int64_t the_pitch)
+    : rows(the_rows), columns(the_columns), steps(the_steps), pitch(the_pitch) {
+  constexpr std::int64_t kHalf = kPlaneBytes / 2;
+  if (steps[0] != 2 || steps[1] != 2 || 2 * columns > kPlaneBytes) return;
+  rows_at_once = std::min(kPlaneBytes / columns, 2 * kHalf / pitch) / 2 * 2;
+  for (std::int64_t phase = 0; phase < 4; ++phase) {
+    Picks& picked = picks[static_cast<std::size_t>(phase / 2)][static_cast<std::size_t>(phase % 2)];
+    for (std::int64_t i = 0; i < kHalf; ++i) {
+      const std::int64_t y = 2 * (i / pitch) + phase / 2;
+      const std::int64_t x = 2 * (i % pitch) + phase % 2;
+      if (y >= rows_at_once || x >= columns) continue;
+      picked.mask |= std::uint64_t{1} << i;
+      picked.from[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(y * columns + x);
+    }
+  }
+}
+
+void fill_byte_planes(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
+                      std::uint8_t* bytes) {
+  HWY_DYNAMIC_DISPATCH(fill_bytes)(plane, table, codes, count, bytes);
 }
 
 void correlate_plane(const PlanePhase& phase, const std::uint8_t* bytes, const PlaneWeights& weights, float* y) {

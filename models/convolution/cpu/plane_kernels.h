@@ -12,23 +12,41 @@ namespace mlsim::models {
 // Results, bytes and the lanes of masks that the loops take at once.
 inline constexpr std::int64_t kPlaneLanes = 16;
 inline constexpr std::int64_t kPlaneBytes = 64;
+// Bytes that hold a tap of every lane, and some to its left and right.
+inline constexpr std::int64_t kPlaneWindow = 32;
 
 // How the codes of a plane lie as bytes of k + kDotOffset: row y, column x in the phase (y % steps, x % steps) of each
 // axis, at its row y / step, column x / step; phases of rows at `places`, and rows `pitch` apart.
-struct BytePlane {
+class BytePlane {
+ public:
+  BytePlane() = default;
+  BytePlane(std::int64_t the_rows, std::int64_t the_columns, std::array<std::int64_t, 2> the_steps,
+            std::int64_t the_pitch);
+
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   std::array<std::int64_t, 2> steps{1, 1};              // each 1 or 2
   std::array<std::array<std::int64_t, 2>, 2> places{};  // [row phase][column phase] of the first element
   std::int64_t pitch = 0;
+  std::int64_t size = 0;  // bytes from one plane to the next
+
+  // Where both steps are 2, rows whose codes are taken at once, or 0; and which of them each phase takes to so many of
+  // its bytes.
+  struct Picks {
+    std::uint64_t mask = 0;
+    alignas(64) std::array<std::uint8_t, 64> from{};
+  };
+  std::int64_t rows_at_once = 0;
+  std::array<std::array<Picks, 2>, 2> picks{};
 };
 
 // k + kDotOffset of every code of a format.
 using ByteTable = std::array<std::uint8_t, 256>;
 ByteTable byte_table(const ElementFormat& format);
 
-// Writes the elements, and kDotOffset up to kPlaneBytes beyond the last one of a row.
-void fill_byte_plane(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::uint8_t* bytes);
+// Writes the elements of `count` planes, and kDotOffset up to kPlaneBytes beyond the last one of a row.
+void fill_byte_planes(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
+                      std::uint8_t* bytes);
 
 // Four taps of every result of a phase: those of result p are four bytes of the kPlaneBytes from first + p on and of
 // the ones from second + p on, for lane i at picks[4 · i …], which count through both.
@@ -39,10 +57,12 @@ struct PlaneQuad {
 };
 
 // Results that share their taps, in rows without gaps.
+inline constexpr std::size_t kMostPlaneQuads = 4;
 struct PlanePhase {
-  std::span<const PlaneQuad> quads;
-  bool both = false;                     // some pick lies in the second window
-  const std::uint64_t* masks = nullptr;  // for each vector, which of its picks exist; the others are zeros
+  std::span<const PlaneQuad> quads;  // 1 to kMostPlaneQuads
+  bool both = false;                 // some pick lies in the second window
+  // Which picks exist, the others being zeros, of vectors that repeat.
+  std::span<const std::uint64_t> masks;
   std::int64_t results = 0;
 };
 
@@ -55,10 +75,11 @@ struct PlaneWeights {
   float tensor_scale = 1;
 };
 
-// Writes the sums times unit and tensor scale. A whole window is read at every vector.
+// Writes the sums times unit and tensor scale. Whole windows are read.
 void correlate_plane(const PlanePhase& phase, const std::uint8_t* bytes, const PlaneWeights& weights, float* y);
 
-// Rows of two columns' phases to one: target[2 · i] = even[i] and target[2 · i + 1] = odd[i] of `columns` results.
+// Rows of two columns' phases to one: target[2 · i] = even[i] and target[2 · i + 1] = odd[i] of `columns` results. Both
+// are read up to kPlaneLanes.
 void interleave_results(const float* even, const float* odd, std::int64_t columns, float* target);
 
 }  // namespace mlsim::models
