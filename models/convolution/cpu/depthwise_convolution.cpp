@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "models/convolution/cpu/axis_phases.h"
@@ -47,33 +49,32 @@ class DepthwiseCorrelation {
     weights.reserve(phases_.size());
     const Scratch<std::uint8_t> bytes = weight_bytes();
     for (const Phase& phase : phases_) weights.push_back(pack(phase, bytes.get()));
-    const auto weight_units = make_scratch<float>(channels_);
-    fill_pair_units(weight_, 0, channels_, weight_units.get());
-    const auto source_units = make_scratch<float>(batch_ * channels_);
-    fill_pair_units(source_, 0, batch_ * channels_, source_units.get());
-
+    const Scratch<float> units = plane_units();
     const ByteTable table = byte_table(source_.format.element);
     const std::int64_t result_plane = result_size_[0] * result_size_[1];
     const std::int64_t source_plane = source_size_[0] * source_size_[1];
     // Some planes at a time, which are prepared before they are read: the processor waits for bytes that it has just
     // written otherwise.
     const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / plane_.size, 1, 16);
-    const std::int64_t planes = batch_ * channels_;
-    const std::int64_t cost = (result_plane + source_plane) / 4 + 50;
-    using Range = tbb::blocked_range<std::int64_t>;
-    const auto grain = static_cast<std::size_t>(std::max<std::int64_t>(kTaskCost / cost, 1));
-    base::parallel_for(Range(0, planes, grain), [&](const Range& range) {
+    const std::int64_t in_a_row = std::max<std::int64_t>(kTaskCost / ((result_plane + source_plane) / 4 + 50), 1);
+    // Those of a task are of one image.
+    const std::int64_t tasks = ceil_div(channels_, in_a_row);
+    base::parallel_for(std::int64_t{0}, batch_ * tasks, [&](std::int64_t task) {
+      const std::int64_t image = task / tasks * channels_;
+      const std::int64_t end = std::min(task % tasks * in_a_row + in_a_row, channels_);
       const auto prepared = make_scratch<std::uint8_t>(at_once * plane_.size);
-      std::fill_n(prepared.get(), at_once * plane_.size, static_cast<std::uint8_t>(kDotOffset));
+      clear(prepared.get(), at_once);
       std::vector<float> y(columns_.size() * kept_);
-      for (std::int64_t first = range.begin(); first < range.end(); first += at_once) {
-        const std::int64_t count = std::min(at_once, range.end() - first);
-        fill_byte_planes(plane_, table, source_.codes.data() + first * source_plane, count, prepared.get());
-        for (std::int64_t i = 0; i < count; ++i) {
-          const std::int64_t channel = (first + i) % channels_;
-          const float unit = source_units[first + i] * weight_units[channel];
-          correlate(weights, channel, unit, prepared.get() + i * plane_.size, y, results + (first + i) * result_plane);
-        }
+      for (std::int64_t channel = task % tasks * in_a_row; channel < end; channel += at_once) {
+        PlaneRun run{.bytes = prepared.get(),
+                     .bytes_step = plane_.size,
+                     .count = std::min(at_once, end - channel),
+                     .channel = channel,
+                     .units = units.get() + image + channel,
+                     .tensor_scale = tensor_scale_};
+        fill_byte_planes(plane_, table, source_.codes.data() + (image + channel) * source_plane, run.count,
+                         prepared.get());
+        correlate(weights, run, y, results + (image + channel) * result_plane);
       }
     });
   }
@@ -204,7 +205,9 @@ class DepthwiseCorrelation {
     const AxisPhase& columns = *phase.columns;
     const std::int64_t width = quad_rows(columns) == 2 ? 2 : kMostColumns;
     const std::int64_t vectors = ceil_div(phase.rows->count * pitch_, kPlaneLanes);
-    for (std::int64_t v = 0; v < std::min(vectors, pitch_); ++v) {
+    // After so many vectors, columns are the same again.
+    const std::int64_t repeat = pitch_ / std::gcd(pitch_, kPlaneLanes);
+    for (std::int64_t v = 0; v < std::min(vectors, repeat); ++v) {
       std::uint64_t mask = 0;
       for (std::int64_t i = 0; i < kPlaneBytes; ++i) {
         const std::int64_t column =
@@ -246,25 +249,54 @@ class DepthwiseCorrelation {
     return weights;
   }
 
-  // A plane of results.
-  void correlate(const std::vector<Weights>& weights, std::int64_t channel, float unit, const std::uint8_t* bytes,
-                 std::vector<float>& y, float* target) const {
-    for (std::size_t p = 0; p < phases_.size(); ++p) {
-      const Phase& phase = phases_[p];
-      const auto quads = static_cast<std::int64_t>(phase.taps.size());
-      const std::int64_t block = channel / kDotChannels;
-      const std::int64_t lane = channel % kDotChannels;
-      const PlaneWeights packed{weights[p].quads.get() + block * quads * kDotChannels + lane, kDotChannels,
-                                weights[p].corrections[block * kDotChannels + lane], unit, tensor_scale_};
-      const PlanePhase plane{phase.quads, phase.both, phase.masks, phase.rows->count * pitch_};
-      const std::size_t part = p % columns_.size();
-      if (phase.rows->step == 1 && phase.columns->step == 1 && phase.columns->count == pitch_) {
-        correlate_plane(plane, bytes, packed, target);
-        continue;
-      }
-      correlate_plane(plane, bytes, packed, y.data() + part * kept_);
-      if (part + 1 == columns_.size()) spread(*phase.rows, y, target);
+  // What a product's 1 stands for in every plane.
+  Scratch<float> plane_units() const {
+    const auto weight_units = make_scratch<float>(channels_);
+    fill_pair_units(weight_, 0, channels_, weight_units.get());
+    auto units = make_scratch<float>(batch_ * channels_);
+    fill_pair_units(source_, 0, batch_ * channels_, units.get());
+    for (std::int64_t image = 0; image < batch_; ++image) {
+      for (std::int64_t c = 0; c < channels_; ++c) units[image * channels_ + c] *= weight_units[c];
     }
+    return units;
+  }
+
+  // Zeros around some planes.
+  void clear(std::uint8_t* bytes, std::int64_t count) const {
+    std::fill_n(bytes, count * plane_.size, static_cast<std::uint8_t>(kDotOffset));
+  }
+
+  // Planes of results.
+  void correlate(const std::vector<Weights>& weights, PlaneRun run, std::vector<float>& y, float* target) const {
+    const std::int64_t result_plane = result_size_[0] * result_size_[1];
+    const auto take = [&](std::size_t p) {
+      run.weights = weights[p].quads.get();
+      run.corrections = weights[p].corrections.get();
+    };
+    const AxisPhase& all = columns_.front();
+    if (phases_.size() == 1 && rows_.front().step == 1 && all.step == 1 && all.count == pitch_) {
+      take(0);
+      correlate_planes(phase_of(0), run, target, result_plane);
+      return;
+    }
+    const std::int64_t planes = std::exchange(run.count, 1);
+    for (std::int64_t i = 0; i < planes; ++i) {
+      for (std::size_t p = 0; p < phases_.size(); ++p) {
+        const std::size_t part = p % columns_.size();
+        take(p);
+        correlate_planes(phase_of(p), run, y.data() + part * kept_, 0);
+        if (part + 1 == columns_.size()) spread(*phases_[p].rows, y, target);
+      }
+      run.bytes += run.bytes_step;
+      ++run.channel;
+      ++run.units;
+      target += result_plane;
+    }
+  }
+
+  PlanePhase phase_of(std::size_t p) const {
+    const Phase& phase = phases_[p];
+    return {phase.quads, phase.both, phase.masks, phase.rows->count * pitch_};
   }
 
   // Takes the results of all phases of columns to their rows.

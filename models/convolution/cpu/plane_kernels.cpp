@@ -89,6 +89,7 @@ void fill_phases(const BytePlane& plane, const ByteReader& reader, const std::ui
   const __m512i zeros = _mm512_set1_epi8(static_cast<char>(kDotOffset));
   const std::int64_t step = plane.rows_at_once * plane.columns;
   const std::int64_t target_step = plane.rows_at_once / 2 * plane.pitch;
+  const bool short_steps = target_step <= 16;
   std::uint8_t* targets[4];
   __m512i picks[4];
   __mmask64 masks[4];
@@ -102,7 +103,11 @@ void fill_phases(const BytePlane& plane, const ByteReader& reader, const std::ui
 #pragma GCC unroll 4
     for (std::size_t i = 0; i < 4; ++i) {
       const __m512i picked = _mm512_mask_permutexvar_epi8(zeros, masks[i], picks[i], read);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(targets[i]), _mm512_castsi512_si256(picked));
+      if (short_steps) {
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(targets[i]), _mm512_castsi512_si128(picked));
+      } else {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(targets[i]), _mm512_castsi512_si256(picked));
+      }
       targets[i] += target_step;
     }
   }
@@ -125,67 +130,74 @@ void fill_bytes(const BytePlane& plane, const ByteTable& table, const std::uint1
 }
 
 // kQuads of them.
-template <int kQuads, bool kBoth>
-void correlate_quads(const PlanePhase& phase, const std::uint8_t* bytes, const PlaneWeights& weights, float* y) {
+template <std::int64_t kQuads, bool kBoth>
+void correlate_quads(const PlanePhase& phase, const PlaneRun& run, float* y, std::int64_t y_step) {
   const __m512i zeros = _mm512_set1_epi8(static_cast<char>(kDotOffset));
-  const __m512i correction = _mm512_set1_epi32(weights.correction);
-  const __m512 unit = _mm512_set1_ps(weights.unit);
-  const __m512 scale = _mm512_set1_ps(weights.tensor_scale);
+  const __m512 scale = _mm512_set1_ps(run.tensor_scale);
   __m512i picks[kQuads];
-  __m512i factors[kQuads];
-  const std::uint8_t* first[kQuads];
-  const std::uint8_t* second[kQuads];
+  std::int64_t first[kQuads];
+  std::int64_t second[kQuads];
 #pragma GCC unroll 4
-  for (std::size_t q = 0; q < kQuads; ++q) {
-    const PlaneQuad& quad = phase.quads[q];
+  for (std::int64_t q = 0; q < kQuads; ++q) {
+    const PlaneQuad& quad = phase.quads[static_cast<std::size_t>(q)];
     picks[q] = _mm512_load_si512(quad.picks.data());
-    factors[q] = _mm512_set1_epi32(weights.quads[static_cast<std::int64_t>(q) * weights.step]);
-    first[q] = bytes + quad.first;
-    second[q] = bytes + quad.second;
+    first[q] = quad.first;
+    second[q] = quad.second;
   }
   const auto window = [](const std::uint8_t* from)
                           HWY_ATTR { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); };
   const std::uint64_t* masks = phase.masks.data();
   const std::size_t repeat = phase.masks.size();
   const std::int64_t results = phase.results;
-  std::size_t m = 0;
-  for (std::int64_t p = 0; p < results; p += kPlaneLanes) {
-    const __mmask64 mask = masks[m];
-    m = m + 1 == repeat ? 0 : m + 1;
-    __m512i sum = correction;
+  const std::uint8_t* bytes = run.bytes;
+  for (std::int64_t plane = 0; plane < run.count; ++plane, bytes += run.bytes_step, y += y_step) {
+    const std::int64_t channel = run.channel + plane;
+    const std::int64_t lane = channel % kDotChannels;
+    const std::int32_t* weights = run.weights + (channel - lane) * kQuads + lane;
+    const __m512i correction = _mm512_set1_epi32(run.corrections[channel]);
+    const __m512 unit = _mm512_set1_ps(run.units[plane]);
+    __m512i factors[kQuads];
 #pragma GCC unroll 4
-    for (std::size_t q = 0; q < kQuads; ++q) {
-      __m512i windows = _mm512_castsi256_si512(window(first[q] + p));
-      if constexpr (kBoth) windows = _mm512_inserti64x4(windows, window(second[q] + p), 1);
-      const __m512i taps = _mm512_mask_permutexvar_epi8(zeros, mask, picks[q], windows);
-      sum = _mm512_dpbusd_epi32(sum, taps, factors[q]);
-    }
-    const __m512 result = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), unit), scale);
-    const std::int64_t left = results - p;
-    if (left >= kPlaneLanes) {
-      _mm512_storeu_ps(y + p, result);
-    } else {
-      _mm512_mask_storeu_ps(y + p, static_cast<__mmask16>((1U << left) - 1), result);
+    for (std::int64_t q = 0; q < kQuads; ++q) factors[q] = _mm512_set1_epi32(weights[q * kDotChannels]);
+    std::size_t m = 0;
+    for (std::int64_t p = 0; p < results; p += kPlaneLanes) {
+      const __mmask64 mask = masks[m];
+      m = m + 1 == repeat ? 0 : m + 1;
+      __m512i sum = correction;
+#pragma GCC unroll 4
+      for (std::int64_t q = 0; q < kQuads; ++q) {
+        __m512i windows = _mm512_castsi256_si512(window(bytes + first[q] + p));
+        if constexpr (kBoth) windows = _mm512_inserti64x4(windows, window(bytes + second[q] + p), 1);
+        const __m512i taps = _mm512_mask_permutexvar_epi8(zeros, mask, picks[q], windows);
+        sum = _mm512_dpbusd_epi32(sum, taps, factors[q]);
+      }
+      const __m512 result = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), unit), scale);
+      const std::int64_t left = results - p;
+      if (left >= kPlaneLanes) {
+        _mm512_storeu_ps(y + p, result);
+      } else {
+        _mm512_mask_storeu_ps(y + p, static_cast<__mmask16>((1U << left) - 1), result);
+      }
     }
   }
 }
 
 template <bool kBoth>
-void correlate_phase(const PlanePhase& phase, const std::uint8_t* bytes, const PlaneWeights& weights, float* y) {
+void correlate_phase(const PlanePhase& phase, const PlaneRun& run, float* y, std::int64_t y_step) {
   switch (phase.quads.size()) {
     case 1:
-      return correlate_quads<1, kBoth>(phase, bytes, weights, y);
+      return correlate_quads<1, kBoth>(phase, run, y, y_step);
     case 2:
-      return correlate_quads<2, kBoth>(phase, bytes, weights, y);
+      return correlate_quads<2, kBoth>(phase, run, y, y_step);
     case 3:
-      return correlate_quads<3, kBoth>(phase, bytes, weights, y);
+      return correlate_quads<3, kBoth>(phase, run, y, y_step);
     default:
-      return correlate_quads<kMostPlaneQuads, kBoth>(phase, bytes, weights, y);
+      return correlate_quads<kMostPlaneQuads, kBoth>(phase, run, y, y_step);
   }
 }
 
-void correlate_any(const PlanePhase& phase, const std::uint8_t* bytes, const PlaneWeights& weights, float* y) {
-  phase.both ? correlate_phase<true>(phase, bytes, weights, y) : correlate_phase<false>(phase, bytes, weights, y);
+void correlate_any(const PlanePhase& phase, const PlaneRun& run, float* y, std::int64_t y_step) {
+  phase.both ? correlate_phase<true>(phase, run, y, y_step) : correlate_phase<false>(phase, run, y, y_step);
 }
 
 #else
@@ -203,25 +215,36 @@ void fill_bytes(const BytePlane& plane, const ByteTable& table, const std::uint1
   }
 }
 
-void correlate_any(const PlanePhase& phase, const std::uint8_t* bytes, const PlaneWeights& weights, float* y) {
-  for (std::int64_t p = 0; p < phase.results; ++p) {
-    std::int32_t sum = weights.correction;
-    for (std::size_t q = 0; q < phase.quads.size(); ++q) {
-      const PlaneQuad& quad = phase.quads[q];
-      const std::int64_t vector = p / kPlaneLanes * kPlaneLanes;
-      const auto weight = static_cast<std::uint32_t>(weights.quads[static_cast<std::int64_t>(q) * weights.step]);
-      for (std::int64_t t = 0; t < 4; ++t) {
-        const std::int64_t place = 4 * (p - vector) + t;
-        const std::int64_t pick = quad.picks[static_cast<std::size_t>(place)];
-        const std::uint64_t mask = phase.masks[static_cast<std::size_t>(p / kPlaneLanes) % phase.masks.size()];
-        const bool exists = (mask >> place & 1) != 0;
-        const int tap = !exists               ? kDotOffset
-                        : pick < kPlaneWindow ? bytes[quad.first + vector + pick]
-                                              : bytes[quad.second + vector + pick - kPlaneWindow];
-        sum += tap * static_cast<std::int8_t>(weight >> (8 * t));
+// The dot product of a quad of taps and its weights.
+std::int32_t dot(const PlaneQuad& quad, std::uint64_t mask, std::int64_t lane, const std::uint8_t* bytes,
+                 std::uint32_t weights) {
+  std::int32_t sum = 0;
+  for (std::int64_t t = 0; t < 4; ++t) {
+    const std::int64_t pick = quad.picks[static_cast<std::size_t>(4 * lane + t)];
+    const int tap = (mask >> (4 * lane + t) & 1) == 0 ? kDotOffset
+                    : pick < kPlaneWindow             ? bytes[quad.first + pick]
+                                                      : bytes[quad.second + pick - kPlaneWindow];
+    sum += tap * static_cast<std::int8_t>(weights >> (8 * t));
+  }
+  return sum;
+}
+
+void correlate_any(const PlanePhase& phase, const PlaneRun& run, float* y, std::int64_t y_step) {
+  const auto quads = static_cast<std::int64_t>(phase.quads.size());
+  for (std::int64_t plane = 0; plane < run.count; ++plane, y += y_step) {
+    const std::int64_t channel = run.channel + plane;
+    const std::int64_t channel_lane = channel % kDotChannels;
+    const std::int32_t* weights = run.weights + (channel - channel_lane) * quads + channel_lane;
+    for (std::int64_t p = 0; p < phase.results; ++p) {
+      const std::uint64_t mask = phase.masks[static_cast<std::size_t>(p / kPlaneLanes) % phase.masks.size()];
+      const std::int64_t lane = p % kPlaneLanes;
+      std::int32_t sum = run.corrections[channel];
+      for (std::int64_t q = 0; q < quads; ++q) {
+        sum += dot(phase.quads[static_cast<std::size_t>(q)], mask, lane, run.bytes + plane * run.bytes_step + p - lane,
+                   static_cast<std::uint32_t>(weights[q * kDotChannels]));
       }
+      y[p] = static_cast<float>(sum) * run.units[plane] * run.tensor_scale;
     }
-    y[p] = static_cast<float>(sum) * weights.unit * weights.tensor_scale;
   }
 }
 
@@ -301,8 +324,8 @@ void fill_byte_planes(const BytePlane& plane, const ByteTable& table, const std:
   HWY_DYNAMIC_DISPATCH(fill_bytes)(plane, table, codes, count, bytes);
 }
 
-void correlate_plane(const PlanePhase& phase, const std::uint8_t* bytes, const PlaneWeights& weights, float* y) {
-  HWY_DYNAMIC_DISPATCH(correlate_any)(phase, bytes, weights, y);
+void correlate_planes(const PlanePhase& phase, const PlaneRun& run, float* y, std::int64_t y_step) {
+  HWY_DYNAMIC_DISPATCH(correlate_any)(phase, run, y, y_step);
 }
 
 void interleave_results(const float* even, const float* odd, std::int64_t columns, float* target) {

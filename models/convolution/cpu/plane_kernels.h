@@ -66,17 +66,21 @@ struct PlanePhase {
   std::int64_t results = 0;
 };
 
-// The weights of a channel.
-struct PlaneWeights {
-  const std::int32_t* quads = nullptr;  // `step` apart
-  std::int64_t step = 1;
-  std::int32_t correction = 0;  // -kDotOffset times their sum
-  float unit = 1;               // what a product's 1 stands for
+// Planes of neighbouring channels of an image.
+struct PlaneRun {
+  const std::uint8_t* bytes = nullptr;
+  std::int64_t bytes_step = 0;  // from one plane to the next
+  std::int64_t count = 1;
+  std::int64_t channel = 0;                   // the first one
+  const std::int32_t* weights = nullptr;      // [channel block][quad][kDotChannels], the others without quads
+  const std::int32_t* corrections = nullptr;  // -kDotOffset times the sum of the weights
+  const float* units = nullptr;               // of each plane, what a product's 1 stands for
   float tensor_scale = 1;
 };
 
-// Writes the sums times unit and tensor scale. Whole windows are read.
-void correlate_plane(const PlanePhase& phase, const std::uint8_t* bytes, const PlaneWeights& weights, float* y);
+// Writes the sums times unit and tensor scale, those of each plane y_step behind those of the one before it. Whole
+// windows are read.
+void correlate_planes(const PlanePhase& phase, const PlaneRun& run, float* y, std::int64_t y_step);
 
 // Rows of two columns' phases to one: target[2 · i] = even[i] and target[2 · i + 1] = odd[i] of `columns` results. Both
 // are read up to kPlaneLanes.
