@@ -50,7 +50,7 @@ class DepthwiseCorrelation {
     const Scratch<std::uint8_t> bytes = weight_bytes();
     for (const Phase& phase : phases_) weights.push_back(pack(phase, bytes.get()));
     const Scratch<float> units = plane_units();
-    const ByteTable table = byte_table(source_.format.element);
+    const ByteTable table(source_.format.element);
     const std::int64_t result_plane = result_size_[0] * result_size_[1];
     const std::int64_t source_plane = source_size_[0] * source_size_[1];
     // Some planes at a time, which are prepared before they are read: the processor waits for bytes that it has just
@@ -64,7 +64,7 @@ class DepthwiseCorrelation {
       const std::int64_t end = std::min(task % tasks * in_a_row + in_a_row, channels_);
       const auto prepared = make_scratch<std::uint8_t>(at_once * plane_.size);
       clear(prepared.get(), at_once);
-      std::vector<float> y(columns_.size() * kept_);
+      std::vector<float> y(columns_.size() * static_cast<std::size_t>(at_once * kept_));
       for (std::int64_t channel = task % tasks * in_a_row; channel < end; channel += at_once) {
         PlaneRun run{.bytes = prepared.get(),
                      .bytes_step = plane_.size,
@@ -74,7 +74,7 @@ class DepthwiseCorrelation {
                      .tensor_scale = tensor_scale_};
         fill_byte_planes(plane_, table, source_.codes.data() + (image + channel) * source_plane, run.count,
                          prepared.get());
-        correlate(weights, run, y, results + (image + channel) * result_plane);
+        correlate(weights, run, y.data(), results + (image + channel) * result_plane);
       }
     });
   }
@@ -120,11 +120,9 @@ class DepthwiseCorrelation {
       }
       if (steps[0] == 1) break;
     }
-    kept_ = 0;
     for (const AxisPhase& rows : rows_) {
-      kept_ = std::max(kept_, static_cast<std::size_t>(ceil_div(rows.count * pitch_, kPlaneLanes) * kPlaneLanes));
+      kept_ = std::max(kept_, ceil_div(rows.count * pitch_, kPlaneLanes) * kPlaneLanes + kPlaneLanes);
     }
-    kept_ += kPlaneLanes;
   }
 
   // Where a phase's result 0 finds its tap, and in which of the source's phases.
@@ -261,36 +259,41 @@ class DepthwiseCorrelation {
     return units;
   }
 
-  // Zeros around some planes.
+  // Zeros around some planes, or everywhere where rows have gaps.
   void clear(std::uint8_t* bytes, std::int64_t count) const {
-    std::fill_n(bytes, count * plane_.size, static_cast<std::uint8_t>(kDotOffset));
+    const auto zeros = [](std::uint8_t* from, std::uint8_t* to) { std::fill(from, to, std::uint8_t{kDotOffset}); };
+    if (pitch_ * plane_.steps[1] != source_size_[1]) return zeros(bytes, bytes + count * plane_.size);
+    for (std::int64_t i = 0; i < count; ++i, bytes += plane_.size) {
+      std::int64_t done = 0;
+      for (std::int64_t phase = 0; phase < plane_.steps[0] * plane_.steps[1]; ++phase) {
+        const std::int64_t row_phase = phase / plane_.steps[1];
+        const std::int64_t place =
+            plane_.places[static_cast<std::size_t>(row_phase)][static_cast<std::size_t>(phase % plane_.steps[1])];
+        zeros(bytes + done, bytes + place);
+        done = place + ceil_div(source_size_[0] - row_phase, plane_.steps[0]) * pitch_;
+      }
+      zeros(bytes + done, bytes + plane_.size);
+    }
   }
 
-  // Planes of results.
-  void correlate(const std::vector<Weights>& weights, PlaneRun run, std::vector<float>& y, float* target) const {
+  // Planes of results. y holds those of each phase of columns, a plane `kept_` behind the one before it.
+  void correlate(const std::vector<Weights>& weights, PlaneRun run, float* y, float* target) const {
     const std::int64_t result_plane = result_size_[0] * result_size_[1];
-    const auto take = [&](std::size_t p) {
+    const AxisPhase& all = columns_.front();
+    const bool direct = phases_.size() == 1 && rows_.front().step == 1 && all.step == 1 && all.count == pitch_;
+    for (std::size_t p = 0; p < phases_.size(); ++p) {
+      const auto part = static_cast<std::int64_t>(p % columns_.size());
       run.weights = weights[p].quads.get();
       run.corrections = weights[p].corrections.get();
-    };
-    const AxisPhase& all = columns_.front();
-    if (phases_.size() == 1 && rows_.front().step == 1 && all.step == 1 && all.count == pitch_) {
-      take(0);
-      correlate_planes(phase_of(0), run, target, result_plane);
-      return;
-    }
-    const std::int64_t planes = std::exchange(run.count, 1);
-    for (std::int64_t i = 0; i < planes; ++i) {
-      for (std::size_t p = 0; p < phases_.size(); ++p) {
-        const std::size_t part = p % columns_.size();
-        take(p);
-        correlate_planes(phase_of(p), run, y.data() + part * kept_, 0);
-        if (part + 1 == columns_.size()) spread(*phases_[p].rows, y, target);
+      if (direct) {
+        correlate_planes(phase_of(p), run, target, result_plane);
+        return;
       }
-      run.bytes += run.bytes_step;
-      ++run.channel;
-      ++run.units;
-      target += result_plane;
+      correlate_planes(phase_of(p), run, y + part * run.count * kept_, kept_);
+      if (part + 1 < static_cast<std::int64_t>(columns_.size())) continue;
+      for (std::int64_t i = 0; i < run.count; ++i) {
+        spread(*phases_[p].rows, y + i * kept_, run.count * kept_, target + i * result_plane);
+      }
     }
   }
 
@@ -299,21 +302,20 @@ class DepthwiseCorrelation {
     return {phase.quads, phase.both, phase.masks, phase.rows->count * pitch_};
   }
 
-  // Takes the results of all phases of columns to their rows.
-  void spread(const AxisPhase& rows, const std::vector<float>& y, float* target) const {
-    const bool pairs = columns_.size() == 2 && columns_[0].first == 0 && columns_[0].step == 2;
-    for (std::int64_t r = 0; r < rows.count; ++r) {
-      float* row = target + (rows.first + r * rows.step) * result_size_[1];
-      const float* values = y.data() + r * pitch_;
-      if (pairs) {
-        interleave_results(values, values + kept_, columns_[1].count, row);
-        if (columns_[0].count > columns_[1].count) row[2 * columns_[1].count] = values[columns_[1].count];
-        continue;
+  // Takes the results of a plane, `part` apart by phases of columns, to their rows.
+  void spread(const AxisPhase& rows, const float* y, std::int64_t part, float* target) const {
+    target += rows.first * result_size_[1];
+    const std::int64_t target_pitch = rows.step * result_size_[1];
+    if (columns_.size() == 2 && columns_[0].first == 0 && columns_[0].count == columns_[1].count) {
+      interleave_rows({y, y + part, rows.count, columns_[0].count, pitch_}, target, target_pitch);
+      return;
+    }
+    for (const AxisPhase& columns : columns_) {
+      for (std::int64_t r = 0; r < rows.count; ++r) {
+        float* row = target + r * target_pitch + columns.first;
+        for (std::int64_t x = 0; x < columns.count; ++x) row[x * columns.step] = y[r * pitch_ + x];
       }
-      for (const AxisPhase& columns : columns_) {
-        for (std::int64_t x = 0; x < columns.count; ++x) row[columns.first + x * columns.step] = values[x];
-        values += kept_;
-      }
+      y += part;
     }
   }
 
@@ -330,7 +332,7 @@ class DepthwiseCorrelation {
   std::vector<AxisPhase> columns_;
   BytePlane plane_;
   std::int64_t pitch_ = 0;  // of rows, of sources and of results
-  std::size_t kept_ = 0;    // results of a phase
+  std::int64_t kept_ = 0;   // results of a phase, and what is read behind them
   std::vector<Phase> phases_;
 };
 

@@ -27,8 +27,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Up to 64 codes as bytes; those that are not there as code 0.
 class ByteReader {
  public:
-  explicit ByteReader(const ByteTable& table) {
-    for (std::size_t i = 0; i < 4; ++i) table_[i] = _mm512_loadu_si512(table.data() + 64 * i);
+  explicit ByteReader(const ByteTable& table) : is_short_(table.is_short) {
+    for (std::size_t i = 0; i < 4; ++i) table_[i] = _mm512_loadu_si512(table.bytes.data() + 64 * i);
     const hn::ScalableTag<std::uint8_t> d;
     even_ = hn::Add(hn::Iota(d, 0), hn::Iota(d, 0)).raw;
   }
@@ -39,6 +39,7 @@ class ByteReader {
     const __m512i high_codes = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(used >> 32), codes + 32);
     const __m512i code = _mm512_permutex2var_epi8(low_codes, even_, high_codes);
     const __m512i low = _mm512_permutex2var_epi8(table_[0], code, table_[1]);
+    if (is_short_) return low;
     const __m512i high = _mm512_permutex2var_epi8(table_[2], code, table_[3]);
     return _mm512_mask_blend_epi8(_mm512_movepi8_mask(code), low, high);
   }
@@ -46,6 +47,7 @@ class ByteReader {
  private:
   __m512i table_[4];
   __m512i even_;
+  bool is_short_;
 };
 
 // Rows without gaps are one.
@@ -209,7 +211,7 @@ void fill_bytes(const BytePlane& plane, const ByteTable& table, const std::uint1
       for (std::int64_t x = 0; x < plane.columns; ++x) {
         const auto& places = plane.places[static_cast<std::size_t>(y % plane.steps[0])];
         bytes[places[static_cast<std::size_t>(x % plane.steps[1])] + y / plane.steps[0] * plane.pitch +
-              x / plane.steps[1]] = table[*codes++];
+              x / plane.steps[1]] = table.bytes[*codes++];
       }
     }
   }
@@ -252,31 +254,32 @@ void correlate_any(const PlanePhase& phase, const PlaneRun& run, float* y, std::
 
 #if HWY_TARGET == HWY_AVX3_DL
 
-void interleave(const float* even, const float* odd, std::int64_t columns, float* target) {
+void interleave(const PhasePair& pair, float* target, std::int64_t target_pitch) {
   const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
   const __m512i high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  for (std::int64_t i = 0; i < columns; i += kPlaneLanes) {
-    const std::int64_t left = std::min(columns - i, kPlaneLanes);
-    const auto used = static_cast<std::uint32_t>((std::uint64_t{1} << (2 * left)) - 1);
-    const __m512 e = _mm512_loadu_ps(even + i);
-    const __m512 o = _mm512_loadu_ps(odd + i);
-    _mm512_mask_storeu_ps(target + 2 * i, static_cast<__mmask16>(used), _mm512_permutex2var_ps(e, low, o));
-    _mm512_mask_storeu_ps(target + 2 * i + 16, static_cast<__mmask16>(used >> 16), _mm512_permutex2var_ps(e, high, o));
+  const std::int64_t columns = pair.columns;
+  for (std::int64_t row = 0; row < pair.rows; ++row, target += target_pitch) {
+    for (std::int64_t i = 0; i < columns; i += kPlaneLanes) {
+      const std::int64_t left = std::min(columns - i, kPlaneLanes);
+      const auto used = static_cast<std::uint32_t>((std::uint64_t{1} << (2 * left)) - 1);
+      const __m512 e = _mm512_loadu_ps(pair.even + row * pair.pitch + i);
+      const __m512 o = _mm512_loadu_ps(pair.odd + row * pair.pitch + i);
+      float* place = target + 2 * i;
+      _mm512_mask_storeu_ps(place, static_cast<__mmask16>(used), _mm512_permutex2var_ps(e, low, o));
+      if (left <= kPlaneLanes / 2) continue;
+      _mm512_mask_storeu_ps(place + 16, static_cast<__mmask16>(used >> 16), _mm512_permutex2var_ps(e, high, o));
+    }
   }
 }
 
 #else
 
-void interleave(const float* even, const float* odd, std::int64_t columns, float* target) {
-  const hn::ScalableTag<float> d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  std::int64_t i = 0;
-  for (; i + lanes <= columns; i += lanes) {
-    hn::StoreInterleaved2(hn::LoadU(d, even + i), hn::LoadU(d, odd + i), d, target + 2 * i);
-  }
-  for (; i < columns; ++i) {
-    target[2 * i] = even[i];
-    target[2 * i + 1] = odd[i];
+void interleave(const PhasePair& pair, float* target, std::int64_t target_pitch) {
+  for (std::int64_t row = 0; row < pair.rows; ++row, target += target_pitch) {
+    for (std::int64_t i = 0; i < pair.columns; ++i) {
+      target[2 * i] = pair.even[row * pair.pitch + i];
+      target[2 * i + 1] = pair.odd[row * pair.pitch + i];
+    }
   }
 }
 
@@ -293,12 +296,10 @@ HWY_EXPORT(fill_bytes);
 HWY_EXPORT(correlate_any);
 HWY_EXPORT(interleave);
 
-ByteTable byte_table(const ElementFormat& format) {
-  ByteTable table{};
+ByteTable::ByteTable(const ElementFormat& format) : is_short(format.code_bits() <= 7) {
   for (std::size_t code = 0; code < std::size_t{1} << format.code_bits(); ++code) {
-    table[code] = static_cast<std::uint8_t>(decode_element(format, static_cast<std::uint16_t>(code)) + kDotOffset);
+    bytes[code] = static_cast<std::uint8_t>(decode_element(format, static_cast<std::uint16_t>(code)) + kDotOffset);
   }
-  return table;
 }
 
 BytePlane::BytePlane(std::int64_t the_rows, std::int64_t the_columns, std::array<std::int64_t, 2> the_steps,
@@ -328,8 +329,8 @@ void correlate_planes(const PlanePhase& phase, const PlaneRun& run, float* y, st
   HWY_DYNAMIC_DISPATCH(correlate_any)(phase, run, y, y_step);
 }
 
-void interleave_results(const float* even, const float* odd, std::int64_t columns, float* target) {
-  HWY_DYNAMIC_DISPATCH(interleave)(even, odd, columns, target);
+void interleave_rows(const PhasePair& pair, float* target, std::int64_t target_pitch) {
+  HWY_DYNAMIC_DISPATCH(interleave)(pair, target, target_pitch);
 }
 
 }  // namespace mlsim::models

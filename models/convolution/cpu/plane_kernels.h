@@ -41,8 +41,11 @@ class BytePlane {
 };
 
 // k + kDotOffset of every code of a format.
-using ByteTable = std::array<std::uint8_t, 256>;
-ByteTable byte_table(const ElementFormat& format);
+struct ByteTable {
+  explicit ByteTable(const ElementFormat& format);
+  std::array<std::uint8_t, 256> bytes{};
+  bool is_short = false;  // codes have at most 7 bits
+};
 
 // Writes the elements of `count` planes, and kDotOffset up to kPlaneBytes beyond the last one of a row.
 void fill_byte_planes(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
@@ -82,8 +85,16 @@ struct PlaneRun {
 // windows are read.
 void correlate_planes(const PlanePhase& phase, const PlaneRun& run, float* y, std::int64_t y_step);
 
-// Rows of two columns' phases to one: target[2 · i] = even[i] and target[2 · i + 1] = odd[i] of `columns` results. Both
-// are read up to kPlaneLanes.
-void interleave_results(const float* even, const float* odd, std::int64_t columns, float* target);
+// Results of two phases of columns.
+struct PhasePair {
+  const float* even = nullptr;  // readable up to kPlaneLanes in a row
+  const float* odd = nullptr;
+  std::int64_t rows = 1;
+  std::int64_t columns = 1;  // of each
+  std::int64_t pitch = 0;    // between rows
+};
+
+// Writes each row to target[0], target[1], …, even and odd ones in turn, rows `target_pitch` apart.
+void interleave_rows(const PhasePair& pair, float* target, std::int64_t target_pitch);
 
 }  // namespace mlsim::models
