@@ -42,6 +42,10 @@ class DepthwiseCorrelation {
     for (const AxisPhase& rows : rows_) {
       for (const AxisPhase& columns : columns_) phases_.push_back(make_phase(rows, columns));
     }
+    if (source_size_[0] * source_size_[1] <= kPlaneBytes && phases_.size() == 1 && rows_[0].step == 1 &&
+        columns_[0].step == 1) {
+      pick_all();
+    }
   }
 
   void run(float* results) const {
@@ -62,10 +66,22 @@ class DepthwiseCorrelation {
     base::parallel_for(std::int64_t{0}, batch_ * tasks, [&](std::int64_t task) {
       const std::int64_t image = task / tasks * channels_;
       const std::int64_t end = std::min(task % tasks * in_a_row + in_a_row, channels_);
+      const std::int64_t begin = task % tasks * in_a_row;
+      if (small_.elements > 0) {
+        const PlaneRun run{.count = end - begin,
+                           .channel = begin,
+                           .weights = weights[0].quads.get(),
+                           .corrections = weights[0].corrections.get(),
+                           .units = units.get() + image + begin,
+                           .tensor_scale = tensor_scale_};
+        correlate_small_planes(small_, table, source_.codes.data() + (image + begin) * source_plane, run,
+                               results + (image + begin) * result_plane);
+        return;
+      }
       const auto prepared = make_scratch<std::uint8_t>(at_once * plane_.size);
       clear(prepared.get(), at_once);
       std::vector<float> y(columns_.size() * static_cast<std::size_t>(at_once * kept_));
-      for (std::int64_t channel = task % tasks * in_a_row; channel < end; channel += at_once) {
+      for (std::int64_t channel = begin; channel < end; channel += at_once) {
         PlaneRun run{.bytes = prepared.get(),
                      .bytes_step = plane_.size,
                      .count = std::min(at_once, end - channel),
@@ -216,6 +232,33 @@ class DepthwiseCorrelation {
     }
   }
 
+  // All taps of all results of a plane that fits a vector.
+  void pick_all() {
+    const AxisPhase& rows = rows_[0];
+    const AxisPhase& columns = columns_[0];
+    const std::int64_t width = quad_rows(columns) == 2 ? 2 : kMostColumns;
+    const std::int64_t results = rows.count * columns.count;
+    const auto quads = static_cast<std::int64_t>(phases_[0].quads.size());
+    for (std::int64_t first = 0; first < results; first += kPlaneLanes) {
+      for (std::int64_t quad = 0; quad < quads; ++quad) {
+        PlaneQuad picked;
+        std::uint64_t mask = 0;
+        for (std::int64_t i = 0; i < 4 * std::min(kPlaneLanes, results - first); ++i) {
+          const std::int64_t result = first + i / 4;
+          const std::int64_t y =
+              rows.base + quad * (kMostColumns / width) + i % 4 / width + result / columns.count * rows.source_step;
+          const std::int64_t x = columns.base + i % 4 % width + result % columns.count * columns.source_step;
+          if (y < 0 || y >= source_size_[0] || x < 0 || x >= source_size_[1]) continue;
+          mask |= std::uint64_t{1} << i;
+          picked.picks[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(y * source_size_[1] + x);
+        }
+        small_picks_.push_back(picked);
+        small_masks_.push_back(mask);
+      }
+    }
+    small_ = {source_size_[0] * source_size_[1], results, quads, small_picks_, small_masks_};
+  }
+
   Scratch<std::uint8_t> weight_bytes() const {
     const std::int64_t size = kernel_[0] * kernel_[1];
     const std::int64_t count = ceil_div(channels_, kDotChannels) * kDotChannels * size;
@@ -262,7 +305,9 @@ class DepthwiseCorrelation {
   // Zeros around some planes, or everywhere where rows have gaps.
   void clear(std::uint8_t* bytes, std::int64_t count) const {
     const auto zeros = [](std::uint8_t* from, std::uint8_t* to) { std::fill(from, to, std::uint8_t{kDotOffset}); };
-    if (pitch_ * plane_.steps[1] != source_size_[1]) return zeros(bytes, bytes + count * plane_.size);
+    constexpr std::int64_t kLarge = 2048;  // from which it pays to look for them
+    if (plane_.size < kLarge || pitch_ * plane_.steps[1] != source_size_[1])
+      return zeros(bytes, bytes + count * plane_.size);
     for (std::int64_t i = 0; i < count; ++i, bytes += plane_.size) {
       std::int64_t done = 0;
       for (std::int64_t phase = 0; phase < plane_.steps[0] * plane_.steps[1]; ++phase) {
@@ -334,6 +379,9 @@ class DepthwiseCorrelation {
   std::int64_t pitch_ = 0;  // of rows, of sources and of results
   std::int64_t kept_ = 0;   // results of a phase, and what is read behind them
   std::vector<Phase> phases_;
+  SmallPlanes small_;  // where planes are so small
+  std::vector<PlaneQuad> small_picks_;
+  std::vector<std::uint64_t> small_masks_;
 };
 
 bool fits(const ConvolutionRequest& request, std::size_t axis) {

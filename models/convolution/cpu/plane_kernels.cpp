@@ -37,6 +37,16 @@ class ByteReader {
     const std::uint64_t used = count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
     const __m512i low_codes = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(used), codes);
     const __m512i high_codes = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(used >> 32), codes + 32);
+    return read(low_codes, high_codes);
+  }
+
+  // All 64 are there.
+  __m512i whole(const std::uint16_t* codes) const {
+    return read(_mm512_loadu_si512(codes), _mm512_loadu_si512(codes + 32));
+  }
+
+ private:
+  __m512i read(__m512i low_codes, __m512i high_codes) const {
     const __m512i code = _mm512_permutex2var_epi8(low_codes, even_, high_codes);
     const __m512i low = _mm512_permutex2var_epi8(table_[0], code, table_[1]);
     if (is_short_) return low;
@@ -44,7 +54,6 @@ class ByteReader {
     return _mm512_mask_blend_epi8(_mm512_movepi8_mask(code), low, high);
   }
 
- private:
   __m512i table_[4];
   __m512i even_;
   bool is_short_;
@@ -101,7 +110,8 @@ void fill_phases(const BytePlane& plane, const ByteReader& reader, const std::ui
     masks[i] = plane.picks[i / 2][i % 2].mask;
   }
   for (std::int64_t left = plane.rows * plane.columns; left > 0; left -= step, codes += step) {
-    const __m512i read = reader(codes, std::min(left, step));
+    // What is read of later rows is not picked.
+    const __m512i read = left >= 64 + step ? reader.whole(codes) : reader(codes, std::min(left, step));
 #pragma GCC unroll 4
     for (std::size_t i = 0; i < 4; ++i) {
       const __m512i picked = _mm512_mask_permutexvar_epi8(zeros, masks[i], picks[i], read);
@@ -202,6 +212,58 @@ void correlate_any(const PlanePhase& phase, const PlaneRun& run, float* y, std::
   phase.both ? correlate_phase<true>(phase, run, y, y_step) : correlate_phase<false>(phase, run, y, y_step);
 }
 
+template <std::int64_t kQuads>
+void correlate_small_quads(const SmallPlanes& planes, const ByteReader& reader, const std::uint16_t* codes,
+                           const PlaneRun& run, float* y) {
+  const __m512i zeros = _mm512_set1_epi8(static_cast<char>(kDotOffset));
+  const __m512 scale = _mm512_set1_ps(run.tensor_scale);
+  const std::int64_t results = planes.results;
+  for (std::int64_t plane = 0; plane < run.count; ++plane, codes += planes.elements, y += results) {
+    const __m512i bytes = reader(codes, planes.elements);
+    const std::int64_t channel = run.channel + plane;
+    const std::int64_t lane = channel % kDotChannels;
+    const std::int32_t* weights = run.weights + (channel - lane) * kQuads + lane;
+    const __m512i correction = _mm512_set1_epi32(run.corrections[channel]);
+    const __m512 unit = _mm512_set1_ps(run.units[plane]);
+    __m512i factors[kQuads];
+#pragma GCC unroll 4
+    for (std::int64_t q = 0; q < kQuads; ++q) factors[q] = _mm512_set1_epi32(weights[q * kDotChannels]);
+    const PlaneQuad* picks = planes.picks.data();
+    const std::uint64_t* masks = planes.masks.data();
+    for (std::int64_t p = 0; p < results; p += kPlaneLanes, picks += kQuads, masks += kQuads) {
+      __m512i sum = correction;
+#pragma GCC unroll 4
+      for (std::int64_t q = 0; q < kQuads; ++q) {
+        const __m512i taps =
+            _mm512_mask_permutexvar_epi8(zeros, masks[q], _mm512_load_si512(picks[q].picks.data()), bytes);
+        sum = _mm512_dpbusd_epi32(sum, taps, factors[q]);
+      }
+      const __m512 result = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), unit), scale);
+      const std::int64_t left = results - p;
+      if (left >= kPlaneLanes) {
+        _mm512_storeu_ps(y + p, result);
+      } else {
+        _mm512_mask_storeu_ps(y + p, static_cast<__mmask16>((1U << left) - 1), result);
+      }
+    }
+  }
+}
+
+void correlate_small(const SmallPlanes& planes, const ByteTable& table, const std::uint16_t* codes, const PlaneRun& run,
+                     float* y) {
+  const ByteReader reader(table);
+  switch (planes.quads) {
+    case 1:
+      return correlate_small_quads<1>(planes, reader, codes, run, y);
+    case 2:
+      return correlate_small_quads<2>(planes, reader, codes, run, y);
+    case 3:
+      return correlate_small_quads<3>(planes, reader, codes, run, y);
+    default:
+      return correlate_small_quads<kMostPlaneQuads>(planes, reader, codes, run, y);
+  }
+}
+
 #else
 
 void fill_bytes(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
@@ -250,6 +312,30 @@ void correlate_any(const PlanePhase& phase, const PlaneRun& run, float* y, std::
   }
 }
 
+void correlate_small(const SmallPlanes& planes, const ByteTable& table, const std::uint16_t* codes, const PlaneRun& run,
+                     float* y) {
+  for (std::int64_t plane = 0; plane < run.count; ++plane, codes += planes.elements) {
+    std::array<std::uint8_t, kPlaneBytes> bytes{};
+    for (std::int64_t i = 0; i < planes.elements; ++i) bytes[static_cast<std::size_t>(i)] = table.bytes[codes[i]];
+    const std::int64_t channel = run.channel + plane;
+    const std::int64_t channel_lane = channel % kDotChannels;
+    const std::int32_t* weights = run.weights + (channel - channel_lane) * planes.quads + channel_lane;
+    for (std::int64_t p = 0; p < planes.results; ++p) {
+      std::int32_t sum = run.corrections[channel];
+      for (std::int64_t q = 0; q < planes.quads; ++q) {
+        const auto at = static_cast<std::size_t>(p / kPlaneLanes * planes.quads + q);
+        for (std::int64_t t = 0; t < 4; ++t) {
+          const std::int64_t place = 4 * (p % kPlaneLanes) + t;
+          const bool exists = (planes.masks[at] >> place & 1) != 0;
+          const int tap = exists ? bytes[planes.picks[at].picks[static_cast<std::size_t>(place)]] : kDotOffset;
+          sum += tap * static_cast<std::int8_t>(static_cast<std::uint32_t>(weights[q * kDotChannels]) >> (8 * t));
+        }
+      }
+      *y++ = static_cast<float>(sum) * run.units[plane] * run.tensor_scale;
+    }
+  }
+}
+
 #endif
 
 #if HWY_TARGET == HWY_AVX3_DL
@@ -294,6 +380,7 @@ namespace mlsim::models {
 
 HWY_EXPORT(fill_bytes);
 HWY_EXPORT(correlate_any);
+HWY_EXPORT(correlate_small);
 HWY_EXPORT(interleave);
 
 ByteTable::ByteTable(const ElementFormat& format) : is_short(format.code_bits() <= 7) {
@@ -327,6 +414,11 @@ void fill_byte_planes(const BytePlane& plane, const ByteTable& table, const std:
 
 void correlate_planes(const PlanePhase& phase, const PlaneRun& run, float* y, std::int64_t y_step) {
   HWY_DYNAMIC_DISPATCH(correlate_any)(phase, run, y, y_step);
+}
+
+void correlate_small_planes(const SmallPlanes& planes, const ByteTable& table, const std::uint16_t* codes,
+                            const PlaneRun& run, float* y) {
+  HWY_DYNAMIC_DISPATCH(correlate_small)(planes, table, codes, run, y);
 }
 
 void interleave_rows(const PhasePair& pair, float* target, std::int64_t target_pitch) {

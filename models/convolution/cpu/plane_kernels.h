@@ -85,6 +85,19 @@ struct PlaneRun {
 // windows are read.
 void correlate_planes(const PlanePhase& phase, const PlaneRun& run, float* y, std::int64_t y_step);
 
+// Planes whose elements are kPlaneBytes at most: every tap of every vector of results is picked from them.
+struct SmallPlanes {
+  std::int64_t elements = 0;
+  std::int64_t results = 0;
+  std::int64_t quads = 1;                // 1 to kMostPlaneQuads
+  std::span<const PlaneQuad> picks;      // [vector of results][quad], whose windows are the plane
+  std::span<const std::uint64_t> masks;  // likewise, which of them exist
+};
+
+// The same from codes: each plane of results takes the next `elements` of them. `run` has no bytes.
+void correlate_small_planes(const SmallPlanes& planes, const ByteTable& table, const std::uint16_t* codes,
+                            const PlaneRun& run, float* y);
+
 // Results of two phases of columns.
 struct PhasePair {
   const float* even = nullptr;  // readable up to kPlaneLanes in a row
