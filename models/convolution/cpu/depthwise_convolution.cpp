@@ -236,24 +236,28 @@ class DepthwiseCorrelation {
   void pick_all() {
     const AxisPhase& rows = rows_[0];
     const AxisPhase& columns = columns_[0];
-    const std::int64_t width = quad_rows(columns) == 2 ? 2 : kMostColumns;
+    const std::int64_t together = quad_rows(columns);
+    const std::int64_t width = kMostColumns / together;
     const std::int64_t results = rows.count * columns.count;
     const auto quads = static_cast<std::int64_t>(phases_[0].quads.size());
-    for (std::int64_t first = 0; first < results; first += kPlaneLanes) {
-      for (std::int64_t quad = 0; quad < quads; ++quad) {
-        PlaneQuad picked;
-        std::uint64_t mask = 0;
-        for (std::int64_t i = 0; i < 4 * std::min(kPlaneLanes, results - first); ++i) {
-          const std::int64_t result = first + i / 4;
-          const std::int64_t y =
-              rows.base + quad * (kMostColumns / width) + i % 4 / width + result / columns.count * rows.source_step;
-          const std::int64_t x = columns.base + i % 4 % width + result % columns.count * columns.source_step;
-          if (y < 0 || y >= source_size_[0] || x < 0 || x >= source_size_[1]) continue;
-          mask |= std::uint64_t{1} << i;
-          picked.picks[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(y * source_size_[1] + x);
+    const auto picks = static_cast<std::size_t>(ceil_div(results, kPlaneLanes) * quads);
+    small_picks_.resize(picks);
+    small_masks_.resize(picks);
+    std::int64_t result = 0;
+    for (std::int64_t row = 0; row < rows.count; ++row) {
+      for (std::int64_t column = 0; column < columns.count; ++column, ++result) {
+        const std::int64_t lane = result % kPlaneLanes;
+        for (std::int64_t quad = 0; quad < quads; ++quad) {
+          const auto at = static_cast<std::size_t>(result / kPlaneLanes * quads + quad);
+          for (std::int64_t t = 0; t < 4; ++t) {
+            const std::int64_t y = rows.base + quad * together + (t >= width ? 1 : 0) + row * rows.source_step;
+            const std::int64_t x = columns.base + (t >= width ? t - width : t) + column * columns.source_step;
+            if (y < 0 || y >= source_size_[0] || x < 0 || x >= source_size_[1]) continue;
+            small_masks_[at] |= std::uint64_t{1} << (4 * lane + t);
+            small_picks_[at].picks[static_cast<std::size_t>(4 * lane + t)] =
+                static_cast<std::uint8_t>(y * source_size_[1] + x);
+          }
         }
-        small_picks_.push_back(picked);
-        small_masks_.push_back(mask);
       }
     }
     small_ = {source_size_[0] * source_size_[1], results, quads, small_picks_, small_masks_};
