@@ -88,14 +88,14 @@ class Layer {
 
   Times run(int threads) {
     Times times{};
-    times[kQuantize] = bench::seconds_of([&] { quantize(); });
+    times[kQuantize] = seconds(threads, [&] { quantize(); });
     for (std::size_t p = 0; p < models::kPasses.size(); ++p) {
-      times[kConvolve + p] = bench::seconds_of([&] { convolve(models::kPasses[p]); });
+      times[kConvolve + p] = seconds(threads, [&] { convolve(models::kPasses[p]); });
     }
     if (onednn_.empty()) return times;
     rest(threads);
     for (std::size_t p = 0; p < onednn_.size(); ++p) {
-      times[kOneDnn + p] = bench::seconds_of([&] { onednn_[p].run(); });
+      times[kOneDnn + p] = seconds(threads, [&] { onednn_[p].run(); });
     }
     rest(threads);
     return times;
@@ -106,6 +106,12 @@ class Layer {
     models::ScaleLayout layout;
     models::ScaledTensor tensor;
   };
+
+  // The thread's own time where it is the only one.
+  template <typename Action>
+  static double seconds(int threads, const Action& action) {
+    return threads == 1 ? bench::thread_seconds_of(action) : bench::seconds_of(action);
+  }
 
   // The threads of a library look for work for some time after they had some, on the processors that the other wants.
   static void rest(int threads) {
