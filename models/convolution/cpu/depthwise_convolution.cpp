@@ -9,6 +9,7 @@
 
 #include "models/convolution/cpu/axis_phases.h"
 #include "models/convolution/cpu/plane_kernels.h"
+#include "models/convolution/cpu/prepared_planes.h"
 #include "models/convolution/cpu/scale_kernels.h"
 #include "models/convolution/cpu/scratch.h"
 
@@ -19,10 +20,6 @@ namespace {
 // hold.
 constexpr std::int64_t kMostColumns = 4;
 constexpr std::int64_t kMostStride = 2;
-
-constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) {
-  return a >= 0 ? a / b : -ceil_div(-a, b);
-}
 
 class DepthwiseCorrelation {
  public:
@@ -37,8 +34,12 @@ class DepthwiseCorrelation {
         source_size_(forward_ ? request.shape.in_size : request.shape.out_size()),
         result_size_(forward_ ? request.shape.out_size() : request.shape.in_size),
         rows_(axis_phases(request.pass, request.shape, 0)),
-        columns_(axis_phases(request.pass, request.shape, 1)) {
-    lay_out();
+        columns_(axis_phases(request.pass, request.shape, 1)),
+        planes_(rows_, columns_, source_size_),
+        pitch_(planes_.plane().pitch) {
+    for (const AxisPhase& rows : rows_) {
+      kept_ = std::max(kept_, ceil_div(rows.count * pitch_, kPlaneLanes) * kPlaneLanes + kPlaneLanes);
+    }
     for (const AxisPhase& rows : rows_) {
       for (const AxisPhase& columns : columns_) phases_.push_back(make_phase(rows, columns));
     }
@@ -54,12 +55,12 @@ class DepthwiseCorrelation {
     const Scratch<std::uint8_t> bytes = weight_bytes();
     for (const Phase& phase : phases_) weights.push_back(pack(phase, bytes.get()));
     const Scratch<float> units = plane_units();
-    const ByteTable table(source_.format.element);
+    const ByteTable table(source_.format.element, kDotOffset);
     const std::int64_t result_plane = result_size_[0] * result_size_[1];
     const std::int64_t source_plane = source_size_[0] * source_size_[1];
     // Some planes at a time, which are prepared before they are read: the processor waits for bytes that it has just
     // written otherwise.
-    const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / plane_.size, 1, 16);
+    const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / planes_.plane().size, 1, 16);
     const std::int64_t in_a_row = std::max<std::int64_t>(kTaskCost / ((result_plane + source_plane) / 4 + 50), 1);
     // Those of a task are of one image.
     const std::int64_t tasks = ceil_div(channels_, in_a_row);
@@ -78,17 +79,17 @@ class DepthwiseCorrelation {
                                results + (image + begin) * result_plane);
         return;
       }
-      const auto prepared = make_scratch<std::uint8_t>(at_once * plane_.size);
-      clear(prepared.get(), at_once);
+      const auto prepared = make_scratch<std::uint8_t>(at_once * planes_.plane().size);
+      planes_.clear(prepared.get(), at_once);
       std::vector<float> y(columns_.size() * static_cast<std::size_t>(at_once * kept_));
       for (std::int64_t channel = begin; channel < end; channel += at_once) {
         PlaneRun run{.bytes = prepared.get(),
-                     .bytes_step = plane_.size,
+                     .bytes_step = planes_.plane().size,
                      .count = std::min(at_once, end - channel),
                      .channel = channel,
                      .units = units.get() + image + channel,
                      .tensor_scale = tensor_scale_};
-        fill_byte_planes(plane_, table, source_.codes.data() + (image + channel) * source_plane, run.count,
+        fill_byte_planes(planes_.plane(), table, source_.codes.data() + (image + channel) * source_plane, run.count,
                          prepared.get());
         correlate(weights, run, y.data(), results + (image + channel) * result_plane);
       }
@@ -113,44 +114,6 @@ class DepthwiseCorrelation {
     Scratch<std::int32_t> quads;
     Scratch<std::int32_t> corrections;
   };
-
-  // Rows above a plane are zeros, as those below it; columns beside it are masked.
-  void lay_out() {
-    const std::array<std::int64_t, 2> steps{rows_.front().source_step, columns_.front().source_step};
-    std::int64_t top = 0;
-    std::int64_t extent = ceil_div(source_size_[0], steps[0]);
-    pitch_ = ceil_div(source_size_[1], steps[1]);
-    for (const AxisPhase& rows : rows_) {
-      top = std::max(top, -floor_div(rows.base, steps[0]));
-      extent = std::max(extent, rows.count + floor_div(rows.base + rows.taps() - 1, steps[0]));
-    }
-    for (const AxisPhase& columns : columns_) pitch_ = std::max(pitch_, columns.count);
-    plane_ = BytePlane(source_size_[0], source_size_[1], steps, pitch_);
-    // A window begins as many bytes before a plane as a tap lies to the left, and ends as many behind it.
-    const std::int64_t beside = kPlaneBytes + pitch_;
-    for (auto& row_places : plane_.places) {
-      for (std::int64_t& place : row_places) {
-        place = plane_.size + top * pitch_ + beside;
-        plane_.size = ceil_div(place + extent * pitch_ + 2 * kPlaneBytes + beside, kPlaneBytes) * kPlaneBytes;
-        if (steps[1] == 1) break;
-      }
-      if (steps[0] == 1) break;
-    }
-    for (const AxisPhase& rows : rows_) {
-      kept_ = std::max(kept_, ceil_div(rows.count * pitch_, kPlaneLanes) * kPlaneLanes + kPlaneLanes);
-    }
-  }
-
-  // Where a phase's result 0 finds its tap, and in which of the source's phases.
-  struct Tap {
-    std::int64_t phase;
-    std::int64_t distance;
-  };
-  static Tap tap_of(const AxisPhase& axis, std::int64_t tap) {
-    const std::int64_t element = axis.base + tap;
-    const std::int64_t distance = floor_div(element, axis.source_step);
-    return {element - distance * axis.source_step, distance};
-  }
 
   // Rows of the kernel that share a quad: two, of at most two columns that lie side by side.
   static std::int64_t quad_rows(const AxisPhase& columns) {
@@ -184,7 +147,7 @@ class DepthwiseCorrelation {
     std::array<std::int64_t, 2> distances{std::numeric_limits<std::int64_t>::max(),
                                           std::numeric_limits<std::int64_t>::max()};
     for (std::int64_t x = 0; x < columns.taps(); ++x) {
-      const Tap tap = tap_of(columns, x);
+      const PlaneTap tap = plane_tap(columns, x);
       for (const std::size_t window : {0U, 1U}) {
         if (!by_rows && tap.phase != static_cast<std::int64_t>(window)) continue;
         distances[window] = std::min(distances[window], tap.distance);
@@ -192,19 +155,19 @@ class DepthwiseCorrelation {
     }
     for (const std::size_t window : {0U, 1U}) {
       const std::int64_t y = std::min(row + (by_rows ? static_cast<std::int64_t>(window) : 0), rows.taps() - 1);
-      const Tap tap = tap_of(rows, y);
+      const PlaneTap tap = plane_tap(rows, y);
       const std::size_t phase = by_rows || columns.source_step == 1 ? 0 : window;
       // A window of which no tap is taken begins somewhere.
       if (distances[window] == std::numeric_limits<std::int64_t>::max()) distances[window] = 0;
-      begins[window] =
-          plane_.places[static_cast<std::size_t>(tap.phase)][phase] + tap.distance * pitch_ + distances[window];
+      begins[window] = planes_.plane().places[static_cast<std::size_t>(tap.phase)][phase] + tap.distance * pitch_ +
+                       distances[window];
     }
     PlaneQuad quad{begins[0], begins[1], {}};
     const std::int64_t width = by_rows ? 2 : kMostColumns;
     for (std::int64_t i = 0; i < kPlaneBytes; ++i) {
       const std::int64_t x = i % 4 % width;
       if (x >= columns.taps()) continue;
-      const Tap tap = tap_of(columns, x);
+      const PlaneTap tap = plane_tap(columns, x);
       const auto window = static_cast<std::size_t>(by_rows ? i % 4 / 2 : tap.phase);
       if (by_rows && row + i % 4 / 2 >= rows.taps()) continue;
       const std::int64_t pick = i / 4 + tap.distance - distances[window];
@@ -306,25 +269,6 @@ class DepthwiseCorrelation {
     return units;
   }
 
-  // Zeros around some planes, or everywhere where rows have gaps.
-  void clear(std::uint8_t* bytes, std::int64_t count) const {
-    const auto zeros = [](std::uint8_t* from, std::uint8_t* to) { std::fill(from, to, std::uint8_t{kDotOffset}); };
-    constexpr std::int64_t kLarge = 2048;  // from which it pays to look for them
-    if (plane_.size < kLarge || pitch_ * plane_.steps[1] != source_size_[1])
-      return zeros(bytes, bytes + count * plane_.size);
-    for (std::int64_t i = 0; i < count; ++i, bytes += plane_.size) {
-      std::int64_t done = 0;
-      for (std::int64_t phase = 0; phase < plane_.steps[0] * plane_.steps[1]; ++phase) {
-        const std::int64_t row_phase = phase / plane_.steps[1];
-        const std::int64_t place =
-            plane_.places[static_cast<std::size_t>(row_phase)][static_cast<std::size_t>(phase % plane_.steps[1])];
-        zeros(bytes + done, bytes + place);
-        done = place + ceil_div(source_size_[0] - row_phase, plane_.steps[0]) * pitch_;
-      }
-      zeros(bytes + done, bytes + plane_.size);
-    }
-  }
-
   // Planes of results. y holds those of each phase of columns, a plane `kept_` behind the one before it.
   void correlate(const std::vector<Weights>& weights, PlaneRun run, float* y, float* target) const {
     const std::int64_t result_plane = result_size_[0] * result_size_[1];
@@ -379,9 +323,9 @@ class DepthwiseCorrelation {
   std::array<std::int64_t, 2> result_size_;
   std::vector<AxisPhase> rows_;
   std::vector<AxisPhase> columns_;
-  BytePlane plane_;
-  std::int64_t pitch_ = 0;  // of rows, of sources and of results
-  std::int64_t kept_ = 0;   // results of a phase, and what is read behind them
+  PreparedPlanes planes_;
+  std::int64_t pitch_;     // of rows, of sources and of results
+  std::int64_t kept_ = 0;  // results of a phase, and what is read behind them
   std::vector<Phase> phases_;
   SmallPlanes small_;  // where planes are so small
   std::vector<PlaneQuad> small_picks_;

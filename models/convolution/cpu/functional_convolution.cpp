@@ -16,6 +16,7 @@
 #include "models/convolution/cpu/block_convolution.h"
 #include "models/convolution/cpu/convolution_kernels.h"
 #include "models/convolution/cpu/depthwise_convolution.h"
+#include "models/convolution/cpu/depthwise_gradient.h"
 #include "models/convolution/cpu/dot_convolution.h"
 #include "models/convolution/cpu/dot_kernels.h"
 #include "models/convolution/cpu/padded_planes.h"
@@ -815,8 +816,9 @@ Refusal refuse_nothing(const ConvolutionRequest& /*request*/) {
   return std::nullopt;
 }
 
-constexpr std::array<Engine, 11> kEngines{{
+constexpr std::array<Engine, 12> kEngines{{
     {"depthwise dot products of bytes", refuse_depthwise, correlate_depthwise},
+    {"depthwise sums along planes of bytes", refuse_depthwise_gradient, sum_depthwise_gradient},
     {"matrix products in binary32", refuse_products, sum_products},
     {"dot products of bytes", refuse_bytes, run_bytes},
     {"blocks of bytes", refuse_byte_blocks, run_blocks<BlockElement::kBytes>},

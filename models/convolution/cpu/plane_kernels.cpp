@@ -264,6 +264,72 @@ void correlate_small(const SmallPlanes& planes, const ByteTable& table, const st
   }
 }
 
+// In each group of four lanes, the sums of a, b, c and d in that group.
+__m512i sum_in_groups(__m512i a, __m512i b, __m512i c, __m512i d) {
+  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+  return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+}
+
+// The sum over the groups of four lanes of a, b and c, behind each other.
+__m512i sum_of_groups(__m512i a, __m512i b, __m512i c) {
+  const __m512i none = _mm512_setzero_si512();
+  const __m512i ab = _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x44), _mm512_shuffle_i32x4(a, b, 0xEE));
+  const __m512i c0 = _mm512_add_epi32(_mm512_shuffle_i32x4(c, none, 0x44), _mm512_shuffle_i32x4(c, none, 0xEE));
+  return _mm512_add_epi32(_mm512_shuffle_i32x4(ab, c0, 0x88), _mm512_shuffle_i32x4(ab, c0, 0xDD));
+}
+
+// Lane i: the sum of errors times k for tap i.
+__m512i gradient_sums(const GradientTaps& taps, const std::uint8_t* activation, const std::uint8_t* errors) {
+  const __m512i ones = _mm512_set1_epi8(1);
+  const __m512i none = _mm512_setzero_si512();
+  __m512i sums[kGradientTaps];
+  __m512i corrections[kGradientSide];
+#pragma GCC unroll 9
+  for (__m512i& sum : sums) sum = none;
+#pragma GCC unroll 3
+  for (__m512i& correction : corrections) correction = none;
+  const std::uint8_t* at[kGradientTaps];
+  for (std::size_t t = 0; t < kGradientTaps; ++t) at[t] = activation + taps.places[t];
+  const std::uint64_t* masks = taps.masks.front().data();
+  const auto repeat = static_cast<std::int64_t>(taps.masks.size());
+  std::int64_t m = 0;
+  for (std::int64_t v = 0; v < taps.vectors; ++v, m = m + 1 == repeat ? 0 : m + 1) {
+    const __m512i all = _mm512_loadu_si512(errors + v * kPlaneBytes);
+#pragma GCC unroll 3
+    for (std::int64_t j = 0; j < kGradientSide; ++j) {
+      const __m512i error = _mm512_maskz_mov_epi8(masks[m * kGradientSide + j], all);
+      corrections[j] = _mm512_dpbusd_epi32(corrections[j], ones, error);
+#pragma GCC unroll 3
+      for (std::int64_t i = 0; i < kGradientSide; ++i) {
+        const std::int64_t t = i * kGradientSide + j;
+        sums[t] = _mm512_dpbusd_epi32(sums[t], _mm512_loadu_si512(at[t] + v * kPlaneBytes), error);
+      }
+    }
+  }
+  static_assert(kDotOffset == 128);
+#pragma GCC unroll 9
+  for (std::int64_t t = 0; t < kGradientTaps; ++t) {
+    sums[t] = _mm512_sub_epi32(sums[t], _mm512_slli_epi32(corrections[t % kGradientSide], 7));
+  }
+  return sum_of_groups(sum_in_groups(sums[0], sums[1], sums[2], sums[3]),
+                       sum_in_groups(sums[4], sums[5], sums[6], sums[7]), sum_in_groups(sums[8], none, none, none));
+}
+
+void add_gradient_planes(const GradientTaps& taps, const GradientRun& run, float* sums) {
+  for (std::int64_t plane = 0; plane < run.count; ++plane, sums += kGradientLanes) {
+    const __m512i sum =
+        gradient_sums(taps, run.activations + plane * run.activations_step, run.errors + plane * run.errors_step);
+    const __m512d unit = _mm512_set1_pd(double{run.error_units[plane]} * double{run.activation_units[plane]});
+    const auto rounded = [&](__m256i half)
+                             HWY_ATTR { return _mm512_cvtpd_ps(_mm512_mul_pd(_mm512_cvtepi32_pd(half), unit)); };
+    const __m256 low = rounded(_mm512_castsi512_si256(sum));
+    const __m256 high = rounded(_mm512_extracti64x4_epi64(sum, 1));
+    const __m512 both = _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+    _mm512_storeu_ps(sums, _mm512_add_ps(_mm512_loadu_ps(sums), both));
+  }
+}
+
 #else
 
 void fill_bytes(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
@@ -336,6 +402,23 @@ void correlate_small(const SmallPlanes& planes, const ByteTable& table, const st
   }
 }
 
+void add_gradient_planes(const GradientTaps& taps, const GradientRun& run, float* sums) {
+  for (std::int64_t plane = 0; plane < run.count; ++plane, sums += kGradientLanes) {
+    const std::uint8_t* activation = run.activations + plane * run.activations_step;
+    const std::uint8_t* errors = run.errors + plane * run.errors_step;
+    const double unit = double{run.error_units[plane]} * double{run.activation_units[plane]};
+    for (std::size_t t = 0; t < kGradientTaps; ++t) {
+      std::int32_t sum = 0;
+      for (std::int64_t p = 0; p < taps.vectors * kPlaneBytes; ++p) {
+        const auto& masks = taps.masks[static_cast<std::size_t>(p / kPlaneBytes) % taps.masks.size()];
+        if ((masks[t % kGradientSide] >> (p % kPlaneBytes) & 1) == 0) continue;
+        sum += static_cast<std::int8_t>(errors[p]) * (int{activation[taps.places[t] + p]} - kDotOffset);
+      }
+      sums[t] += static_cast<float>(sum * unit);
+    }
+  }
+}
+
 #endif
 
 #if HWY_TARGET == HWY_AVX3_DL
@@ -381,11 +464,12 @@ namespace mlsim::models {
 HWY_EXPORT(fill_bytes);
 HWY_EXPORT(correlate_any);
 HWY_EXPORT(correlate_small);
+HWY_EXPORT(add_gradient_planes);
 HWY_EXPORT(interleave);
 
-ByteTable::ByteTable(const ElementFormat& format) : is_short(format.code_bits() <= 7) {
+ByteTable::ByteTable(const ElementFormat& format, int offset) : is_short(format.code_bits() <= 7) {
   for (std::size_t code = 0; code < std::size_t{1} << format.code_bits(); ++code) {
-    bytes[code] = static_cast<std::uint8_t>(decode_element(format, static_cast<std::uint16_t>(code)) + kDotOffset);
+    bytes[code] = static_cast<std::uint8_t>(decode_element(format, static_cast<std::uint16_t>(code)) + offset);
   }
 }
 
@@ -419,6 +503,10 @@ void correlate_planes(const PlanePhase& phase, const PlaneRun& run, float* y, st
 void correlate_small_planes(const SmallPlanes& planes, const ByteTable& table, const std::uint16_t* codes,
                             const PlaneRun& run, float* y) {
   HWY_DYNAMIC_DISPATCH(correlate_small)(planes, table, codes, run, y);
+}
+
+void add_gradients(const GradientTaps& taps, const GradientRun& run, float* sums) {
+  HWY_DYNAMIC_DISPATCH(add_gradient_planes)(taps, run, sums);
 }
 
 void interleave_rows(const PhasePair& pair, float* target, std::int64_t target_pitch) {

@@ -40,14 +40,14 @@ class BytePlane {
   std::array<std::array<Picks, 2>, 2> picks{};
 };
 
-// k + kDotOffset of every code of a format.
+// k + offset of every code of a format.
 struct ByteTable {
-  explicit ByteTable(const ElementFormat& format);
+  ByteTable(const ElementFormat& format, int offset);
   std::array<std::uint8_t, 256> bytes{};
   bool is_short = false;  // codes have at most 7 bits
 };
 
-// Writes the elements of `count` planes, and kDotOffset up to kPlaneBytes beyond the last one of a row.
+// Writes the elements of `count` planes, and those of code 0 up to kPlaneBytes beyond the last one of a row.
 void fill_byte_planes(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
                       std::uint8_t* bytes);
 
@@ -109,5 +109,32 @@ struct PhasePair {
 
 // Writes each row to target[0], target[1], …, even and odd ones in turn, rows `target_pitch` apart.
 void interleave_rows(const PhasePair& pair, float* target, std::int64_t target_pitch);
+
+// Rows and columns of the kernels whose backward weight is summed along planes.
+inline constexpr std::int64_t kGradientSide = 3;
+inline constexpr std::int64_t kGradientTaps = kGradientSide * kGradientSide;
+inline constexpr std::int64_t kGradientLanes = 16;
+
+// Position p of the errors meets the activation's byte places[tap] + p.
+struct GradientTaps {
+  std::array<std::int64_t, kGradientTaps> places{};
+  std::int64_t vectors = 1;  // of kPlaneBytes positions
+  // Which errors of a vector meet an element, for each column of the kernel; they repeat.
+  std::span<const std::array<std::uint64_t, kGradientSide>> masks;
+};
+
+// Planes of some channels of an image: of k + kDotOffset, and of k.
+struct GradientRun {
+  const std::uint8_t* activations = nullptr;
+  std::int64_t activations_step = 0;
+  const std::uint8_t* errors = nullptr;  // 0 where there is none
+  std::int64_t errors_step = 0;
+  std::int64_t count = 1;
+  const float* error_units = nullptr;  // of each plane
+  const float* activation_units = nullptr;
+};
+
+// Adds each tap's sum times both units, rounded to binary32 first, to sums[plane · kGradientLanes + tap].
+void add_gradients(const GradientTaps& taps, const GradientRun& run, float* sums);
 
 }  // namespace mlsim::models
