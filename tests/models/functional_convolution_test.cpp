@@ -423,31 +423,78 @@ TEST(Products, EqualReferenceInSlices) {
   }
 }
 
-// Units at 2^-126 and below it, and products at 2^-149.
+// Layers of one tap, of several, and depthwise ones, with units at 2^-126 and below it, and products at 2^-149.
 TEST(Products, EqualReferenceWhereNumbersEnd) {
-  const ConvolutionShape shape{.batch = 2, .in_channels = 19, .out_channels = 5, .in_size = {3, 7}};
+  const std::array<ConvolutionShape, 3> shapes{{
+      {.batch = 2, .in_channels = 19, .out_channels = 5, .in_size = {3, 7}},
+      {.batch = 2, .in_channels = 5, .out_channels = 6, .in_size = {5, 7}, .kernel = {3, 3}, .padding = {1, 1}},
+      {.batch = 2,
+       .in_channels = 5,
+       .out_channels = 5,
+       .in_size = {9, 8},
+       .kernel = {3, 3},
+       .padding = {1, 1},
+       .groups = 5},
+  }};
   const ScaledFormat format = parse_scaled_format("e2m1/g8m0");
+  const int unit = format.element.unit_exponent();
   std::map<std::string, int> engines;
   Random random(1);
-  for (const auto& [left_exponent, right_exponent] :
-       std::vector<std::pair<int, int>>{{-122, -19}, {-123, -19}, {-122, -20}, {-121, -20}, {-60, -81}, {-126, -126}}) {
-    for (const Pass pass : kPasses) {
-      const auto operand = [&](Operand which, int exponent) {
-        ScaledTensor tensor = random_operand(random, shape, which, pass, format);
-        tensor.tensor_scale = 0x1p60F;
-        for (std::size_t i = 0; i < tensor.scales.size(); i += 3) {
-          tensor.scales[i].exponent = static_cast<std::int16_t>(exponent);
-        }
-        return tensor;
-      };
-      const ScaledTensor left = operand(left_operand(pass), left_exponent);
-      const ScaledTensor right = operand(right_operand(pass), right_exponent);
-      compare(pass, shape, left, right, {});
-      ++engines[engine_for(pass, shape, left, right, {})];
+  for (const ConvolutionShape& shape : shapes) {
+    for (const auto& [left_unit, right_unit] : std::vector<std::pair<int, int>>{
+             {-126, -23}, {-127, -22}, {-127, -23}, {-130, -19}, {-130, -20}, {-70, -79}, {-126, -126}}) {
+      for (const Pass pass : kPasses) {
+        const auto operand = [&](Operand which, int smallest) {
+          ScaledTensor tensor = random_operand(random, shape, which, pass, format);
+          tensor.tensor_scale = 0x1p60F;
+          for (std::size_t i = 0; i < tensor.scales.size(); i += 3) {
+            tensor.scales[i].exponent = static_cast<std::int16_t>(smallest + unit);
+          }
+          return tensor;
+        };
+        const ScaledTensor left = operand(left_operand(pass), left_unit);
+        const ScaledTensor right = operand(right_operand(pass), right_unit);
+        compare(pass, shape, left, right, {});
+        ++engines[engine_for(pass, shape, left, right, {})];
+      }
     }
   }
-  EXPECT_GT(engines["matrix products in binary32"], 2);
-  EXPECT_GT(engines.size(), 1U);
+  EXPECT_GT(engines["matrix products in binary32"], 4);
+  EXPECT_GT(engines["binary64"], 4);
+}
+
+// ---- Depthwise layers
+
+// Kernels, strides and paddings of every kind, planes of one vector and rows of several.
+ConvolutionShape random_depthwise(Random& random) {
+  ConvolutionShape shape;
+  shape.batch = between(random, 1, 3);
+  shape.groups = shape.in_channels = shape.out_channels = between(random, 1, 21);
+  const bool usual = between(random, 0, 1) == 0;
+  constexpr std::array<std::int64_t, 4> kLargest{6, 16, 34, 131};
+  for (const std::size_t axis : {0U, 1U}) {
+    shape.kernel[axis] = usual ? 3 : between(random, 1, 4);
+    shape.stride[axis] = usual ? shape.stride[0] : between(random, 1, 2);
+    if (usual && axis == 0) shape.stride = {between(random, 1, 2), 1};
+    shape.padding[axis] = usual ? Padding(1) : Padding(between(random, 0, 4), between(random, 0, 4));
+    const std::int64_t largest = kLargest[static_cast<std::size_t>(between(random, 0, axis == 0 ? 2 : 3))];
+    shape.in_size[axis] = between(random, std::min<std::int64_t>(shape.kernel[axis], largest), largest);
+  }
+  if (usual) shape.stride[1] = shape.stride[0];
+  return shape;
+}
+
+TEST(Depthwise, EqualsReferenceOnRandomLayers) {
+  const auto format = [](Random& random) {
+    constexpr std::array<const char*, 5> kElements{"e2m4", "e2m1", "e1m6/g8m2", "e0m7/g8m3", "e2m4/g8m0"};
+    constexpr std::array<const char*, 3> kGroupings{"/nc", "/nc", "/c"};
+    return parse_scaled_format(std::string(kElements[static_cast<std::size_t>(between(random, 0, 4))]) +
+                               kGroupings[static_cast<std::size_t>(between(random, 0, 2))]);
+  };
+  const auto counts = compare_blocks(9000, 400, random_depthwise, format);
+  if (!has_dot_products()) return;
+  EXPECT_GT(counts.at("depthwise dot products of bytes"), 300);
+  EXPECT_GT(counts.at("depthwise sums along planes of bytes"), 60);
 }
 
 // ---- Blocks

@@ -34,6 +34,7 @@ class DepthwiseGradient {
           planes_.place(plane_tap(rows_[0], i / kGradientSide), plane_tap(columns_[0], i % kGradientSide));
     }
     add_masks();
+    taps_.exact = request.exact_float;
   }
 
   void run(float* results) const {
@@ -54,8 +55,8 @@ class DepthwiseGradient {
       const std::int64_t first = task * in_a_row;
       const std::int64_t count = std::min(in_a_row, channels_ - first);
       // As many as are prepared before they are read.
-      const std::int64_t at_once =
-          std::clamp<std::int64_t>(kPreparedBytes / (planes_.plane().size + errors_.size), 1, count);
+      const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / (planes_.plane().size + errors_.size), 1,
+                                                            std::min(kMostAtOnce, count));
       const auto activations = make_scratch<std::uint8_t>(at_once * planes_.plane().size);
       const auto errors = make_scratch<std::uint8_t>(at_once * errors_.size);
       planes_.clear(activations.get(), at_once);
@@ -85,6 +86,7 @@ class DepthwiseGradient {
 
  private:
   static constexpr std::int64_t kPreparedBytes = 48 << 10;
+  static constexpr std::int64_t kMostAtOnce = 16;
   static constexpr std::int64_t kMostChannels = 256;
   static constexpr std::int64_t kTaskCost = 20000;
 

@@ -320,6 +320,11 @@ void add_gradient_planes(const GradientTaps& taps, const GradientRun& run, float
   for (std::int64_t plane = 0; plane < run.count; ++plane, sums += kGradientLanes) {
     const __m512i sum =
         gradient_sums(taps, run.activations + plane * run.activations_step, run.errors + plane * run.errors_step);
+    if (taps.exact) {
+      const __m512 unit = _mm512_set1_ps(run.error_units[plane] * run.activation_units[plane]);
+      _mm512_storeu_ps(sums, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), unit, _mm512_loadu_ps(sums)));
+      continue;
+    }
     const __m512d unit = _mm512_set1_pd(double{run.error_units[plane]} * double{run.activation_units[plane]});
     const auto rounded = [&](__m256i half)
                              HWY_ATTR { return _mm512_cvtpd_ps(_mm512_mul_pd(_mm512_cvtepi32_pd(half), unit)); };

@@ -121,6 +121,7 @@ struct GradientTaps {
   std::int64_t vectors = 1;  // of kPlaneBytes positions
   // Which errors of a vector meet an element, for each column of the kernel; they repeat.
   std::span<const std::array<std::uint64_t, kGradientSide>> masks;
+  bool exact = false;  // every sum times its units is a binary32 number
 };
 
 // Planes of some channels of an image: of k + kDotOffset, and of k.
