@@ -253,7 +253,7 @@ class DepthwiseCorrelation {
       packing.kernels[static_cast<std::size_t>(c)] = bytes + c * size;
       packing.units[static_cast<std::size_t>(c)] = &kNone;
     }
-    pack_weights(packing, weights.quads.get(), weights.corrections.get(), units.get());
+    pack_weights(packing, {weights.quads.get(), weights.corrections.get(), units.get()});
     return weights;
   }
 

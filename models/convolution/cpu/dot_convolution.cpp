@@ -111,11 +111,10 @@ class ByteCorrelation {
 
   void run(float* results) {
     std::vector<Weights> weights;
-    weights.reserve(phases_.size());
     {
       const Scratch<std::uint8_t> bytes = weight_bytes();
       const Scratch<float> units = units_of(weight_, 0, weight_.shape[0] * weight_.shape[1]);
-      for (const Phase& phase : phases_) weights.push_back(make_weights(phase, bytes.get(), units.get()));
+      weights = make_weights(bytes.get(), units.get());
     }
     const std::int64_t image_planes = groups_ * outer_;
     const std::int64_t image = image_planes * plane_;
@@ -217,23 +216,23 @@ class ByteCorrelation {
     return bytes;
   }
 
-  Weights make_weights(const Phase& phase, const std::uint8_t* bytes, const float* units) const {
-    const auto quads = static_cast<std::int64_t>(phase.taps.size());
+  std::vector<Weights> make_weights(const std::uint8_t* bytes, const float* units) const {
     const std::int64_t size = kernel_[0] * kernel_[1];
     const std::int64_t block_size = outer_ * block_;
     const std::int64_t count = groups_ * blocks_ * block_size;
-    Weights weights{make_scratch<std::int32_t>(count * quads), make_scratch<std::int32_t>(count),
-                    make_scratch<float>(count)};
-    parallel_tasks(groups_ * blocks_, block_size * (quads + 2), [&](std::int64_t index) {
+    std::vector<Weights> weights;
+    std::int64_t cost = 0;
+    for (const Phase& phase : phases_) {
+      const auto quads = static_cast<std::int64_t>(phase.taps.size());
+      weights.push_back(
+          {make_scratch<std::int32_t>(count * quads), make_scratch<std::int32_t>(count), make_scratch<float>(count)});
+      cost += block_size * (quads + 2);
+    }
+    parallel_tasks(groups_ * blocks_, cost, [&](std::int64_t index) {
       const std::int64_t group = index / blocks_;
       const std::int64_t step = forward_ ? 1 : channels_;
-      DotPacking packing{.kernel_step = step * size,
-                         .unit_step = step,
-                         .outer = outer_,
-                         .taps = phase.taps.data(),
-                         .quads = quads,
-                         .channels = static_cast<int>(block_),
-                         .single = phase.single};
+      DotPacking packing{
+          .kernel_step = step * size, .unit_step = step, .outer = outer_, .channels = static_cast<int>(block_)};
       for (std::int64_t c = 0; c < block_; ++c) {
         // Channels that there are not take the weights of the last one; nobody reads their results.
         const std::int64_t channel = std::min(index % blocks_ * block_ + c, channels_ - 1);
@@ -242,8 +241,19 @@ class ByteCorrelation {
         packing.kernels[static_cast<std::size_t>(c)] = bytes + pair * size;
         packing.units[static_cast<std::size_t>(c)] = units + pair;
       }
-      pack_weights(packing, weights.bytes.get() + index * block_size * quads,
-                   weights.corrections.get() + index * block_size, weights.units.get() + index * block_size);
+      std::vector<DotPacking> packings;
+      std::vector<PackedWeights> packed;
+      for (std::size_t p = 0; p < phases_.size(); ++p) {
+        const Phase& phase = phases_[p];
+        packing.taps = phase.taps.data();
+        packing.quads = static_cast<std::int64_t>(phase.taps.size());
+        packing.single = phase.single;
+        packings.push_back(packing);
+        packed.push_back({weights[p].bytes.get() + index * block_size * packing.quads,
+                          weights[p].corrections.get() + index * block_size,
+                          weights[p].units.get() + index * block_size});
+      }
+      if (!packings.empty()) pack_phases(packings, packed);
     });
     return weights;
   }
