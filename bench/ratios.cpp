@@ -1,29 +1,34 @@
-// The functional engine against libtorch's binary32 convolutions: the same layers, batch, threads and process, in turn.
+// The functional engine against oneDNN's binary32 and byte convolutions: the same layers, batch and thread, in turn.
 //
-//   ratios [REPETITIONS [NETWORK [INSTRUCTIONS]]]
+//   ratios [options]      ratios --help names the sets of layers
 //
-// Medians of so many runs of each, 5 by default; of one network, every layer (all networks: ""). INSTRUCTIONS limit the
-// engine, as Highway names them: AVX3_DL, AVX3, AVX2, SSE4; ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 libtorch.
-// A ratio above 1 says that the exact low-bit convolution takes less time than the float one.
-#include <ATen/ATen.h>
-#include <ATen/Parallel.h>
+// A line a layer: G multiply-adds a second of the engine, of oneDNN in binary32 and in bytes (u8 times s8 into s32),
+// the engine's speed as a multiple of each, and its share of what the processor's fused multiply-adds and dot products
+// of bytes could do. Above 1 the exact low-bit convolution takes less time than oneDNN's.
 #include <fmt/core.h>
 #include <malloc.h>
 #include <tbb/global_control.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <cstdlib>
-#include <map>
-#include <span>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/command_line.h"
+#include "bench/layer_sets.h"
 #include "bench/layers.h"
+#include "bench/onednn.h"
+#include "bench/peaks.h"
+#include "bench/timing.h"
 #include "hwy/highway.h"
 #include "models/convolution/cpu/functional_convolution.h"
-#include "workloads/network.h"
+#include "models/convolution/engine.h"
 
 namespace mlsim {
 namespace {
@@ -31,223 +36,234 @@ namespace {
 using models::Operand;
 using models::Pass;
 
-constexpr const char* kFormat = "e2m4";
-
-double seconds_of(const auto& action) {
-  const auto begin = std::chrono::steady_clock::now();
-  action();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
-
-struct Times {
-  double ours = 0;
-  double torch = 0;
-  double ratio() const { return torch / ours; }
-};
-
-// Both in turn, so that a change of the machine's speed meets both.
-Times in_turn(int repetitions, const auto& ours, const auto& torch) {
-  std::vector<double> our_times;
-  std::vector<double> torch_times;
-  ours();
-  torch();
-  for (int i = 0; i < repetitions; ++i) {
-    our_times.push_back(seconds_of(ours));
-    torch_times.push_back(seconds_of(torch));
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> names;
+  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
+    names.emplace_back(hwy::TargetName(left & -left));
   }
-  return {median(our_times), median(torch_times)};
+  return names;
 }
 
-// One layer's operands for both libraries.
-struct Layer {
-  std::string name;
+void limit_instructions(const std::string& name) {
+  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
+    if (hwy::TargetName(left & -left) == name) hwy::SetSupportedTargetsForTest(left & -left);
+  }
+  bench::limit_onednn(name);
+}
+
+const base::Command& command() {
+  static const base::Command table = [] {
+    std::vector<std::string> sets{"all"};
+    std::string described;
+    for (const bench::LayerSet& set : bench::layer_sets()) {
+      sets.push_back(set.name);
+      described += "\n\n" + set.name + ": " + set.title + "; ";
+      for (const std::string& format : set.formats) described += (format == set.formats[0] ? "" : ", ") + format;
+    }
+    std::vector<std::string> passes{"all"};
+    for (const Pass pass : models::kPasses) passes.push_back(models::to_string(pass));
+    const auto parses = [](const std::string& text) { models::parse_scaled_format(text); };
+    return base::Command{
+        .name = "ratios",
+        .synopsis = "[options]",
+        .summary = "the functional engine against oneDNN",
+        .description =
+            "The functional engine against oneDNN, layer by layer. Sets of layers and their formats:" + described,
+        .groups = {
+            {.title = "options",
+             .options = {
+                 {.name = "set", .value_name = "SET", .help = "of layers", .kind = base::Choice{sets}, .preset = "all"},
+                 {.name = "format",
+                  .value_name = "F",
+                  .help = "this format in place of the set's",
+                  .kind = base::Parsed{parses}},
+                 {.name = "pass",
+                  .value_name = "PASS",
+                  .help = "one of the three, or all",
+                  .kind = base::Choice{passes},
+                  .preset = "forward"},
+                 {.name = "layer", .value_name = "TEXT", .help = "only layers whose lines begin with a name with this"},
+                 {.name = "batch",
+                  .value_name = "N",
+                  .help = "images in place of 1 (32 for linear layers and formats that block images)",
+                  .kind = base::WholeNumber{1, 1 << 16}},
+                 {.name = "rounds",
+                  .value_name = "N",
+                  .help = "measurements of each, of which the median counts",
+                  .kind = base::WholeNumber{1, 1000},
+                  .preset = "5"},
+                 {.name = "instructions",
+                  .value_name = "SET",
+                  .help = "the instruction set that both are limited to",
+                  .kind = base::Choice{instruction_sets()}},
+             }}}};
+  }();
+  return table;
+}
+
+// One layer's operands and results for a pass.
+struct Work {
+  Pass pass;
   models::ConvolutionShape shape;
-  std::array<models::Tensor<float>, 3> values;
-  std::array<models::ScaledTensor, 3> mls;
-  std::array<at::Tensor, 3> torch;
-  std::vector<float> results;  // of the last pass
+  models::ScaledTensor left;
+  models::ScaledTensor right;
+  std::vector<float> results;
 
-  Layer(std::string layer_name, const models::ConvolutionShape& layer_shape)
-      : name(std::move(layer_name)), shape(layer_shape) {
-    for (const Operand operand : models::kOperands) {
-      const auto i = static_cast<std::size_t>(operand);
-      values[i] = bench::random_operand(shape, operand);
-      torch[i] = at::from_blob(values[i].values.data(), values[i].shape, at::kFloat).clone();
-    }
-    quantize();
-  }
+  Work(Pass the_pass, const models::ConvolutionShape& the_shape, const std::string& format)
+      : pass(the_pass),
+        shape(the_shape),
+        left(operand(models::left_operand(pass), format)),
+        right(operand(models::right_operand(pass), format)),
+        results(static_cast<std::size_t>(models::element_count(shape.result_shape(pass)))) {}
 
-  void quantize() {
-    for (const Operand operand : models::kOperands) {
-      const auto i = static_cast<std::size_t>(operand);
-      models::QuantizerOptions options;
-      options.rounding = operand == Operand::kError ? models::Rounding::kStochastic : models::Rounding::kNearest;
-      mls[i] = models::quantize(values[i], models::parse_scaled_format(kFormat), options, name).tensor;
-    }
+  models::ScaledTensor operand(Operand which, const std::string& format) const {
+    models::QuantizerOptions options;
+    options.rounding = which == Operand::kError ? models::Rounding::kStochastic : models::Rounding::kNearest;
+    return models::quantize(bench::random_operand(shape, which), models::parse_scaled_format(format).of(which, pass),
+                            options, "operand")
+        .tensor;
   }
-  void run(Pass pass) {
-    const auto size = static_cast<std::size_t>(models::element_count(shape.result_shape(pass)));
-    results.resize(std::max(results.size(), size));
-    models::functional_convolution_into(pass, shape, mls[static_cast<std::size_t>(models::left_operand(pass))],
-                                        mls[static_cast<std::size_t>(models::right_operand(pass))], {},
-                                        std::span(results).first(size));
-  }
-  void run_torch(Pass pass) const {
-    const at::Tensor& activation = torch[0];
-    const at::Tensor& weight = torch[1];
-    const at::Tensor& error = torch[2];
-    const at::IntArrayRef stride(shape.stride);
-    const std::array<std::int64_t, 2> sides{shape.padding[0].begin, shape.padding[1].begin};
-    const at::IntArrayRef padding(sides);
-    if (pass == Pass::kForward) {
-      at::convolution(activation, weight, {}, stride, padding, {1, 1}, false, {0, 0}, shape.groups);
-    } else {
-      at::convolution_backward(error, activation, weight, at::OptionalIntArrayRef(), stride, padding, {1, 1}, false,
-                               {0, 0}, shape.groups,
-                               {pass == Pass::kBackwardData, pass == Pass::kBackwardWeight, false});
-    }
+  void run() { models::functional_convolution_into(pass, shape, left, right, {}, results); }
+  std::string engine() const {
+    const models::Accumulator accumulator;
+    const std::string last = models::explain_choice({pass, shape, left, right, accumulator}).back();
+    return last.substr(0, last.find(':'));
   }
 };
 
-class Threads {
+// G multiply-adds a second; 0 where there is no such thing.
+struct Speeds {
+  double ours = 0;
+  double binary32 = 0;
+  double bytes = 0;
+  double peak_binary32 = 0;
+  double peak_bytes = 0;
+};
+
+struct Measurement {
+  Speeds speeds;
+  std::string implementations;
+};
+
+Measurement measure(Work& work, int rounds) {
+  bench::OneDnnPass binary32(work.pass, work.shape, bench::Arithmetic::kBinary32);
+  std::optional<bench::OneDnnPass> bytes;
+  if (work.pass == Pass::kForward) bytes.emplace(work.pass, work.shape, bench::Arithmetic::kBytes);
+  std::uint64_t peak_binary32 = 0;
+  std::uint64_t peak_bytes = 0;
+  std::vector<std::function<void()>> actions{
+      [&] { work.run(); },
+      [&] { binary32.run(); },
+      [&] { peak_binary32 = bench::fused_multiply_adds(); },
+      [&] { peak_bytes = bench::dot_products(); },
+  };
+  if (bytes) actions.emplace_back([&] { bytes->run(); });
+  const std::vector<double> times = bench::medians_in_turn(rounds, actions);
+  const double giga = 1e-9 * static_cast<double>(work.shape.multiply_adds(work.pass));
+  Measurement result;
+  result.speeds = {giga / times[0], giga / times[1], bytes ? giga / times[4] : 0,
+                   1e-9 * static_cast<double>(peak_binary32) / times[2],
+                   1e-9 * static_cast<double>(peak_bytes) / times[3]};
+  result.implementations = work.engine() + "; " + binary32.implementation();
+  if (bytes) result.implementations += "; " + bytes->implementation();
+  return result;
+}
+
+std::string number_or_dash(double value, double divisor, int digits) {
+  return divisor == 0 ? "-" : fmt::format("{:.{}f}", value / divisor, digits);
+}
+
+std::string percent_or_dash(double value, double divisor) {
+  return divisor == 0 ? "-" : fmt::format("{:.0f}%", 100 * value / divisor);
+}
+
+// Geometric mean and lowest of ratios.
+class Ratios {
  public:
-  explicit Threads(int count) : limit_(tbb::global_control::max_allowed_parallelism, static_cast<std::size_t>(count)) {
-    at::set_num_threads(count);
+  void add(double ours, double theirs, int count) {
+    if (theirs == 0) return;
+    log_sum_ += count * std::log(ours / theirs);
+    count_ += count;
+    lowest_ = std::min(lowest_, ours / theirs);
+  }
+  std::string text() const {
+    return count_ == 0 ? "-" : fmt::format("{:.2f}, lowest {:.2f}", std::exp(log_sum_ / count_), lowest_);
   }
 
  private:
-  tbb::global_control limit_;
+  double log_sum_ = 0;
+  int count_ = 0;
+  double lowest_ = std::numeric_limits<double>::infinity();
 };
 
-template <typename Filter>
-std::vector<std::pair<std::string, models::ConvolutionShape>> shapes_of(const std::string& network, std::int64_t batch,
-                                                                        const Filter& filter) {
-  std::vector<std::pair<std::string, models::ConvolutionShape>> shapes;
-  for (const workloads::NetworkLayer& layer : workloads::load_network(network).layers) {
-    if (layer.type != workloads::LayerType::kConvolution) continue;
-    const models::ConvolutionShape shape = layer.convolution_shape(batch);
-    if (filter(shape)) shapes.emplace_back(layer.name, shape);
-  }
-  return shapes;
+std::string describe(const models::ConvolutionShape& s) {
+  return fmt::format("{}x{}x{} -> {}, {}x{}/{}", s.in_channels, s.in_size[0], s.in_size[1], s.out_channels, s.kernel[0],
+                     s.kernel[1], s.stride[0]);
 }
 
-void print_layer(const Layer& layer, const std::array<Times, 3>& times) {
-  const models::ConvolutionShape& s = layer.shape;
-  fmt::print("{:<44}", fmt::format("{}: {}x{}x{} -> {}, {}x{}/{}", layer.name, s.in_channels, s.in_size[0],
-                                   s.in_size[1], s.out_channels, s.kernel[0], s.kernel[1], s.stride[0]));
-  for (const Pass pass : models::kPasses) {
-    const Times& t = times[static_cast<std::size_t>(pass)];
-    fmt::print(" {:>7.2f} ({:.3f} ms, {:.0f} G/s)", t.ratio(), 1e3 * t.ours,
-               1e-9 * static_cast<double>(s.multiply_adds(pass)) / t.ours);
+void compare(const bench::LayerSet& set, const std::string& format, Pass pass, const base::CommandLine& line) {
+  const std::int64_t batch =
+      line.has("batch") ? line.whole_number<std::int64_t>("batch") : bench::usual_batch(set, format);
+  const std::string wanted = line.has("layer") ? line.text("layer") : "";
+  fmt::print("\n{}, {}, {}, batch {}\n", set.title, format, models::to_string(pass), batch);
+  fmt::print("{:<62} {:>7} {:>7} {:>7} {:>6} {:>6} {:>6} {:>6}\n", "", "ours", "f32", "int8", "/f32", "/int8", "of f32",
+             "of dot");
+  Ratios against_binary32;
+  Ratios against_bytes;
+  for (const bench::SetLayer& layer : bench::layers_of(set, batch)) {
+    const std::string title = fmt::format("{}: {}", layer.name, describe(layer.shape));
+    if (title.find(wanted) == std::string::npos) continue;
+    Work work(pass, layer.shape, format);
+    const Measurement m = measure(work, line.whole_number<int>("rounds"));
+    const Speeds& s = m.speeds;
+    fmt::print("{:<62} {:>7.1f} {:>7.1f} {:>7} {:>6.2f} {:>6} {:>6} {:>6}  {}\n", title, s.ours, s.binary32,
+               number_or_dash(s.bytes, s.bytes == 0 ? 0 : 1, 1), s.ours / s.binary32,
+               number_or_dash(s.ours, s.bytes, 2), percent_or_dash(s.ours, s.peak_binary32),
+               percent_or_dash(s.ours, s.peak_bytes), m.implementations);
+    std::fflush(stdout);
+    against_binary32.add(s.ours, s.binary32, layer.count);
+    against_bytes.add(s.ours, s.bytes, layer.count);
   }
-  fmt::print("\n");
+  fmt::print("geometric mean against binary32 {}; against bytes {}\n", against_binary32.text(), against_bytes.text());
   std::fflush(stdout);
 }
 
-// Geometric mean of the ratios of each pass over the layers, equal ones measured once.
-template <typename Filter>
-void print_layers(const std::string& title, const std::string& network, std::int64_t batch, int repetitions,
-                  const Filter& filter, bool every_layer) {
-  const Threads one(1);
-  std::vector<std::pair<models::ConvolutionShape, std::array<Times, 3>>> known;
-  std::array<double, 3> log_sums{};
-  std::array<double, 3> lowest{1e9, 1e9, 1e9};
-  const auto shapes = shapes_of(network, batch, filter);
-  for (const auto& [name, shape] : shapes) {
-    auto entry = std::find_if(known.begin(), known.end(), [&shape = shape](const auto& k) { return k.first == shape; });
-    if (entry == known.end()) {
-      Layer layer(name, shape);
-      std::array<Times, 3> times;
+void run(const base::CommandLine& line) {
+  if (line.has("instructions")) limit_instructions(line.text("instructions"));
+  // Keeping memory spares both libraries the page faults.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  const tbb::global_control one_thread(tbb::global_control::max_allowed_parallelism, 1);
+  bench::set_onednn_threads(1);
+  fmt::print("G multiply-adds a second on one thread, its own time, medians of {}; {}\n",
+             line.whole_number<int>("rounds"), bench::onednn_version());
+  for (const bench::LayerSet& set : bench::layer_sets()) {
+    if (line.text("set") != "all" && line.text("set") != set.name) continue;
+    const std::vector<std::string> formats =
+        line.has("format") ? std::vector<std::string>{line.text("format")} : set.formats;
+    for (const std::string& format : formats) {
       for (const Pass pass : models::kPasses) {
-        times[static_cast<std::size_t>(pass)] = in_turn(
-            repetitions, [&] { layer.run(pass); }, [&] { layer.run_torch(pass); });
+        if (line.text("pass") == "all" || line.text("pass") == models::to_string(pass)) {
+          compare(set, format, pass, line);
+        }
       }
-      entry = known.insert(known.end(), {shape, times});
-      if (every_layer) print_layer(layer, times);
-    }
-    for (std::size_t p = 0; p < 3; ++p) {
-      log_sums[p] += std::log(entry->second[p].ratio());
-      lowest[p] = std::min(lowest[p], entry->second[p].ratio());
     }
   }
-  const auto count = static_cast<double>(shapes.size());
-  fmt::print("{:<44} {:>7.2f} {:>7.2f} {:>7.2f}   lowest {:.2f} {:.2f} {:.2f}\n", title, std::exp(log_sums[0] / count),
-             std::exp(log_sums[1] / count), std::exp(log_sums[2] / count), lowest[0], lowest[1], lowest[2]);
-  std::fflush(stdout);
-}
-
-void print_step(const std::string& network, std::int64_t batch, int repetitions) {
-  std::vector<Layer> layers;
-  for (const auto& [name, shape] : shapes_of(network, batch, [](const auto&) { return true; })) {
-    layers.emplace_back(name, shape);
-  }
-  const auto ours = [&] {
-    for (Layer& layer : layers) {
-      layer.quantize();
-      for (const Pass pass : models::kPasses) layer.run(pass);
-    }
-  };
-  const auto torch = [&] {
-    for (const Layer& layer : layers) {
-      for (const Pass pass : models::kPasses) layer.run_torch(pass);
-    }
-  };
-  std::map<int, Times> times;
-  for (const int threads : {1, 2}) {
-    const Threads limit(threads);
-    times[threads] = in_turn(repetitions, ours, torch);
-    fmt::print("{:<44} {:>7.2f}   ours {:.0f} ms, libtorch {:.0f} ms\n",
-               fmt::format("{} step, batch {}, quantize and convolve, {} thr.", network, batch, threads),
-               times[threads].ratio(), 1e3 * times[threads].ours, 1e3 * times[threads].torch);
-  }
-  fmt::print("{:<44} {:>7.2f}   (libtorch {:.2f})\n", "two threads against one", times[1].ours / times[2].ours,
-             times[1].torch / times[2].torch);
-}
-
-bool choose_instruction_set(const std::string& name) {
-  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
-    if (hwy::TargetName(left & -left) != name) continue;
-    hwy::SetSupportedTargetsForTest(left & -left);
-    return true;
-  }
-  return false;
 }
 
 }  // namespace
 }  // namespace mlsim
 
 int main(int argc, char** argv) {
-  using mlsim::models::ConvolutionShape;
-  if (argc > 3 && !mlsim::choose_instruction_set(argv[3])) {
-    fmt::print(stderr, "ratios: this processor or build has no {}\n", argv[3]);
+  try {
+    const mlsim::base::CommandLine line(mlsim::command(), {argv + 1, argv + argc});
+    if (line.flag("help")) {
+      fmt::print("{}", mlsim::base::help_text(mlsim::command()));
+      return 0;
+    }
+    mlsim::run(line);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "ratios: {}\n", error.what());
     return 2;
   }
-  const int repetitions = argc > 1 ? std::max(std::atoi(argv[1]), 1) : 5;
-  // Keeping memory spares both libraries the page faults.
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  const auto all = [](const ConvolutionShape&) { return true; };
-  const auto pointwise = [](const ConvolutionShape& s) { return s.kernel[0] * s.kernel[1] == 1 && s.groups == 1; };
-  const auto depthwise = [](const ConvolutionShape& s) { return s.groups > 1; };
-  fmt::print("libtorch's time as a multiple of the functional engine's ({}), medians of {}\n\n", mlsim::kFormat,
-             repetitions);
-  fmt::print("{:<44} {:>7} {:>7} {:>7}\n", "geometric mean over the layers, one thread", "forward", "b. data",
-             "b. wgt.");
-  const std::string only = argc > 2 ? argv[2] : "";
-  const auto layers = [&](const std::string& title, const std::string& network, std::int64_t batch,
-                          const auto& filter) {
-    if (only.empty() || only == network) mlsim::print_layers(title, network, batch, repetitions, filter, !only.empty());
-  };
-  layers("resnet20, batch 64", "resnet20", 64, all);
-  layers("resnet18, 224x224, batch 1", "resnet18", 1, all);
-  layers("resnet50, 1x1 layers, batch 1", "resnet50", 1, pointwise);
-  layers("mobilenetv2, 1x1 layers, batch 1", "mobilenetv2", 1, pointwise);
-  layers("mobilenetv2, depthwise layers, batch 1", "mobilenetv2", 1, depthwise);
-  fmt::print("\n");
-  if (only.empty() || only == "resnet20") mlsim::print_step("resnet20", 128, repetitions);
 }

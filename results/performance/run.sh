@@ -1,14 +1,19 @@
 #!/bin/sh
-# Writes the tables beside this script: run.sh [FOLDER OF THE BUILD], by default build/release. Takes ten minutes.
+# Writes the tables beside this script: run.sh [FOLDER OF THE BUILD], by default build/release. Takes half an hour.
 set -eu
 cd "$(dirname "$0")/../.."
 build=${1-build/release}
 bench=$build/bench
 out=results/performance
 
-"$bench/ratios" 5 | tee $out/ratios.txt
-ATEN_CPU_CAPABILITY=avx2 DNNL_MAX_CPU_ISA=AVX2 "$bench/ratios" 5 "" AVX2 | tee $out/ratios-avx2.txt
-for step in "resnet20 128" "resnet18 8" "resnet18 1" "mobilenetv2 8"; do
+for set in 3x3 1x1 depthwise linear; do "$bench/ratios" --set $set --pass all; done | tee $out/ratios.txt
+"$bench/ratios" --set blocks --pass all --rounds 3 | tee $out/ratios-blocks.txt
+for set in 3x3 1x1 depthwise; do "$bench/ratios" --set $set --instructions AVX2; done | tee $out/ratios-avx2.txt
+{
+  "$bench/step" resnet20 --batch 128 --against-onednn
+  "$bench/step" resnet50 --batch 8 --against-onednn
+} | awk 'NR == 1 || !/^network/' | tee $out/ratios-steps.txt
+for step in "resnet20 --batch 128" "resnet18 --batch 8" "resnet18 --batch 1" "mobilenetv2 --batch 8"; do
   # Word splitting is meant.
   # shellcheck disable=SC2086
   "$bench/step" $step

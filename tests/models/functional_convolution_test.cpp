@@ -332,7 +332,7 @@ TEST(FunctionalConvolution, EqualsReferenceOnTinyGroups) {
   }
 }
 
-// ---- Blocks
+// ---- Engines by name
 
 // The name of the engine that runs.
 std::string engine_for(Pass pass, const ConvolutionShape& shape, const ScaledTensor& left, const ScaledTensor& right,
@@ -374,6 +374,130 @@ void expect_each(const std::map<std::string, int>& counts, std::vector<std::stri
   if (has_dot_products()) names.emplace_back("blocks of bytes");
   for (const std::string& name : names) EXPECT_TRUE(counts.contains(name)) << name << " has never run";
 }
+
+// ---- Matrix products
+
+// Whether a scale belongs to each pair of indices of the operands that are summed over.
+ScaledFormat random_product_format(Random& random) {
+  constexpr std::array<const char*, 6> kElements{"e2m4", "e2m1", "e1m6", "e0m7", "e3m2", "e2m5/g8m2"};
+  constexpr std::array<const char*, 4> kGroupings{"/nc", "/nc", "/n", "/c"};
+  return parse_scaled_format(std::string(kElements[static_cast<std::size_t>(between(random, 0, 5))]) +
+                             kGroupings[static_cast<std::size_t>(between(random, 0, 3))]);
+}
+
+ConvolutionShape random_product(Random& random) {
+  ConvolutionShape shape;
+  shape.batch = between(random, 1, 7);
+  shape.in_channels = between(random, 1, 70);
+  shape.out_channels = between(random, 1, 70);
+  if (between(random, 0, 3) == 0) return shape;  // linear
+  for (const std::size_t axis : {0U, 1U}) {
+    shape.in_size[axis] = between(random, 1, 9);
+    shape.stride[axis] = between(random, 1, 3);
+  }
+  return shape;
+}
+
+// Rows, columns and vectors of every remainder, tiles of several images.
+TEST(Products, EqualReferenceOnRandomLayers) {
+  const auto counts = compare_blocks(7000, 300, random_product, random_product_format);
+  EXPECT_GT(counts.at("matrix products in binary32"), 300);
+}
+
+// More columns and more rows than are prepared at a time.
+TEST(Products, EqualReferenceInSlices) {
+  const std::array<ConvolutionShape, 3> shapes{{
+      {.batch = 3, .in_channels = 700, .out_channels = 50, .in_size = {9, 9}},
+      {.batch = 3, .in_channels = 400, .out_channels = 60, .in_size = {21, 19}, .stride = {2, 2}},
+      {.batch = 33, .in_channels = 300, .out_channels = 330},
+  }};
+  std::uint64_t seed = 1;
+  for (const ConvolutionShape& shape : shapes) {
+    Random random(seed++);
+    for (const Pass pass : kPasses) {
+      const ScaledFormat format = parse_scaled_format("e2m4");
+      const ScaledTensor left = random_operand(random, shape, left_operand(pass), pass, format);
+      const ScaledTensor right = random_operand(random, shape, right_operand(pass), pass, format);
+      compare(pass, shape, left, right, {});
+    }
+  }
+}
+
+// Layers of one tap, of several, and depthwise ones, with units at 2^-126 and below it, and products at 2^-149.
+TEST(Products, EqualReferenceWhereNumbersEnd) {
+  const std::array<ConvolutionShape, 3> shapes{{
+      {.batch = 2, .in_channels = 19, .out_channels = 5, .in_size = {3, 7}},
+      {.batch = 2, .in_channels = 5, .out_channels = 6, .in_size = {5, 7}, .kernel = {3, 3}, .padding = {1, 1}},
+      {.batch = 2,
+       .in_channels = 5,
+       .out_channels = 5,
+       .in_size = {9, 8},
+       .kernel = {3, 3},
+       .padding = {1, 1},
+       .groups = 5},
+  }};
+  const ScaledFormat format = parse_scaled_format("e2m1/g8m0");
+  const int unit = format.element.unit_exponent();
+  std::map<std::string, int> engines;
+  Random random(1);
+  for (const ConvolutionShape& shape : shapes) {
+    for (const auto& [left_unit, right_unit] : std::vector<std::pair<int, int>>{
+             {-126, -23}, {-127, -22}, {-127, -23}, {-130, -19}, {-130, -20}, {-70, -79}, {-126, -126}}) {
+      for (const Pass pass : kPasses) {
+        const auto operand = [&](Operand which, int smallest) {
+          ScaledTensor tensor = random_operand(random, shape, which, pass, format);
+          tensor.tensor_scale = 0x1p60F;
+          for (std::size_t i = 0; i < tensor.scales.size(); i += 3) {
+            tensor.scales[i].exponent = static_cast<std::int16_t>(smallest + unit);
+          }
+          return tensor;
+        };
+        const ScaledTensor left = operand(left_operand(pass), left_unit);
+        const ScaledTensor right = operand(right_operand(pass), right_unit);
+        compare(pass, shape, left, right, {});
+        ++engines[engine_for(pass, shape, left, right, {})];
+      }
+    }
+  }
+  EXPECT_GT(engines["matrix products in binary32"], 4);
+  EXPECT_GT(engines["binary64"], 4);
+}
+
+// ---- Depthwise layers
+
+// Kernels, strides and paddings of every kind, planes of one vector and rows of several.
+ConvolutionShape random_depthwise(Random& random) {
+  ConvolutionShape shape;
+  shape.batch = between(random, 1, 3);
+  shape.groups = shape.in_channels = shape.out_channels = between(random, 1, 21);
+  const bool usual = between(random, 0, 1) == 0;
+  constexpr std::array<std::int64_t, 4> kLargest{6, 16, 34, 131};
+  for (const std::size_t axis : {0U, 1U}) {
+    shape.kernel[axis] = usual ? 3 : between(random, 1, 4);
+    shape.stride[axis] = usual ? shape.stride[0] : between(random, 1, 2);
+    if (usual && axis == 0) shape.stride = {between(random, 1, 2), 1};
+    shape.padding[axis] = usual ? Padding(1) : Padding(between(random, 0, 4), between(random, 0, 4));
+    const std::int64_t largest = kLargest[static_cast<std::size_t>(between(random, 0, axis == 0 ? 2 : 3))];
+    shape.in_size[axis] = between(random, std::min<std::int64_t>(shape.kernel[axis], largest), largest);
+  }
+  if (usual) shape.stride[1] = shape.stride[0];
+  return shape;
+}
+
+TEST(Depthwise, EqualsReferenceOnRandomLayers) {
+  const auto format = [](Random& random) {
+    constexpr std::array<const char*, 5> kElements{"e2m4", "e2m1", "e1m6/g8m2", "e0m7/g8m3", "e2m4/g8m0"};
+    constexpr std::array<const char*, 3> kGroupings{"/nc", "/nc", "/c"};
+    return parse_scaled_format(std::string(kElements[static_cast<std::size_t>(between(random, 0, 4))]) +
+                               kGroupings[static_cast<std::size_t>(between(random, 0, 2))]);
+  };
+  const auto counts = compare_blocks(9000, 400, random_depthwise, format);
+  if (!has_dot_products()) return;
+  EXPECT_GT(counts.at("depthwise dot products of bytes"), 300);
+  EXPECT_GT(counts.at("depthwise sums along planes of bytes"), 60);
+}
+
+// ---- Blocks
 
 TEST(Blocks, EqualReferenceOnRandomLayers) {
   const auto counts = compare_blocks(3000, 1200, tests::random_layer, tests::random_block_format);
@@ -502,16 +626,17 @@ TEST(Engines, AreChosenInOrderWithReasons) {
   };
   const std::string bytes = has_dot_products() ? "blocks of bytes: runs" : "blocks of 16 bits: runs";
   EXPECT_EQ(choice("e2m4", {}).back(), has_dot_products() ? "dot products of bytes: runs" : "binary32: runs");
-  EXPECT_EQ(choice("e2m4/none", {}).front(), has_dot_products()
-                                                 ? "dot products of bytes: the whole reduction is one group"
-                                                 : "dot products of bytes: the processor has no dot products of bytes");
+  EXPECT_EQ(choice("e2m4", {})[2], "matrix products in binary32: a result takes several taps of a plane");
+  EXPECT_EQ(choice("e2m4/none", {})[3], has_dot_products()
+                                            ? "dot products of bytes: the whole reduction is one group"
+                                            : "dot products of bytes: the processor has no dot products of bytes");
   EXPECT_EQ(choice("e2m4/none", {}).back(), bytes);
   EXPECT_EQ(choice("e3m4/none", {}).back(), "blocks of 16 bits: runs");
   EXPECT_EQ(choice("e3m2", {}).back(), "binary32: runs");
   const std::vector<std::string> wide = choice("e2m10", {});
   EXPECT_EQ(wide.back(), "binary64: runs");
-  EXPECT_EQ(wide[2], "blocks of 16 bits: each outer index is a group");
-  EXPECT_EQ(wide[3], "binary32: a group may be no binary32 number");
+  EXPECT_EQ(wide[5], "blocks of 16 bits: each outer index is a group");
+  EXPECT_EQ(wide[6], "binary32: a group may be no binary32 number");
   for (const std::string tiles : {"/k16", "/b2", "/t16x16x1x1"}) {
     EXPECT_EQ(choice("mxfp4" + tiles, {}).back(), bytes);
     EXPECT_EQ(choice("mxfp6-e3m2" + tiles, {}).back(), "blocks of 16 bits: runs");
@@ -525,7 +650,7 @@ TEST(Engines, AreChosenInOrderWithReasons) {
   const std::vector<std::string> last = choice("e4m4/g8m3/none", {62, Overflow::kWrap}, 300);
   ASSERT_EQ(last.size(), engines().size());
   EXPECT_EQ(last.back(), "wide integers: runs");
-  EXPECT_EQ(last[7], "narrow registers in binary64: no sum can leave the accumulator");
+  EXPECT_EQ(last[10], "narrow registers in binary64: no sum can leave the accumulator");
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "models/convolution/cpu/dot_convolution.h"
 
-#include <oneapi/tbb/cache_aligned_allocator.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -11,60 +9,20 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "models/convolution/cpu/axis_phases.h"
 #include "models/convolution/cpu/dot_kernels.h"
+#include "models/convolution/cpu/scale_kernels.h"
+#include "models/convolution/cpu/scratch.h"
 
 namespace mlsim::models {
 namespace {
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
-// body(0), body(1), … on all threads, as many of them in a row as make a task worth a thread's while. `cost` is about
-// how many vector instructions one takes.
-template <typename Body>
-void parallel_tasks(std::int64_t count, std::int64_t cost, const Body& body) {
-  constexpr std::int64_t kTaskCost = 20000;
-  using Range = tbb::blocked_range<std::int64_t>;
-  base::parallel_for(Range(0, count, std::max<std::int64_t>(kTaskCost / cost, 1)), [&](const Range& range) {
-    for (std::int64_t i = range.begin(); i < range.end(); ++i) body(i);
-  });
-}
-
-template <typename T>
-struct Deallocate {
-  std::size_t size;
-  void operator()(T* data) const { tbb::cache_aligned_allocator<T>().deallocate(data, size); }
-};
-
-// Uninitialized memory from oneTBB's allocator, which keeps it for the next call.
-template <typename T>
-using Buffer = std::unique_ptr<T[], Deallocate<T>>;
-
-template <typename T>
-Buffer<T> make_buffer(std::int64_t count) {
-  const auto size = static_cast<std::size_t>(count);
-  return {tbb::cache_aligned_allocator<T>().allocate(size), Deallocate<T>{size}};
-}
-
 // Bytes of prepared source planes at a time: as many images as fit (at least one).
 constexpr std::int64_t kPreparedBytes = 1 << 20;
 
-// S_g · 2^-U of each of `count` index pairs: what an element's integer 1 stands for. Exact where the pair has values.
-void fill_units(const ScaledTensor& tensor, std::int64_t first, std::int64_t count, float* units) {
-  const int unit = tensor.format.element.unit_exponent();
-  for (std::int64_t i = 0; i < count; ++i) {
-    const TileScale scale = scale_of_pair(tensor, first + i);
-    const int exponent = scale.exponent - unit;
-    const float power = exponent >= -126 ? std::bit_cast<float>(static_cast<std::uint32_t>(127 + exponent) << 23)
-                                         : std::ldexp(1.0F, exponent);
-    units[i] = static_cast<float>(scale.significand) * power;
-  }
-}
-
-Buffer<float> units_of(const ScaledTensor& tensor, std::int64_t first, std::int64_t count) {
-  auto units = make_buffer<float>(count);
-  fill_units(tensor, first, count, units.get());
+Scratch<float> units_of(const ScaledTensor& tensor, std::int64_t first, std::int64_t count) {
+  auto units = make_scratch<float>(count);
+  fill_pair_units(tensor, first, count, units.get());
   return units;
 }
 
@@ -122,43 +80,6 @@ void fill_rows(const ScaledTensor& tensor, const ByteDecoder& decoder, std::int6
   }
 }
 
-// Results first, first + step, … along one axis, which share their taps: tap t of the i-th of them takes the source
-// element base + t + i · source_step and the weight kernel[t].
-struct AxisPhase {
-  std::int64_t first = 0;
-  std::int64_t step = 1;
-  std::int64_t count = 0;
-  std::int64_t source_step = 1;
-  std::int64_t base = 0;
-  std::vector<std::int64_t> kernel;
-
-  auto taps() const { return static_cast<std::int64_t>(kernel.size()); }
-};
-
-std::vector<AxisPhase> axis_phases(Pass pass, const ConvolutionShape& shape, std::size_t axis) {
-  const std::int64_t kernel = shape.kernel[axis];
-  const std::int64_t stride = shape.stride[axis];
-  const std::int64_t padding = shape.padding[axis].begin;
-  std::vector<AxisPhase> phases;
-  if (pass == Pass::kForward) {
-    AxisPhase phase{0, 1, shape.out_size()[axis], stride, -padding, {}};
-    for (std::int64_t k = 0; k < kernel; ++k) phase.kernel.push_back(k);
-    phases.push_back(std::move(phase));
-    return phases;
-  }
-  const std::int64_t in = shape.in_size[axis];
-  for (std::int64_t first = 0; first < std::min(stride, in); ++first) {
-    AxisPhase phase{first, stride, ceil_div(in - first, stride), 1, 0, {}};
-    for (std::int64_t k = kernel; k-- > 0;) {
-      if ((first + padding - k) % stride != 0) continue;
-      if (phase.kernel.empty()) phase.base = (first + padding - k) / stride;
-      phase.kernel.push_back(k);
-    }
-    if (!phase.kernel.empty()) phases.push_back(std::move(phase));
-  }
-  return phases;
-}
-
 class ByteCorrelation {
  public:
   ByteCorrelation(Pass pass, const ConvolutionShape& shape, const ScaledTensor& source, const ScaledTensor& weight,
@@ -190,18 +111,17 @@ class ByteCorrelation {
 
   void run(float* results) {
     std::vector<Weights> weights;
-    weights.reserve(phases_.size());
     {
-      const Buffer<std::uint8_t> bytes = weight_bytes();
-      const Buffer<float> units = units_of(weight_, 0, weight_.shape[0] * weight_.shape[1]);
-      for (const Phase& phase : phases_) weights.push_back(make_weights(phase, bytes.get(), units.get()));
+      const Scratch<std::uint8_t> bytes = weight_bytes();
+      const Scratch<float> units = units_of(weight_, 0, weight_.shape[0] * weight_.shape[1]);
+      weights = make_weights(bytes.get(), units.get());
     }
     const std::int64_t image_planes = groups_ * outer_;
     const std::int64_t image = image_planes * plane_;
     const std::int64_t at_once = std::clamp<std::int64_t>(
         kPreparedBytes / (image * static_cast<std::int64_t>(sizeof(std::uint32_t))), 1, batch_);
     // The last tile reads beyond its plane.
-    const auto planes = make_buffer<std::uint32_t>(at_once * image + kDotVectors * lanes_);
+    const auto planes = make_scratch<std::uint32_t>(at_once * image + kDotVectors * lanes_);
     const auto units = units_of(source_, 0, batch_ * image_planes);
     for (std::int64_t first = 0; first < batch_; first += at_once) {
       const std::int64_t images = std::min(at_once, batch_ - first);
@@ -236,9 +156,9 @@ class ByteCorrelation {
 
   // [group][channel block][outer][quad][channel], the others without quads.
   struct Weights {
-    Buffer<std::int32_t> bytes;
-    Buffer<std::int32_t> corrections;
-    Buffer<float> units;
+    Scratch<std::int32_t> bytes;
+    Scratch<std::int32_t> corrections;
+    Scratch<float> units;
   };
 
   void find_padding() {
@@ -283,9 +203,9 @@ class ByteCorrelation {
   }
 
   // The weights' k.
-  Buffer<std::uint8_t> weight_bytes() const {
+  Scratch<std::uint8_t> weight_bytes() const {
     const auto count = static_cast<std::int64_t>(weight_.codes.size());
-    auto bytes = make_buffer<std::uint8_t>(count + kPackSlack);
+    auto bytes = make_scratch<std::uint8_t>(count + kPackSlack);
     const ByteDecoder decoder(weight_.format.element, 0);
     constexpr std::int64_t kChunk = 1 << 14;
     base::parallel_for(std::int64_t{0}, ceil_div(count, kChunk), [&](std::int64_t chunk) {
@@ -296,23 +216,23 @@ class ByteCorrelation {
     return bytes;
   }
 
-  Weights make_weights(const Phase& phase, const std::uint8_t* bytes, const float* units) const {
-    const auto quads = static_cast<std::int64_t>(phase.taps.size());
+  std::vector<Weights> make_weights(const std::uint8_t* bytes, const float* units) const {
     const std::int64_t size = kernel_[0] * kernel_[1];
     const std::int64_t block_size = outer_ * block_;
     const std::int64_t count = groups_ * blocks_ * block_size;
-    Weights weights{make_buffer<std::int32_t>(count * quads), make_buffer<std::int32_t>(count),
-                    make_buffer<float>(count)};
-    parallel_tasks(groups_ * blocks_, block_size * (quads + 2), [&](std::int64_t index) {
+    std::vector<Weights> weights;
+    std::int64_t cost = 0;
+    for (const Phase& phase : phases_) {
+      const auto quads = static_cast<std::int64_t>(phase.taps.size());
+      weights.push_back(
+          {make_scratch<std::int32_t>(count * quads), make_scratch<std::int32_t>(count), make_scratch<float>(count)});
+      cost += block_size * (quads + 2);
+    }
+    parallel_tasks(groups_ * blocks_, cost, [&](std::int64_t index) {
       const std::int64_t group = index / blocks_;
       const std::int64_t step = forward_ ? 1 : channels_;
-      DotPacking packing{.kernel_step = step * size,
-                         .unit_step = step,
-                         .outer = outer_,
-                         .taps = phase.taps.data(),
-                         .quads = quads,
-                         .channels = static_cast<int>(block_),
-                         .single = phase.single};
+      DotPacking packing{
+          .kernel_step = step * size, .unit_step = step, .outer = outer_, .channels = static_cast<int>(block_)};
       for (std::int64_t c = 0; c < block_; ++c) {
         // Channels that there are not take the weights of the last one; nobody reads their results.
         const std::int64_t channel = std::min(index % blocks_ * block_ + c, channels_ - 1);
@@ -321,8 +241,19 @@ class ByteCorrelation {
         packing.kernels[static_cast<std::size_t>(c)] = bytes + pair * size;
         packing.units[static_cast<std::size_t>(c)] = units + pair;
       }
-      pack_weights(packing, weights.bytes.get() + index * block_size * quads,
-                   weights.corrections.get() + index * block_size, weights.units.get() + index * block_size);
+      std::vector<DotPacking> packings;
+      std::vector<PackedWeights> packed;
+      for (std::size_t p = 0; p < phases_.size(); ++p) {
+        const Phase& phase = phases_[p];
+        packing.taps = phase.taps.data();
+        packing.quads = static_cast<std::int64_t>(phase.taps.size());
+        packing.single = phase.single;
+        packings.push_back(packing);
+        packed.push_back({weights[p].bytes.get() + index * block_size * packing.quads,
+                          weights[p].corrections.get() + index * block_size,
+                          weights[p].units.get() + index * block_size});
+      }
+      if (!packings.empty()) pack_phases(packings, packed);
     });
     return weights;
   }
@@ -490,16 +421,16 @@ class ByteWeightGradient {
     const std::int64_t activation_size = shape_.in_channels * activation_plane_;
     const std::int64_t image_bytes = 4 * error_size_ + activation_size;
     const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / image_bytes, 1, shape_.batch);
-    const auto errors = make_buffer<std::int32_t>(at_once * error_size_);
-    const auto corrections = make_buffer<std::int32_t>(at_once * lanes_);
-    const auto error_units = make_buffer<float>(at_once * lanes_);
+    const auto errors = make_scratch<std::int32_t>(at_once * error_size_);
+    const auto corrections = make_scratch<std::int32_t>(at_once * lanes_);
+    const auto error_units = make_scratch<float>(at_once * lanes_);
     if (group_lanes_ != cout_) {
       // Lanes without a channel stay zero.
       std::fill_n(errors.get(), at_once * error_size_, 0);
       std::fill_n(error_units.get(), at_once * lanes_, 0.0F);
     }
-    const auto activations = make_buffer<std::uint8_t>(at_once * activation_size);
-    const auto column_units = make_buffer<float>(at_once * shape_.groups * columns_);
+    const auto activations = make_scratch<std::uint8_t>(at_once * activation_size);
+    const auto column_units = make_scratch<float>(at_once * shape_.groups * columns_);
     std::vector<std::int64_t> offsets;
     for (std::int64_t ci = 0; ci < cin_; ++ci) {
       for (std::int64_t i = 0; i < shape_.kernel[0]; ++i) {
@@ -510,7 +441,7 @@ class ByteWeightGradient {
     }
     const std::int64_t group_tiles = ceil_div(group_lanes_, kDotWeightVectors * vector_);
     const std::int64_t slices = ceil_div(columns_, kDotWeightColumns);
-    const auto values = make_buffer<float>(lanes_ * columns_);
+    const auto values = make_scratch<float>(lanes_ * columns_);
 
     for (std::int64_t first = 0; first < shape_.batch; first += at_once) {
       const std::int64_t images = std::min(at_once, shape_.batch - first);
@@ -533,7 +464,7 @@ class ByteWeightGradient {
           fill_rows(activation_, activation_decoder_, pair, rows, row_, target + shape_.padding[0].begin * row_bytes_);
         }
         float unit;
-        fill_units(activation_, pair, 1, &unit);
+        fill_pair_units(activation_, pair, 1, &unit);
         std::fill_n(column_units.get() + plane * kernel_, kernel_, unit);
       });
       base::parallel_for(std::int64_t{0}, shape_.groups * group_tiles * slices, [&](std::int64_t task) {
@@ -595,7 +526,7 @@ class ByteWeightGradient {
     for (std::int64_t co = first; co < std::min(first + kErrorChannels, shape_.out_channels); ++co) {
       const std::int64_t pair = image * shape_.out_channels + co;
       const std::int64_t lane = co / cout_ * group_lanes_ + co % cout_;
-      fill_units(error_, pair, 1, units + lane);
+      fill_pair_units(error_, pair, 1, units + lane);
       std::int32_t* target = errors + lane;
       const auto decoded = decoded_rows(error_, error_decoder_, pair, out_size_[0]);
       const std::uint8_t* row = decoded.get();
@@ -674,8 +605,8 @@ class PlaneWeightGradient {
       for (std::int64_t image = 0; image < shape_.batch; ++image) {
         const std::int64_t error_pair = image * shape_.out_channels + group * cout_;
         const std::int64_t activation_pair = image * shape_.in_channels + group * cin_;
-        fill_units(error_, error_pair, cout_, error_units.data());
-        fill_units(activation_, activation_pair, cin_, activation_units.data());
+        fill_pair_units(error_, error_pair, cout_, error_units.data());
+        fill_pair_units(activation_, activation_pair, cin_, activation_units.data());
         for (std::int64_t co = 0; co < cout_; ++co) fill_error(error_pair + co, errors.data() + co * error_size_);
         for (std::int64_t ci = 0; ci < cin_; ++ci) {
           fill_activation(activation_pair + ci, activations.data() + ci * activation_size_);

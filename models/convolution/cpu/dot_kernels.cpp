@@ -189,7 +189,10 @@ void pack_products(const DotPacking& packing, std::int32_t* weights) {
   }
 }
 
-void pack(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections, float* units) {
+void pack(const DotPacking& packing, const PackedWeights& packed) {
+  std::int32_t* weights = packed.weights;
+  std::int32_t* corrections = packed.corrections;
+  float* units = packed.units;
   const int channels = packing.channels;
   if (packing.single) {
     return channels == 1 ? pack_products<1>(packing, weights) : pack_products<kDotChannels>(packing, weights);
@@ -215,6 +218,73 @@ void pack(const DotPacking& packing, std::int32_t* weights, std::int32_t* correc
       *units++ = packing.units[static_cast<std::size_t>(c)][outer * packing.unit_step];
     }
   }
+}
+
+#if HWY_TARGET == HWY_AVX3_DL
+
+// Four channels, and up to four packings of one quad each, at a time: each quad of each channel is a lane. Returns
+// whether the packings are so.
+bool pack_quads(std::span<const DotPacking> packings, std::span<const PackedWeights> packed) {
+  const DotPacking& first = packings.front();
+  if (first.channels != kDotChannels || packings.size() > 4) return false;
+  alignas(16) std::array<std::int8_t, 16> places;
+  places.fill(-1);
+  for (std::size_t i = 0; i < packings.size(); ++i) {
+    if (packings[i].quads != 1) return false;
+    for (std::size_t t = 0; t < 4; ++t) {
+      const std::int32_t place = packings[i].taps[0][t];
+      if (place >= 16) return false;
+      places[4 * i + t] = static_cast<std::int8_t>(place);
+    }
+  }
+  const __m512i pick = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(places.data())));
+  // From [channel][quad] to [quad][channel].
+  const __m512i turn = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i offset = _mm512_set1_epi8(static_cast<char>(kDotOffset));
+  alignas(64) std::array<std::int32_t, 16> quads;
+  alignas(64) std::array<std::int32_t, 16> corrections;
+  for (std::int64_t outer = 0; outer < first.outer; ++outer) {
+    const auto kernel = [&](std::size_t c) HWY_ATTR {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(first.kernels[c] + outer * first.kernel_step));
+    };
+    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(kernel(0)), kernel(1), 1);
+    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(kernel(2)), kernel(3), 1);
+    const __m512i all = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    const __m512i turned = _mm512_permutexvar_epi32(turn, _mm512_shuffle_epi8(all, pick));
+    _mm512_store_si512(quads.data(), turned);
+    const __m512i sums = _mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, turned);
+    _mm512_store_si512(corrections.data(), _mm512_sub_epi32(_mm512_setzero_si512(), sums));
+    const auto unit = [&](std::size_t c) { return first.units[c][outer * first.unit_step]; };
+    const __m128 units = _mm_setr_ps(unit(0), unit(1), unit(2), unit(3));
+    for (std::size_t i = 0; i < packings.size(); ++i) {
+      const std::int64_t place = outer * kDotChannels;
+      const __m128i quad = _mm_load_si128(reinterpret_cast<const __m128i*>(quads.data() + 4 * i));
+      auto* target = reinterpret_cast<__m128i*>(packed[i].weights + place);
+      if (packings[i].single) {
+        const __m128 k = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_slli_epi32(quad, 24), 24));
+        _mm_storeu_si128(target, _mm_castps_si128(_mm_mul_ps(k, units)));
+        continue;
+      }
+      _mm_storeu_si128(target, quad);
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(packed[i].corrections + place),
+                       _mm_load_si128(reinterpret_cast<const __m128i*>(corrections.data() + 4 * i)));
+      _mm_storeu_ps(packed[i].units + place, units);
+    }
+  }
+  return true;
+}
+
+#else
+
+bool pack_quads(std::span<const DotPacking>, std::span<const PackedWeights>) {
+  return false;
+}
+
+#endif
+
+void pack_all(std::span<const DotPacking> packings, std::span<const PackedWeights> packed) {
+  if (pack_quads(packings, packed)) return;
+  for (std::size_t i = 0; i < packings.size(); ++i) pack(packings[i], packed[i]);
 }
 
 // Writes the first `count` lanes, scaled.
@@ -539,6 +609,7 @@ HWY_EXPORT(decode_rows);
 HWY_EXPORT(interleave);
 HWY_EXPORT(scale);
 HWY_EXPORT(pack);
+HWY_EXPORT(pack_all);
 HWY_EXPORT(correlate_any_tile);
 HWY_EXPORT(add_any_weight_tile);
 HWY_EXPORT(sum_error_quads);
@@ -575,8 +646,12 @@ void scale_bytes(const std::uint8_t* source, float unit, std::int64_t pitch, std
   HWY_DYNAMIC_DISPATCH(scale)(source, unit, pitch, rows, columns, values);
 }
 
-void pack_weights(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections, float* units) {
-  HWY_DYNAMIC_DISPATCH(pack)(packing, weights, corrections, units);
+void pack_weights(const DotPacking& packing, const PackedWeights& packed) {
+  HWY_DYNAMIC_DISPATCH(pack)(packing, packed);
+}
+
+void pack_phases(std::span<const DotPacking> packings, std::span<const PackedWeights> packed) {
+  HWY_DYNAMIC_DISPATCH(pack_all)(packings, packed);
 }
 
 void correlate_dots(const DotTile& tile, float* y, std::int64_t pitch) {

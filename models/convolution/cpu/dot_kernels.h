@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "models/formats/format.h"
 
@@ -65,8 +66,16 @@ struct DotPacking {
 };
 inline constexpr std::int64_t kPackSlack = 16;
 
-// Writes what DotTile has of them; of a single tap the weights alone.
-void pack_weights(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections, float* units);
+// What DotTile has of them; of a single tap the weights alone.
+struct PackedWeights {
+  std::int32_t* weights = nullptr;
+  std::int32_t* corrections = nullptr;
+  float* units = nullptr;
+};
+void pack_weights(const DotPacking& packing, const PackedWeights& packed);
+
+// The same for packings that differ in their taps alone.
+void pack_phases(std::span<const DotPacking> packings, std::span<const PackedWeights> packed);
 
 // A run of neighbouring results of one image, for one or kDotChannels result channels. Each quad is four taps: the
 // result at position p takes the bytes of source[outer · plane + offsets[quad] + p], which are k + kDotOffset, times

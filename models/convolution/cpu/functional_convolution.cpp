@@ -15,9 +15,13 @@
 #include "base/parallel.h"
 #include "models/convolution/cpu/block_convolution.h"
 #include "models/convolution/cpu/convolution_kernels.h"
+#include "models/convolution/cpu/depthwise_convolution.h"
+#include "models/convolution/cpu/depthwise_gradient.h"
 #include "models/convolution/cpu/dot_convolution.h"
 #include "models/convolution/cpu/dot_kernels.h"
 #include "models/convolution/cpu/padded_planes.h"
+#include "models/convolution/cpu/product_convolution.h"
+#include "models/convolution/cpu/scale_kernels.h"
 #include "models/convolution/cpu/wide_convolution.h"
 #include "models/convolution/datapath.h"
 #include "models/convolution/engine.h"
@@ -87,14 +91,9 @@ bool has_values_at(const ScaledTensor& tensor, int exponent) {
 UnitRange range_of(const ScaledTensor& tensor) {
   // That of tiles without values, which need not fit anything.
   const int lowest = smallest_scale(tensor.format.scale).exponent;
-  std::int16_t first = std::numeric_limits<std::int16_t>::max();
-  std::int16_t last = std::numeric_limits<std::int16_t>::min();
-  for (const TileScale& scale : tensor.scales) {
-    first = std::min(first, scale.exponent);
-    last = std::max(last, scale.exponent);
-  }
-  int smallest = first;
-  const int largest = last;
+  const ExponentRange range = exponent_range(tensor.scales);
+  int smallest = range.smallest;
+  const int largest = range.largest;
   constexpr int kSmall = -32;  // an exponent from which on it does not matter whether there are values
   if (smallest == lowest && lowest < kSmall && !has_values_at(tensor, lowest)) {
     smallest = std::numeric_limits<int>::max();
@@ -706,7 +705,7 @@ Refusal refuse_bytes(const ConvolutionRequest& request) {
   if (Refusal refusal = refuse_tiles(request)) return refusal;
   if (request.shape.dilation != std::array<std::int64_t, 2>{1, 1}) return "the kernel is dilated";
   if (request.bounds.narrow) return "a narrow accumulator was asked for";
-  if (request.reduction.merged()) return "the whole reduction is one group";
+  if (!request.reduction.by_outer_index()) return "the whole reduction is one group";
   const Int128 k_left = request.left.format.element.max_integer();
   const Int128 k_right = request.right.format.element.max_integer();
   if (!request.fits_float) return "an element or a sum might leave binary32";
@@ -817,7 +816,10 @@ Refusal refuse_nothing(const ConvolutionRequest& /*request*/) {
   return std::nullopt;
 }
 
-constexpr std::array<Engine, 9> kEngines{{
+constexpr std::array<Engine, 12> kEngines{{
+    {"depthwise dot products of bytes", refuse_depthwise, correlate_depthwise},
+    {"depthwise sums along planes of bytes", refuse_depthwise_gradient, sum_depthwise_gradient},
+    {"matrix products in binary32", refuse_products, sum_products},
     {"dot products of bytes", refuse_bytes, run_bytes},
     {"blocks of bytes", refuse_byte_blocks, run_blocks<BlockElement::kBytes>},
     {"blocks of 16 bits", refuse_short_blocks, run_blocks<BlockElement::kShorts>},
