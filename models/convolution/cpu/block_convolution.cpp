@@ -13,6 +13,7 @@
 #include "base/parallel.h"
 #include "models/convolution/cpu/dot_kernels.h"
 #include "models/convolution/cpu/padded_planes.h"
+#include "models/convolution/cpu/tile_units.h"
 
 namespace mlsim::models {
 namespace {
@@ -46,24 +47,6 @@ SourceLine source_line(Pass pass, const ConvolutionShape& shape, std::size_t axi
   const std::int64_t taps = forward ? shape.kernel[axis] : out;
   for (std::int64_t t = 0; t < taps; ++t) line.results[0].taps.push_back({t, 0, t * (forward ? dilation : stride)});
   return line;
-}
-
-// g · 2^(s - U) of every tile. In binary32 those below its normal numbers, which belong to tiles without values, are 0.
-template <typename T>
-std::vector<T> tile_units(const ScaledTensor& tensor) {
-  const int unit = tensor.format.element.unit_exponent();
-  std::vector<T> units(tensor.scales.size());
-  for (std::size_t i = 0; i < units.size(); ++i) {
-    const int exponent = tensor.scales[i].exponent - unit;
-    const auto significand = static_cast<T>(tensor.scales[i].significand);
-    if constexpr (std::is_same_v<T, float>) {
-      const auto bits = static_cast<std::uint32_t>(std::clamp(127 + exponent, 0, 254)) << 23;
-      units[i] = significand * std::bit_cast<float>(bits);
-    } else {
-      units[i] = significand * std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
-    }
-  }
-  return units;
 }
 
 // Outer indices that follow each other, of one group of the convolution.

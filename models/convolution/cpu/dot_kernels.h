@@ -26,6 +26,8 @@ class ByteDecoder {
   // Rows of codes follow each other, those of bytes are `pitch` apart.
   void decode(const std::uint16_t* codes, std::int64_t rows, std::int64_t columns, std::uint8_t* bytes,
               std::int64_t pitch) const;
+  // The byte of every code word.
+  const std::array<std::uint8_t, 256>& table() const { return table_; }
 
  private:
   std::array<std::uint8_t, 256> table_{};
