@@ -17,9 +17,11 @@ namespace mlsim::models {
 namespace {
 
 constexpr std::int64_t kWordBytes = 4;
-constexpr std::int64_t kChunkBytes = 192 << 10;  // of lanes that a thread prepares, and finds again in its cache
-constexpr std::int64_t kSliceBytes = 512 << 10;  // of both operands that are prepared together
-constexpr std::int64_t kOwnImage = 128;          // results of an image that need not share vectors with the next one
+constexpr std::int64_t kLine = 16;                  // numbers of a line of the cache
+constexpr std::int64_t kChunkBytes = 256 << 10;     // of lanes that a thread prepares, and finds again in its cache
+constexpr std::int64_t kSliceBytes = 512 << 10;     // of both operands that are prepared together
+constexpr std::int64_t kStreamedResults = 1 << 20;  // so many that they do not wait in a cache for who reads them
+constexpr std::int64_t kOwnImage = 128;             // results of an image that need not share vectors with the next one
 
 std::int64_t whole(std::int64_t count, std::int64_t width) {
   return ceil_div(count, width) * width;
@@ -303,44 +305,59 @@ class BlockProducts {
   struct Chunk {
     std::int64_t first = 0;
     std::int64_t count = 0;
+    std::int64_t shift = 0;  // lanes in front of them, so that results begin with a line of the cache
     Panels lanes{kProductLanes};
-    std::vector<float> row_units;  // where lanes are of one image, whose units are in those of the rows
+    bool by_rows = false;  // lanes are of one image, whose units are in those of the rows
+    std::vector<float> row_units;
+    bool lines = false;  // results are whole lines of the cache, and leave it of their own accord
   };
 
-  std::int64_t chunk_lanes(std::int64_t all, const GroupWords& words) const {
-    const std::int64_t fit = kChunkBytes / (words.all() * kWordBytes) / kProductLanes * kProductLanes;
+  // Of `all` lanes, chunks of about the same size.
+  std::int64_t chunk_lanes(std::int64_t all) const {
+    const std::int64_t fit = std::max<std::int64_t>(kChunkBytes / (outer_words().all() * kWordBytes), kProductLanes);
     const std::int64_t threads = tbb::this_task_arena::max_concurrency();
-    const std::int64_t share = threads > 1 ? ceil_div(all, 2 * threads) : all;
-    return std::clamp(fit, kProductLanes, whole(share, kProductLanes));
+    const std::int64_t chunks = std::max(ceil_div(all, fit), threads > 1 ? 2 * threads : 1);
+    return whole(ceil_div(all, chunks), kProductLanes);
   }
 
   void run_images(float* results) {
     Panels rows(kProductPanel);
     pack_rows(rows, result_shape_[1]);
     const std::int64_t positions = lane_.positions();
-    const bool by_image = lane_.constant_over_planes() && positions >= kOwnImage && !powers_;
+    // Images that do not share vectors.
+    const bool by_rows = positions >= kOwnImage && lane_.constant_over_planes() && !powers_;
+    const bool lines = positions >= kOwnImage && positions % kLine == 0 &&
+                       positions == result_shape_[2] * result_shape_[3] &&
+                       element_count(result_shape_) >= kStreamedResults;
+    const bool apart = by_rows || lines;
     const std::int64_t all = shape_.batch * positions;
-    const std::int64_t length = chunk_lanes(by_image ? positions : all, outer_words());
+    const std::int64_t length = chunk_lanes(apart ? positions : all);
     std::vector<Run> parts;
     for (std::int64_t first = 0; first < all; first += parts.back().count) {
-      const std::int64_t end = by_image ? (first / positions + 1) * positions : all;
+      const std::int64_t end = apart ? (first / positions + 1) * positions : all;
       parts.push_back({first, std::min(length, end - first)});
     }
+    const std::int64_t shift =
+        lines ? static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(results) / sizeof(float)) % kLine : 0;
     tbb::enumerable_thread_specific<Chunk> chunks;
     base::parallel_for(std::int64_t{0}, static_cast<std::int64_t>(parts.size()), [&](std::int64_t i) {
       Chunk& chunk = chunks.local();
+      chunk.shift = shift;
+      chunk.lines = lines;
       chunk.first = parts[static_cast<std::size_t>(i)].first;
       chunk.count = parts[static_cast<std::size_t>(i)].count;
-      chunk.lanes.allocate(chunk.count, outer_words(), false);
-      pack_chunk(chunk, !by_image);
+      chunk.by_rows = by_rows;
+      chunk.lanes.allocate(shift + chunk.count, outer_words(), false);
+      pack_chunk(chunk);
       for (std::int64_t panel = 0; panel < rows.panels(); ++panel) {
-        if (by_image) scale_row_units(rows, panel, chunk);
-        multiply_chunk(rows, panel, chunk, by_image, results);
+        if (by_rows) scale_row_units(rows, panel, chunk);
+        multiply_chunk(rows, panel, chunk, results);
       }
+      if (lines) end_streams();
     });
   }
 
-  void pack_chunk(Chunk& chunk, bool units) const {
+  void pack_chunk(Chunk& chunk) const {
     const std::int64_t positions = lane_.positions();
     std::vector<std::uint16_t> room(static_cast<std::size_t>(lane_.dense() ? 0 : kWordBytes * chunk.count));
     for (std::int64_t lane = 0, length = 0; lane < chunk.count; lane += length) {
@@ -349,13 +366,14 @@ class BlockProducts {
       length = std::min(positions - first, chunk.count - lane);
       WordRow row;
       row.count = length;
-      row.lane = lane;
+      row.lane = chunk.shift + lane;
       pack_across(lane_, chunk.lanes, row, [&](std::int64_t outer, std::int64_t k) {
         return lane_.codes({image, outer}, {first, length}, room.data() + k * chunk.count);
       });
-      for (std::int64_t group = 0; units && group < chunk.lanes.words().groups; ++group) {
+      for (std::int64_t group = 0; !chunk.by_rows && group < chunk.lanes.words().groups; ++group) {
         const float* tiles = lane_.units(image, runs_[static_cast<std::size_t>(group)].first);
-        for (std::int64_t p = 0; p < length; ++p) chunk.lanes.unit(group, lane + p) = tiles[lane_.tile(first + p)];
+        for (std::int64_t p = 0; p < length; ++p)
+          chunk.lanes.unit(group, chunk.shift + lane + p) = tiles[lane_.tile(first + p)];
       }
     }
   }
@@ -373,18 +391,27 @@ class BlockProducts {
     }
   }
 
-  void multiply_chunk(const Panels& rows, std::int64_t row_panel, const Chunk& chunk, bool by_image,
-                      float* results) const {
+  BlockProduct product_of(const Panels& rows, std::int64_t row_panel, const Chunk& chunk, std::int64_t panel) const {
+    BlockProduct product = product_of(rows, row_panel, chunk.lanes, panel);
+    if (chunk.by_rows) {
+      product.row_units = chunk.row_units.data();
+      product.units = ProductUnits::kRows;
+    }
+    product.streams = chunk.lines;
+    const std::int64_t behind = panel == 0 ? chunk.shift : 0;
+    product.lanes += behind;
+    product.lane_units += behind;
+    product.lane_count -= behind;
+    return product;
+  }
+
+  void multiply_chunk(const Panels& rows, std::int64_t row_panel, const Chunk& chunk, float* results) const {
     const std::int64_t positions = lane_.positions();
     const std::int64_t plane = result_shape_[2] * result_shape_[3];
     const std::int64_t first_row = row_panel * rows.width();
     for (std::int64_t panel = 0; panel < chunk.lanes.panels(); ++panel) {
-      BlockProduct product = product_of(rows, row_panel, chunk.lanes, panel);
-      if (by_image) {
-        product.row_units = chunk.row_units.data();
-        product.units = ProductUnits::kRows;
-      }
-      const std::int64_t lane = chunk.first + panel * kProductLanes;
+      const BlockProduct product = product_of(rows, row_panel, chunk, panel);
+      const std::int64_t lane = panel == 0 ? chunk.first : chunk.first - chunk.shift + panel * kProductLanes;
       const std::int64_t image = lane / positions;
       const std::int64_t position = lane % positions;
       if (plane == positions && position + product.lane_count <= positions) {
@@ -424,7 +451,7 @@ class BlockProducts {
     Panels rows(kProductPanel);
     pack_rows(rows, shape_.batch);
     const std::int64_t channels = result_shape_[1];
-    const std::int64_t length = chunk_lanes(channels, outer_words());
+    const std::int64_t length = chunk_lanes(channels);
     tbb::enumerable_thread_specific<Chunk> chunks;
     base::parallel_for(std::int64_t{0}, ceil_div(channels, length), [&](std::int64_t i) {
       Chunk& chunk = chunks.local();

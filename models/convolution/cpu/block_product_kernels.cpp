@@ -4,6 +4,8 @@
 #include <bit>
 #include <cmath>
 
+#include "hwy/cache_control.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "models/convolution/cpu/block_product_kernels.cpp"
 #include "hwy/foreach_target.h"
@@ -139,6 +141,12 @@ struct Product {
         total[r][v] = product.adds ? hn::MaskedLoad(lanes_of(v), df, values + r * pitch + v * kWidth) : hn::Zero(df);
       }
     }
+    if (!product.adds && !product.streams) {
+      for (int r = 0; r < kRows; ++r) {
+        __builtin_prefetch(values + (kRows + r) * pitch, 1);
+        __builtin_prefetch(values + (kRows + r) * pitch + kVectors * kWidth - 1, 1);
+      }
+    }
     BlockProduct at = product;
     std::int64_t groups = product.groups;
     if (product.last_words != product.words) --groups;
@@ -152,12 +160,15 @@ struct Product {
     add_groups<0>(at, product.groups - groups, product.last_words, total);
     const auto factor = hn::Set(df, product.factor);
     const bool whole = product.lane_count == kVectors * kWidth;
+    const bool streams = product.streams && reinterpret_cast<std::uintptr_t>(values) % 64 == 0 && pitch % kWidth == 0;
 #pragma GCC unroll 6
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) {
         const auto value = hn::Mul(total[r][v], factor);
-        if (whole) {
+        if (whole && streams) {
+          hn::Stream(value, df, values + r * pitch + v * kWidth);
+        } else if (whole) {
           hn::StoreU(value, df, values + r * pitch + v * kWidth);
         } else {
           hn::BlendedStore(value, lanes_of(v), df, values + r * pitch + v * kWidth);
@@ -370,6 +381,10 @@ HWY_EXPORT(gather);
 
 void multiply_blocks(const BlockProduct& product, float* values, std::int64_t pitch) {
   HWY_DYNAMIC_DISPATCH(multiply)(product, values, pitch);
+}
+
+void end_streams() {
+  hwy::FlushStream();
 }
 
 void pack_words(const WordRow& row, const std::uint8_t* table, int code_bits) {

@@ -40,12 +40,14 @@ struct BlockProduct {
   std::int64_t lane_count = 0;  // 1 to kProductLanes
   GroupRounding rounding = GroupRounding::kExact;
   ProductUnits units = ProductUnits::kFactors;
-  bool adds = false;  // to what is there, which else is overwritten
-  float factor = 1;   // of what is written
+  bool adds = false;     // to what is there, which else is overwritten
+  bool streams = false;  // whole lines are written past the caches; end_streams() comes before others read them
+  float factor = 1;      // of what is written
 };
 
 // Writes values[row · pitch + lane].
 void multiply_blocks(const BlockProduct& product, float* values, std::int64_t pitch);
+void end_streams();
 
 // Words of four rows of codes, from one lane of a row of panels on.
 struct WordRow {
