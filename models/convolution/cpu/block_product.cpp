@@ -19,8 +19,12 @@ namespace {
 constexpr std::int64_t kWordBytes = 4;
 constexpr std::int64_t kLine = 16;                  // numbers of a line of the cache
 constexpr std::int64_t kChunkBytes = 256 << 10;     // of lanes that a thread prepares, and finds again in its cache
-constexpr std::int64_t kSliceBytes = 512 << 10;     // of both operands that are prepared together
+constexpr std::int64_t kSliceBytes = 12 << 20;      // of both operands that are prepared together
+constexpr std::int64_t kImagesBytes = 512 << 10;    // the same where groups are images
 constexpr std::int64_t kStreamedResults = 1 << 20;  // so many that they do not wait in a cache for who reads them
+constexpr std::int64_t kFewPositions = 96;          // at least so many are taken from a plane at once
+constexpr std::int64_t kManyPositions = 1600;       // and at most
+constexpr std::int64_t kAhead = 8;                  // channels whose codes are asked for
 constexpr std::int64_t kOwnImage = 128;             // results of an image that need not share vectors with the next one
 
 std::int64_t whole(std::int64_t count, std::int64_t width) {
@@ -144,6 +148,12 @@ class ProductOperand {
       gather_codes(all + at, stride_[1], length, room + i);
     }
     return room;
+  }
+
+  void prefetch(const std::array<std::int64_t, 2>& pair, const Run& part) const {
+    if (!dense_) return;
+    const std::uint16_t* first = codes(pair[0], pair[1]) + part.first;
+    for (std::int64_t i = 0; i < part.count; i += 2 * kLine) __builtin_prefetch(first + i);
   }
 
   // Units of the tiles of a plane; tile() has that of each position.
@@ -521,8 +531,10 @@ class BlockProducts {
     const std::int64_t channels = whole(result_shape_[0], kProductPanel) + whole(result_shape_[1], kProductLanes);
     for (const Run& run : runs_) {
       const std::int64_t words = ceil_div(run.count, kWordBytes);
-      const std::int64_t fit = kSliceBytes / (channels * words * kWordBytes) / 16 * 16;
-      const std::int64_t length = std::clamp<std::int64_t>(fit, std::min<std::int64_t>(16, positions), positions);
+      // Of about the same size, and of whole lines of codes; long pieces of planes come faster from memory.
+      const std::int64_t fit =
+          std::clamp<std::int64_t>(kSliceBytes / (channels * words * kWordBytes), kFewPositions, kManyPositions);
+      const std::int64_t length = whole(ceil_div(positions, ceil_div(positions, fit)), 32);
       for (std::int64_t first = 0; first < positions; first += length) {
         Slice slice{run, {first, std::min(length, positions - first)}, false, false};
         slice.first = run.first == 0 && first == 0;
@@ -543,8 +555,8 @@ class BlockProducts {
   void pack_positions(const ProductOperand& operand, Panels& panels, const Slice& slice) const {
     const std::int64_t words = panels.words().each;
     base::parallel_for(std::int64_t{0}, panels.panels() * words, [&](std::int64_t task) {
-      const std::int64_t panel = task / words;
-      const std::int64_t word = task % words;
+      const std::int64_t panel = task % panels.panels();
+      const std::int64_t word = task / panels.panels();
       const std::int64_t first = panel * panels.width();
       const std::int64_t count = std::min(panels.width(), panels.count() - first);
       if (word == 0) set_position_units(operand, panels, {first, count}, slice);
@@ -590,6 +602,11 @@ class BlockProducts {
     row.width = pitch;
     std::uint32_t* quads = row.panels;
     for (std::int64_t c = 0; c < channels.count; ++c, row.panels += pitch) {
+      for (std::int64_t k = 0; k < kWordBytes && channels.first + c + kAhead < panels.count(); ++k) {
+        const std::int64_t image = word * kWordBytes + k;
+        if (image < slice.run.count)
+          operand.prefetch({slice.run.first + image, channels.first + c + kAhead}, slice.groups);
+      }
       for (std::int64_t k = 0; k < kWordBytes; ++k) {
         row.codes[static_cast<std::size_t>(k)] =
             image_codes(operand, slice.run, word * kWordBytes + k, channels.first + c, slice.groups,
@@ -617,7 +634,7 @@ class BlockProducts {
     const std::int64_t words = ceil_div(row_.positions(), kWordBytes);
     const std::int64_t channels = whole(result_shape_[0], kProductPanel) + whole(result_shape_[1], kProductLanes);
     const std::int64_t length =
-        std::clamp<std::int64_t>(kSliceBytes / (channels * words * kWordBytes), 1, shape_.batch);
+        std::clamp<std::int64_t>(kImagesBytes / (channels * words * kWordBytes), 1, shape_.batch);
     Panels rows(kProductPanel);
     Panels lanes(kProductLanes);
     for (std::int64_t first = 0; first < shape_.batch; first += length) {
