@@ -196,7 +196,8 @@ class BlockProducts {
 
   void run(float* results) {
     if (!gradient_) return swapped_ ? run_images(results) : run_rows(results);
-    runs_.front().count == 1 && !single_ && lane_.constant_over_planes() && row_.constant_over_planes()
+    if (single_) return run_single_gradients(results);
+    runs_.front().count == 1 && lane_.constant_over_planes() && row_.constant_over_planes()
         ? run_image_gradients(results)
         : run_gradients(results);
   }
@@ -250,14 +251,20 @@ class BlockProducts {
     transpose(Transposition<std::uint32_t>{bytes.data(), words, rows, words, target, panels.width()});
   }
 
-  // Of the outer indices' groups, for i0 of the rows' pairs {i0, i1}, or for i1.
-  template <typename PairOf>
-  void set_units(const ProductOperand& operand, Panels& panels, const Run& part, const PairOf& pair_of) const {
-    for (std::int64_t group = 0; group < panels.words().groups; ++group) {
-      const std::int64_t outer = runs_[static_cast<std::size_t>(group)].first;
-      for (std::int64_t i = part.first; i < part.first + part.count; ++i) {
-        const std::array<std::int64_t, 2> pair = pair_of(i, outer);
-        panels.unit(group, i) = *operand.units(pair[0], pair[1]);
+  // Units of the groups of outer indices, which are dimension `outer_dimension` of the operand; `first` is the other
+  // index of the panels' first.
+  void set_units(const ProductOperand& operand, Panels& panels, const Run& part, std::size_t outer_dimension,
+                 std::int64_t first = 0) const {
+    std::vector<std::int64_t> tiles;
+    for (const Run& run : runs_) {
+      tiles.push_back(outer_dimension == 0 ? operand.units(run.first, 0) - operand.units(0, 0)
+                                           : operand.units(0, run.first) - operand.units(0, 0));
+    }
+    for (std::int64_t i = part.first; i < part.first + part.count; ++i) {
+      const float* units = outer_dimension == 0 ? operand.units(0, first + i) : operand.units(first + i, 0);
+      float* target = &panels.unit(0, i);
+      for (std::size_t group = 0; group < tiles.size(); ++group, target += panels.width()) {
+        *target = units[tiles[group]];
       }
     }
   }
@@ -267,9 +274,6 @@ class BlockProducts {
     rows.allocate(count, outer_words(), true);
     // Weights of backward data lie across the reduction.
     const bool across = swapped_ && pass_ == Pass::kBackwardData;
-    const auto pair_of = [&](std::int64_t i, std::int64_t outer) {
-      return across ? std::array{outer, i} : std::array{i, outer};
-    };
     base::parallel_for(std::int64_t{0}, rows.panels(), [&](std::int64_t panel) {
       const std::int64_t first = panel * rows.width();
       const std::int64_t end = std::min(first + rows.width(), count);
@@ -283,7 +287,7 @@ class BlockProducts {
           pack_along(row_, rows, {i, outer_}, 0, [&](std::int64_t m) { return row_.codes(m, 0); });
         }
       }
-      set_units(row_, rows, {first, end - first}, pair_of);
+      set_units(row_, rows, {first, end - first}, across ? 0 : 1);
       rows.correct(panel);
     });
   }
@@ -484,17 +488,13 @@ class BlockProducts {
       row.count = chunk.count;
       pack_across(lane_, chunk.lanes, row,
                   [&](std::int64_t outer, std::int64_t) { return lane_.codes(outer, chunk.first); });
-      set_units(lane_, chunk.lanes, {0, chunk.count}, [&](std::int64_t i, std::int64_t outer) {
-        return std::array{outer, chunk.first + i};
-      });
+      set_units(lane_, chunk.lanes, {0, chunk.count}, 0, chunk.first);
       return;
     }
     for (std::int64_t i = 0; i < chunk.count; i += kProductPadding) {
       pack_along(lane_, chunk.lanes, {i, outer_}, 0, [&](std::int64_t m) { return lane_.codes(chunk.first + m, 0); });
     }
-    set_units(lane_, chunk.lanes, {0, chunk.count}, [&](std::int64_t i, std::int64_t outer) {
-      return std::array{chunk.first + i, outer};
-    });
+    set_units(lane_, chunk.lanes, {0, chunk.count}, 1, chunk.first);
   }
 
   // ---- Backward weight: rows and lanes are channels
@@ -507,10 +507,7 @@ class BlockProducts {
     bool last = false;
   };
 
-  template <typename Pack>
-  void multiply_slice(Panels& rows, Panels& lanes, const Slice& slice, const Pack& pack, float* results) const {
-    const GroupWords& words = rows.words();
-    pack(words);
+  void multiply_slice(Panels& rows, Panels& lanes, const Slice& slice, float* results) const {
     base::parallel_for(std::int64_t{0}, rows.panels(), [&](std::int64_t panel) { rows.correct(panel); });
     const std::int64_t pitch = result_shape_[1];
     base::parallel_for(std::int64_t{0}, rows.panels() * lanes.panels(), [&](std::int64_t task) {
@@ -521,6 +518,27 @@ class BlockProducts {
       product.factor = slice.last ? tensor_scale_ : 1;
       multiply_blocks(product, results + row_panel * kProductPanel * pitch + lane_panel * kProductLanes, pitch);
     });
+  }
+
+  // Of single elements, all runs of images.
+  void run_single_gradients(float* results) {
+    Panels rows(kProductPanel);
+    Panels lanes(kProductLanes);
+    rows.allocate(result_shape_[0], outer_words(), true);
+    lanes.allocate(result_shape_[1], outer_words(), false);
+    const auto pack = [&](const ProductOperand& operand, Panels& panels) {
+      base::parallel_for(std::int64_t{0}, panels.panels(), [&](std::int64_t panel) {
+        WordRow row;
+        row.lane = panel * panels.width();
+        row.count = std::min(panels.count() - row.lane, panels.width());
+        pack_across(operand, panels, row,
+                    [&](std::int64_t outer, std::int64_t) { return operand.codes(outer, row.lane); });
+        set_units(operand, panels, {row.lane, row.count}, 0);
+      });
+    };
+    pack(row_, rows);
+    pack(lane_, lanes);
+    multiply_slice(rows, lanes, {{0, outer_}, {}, true, true}, results);
   }
 
   // Groups are positions of runs of images.
@@ -542,11 +560,9 @@ class BlockProducts {
         const GroupWords group_words{slice.groups.count, words, words};
         rows.allocate(result_shape_[0], group_words, true);
         lanes.allocate(result_shape_[1], group_words, false);
-        const auto pack = [&](const GroupWords&) {
-          pack_positions(row_, rows, slice);
-          pack_positions(lane_, lanes, slice);
-        };
-        multiply_slice(rows, lanes, slice, pack, results);
+        pack_positions(row_, rows, slice);
+        pack_positions(lane_, lanes, slice);
+        multiply_slice(rows, lanes, slice, results);
       }
     }
   }
@@ -560,11 +576,7 @@ class BlockProducts {
       const std::int64_t first = panel * panels.width();
       const std::int64_t count = std::min(panels.width(), panels.count() - first);
       if (word == 0) set_position_units(operand, panels, {first, count}, slice);
-      if (single_) {
-        pack_single(operand, panels, {first, count}, word, slice.run);
-      } else {
-        pack_plane_words(operand, panels, {first, count}, word, slice);
-      }
+      pack_plane_words(operand, panels, {first, count}, word, slice);
     });
   }
 
@@ -572,22 +584,6 @@ class BlockProducts {
                                    std::int64_t channel, const Run& part, std::uint16_t* room) const {
     if (image >= run.count) return nullptr;
     return operand.codes({run.first + image, channel}, part, room);
-  }
-
-  void pack_single(const ProductOperand& operand, Panels& panels, const Run& channels, std::int64_t word,
-                   const Run& run) const {
-    WordRow row;
-    row.count = channels.count;
-    row.panels = panels.word(word);
-    row.lane = channels.first;
-    row.width = panels.width();
-    row.step = panels.panel_words();
-    for (std::int64_t k = 0; k < kWordBytes; ++k) {
-      const std::int64_t image = word * kWordBytes + k;
-      row.codes[static_cast<std::size_t>(k)] =
-          image < run.count ? operand.codes(run.first + image, channels.first) : nullptr;
-    }
-    operand.pack(row);
   }
 
   void pack_plane_words(const ProductOperand& operand, Panels& panels, const Run& channels, std::int64_t word,
@@ -642,11 +638,9 @@ class BlockProducts {
       const Slice slice{{first, count}, {}, first == 0, first + count == shape_.batch};
       rows.allocate(result_shape_[0], {count, words, words}, true);
       lanes.allocate(result_shape_[1], {count, words, words}, false);
-      const auto pack = [&](const GroupWords&) {
-        pack_images(row_, rows, slice.run);
-        pack_images(lane_, lanes, slice.run);
-      };
-      multiply_slice(rows, lanes, slice, pack, results);
+      pack_images(row_, rows, slice.run);
+      pack_images(lane_, lanes, slice.run);
+      multiply_slice(rows, lanes, slice, results);
     }
   }
 
@@ -697,7 +691,7 @@ std::optional<std::string> block_product_refusal(const ConvolutionRequest& reque
   if (request.pass == Pass::kBackwardWeight) {
     if (shape.in_size[0] * shape.in_size[1] == 1 && runs.front().count == 1) return "each product is a group";
     if (whole_planes && runs.size() != static_cast<std::size_t>(shape.batch)) return "a group is several images";
-    return std::nullopt;
+    if (shape.in_size[0] * shape.in_size[1] > 1) return std::nullopt;
   }
   for (const Run& run : runs) {
     if (&run != &runs.back() && run.count != runs.front().count) return "groups differ";
