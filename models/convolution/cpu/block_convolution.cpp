@@ -143,9 +143,9 @@ class BlockConvolution {
         lane_(gradient_ ? request.left : request.right),
         source_grid_(source_.grid()),
         lane_grid_(lane_.grid()),
-        source_units_of_(tile_units<Unit>(source_)),
-        lane_units_of_(tile_units<Unit>(lane_)),
-        rounding_(rounding),
+        rounding_(rounding_of(request, rounding)),
+        source_units_of_(units_of(source_, rounding_)),
+        lane_units_of_(units_of(lane_, rounding_)),
         tensor_scale_(request.tensor_scale),
         apart_(request.reduction.taps_apart()),
         groups_(request.shape.groups),
@@ -176,6 +176,20 @@ class BlockConvolution {
   }
 
  private:
+  static GroupRounding rounding_of(const ConvolutionRequest& request, GroupRounding rounding) {
+    const bool powers =
+        request.left.format.scale.largest_significand() == 1 && request.right.format.scale.largest_significand() == 1;
+    return !kDoubles && powers && rounding != GroupRounding::kDouble && has_power_products() ? GroupRounding::kPowers
+                                                                                             : rounding;
+  }
+
+  static std::vector<Unit> units_of(const ScaledTensor& tensor, GroupRounding rounding) {
+    if constexpr (!kDoubles) {
+      if (rounding == GroupRounding::kPowers) return tile_powers(tensor);
+    }
+    return tile_units<Unit>(tensor);
+  }
+
   static std::vector<Element> elements_of(const ElementFormat& format) {
     std::vector<Element> elements;
     for (const std::int64_t k : decode_table(format)) elements.push_back(static_cast<Element>(k));
@@ -796,11 +810,11 @@ class BlockConvolution {
   const ScaledTensor& lane_;
   TileGrid source_grid_;
   TileGrid lane_grid_;
+  GroupRounding rounding_;
   std::vector<Unit> source_units_of_;  // of tiles
   std::vector<Unit> lane_units_of_;
   std::vector<std::int64_t> source_tiles_;  // of a plane's elements
   std::vector<std::int64_t> lane_tiles_;
-  GroupRounding rounding_;
   float tensor_scale_;
   bool apart_;
   std::int64_t groups_;

@@ -223,6 +223,7 @@ void multiply(const BlockProduct& product, float* values, std::int64_t pitch) {
       return multiply_rounded<GroupRounding::kExact>(product, values, pitch);
     case GroupRounding::kSingle:
       return multiply_rounded<GroupRounding::kSingle>(product, values, pitch);
+    case GroupRounding::kPowers:  // has been seen above
     case GroupRounding::kDouble:
       return multiply_rounded<GroupRounding::kDouble>(product, values, pitch);
   }
