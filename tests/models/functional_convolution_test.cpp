@@ -404,6 +404,33 @@ TEST(Blocks, EqualReferenceOnMatrixProducts) {
   expect_each(compare_blocks(9000, 500, layer, format), names);
 }
 
+// Backward weight where planes are small and output channels many: windows of the kernel are columns of a matrix.
+TEST(Blocks, EqualReferenceOnWindows) {
+  const auto layer = [](Random& random) {
+    ConvolutionShape shape;
+    shape.batch = between(random, 1, 5);
+    shape.in_channels = between(random, 1, 20);
+    shape.out_channels = between(random, 44, 60);
+    for (const std::size_t axis : {0U, 1U}) {
+      shape.in_size[axis] = between(random, 4, 11);
+      shape.kernel[axis] = between(random, 1, 3);
+      shape.stride[axis] = between(random, 1, 2);
+      shape.dilation[axis] = between(random, 0, 3) == 0 ? 2 : 1;
+      shape.padding[axis] = {between(random, 0, 2), between(random, 0, 2)};
+    }
+    return shape;
+  };
+  const auto format = [](Random& random) {
+    constexpr std::array<const char*, 5> kElements{"e2m4", "e2m1/g8m3", "mxfp4", "nvfp4", "e0m7"};
+    constexpr std::array<const char*, 4> kTiles{"/b16", "/nc", "/b32", "/n"};
+    return parse_scaled_format(std::string(kElements[static_cast<std::size_t>(between(random, 0, 4))]) +
+                               kTiles[static_cast<std::size_t>(between(random, 0, 3))]);
+  };
+  std::vector<std::string> names;
+  if (has_dot_products()) names.emplace_back("matrix products of bytes");
+  expect_each(compare_blocks(9600, 120, layer, format), names);
+}
+
 TEST(Blocks, EqualReferenceOnRandomLayers) {
   const auto counts = compare_blocks(3000, 1200, tests::random_layer, tests::random_block_format);
   expect_each(counts, {"blocks of 16 bits", "blocks in binary64", "wide integers"});

@@ -20,10 +20,11 @@ constexpr std::int64_t kWordBytes = 4;
 constexpr std::int64_t kLine = 16;                  // numbers of a line of the cache
 constexpr std::int64_t kChunkBytes = 256 << 10;     // of lanes that a thread prepares, and finds again in its cache
 constexpr std::int64_t kSliceBytes = 12 << 20;      // of both operands that are prepared together
-constexpr std::int64_t kImagesBytes = 512 << 10;    // the same where groups are images
+constexpr std::int64_t kImagesBytes = 512 << 10;    // at least, where groups are images
 constexpr std::int64_t kStreamedResults = 1 << 20;  // so many that they do not wait in a cache for who reads them
 constexpr std::int64_t kFewPositions = 96;          // at least so many are taken from a plane at once
 constexpr std::int64_t kManyPositions = 1600;       // and at most
+constexpr std::int64_t kWindowPositions = 300;      // as many as are worth a copy for each kernel position
 constexpr std::int64_t kAhead = 8;                  // channels whose codes are asked for
 constexpr std::int64_t kOwnImage = 128;             // results of an image that need not share vectors with the next one
 
@@ -509,7 +510,7 @@ class BlockProducts {
 
   void multiply_slice(Panels& rows, Panels& lanes, const Slice& slice, float* results) const {
     base::parallel_for(std::int64_t{0}, rows.panels(), [&](std::int64_t panel) { rows.correct(panel); });
-    const std::int64_t pitch = result_shape_[1];
+    const std::int64_t pitch = result_shape_[1] * taps();
     base::parallel_for(std::int64_t{0}, rows.panels() * lanes.panels(), [&](std::int64_t task) {
       const std::int64_t row_panel = task / lanes.panels();
       const std::int64_t lane_panel = task % lanes.panels();
@@ -628,18 +629,21 @@ class BlockProducts {
   // Groups are whole images.
   void run_image_gradients(float* results) {
     const std::int64_t words = ceil_div(row_.positions(), kWordBytes);
-    const std::int64_t channels = whole(result_shape_[0], kProductPanel) + whole(result_shape_[1], kProductLanes);
-    const std::int64_t length =
-        std::clamp<std::int64_t>(kImagesBytes / (channels * words * kWordBytes), 1, shape_.batch);
+    const std::int64_t columns = result_shape_[1] * taps();
+    const std::int64_t channels = whole(result_shape_[0], kProductPanel) + whole(columns, kProductLanes);
+    // So many that results need not be read and written more often than operands.
+    const std::int64_t bytes = std::clamp<std::int64_t>(
+        2 * result_shape_[0] * columns * static_cast<std::int64_t>(sizeof(float)), kImagesBytes, kSliceBytes);
+    const std::int64_t length = std::clamp<std::int64_t>(bytes / (channels * words * kWordBytes), 1, shape_.batch);
     Panels rows(kProductPanel);
     Panels lanes(kProductLanes);
     for (std::int64_t first = 0; first < shape_.batch; first += length) {
       const std::int64_t count = std::min(length, shape_.batch - first);
       const Slice slice{{first, count}, {}, first == 0, first + count == shape_.batch};
       rows.allocate(result_shape_[0], {count, words, words}, true);
-      lanes.allocate(result_shape_[1], {count, words, words}, false);
+      lanes.allocate(columns, {count, words, words}, false);
       pack_images(row_, rows, slice.run);
-      pack_images(lane_, lanes, slice.run);
+      taps() == 1 ? pack_images(lane_, lanes, slice.run) : pack_windows(lanes, slice.run);
       multiply_slice(rows, lanes, slice, results);
     }
   }
@@ -658,6 +662,61 @@ class BlockProducts {
         panels.unit(group, c) = *operand.units(image, c);
       }
     });
+  }
+
+  std::int64_t taps() const { return shape_.kernel[0] * shape_.kernel[1]; }
+
+  // Lanes are pairs of an input channel and a kernel position, whose elements are a window of the padded plane.
+  void pack_windows(Panels& panels, const Run& images) const {
+    // Whole vectors of lanes, whatever the kernel.
+    const std::int64_t parts = ceil_div(result_shape_[1], kProductPadding);
+    base::parallel_for(std::int64_t{0}, parts * images.count, [&](std::int64_t task) {
+      const std::int64_t image = task / parts;
+      const Run channels{task % parts * kProductPadding,
+                         std::min(kProductPadding, result_shape_[1] - task % parts * kProductPadding)};
+      const std::int64_t words = panels.words().each;
+      const std::int64_t first = channels.first * taps();
+      const std::int64_t lanes = channels.count * taps();
+      std::vector<std::uint32_t> windows(static_cast<std::size_t>(lanes * words));
+      fill_windows(images.first + image, channels, reinterpret_cast<std::uint8_t*>(windows.data()));
+      for (std::int64_t lane = 0; lane < lanes; lane += kProductPadding) {
+        std::uint32_t* target = panels.word(image * words) + (first + lane) / kProductLanes * panels.panel_words() +
+                                (first + lane) % kProductLanes;
+        transpose(Transposition<std::uint32_t>{windows.data() + lane * words, words,
+                                               std::min(kProductPadding, lanes - lane), words, target, kProductLanes});
+      }
+      for (std::int64_t lane = 0; lane < lanes; ++lane) {
+        panels.unit(image, first + lane) = *lane_.units(images.first + image, channels.first + lane / taps());
+      }
+    });
+  }
+
+  // Bytes of [channel][kernel position][output position].
+  void fill_windows(std::int64_t image, const Run& channels, std::uint8_t* windows) const {
+    const auto out = shape_.out_size();
+    const std::int64_t width = shape_.in_size[1];
+    const std::int64_t left = shape_.padding[1].begin;
+    const std::int64_t top = shape_.padding[0].begin;
+    const std::int64_t pitch = std::max((out[1] - 1) * shape_.stride[1] + shape_.kernel_extent(1), left + width);
+    const std::int64_t rows =
+        std::max((out[0] - 1) * shape_.stride[0] + shape_.kernel_extent(0), top + shape_.in_size[0]);
+    const std::int64_t window = whole(out[0] * out[1], kWordBytes);
+    std::vector<std::uint8_t> plane(static_cast<std::size_t>(rows * pitch), static_cast<std::uint8_t>(kByteOffset));
+    for (std::int64_t c = channels.first; c < channels.first + channels.count; ++c) {
+      lane_.decoder().decode(lane_.codes(image, c), shape_.in_size[0], width, plane.data() + top * pitch + left, pitch);
+      for (std::int64_t tap = 0; tap < taps(); ++tap, windows += window) {
+        const std::uint8_t* source = plane.data() + tap / shape_.kernel[1] * shape_.dilation[0] * pitch +
+                                     tap % shape_.kernel[1] * shape_.dilation[1];
+        std::uint8_t* target = windows;
+        for (std::int64_t y = 0; y < out[0]; ++y, source += shape_.stride[0] * pitch, target += out[1]) {
+          if (shape_.stride[1] == 1) {
+            std::copy_n(source, out[1], target);
+          } else {
+            for (std::int64_t x = 0; x < out[1]; ++x) target[x] = source[x * shape_.stride[1]];
+          }
+        }
+      }
+    }
   }
 
   Pass pass_;
@@ -679,19 +738,29 @@ class BlockProducts {
 
 std::optional<std::string> block_product_refusal(const ConvolutionRequest& request) {
   const ConvolutionShape& shape = request.shape;
-  if (shape.kernel != std::array<std::int64_t, 2>{1, 1}) return "the kernel has several positions";
-  for (const Padding& padding : shape.padding) {
-    if (padding.begin != 0 || padding.end != 0) return "planes are padded";
-  }
+  const bool single = shape.in_size[0] * shape.in_size[1] == 1;
+  const bool by_image = request.pass == Pass::kBackwardWeight && !single &&
+                        request.left.format.layout.constant_over_planes() &&
+                        request.right.format.layout.constant_over_planes();
   if (shape.groups > 1) return "the convolution has groups";
+  if (shape.kernel != std::array<std::int64_t, 2>{1, 1}) {
+    if (!by_image) return "the kernel has several positions";
+    const auto out = shape.out_size();
+    if (out[0] * out[1] > kWindowPositions) return "windows of the kernel are large";
+    if (shape.out_channels < kProductPanel) return "output channels are few";
+  } else {
+    for (const Padding& padding : shape.padding) {
+      if (padding.begin != 0 || padding.end != 0) return "planes are padded";
+    }
+  }
   const std::vector<Run> runs = runs_of(request);
-  const bool whole_planes = request.left.format.layout.constant_over_planes() &&
-                            request.right.format.layout.constant_over_planes() &&
-                            shape.in_size[0] * shape.in_size[1] > 1;
+  if (by_image) {
+    if (runs.size() != static_cast<std::size_t>(shape.batch)) return "a group is several images";
+    return std::nullopt;
+  }
   if (request.pass == Pass::kBackwardWeight) {
-    if (shape.in_size[0] * shape.in_size[1] == 1 && runs.front().count == 1) return "each product is a group";
-    if (whole_planes && runs.size() != static_cast<std::size_t>(shape.batch)) return "a group is several images";
-    if (shape.in_size[0] * shape.in_size[1] > 1) return std::nullopt;
+    if (!single) return std::nullopt;
+    if (runs.front().count == 1) return "each product is a group";
   }
   for (const Run& run : runs) {
     if (&run != &runs.back() && run.count != runs.front().count) return "groups differ";

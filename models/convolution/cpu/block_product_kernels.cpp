@@ -113,7 +113,16 @@ struct Product {
           lanes += at.lane_pitch;
         }
       } else {
-        for (std::int64_t w = 0; w < words; ++w) {
+        std::int64_t w = 0;
+        for (; w + 4 <= words; w += 4) {
+#pragma GCC unroll 4
+          for (int i = 0; i < 4; ++i) {
+            add_word(rows, lanes, sum);
+            rows += at.row_pitch;
+            lanes += at.lane_pitch;
+          }
+        }
+        for (; w < words; ++w) {
           add_word(rows, lanes, sum);
           rows += at.row_pitch;
           lanes += at.lane_pitch;
