@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "models/convolution/cpu/block_product_kernels.h"
 #include "models/convolution/cpu/dot_kernels.h"
 #include "models/convolution/cpu/padded_planes.h"
 #include "models/convolution/cpu/tile_units.h"
@@ -99,32 +100,21 @@ constexpr std::int64_t kFewTaps = 64;            // so many that those of all la
 constexpr std::int64_t kLargestWidth = 16;       // lanes of a vector
 constexpr std::int64_t kPanelBytes = 128 << 10;  // of packed lanes that are read again and again
 
-// Words of four outer indices of a run, for as many neighbouring elements of each.
-class Interleaver {
- public:
-  explicit Interleaver(std::int64_t columns)
-      : columns_(columns), pitch_(columns + kDotSlack), bytes_(static_cast<std::size_t>(5 * pitch_)) {}
-
-  // Writes up to a vector beyond the last quad. The codes of outer index i begin at codes_at(i); an index behind the
-  // run's end has zeros.
-  template <typename CodesAt>
-  void run(const ByteDecoder& decoder, const Run& run, std::int64_t word, std::uint32_t* quads,
-           const CodesAt& codes_at) {
-    std::array<const std::uint8_t*, 4> sources{};
-    for (std::int64_t i = 0; i < 4; ++i) {
-      const bool exists = word * 4 + i < run.count;
-      std::uint8_t* bytes = bytes_.data() + (exists ? i : 4) * pitch_;
-      if (exists) decoder.decode(codes_at(run.first + word * 4 + i), 1, columns_, bytes, 0);
-      sources[static_cast<std::size_t>(i)] = bytes;
-    }
-    interleave_bytes(sources, 0, 1, columns_, quads);
+// Words of four outer indices of a run, for `columns` neighbouring elements of each. The codes of outer index i begin
+// at codes_at(i); an index behind the run's end has zeros.
+template <typename CodesAt>
+void interleave_run(const ByteDecoder& decoder, const Run& run, std::int64_t word, std::int64_t columns,
+                    std::uint32_t* quads, const CodesAt& codes_at) {
+  WordRow row;
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const bool exists = word * 4 + i < run.count;
+    row.codes[static_cast<std::size_t>(i)] = exists ? codes_at(run.first + word * 4 + i) : nullptr;
   }
-
- private:
-  std::int64_t columns_;
-  std::int64_t pitch_;
-  std::vector<std::uint8_t> bytes_;
-};
+  row.count = columns;
+  row.panels = quads;
+  row.width = ceil_div(columns, kProductPadding) * kProductPadding;
+  pack_words(row, decoder);
+}
 
 template <typename Element>
 class BlockConvolution {
@@ -485,12 +475,11 @@ class BlockConvolution {
   // All lanes of an outer index are neighbours.
   void pack_lane_columns(const LaneBlock& block, const Run& run, const LaneWords& target) {
     const std::int64_t columns = block.count * lane_taps_;
-    Interleaver interleaver(columns);
     std::vector<std::uint32_t> quads(static_cast<std::size_t>(columns + kDotSlack));
     for (std::int64_t w = 0; w < run.words; ++w) {
       std::uint32_t* to = target.words + w * target.word;
-      interleaver.run(*lane_bytes_, run, w, quads.data(),
-                      [&](std::int64_t outer) { return lane_codes(block.group, block.first, outer); });
+      interleave_run(*lane_bytes_, run, w, columns, quads.data(),
+                     [&](std::int64_t outer) { return lane_codes(block.group, block.first, outer); });
       if (lane_taps_ == 1) {
         std::copy_n(quads.data(), columns, to);
       } else {
@@ -506,10 +495,9 @@ class BlockConvolution {
     std::vector<std::uint32_t> quads(static_cast<std::size_t>(block.count * pitch));
     for (std::int64_t first = 0; first < lane_taps_; first += kTaps) {
       const std::int64_t taps = std::min(kTaps, lane_taps_ - first);
-      Interleaver interleaver(taps);
       for (std::int64_t w = 0; w < run.words; ++w) {
         for (std::int64_t lane = 0; lane < block.count; ++lane) {
-          interleaver.run(*lane_bytes_, run, w, quads.data() + lane * pitch, [&](std::int64_t outer) {
+          interleave_run(*lane_bytes_, run, w, taps, quads.data() + lane * pitch, [&](std::int64_t outer) {
             return lane_codes(block.group, block.first + lane, outer) + first;
           });
         }
@@ -571,10 +559,9 @@ class BlockConvolution {
     std::vector<std::uint32_t> quads(static_cast<std::size_t>(run.words * pitch));
     for (std::int64_t first = 0; first < used_rows(); first += rows_at_once) {
       const std::int64_t end = std::min(first + rows_at_once, used_rows());
-      Interleaver interleaver((end - first) * width);
       for (std::int64_t w = 0; w < run.words; ++w) {
-        interleaver.run(*source_bytes_, run, w, quads.data() + w * pitch,
-                        [&](std::int64_t outer) { return source_codes(image, group, outer) + first * width; });
+        interleave_run(*source_bytes_, run, w, (end - first) * width, quads.data() + w * pitch,
+                       [&](std::int64_t outer) { return source_codes(image, group, outer) + first * width; });
       }
       if (columns_.extent == width && columns_.lead == 0) {
         transpose(Transposition<std::uint32_t>{quads.data(), pitch, run.words, (end - first) * width,
@@ -591,12 +578,11 @@ class BlockConvolution {
   // Backward weight of images of one element: input channels are neighbours.
   void pack_source_images(const Run& run) {
     if (used_rows() < 1 || used_columns() < 1) return;
-    Interleaver interleaver(images_);
     const std::int64_t pitch = images_ + kDotSlack;
     std::vector<std::uint32_t> quads(static_cast<std::size_t>(run.words * pitch));
     for (std::int64_t w = 0; w < run.words; ++w) {
-      interleaver.run(*source_bytes_, run, w, quads.data() + w * pitch,
-                      [&](std::int64_t outer) { return source_codes(0, 0, outer); });
+      interleave_run(*source_bytes_, run, w, images_, quads.data() + w * pitch,
+                     [&](std::int64_t outer) { return source_codes(0, 0, outer); });
     }
     transpose(Transposition<std::uint32_t>{quads.data(), pitch, run.words, images_,
                                            pixels_.data() + run.place + pixel(0, 0, 0) * pixel_words_, image_words()});

@@ -294,7 +294,7 @@ struct Tile {
 template <typename Dots, GroupRounding kRounding, int kVectors>
 void sum_positions(const BlockTile& tile, float* values) {
   const std::int64_t lanes = kVectors * static_cast<std::int64_t>(hn::Lanes(typename Dots::Float()));
-  constexpr int kRows = kVectors == 1 ? 2 * kPositions : kPositions;
+  constexpr int kRows = kVectors == 1 ? kPositions + 2 : kPositions;
   std::int64_t p = 0;
   for (; tile.position_count - p >= kRows; p += kRows) {
     Tile<Dots, kRounding, kRows, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p, values + p * lanes);

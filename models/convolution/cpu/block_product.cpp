@@ -161,7 +161,7 @@ class ProductOperand {
   const float* units(std::int64_t i0, std::int64_t i1) const { return units_.data() + grid_.index(i0, i1); }
   std::int64_t tile(std::int64_t position) const { return tiles_[static_cast<std::size_t>(position)]; }
 
-  void pack(const WordRow& row) const { pack_words(row, decoder_.table().data(), tensor_.format.element.code_bits()); }
+  void pack(const WordRow& row) const { pack_words(row, decoder_); }
 
  private:
   const ScaledTensor& tensor_;

@@ -397,8 +397,8 @@ void end_streams() {
   hwy::FlushStream();
 }
 
-void pack_words(const WordRow& row, const std::uint8_t* table, int code_bits) {
-  HWY_DYNAMIC_DISPATCH(pack)(row, table, code_bits);
+void pack_words(const WordRow& row, const ByteDecoder& decoder) {
+  HWY_DYNAMIC_DISPATCH(pack)(row, decoder.table().data(), decoder.code_bits());
 }
 
 void gather_codes(const std::uint16_t* codes, std::int64_t step, std::int64_t count, std::uint16_t* compact) {

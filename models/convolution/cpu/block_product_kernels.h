@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "models/convolution/cpu/block_kernels.h"
+#include "models/convolution/cpu/dot_kernels.h"
 
 namespace mlsim::models {
 
@@ -58,8 +59,7 @@ struct WordRow {
   std::int64_t width = 0;                       // lanes of a panel, a multiple of kProductPadding
   std::int64_t step = 0;                        // words between panels
 };
-// `table` has the byte of every code of up to `code_bits` bits, in 256 places.
-void pack_words(const WordRow& row, const std::uint8_t* table, int code_bits);
+void pack_words(const WordRow& row, const ByteDecoder& decoder);
 
 // compact[i] = codes[i · step].
 void gather_codes(const std::uint16_t* codes, std::int64_t step, std::int64_t count, std::uint16_t* compact);

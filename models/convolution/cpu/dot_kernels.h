@@ -28,8 +28,10 @@ class ByteDecoder {
               std::int64_t pitch) const;
   // The byte of every code word.
   const std::array<std::uint8_t, 256>& table() const { return table_; }
+  int code_bits() const { return code_bits_; }
 
  private:
+  int code_bits_;
   std::array<std::uint8_t, 256> table_{};
 };
 
