@@ -194,39 +194,14 @@ void find_mx_scales(const std::vector<std::uint32_t>& maxima, const ScaledFormat
   scales.tiny = tiny;
 }
 
-// The byte of a scale, at most 448, to nearest even. The first binade of E4M3 begins at 2^-6; below, units are 2^-9.
-std::uint32_t nvfp4_byte(float scale) {
-  constexpr float kFirstNormal = 0x1p-6F;
-  const std::uint32_t binade = std::bit_cast<std::uint32_t>(std::max(scale, kFirstNormal)) & kInfinityBits;
-  // 2^20 times the binade plus the scale is rounded by the adder to a multiple of an eighth of it.
-  const auto magic = std::bit_cast<float>(binade + (20U << 23));
-  const float rounded = (scale + magic) - magic;
-  if (rounded < kFirstNormal) return static_cast<std::uint32_t>(rounded * 0x1p9F);
-  return (std::bit_cast<std::uint32_t>(rounded) >> 20) - ((127 - 7) << 3);
-}
-
 void find_nvfp4_scales(const std::vector<std::uint32_t>& maxima, float maximum, const ScaledFormat& format,
                        Scales& scales) {
-  const Nvfp4Scaler scaler(maximum);
-  scales.tensor_scale = scaler.tensor_scale();
-  const int unit = format.element.unit_exponent();
-  // By byte.
-  std::array<TileScale, 127> tiles;
-  std::array<float, 127> factors;
-  std::array<float, 127> units;
-  for (std::size_t byte = 0; byte < tiles.size(); ++byte) {
-    tiles[byte] = read_scale(format.scale, {static_cast<std::uint8_t>(byte), 0});
-    factors[byte] = scaler.factor_of(tiles[byte]);
-    units[byte] = std::ldexp(static_cast<float>(tiles[byte].significand), tiles[byte].exponent - unit);
-  }
+  scales.tensor_scale = Nvfp4Scaler(maximum).tensor_scale();
   const float encode_scale = std::min(2688 / maximum, kLargestFloat) * (1.0F / 6.0F);
   base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
-    for (std::size_t i = range.begin(); i != range.end(); ++i) {
-      const std::uint32_t byte = nvfp4_byte(std::min(std::bit_cast<float>(maxima[i]) * encode_scale, 448.0F));
-      scales.tiles[i] = tiles[byte];
-      scales.factors[i] = factors[byte];
-      scales.units[i] = units[byte];
-    }
+    const std::size_t first = range.begin();
+    find_nvfp4_tiles({encode_scale, scales.tensor_scale, format.element.unit_exponent()}, &maxima[first], range.size(),
+                     &scales.tiles[first], &scales.factors[first], &scales.units[first]);
   });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "base/philox.h"
@@ -109,6 +110,54 @@ void find_group_scales(const MlsScaling& scaling, const std::uint32_t* magnitude
   std::copy(magnitudes + i, magnitudes + count, last_magnitudes);
   find(last_magnitudes, count - i, tiles + i, last_scales);
   std::copy_n(last_scales, count - i, scales + i);
+}
+
+void find_nvfp4_tiles(const Nvfp4Scaling& scaling, const std::uint32_t* magnitudes, std::size_t count, TileScale* tiles,
+                      float* factors, float* units) {
+  const FloatTag df;
+  const IntTag di;
+  const WordTag du;
+  constexpr std::size_t kLanes = HWY_MAX_BYTES / sizeof(float);
+  constexpr float kFirstNormal = 0x1p-6F;
+  const std::size_t lanes = hn::Lanes(df);
+  const auto encode_scale = hn::Set(df, scaling.encode_scale);
+  const auto tensor_scale = hn::Set(df, scaling.tensor_scale);
+  const auto unit = hn::Set(df, std::ldexp(1.0F, -scaling.unit_exponent));
+  const auto first_normal = hn::Set(df, kFirstNormal);
+  const auto largest = hn::Set(df, std::numeric_limits<float>::max());
+  HWY_ALIGN std::int32_t exponents[kLanes];
+  HWY_ALIGN std::int32_t significands[kLanes];
+  const auto find = [&](const std::uint32_t* magnitude, std::size_t used, TileScale* tile, float* factor,
+                        float* own) HWY_ATTR {
+    const auto maximum = hn::BitCast(df, hn::LoadU(du, magnitude));
+    const auto scale = hn::Min(hn::Mul(maximum, encode_scale), hn::Set(df, 448.0F));
+    // 2^20 times the binade, at least the first normal one, plus the scale is rounded by the adder to an eighth of it.
+    const auto binade = hn::And(hn::BitCast(du, hn::Max(scale, first_normal)), hn::Set(du, 0x7F800000U));
+    const auto magic = hn::BitCast(df, hn::Add(binade, hn::Set(du, 20U << 23)));
+    const auto rounded = hn::Sub(hn::Add(scale, magic), magic);
+    hn::StoreU(hn::Min(hn::Div(hn::Set(df, 1.0F), hn::Mul(rounded, tensor_scale)), largest), df, factor);
+    hn::StoreU(hn::Mul(rounded, unit), df, own);
+    const auto normal = hn::RebindMask(di, hn::Ge(rounded, first_normal));
+    const auto bits = hn::BitCast(di, rounded);
+    const auto eighths = hn::Or(hn::And(hn::ShiftRight<20>(bits), hn::Set(di, 7)), hn::Set(di, 8));
+    const auto subnormal = hn::ConvertTo(di, hn::Mul(rounded, hn::Set(df, 0x1p9F)));
+    hn::Store(hn::IfThenElse(normal, eighths, subnormal), di, significands);
+    hn::Store(hn::IfThenElse(normal, hn::Sub(hn::ShiftRight<23>(bits), hn::Set(di, 130)), hn::Set(di, -9)), di,
+              exponents);
+    for (std::size_t i = 0; i < used; ++i) {
+      tile[i] = {static_cast<std::int16_t>(exponents[i]), static_cast<std::uint8_t>(significands[i])};
+    }
+  };
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) find(magnitudes + i, lanes, tiles + i, factors + i, units + i);
+  if (i == count) return;
+  HWY_ALIGN std::uint32_t last_magnitudes[kLanes] = {};
+  HWY_ALIGN float last_factors[kLanes];
+  HWY_ALIGN float last_units[kLanes];
+  std::copy(magnitudes + i, magnitudes + count, last_magnitudes);
+  find(last_magnitudes, count - i, tiles + i, last_factors, last_units);
+  std::copy_n(last_factors, count - i, factors + i);
+  std::copy_n(last_units, count - i, units + i);
 }
 
 #if HWY_TARGET == HWY_SCALAR
@@ -426,6 +475,7 @@ namespace mlsim::models {
 HWY_EXPORT(largest_magnitudes);
 HWY_EXPORT(raise_magnitudes);
 HWY_EXPORT(find_group_scales);
+HWY_EXPORT(find_nvfp4_tiles);
 HWY_EXPORT(random_words);
 HWY_EXPORT(round_to_codes);
 HWY_EXPORT(round_to_values);
@@ -441,6 +491,11 @@ void raise_magnitudes(const float* input, std::size_t count, std::uint32_t* maxi
 void find_group_scales(const MlsScaling& scaling, const std::uint32_t* magnitudes, std::size_t count, TileScale* tiles,
                        float* scales) {
   HWY_DYNAMIC_DISPATCH(find_group_scales)(scaling, magnitudes, count, tiles, scales);
+}
+
+void find_nvfp4_tiles(const Nvfp4Scaling& scaling, const std::uint32_t* magnitudes, std::size_t count, TileScale* tiles,
+                      float* factors, float* units) {
+  HWY_DYNAMIC_DISPATCH(find_nvfp4_tiles)(scaling, magnitudes, count, tiles, factors, units);
 }
 
 void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first, std::size_t count,

@@ -26,6 +26,15 @@ struct MlsScaling {
 void find_group_scales(const MlsScaling& scaling, const std::uint32_t* magnitudes, std::size_t count, TileScale* tiles,
                        float* scales);
 
+// The scales of NVFP4's tiles from their largest magnitudes, with the factor c and the unit S_b · 2^-U of each.
+struct Nvfp4Scaling {
+  float encode_scale = 0;  // S_enc · (1/6)
+  float tensor_scale = 0;  // S_t
+  int unit_exponent = 0;   // U
+};
+void find_nvfp4_tiles(const Nvfp4Scaling& scaling, const std::uint32_t* magnitudes, std::size_t count, TileScale* tiles,
+                      float* factors, float* units);
+
 // The random words of `count` elements from element `first` on; both are multiples of 4.
 void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first, std::size_t count,
                   std::uint32_t* words);

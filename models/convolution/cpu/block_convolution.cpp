@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "models/convolution/cpu/block_product_kernels.h"
 #include "models/convolution/cpu/dot_kernels.h"
 #include "models/convolution/cpu/padded_planes.h"
+#include "models/convolution/cpu/tile_units.h"
 
 namespace mlsim::models {
 namespace {
@@ -46,24 +48,6 @@ SourceLine source_line(Pass pass, const ConvolutionShape& shape, std::size_t axi
   const std::int64_t taps = forward ? shape.kernel[axis] : out;
   for (std::int64_t t = 0; t < taps; ++t) line.results[0].taps.push_back({t, 0, t * (forward ? dilation : stride)});
   return line;
-}
-
-// g · 2^(s - U) of every tile. In binary32 those below its normal numbers, which belong to tiles without values, are 0.
-template <typename T>
-std::vector<T> tile_units(const ScaledTensor& tensor) {
-  const int unit = tensor.format.element.unit_exponent();
-  std::vector<T> units(tensor.scales.size());
-  for (std::size_t i = 0; i < units.size(); ++i) {
-    const int exponent = tensor.scales[i].exponent - unit;
-    const auto significand = static_cast<T>(tensor.scales[i].significand);
-    if constexpr (std::is_same_v<T, float>) {
-      const auto bits = static_cast<std::uint32_t>(std::clamp(127 + exponent, 0, 254)) << 23;
-      units[i] = significand * std::bit_cast<float>(bits);
-    } else {
-      units[i] = significand * std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
-    }
-  }
-  return units;
 }
 
 // Outer indices that follow each other, of one group of the convolution.
@@ -116,32 +100,21 @@ constexpr std::int64_t kFewTaps = 64;            // so many that those of all la
 constexpr std::int64_t kLargestWidth = 16;       // lanes of a vector
 constexpr std::int64_t kPanelBytes = 128 << 10;  // of packed lanes that are read again and again
 
-// Words of four outer indices of a run, for as many neighbouring elements of each.
-class Interleaver {
- public:
-  explicit Interleaver(std::int64_t columns)
-      : columns_(columns), pitch_(columns + kDotSlack), bytes_(static_cast<std::size_t>(5 * pitch_)) {}
-
-  // Writes up to a vector beyond the last quad. The codes of outer index i begin at codes_at(i); an index behind the
-  // run's end has zeros.
-  template <typename CodesAt>
-  void run(const ByteDecoder& decoder, const Run& run, std::int64_t word, std::uint32_t* quads,
-           const CodesAt& codes_at) {
-    std::array<const std::uint8_t*, 4> sources{};
-    for (std::int64_t i = 0; i < 4; ++i) {
-      const bool exists = word * 4 + i < run.count;
-      std::uint8_t* bytes = bytes_.data() + (exists ? i : 4) * pitch_;
-      if (exists) decoder.decode(codes_at(run.first + word * 4 + i), 1, columns_, bytes, 0);
-      sources[static_cast<std::size_t>(i)] = bytes;
-    }
-    interleave_bytes(sources, 0, 1, columns_, quads);
+// Words of four outer indices of a run, for `columns` neighbouring elements of each. The codes of outer index i begin
+// at codes_at(i); an index behind the run's end has zeros.
+template <typename CodesAt>
+void interleave_run(const ByteDecoder& decoder, const Run& run, std::int64_t word, std::int64_t columns,
+                    std::uint32_t* quads, const CodesAt& codes_at) {
+  WordRow row;
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const bool exists = word * 4 + i < run.count;
+    row.codes[static_cast<std::size_t>(i)] = exists ? codes_at(run.first + word * 4 + i) : nullptr;
   }
-
- private:
-  std::int64_t columns_;
-  std::int64_t pitch_;
-  std::vector<std::uint8_t> bytes_;
-};
+  row.count = columns;
+  row.panels = quads;
+  row.width = ceil_div(columns, kProductPadding) * kProductPadding;
+  pack_words(row, decoder);
+}
 
 template <typename Element>
 class BlockConvolution {
@@ -160,9 +133,9 @@ class BlockConvolution {
         lane_(gradient_ ? request.left : request.right),
         source_grid_(source_.grid()),
         lane_grid_(lane_.grid()),
-        source_units_of_(tile_units<Unit>(source_)),
-        lane_units_of_(tile_units<Unit>(lane_)),
-        rounding_(rounding),
+        rounding_(rounding_of(request, rounding)),
+        source_units_of_(units_of(source_, rounding_)),
+        lane_units_of_(units_of(lane_, rounding_)),
         tensor_scale_(request.tensor_scale),
         apart_(request.reduction.taps_apart()),
         groups_(request.shape.groups),
@@ -193,6 +166,20 @@ class BlockConvolution {
   }
 
  private:
+  static GroupRounding rounding_of(const ConvolutionRequest& request, GroupRounding rounding) {
+    const bool powers =
+        request.left.format.scale.largest_significand() == 1 && request.right.format.scale.largest_significand() == 1;
+    return !kDoubles && powers && rounding != GroupRounding::kDouble && has_power_products() ? GroupRounding::kPowers
+                                                                                             : rounding;
+  }
+
+  static std::vector<Unit> units_of(const ScaledTensor& tensor, GroupRounding rounding) {
+    if constexpr (!kDoubles) {
+      if (rounding == GroupRounding::kPowers) return tile_powers(tensor);
+    }
+    return tile_units<Unit>(tensor);
+  }
+
   static std::vector<Element> elements_of(const ElementFormat& format) {
     std::vector<Element> elements;
     for (const std::int64_t k : decode_table(format)) elements.push_back(static_cast<Element>(k));
@@ -488,12 +475,11 @@ class BlockConvolution {
   // All lanes of an outer index are neighbours.
   void pack_lane_columns(const LaneBlock& block, const Run& run, const LaneWords& target) {
     const std::int64_t columns = block.count * lane_taps_;
-    Interleaver interleaver(columns);
     std::vector<std::uint32_t> quads(static_cast<std::size_t>(columns + kDotSlack));
     for (std::int64_t w = 0; w < run.words; ++w) {
       std::uint32_t* to = target.words + w * target.word;
-      interleaver.run(*lane_bytes_, run, w, quads.data(),
-                      [&](std::int64_t outer) { return lane_codes(block.group, block.first, outer); });
+      interleave_run(*lane_bytes_, run, w, columns, quads.data(),
+                     [&](std::int64_t outer) { return lane_codes(block.group, block.first, outer); });
       if (lane_taps_ == 1) {
         std::copy_n(quads.data(), columns, to);
       } else {
@@ -509,10 +495,9 @@ class BlockConvolution {
     std::vector<std::uint32_t> quads(static_cast<std::size_t>(block.count * pitch));
     for (std::int64_t first = 0; first < lane_taps_; first += kTaps) {
       const std::int64_t taps = std::min(kTaps, lane_taps_ - first);
-      Interleaver interleaver(taps);
       for (std::int64_t w = 0; w < run.words; ++w) {
         for (std::int64_t lane = 0; lane < block.count; ++lane) {
-          interleaver.run(*lane_bytes_, run, w, quads.data() + lane * pitch, [&](std::int64_t outer) {
+          interleave_run(*lane_bytes_, run, w, taps, quads.data() + lane * pitch, [&](std::int64_t outer) {
             return lane_codes(block.group, block.first + lane, outer) + first;
           });
         }
@@ -574,10 +559,9 @@ class BlockConvolution {
     std::vector<std::uint32_t> quads(static_cast<std::size_t>(run.words * pitch));
     for (std::int64_t first = 0; first < used_rows(); first += rows_at_once) {
       const std::int64_t end = std::min(first + rows_at_once, used_rows());
-      Interleaver interleaver((end - first) * width);
       for (std::int64_t w = 0; w < run.words; ++w) {
-        interleaver.run(*source_bytes_, run, w, quads.data() + w * pitch,
-                        [&](std::int64_t outer) { return source_codes(image, group, outer) + first * width; });
+        interleave_run(*source_bytes_, run, w, (end - first) * width, quads.data() + w * pitch,
+                       [&](std::int64_t outer) { return source_codes(image, group, outer) + first * width; });
       }
       if (columns_.extent == width && columns_.lead == 0) {
         transpose(Transposition<std::uint32_t>{quads.data(), pitch, run.words, (end - first) * width,
@@ -594,12 +578,11 @@ class BlockConvolution {
   // Backward weight of images of one element: input channels are neighbours.
   void pack_source_images(const Run& run) {
     if (used_rows() < 1 || used_columns() < 1) return;
-    Interleaver interleaver(images_);
     const std::int64_t pitch = images_ + kDotSlack;
     std::vector<std::uint32_t> quads(static_cast<std::size_t>(run.words * pitch));
     for (std::int64_t w = 0; w < run.words; ++w) {
-      interleaver.run(*source_bytes_, run, w, quads.data() + w * pitch,
-                      [&](std::int64_t outer) { return source_codes(0, 0, outer); });
+      interleave_run(*source_bytes_, run, w, images_, quads.data() + w * pitch,
+                     [&](std::int64_t outer) { return source_codes(0, 0, outer); });
     }
     transpose(Transposition<std::uint32_t>{quads.data(), pitch, run.words, images_,
                                            pixels_.data() + run.place + pixel(0, 0, 0) * pixel_words_, image_words()});
@@ -813,11 +796,11 @@ class BlockConvolution {
   const ScaledTensor& lane_;
   TileGrid source_grid_;
   TileGrid lane_grid_;
+  GroupRounding rounding_;
   std::vector<Unit> source_units_of_;  // of tiles
   std::vector<Unit> lane_units_of_;
   std::vector<std::int64_t> source_tiles_;  // of a plane's elements
   std::vector<std::int64_t> lane_tiles_;
-  GroupRounding rounding_;
   float tensor_scale_;
   bool apart_;
   std::int64_t groups_;

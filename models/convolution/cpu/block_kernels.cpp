@@ -62,6 +62,35 @@ hn::Vec<FloatTag> rounded(hn::Vec<IntTag> sum, hn::Vec<FloatTag> unit) {
   return hn::Load(FloatTag(), units);
 }
 
+// sum · 2^(a + b), rounded once.
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+
+constexpr bool kPowerProducts = true;
+
+hn::Vec<FloatTag> scaled(hn::Vec<FloatTag> sum, hn::Vec<FloatTag> a, hn::Vec<FloatTag> b) {
+  return hn::Vec<FloatTag>{_mm512_scalef_ps(sum.raw, hn::Add(a, b).raw)};
+}
+
+#else
+
+constexpr bool kPowerProducts = false;
+
+// One after the other: that of a tile with values is a normal number.
+hn::Vec<FloatTag> scaled(hn::Vec<FloatTag> sum, hn::Vec<FloatTag> a, hn::Vec<FloatTag> b) {
+  const IntTag di;
+  const auto power = [&](hn::Vec<FloatTag> exponent) HWY_ATTR {
+    const auto biased = hn::Add(hn::ConvertTo(di, exponent), hn::Set(di, 127));
+    return hn::BitCast(FloatTag(), hn::ShiftLeft<23>(hn::Max(hn::Min(biased, hn::Set(di, 254)), hn::Zero(di))));
+  };
+  return hn::Mul(hn::Mul(sum, power(a)), power(b));
+}
+
+#endif
+
+bool has_powers() {
+  return kPowerProducts;
+}
+
 // What both kinds of integers have in common.
 struct IntegerDots {
   static constexpr std::int64_t kWordBytes = 4;
@@ -75,7 +104,11 @@ struct IntegerDots {
   static Word spread(const std::uint8_t* at) { return hn::Set(IntTag(), load_word<std::int32_t>(at)); }
 
   template <GroupRounding kRounding>
-  static Total add_group(Sum sum, Total unit, Total total) {
+  static Total add_group(Sum sum, Total source_unit, Total lane_unit, Total total) {
+    if constexpr (kRounding == GroupRounding::kPowers) {
+      return hn::Add(scaled(hn::ConvertTo(FloatTag(), sum), source_unit, lane_unit), total);
+    }
+    const Total unit = hn::Mul(source_unit, lane_unit);
     if constexpr (kRounding == GroupRounding::kExact) {
       return hn::MulAdd(hn::ConvertTo(FloatTag(), sum), unit, total);
     } else if constexpr (kRounding == GroupRounding::kSingle) {
@@ -136,7 +169,7 @@ struct DoubleProducts {
   static Sum start(const std::int32_t* /*corrections*/, std::int64_t /*lane*/) { return hn::Zero(DoubleTag()); }
   static Sum add(Sum sum, Word source, Word lanes) { return hn::MulAdd(source, lanes, sum); }
   template <GroupRounding kRounding>
-  static Total add_group(Sum sum, Total /*unit*/, Total total) {
+  static Total add_group(Sum sum, Total /*source_unit*/, Total /*lane_unit*/, Total total) {
     return hn::Add(to_float(sum), total);
   }
 };
@@ -203,7 +236,7 @@ struct Tile {
       if constexpr (Dots::kUnits) source_unit = hn::Set(df, unit_at(p));
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) {
-        total[p][v] = Dots::template add_group<kRounding>(sum[p][v], hn::Mul(source_unit, lane_unit[v]), total[p][v]);
+        total[p][v] = Dots::template add_group<kRounding>(sum[p][v], source_unit, lane_unit[v], total[p][v]);
       }
     }
   }
@@ -261,7 +294,7 @@ struct Tile {
 template <typename Dots, GroupRounding kRounding, int kVectors>
 void sum_positions(const BlockTile& tile, float* values) {
   const std::int64_t lanes = kVectors * static_cast<std::int64_t>(hn::Lanes(typename Dots::Float()));
-  constexpr int kRows = kVectors == 1 ? 2 * kPositions : kPositions;
+  constexpr int kRows = kVectors == 1 ? kPositions + 2 : kPositions;
   std::int64_t p = 0;
   for (; tile.position_count - p >= kRows; p += kRows) {
     Tile<Dots, kRounding, kRows, kVectors>::run(tile, tile.positions + p, tile.unit_positions + p, values + p * lanes);
@@ -289,6 +322,8 @@ void sum_integers(const BlockTile& tile, float* values) {
       return sum_vectors<Dots, GroupRounding::kSingle>(tile, values);
     case GroupRounding::kDouble:
       return sum_vectors<Dots, GroupRounding::kDouble>(tile, values);
+    case GroupRounding::kPowers:
+      return sum_vectors<Dots, GroupRounding::kPowers>(tile, values);
   }
 }
 
@@ -486,6 +521,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace mlsim::models {
 
+HWY_EXPORT(has_powers);
 HWY_EXPORT(lanes_of);
 HWY_EXPORT(sum_bytes);
 HWY_EXPORT(sum_shorts);
@@ -493,6 +529,10 @@ HWY_EXPORT(sum_doubles);
 HWY_EXPORT(correct);
 HWY_EXPORT(transpose_words);
 HWY_EXPORT(transpose_floats);
+
+bool has_power_products() {
+  return HWY_DYNAMIC_DISPATCH(has_powers)();
+}
 
 std::size_t block_lanes(bool doubles) {
   return HWY_DYNAMIC_DISPATCH(lanes_of)(doubles);

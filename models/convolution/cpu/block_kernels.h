@@ -25,7 +25,11 @@ enum class GroupRounding : std::uint8_t {
   kExact,   // P and q are binary32 numbers
   kSingle,  // P is one
   kDouble,  // neither may be
+  kPowers,  // P is one; units are powers of two, of which the exponents are given, and q is rounded where it must be
 };
+
+// Whether the processor multiplies by powers of two beside its other arithmetic, so that kPowers is the fastest.
+bool has_power_products();
 
 // A run of the reduction.
 struct BlockRun {
@@ -55,8 +59,9 @@ struct BlockTile {
   std::int64_t tap_count = 0;
   bool taps_apart = false;
   GroupRounding rounding = GroupRounding::kExact;
-  // Of integers only: what a product's 1 stands for is the product of two units. Where taps are apart, that of the
-  // source follows the words of its run. Of the lanes [group][lane]; a group is a run, or a packed tap of one.
+  // Of integers only: what a product's 1 stands for is the product of two units (kPowers: 2 to the sum of both). Where
+  // taps are apart, that of the source follows the words of its run. Of the lanes [group][lane]; a group is a run, or a
+  // packed tap of one.
   const float* source_units = nullptr;
   const float* lane_units = nullptr;
   const std::int32_t* corrections = nullptr;  // of bytes: -kByteOffset times the sum of the lanes' elements

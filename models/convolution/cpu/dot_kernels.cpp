@@ -623,7 +623,7 @@ std::size_t dot_lanes() {
   return HWY_DYNAMIC_DISPATCH(lanes_of_dots)();
 }
 
-ByteDecoder::ByteDecoder(const ElementFormat& format, int offset) {
+ByteDecoder::ByteDecoder(const ElementFormat& format, int offset) : code_bits_(format.code_bits()) {
   const std::size_t codes = std::size_t{1} << format.code_bits();
   assert(codes <= table_.size());
   for (std::size_t code = 0; code < codes; ++code) {

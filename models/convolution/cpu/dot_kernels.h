@@ -27,8 +27,12 @@ class ByteDecoder {
   // Rows of codes follow each other, those of bytes are `pitch` apart.
   void decode(const std::uint16_t* codes, std::int64_t rows, std::int64_t columns, std::uint8_t* bytes,
               std::int64_t pitch) const;
+  // The byte of every code word.
+  const std::array<std::uint8_t, 256>& table() const { return table_; }
+  int code_bits() const { return code_bits_; }
 
  private:
+  int code_bits_;
   std::array<std::uint8_t, 256> table_{};
 };
 

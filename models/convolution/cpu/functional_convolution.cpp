@@ -14,6 +14,7 @@
 
 #include "base/parallel.h"
 #include "models/convolution/cpu/block_convolution.h"
+#include "models/convolution/cpu/block_product.h"
 #include "models/convolution/cpu/convolution_kernels.h"
 #include "models/convolution/cpu/depthwise_convolution.h"
 #include "models/convolution/cpu/depthwise_gradient.h"
@@ -725,9 +726,8 @@ std::uint64_t run_bytes(const ConvolutionRequest& request, float* results) {
   return 0;
 }
 
-// Of the engines that sum in integers, block by block.
-Refusal refuse_integer_blocks(const ConvolutionRequest& request) {
-  if (!refuse_tiles(request) && request.reduction.by_outer_index()) return "each outer index is a group";
+// Of the engines that sum in integers.
+Refusal refuse_integers(const ConvolutionRequest& request) {
   if (request.bounds.narrow) return "a narrow accumulator was asked for";
   if (!request.fits_float) return "an element or a sum might leave binary32";
   if (request.bounds.sum >= Int128{1} << 31) return "a group's sum might leave 32 bits";
@@ -739,14 +739,31 @@ Refusal refuse_integer_blocks(const ConvolutionRequest& request) {
   return std::nullopt;
 }
 
-Refusal refuse_byte_blocks(const ConvolutionRequest& request) {
+// The same, block by block.
+Refusal refuse_integer_blocks(const ConvolutionRequest& request) {
+  if (!refuse_tiles(request) && request.reduction.by_outer_index()) return "each outer index is a group";
+  return refuse_integers(request);
+}
+
+Refusal refuse_large_bytes(const ConvolutionRequest& request) {
   if (!has_dot_products()) return "the processor has no dot products of bytes";
-  if (Refusal refusal = refuse_integer_blocks(request)) return refusal;
   if (request.left.format.element.max_integer() >= kDotOffset ||
       request.right.format.element.max_integer() >= kDotOffset) {
     return "an element does not fit a byte";
   }
   return std::nullopt;
+}
+
+Refusal refuse_byte_blocks(const ConvolutionRequest& request) {
+  if (Refusal refusal = refuse_large_bytes(request)) return refusal;
+  return refuse_integer_blocks(request);
+}
+
+Refusal refuse_byte_products(const ConvolutionRequest& request) {
+  if (Refusal refusal = block_product_refusal(request)) return refusal;
+  if (Refusal refusal = refuse_large_bytes(request)) return refusal;
+  if (request.pass != Pass::kBackwardWeight && request.reduction.longest_run() == 1) return "each channel is a group";
+  return refuse_integers(request);
 }
 
 Refusal refuse_short_blocks(const ConvolutionRequest& request) {
@@ -765,12 +782,19 @@ Refusal refuse_double_blocks(const ConvolutionRequest& request) {
   return std::nullopt;
 }
 
+GroupRounding rounding_of(const ConvolutionRequest& request) {
+  if (request.exact_float) return GroupRounding::kExact;
+  return request.bounds.sum <= kFloatIntegers ? GroupRounding::kSingle : GroupRounding::kDouble;
+}
+
 template <BlockElement kElement>
 std::uint64_t run_blocks(const ConvolutionRequest& request, float* results) {
-  const GroupRounding rounding = request.exact_float                    ? GroupRounding::kExact
-                                 : request.bounds.sum <= kFloatIntegers ? GroupRounding::kSingle
-                                                                        : GroupRounding::kDouble;
-  sum_in_blocks(kElement, request, rounding, results);
+  sum_in_blocks(kElement, request, rounding_of(request), results);
+  return 0;
+}
+
+std::uint64_t run_byte_products(const ConvolutionRequest& request, float* results) {
+  multiply_in_blocks(request, rounding_of(request), results);
   return 0;
 }
 
@@ -816,10 +840,11 @@ Refusal refuse_nothing(const ConvolutionRequest& /*request*/) {
   return std::nullopt;
 }
 
-constexpr std::array<Engine, 12> kEngines{{
+constexpr std::array<Engine, 13> kEngines{{
     {"depthwise dot products of bytes", refuse_depthwise, correlate_depthwise},
     {"depthwise sums along planes of bytes", refuse_depthwise_gradient, sum_depthwise_gradient},
     {"matrix products in binary32", refuse_products, sum_products},
+    {"matrix products of bytes", refuse_byte_products, run_byte_products},
     {"dot products of bytes", refuse_bytes, run_bytes},
     {"blocks of bytes", refuse_byte_blocks, run_blocks<BlockElement::kBytes>},
     {"blocks of 16 bits", refuse_short_blocks, run_blocks<BlockElement::kShorts>},

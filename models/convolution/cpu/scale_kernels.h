@@ -28,7 +28,7 @@ void with_pair_scales(const ScaledTensor& tensor, std::int64_t begin, std::int64
     use(std::span(tensor.scales).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)), begin);
     return;
   }
-  constexpr std::int64_t kAtOnce = 1024;
+  constexpr std::int64_t kAtOnce = 32;
   std::array<TileScale, kAtOnce> scales;
   for (std::int64_t first = begin; first < begin + count; first += kAtOnce) {
     const auto size = static_cast<std::size_t>(std::min(kAtOnce, begin + count - first));

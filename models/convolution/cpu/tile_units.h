@@ -1,0 +1,40 @@
+// What the integer 1 stands for in each tile of a tensor.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+#include "models/formats/scaled_tensor.h"
+
+namespace mlsim::models {
+
+// g · 2^(s - U) of every tile. In binary32 those below its normal numbers, which belong to tiles without values, are 0.
+template <typename T>
+std::vector<T> tile_units(const ScaledTensor& tensor) {
+  const int unit = tensor.format.element.unit_exponent();
+  std::vector<T> units(tensor.scales.size());
+  for (std::size_t i = 0; i < units.size(); ++i) {
+    const int exponent = tensor.scales[i].exponent - unit;
+    const auto significand = static_cast<T>(tensor.scales[i].significand);
+    if constexpr (std::is_same_v<T, float>) {
+      const auto bits = static_cast<std::uint32_t>(std::clamp(127 + exponent, 0, 254)) << 23;
+      units[i] = significand * std::bit_cast<float>(bits);
+    } else {
+      units[i] = significand * std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
+    }
+  }
+  return units;
+}
+
+// s - U of every tile whose unit is a power of two.
+inline std::vector<float> tile_powers(const ScaledTensor& tensor) {
+  const int unit = tensor.format.element.unit_exponent();
+  std::vector<float> powers(tensor.scales.size());
+  for (std::size_t i = 0; i < powers.size(); ++i) powers[i] = static_cast<float>(tensor.scales[i].exponent - unit);
+  return powers;
+}
+
+}  // namespace mlsim::models
