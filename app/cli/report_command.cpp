@@ -139,7 +139,9 @@ void run_report(const base::CommandLine& line) {
   if (to_file) {
     std::vector<std::filesystem::path> inputs(line.operands().begin(), line.operands().end());
     inputs.insert(inputs.end(), {line.path("sweep"), line.path("ert"), laws.table().file});
-    if (documents.network) inputs.push_back(documents.network->file);
+    if (documents.network) {
+      inputs.insert(inputs.end(), documents.network->files.begin(), documents.network->files.end());
+    }
     base::check_outputs({line.path("out")}, inputs);
   }
   const std::string text = report_text(line.text("format"), read_sources(line, documents, laws), documents.sweep, laws);

@@ -74,6 +74,7 @@ bool LayerBuilder::add(const Operator& known, const Node& node, const std::vecto
   const bool is_number = !is_integer(output.type);
   switch (known.work) {
     case Work::kMove:
+      add_moved_parameters(node, output);
       return true;
     case Work::kConvolution:
       return add_convolution(node, false);
@@ -310,6 +311,17 @@ void LayerBuilder::add_embedding(const Node& node, const Value& output) {
   layer.input = layer.output = {elements_of(output), {1, 1}};
   layer.inputs.resize(1);
   layer.trained = newly_trained(node);
+  end(std::move(layer), node);
+}
+
+// Numbers that are trained and joined to others, such as the token of a class.
+void LayerBuilder::add_moved_parameters(const Node& node, const Value& output) {
+  const std::int64_t trained = newly_trained(node);
+  if (trained == 0) return;
+  NetworkLayer layer = begin(node, LayerType::kEmbedding);
+  layer.input = layer.output = {elements_of(output), {1, 1}};
+  layer.inputs.resize(1);
+  layer.trained = trained;
   end(std::move(layer), node);
 }
 

@@ -42,6 +42,7 @@ class LayerBuilder {
   void add_norm(const Node& node, LayerType type, const Value& output);
   void add_pool(const Node& node, const Value& output);
   void add_reduction(const Node& node, const Value& output);
+  void add_moved_parameters(const Node& node, const Value& output);
   void add_embedding(const Node& node, const Value& output);
 
   NetworkLayer begin(const Node& node, LayerType type);
