@@ -130,8 +130,8 @@ struct Network {
 };
 
 struct ModelOptions {
-  std::optional<std::int64_t> batch;  // in place of the batch of an ONNX model's inputs, which may be open
-  bool strict = false;                // operators that are not known are refused, not listed in Network::remarks
+  std::optional<std::int64_t> batch{};  // in place of the batch of an ONNX model's inputs, which may be open
+  bool strict = false;                  // operators that are not known are refused, not listed in Network::remarks
 };
 
 // Reads a network: a file, relative to `folder`, or one of shipped_networks(). A file whose name ends in .csv, in any

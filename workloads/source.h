@@ -20,9 +20,9 @@ enum class NetworkValues : std::uint8_t {
 NetworkValues parse_network_values(const std::string& text);  // none, weights, synthetic; throws std::runtime_error
 
 struct SourceOptions {
-  std::optional<std::int64_t> batch;    // where the source has none; in place of an ONNX model's
-  std::optional<NetworkValues> values;  // of a network; the weights of a model that has some, else none
-  bool strict = false;                  // refuses ONNX operators that are not known
+  std::optional<std::int64_t> batch{};    // where the source has none; in place of an ONNX model's
+  std::optional<NetworkValues> values{};  // of a network; the weights of a model that has some, else none
+  bool strict = false;                    // refuses ONNX operators that are not known
 };
 
 // A workload from any of them. One of a network has all layers that the network does not leave in binary32, as e2m4
@@ -33,7 +33,7 @@ Workload open_workload(const std::string& name, const SourceOptions& options = {
 // A network and the batch of its step.
 struct NetworkStep {
   Network network;
-  std::optional<std::int64_t> batch;  // none where neither source nor options give one
+  std::optional<std::int64_t> batch{};  // none where neither source nor options give one
 };
 
 // A network from any of them: of a workload, that which it names, or else its layers with their batches.

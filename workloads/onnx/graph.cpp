@@ -100,6 +100,8 @@ std::set<std::string> Graph::parameter_inputs() const {
   }
   std::set<std::string> parameters;
   for (const ::onnx::NodeProto& node : graph.node()) {
+    // What known numbers stand before is data.
+    if (node.input_size() > 0 && values_.contains(node.input(0))) continue;
     for (int i = 0; i < node.input_size(); ++i) {
       if (is_parameter_place(node, i) && open.contains(node.input(i))) parameters.insert(node.input(i));
     }

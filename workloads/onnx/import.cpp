@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/input_file.h"
 #include "workloads/onnx/graph.h"
 #include "workloads/onnx/layers.h"
 #include "workloads/onnx/operators.h"
@@ -171,7 +172,13 @@ class Importer {
 }  // namespace
 
 Network import_onnx(const std::filesystem::path& path, const ModelOptions& options) {
-  return Importer(read_model(path), options).run();
+  base::InputFile file(path);
+  return Importer(read_model(file, path), options).run();
+}
+
+Network parse_onnx(std::string_view bytes, const std::filesystem::path& path, const ModelOptions& options) {
+  base::InputText text(bytes, path.string());
+  return Importer(read_model(text, path), options).run();
 }
 
 }  // namespace mlsim::workloads

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string_view>
 
 #include "workloads/network.h"
 
@@ -12,5 +13,9 @@ namespace mlsim::workloads {
 // model's weights, which are read when they are asked for. What depends on no input is taken for folded and counts
 // nothing. Opsets 7 and later. Throws base::Error with the file, the node and what was expected.
 Network import_onnx(const std::filesystem::path& path, const ModelOptions& options);
+
+// The same from the bytes of a model; `path` stands for it in errors, and values in files beside it are looked for
+// there.
+Network parse_onnx(std::string_view bytes, const std::filesystem::path& path, const ModelOptions& options);
 
 }  // namespace mlsim::workloads

@@ -356,7 +356,7 @@ void LayerBuilder::take_weight(NetworkLayer& layer, const Value& weight, bool sw
   if (!weight.name.empty()) layer.shares_weights = !trained_.insert(weight.name).second;
   if (weight.origin.tensor == nullptr || !weight.dims) return;
   Origin origin = weight.origin;
-  if (swapped) {
+  if (swapped && weight.dims->size() > 1) {
     if (!origin.swapped) origin.dims = *weight.dims;
     origin.swapped = !origin.swapped;
   }

@@ -13,7 +13,6 @@
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "base/input_file.h"
 
 namespace mlsim::workloads::onnx_model {
 namespace {
@@ -255,10 +254,9 @@ std::vector<Number> load(const Model& model, const TensorProto& tensor) {
 
 }  // namespace
 
-std::shared_ptr<const Model> read_model(const std::filesystem::path& path) {
+std::shared_ptr<const Model> read_model(base::Input& input, const std::filesystem::path& path) {
   auto model = std::make_shared<Model>();
   model->path = path;
-  base::InputFile input(path);
   HashedFile file(input);
   google::protobuf::io::CopyingInputStreamAdaptor stream(&file);
   const google::protobuf::LogSilencer quiet;

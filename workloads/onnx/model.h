@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "base/input_file.h"
+
 namespace mlsim::workloads::onnx_model {
 
 using Dims = std::vector<std::int64_t>;
@@ -23,8 +25,8 @@ struct Model {
   std::string file() const { return path.string(); }
 };
 
-// Throws base::Error for a file that cannot be read, is no model or has no graph.
-std::shared_ptr<const Model> read_model(const std::filesystem::path& path);
+// Reads the model of that path. Throws base::Error where it cannot be read, is no model or has no graph.
+std::shared_ptr<const Model> read_model(base::Input& input, const std::filesystem::path& path);
 
 constexpr std::int64_t kLargestExtent = std::int64_t{1} << 31;
 
