@@ -216,7 +216,8 @@ std::string sweep(const JsonReader& request, const evaluation::Progress& progres
 
 std::string counts(const JsonReader& request, const evaluation::Progress& /*progress*/) {
   const auto batch = request["batch"].integer<std::int64_t>(1, 1 << 20);
-  return base::to_text(workloads::to_json(workloads::count_training_step(network_of(request["network"], batch), batch)));
+  return base::to_text(
+      workloads::to_json(workloads::count_training_step(network_of(request["network"], batch), batch)));
 }
 
 // ---- Documents as the command writes and shows them

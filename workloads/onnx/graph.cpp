@@ -227,7 +227,8 @@ std::vector<Value> Graph::begin(int node_index) const {
   // Operators without inputs that draw numbers give no constants.
   if (proto.op_type().starts_with("Random")) output.constant = false;
   if (proto.output_size() == 0) Node(model_, node_index, values_).refuse("has no output, expected one");
-  return std::vector<Value>(static_cast<std::size_t>(proto.output_size()), output);
+  std::vector<Value> outputs(static_cast<std::size_t>(proto.output_size()), output);
+  return outputs;
 }
 
 void Graph::complete(const Node& node, std::vector<Value>& outputs) const {

@@ -97,7 +97,7 @@ Dims weight_kernel(const Node& node) {
   if (weight.size() != rank || rank < 3) {
     node.refuse(fmt::format("has weights of {} for an input of {}", to_string(weight), to_string(node.dims(0))));
   }
-  const Dims kernel(weight.begin() + 2, weight.end());
+  Dims kernel(weight.begin() + 2, weight.end());
   for (const std::int64_t extent : kernel) {
     if (extent < 1 || extent > kMost) node.refuse(fmt::format("has a kernel of {}", to_string(kernel)));
   }
