@@ -124,6 +124,12 @@ void RegularFile::read(std::span<std::uint8_t> bytes) {
   if (file_.read(bytes.data(), bytes.size()) < bytes.size()) refuse("cannot be read");
 }
 
+void RegularFile::skip(std::uint64_t bytes) {
+  if (bytes > left()) refuse(fmt::format("has {} bytes, fewer than the {} to pass over", left(), bytes));
+  if (lseek(file_.descriptor_, static_cast<off_t>(bytes), SEEK_CUR) < 0) refuse("cannot be read");
+  file_.position_ += bytes;
+}
+
 std::vector<std::uint8_t> RegularFile::read_rest(std::uint64_t most) {
   if (size() > most) refuse(fmt::format("has {} bytes, more than {}", size(), most));
   std::vector<std::uint8_t> bytes(left());

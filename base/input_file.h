@@ -69,6 +69,8 @@ class RegularFile {
   std::uint64_t left() const { return file_.left().value_or(0); }
   // The next bytes. Throws where the file has not as many.
   void read(std::span<std::uint8_t> bytes);
+  // Passes over as many bytes. Throws where the file has not as many.
+  void skip(std::uint64_t bytes);
   // All that follows. Throws, before anything is allocated, where the file has more than `most` bytes.
   std::vector<std::uint8_t> read_rest(std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
   [[noreturn]] void refuse(const std::string& reason) const;

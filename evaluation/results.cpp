@@ -27,6 +27,8 @@ using Json = nlohmann::ordered_json;
 using Place = base::OrderedJsonReader;
 
 constexpr const char* kSchema = "mlsim.results/1";
+constexpr std::array<std::string_view, 3> kValueOrigins{"tensor", "synthetic", "model"};
+
 constexpr std::array<std::pair<const char*, Engine>, 4> kEngines{{{"functional", Engine::kFunctional},
                                                                   {"cycle", Engine::kCycle},
                                                                   {"structural", Engine::kStructural},
@@ -321,6 +323,7 @@ Json layer_to_json(const LayerRecord& layer) {
                              {"flushed_to_zero", record.counts.flushed_to_zero},
                              {"exact", record.counts.exact}};
     if (record.zeros) json["operands"][key]["zeros"] = *record.zeros;
+    if (record.values) json["operands"][key]["values"] = to_string(*record.values);
   }
   json["passes"] = Json::array();
   for (const PassRecord& pass : layer.passes) json["passes"].push_back(pass_to_json(pass));
@@ -348,6 +351,7 @@ LayerRecord layer_from_json(const Place& place) {
     values.sqnr_db = decibels_at(record["sqnr_db"]);
     values.counts = {count_at(record["saturated"]), count_at(record["flushed_to_zero"]), count_at(record["exact"])};
     if (record.has("zeros")) values.zeros = record["zeros"].integer<std::int64_t>(0, kLargestCount);
+    if (record.has("values")) values.values = static_cast<ValueOrigin>(record["values"].one_of(kValueOrigins));
   }
   int mls = 0;
   for (const models::Operand operand : models::kOperands) {
@@ -368,6 +372,10 @@ LayerRecord layer_from_json(const Place& place) {
 }
 
 }  // namespace
+
+std::string to_string(ValueOrigin origin) {
+  return std::string(kValueOrigins.at(static_cast<std::size_t>(origin)));
+}
 
 Engine parse_engine(const std::string& text) {
   for (const auto& [name, engine] : kEngines) {

@@ -50,8 +50,13 @@ struct MeasuredBaseline {
   std::optional<std::uint64_t> zero_products;
 };
 
+// Where the values of an operand came from: a file of the workload, a distribution, a model.
+enum class ValueOrigin : std::uint8_t { kTensor, kSynthetic, kModel };
+std::string to_string(ValueOrigin origin);  // tensor, synthetic, model
+
 struct OperandRecord {
   bool measured = false;  // quantized from values
+  std::optional<ValueOrigin> values;
   models::QuantizationCounts counts;
   std::int64_t elements = 0;
   std::optional<std::int64_t> zeros;  // after quantization

@@ -116,6 +116,11 @@ class OperandQuantizer {
   std::vector<std::shared_ptr<const QuantizedOperand>> done_;
 };
 
+ValueOrigin origin_of(const workloads::OperandSource& source) {
+  if (std::holds_alternative<std::filesystem::path>(source)) return ValueOrigin::kTensor;
+  return std::holds_alternative<workloads::SyntheticValues>(source) ? ValueOrigin::kSynthetic : ValueOrigin::kModel;
+}
+
 LayerValues load_values(const workloads::Workload& workload, std::size_t index, LayerRecord& record) {
   const workloads::Layer& layer = workload.layers[index];
   LayerValues values;
@@ -123,6 +128,7 @@ LayerValues load_values(const workloads::Workload& workload, std::size_t index, 
     const Operand operand = models::kOperands[o];
     if (!needs(layer, operand)) return;
     values.input[operand] = workloads::load_operand(layer, operand);
+    record.operands[operand].values = origin_of(layer.operand(operand).source);
     OperandQuantizer quantizer(values.input[operand], workloads::quantizer_options(workload, index, operand),
                                operand_name(layer, operand));
     for (const Pass pass : layer.passes) {

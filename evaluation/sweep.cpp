@@ -13,6 +13,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -159,27 +160,39 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
 
 SweepTensors::SweepTensors(const workloads::Workload& workload) {
   base::Hash hash;
-  std::vector<std::uint8_t> piece(std::size_t{1} << 20);
+  std::set<std::filesystem::path> models;
   for (const workloads::Layer& layer : workload.layers) {
     for (const models::Operand operand : models::kOperands) {
-      const auto* path = std::get_if<std::filesystem::path>(&layer.operand(operand).source);
-      if (path == nullptr) continue;
-      base::RegularFile file(*path, "a tensor that each point of a sweep can read");
-      stamps_.emplace_back(*path, base::stamp_of(*path));
-      constexpr std::uint64_t kLongestHeader = (std::uint64_t{1} << 20) + 12;
-      const auto values = static_cast<std::uint64_t>(models::element_count(layer.shape.shape_of(operand)));
-      if (file.size() > sizeof(float) * values + kLongestHeader) {
-        file.refuse(fmt::format("has {} bytes, more than the {} values of the {} of layer '{}' take", file.size(),
-                                values, models::to_string(operand), layer.name));
-      }
-      while (file.left() > 0) {
-        const auto bytes = std::span(piece).first(std::min<std::uint64_t>(piece.size(), file.left()));
-        file.read(bytes);
-        hash.add({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+      const workloads::OperandSource& source = layer.operand(operand).source;
+      if (const auto* path = std::get_if<std::filesystem::path>(&source)) {
+        constexpr std::uint64_t kLongestHeader = (std::uint64_t{1} << 20) + 12;
+        const auto values = static_cast<std::uint64_t>(models::element_count(layer.shape.shape_of(operand)));
+        base::RegularFile file(*path, "a tensor that each point of a sweep can read");
+        if (file.size() > sizeof(float) * values + kLongestHeader) {
+          file.refuse(fmt::format("has {} bytes, more than the {} values of the {} of layer '{}' take", file.size(),
+                                  values, models::to_string(operand), layer.name));
+        }
+        add(*path, file, hash);
+      } else if (const auto* stored = std::get_if<std::shared_ptr<const workloads::StoredTensor>>(&source)) {
+        // Many tensors of a model are in one file.
+        const std::filesystem::path beside = (*stored)->file();
+        if (beside.empty() || !models.insert(beside).second) continue;
+        base::RegularFile file(beside, "values that each point of a sweep can read");
+        add(beside, file, hash);
       }
     }
   }
   hash_ = hash.value();
+}
+
+void SweepTensors::add(const std::filesystem::path& path, base::RegularFile& file, base::Hash& hash) {
+  stamps_.emplace_back(path, base::stamp_of(path));
+  std::vector<std::uint8_t> piece(std::size_t{1} << 20);
+  while (file.left() > 0) {
+    const auto bytes = std::span(piece).first(std::min<std::uint64_t>(piece.size(), file.left()));
+    file.read(bytes);
+    hash.add({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
 }
 
 void SweepTensors::require_unchanged() const {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/hash.h"
 #include "base/input_file.h"
 #include "energy/laws.h"
 #include "evaluation/pricing.h"
@@ -67,6 +68,8 @@ class SweepTensors {
   void require_unchanged() const;
 
  private:
+  void add(const std::filesystem::path& path, base::RegularFile& file, base::Hash& hash);
+
   std::uint64_t hash_ = 0;
   std::vector<std::pair<std::filesystem::path, base::FileStamp>> stamps_;
 };

@@ -1,5 +1,5 @@
-// The rest of a training step: what a network does in binary32 beside its convolutions, priced from the counts of
-// `mlsim counts`.
+// The rest of a training step: what a network does in binary32 beside the layers of the results, priced from the counts
+// of `mlsim counts`.
 #pragma once
 
 #include <cstdint>
@@ -25,13 +25,16 @@ struct StepPart {
 struct TrainingStep {
   std::string network;
   std::int64_t batch = 1;
-  std::vector<StepPart> parts;  // batch_norm, activation, element_add, gradient_add, pooling, linear, weight_update
+  // batch_norm, activation, element_add, gradient_add, pooling, linear, weight_update; where a network has them
+  // layer_norm, smooth, softmax, element_multiply, and convolution for those that stay in binary32.
+  std::vector<StepPart> parts;
 
   energy::Range total_pj() const;
 };
 
-// The step of that network with the batch of the results. Throws std::runtime_error where the results are not those of
-// the network's convolutions, every one in all three passes with the same batch.
+// The step of that network with the batch of the results. Throws std::runtime_error where the results are not of the
+// network's layers, every convolution that does not stay in binary32 among them, each in all its passes with the same
+// batch.
 TrainingStep training_step(const workloads::Network& network, const Results& results, const std::string& file,
                            const energy::Laws& laws);
 

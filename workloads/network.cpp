@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cctype>
 #include <system_error>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "base/json.h"
 #include "workloads/convolution_check.h"
 #include "workloads/embedded_files.h"
+#include "workloads/onnx/import.h"
 #include "workloads/scale_sim.h"
 
 namespace mlsim::workloads {
@@ -18,16 +20,21 @@ namespace {
 using nlohmann::json;
 using Pair = std::array<std::int64_t, 2>;
 
-constexpr std::array<std::pair<std::string_view, LayerType>, 9> kTypeNames{{
+constexpr std::array<std::pair<std::string_view, LayerType>, 14> kTypeNames{{
     {"conv2d", LayerType::kConvolution},
     {"batch_norm", LayerType::kBatchNorm},
+    {"layer_norm", LayerType::kLayerNorm},
     {"relu", LayerType::kRelu},
     {"relu6", LayerType::kRelu6},
+    {"smooth", LayerType::kSmooth},
+    {"softmax", LayerType::kSoftmax},
     {"add", LayerType::kAdd},
+    {"multiply", LayerType::kMultiply},
     {"max_pool", LayerType::kMaxPool},
     {"avg_pool", LayerType::kAvgPool},
     {"subsample", LayerType::kSubsample},
     {"linear", LayerType::kLinear},
+    {"product", LayerType::kProduct},
 }};
 
 LayerType type_of(const std::string& name) {
@@ -66,6 +73,14 @@ NetworkLayer read_layer(const json& source) {
   layer.dilation = source.value("dilation", layer.dilation);
   layer.groups = source.value("groups", layer.groups);
   layer.bias = source.value("bias", layer.bias);
+  layer.rows = source.value("rows", layer.rows);
+  layer.format = source.value("format", layer.format);
+  if (source.contains("passes")) {
+    const json& names = source.at("passes");
+    std::erase_if(layer.passes, [&](models::Pass pass) {
+      return std::find(names.begin(), names.end(), json(models::to_string(pass))) == names.end();
+    });
+  }
   switch (layer.type) {
     case LayerType::kConvolution:
     case LayerType::kSubsample:
@@ -73,9 +88,14 @@ NetworkLayer read_layer(const json& source) {
       layer.output = {source.at("out_channels"), out_size(layer)};
       break;
     case LayerType::kBatchNorm:
+    case LayerType::kLayerNorm:
     case LayerType::kRelu:
     case LayerType::kRelu6:
+    case LayerType::kSmooth:
+    case LayerType::kSoftmax:
     case LayerType::kAdd:
+    case LayerType::kMultiply:
+    case LayerType::kEmbedding:
       layer.input = {source.at("channels"), source.at("size")};
       layer.output = layer.input;
       break;
@@ -85,6 +105,7 @@ NetworkLayer read_layer(const json& source) {
       layer.output = {layer.input.channels, out_size(layer)};
       break;
     case LayerType::kLinear:
+    case LayerType::kProduct:
       layer.input = {source.at("in_features"), {1, 1}};
       layer.output = {source.at("out_features"), {1, 1}};
       break;
@@ -94,8 +115,8 @@ NetworkLayer read_layer(const json& source) {
 
 // Throws where the layer by itself makes no sense. Layers that are no convolution are checked as one of the same sizes.
 void check_layer(const NetworkLayer& layer, const std::string& file, const std::string& pointer) {
-  const bool by_channel = layer.type != LayerType::kConvolution && layer.input.channels == layer.output.channels;
-  check_convolution({.batch = 1,
+  const bool by_channel = !layer.multiplies() && layer.input.channels == layer.output.channels;
+  check_convolution({.batch = layer.rows,
                      .in_channels = layer.input.channels,
                      .out_channels = layer.output.channels,
                      .in_size = layer.input.size,
@@ -105,6 +126,11 @@ void check_layer(const NetworkLayer& layer, const std::string& file, const std::
                      .groups = by_channel ? layer.input.channels : layer.groups,
                      .dilation = layer.dilation},
                     file, pointer);
+  try {
+    if (!layer.format.empty()) models::parse_operand_formats(layer.format);
+  } catch (const std::runtime_error& error) {
+    base::refuse(file, pointer + "/format", error.what());
+  }
   if (layer.type == LayerType::kSubsample && layer.output.channels < layer.input.channels) {
     base::refuse(file, pointer + "/out_channels",
                  "is " + std::to_string(layer.output.channels) + ", expected at least the " +
@@ -112,22 +138,46 @@ void check_layer(const NetworkLayer& layer, const std::string& file, const std::
   }
 }
 
+// Throws where what an earlier layer gives is not what the layer reads as its input of that index.
+void check_input(const NetworkLayer& layer, std::size_t index, const FeatureMap& given, const std::string& file,
+                 const std::string& pointer) {
+  const std::string at = pointer + "/inputs/" + std::to_string(index);
+  const std::string gives = json(layer.inputs[index]).dump() + " gives " + to_string(given) + ", but the layer reads ";
+  if (!layer.is_linear()) {
+    if (given != layer.input) base::refuse(file, at, gives + to_string(layer.input));
+    return;
+  }
+  // The second factor of a product is what stands in the place of weights.
+  const std::int64_t wanted =
+      index == 0 ? layer.rows * layer.input.channels : layer.input.channels / layer.groups * layer.output.channels;
+  if (given.elements() != wanted) base::refuse(file, at, gives + std::to_string(wanted) + " features");
+}
+
 }  // namespace
 
+bool NetworkLayer::multiplies() const {
+  return type == LayerType::kConvolution || is_linear();
+}
+
+bool NetworkLayer::stays_float() const {
+  return format == "fp32";
+}
+
 std::int64_t NetworkLayer::weight_count() const {
-  if (type == LayerType::kLinear) return input.channels * output.channels;
-  if (type != LayerType::kConvolution) return 0;
+  if (type != LayerType::kConvolution && type != LayerType::kLinear) return 0;
   return output.channels * (input.channels / groups) * kernel[0] * kernel[1];
 }
 
 std::int64_t NetworkLayer::parameter_count() const {
   if (type == LayerType::kBatchNorm) return 2 * output.channels;
-  return weight_count() + (bias ? output.channels : 0);
+  // The output of a transposed convolution is the input of the one that is described.
+  const std::int64_t biases = bias ? (transposed ? input : output).channels : 0;
+  return (shares_weights ? 0 : weight_count()) + biases + trained;
 }
 
 models::ConvolutionShape NetworkLayer::convolution_shape(std::int64_t batch) const {
-  assert(type == LayerType::kConvolution);
-  return {.batch = batch,
+  assert(multiplies());
+  return {.batch = batch * rows,
           .in_channels = input.channels,
           .out_channels = output.channels,
           .in_size = input.size,
@@ -142,6 +192,13 @@ std::int64_t Network::parameter_count() const {
   std::int64_t count = 0;
   for (const NetworkLayer& layer : layers) count += layer.parameter_count();
   return count;
+}
+
+std::int64_t Network::images(std::int64_t step_batch) const {
+  if (!batch) return step_batch;
+  if (*batch == step_batch) return 1;
+  throw std::runtime_error(name + ": is for a batch of " + std::to_string(*batch) + ", not of " +
+                           std::to_string(step_batch));
 }
 
 Network parse_network(std::string_view text, const std::string& file) {
@@ -165,16 +222,11 @@ Network parse_network(std::string_view text, const std::string& file) {
       const std::string at = pointer + "/inputs/" + std::to_string(i);
       const auto found = maps.find(layer.inputs[i]);
       if (found == maps.end()) base::refuse(file, at, json(layer.inputs[i]).dump() + " is no earlier layer");
-      const FeatureMap fed =
-          layer.type == LayerType::kLinear ? FeatureMap{found->second.elements(), {1, 1}} : found->second;
-      if (fed != layer.input) {
-        base::refuse(file, at,
-                     json(layer.inputs[i]).dump() + " gives " + to_string(found->second) + ", but the layer reads " +
-                         (layer.type == LayerType::kLinear ? std::to_string(layer.input.channels) + " features"
-                                                           : to_string(layer.input)));
-      }
+      check_input(layer, i, found->second, file, pointer);
     }
-    if (!maps.emplace(layer.name, layer.output).second) {
+    FeatureMap given = layer.output;
+    given.size[0] *= layer.rows;
+    if (!maps.emplace(layer.name, given).second) {
       base::refuse(file, pointer + "/name", json(layer.name).dump() + " is the name of another layer or of the input");
     }
     network.layers.push_back(std::move(layer));
@@ -182,21 +234,43 @@ Network parse_network(std::string_view text, const std::string& file) {
   return network;
 }
 
-Network load_network(const std::string& file_or_name, const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / file_or_name;
+bool has_extension(const std::filesystem::path& path, std::string_view extension) {
+  const std::string own = path.extension().string();
+  return std::equal(own.begin(), own.end(), extension.begin(), extension.end(),
+                    [](char x, char y) { return std::tolower(static_cast<unsigned char>(x)) == y; });
+}
+
+bool is_shipped(const std::string& file_or_name, const std::filesystem::path& folder) {
   std::error_code error;
-  if (!std::filesystem::exists(path, error)) {
+  const std::filesystem::path path = folder / file_or_name;
+  if (std::filesystem::exists(path, error) && !std::filesystem::is_directory(path, error)) return false;
+  const std::vector<std::string> names = shipped_networks();
+  return std::find(names.begin(), names.end(), file_or_name) != names.end();
+}
+
+Network load_network(const std::string& file_or_name, const std::filesystem::path& folder,
+                     const ModelOptions& options) {
+  const std::filesystem::path path = folder / file_or_name;
+  if (is_shipped(file_or_name, folder)) {
     const std::string wanted = "networks/" + file_or_name + ".json";
     for (const EmbeddedFile& file : embedded_files()) {
       if (file.name == wanted) return parse_network(file.text, file_or_name);
     }
+  }
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) {
     std::string names;
     for (const std::string& name : shipped_networks()) names += (names.empty() ? "" : ", ") + name;
     throw std::runtime_error(path.string() + ": is neither a file nor a shipped network (" + names + ")");
   }
-  Network network = path.extension() == ".csv" ? parse_scale_sim(base::read_text(path), path.string())
-                                               : parse_network(base::read_text(path), path.string());
-  network.file = path;
+  Network network;
+  if (has_extension(path, ".onnx")) {
+    network = import_onnx(path, options);
+  } else {
+    const std::string text = base::read_text(path);
+    network = has_extension(path, ".csv") ? parse_scale_sim(text, path.string()) : parse_network(text, path.string());
+  }
+  network.files.push_back(path);
   return network;
 }
 

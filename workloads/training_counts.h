@@ -28,23 +28,32 @@ struct TrainingCounts {
 
   // Multiply-adds of the convolutions. Backward are two passes of as many each, for the first layer too, although
   // training needs no gradient of the images. Nominal: outputs × kernel × input channels of a group, padding included,
-  // as publications count. In range: without the taps that fall on padding.
+  // as publications count. In range: without the taps that fall on padding, and of those passes alone that a layer has.
   StepCount convolution;
   StepCount convolution_in_range;
-  // Elements normalized, each way.
+  // Elements normalized, each way: by the statistics of channels, and of rows and other parts.
   StepCount batch_norm;
+  StepCount layer_norm;
   // Additions of feature maps: an element of the sum for each map beyond the first, each way.
   StepCount element_add;
   // Additions that back-propagation itself needs: where several layers read an output, its gradients are added, an
   // element for each reader beyond the first (the images need no gradient). Backward only.
   StepCount gradient_add;
-  // Elements of ReLU and ReLU6, each way.
+  // Products of feature maps, element by element, for each map beyond the first; backward, one for each map.
+  StepCount element_multiply;
+  // Elements of ReLU, ReLU6 and others that compare, each way.
   StepCount activation;
+  // Elements of activations that take an exponential or the like, each way.
+  StepCount smooth;
+  // Elements of softmax, each way.
+  StepCount softmax;
   // Comparisons or additions of pooling: an output times its window (padding included); backward, a maximum passes each
   // gradient on once, an average once for each element of the window.
   StepCount pooling;
-  // Multiply-adds of linear layers; backward are two passes.
+  // Multiply-adds of linear layers, products of feature maps among them; backward are two passes.
   StepCount linear;
+  // Of these, the ones of products of feature maps, which have no weights.
+  StepCount product;
   // Trained numbers, each updated once a step whatever the batch; the last are all of them, with biases and batch
   // normalization.
   std::uint64_t convolution_weights = 0;

@@ -49,8 +49,15 @@ std::string to_string(const models::Shape& shape) {
 
 class WorkloadReader {
  public:
-  WorkloadReader(const json& document, const std::string& file, const std::filesystem::path& folder)
-      : document_(document), file_(file), folder_(folder) {}
+  WorkloadReader(const json& document, const std::string& file, const std::filesystem::path& folder,
+                 const ModelOptions& options = {})
+      : document_(document), file_(file), folder_(folder), options_(options) {}
+
+  // `network` is what the document's layers name, where it has been read already.
+  Workload read(const Network* network) {
+    network_ = network;
+    return read();
+  }
 
   Workload read() {
     Workload workload;
@@ -67,9 +74,11 @@ class WorkloadReader {
     seed_ = workload.seed;
     const json& layers = document_.at("layers");
     if (layers.is_string()) {
-      const Network network = network_named(layers);
-      if (!network.file.empty()) workload.files.push_back(network.file);
-      workload.layers = layers_of(network);
+      if (network_ != nullptr) {
+        take_network(*network_, workload);
+      } else {
+        take_network(network_named(layers), workload);
+      }
     } else {
       if (document_.contains("batch")) {
         refuse("/batch", "is given, but here each layer has its own: expected it only where layers names a network");
@@ -109,9 +118,9 @@ class WorkloadReader {
   void fill_layer(Layer& layer, std::size_t index, const json& own) const {
     for (const Operand operand : models::kOperands) {
       LayerOperand& filled = layer.operands[index_of(operand)];
-      filled.format = format_of(operand, index, own);
-      filled.rounding = rounding_of(operand);
-      filled.source = source_of(operand, index, own);
+      filled.format = format_of(layer.role(operand), index, own);
+      filled.rounding = rounding_of(layer.role(operand));
+      filled.source = source_of(layer, operand, index, own);
     }
     check_families(layer, index, own);
     layer.passes = passes_of(layer, index, own);
@@ -152,28 +161,43 @@ class WorkloadReader {
   }
 
   Network network_named(const std::string& reference) const {
+    ModelOptions options = options_;
+    if (document_.contains("batch")) options.batch = document_.at("batch").get<std::int64_t>();
     try {
-      return load_network(reference, folder_);
+      return load_network(reference, folder_, options);
     } catch (const std::runtime_error& error) {
       refuse("/layers", error.what());
     }
   }
 
-  std::vector<Layer> layers_of(const Network& network) const {
-    const std::int64_t batch = document_.value("batch", std::int64_t{1});
-    std::vector<Layer> layers;
+  void take_network(const Network& network, Workload& workload) const {
+    const std::int64_t batch = document_.value("batch", options_.batch.value_or(network.batch.value_or(1)));
+    const std::int64_t images = network.images(batch);
     for (const NetworkLayer& source : network.layers) {
-      if (source.type != LayerType::kConvolution) continue;
+      if (!source.multiplies() || source.stays_float()) continue;
       Layer layer;
       layer.name = source.name;
-      layer.shape = source.convolution_shape(batch);
+      layer.linear = source.is_linear();
+      layer.shape = source.convolution_shape(images);
+      if (source.type == LayerType::kProduct) layer.roles[index_of(Operand::kWeight)] = Operand::kActivation;
+      if (source.transposed) layer.roles = {Operand::kError, Operand::kWeight, Operand::kActivation};
       check_convolution(layer.shape, file_, "/layers");
-      layer.index = layers.size();
-      fill_layer(layer, layers.size(), json::object());
-      layers.push_back(std::move(layer));
+      layer.index = workload.layers.size();
+      fill_layer(layer, layer.index, source.format.empty() ? json::object() : json{{"format", source.format}});
+      // A model's weights are taken unless the workload says what else they are.
+      if (source.weight && document_.contains("values") && !document_.at("values").contains("weight")) {
+        layer.operands[index_of(Operand::kWeight)].source = source.weight;
+      }
+      std::erase_if(layer.passes, [&](Pass pass) {
+        return std::find(source.passes.begin(), source.passes.end(), pass) == source.passes.end();
+      });
+      if (layer.passes.empty()) continue;
+      workload.layers.push_back(std::move(layer));
     }
-    if (layers.empty()) refuse("/layers", "names a network without a convolution");
-    return layers;
+    if (workload.layers.empty()) refuse("/layers", "names a network without a layer that is quantized");
+    workload.remarks = network.remarks;
+    workload.files = network.files;
+    workload.content_hash = network.content_hash;
   }
 
   // The format of the layer, or else of the workload; either may be a text or give the operand its own.
@@ -202,8 +226,8 @@ class WorkloadReader {
     return given.contains(name) ? models::parse_rounding(given.at(name)) : kDefaultRounding[index_of(operand)];
   }
 
-  OperandSource source_of(Operand operand, std::size_t index, const json& own) const {
-    const std::string name = models::to_string(operand);
+  OperandSource source_of(const Layer& layer, Operand operand, std::size_t index, const json& own) const {
+    const std::string name = models::to_string(layer.role(operand));
     if (own.contains("tensors")) {
       const json& tensors = own.at("tensors");
       if (!tensors.contains(name)) return std::monostate{};
@@ -214,7 +238,7 @@ class WorkloadReader {
     const json& given = is_own ? own.at("values") : document_.at("values");
     const json by_operand = given.value(name, json::object());
     SyntheticValues values;
-    std::tie(values.distribution, values.scale) = kDefaultValues[index_of(operand)];
+    std::tie(values.distribution, values.scale) = kDefaultValues[index_of(layer.role(operand))];
     for (const json& object : {given, by_operand}) {
       values.scale = object.value("scale", values.scale);
       if (object.contains("distribution")) values.distribution = distribution_of(object.at("distribution"));
@@ -314,6 +338,8 @@ class WorkloadReader {
   const json& document_;
   const std::string& file_;
   const std::filesystem::path& folder_;
+  ModelOptions options_;
+  const Network* network_ = nullptr;
   std::uint64_t seed_ = 0;
 };
 
@@ -323,34 +349,37 @@ bool Layer::is_shape_only() const {
   return std::none_of(operands.begin(), operands.end(), [](const LayerOperand& o) { return o.has_values(); });
 }
 
-Workload parse_workload(std::string_view text, const std::string& file, const std::filesystem::path& folder) {
+void Layer::set_formats(const models::OperandFormats& formats) {
+  for (const Operand operand : models::kOperands) operands[index_of(operand)].format = formats[index_of(role(operand))];
+}
+
+Workload parse_workload(std::string_view text, const std::string& file, const std::filesystem::path& folder,
+                        const ModelOptions& options) {
   const json document = base::parse_json(text, file);
   base::check_schema(document, embedded_json("workload.schema.json"), file);
-  Workload workload = WorkloadReader(document, file, folder).read();
-  workload.content_hash = base::Hash().add(text).value();
+  Workload workload = WorkloadReader(document, file, folder, options).read();
+  base::Hash hash;
+  hash.add(text);
+  if (workload.content_hash != 0) hash.add(fmt::format("{:016x}", workload.content_hash));
+  workload.content_hash = hash.value();
+  return workload;
+}
+
+Workload workload_of(const Network& network, const json& document, const std::string& file) {
+  const std::filesystem::path folder;
+  Workload workload = WorkloadReader(document, file, folder).read(&network);
+  workload.content_hash = base::Hash().add(document.dump()).add(fmt::format("{:016x}", network.content_hash)).value();
   return workload;
 }
 
 Workload load_workload(const std::filesystem::path& path) {
-  if (path.extension() != ".csv") {
-    Workload workload = parse_workload(base::read_text(path), path.string(), path.parent_path());
-    workload.files.push_back(path);
-    return workload;
-  }
-  load_network(path.string());  // refuses by line
-  const json document{{"schema", "mlsim.workload/1"},
-                      {"name", path.stem().string()},
-                      {"seed", 1U},
-                      {"format", "e2m4"},
-                      {"layers", path.filename().string()}};
-  return WorkloadReader(document, path.string(), path.parent_path()).read();
+  Workload workload = parse_workload(base::read_text(path), path.string(), path.parent_path());
+  workload.files.push_back(path);
+  return workload;
 }
 
 void set_formats(Workload& workload, const models::OperandFormats& formats) {
-  for (Layer& layer : workload.layers) {
-    for (std::size_t operand = 0; operand < formats.size(); ++operand)
-      layer.operands[operand].format = formats[operand];
-  }
+  for (Layer& layer : workload.layers) layer.set_formats(formats);
 }
 
 models::Tensor<float> load_operand(const Layer& layer, models::Operand operand) {
@@ -358,6 +387,11 @@ models::Tensor<float> load_operand(const Layer& layer, models::Operand operand) 
   const models::Shape expected = file_shape(layer, shape);
   const OperandSource& source = layer.operand(operand).source;
   if (const auto* values = std::get_if<SyntheticValues>(&source)) return synthetic_tensor(shape, *values);
+  if (const auto* stored = std::get_if<std::shared_ptr<const StoredTensor>>(&source)) {
+    models::Tensor<float> tensor = (*stored)->load();
+    assert(tensor.shape == shape);
+    return tensor;
+  }
   assert(std::holds_alternative<std::filesystem::path>(source));
   const auto& path = std::get<std::filesystem::path>(source);
   models::Tensor<float> tensor = read_npy(path);

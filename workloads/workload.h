@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -13,13 +15,15 @@
 #include "models/formats/format.h"
 #include "models/formats/tensor.h"
 #include "models/quantizer/quantizer.h"
+#include "workloads/network.h"
 #include "workloads/synthetic_values.h"
 
 namespace mlsim::workloads {
 
 // Where the values of an operand come from: nowhere (the layer is a shape, or no pass needs the operand), a .npy file,
-// or a distribution.
-using OperandSource = std::variant<std::monostate, std::filesystem::path, SyntheticValues>;
+// a distribution, or a model that holds them.
+using OperandSource =
+    std::variant<std::monostate, std::filesystem::path, SyntheticValues, std::shared_ptr<const StoredTensor>>;
 
 struct LayerOperand {
   models::Format format;
@@ -36,7 +40,13 @@ struct Layer {
   std::size_t index = 0;                   // in the random streams
   std::vector<models::Pass> passes;        // without repetition, in the order of models::kPasses
   std::array<LayerOperand, 3> operands{};  // indexed by models::Operand
+  // What stands in the place of each operand: an activation in that of the weight in a product of two, error and
+  // activation in each other's in a transposed convolution. Formats, roundings and distributions are of what it is.
+  std::array<models::Operand, 3> roles = models::kOperands;
 
+  models::Operand role(models::Operand operand) const { return roles[static_cast<std::size_t>(operand)]; }
+  // Gives each operand the format of what it is.
+  void set_formats(const models::OperandFormats& formats);
   const LayerOperand& operand(models::Operand which) const { return operands[static_cast<std::size_t>(which)]; }
   // True where no operand has values: the layer can be counted and priced, but not computed.
   bool is_shape_only() const;
@@ -49,18 +59,24 @@ struct Workload {
   int random_bits = 16;
   models::Accumulator accumulator;
   std::vector<Layer> layers;
-  std::uint64_t content_hash = 0;  // of the text that it was read from (base/hash.h)
-  // What it is read from: its own file, that of a network, its tensors.
+  std::uint64_t content_hash = 0;  // of what it was read from (base/hash.h)
+  // What it is read from: its own file, those of a network, its tensors.
   std::vector<std::filesystem::path> files;
+  std::vector<std::string> remarks;  // what its source has to say to its user
 };
 
-// Reads and checks a workload; its tensors are not opened yet. A file whose name ends in .csv is a topology of
-// SCALE-Sim (scale_sim.h): all passes of its layers as shapes, one image, in e2m4. Throws std::runtime_error with one
-// sentence: file, place (line and column, or a JSON pointer such as /layers/0/stride), and reason.
+// Reads and checks a workload file; its tensors are not opened yet. Throws std::runtime_error with one sentence: file,
+// place (line and column, or a JSON pointer such as /layers/0/stride), and reason. What else may stand for a workload
+// is read by open_workload (source.h).
 Workload load_workload(const std::filesystem::path& path);
 
-// The same from a text; `file` stands for it in errors, and paths in it are relative to `folder`.
-Workload parse_workload(std::string_view text, const std::string& file, const std::filesystem::path& folder);
+// The same from a text; `file` stands for it in errors, and paths in it are relative to `folder`. A batch of the
+// options is that of a network which is named without one.
+Workload parse_workload(std::string_view text, const std::string& file, const std::filesystem::path& folder,
+                        const ModelOptions& options = {});
+
+// A workload of a network's layers, where the document, of the same schema, says everything else.
+Workload workload_of(const Network& network, const nlohmann::json& document, const std::string& file);
 
 // Every operand of every layer in the format that is given for it.
 void set_formats(Workload& workload, const models::OperandFormats& formats);

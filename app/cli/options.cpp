@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "base/terminal.h"
 #include "base/text.h"
 #include "energy/cost_table.h"
 #include "models/formats/format.h"
@@ -62,6 +63,59 @@ base::Parsed list_of(std::function<void(const std::string&)> parse) {
 
 energy::Laws find_laws(const std::string& table) {
   return energy::Laws(energy::find_cost_table(table));
+}
+
+void print_warnings(const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings) base::print_error("mlsim: warning: " + base::printable(warning) + "\n");
+}
+
+base::Operand source_operand(const std::string& name) {
+  return {.name = name, .kind = base::File{workloads::shipped_networks()}};
+}
+
+base::Option batch_option() {
+  return {.name = "batch",
+          .value_name = "N",
+          .help = "images of a step, where the source has no batch of its own; in place of an ONNX model's",
+          .kind = base::WholeNumber{1, 1 << 20}};
+}
+
+base::Option step_batch_option() {
+  base::Option option = batch_option();
+  option.help = "batch of a network of --step whose own is open";
+  option.needs_option = "step";
+  return option;
+}
+
+base::Option values_option() {
+  return {.name = "values",
+          .value_name = "V",
+          .help =
+              "of a network: none (shapes alone), synthetic, or weights (those of the ONNX model, everything else "
+              "synthetic), which is the default where a model has some",
+          .kind = base::Choice{{"none", "weights", "synthetic"}}};
+}
+
+base::Option strict_option() {
+  return {.name = "strict", .help = "refuse an ONNX model with operators that are not counted"};
+}
+
+workloads::SourceOptions source_options(const base::CommandLine& line) {
+  workloads::SourceOptions options;
+  const auto has = [&](const char* option) { return line.command().find(option) != nullptr && line.has(option); };
+  if (has("batch")) options.batch = line.whole_number<std::int64_t>("batch");
+  if (has("values")) options.values = workloads::parse_network_values(line.text("values"));
+  options.strict = has("strict");
+  return options;
+}
+
+std::string sources_text(const std::string& name) {
+  std::string shipped;
+  for (const std::string& network : workloads::shipped_networks()) shipped += (shipped.empty() ? "" : ", ") + network;
+  return name +
+         " is a workload file, a network file, a topology of SCALE-Sim (.csv), an ONNX model (.onnx), - for JSON "
+         "on standard input, or the name of a shipped network: " +
+         shipped + ".";
 }
 
 std::unique_ptr<tbb::global_control> limit_threads(const base::CommandLine& line) {

@@ -15,7 +15,6 @@
 #include "app/report/report.h"
 #include "base/output_file.h"
 #include "evaluation/evaluation.h"
-#include "workloads/network.h"
 
 namespace mlsim::app {
 
@@ -60,7 +59,10 @@ void check_together(const base::CommandLine& line) {
 Documents read_documents(const base::CommandLine& line) {
   Documents documents;
   if (line.has("sweep")) documents.sweep = load_sweep(line.text("sweep"));
-  if (line.has("step")) documents.network = workloads::load_network(line.text("step"));
+  if (line.has("step")) {
+    documents.network = workloads::open_network(line.text("step"), source_options(line)).network;
+    print_warnings(documents.network->remarks);
+  }
   if (line.has("ert")) documents.own_prices = load_accelergy_ert(line.text("ert"));
   return documents;
 }
@@ -112,9 +114,10 @@ const base::Command& report_command() {
                               activity_option(),
                               {.name = "step",
                                .value_name = "NETWORK",
-                               .help = "add the rest of a training step of that network, a file or a shipped one, "
-                                       "whose convolutions the results are",
+                               .help = "add the rest of a training step of that network, whose layers the results "
+                                       "are: a file of any kind that mlsim simulate takes, or a shipped one",
                                .kind = base::File{workloads::shipped_networks()}},
+                              step_batch_option(),
                               table_option(),
                               {.name = "ert",
                                .value_name = "FILE",
@@ -136,7 +139,9 @@ void run_report(const base::CommandLine& line) {
   if (to_file) {
     std::vector<std::filesystem::path> inputs(line.operands().begin(), line.operands().end());
     inputs.insert(inputs.end(), {line.path("sweep"), line.path("ert"), laws.table().file});
-    if (documents.network) inputs.push_back(documents.network->file);
+    if (documents.network) {
+      inputs.insert(inputs.end(), documents.network->files.begin(), documents.network->files.end());
+    }
     base::check_outputs({line.path("out")}, inputs);
   }
   const std::string text = report_text(line.text("format"), read_sources(line, documents, laws), documents.sweep, laws);

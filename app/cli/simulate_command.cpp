@@ -37,7 +37,8 @@ SimulationOptions options_of(const base::CommandLine& line) {
 }
 
 workloads::Workload workload_of(const base::CommandLine& line) {
-  workloads::Workload workload = workloads::load_workload(line.operands().front());
+  workloads::Workload workload = workloads::open_workload(line.operands().front(), source_options(line));
+  print_warnings(workload.remarks);
   if (line.has("format")) workloads::set_formats(workload, models::parse_operand_formats(line.text("format")));
   return workload;
 }
@@ -68,7 +69,7 @@ void warn_of_non_finite(const Results& results) {
 const base::Command& simulate_command() {
   static const base::Command command{
       .name = "mlsim simulate",
-      .synopsis = "WORKLOAD.json [options]",
+      .synopsis = "WORKLOAD [options]",
       .summary = "run a workload's training convolutions and count every operation, cycle and bit moved",
       .description =
           "Quantizes the workload's tensors, runs its training convolutions, and counts every operation, cycle and bit "
@@ -76,8 +77,10 @@ const base::Command& simulate_command() {
           "computed.\n"
           "\n"
           "Engines: functional (fast; cycles by the closed form), cycle and structural (SystemC; the same bits, cycles "
-          "and counts), analytic (the closed form alone: no values).",
-      .operands = {{.name = "WORKLOAD.json"}},
+          "and counts), analytic (the closed form alone: no values).\n"
+          "\n" +
+          sources_text("WORKLOAD"),
+      .operands = {source_operand("WORKLOAD")},
       .groups = {{.title = "options",
                   .options = {{.name = "engine",
                                .value_name = "E",
@@ -88,6 +91,9 @@ const base::Command& simulate_command() {
                                .value_name = "F",
                                .help = "the format of every operand, in place of the workload's",
                                .kind = operand_formats_kind()},
+                              batch_option(),
+                              values_option(),
+                              strict_option(),
                               {.name = "array",
                                .value_name = "FILE",
                                .help = "the array, such as sim/configs/default-16x16.json",

@@ -131,6 +131,7 @@ std::string identity_of(const workloads::Workload& workload, const SweepTensors&
     // They may come from a network in a file of its own.
     mix(layer.name);
     mix(shape_to_json(layer.shape).dump());
+    for (const models::Pass pass : layer.passes) mix(models::to_string(pass));
   }
   mix(fmt::format("{:016x}", tensors.hash()));
   for (const SweepPoint& point : points) {
@@ -223,6 +224,9 @@ std::vector<base::Option> sweep_options() {
            .help = "functional, or analytic: no values, so no errors",
            .kind = base::Choice{{"functional", "analytic"}},
            .preset = "functional"},
+          batch_option(),
+          values_option(),
+          strict_option(),
           activity_option(),
           table_option(),
           {.name = "out", .value_name = "FILE", .help = "FILE.csv or FILE.json", .kind = base::File{}},
@@ -234,13 +238,15 @@ std::vector<base::Option> sweep_options() {
 const base::Command& sweep_command() {
   static const base::Command command{
       .name = "mlsim sweep",
-      .synopsis = "WORKLOAD.json --formats F,... | --exponent-bits A:B --mantissa-bits C:D [options]",
+      .synopsis = "WORKLOAD --formats F,... | --exponent-bits A:B --mantissa-bits C:D [options]",
       .summary = "price and measure many formats and arrays on one workload",
       .description =
           "Prices and measures every combination of formats and arrays on one workload, and marks the Pareto front of "
           "energy and error. With --out the points are written as CSV or JSON, by the name's ending; a sweep that was "
-          "stopped goes on where it was when the same command is given again. Lists are separated by commas.",
-      .operands = {{.name = "WORKLOAD.json"}},
+          "stopped goes on where it was when the same command is given again. Lists are separated by commas.\n"
+          "\n" +
+          sources_text("WORKLOAD"),
+      .operands = {source_operand("WORKLOAD")},
       .groups = {{.title = "options", .options = sweep_options()}}};
   return command;
 }
@@ -254,7 +260,8 @@ void run_sweep(const base::CommandLine& line) {
   }
   const std::unique_ptr<tbb::global_control> limit = limit_threads(line);
   const energy::Laws laws = find_laws(line.text("table"));
-  const workloads::Workload workload = workloads::load_workload(line.operands().front());
+  const workloads::Workload workload = workloads::open_workload(line.operands().front(), source_options(line));
+  print_warnings(workload.remarks);
   const SweepSetting setting{workload, engine, laws, activity};
   const std::vector<SweepPoint> points = sweep_points(axes_of(line, workload));
   for (const SweepPoint& point : points) check_products(point, workload);

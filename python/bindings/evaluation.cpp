@@ -21,7 +21,7 @@
 #include "python/bindings/arguments.h"
 #include "python/bindings/interruptible.h"
 #include "python/bindings/module.h"
-#include "workloads/network.h"
+#include "workloads/source.h"
 #include "workloads/training_counts.h"
 
 namespace mlsim::python {
@@ -49,13 +49,13 @@ std::optional<int> threads_of(const JsonReader& request) {
 // A document is given as its text, with a name for errors and a folder for its paths, or as a file.
 workloads::Workload workload_of(const JsonReader& source) {
   const std::string file = source["file"].text();
-  if (!has(source, "text")) return workloads::load_workload(file);
+  if (!has(source, "text")) return workloads::open_workload(file);
   return workloads::parse_workload(source["text"].text(), file, source["folder"].text());
 }
 
-workloads::Network network_of(const JsonReader& source) {
+workloads::Network network_of(const JsonReader& source, std::optional<std::int64_t> batch = {}) {
   const std::string file = source["file"].text();
-  if (!has(source, "text")) return workloads::load_network(file);
+  if (!has(source, "text")) return workloads::open_network(file, {.batch = batch}).network;
   return workloads::parse_network(source["text"].text(), file);
 }
 
@@ -215,8 +215,9 @@ std::string sweep(const JsonReader& request, const evaluation::Progress& progres
 }
 
 std::string counts(const JsonReader& request, const evaluation::Progress& /*progress*/) {
-  return base::to_text(workloads::to_json(workloads::count_training_step(
-      network_of(request["network"]), request["batch"].integer<std::int64_t>(1, 1 << 20))));
+  const auto batch = request["batch"].integer<std::int64_t>(1, 1 << 20);
+  return base::to_text(
+      workloads::to_json(workloads::count_training_step(network_of(request["network"], batch), batch)));
 }
 
 // ---- Documents as the command writes and shows them

@@ -94,7 +94,7 @@ TEST(StepOfANetwork, RefusesResultsOfOtherLayers) {
   Results more = results;
   more.layers.push_back(results.layers[0]);
   more.layers.back().name = "extra";
-  EXPECT_THAT(error_with(network("conv", "[1, 1]"), more), HasSubstr("has 2 layers, expected the 1 convolutions"));
+  EXPECT_THAT(error_with(network("conv", "[1, 1]"), more), HasSubstr("has 2 layers, expected the 1 of n alone"));
   more.layers.back().shape.batch = 5;
   EXPECT_THAT(error_with(network("conv", "[1, 1]"), more), HasSubstr("'extra' has a batch of 5, expected the 2"));
 }

@@ -143,6 +143,9 @@ class Breaches {
     if (line.include.starts_with("pybind11/") && own != "python") {
       add(file, line, included, "pybind11 in python alone");
     }
+    if (is_onnx(line.include) && !file.starts_with("workloads/onnx/")) {
+      add(file, line, included, "protocol buffers in workloads/onnx alone");
+    }
     if (own != "models") return;
     if (is_json(line.include)) add(file, line, included, "no JSON in models");
     std::set<std::string> seen;
@@ -172,6 +175,7 @@ class Breaches {
   static bool is_torch(const std::string& path) {
     return path.starts_with("torch/") || path.starts_with("ATen/") || path.starts_with("c10/");
   }
+  static bool is_onnx(const std::string& path) { return path.starts_with("onnx/") || path.starts_with("google/"); }
   static bool is_json(const std::string& path) { return path.starts_with("nlohmann/"); }
 
   // The file that includes JSON, of one and what it includes, or nothing.
@@ -253,6 +257,10 @@ TEST(Includes, KeepLibrariesInTheirRooms) {
               IsEmpty());
   EXPECT_THAT(breaches({{"app/cli/a.cpp", "#include <pybind11/numpy.h>\n"}}),
               ElementsAre("app/cli/a.cpp: line 1: includes <pybind11/numpy.h>, expected pybind11 in python alone"));
+  EXPECT_THAT(breaches({{"workloads/onnx/a.cpp", "#include <onnx/onnx_pb.h>\n"}}), IsEmpty());
+  EXPECT_THAT(breaches({{"workloads/a.cpp", "#include <onnx/onnx_pb.h>\n"}}),
+              ElementsAre("workloads/a.cpp: line 1: includes <onnx/onnx_pb.h>, expected protocol buffers in "
+                          "workloads/onnx alone"));
   EXPECT_THAT(breaches({{"models/a.h", "#include <nlohmann/json_fwd.hpp>\n"}}),
               ElementsAre("models/a.h: line 1: includes <nlohmann/json_fwd.hpp>, expected no JSON in models"));
   EXPECT_THAT(breaches({{"base/json.h", "#include <nlohmann/json.hpp>\n"},

@@ -146,8 +146,9 @@ TEST(ParseNetwork, RefusesWhatTheSchemaDoesNotAllow) {
   EXPECT_EQ(error("/layers/0/bias", "yes"), "n.json: /layers/0/bias: is \"yes\", expected true or false");
   EXPECT_EQ(
       error("/layers/2/type", "gelu"),
-      "n.json: /layers/2/type: is \"gelu\", expected one of \"conv2d\", \"batch_norm\", \"relu\", \"relu6\", \"add\", "
-      "\"max_pool\", \"avg_pool\", \"subsample\", \"linear\"");
+      "n.json: /layers/2/type: is \"gelu\", expected one of \"conv2d\", \"batch_norm\", \"layer_norm\", \"relu\", "
+      "\"relu6\", \"smooth\", \"softmax\", \"add\", \"multiply\", \"max_pool\", \"avg_pool\", \"subsample\", "
+      "\"linear\", \"product\"");
   EXPECT_EQ(error("/schema", "mlsim.workload/1"),
             "n.json: /schema: is \"mlsim.workload/1\", expected \"mlsim.network/1\"");
   EXPECT_EQ(error("/layers/0/groups", 2),

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/temporary_folder.h"
+#include "workloads/source.h"
 #include "workloads/training_counts.h"
 #include "workloads/workload.h"
 
@@ -43,7 +44,7 @@ TEST(ScaleSim, IsTakenWhereANetworkOrAWorkloadIs) {
   const test::TemporaryFolder folder;
   folder.write("net.csv", std::string(kHeader) + "conv, 34, 34, 3, 3, 16, 32, 1,\n");
   EXPECT_EQ(load_network("net.csv", folder.path()).layers.size(), 1U);
-  const Workload direct = load_workload(folder.path() / "net.csv");
+  const Workload direct = open_workload((folder.path() / "net.csv").string());
   const Workload named = parse_workload(
       R"({"schema": "mlsim.workload/1", "name": "w", "seed": 1, "format": "e2m1", "batch": 2, "layers": "net.csv"})",
       "w.json", folder.path());
@@ -60,7 +61,7 @@ TEST(ScaleSim, IsTakenWhereANetworkOrAWorkloadIs) {
 TEST(ScaleSim, RefusesABrokenWorkloadByItsLine) {
   const test::TemporaryFolder folder;
   const auto path = folder.write("net.csv", std::string(kHeader) + "conv, 34, 34, 3, 3, 16, 32, 0,\n");
-  EXPECT_EQ(test::error_of([&] { load_workload(path); }),
+  EXPECT_EQ(test::error_of([&] { open_workload(path.string()); }),
             path.string() + ": line 2: Strides is '0', expected a whole number from 1 to 1048576");
 }
 

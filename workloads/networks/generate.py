@@ -64,7 +64,7 @@ class Network:
     def linear(self, name, source, out_features):
         channels, size = self.maps[source]
         layer = {"name": name, "type": "linear", "inputs": [source], "in_features": channels * size[0] * size[1],
-                 "out_features": out_features, "bias": True}
+                 "out_features": out_features, "bias": True, "format": "fp32"}
         return self.append(layer, out_features, [1, 1])
 
     def write(self):
