@@ -70,6 +70,7 @@ class OutputFolder {
   // Everything that a folder of quantized tensors may have.
   static std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder) {
     std::vector<std::filesystem::path> files;
+    files.reserve(kFiles.size());
     for (const char* file : kFiles) files.push_back(folder / file);
     return files;
   }

@@ -168,7 +168,6 @@ TEST(Nvfp4ByHand, IsWhatIsCountedAndPriced) {
 TEST(Nvfp4ByHand, IsWhatTheDocumentSays) {
   const std::string text = document();
   std::vector<energy::Breakdown> passes;
-  passes.reserve(models::kPasses.size());
   for (const Pass pass : models::kPasses) passes.push_back(scaled_energy("nvfp4", pass));
   for (const auto& [operation, term] : by_hand()) {
     std::string row = fmt::format("| {} |", energy::name(operation));

@@ -458,7 +458,6 @@ std::vector<std::int64_t> traced_sides(Model model, const DataShape& data) {
     EXPECT_TRUE(parameter.value().grad().defined()) << parameter.key();
   }
   std::vector<std::int64_t> sides;
-  sides.reserve(trace.size());
   for (const TracedConvolution& layer : trace) sides.push_back(layer.shape.in_size[0]);
   return sides;
 }
