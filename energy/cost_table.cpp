@@ -220,7 +220,7 @@ std::vector<SramPoint> complete_sram(std::vector<SramPoint> points, const std::s
 
 // A law's object: its constants, its source and its error.
 JsonReader law(const JsonReader& laws, const std::string& key, std::initializer_list<std::string_view> keys) {
-  const JsonReader node = laws[key];
+  JsonReader node = laws[key];
   node.refuse_unknown(keys);
   node["source"].nonempty_text();
   node["error"].nonempty_text();

@@ -57,7 +57,6 @@ class HtmlInBrowser : public testing::Test {
     // A name that would be markup if a plot or a tooltip took it for that.
     sources[0].results.layers[0].name = "</script><img src=x onerror=alert(1)>";
     std::vector<evaluation::Evaluation> evaluations;
-    evaluations.reserve(sources.size());
     for (evaluation::Source& source : sources) evaluations.emplace_back(std::move(source), laws);
     const auto file = folder_.write("report.html", html_report(evaluations, SweepSource{"s.json", sweep_of_four()}));
     browser_ = std::make_unique<test::Browser>(*chromium);

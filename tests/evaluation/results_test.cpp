@@ -14,7 +14,6 @@ namespace mlsim::evaluation {
 namespace {
 
 using nlohmann::json;
-using test::error_of;
 using test::kLayer;
 using test::run_layers;
 using testing::HasSubstr;

@@ -13,7 +13,6 @@ namespace {
 using test::error_of;
 using test::TemporaryFolder;
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 std::string record(char label, char fill) {
   return std::string(1, label) + std::string(kImageBytes, fill);

@@ -24,7 +24,6 @@ namespace mlsim::trainer {
 namespace {
 
 namespace grouping = models::grouping;
-using models::Operand;
 using models::Rounding;
 
 std::vector<std::uint32_t> bits(const std::vector<float>& values) {

@@ -14,12 +14,12 @@ namespace mlsim::test {
 
 inline std::string jpeg_of(const std::vector<unsigned char>& pixels, int width, int height, int pixel_format = TJPF_RGB,
                            int subsampling = TJSAMP_444) {
-  const tjhandle encoder = tjInitCompress();
+  tjhandle encoder = tjInitCompress();
   unsigned char* bytes = nullptr;
   unsigned long size = 0;
   const int failed = tjCompress2(encoder, pixels.data(), width, 0, height, pixel_format, &bytes, &size, subsampling, 95,
                                  TJFLAG_ACCURATEDCT);
-  const std::string result(reinterpret_cast<const char*>(bytes), size);
+  std::string result(reinterpret_cast<const char*>(bytes), size);
   tjFree(bytes);
   tjDestroy(encoder);
   if (failed != 0) throw std::runtime_error("no JPEG was made");
