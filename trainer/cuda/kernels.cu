@@ -406,7 +406,8 @@ __device__ float on_grid(const models::BaselineGrid& grid, float y, int random_b
   return copysignf(__uint_as_float(min((kept + (up ? 1 : 0)) << dropped, grid.largest)), y);
 }
 
-// A thread for four elements, as in round_elements. Eight parameters, since only a pointer that is one of its own can be
+// A thread for four elements, as in round_elements. Eight parameters, since only a pointer that is one of its own can
+// be
 // __restrict__.
 template <bool kStochastic>
 __global__ void round_to_baseline(const float* __restrict__ input, std::size_t size, models::BaselineGrid grid,
