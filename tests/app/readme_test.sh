@@ -5,7 +5,8 @@ source_dir=$1
 PATH="$2:$PATH"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-for folder in workloads sim; do ln -s "$source_dir/$folder" "$scratch/$folder"; done
+mkdir "$scratch/tests"
+for folder in workloads sim tests/workloads; do ln -s "$source_dir/$folder" "$scratch/$folder"; done
 awk '/^```sh$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$source_dir/README.md" >"$scratch/commands"
 grep -q mlsim "$scratch/commands"
 cd "$scratch"
