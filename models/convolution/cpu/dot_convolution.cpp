@@ -20,12 +20,6 @@ namespace {
 // Bytes of prepared source planes at a time: as many images as fit (at least one).
 constexpr std::int64_t kPreparedBytes = 1 << 20;
 
-Scratch<float> units_of(const ScaledTensor& tensor, std::int64_t first, std::int64_t count) {
-  auto units = make_scratch<float>(count);
-  fill_pair_units(tensor, first, count, units.get());
-  return units;
-}
-
 // Where the bytes of a row of an operand lie: column c in phase (c + lead) % step, at (c + lead) / step.
 struct ByteRow {
   std::int64_t step = 1;
@@ -113,7 +107,7 @@ class ByteCorrelation {
     std::vector<Weights> weights;
     {
       const Scratch<std::uint8_t> bytes = weight_bytes();
-      const Scratch<float> units = units_of(weight_, 0, weight_.shape[0] * weight_.shape[1]);
+      const Scratch<float> units = pair_units(weight_, 0, weight_.shape[0] * weight_.shape[1]);
       weights = make_weights(bytes.get(), units.get());
     }
     const std::int64_t image_planes = groups_ * outer_;
@@ -122,7 +116,7 @@ class ByteCorrelation {
         kPreparedBytes / (image * static_cast<std::int64_t>(sizeof(std::uint32_t))), 1, batch_);
     // The last tile reads beyond its plane.
     const auto planes = make_scratch<std::uint32_t>(at_once * image + kDotVectors * lanes_);
-    const auto units = units_of(source_, 0, batch_ * image_planes);
+    const auto units = pair_units(source_, 0, batch_ * image_planes);
     for (std::int64_t first = 0; first < batch_; first += at_once) {
       const std::int64_t images = std::min(at_once, batch_ - first);
       parallel_tasks(images * image_planes, plane_ / 4 + 100, [&](std::int64_t index) {
