@@ -577,7 +577,9 @@ class PlaneWeightGradient {
         pitch_(out_size_[1] + (shape.kernel[1] - 1) / shape.stride[1]),
         phase_((out_size_[0] + (shape.kernel[0] - 1) / shape.stride[0]) * pitch_),
         error_size_(ceil_div(out_size_[0] * pitch_, kDotBytes) * kDotBytes),
-        activation_size_(shape.stride[0] * shape.stride[1] * phase_ + kDotBytes) {
+        // The last kernel position reads a whole vector from as far behind.
+        activation_size_(shape.stride[0] * shape.stride[1] * phase_ + (shape.kernel[1] - 1) / shape.stride[1] +
+                         kDotBytes) {
     for (std::int64_t i = 0; i < shape.kernel[0]; ++i) {
       for (std::int64_t j = 0; j < shape.kernel[1]; ++j) {
         const std::int64_t phase = i % shape.stride[0] * shape.stride[1] + j % shape.stride[1];
