@@ -14,6 +14,7 @@
 #include "app/report/html_report.h"
 #include "app/report/report.h"
 #include "base/output_file.h"
+#include "base/terminal.h"
 #include "evaluation/evaluation.h"
 
 namespace mlsim::app {
@@ -49,6 +50,7 @@ void check_together(const base::CommandLine& line) {
   };
   refuse_beside("ert", accelergy);
   refuse_beside("sweep", format != "html");
+  refuse_beside("detail", format != "text");
   refuse_beside("activity", accelergy);
   refuse_beside("step", accelergy || format == "csv");
   if (std::count(files.begin(), files.end(), "-") > 1) {
@@ -79,13 +81,15 @@ std::vector<Source> read_sources(const base::CommandLine& line, const Documents&
   return sources;
 }
 
-std::string report_text(const std::string& format, std::vector<Source> sources, const std::optional<SweepSource>& sweep,
-                        const energy::Laws& laws) {
+std::string report_text(const base::CommandLine& line, std::vector<Source> sources,
+                        const std::optional<SweepSource>& sweep, const energy::Laws& laws) {
+  const std::string& format = line.text("format");
   if (format == "accelergy-ert") return accelergy_ert(sources[0].results, sources[0].file, laws);
   if (format == "accelergy-art") return accelergy_art(sources[0].results, sources[0].file, laws);
   std::vector<Evaluation> evaluations;
   evaluations.reserve(sources.size());
   for (Source& source : sources) evaluations.emplace_back(std::move(source), laws);
+  if (line.flag("detail")) return base::printable_lines(detailed_text_report(evaluations));
   return report_as(format, evaluations, sweep);
 }
 
@@ -107,6 +111,7 @@ const base::Command& report_command() {
                                .kind = base::Choice{{"text", "markdown", "html", "json", "csv", "accelergy-ert",
                                                      "accelergy-art"}},
                                .preset = "text"},
+                              {.name = "detail", .help = "in text, every table and not the summary alone"},
                               {.name = "sweep",
                                .value_name = "SWEEP.json",
                                .help = "what mlsim sweep has written, to plot in html",
@@ -144,7 +149,7 @@ void run_report(const base::CommandLine& line) {
     }
     base::check_outputs({line.path("out")}, inputs);
   }
-  const std::string text = report_text(line.text("format"), read_sources(line, documents, laws), documents.sweep, laws);
+  const std::string text = report_text(line, read_sources(line, documents, laws), documents.sweep, laws);
   if (to_file) {
     base::write_file(line.path("out"), text);
   } else {

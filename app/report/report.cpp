@@ -8,6 +8,7 @@
 
 #include "app/report/html_report.h"
 #include "app/report/report_tables.h"
+#include "app/report/summary.h"
 #include "base/json.h"
 #include "base/terminal.h"
 
@@ -42,6 +43,9 @@ std::string wrapped(const std::string& text, const std::string& indent, std::siz
 }
 
 constexpr std::size_t kTextWidth = 116;
+constexpr const char* kFurther =
+    "A baseline is the same array and dataflow with elements of its own format. mlsim report --detail has energies by "
+    "operation, pass and layer, error bars and areas, --format html the plots; docs/energy.md the laws and sources.";
 
 std::string to_text(const ReportTable& table) {
   std::vector<std::vector<std::string>> rows{table.head};
@@ -96,6 +100,15 @@ std::string to_markdown(const ReportTable& table) {
 }  // namespace
 
 std::string text_report(const std::vector<Evaluation>& evaluations) {
+  std::string text;
+  for (const std::string& sentence : summary_sentences(evaluations)) text += wrapped(sentence, "", kTextWidth);
+  text += to_text(summary_table(evaluations)) + "\n";
+  const std::vector<std::string> notes = result_notes(evaluations);
+  if (!notes.empty()) text += wrapped(fmt::format("{}", fmt::join(notes, " ")), "", kTextWidth);
+  return text + wrapped(kFurther, "", kTextWidth);
+}
+
+std::string detailed_text_report(const std::vector<Evaluation>& evaluations) {
   std::string text;
   for (const ReportSection& section : report_sections(evaluations)) {
     if (!text.empty()) text += "\n";

@@ -12,8 +12,11 @@ namespace mlsim::app {
 
 struct SweepSource;
 
-// For people: one section for each source, at most 120 columns wide.
+// For people, at most 120 columns wide: a sentence for each source and one table of all machines.
 std::string text_report(const std::vector<evaluation::Evaluation>& evaluations);
+
+// Every table: one section for each source.
+std::string detailed_text_report(const std::vector<evaluation::Evaluation>& evaluations);
 
 // The tables of the text, after one that has every source side by side.
 std::string markdown_report(const std::vector<evaluation::Evaluation>& evaluations);
