@@ -14,7 +14,6 @@
 #include "app/report/html_report.h"
 #include "app/report/report.h"
 #include "base/output_file.h"
-#include "base/terminal.h"
 #include "evaluation/evaluation.h"
 
 namespace mlsim::app {
@@ -30,7 +29,7 @@ using evaluation::training_step;
 namespace {
 
 struct Documents {
-  std::optional<SweepSource> sweep;
+  ReportExtras extras;
   std::optional<workloads::Network> network;
   OwnPrices own_prices;
 };
@@ -60,7 +59,8 @@ void check_together(const base::CommandLine& line) {
 
 Documents read_documents(const base::CommandLine& line) {
   Documents documents;
-  if (line.has("sweep")) documents.sweep = load_sweep(line.text("sweep"));
+  documents.extras.detail = line.flag("detail");
+  if (line.has("sweep")) documents.extras.sweep = load_sweep(line.text("sweep"));
   if (line.has("step")) {
     documents.network = workloads::open_network(line.text("step"), source_options(line)).network;
     print_warnings(documents.network->remarks);
@@ -81,16 +81,15 @@ std::vector<Source> read_sources(const base::CommandLine& line, const Documents&
   return sources;
 }
 
-std::string report_text(const base::CommandLine& line, std::vector<Source> sources,
-                        const std::optional<SweepSource>& sweep, const energy::Laws& laws) {
+std::string report_text(const base::CommandLine& line, std::vector<Source> sources, const ReportExtras& extras,
+                        const energy::Laws& laws) {
   const std::string& format = line.text("format");
   if (format == "accelergy-ert") return accelergy_ert(sources[0].results, sources[0].file, laws);
   if (format == "accelergy-art") return accelergy_art(sources[0].results, sources[0].file, laws);
   std::vector<Evaluation> evaluations;
   evaluations.reserve(sources.size());
   for (Source& source : sources) evaluations.emplace_back(std::move(source), laws);
-  if (line.flag("detail")) return base::printable_lines(detailed_text_report(evaluations));
-  return report_as(format, evaluations, sweep);
+  return report_as(format, evaluations, extras);
 }
 
 }  // namespace
@@ -149,7 +148,7 @@ void run_report(const base::CommandLine& line) {
     }
     base::check_outputs({line.path("out")}, inputs);
   }
-  const std::string text = report_text(line, read_sources(line, documents, laws), documents.sweep, laws);
+  const std::string text = report_text(line, read_sources(line, documents, laws), documents.extras, laws);
   if (to_file) {
     base::write_file(line.path("out"), text);
   } else {

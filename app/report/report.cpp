@@ -133,12 +133,12 @@ std::string markdown_report(const std::vector<Evaluation>& evaluations) {
 }
 
 std::string report_as(const std::string& format, const std::vector<Evaluation>& evaluations,
-                      const std::optional<SweepSource>& sweep) {
+                      const ReportExtras& extras) {
   if (format == "markdown") return base::printable_lines(markdown_report(evaluations));
-  if (format == "html") return html_report(evaluations, sweep);
+  if (format == "html") return html_report(evaluations, extras);
   if (format == "json") return base::to_text(json_report(evaluations), 2) + "\n";
   if (format == "csv") return csv_report(evaluations);
-  return base::printable_lines(text_report(evaluations));
+  return base::printable_lines(extras.detail ? detailed_text_report(evaluations) : text_report(evaluations));
 }
 
 }  // namespace mlsim::app
