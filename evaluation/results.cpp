@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <iostream>
@@ -371,6 +372,27 @@ LayerRecord layer_from_json(const Place& place) {
   return layer;
 }
 
+std::uint64_t hash_at(const Place& place) {
+  const std::string text = place.text();
+  const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  if (text.size() != 16 || !std::all_of(text.begin(), text.end(), is_digit)) {
+    place.refuse_value("16 hexadecimal digits, 0 to 9 and a to f");
+  }
+  return std::stoull(text, nullptr, 16);
+}
+
+Provenance provenance_from_json(const Place& place) {
+  constexpr std::uint64_t kAny = std::numeric_limits<std::uint64_t>::max();
+  Provenance provenance;
+  provenance.version = printable(place["version"]);
+  provenance.seed = place["seed"].integer<std::uint64_t>(0, kAny);
+  provenance.step = place["step"].integer<std::uint64_t>(0, kAny >> 32);
+  provenance.workload_hash = hash_at(place["workload_hash"]);
+  if (place.has("tensors_hash")) provenance.tensors_hash = hash_at(place["tensors_hash"]);
+  provenance.array_hash = hash_at(place["array_hash"]);
+  return provenance;
+}
+
 }  // namespace
 
 std::string to_string(ValueOrigin origin) {
@@ -484,6 +506,21 @@ std::string picojoules_each(const Json& point, const char* energy) {
   return multiply_adds > 0 ? fmt::format("{:.3f}", point[energy].get<double>() / multiply_adds) : "-";
 }
 
+std::string hash_text(std::uint64_t hash) {
+  return fmt::format("{:016x}", hash);
+}
+
+Json provenance_to_json(const Provenance& provenance) {
+  Json json = Json::object();
+  json["version"] = provenance.version;
+  json["seed"] = provenance.seed;
+  json["step"] = provenance.step;
+  json["workload_hash"] = hash_text(provenance.workload_hash);
+  if (provenance.tensors_hash) json["tensors_hash"] = hash_text(*provenance.tensors_hash);
+  json["array_hash"] = hash_text(provenance.array_hash);
+  return json;
+}
+
 Json shape_to_json(const models::ConvolutionShape& shape) {
   Json json = Json::object();
   visit_shape(shape, ShapeWriter{json});
@@ -505,6 +542,7 @@ Json to_json(const Results& results) {
   json["workload"] = results.workload;
   json["engine"] = to_string(results.engine);
   json["random_bits"] = results.random_bits;
+  if (results.provenance) json["provenance"] = provenance_to_json(*results.provenance);
   json["array"] = array_to_json(results.array);
   json["layers"] = Json::array();
   for (const LayerRecord& layer : results.layers) json["layers"].push_back(layer_to_json(layer));
@@ -521,6 +559,7 @@ Results parse_results(const std::string& text, const std::string& source) {
   results.workload = printable(root["workload"]);
   results.engine = from_name(root["engine"], parse_engine);
   results.random_bits = root["random_bits"].integer<int>(1, kMostRandomBits);
+  if (root.has("provenance")) results.provenance = provenance_from_json(root["provenance"]);
   const Place array = root["array"];
   visit_array(results.array, Requirement{array});
   visit_feeder(results.array.row_feeder, Requirement{array["row_feeder"]});

@@ -92,12 +92,24 @@ struct LayerRecord {
   std::vector<PassRecord> passes;
 };
 
+// What results come from. Nothing in it tells one run from the next of the same, or one engine from another.
+struct Provenance {
+  std::string version;     // of the program
+  std::uint64_t seed = 0;  // of the workload, as is the step
+  std::uint64_t step = 0;
+  std::uint64_t workload_hash = 0;            // of its file and the layers that it names elsewhere (base/hash.h)
+  std::optional<std::uint64_t> tensors_hash;  // of all operands' values, where there are some
+  std::uint64_t array_hash = 0;
+  bool operator==(const Provenance&) const = default;
+};
+
 struct Results {
   std::string workload;  // its name
   Engine engine = Engine::kFunctional;
   int random_bits = 16;
   sim::ArrayConfig array;
   std::vector<LayerRecord> layers;
+  std::optional<Provenance> provenance;  // none in files of version 0.4.0 and before
 };
 
 // What to say where results are infinite or NaN: how many, and where the first is. Empty where none is.
@@ -128,6 +140,11 @@ std::string picojoules_each(const nlohmann::ordered_json& point, const char* ene
 
 // Null for a number that JSON does not know, such as an area without a figure.
 nlohmann::ordered_json number_or_null(double value);
+
+// A hash in 16 hexadecimal digits, as files and reports have it.
+std::string hash_text(std::uint64_t hash);
+
+nlohmann::ordered_json provenance_to_json(const Provenance& provenance);
 
 nlohmann::ordered_json shape_to_json(const models::ConvolutionShape& shape);
 nlohmann::ordered_json array_to_json(const sim::ArrayConfig& array);

@@ -11,12 +11,14 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/output_file.h"
 #include "base/parallel.h"
 #include "models/baseline/baseline.h"
@@ -46,6 +48,7 @@ struct QuantizedOperand {
 // A layer's operands. Passes that tile one alike share it.
 struct LayerValues {
   PerOperand<Tensor<float>> input;
+  PerOperand<std::uint64_t> hashes;                                              // of the inputs
   std::array<PerOperand<std::shared_ptr<const QuantizedOperand>>, 3> quantized;  // by pass
 
   const QuantizedOperand& left(Pass pass) const {
@@ -129,6 +132,7 @@ LayerValues load_values(const workloads::Workload& workload, std::size_t index, 
     if (!needs(layer, operand)) return;
     values.input[operand] = workloads::load_operand(layer, operand);
     record.operands[operand].values = origin_of(layer.operand(operand).source);
+    values.hashes[operand] = base::Hash().add(std::span<const float>(values.input[operand].values)).value();
     OperandQuantizer quantizer(values.input[operand], workloads::quantizer_options(workload, index, operand),
                                operand_name(layer, operand));
     for (const Pass pass : layer.passes) {
@@ -200,6 +204,7 @@ class Simulation {
     results.random_bits = workload_.random_bits;
     results.array = options_.array;
     results.layers.resize(workload_.layers.size());
+    tensor_hashes_.resize(workload_.layers.size());
     const int layers_at_once = std::min(options_.layers_at_once, tbb::this_task_arena::max_concurrency());
     const auto run = [&](std::size_t index) { results.layers[index] = run_layer(index); };
     if (is_systemc(options_.engine) || layers_at_once == 1) {
@@ -209,10 +214,32 @@ class Simulation {
       base::in_order(results.layers.size(), static_cast<std::size_t>(layers_at_once), run);
     }
     if (simulator_) simulator_->finish_trace();
+    results.provenance = provenance();
     return results;
   }
 
  private:
+  Provenance provenance() const {
+    Provenance provenance;
+    provenance.version = MLSIM_VERSION;
+    provenance.seed = workload_.seed;
+    provenance.step = workload_.step;
+    base::Hash hash;
+    hash.add(hash_text(workload_.content_hash));
+    // They may come from a network in a file of its own.
+    for (const workloads::Layer& layer : workload_.layers) hash.add(layer.name).add(shape_to_json(layer.shape).dump());
+    provenance.workload_hash = hash.value();
+    base::Hash tensors;
+    bool any = false;
+    for (const std::optional<PerOperand<std::uint64_t>>& hashes : tensor_hashes_) {
+      any = any || hashes.has_value();
+      for (const std::uint64_t of : hashes.value_or(PerOperand<std::uint64_t>{}).values) tensors.add(hash_text(of));
+    }
+    if (any) provenance.tensors_hash = tensors.value();
+    provenance.array_hash = base::Hash().add(array_to_json(options_.array).dump()).value();
+    return provenance;
+  }
+
   sim::Detail detail() const {
     return options_.engine == Engine::kCycle ? sim::Detail::kCycle : sim::Detail::kStructural;
   }
@@ -264,6 +291,7 @@ class Simulation {
     }
     report(index, "quantizing");
     const LayerValues values = computed ? load_values(workload_, index, record) : LayerValues{};
+    if (computed) tensor_hashes_[index] = values.hashes;
     // Results of the passes in binary64, for the baselines.
     std::vector<std::vector<double>> exact(layer.passes.size());
     record.passes.resize(layer.passes.size());
@@ -428,6 +456,7 @@ class Simulation {
   const SimulationOptions& options_;
   const Progress& progress_;
   models::Accumulator accumulator_;
+  std::vector<std::optional<PerOperand<std::uint64_t>>> tensor_hashes_;  // by layer, of those with values
   std::mutex progress_mutex_;
   std::optional<sim::Simulator> simulator_;
 };

@@ -29,7 +29,7 @@ using evaluation::training_step;
 namespace {
 
 struct Documents {
-  std::optional<SweepSource> sweep;
+  ReportExtras extras;
   std::optional<workloads::Network> network;
   OwnPrices own_prices;
 };
@@ -49,6 +49,7 @@ void check_together(const base::CommandLine& line) {
   };
   refuse_beside("ert", accelergy);
   refuse_beside("sweep", format != "html");
+  refuse_beside("detail", format != "text");
   refuse_beside("activity", accelergy);
   refuse_beside("step", accelergy || format == "csv");
   if (std::count(files.begin(), files.end(), "-") > 1) {
@@ -58,7 +59,8 @@ void check_together(const base::CommandLine& line) {
 
 Documents read_documents(const base::CommandLine& line) {
   Documents documents;
-  if (line.has("sweep")) documents.sweep = load_sweep(line.text("sweep"));
+  documents.extras.detail = line.flag("detail");
+  if (line.has("sweep")) documents.extras.sweep = load_sweep(line.text("sweep"));
   if (line.has("step")) {
     documents.network = workloads::open_network(line.text("step"), source_options(line)).network;
     print_warnings(documents.network->remarks);
@@ -79,14 +81,15 @@ std::vector<Source> read_sources(const base::CommandLine& line, const Documents&
   return sources;
 }
 
-std::string report_text(const std::string& format, std::vector<Source> sources, const std::optional<SweepSource>& sweep,
+std::string report_text(const base::CommandLine& line, std::vector<Source> sources, const ReportExtras& extras,
                         const energy::Laws& laws) {
+  const std::string& format = line.text("format");
   if (format == "accelergy-ert") return accelergy_ert(sources[0].results, sources[0].file, laws);
   if (format == "accelergy-art") return accelergy_art(sources[0].results, sources[0].file, laws);
   std::vector<Evaluation> evaluations;
   evaluations.reserve(sources.size());
   for (Source& source : sources) evaluations.emplace_back(std::move(source), laws);
-  return report_as(format, evaluations, sweep);
+  return report_as(format, evaluations, extras);
 }
 
 }  // namespace
@@ -107,6 +110,7 @@ const base::Command& report_command() {
                                .kind = base::Choice{{"text", "markdown", "html", "json", "csv", "accelergy-ert",
                                                      "accelergy-art"}},
                                .preset = "text"},
+                              {.name = "detail", .help = "in text, every table and not the summary alone"},
                               {.name = "sweep",
                                .value_name = "SWEEP.json",
                                .help = "what mlsim sweep has written, to plot in html",
@@ -144,7 +148,7 @@ void run_report(const base::CommandLine& line) {
     }
     base::check_outputs({line.path("out")}, inputs);
   }
-  const std::string text = report_text(line.text("format"), read_sources(line, documents, laws), documents.sweep, laws);
+  const std::string text = report_text(line, read_sources(line, documents, laws), documents.extras, laws);
   if (to_file) {
     base::write_file(line.path("out"), text);
   } else {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace mlsim::app {
@@ -60,6 +61,36 @@ std::string decibels(const std::optional<double>& value) {
   if (!value || std::isnan(*value)) return "-";
   if (std::isinf(*value)) return "exact";
   return fmt::format("{:.1f}", *value);
+}
+
+std::vector<std::string> fixed_column(const std::vector<double>& values) {
+  double largest = 0;
+  for (const double value : values) {
+    if (std::isfinite(value)) largest = std::max(largest, std::abs(value));
+  }
+  double smallest = largest;
+  for (const double value : values) {
+    if (std::abs(value) >= largest / 100) smallest = std::min(smallest, std::abs(value));
+  }
+  constexpr double kNext = 0.9995;  // is printed as 1.00
+  const int digits =
+      smallest > 0 ? std::clamp(2 - static_cast<int>(std::floor(std::log10(smallest / kNext))), 0, 6) : 0;
+  std::vector<std::string> cells;
+  cells.reserve(values.size());
+  for (const double value : values) cells.push_back(std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "-");
+  return cells;
+}
+
+EnergyColumn energy_column(const std::vector<double>& pj) {
+  double largest = 0;
+  for (const double value : pj) {
+    if (std::isfinite(value)) largest = std::max(largest, value);
+  }
+  const EnergyUnit unit = unit_of(largest);
+  std::vector<double> scaled;
+  scaled.reserve(pj.size());
+  for (const double value : pj) scaled.push_back(value / unit.pj);
+  return {unit.name, fixed_column(scaled)};
 }
 
 std::string times(const std::optional<Range>& ratio) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "energy/range.h"
 #include "energy/wide_count.h"
@@ -24,6 +25,16 @@ std::string percent(const std::optional<double>& share, int digits = 1);
 
 std::string factor(double value);
 std::string decibels(const std::optional<double>& value);
+
+// Figures of a column in one unit and with as many digits behind the point, zeros at the end kept: three digits of the
+// smallest that is not below a hundredth of the largest. - for what is undefined.
+std::vector<std::string> fixed_column(const std::vector<double>& values);
+// The same of energies in pJ, with the unit that suits the largest, which belongs in the column's head.
+struct EnergyColumn {
+  std::string unit;
+  std::vector<std::string> cells;
+};
+EnergyColumn energy_column(const std::vector<double>& pj);
 
 // A ratio, alone and with the ends of its error bar.
 std::string times(const std::optional<energy::Range>& ratio);

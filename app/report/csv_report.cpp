@@ -55,7 +55,8 @@ std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p) {
   const evaluation::ZeroProducts zeros = evaluation::zero_products(record);
   return text + fmt::format(",{},{},{},{},{},{},{},{}\n", array.rows, array.columns, array.elements_per_scaler,
                             evaluated.price().accumulator_bits, zeros.count, zeros.counted,
-                            evaluation::to_string(evaluated.source().activity), csv_cell(evaluated.table().name));
+                            evaluation::to_string(evaluated.source().activity),
+                            csv_cell(table_name(evaluated.table())));
 }
 
 }  // namespace

@@ -371,8 +371,8 @@ SweepSource load_sweep(const std::string& path) {
   return parse_sweep(base::read_text(path, base::kLargestResults), path);
 }
 
-std::string html_report(const std::vector<evaluation::Evaluation>& evaluations,
-                        const std::optional<SweepSource>& sweep) {
+std::string html_report(const std::vector<evaluation::Evaluation>& evaluations, const ReportExtras& extras) {
+  const std::optional<SweepSource>& sweep = extras.sweep;
   const std::vector<ReportSection> sections = report_sections(evaluations);
   std::set<std::string> workloads;
   for (const evaluation::Evaluation& evaluated : evaluations) workloads.insert(evaluated.results().workload);

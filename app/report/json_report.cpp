@@ -18,6 +18,7 @@ using evaluation::MachineFigures;
 using evaluation::number_or_null;
 using evaluation::PassPrice;
 using evaluation::PassRecord;
+using evaluation::provenance_to_json;
 using evaluation::Total;
 using Json = nlohmann::ordered_json;
 
@@ -144,6 +145,17 @@ Json to_json(const std::vector<MachineFigures>& machines) {
     entry["pj_per_multiply_add"] = number_or_null(machine.pj_each);
     entry["pj_per_multiply_add_with_memory"] = number_or_null(machine.pj_each_with_memory);
     entry["step_pj"] = machine.all_pj.value;
+    entry["with_memory_pj"] = to_json(machine.all_pj);
+    entry["with_memory_ratio"] = to_json(machine.all_ratio);
+    entry["memory_share"] = optional_to_json(machine.memory_share);
+    const evaluation::EnergyParts& parts = machine.parts;
+    entry["parts_pj"] = {{"operations", parts.operations.value},
+                         {"overhead", parts.overhead.value},
+                         {"buffers", parts.buffers.value},
+                         {"sram", parts.sram.value},
+                         {"dram", parts.dram.value}};
+    entry["utilization"] = optional_to_json(machine.utilization);
+    entry["mean_sqnr_db"] = decibels_to_json(machine.sqnr_db);
     entry["sample_pj"] = optional_to_json(machine.sample_pj);
     entry["equal_area"] = {{"elements_factor", number_or_null(by_area.elements_factor)},
                            {"tops", number_or_null(by_area.tops)},
@@ -243,6 +255,7 @@ Json to_json(const Evaluation& evaluated) {
   json["workload"] = evaluated.results().workload;
   json["engine"] = evaluation::to_string(evaluated.results().engine);
   json["formats"] = format_names(evaluated.results());
+  if (evaluated.results().provenance) json["provenance"] = provenance_to_json(*evaluated.results().provenance);
   if (evaluated.price().accumulator_bits > 0) json["accumulator_bits"] = evaluated.price().accumulator_bits;
   json["activity"] = evaluation::to_string(evaluated.source().activity);
   json["area_um2"] = to_json(evaluated.price().area);
@@ -266,7 +279,12 @@ Json to_json(const Evaluation& evaluated) {
 Json json_report(const std::vector<Evaluation>& evaluations) {
   Json json = Json::object();
   json["schema"] = "mlsim.report/1";
-  json["cost_table"] = evaluations.front().table().name;
+  const energy::CostTable& table = evaluations.front().table();
+  json["cost_table"] = table.name;
+  if (!table.file.empty()) {
+    json["cost_table_file"] = table.file.string();
+    json["cost_table_hash"] = evaluation::hash_text(table.content_hash);
+  }
   json["results"] = Json::array();
   for (const Evaluation& evaluated : evaluations) json["results"].push_back(to_json(evaluated));
   return json;

@@ -17,6 +17,13 @@ using evaluation::LayerRecord;
 using evaluation::Total;
 using models::Operand;
 
+std::string provenance_text(const evaluation::Provenance& provenance) {
+  std::string text = fmt::format("mlsim {}, seed {}, step {}; workload {}", provenance.version, provenance.seed,
+                                 provenance.step, evaluation::hash_text(provenance.workload_hash));
+  if (provenance.tensors_hash) text += fmt::format(", tensors {}", evaluation::hash_text(*provenance.tensors_hash));
+  return text + fmt::format(", array {}", evaluation::hash_text(provenance.array_hash));
+}
+
 std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& evaluated) {
   const evaluation::Results& results = evaluated.results();
   const sim::ArrayConfig& array = results.array;
@@ -25,7 +32,7 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
       fmt::format("{} x {} elements, {} to a group-scale unit", array.rows, array.columns, array.elements_per_scaler);
   const int accumulator_bits = evaluated.price().accumulator_bits;
   if (accumulator_bits > 0) machine += fmt::format(", accumulators of {} bits", accumulator_bits);
-  const std::string& table = evaluated.table().name;
+  const std::string table = table_name(evaluated.table());
   const Activity activity = evaluated.source().activity;
   std::vector<std::pair<std::string, std::string>> facts{
       {"format", format_names(results)},
@@ -35,27 +42,10 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
       {"prices",
        table + (evaluated.source().own_prices.empty() ? "" : ", those of this format from an Accelergy ERT")}};
   facts.emplace_back("operands", fmt::format("{}  (--activity {})", described(activity), to_string(activity)));
-  if (!evaluated.table().has_area) facts.emplace_back("area", fmt::format("-  ({} has no areas)", table));
+  if (results.provenance) facts.emplace_back("from", provenance_text(*results.provenance));
+  if (!evaluated.table().has_area)
+    facts.emplace_back("area", fmt::format("-  ({} has no areas)", evaluated.table().name));
   return facts;
-}
-
-// The formats of each source; where two have the same, the file too, and where that is not enough its place.
-std::vector<std::string> labels_of(const std::vector<Evaluation>& evaluations) {
-  std::vector<std::string> formats;
-  formats.reserve(evaluations.size());
-  for (const Evaluation& evaluated : evaluations) formats.push_back(format_names(evaluated.results()));
-  const auto repeated = [](const std::vector<std::string>& names, const std::string& name) {
-    return std::count(names.begin(), names.end(), name) > 1;
-  };
-  std::vector<std::string> labels = formats;
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    if (repeated(formats, formats[i])) labels[i] += fmt::format(" ({})", evaluations[i].source().file);
-  }
-  const std::vector<std::string> with_files = labels;
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    if (repeated(with_files, with_files[i])) labels[i] += fmt::format(" #{}", i + 1);
-  }
-  return labels;
 }
 
 // A column of the overview: names and cells, the names the same for every source.
@@ -90,6 +80,24 @@ std::vector<std::pair<std::string, std::string>> overview_of(const Evaluation& e
 
 }  // namespace
 
+std::vector<std::string> labels_of(const std::vector<Evaluation>& evaluations) {
+  std::vector<std::string> formats;
+  formats.reserve(evaluations.size());
+  for (const Evaluation& evaluated : evaluations) formats.push_back(format_names(evaluated.results()));
+  const auto repeated = [](const std::vector<std::string>& names, const std::string& name) {
+    return std::count(names.begin(), names.end(), name) > 1;
+  };
+  std::vector<std::string> labels = formats;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (repeated(formats, formats[i])) labels[i] += fmt::format(" ({})", evaluations[i].source().file);
+  }
+  const std::vector<std::string> with_files = labels;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (repeated(with_files, with_files[i])) labels[i] += fmt::format(" #{}", i + 1);
+  }
+  return labels;
+}
+
 std::string format_name(const LayerRecord& layer) {
   if (layer.formats[Operand::kActivation] == layer.formats[Operand::kWeight] &&
       layer.formats[Operand::kActivation] == layer.formats[Operand::kError]) {
@@ -98,6 +106,11 @@ std::string format_name(const LayerRecord& layer) {
   return fmt::format("activation {}, weight {}, error {}", models::to_string(layer.formats[Operand::kActivation]),
                      models::to_string(layer.formats[Operand::kWeight]),
                      models::to_string(layer.formats[Operand::kError]));
+}
+
+std::string table_name(const energy::CostTable& table) {
+  if (table.file.empty()) return table.name;
+  return fmt::format("{} (of {}, hash {})", table.name, table.file.string(), evaluation::hash_text(table.content_hash));
 }
 
 std::string format_names(const evaluation::Results& results) {
@@ -187,7 +200,9 @@ struct SmallTiles {
   }
 };
 
-std::vector<std::string> tile_notes(const std::vector<Evaluation>& evaluations) {
+}  // namespace
+
+std::vector<std::string> result_notes(const std::vector<Evaluation>& evaluations) {
   SmallTiles tiles;
   for (const Evaluation& evaluation : evaluations) {
     for (const evaluation::LayerRecord& layer : evaluation.results().layers) tiles.add(layer);
@@ -212,8 +227,6 @@ std::vector<std::string> tile_notes(const std::vector<Evaluation>& evaluations) 
   return notes;
 }
 
-}  // namespace
-
 std::vector<std::string> report_notes(const std::vector<Evaluation>& evaluations) {
   std::vector<std::string> notes = {
       "A baseline is the same array and dataflow with elements of its own format, accumulating in binary32 (int8 in 32 "
@@ -230,7 +243,7 @@ std::vector<std::string> report_notes(const std::vector<Evaluation>& evaluations
     notes.push_back(fmt::format("The choice of table alone moves fp32 : int8 from {:.1f} to {:.1f} (operations only).",
                                 range->low, range->high));
   }
-  for (const std::string& note : tile_notes(evaluations)) notes.push_back(note);
+  for (const std::string& note : result_notes(evaluations)) notes.push_back(note);
   notes.emplace_back("Laws, sources and error bars: docs/energy.md.");
   return notes;
 }

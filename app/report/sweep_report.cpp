@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "app/report/report_tables.h"
 #include "base/json.h"
 #include "evaluation/results.h"
 
@@ -47,7 +48,7 @@ std::string sweep_csv(const evaluation::SweepSetting& setting, const std::vector
     }
     if (text.empty()) text = header.substr(1) + ",engine,activity,cost_table\n";
     text += fmt::format("{},{},{},{}\n", line.substr(1), to_string(setting.engine), to_string(setting.activity),
-                        csv_cell(setting.laws.table().name));
+                        csv_cell(table_name(setting.laws.table())));
   }
   return text;
 }
@@ -57,7 +58,7 @@ Json sweep_json(const evaluation::SweepSetting& setting, const std::vector<Json>
           {"workload", setting.workload.name},
           {"engine", to_string(setting.engine)},
           {"activity", to_string(setting.activity)},
-          {"cost_table", setting.laws.table().name},
+          {"cost_table", table_name(setting.laws.table())},
           {"points", rows}};
 }
 

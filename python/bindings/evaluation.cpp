@@ -108,8 +108,9 @@ std::string report(const JsonReader& request, const evaluation::Progress& progre
   const energy::Laws laws = laws_of(request);
   const evaluation::Activity activity = evaluation::parse_activity(request["activity"].text());
   const std::string format = request["format"].text();
-  std::optional<app::SweepSource> sweep;
-  if (has(request, "sweep")) sweep = app::parse_sweep(request["sweep"].text(), "sweep");
+  app::ReportExtras extras;
+  extras.detail = request["detail"].flag();
+  if (has(request, "sweep")) extras.sweep = app::parse_sweep(request["sweep"].text(), "sweep");
   std::optional<workloads::Network> network;
   if (has(request, "step")) network = network_of(request["step"]);
   std::vector<evaluation::Evaluation> evaluations;
@@ -120,7 +121,7 @@ std::string report(const JsonReader& request, const evaluation::Progress& progre
     if (network) source.step = evaluation::training_step(*network, source.results, source.file, laws);
     evaluations.emplace_back(std::move(source), laws);
   }
-  return app::report_as(format, evaluations, sweep);
+  return app::report_as(format, evaluations, extras);
 }
 
 // ---- Sweeps

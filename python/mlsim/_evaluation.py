@@ -142,7 +142,7 @@ def report(
         "step": None if step is None else _source(step, "step"),
         "sweep": None if sweep is None else to_text(sweep, "sweep"),
     }
-    document = json.loads(_native.report(to_text({**request, "format": "json"}, "report")))
+    document = json.loads(_native.report(to_text({**request, "format": "json", "detail": False}, "report")))
     return Report(document, request)
 
 

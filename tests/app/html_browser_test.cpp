@@ -58,7 +58,9 @@ class HtmlInBrowser : public testing::Test {
     sources[0].results.layers[0].name = "</script><img src=x onerror=alert(1)>";
     std::vector<evaluation::Evaluation> evaluations;
     for (evaluation::Source& source : sources) evaluations.emplace_back(std::move(source), laws);
-    const auto file = folder_.write("report.html", html_report(evaluations, SweepSource{"s.json", sweep_of_four()}));
+    ReportExtras extras;
+    extras.sweep = SweepSource{"s.json", sweep_of_four()};
+    const auto file = folder_.write("report.html", html_report(evaluations, extras));
     browser_ = std::make_unique<test::Browser>(*chromium);
     browser_->open_file(file);
     browser_->wait_for("document.querySelectorAll('.plot svg').length === 7");

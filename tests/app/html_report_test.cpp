@@ -66,7 +66,9 @@ class HtmlReport : public testing::Test {
   }
 
   std::string page(const std::vector<Source>& sources, const std::optional<SweepSource>& sweep = {}) const {
-    return html_report(evaluated(sources), sweep);
+    ReportExtras extras;
+    extras.sweep = sweep;
+    return html_report(evaluated(sources), extras);
   }
 
   energy::Laws laws_{energy::find_cost_table(std::string(energy::kDefaultCostTable))};

@@ -1,0 +1,20 @@
+// What goes into a report beside the results that it is of. Its tests are those of html_report and report.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+namespace mlsim::app {
+
+struct SweepSource {
+  std::string file;
+  nlohmann::json document;  // schema mlsim.sweep/1, as mlsim sweep writes it
+};
+
+struct ReportExtras {
+  bool detail = false;               // in text, every table and not the summary alone
+  std::optional<SweepSource> sweep;  // on the page
+};
+
+}  // namespace mlsim::app
