@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "base/text.h"
@@ -84,6 +85,14 @@ std::vector<PerOperand<models::Format>> sweep_formats(const WidthRanges& ranges,
     }
   }
   if (formats.empty()) throw std::runtime_error("nothing to sweep: no width in the ranges makes a format");
+  return formats;
+}
+
+std::vector<PerOperand<models::Format>> joined(std::vector<PerOperand<models::Format>> formats,
+                                               const std::vector<PerOperand<models::Format>>& more) {
+  for (const PerOperand<models::Format>& added : more) {
+    if (std::find(formats.begin(), formats.end(), added) == formats.end()) formats.push_back(added);
+  }
   return formats;
 }
 

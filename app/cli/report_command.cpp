@@ -11,7 +11,7 @@
 
 #include "app/cli/options.h"
 #include "app/report/accelergy.h"
-#include "app/report/html_report.h"
+#include "app/report/sweep_reader.h"
 #include "app/report/report.h"
 #include "base/output_file.h"
 #include "evaluation/evaluation.h"

@@ -29,7 +29,9 @@ using evaluation::Activity;
 using evaluation::array_to_json;
 using evaluation::check_products;
 using evaluation::Engine;
+using evaluation::joined;
 using evaluation::mark_pareto_front;
+using evaluation::Objective;
 using evaluation::parse_activity;
 using evaluation::parse_engine;
 using evaluation::PerOperand;
@@ -77,16 +79,20 @@ base::Parsed list_within(const base::WholeNumber& limits, const std::string& als
 
 std::vector<PerOperand<models::Format>> formats_of(const base::CommandLine& line) {
   const auto groupings = [&] { return base::split(line.text("grouping"), ','); };
-  if (line.has("formats")) {
+  const bool has_widths = line.has("exponent-bits") && line.has("mantissa-bits");
+  if (!has_widths) {
     for (const char* option : {"exponent-bits", "mantissa-bits", "scale-exponent-bits", "scale-fraction-bits"}) {
-      if (line.given(option)) {
-        throw std::runtime_error(fmt::format("--formats and --{} are given, expected one of them", option));
-      }
+      if (!line.given(option)) continue;
+      throw std::runtime_error(
+          fmt::format("--{} is given, expected both --exponent-bits and --mantissa-bits beside it", option));
     }
-    return sweep_formats(base::split(line.text("formats"), ','),
-                         line.given("grouping") ? groupings() : std::vector<std::string>());
   }
-  if (!line.has("exponent-bits") || !line.has("mantissa-bits")) {
+  std::vector<PerOperand<models::Format>> formats;
+  if (line.has("formats")) {
+    formats = joined({}, sweep_formats(base::split(line.text("formats"), ','),
+                                       line.given("grouping") ? groupings() : std::vector<std::string>()));
+    if (!has_widths) return formats;
+  } else if (!has_widths) {
     throw std::runtime_error("nothing to sweep: expected --formats, or --exponent-bits with --mantissa-bits");
   }
   WidthRanges ranges;
@@ -94,7 +100,21 @@ std::vector<PerOperand<models::Format>> formats_of(const base::CommandLine& line
   ranges.mantissa = parse_range(line.text("mantissa-bits"), evaluation::kMantissaWidths);
   ranges.scale_exponent = parse_range(line.text("scale-exponent-bits"), evaluation::kScaleExponentWidths);
   ranges.scale_fraction = parse_range(line.text("scale-fraction-bits"), evaluation::kScaleFractionWidths);
-  return sweep_formats(ranges, groupings());
+  return joined(std::move(formats), sweep_formats(ranges, groupings()));
+}
+
+std::vector<Objective> front_of(const base::CommandLine& line, Engine engine) {
+  if (!line.has("pareto")) return evaluation::default_front(engine);
+  std::vector<Objective> objectives;
+  for (const std::string& name : base::split(line.text("pareto"), ',')) {
+    objectives.push_back(evaluation::parse_objective(name));
+  }
+  try {
+    evaluation::check_front(objectives, engine);
+  } catch (const std::runtime_error& error) {
+    base::refuse("", "--pareto", error.what());
+  }
+  return objectives;
 }
 
 SweepAxes axes_of(const base::CommandLine& line, const workloads::Workload& workload) {
@@ -122,7 +142,7 @@ std::string identity_of(const workloads::Workload& workload, const SweepTensors&
   base::Hash hash;
   const auto mix = [&](const std::string& text) { hash.add(text); };
   mix(MLSIM_VERSION);
-  mix("rows of any number of multiply-adds");
+  mix("rows with the names of their formats");
   mix(fmt::format("{:016x}", workload.content_hash));
   mix(engine);
   mix(to_string(activity));
@@ -229,6 +249,11 @@ std::vector<base::Option> sweep_options() {
           strict_option(),
           activity_option(),
           table_option(),
+          {.name = "pareto",
+           .value_name = "O,...",
+           .help = "what the front is of: energy (with memory), computing (without), time, area, error; if not given, "
+                   "computing and error, and of the analytic engine energy and time",
+           .kind = list_of([](const std::string& part) { evaluation::parse_objective(part); })},
           {.name = "out", .value_name = "FILE", .help = "FILE.csv or FILE.json", .kind = base::File{}},
           jobs_option()};
 }
@@ -238,11 +263,11 @@ std::vector<base::Option> sweep_options() {
 const base::Command& sweep_command() {
   static const base::Command command{
       .name = "mlsim sweep",
-      .synopsis = "WORKLOAD --formats F,... | --exponent-bits A:B --mantissa-bits C:D [options]",
+      .synopsis = "WORKLOAD [--formats F,...] [--exponent-bits A:B --mantissa-bits C:D] [options]",
       .summary = "price and measure many formats and arrays on one workload",
       .description =
           "Prices and measures every combination of formats and arrays on one workload, and marks the Pareto front of "
-          "energy and error. With --out the points are written as CSV or JSON, by the name's ending; a sweep that was "
+          "what --pareto names. With --out the points are written as CSV or JSON, by the name's ending; a sweep that was "
           "stopped goes on where it was when the same command is given again. Lists are separated by commas.\n"
           "\n" +
           sources_text("WORKLOAD"),
@@ -262,7 +287,7 @@ void run_sweep(const base::CommandLine& line) {
   const energy::Laws laws = find_laws(line.text("table"));
   const workloads::Workload workload = workloads::open_workload(line.operands().front(), source_options(line));
   print_warnings(workload.remarks);
-  const SweepSetting setting{workload, engine, laws, activity};
+  const SweepSetting setting{workload, engine, laws, activity, front_of(line, engine)};
   const std::vector<SweepPoint> points = sweep_points(axes_of(line, workload));
   for (const SweepPoint& point : points) check_products(point, workload);
 
@@ -288,15 +313,16 @@ void run_sweep(const base::CommandLine& line) {
     ++done_here;
     progress.show(finished + done_here, done_here);
   });
-  mark_pareto_front(rows);
+  mark_pareto_front(rows, setting.front);
   const std::string remark = evaluation::non_finite_remark(rows);
   if (!remark.empty()) base::print_error(fmt::format("mlsim: warning: {}\n", remark));
+  const Json document = sweep_json(setting, rows);
   if (journal) {
     base::write_file(
-        out, out.extension() == ".csv" ? sweep_csv(setting, rows) : base::to_text(sweep_json(setting, rows), 2) + "\n");
+        out, out.extension() == ".csv" ? sweep_csv(setting, rows) : base::to_text(document, 2) + "\n");
     journal->remove();
   }
-  std::cout << base::printable_lines(sweep_table(rows)) << std::flush;
+  std::cout << base::printable_lines(sweep_table(document)) << std::flush;
 }
 
 }  // namespace mlsim::app

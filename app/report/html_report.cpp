@@ -10,6 +10,7 @@
 
 #include "app/report/report.h"
 #include "app/report/report_tables.h"
+#include "app/report/sweep_report.h"
 #include "base/error.h"
 #include "base/input_file.h"
 #include "base/json.h"
@@ -34,59 +35,6 @@ using evaluation::decibels_text;
 using evaluation::overflows_text;
 using evaluation::picojoules_each;
 using Json = nlohmann::ordered_json;
-
-// What of a sweep is shown; it may hold more.
-constexpr const char* kSweepSchema = R"json({
-  "type": "object",
-  "required": ["schema", "workload", "points"],
-  "definitions": {
-    "pass": {
-      "type": "object",
-      "required": ["overflows"],
-      "properties": { "overflows": { "type": ["number", "null"] } }
-    }
-  },
-  "properties": {
-    "schema": { "enum": ["mlsim.sweep/1"] },
-    "workload": { "type": "string" },
-    "points": {
-      "type": "array",
-      "minItems": 1,
-      "items": {
-        "type": "object",
-        "required": ["activation", "weight", "error", "rows", "columns", "elements_per_scaler", "accumulator_bits",
-                     "multiply_adds", "cycles", "operations_only_pj", "computing_pj", "memory_pj", "area_um2",
-                     "mean_sqnr_db", "passes", "pareto"],
-        "properties": {
-          "activation": { "type": "string" },
-          "weight": { "type": "string" },
-          "error": { "type": "string" },
-          "rows": { "type": "integer", "minimum": 1, "maximum": 1024 },
-          "columns": { "type": "integer", "minimum": 1, "maximum": 1024 },
-          "elements_per_scaler": { "type": "integer", "minimum": 1, "maximum": 1048576 },
-          "accumulator_bits": { "type": "integer", "minimum": 0, "maximum": 128 },
-          "multiply_adds": { "type": "number" },
-          "cycles": { "type": "number" },
-          "operations_only_pj": { "type": "number", "minimum": 0 },
-          "computing_pj": { "type": "number", "minimum": 0 },
-          "memory_pj": { "type": "number", "minimum": 0 },
-          "area_um2": { "type": ["number", "null"] },
-          "mean_sqnr_db": { "anyOf": [{ "type": ["number", "null"] }, { "const": "exact" }] },
-          "passes": {
-            "type": "object",
-            "additionalProperties": false,
-            "properties": {
-              "forward": { "$ref": "#/definitions/pass" },
-              "backward_data": { "$ref": "#/definitions/pass" },
-              "backward_weight": { "$ref": "#/definitions/pass" }
-            }
-          },
-          "pareto": { "type": "boolean" }
-        }
-      }
-    }
-  }
-})json";
 
 std::string escaped(std::string_view text) {
   std::string result;
@@ -277,13 +225,6 @@ std::string topic_html(const Topic& topic, const std::vector<ReportSection>& sec
       topic.title, topic.text, plot, tables);
 }
 
-std::string sweep_format(const nlohmann::json& point) {
-  const auto& activation = point["activation"].get_ref<const std::string&>();
-  if (point["weight"] == activation && point["error"] == activation) return activation;
-  return fmt::format("{}+{}+{}", activation, point["weight"].get_ref<const std::string&>(),
-                     point["error"].get_ref<const std::string&>());
-}
-
 ReportTable sweep_table(const nlohmann::json& sweep) {
   ReportTable table{"sweep", "Points of the sweep, all passes of all layers; pJ are for a multiply-add"};
   table.head = {"format",
@@ -300,8 +241,8 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
   table.text_columns = 2;
   for (const nlohmann::json& point : sweep["points"]) {
     table.rows.push_back(
-        {sweep_format(point), point["pareto"].get<bool>() ? "Pareto" : "",
-         fmt::format("{} bits", point["accumulator_bits"].get<int>()),
+        {point["format"], point["pareto"].get<bool>() ? "Pareto" : "",
+         point["accumulator_bits"].is_null() ? "-" : fmt::format("{} bits", point["accumulator_bits"].get<int>()),
          fmt::format("{} x {} / {}", point["rows"].get<int>(), point["columns"].get<int>(),
                      point["elements_per_scaler"].get<int>()),
          picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
@@ -321,20 +262,12 @@ std::string sweep_html(const SweepSource& sweep) {
   });
   return fmt::format(
       "<section id=\"sweep\">\n<h2>Sweep: error and energy</h2>\n<p>{}: {}. Each point is a format on an array. On the "
-      "Pareto front no other point is at least as good in energy (with everything but memory) and mean SQNR and better "
-      "in "
-      "one of them.</p>\n{}"
+      "Pareto front no other point is at least as good in {} and better in one of them.</p>\n{}"
       "<div class=\"tables\">\n{}</div>\n</section>\n",
       escaped(sweep.file), escaped(sweep.document["workload"].get_ref<const std::string&>()),
+      front_text(Json(sweep.document)),
       measured ? "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n" : "",
       to_html(sweep_table(sweep.document), "sweep-1", ""));
-}
-
-// A sum of counts, which a sweep writes as an integer up to 2^64 - 1 and as binary64 above; a schema's minimum would
-// take integers from 2^63 for negative ones.
-void check_count(const nlohmann::json& value, const std::string& file, const std::string& pointer) {
-  if (value.is_number_unsigned() || (value.is_number_float() && value.get<double>() >= 0x1p64)) return;
-  base::refuse(file, pointer, fmt::format("is {}, expected an integer of 0 or more", value.dump()));
 }
 
 std::string facts_html(const std::vector<ReportSection>& sections) {
@@ -350,26 +283,6 @@ std::string facts_html(const std::vector<ReportSection>& sections) {
 }
 
 }  // namespace
-
-SweepSource parse_sweep(std::string_view text, const std::string& file) {
-  SweepSource sweep{file, base::parse_json(text, file)};
-  base::check_schema(sweep.document, nlohmann::json::parse(kSweepSchema), file);
-  const nlohmann::json& points = sweep.document["points"];
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    const std::string pointer = fmt::format("/points/{}", i);
-    check_count(points[i]["multiply_adds"], file, pointer + "/multiply_adds");
-    check_count(points[i]["cycles"], file, pointer + "/cycles");
-    for (const auto& [pass, entry] : points[i]["passes"].items()) {
-      if (entry["overflows"].is_null()) continue;
-      check_count(entry["overflows"], file, fmt::format("{}/passes/{}/overflows", pointer, pass));
-    }
-  }
-  return sweep;
-}
-
-SweepSource load_sweep(const std::string& path) {
-  return parse_sweep(base::read_text(path, base::kLargestResults), path);
-}
 
 std::string html_report(const std::vector<evaluation::Evaluation>& evaluations, const ReportExtras& extras) {
   const std::optional<SweepSource>& sweep = extras.sweep;

@@ -1,5 +1,6 @@
 // The page as a document: what is in it, that nothing is outside it, and that no name can break it.
 #include "app/report/html_report.h"
+#include "app/report/sweep_reader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -93,6 +93,29 @@ TEST_F(Sweep, TakesAFormatForEachOperand) {
   EXPECT_EQ(points[2]["weight"], "int8");
 }
 
+TEST_F(Sweep, TakesWidthsAndFormatsTogether) {
+  ASSERT_EQ(run("--formats fp32,fp8,mxfp8,e2m1 --exponent-bits 2 --mantissa-bits 1:2 --accumulator-bits full,12 "
+                "--engine analytic --pareto time,area,energy --out s.json")
+                .status,
+            0);
+  const json sweep = json::parse(folder_.read("s.json"));
+  EXPECT_EQ(sweep["front"], json({"time", "area", "energy"}));
+  std::vector<std::string> points;
+  bool has_front = false;
+  for (const json& point : sweep["points"]) {
+    points.push_back(point["format"].get<std::string>() + " " +
+                     (point["accumulator_bits"].is_null() ? "-" : point["accumulator_bits"] == 12 ? "12" : "full"));
+    EXPECT_EQ(point["with_memory_pj"].get<double>(),
+              point["computing_pj"].get<double>() + point["memory_pj"].get<double>());
+    has_front = has_front || point["pareto"].get<bool>();
+  }
+  // Baselines have no accumulator of a width, and e2m1 is there once.
+  EXPECT_EQ(points, (std::vector<std::string>{"fp32 -", "fp8 -", "mxfp8/k32 full", "mxfp8/k32 12",
+                                              "e2m1/g8m1/nc full", "e2m1/g8m1/nc 12", "e2m2/g8m1/nc full",
+                                              "e2m2/g8m1/nc 12"}));
+  EXPECT_TRUE(has_front);
+}
+
 TEST_F(Sweep, WritesTheSameInEveryWay) {
   ASSERT_EQ(run("--exponent-bits 2 --mantissa-bits 1:4 --out a.csv --jobs 1").status, 0);
   ASSERT_EQ(run("--exponent-bits 2 --mantissa-bits 1:4 --out b.csv").status, 0);
@@ -115,13 +138,16 @@ TEST_F(Sweep, GroupingsAreAnAxisOfFormatsWithoutOne) {
 
 TEST_F(Sweep, Refuses) {
   expect_error("", "nothing to sweep");
-  expect_error("--formats e2m4 --mantissa-bits 1:2", "expected one of them");
+  expect_error("--formats e2m4 --mantissa-bits 1:2", "--mantissa-bits is given, expected both");
   expect_error("--exponent-bits 3:1 --mantissa-bits 1", "lower end first");
   expect_error("--exponent-bits 0:9 --mantissa-bits 1", "--exponent-bits");
   expect_error("--exponent-bits 0 --mantissa-bits 0", "nothing to sweep");
   expect_error("--formats e2m4+e2m1", "ACTIVATION+WEIGHT+ERROR");
   expect_error("--formats e2m99", "e2m99");
-  expect_error("--formats e2m4 --scale-fraction-bits 2", "expected one of them");
+  expect_error("--formats e2m4 --scale-fraction-bits 2", "--scale-fraction-bits is given, expected both");
+  expect_error("--formats e2m4 --pareto energy,speed", "--pareto: has 'speed', expected one of energy");
+  expect_error("--formats e2m4 --pareto time,time", "--pareto: has time twice");
+  expect_error("--formats e2m4 --pareto error --engine analytic", "--pareto: has error, which the analytic engine");
   expect_error("--formats e2m4 --grouping q", "grouping 'q' is none of");
   expect_error("--exponent-bits 2 --mantissa-bits 1 --grouping x", "grouping 'x'");
   expect_error("--formats e2m4 --out s.txt", ".csv or .json");
