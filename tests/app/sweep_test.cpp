@@ -1,5 +1,6 @@
 // mlsim sweep: its points, and that a kill at any moment loses nothing.
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <spawn.h>
@@ -14,12 +15,14 @@
 #include <thread>
 
 #include "app/cli/sweep_command.h"
+#include "app/report/sweep_reader.h"
 #include "tests/support/command.h"
 #include "tests/support/repetitions.h"
 
 namespace mlsim {
 namespace {
 
+using app::load_sweep;
 using nlohmann::json;
 using nlohmann::ordered_json;
 using test::TemporaryFolder;
@@ -104,15 +107,16 @@ TEST_F(Sweep, TakesWidthsAndFormatsTogether) {
   bool has_front = false;
   for (const json& point : sweep["points"]) {
     points.push_back(point["format"].get<std::string>() + " " +
-                     (point["accumulator_bits"].is_null() ? "-" : point["accumulator_bits"] == 12 ? "12" : "full"));
+                     (point["accumulator_bits"].is_null() ? "-"
+                      : point["accumulator_bits"] == 12   ? "12"
+                                                          : "full"));
     EXPECT_EQ(point["with_memory_pj"].get<double>(),
               point["computing_pj"].get<double>() + point["memory_pj"].get<double>());
     has_front = has_front || point["pareto"].get<bool>();
   }
   // Baselines have no accumulator of a width, and e2m1 is there once.
-  EXPECT_EQ(points, (std::vector<std::string>{"fp32 -", "fp8 -", "mxfp8/k32 full", "mxfp8/k32 12",
-                                              "e2m1/g8m1/nc full", "e2m1/g8m1/nc 12", "e2m2/g8m1/nc full",
-                                              "e2m2/g8m1/nc 12"}));
+  EXPECT_EQ(points, (std::vector<std::string>{"fp32 -", "fp8 -", "mxfp8/k32 full", "mxfp8/k32 12", "e2m1/g8m1/nc full",
+                                              "e2m1/g8m1/nc 12", "e2m2/g8m1/nc full", "e2m2/g8m1/nc 12"}));
   EXPECT_TRUE(has_front);
 }
 
@@ -122,6 +126,28 @@ TEST_F(Sweep, WritesTheSameInEveryWay) {
   EXPECT_EQ(folder_.read("a.csv"), folder_.read("b.csv"));
   const std::string csv = folder_.read("a.csv");
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
+}
+
+TEST_F(Sweep, ReadsCsvAsJson) {
+  const std::string what = "--formats fp32,mxfp8,e2m1+e2m1+e2m3 --accumulator-bits full,10 --pareto area,energy ";
+  for (const char* engine : {"functional", "analytic"}) {
+    SCOPED_TRACE(engine);
+    for (const char* file : {"s.csv", "s.json"}) {
+      ASSERT_EQ(run(fmt::format("{} --engine {} --out {}", what, engine, file)).status, 0);
+    }
+    EXPECT_EQ(load_sweep((folder_.path() / "s.csv").string()).document,
+              load_sweep((folder_.path() / "s.json").string()).document);
+  }
+  const auto error = [&](const std::string& text) {
+    folder_.write("bad.csv", text);
+    return test::error_of([&] { load_sweep((folder_.path() / "bad.csv").string()); });
+  };
+  EXPECT_THAT(error(""), HasSubstr("bad.csv: has no points, expected what mlsim sweep writes as CSV"));
+  EXPECT_THAT(error("a,b\n1,2\n"), HasSubstr("bad.csv: "));
+  EXPECT_THAT(error("format,cycles\nfp32,many\n"), HasSubstr("bad.csv: line 2, cycles: is 'many', expected a number"));
+  std::string text = folder_.read("s.csv");
+  text.replace(text.find(",false,"), 7, ",perhaps,");
+  EXPECT_THAT(error(text), HasSubstr("pareto: is 'perhaps'"));
 }
 
 TEST_F(Sweep, GroupingsAreAnAxisOfFormatsWithoutOne) {
