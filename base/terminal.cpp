@@ -78,6 +78,15 @@ std::string json_escaped(std::string_view text) {
   return escaped(text, true, true);
 }
 
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::optional<CodePoint> c = first_of(text);
+    if (!c) return false;
+    text.remove_prefix(c->bytes);
+  }
+  return true;
+}
+
 void print_error(std::string_view text) noexcept {
   while (!text.empty()) {
     const ssize_t count = write(STDERR_FILENO, text.data(), text.size());

@@ -804,11 +804,30 @@ TEST_F(Command, TakesTopologiesOfScaleSim) {
   EXPECT_EQ(run("report r.json --step net.csv").status, 0);
   EXPECT_THAT(run("sweep net.csv --formats e2m1,fp8-e4m3 --engine analytic").out, HasSubstr("fp8-e4m3"));
   folder_.write("bad.csv", header + "conv, 10, 10, 3, 3, 4, 8,\n");
-  expect_error("simulate bad.csv", {"bad.csv: line 2: has 7 values, expected 8"});
+  expect_error("simulate bad.csv", {"bad.csv: line 2: has 6 numbers behind the name, expected a name and 7"});
   expect_error("sweep bad.csv --formats e2m1", {"bad.csv: line 2"});
   expect_error("counts bad.csv", {"bad.csv: line 2"});
-  folder_.write("bad.csv", header + "co\xffnv, 10, 10, 3, 3, 4, 8, 1,\n");
-  expect_error("counts bad.csv", {"bad.csv: line 2: has a layer name with other characters"});
+  folder_.write("bad.csv", header + "co\x01nv, 10, 10, 3, 3, 4, 8, 1,\n");
+  expect_error("counts bad.csv", {"bad.csv: line 2: has control characters in its name"});
+}
+
+TEST_F(Command, SaysWhatATopologyHasBeyondIt) {
+  folder_.write("NET.CSV", "Layer, M, N, K, Sparsity\nqk, 16, 8, 32, 2:4\nqk, 4, 8, 8,\n");
+  for (const std::string command : {"counts NET.CSV --format json", "simulate NET.CSV --results r.json",
+                                    "report r.json --step NET.CSV", "sweep NET.CSV --formats e2m1,nvfp4"}) {
+    const test::CommandResult result = run(command);
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("mlsim: warning: NET.CSV: has a sparsity, which is not modelled")) << command;
+    EXPECT_THAT(result.err, HasSubstr("'qk' of line 3 is also that of line 2 and becomes 'qk_2'\n")) << command;
+  }
+  EXPECT_EQ(json::parse(run("counts NET.CSV --format json").out)["linear"]["forward"], 16 * 8 * 32 + 4 * 8 * 8);
+  const json results = read_json("r.json");
+  ASSERT_EQ(results["layers"].size(), 2U);
+  EXPECT_EQ(results["layers"][1]["type"], "linear");
+  EXPECT_EQ(results["layers"][1]["passes"][2]["multiply_adds"], 4 * 8 * 8);
+  // All linear layers of a topology are the array's: none is left for the rest of the step.
+  const json step = json::parse(run("report r.json --step NET.CSV --format json").out)["results"][0]["training_step"];
+  EXPECT_EQ(step["parts"]["linear"]["float_multiplies"], 0);
 }
 
 TEST_F(Command, SweepsWithTheZerosOfTheValues) {
