@@ -421,7 +421,8 @@ RecipeOptions read_recipe(const std::filesystem::path& path) {
     if (!value.is_string() && !value.is_number()) {
       recipe[key].refuse("is neither a string nor a number, expected a value of --" + key);
     }
-    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    const std::string text =
+        value.is_string() ? value.get<std::string>() : base::as_integer(value).value_or(value).dump();
     const std::string reason = base::complaint(option.kind, text);
     if (!reason.empty()) recipe[key].refuse(reason);
     result.values[key] = text;

@@ -622,9 +622,9 @@ TEST_F(Command, SimulateRefusesAndLeavesNothing) {
     folder_.write("type.npy", other);
     refuse(with("/layers/0/tensors/weight", "type.npy"), {"type.npy"});
   }
-  npy.replace(npy.find("False"), 5, "True ");
-  folder_.write("fortran.npy", npy);
-  refuse(with("/layers/0/tensors/weight", "fortran.npy"), {"fortran.npy", "Fortran"});
+  npy.replace(npy.find("False"), 5, "maybe");
+  folder_.write("order.npy", npy);
+  refuse(with("/layers/0/tensors/weight", "order.npy"), {"order.npy", "fortran_order is neither True nor False"});
 
   write_workload(good);
   folder_.write("array.json", R"({ "rows": 0 })");

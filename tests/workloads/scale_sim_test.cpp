@@ -181,7 +181,7 @@ TEST(ScaleSim, ReadsMatrixProductsAsLinearLayers) {
        {"Layer, M, N, K,\n1, 128, 512, 1536,\nqk, 100, 1, 7,\n", "1, 128, 512, 1536\nqk, 100, 1, 7\n",
         "a, rows, columns, inner\n1, 128, 512, 1536\nqk, 100, 1, 7\n", "l,m,k,n\n1,128,1536,512\nqk,100,7,1\n"}) {
     const test::TemporaryFolder folder;
-    const Workload workload = open_workload(folder.write("products.csv", text));
+    const Workload workload = open_workload(folder.write("products.csv", text).string());
     ASSERT_EQ(workload.layers.size(), 2U) << text;
     EXPECT_EQ(workload.layers[0].name, "1");
     EXPECT_TRUE(workload.layers[0].linear);
@@ -249,9 +249,9 @@ TEST(ScaleSim, IsKnownByItsEnding) {
   const test::TemporaryFolder folder;
   const auto path = folder.write("NET.CSV", std::string(kHeader) + "conv, 34, 34, 3, 3, 16, 32, 1,\n");
   EXPECT_EQ(load_network("NET.CSV", folder.path()).layers.size(), 1U);
-  const std::uint64_t hash = open_workload(path).content_hash;
+  const std::uint64_t hash = open_workload(path.string()).content_hash;
   folder.write("NET.CSV", std::string(kHeader) + "conv, 34, 34, 3, 3, 16, 33, 1,\n");
-  EXPECT_NE(open_workload(path).content_hash, hash);
+  EXPECT_NE(open_workload(path.string()).content_hash, hash);
 }
 
 }  // namespace
