@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -133,7 +134,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
         overflows += record.counts.overflows;
         non_finite += record.counts.non_finite;
         overflows_are_counted = overflows_are_counted && record.overflows_are_counted;
-        sqnr.add(pass, record.sqnr_db);
+        sqnr.add(pass, summed_sqnr(record));
         if (record.cosine_error) {
           cosine += *record.cosine_error;
           ++measured;
@@ -143,7 +144,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
     total += prices.sum(results, pass).energy;
     Json& entry = passes[models::to_string(pass)];
     entry["sqnr_db"] = decibels_to_json(sqnr.mean(pass));
-    entry["cosine_error"] = measured > 0 ? number_or_null(cosine / measured) : Json();
+    entry["cosine_error"] = measured > 0 ? cosine_error_to_json(cosine / measured) : Json();
     entry["overflows"] = overflows_are_counted ? count_to_json(overflows) : Json();
     entry["non_finite"] = measured > 0 || non_finite.narrow() != std::uint64_t{0} ? count_to_json(non_finite) : Json();
   }
@@ -220,9 +221,10 @@ void run_points(const SweepSetting& setting, const std::vector<SweepPoint>& poin
 }
 
 void mark_pareto_front(std::vector<Json>& rows) {
-  // Without a multiply-add there is neither an energy of one nor an error.
+  // Without a multiply-add there is neither an energy of one nor an error, and what has left the numbers is no choice.
   const auto is_compared = [](const Json& row) {
-    return !row["mean_sqnr_db"].is_null() && row.value("multiply_adds", 1.0) > 0;
+    const double sqnr = decibels_from_json(row["mean_sqnr_db"]);
+    return sqnr > -std::numeric_limits<double>::infinity() && row.value("multiply_adds", 1.0) > 0;
   };
   for (Json& row : rows) {
     bool on_front = is_compared(row);

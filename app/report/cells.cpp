@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "evaluation/results.h"
+
 namespace mlsim::app {
 namespace {
 
@@ -57,9 +59,8 @@ std::string factor(double value) {
 }
 
 std::string decibels(const std::optional<double>& value) {
-  if (!value || std::isnan(*value)) return "-";
-  if (std::isinf(*value)) return "exact";
-  return fmt::format("{:.1f}", *value);
+  if (!value) return "-";
+  return evaluation::decibels_in_words(*value).value_or(fmt::format("{:.1f}", *value));
 }
 
 std::string times(const std::optional<Range>& ratio) {

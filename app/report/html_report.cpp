@@ -71,7 +71,7 @@ constexpr const char* kSweepSchema = R"json({
           "computing_pj": { "type": "number", "minimum": 0 },
           "memory_pj": { "type": "number", "minimum": 0 },
           "area_um2": { "type": ["number", "null"] },
-          "mean_sqnr_db": { "anyOf": [{ "type": ["number", "null"] }, { "const": "exact" }] },
+          "mean_sqnr_db": { "anyOf": [{ "type": ["number", "null"] }, { "enum": ["exact", "infinite error", "undefined"] }] },
           "passes": {
             "type": "object",
             "additionalProperties": false,
