@@ -29,7 +29,8 @@ void keep_standard_streams();
 // One line on a terminal, overwritten; nothing elsewhere.
 class StatusLine {
  public:
-  explicit StatusLine(std::string name);
+  // Nothing is shown on a terminal either where it is quiet.
+  explicit StatusLine(std::string name, bool quiet = false);
   ~StatusLine() { clear(); }
   StatusLine(const StatusLine&) = delete;
   StatusLine& operator=(const StatusLine&) = delete;
