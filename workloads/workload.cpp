@@ -199,7 +199,7 @@ class WorkloadReader {
       const std::string pointer = start + "/format" + (format.is_object() ? "/" + name : "");
       const std::string text = format.is_object() ? format.at(name) : format;
       try {
-        return format.is_object() ? models::parse_format(text) : models::parse_operand_formats(text)[index_of(operand)];
+        return models::parse_operand_formats(text)[index_of(operand)];
       } catch (const std::runtime_error& error) {
         refuse(pointer, error.what());
       }

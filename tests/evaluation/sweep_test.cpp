@@ -114,10 +114,12 @@ TEST_F(Sweep, MarksTheParetoFront) {
   const auto row = [](double energy, const ordered_json& sqnr) {
     return ordered_json{{"multiply_adds", 8}, {"computing_pj", energy}, {"mean_sqnr_db", sqnr}};
   };
-  std::vector<ordered_json> rows{row(1, 10),        row(2, 20), row(2, 15),      row(3, 20),
-                                 row(0.5, nullptr), row(2, 20), row(4, "exact"), row(5, "exact")};
+  std::vector<ordered_json> rows{row(1, 10),           row(2, 20),        row(2, 15),
+                                 row(3, 20),           row(0.5, nullptr), row(2, 20),
+                                 row(4, "exact"),      row(5, "exact"),   row(0.1, "infinite error"),
+                                 row(0.1, "undefined")};
   mark_pareto_front(rows);
-  const bool expected[] = {true, true, false, false, false, true, true, false};
+  const bool expected[] = {true, true, false, false, false, true, true, false, false, false};
   for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i]["pareto"], expected[i]) << i;
   for (ordered_json& r : rows) r["multiply_adds"] = 0;
   mark_pareto_front(rows);
