@@ -70,7 +70,8 @@ class Simulator {
                            const models::ScaledTensor& right, const models::Accumulator& accumulator,
                            const std::optional<ResultQuantization>& quantization, const Progress& progress = {});
 
-  // What the trace has, nothing without one: signals, and about how many bytes a cycle takes in which all elements work.
+  // What the trace has, nothing without one: signals, and about how many bytes a cycle takes in which all elements
+  // work.
   struct TraceSize {
     std::size_t signals = 0;
     double bytes_a_cycle = 0;

@@ -316,7 +316,7 @@ class TopologyReader {
     if (lines_.emplace(name, row.line).second) return name;
     std::size_t number = 2;
     while (!lines_.emplace(fmt::format("{}_{}", name, number), row.line).second) ++number;
-    const std::string other = fmt::format("{}_{}", name, number);
+    std::string other = fmt::format("{}_{}", name, number);
     repeated_.add(fmt::format("'{}' of line {} is also that of line {} and becomes '{}'", name, row.line,
                               lines_.at(name), other));
     return other;

@@ -220,7 +220,8 @@ class ErtReader {
   }
 
   const MappedAction* mapped(const std::string& component, const std::string& action) {
-    for (const std::string& name : {component + "." + action, without_ranges(component) + "." + action, action}) {
+    for (const std::string& name :
+         {fmt::format("{}.{}", component, action), fmt::format("{}.{}", without_ranges(component), action), action}) {
       const auto found = map_.actions.find(name);
       if (found == map_.actions.end()) continue;
       used_.insert(name);

@@ -93,7 +93,7 @@ class VcdTrace::VariableOf : public Variable {
       const auto last = std::to_chars(begin, end, static_cast<double>(written_), std::chars_format::general, kDigits);
       stream << 'r' << std::string_view(begin, static_cast<std::size_t>(last.ptr - begin)) << ' ';
     } else {
-      std::uint64_t bits = static_cast<std::make_unsigned_t<T>>(written_);
+      auto bits = static_cast<std::uint64_t>(static_cast<std::make_unsigned_t<T>>(written_));
       if (width() < 64) bits &= (std::uint64_t{1} << width()) - 1;
       const auto last = std::to_chars(begin, end, bits, 2);
       stream << 'b' << std::string_view(begin, static_cast<std::size_t>(last.ptr - begin)) << ' ';
