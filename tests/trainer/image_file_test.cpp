@@ -21,6 +21,7 @@ namespace {
 using test::error_of;
 using test::jpeg_of;
 using test::TemporaryFolder;
+using testing::HasSubstr;
 
 // A pixel of the result is that of the image, 0 to 255.
 constexpr Normalization kPlain{{0, 0, 0}, {1.0F / 255, 1.0F / 255, 1.0F / 255}};
