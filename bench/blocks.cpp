@@ -8,11 +8,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <ctime>
 #include <string>
 #include <vector>
 
 #include "bench/layers.h"
+#include "bench/timing.h"
 #include "models/convolution/cpu/functional_convolution.h"
 #include "models/convolution/engine.h"
 
@@ -47,24 +47,6 @@ const std::vector<const char*> kFormats{"e2m4/k16", "e2m4/k32",   "e2m4/b16",   
                                         "nvfp4",    "mxint8/k32", "mxfp6-e3m2/k32", "mxfp8-e4m3"};
 constexpr const char* kBasis = "e2m4/nc";
 
-template <typename Run>
-double seconds(const Run& run) {
-  // The thread's own time: others may run beside it.
-  const auto now = [] {
-    timespec time{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-  };
-  const double begin = now();
-  run();
-  return now() - begin;
-}
-
-double median(std::vector<double> times) {
-  std::ranges::sort(times);
-  return times[times.size() / 2];
-}
-
 struct Operands {
   models::ScaledTensor left;
   models::ScaledTensor right;
@@ -85,13 +67,13 @@ std::vector<double> take_turns(int runs, std::size_t formats, const Run& run) {
   for (int i = 0; i < runs; ++i) {
     for (std::size_t f = 0; f < formats; ++f) {
       run(f);  // its memory is at hand
-      const double time = seconds([&] { run(f); });
+      const double time = bench::thread_seconds_of([&] { run(f); });
       times[f].push_back(time);
     }
   }
   std::vector<double> medians;
   medians.reserve(times.size());
-  for (const std::vector<double>& all : times) medians.push_back(median(all));
+  for (const std::vector<double>& all : times) medians.push_back(bench::median(all));
   return medians;
 }
 

@@ -21,6 +21,7 @@ struct Found {
   Kind kind = Kind::kOther;
   std::string file{};  // that errors name
   std::string text{};  // of JSON
+  json document{};     // which it holds
   std::filesystem::path folder{};
 };
 
@@ -48,7 +49,8 @@ Found find(const std::string& name) {
     found.text = base::read_text(name);
     found.folder = std::filesystem::path(name).parent_path();
   }
-  found.kind = kind_of(base::parse_json(found.text, found.file));
+  found.document = base::parse_json(found.text, found.file);
+  found.kind = kind_of(found.document);
   return found;
 }
 
@@ -62,13 +64,15 @@ bool has_weights(const Network& network) {
 }
 
 Network network_of(const std::string& name, const Found& found, const ModelOptions& options) {
-  if (found.kind == Found::Kind::kNetwork) return parse_network(found.text, found.file);
-  return load_network(name, {}, options);
+  if (found.kind != Found::Kind::kNetwork) return load_network(name, {}, options);
+  Network network = parse_network(found.text, found.file);
+  if (name != "-") network.files.emplace_back(name);
+  return network;
 }
 
 // A workload takes a batch from elsewhere only where it names a network and no batch.
 void refuse_own_batch(const Found& found) {
-  const json document = base::parse_json(found.text, found.file);
+  const json& document = found.document;
   const bool names_network = document.is_object() && document.contains("layers") && document.at("layers").is_string();
   if (!names_network || document.contains("batch")) refuse_option("batch", found.file, "its own batch");
 }
@@ -121,7 +125,6 @@ Workload open_workload(const std::string& name, const SourceOptions& options) {
     return workload;
   }
   Network network = network_of(name, found, model);
-  if (found.kind == Found::Kind::kNetwork && name != "-") network.files.emplace_back(name);
   const NetworkValues values =
       options.values.value_or(has_weights(network) ? NetworkValues::kWeights : NetworkValues::kNone);
   if (values == NetworkValues::kWeights && !has_weights(network)) {
@@ -141,14 +144,14 @@ NetworkStep open_network(const std::string& name, const SourceOptions& options) 
   NetworkStep step;
   if (found.kind != Found::Kind::kWorkload) {
     step = {network_of(name, found, model), options.batch};
-    if (found.kind == Found::Kind::kNetwork && name != "-") step.network.files.emplace_back(name);
   } else {
     if (options.batch) refuse_own_batch(found);
     const Workload workload = parse_workload(found.text, found.file, found.folder, model);
-    const json document = json::parse(found.text);
-    const json& layers = document.at("layers");
-    if (!layers.is_string()) return {network_of_layers(workload, document), workload.layers.front().shape.batch};
-    const std::int64_t batch = document.value("batch", options.batch.value_or(1));
+    const json& layers = found.document.at("layers");
+    if (!layers.is_string()) {
+      return {network_of_layers(workload, found.document), workload.layers.front().shape.batch};
+    }
+    const std::int64_t batch = found.document.value("batch", options.batch.value_or(1));
     step = {load_network(layers, found.folder, {batch, options.strict}), batch};
   }
   if (step.network.batch) step.batch = step.network.batch;

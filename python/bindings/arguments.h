@@ -78,6 +78,12 @@ auto compute(std::optional<int> threads, const Function& f) {
   return bounded(threads, f);
 }
 
+// What __array__ of a result gives for a dtype, which may be None.
+inline py::object as_dtype(const py::array& values, const py::object& dtype) {
+  if (dtype.is_none()) return values;
+  return values.attr("astype")(dtype, py::arg("copy") = false);
+}
+
 // An array that owns the values, without a copy.
 template <typename T>
 py::array_t<T> to_array(std::vector<T>&& values, const models::Shape& shape) {

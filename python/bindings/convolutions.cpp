@@ -101,6 +101,19 @@ void set_geometry(ConvolutionShape& shape, const Geometry& geometry, std::size_t
   require("dilation", shape.dilation == plain.dilation, geometry.dilation);
 }
 
+void set_images(ConvolutionShape& shape, const Quantized& activation) {
+  const Shape& images = shape_of(activation);
+  shape.batch = images[0];
+  shape.in_channels = images[1];
+  shape.in_size = {images[2], images[3]};
+}
+
+void set_kernels(ConvolutionShape& shape, const Quantized& weight) {
+  const Shape& kernels = shape_of(weight);
+  shape.out_channels = kernels[0];
+  shape.kernel = {kernels[2], kernels[3]};
+}
+
 // A size that belongs to the shape of tensors of more than two dimensions, 1×1 of two.
 std::array<std::int64_t, 2> size_of(const char* name, const py::object& value, std::size_t dimensions) {
   if (value.is_none()) {
@@ -189,13 +202,8 @@ PassResult forward(const py::object& activation_object, const py::object& weight
   const std::size_t dimensions = check_operands(Pass::kForward, activation, weight);
   ConvolutionShape shape;
   set_geometry(shape, {stride, padding, dilation, groups}, dimensions);
-  const Shape& images = shape_of(activation);
-  const Shape& kernels = shape_of(weight);
-  shape.batch = images[0];
-  shape.in_channels = images[1];
-  shape.in_size = {images[2], images[3]};
-  shape.out_channels = kernels[0];
-  shape.kernel = {kernels[2], kernels[3]};
+  set_images(shape, activation);
+  set_kernels(shape, weight);
   return run(Pass::kForward, shape, activation, weight, {accumulator_bits, overflow, taps_per_cycle, threads});
 }
 
@@ -208,16 +216,14 @@ PassResult backward_data(const py::object& error_object, const py::object& weigh
   const std::size_t dimensions = check_operands(Pass::kBackwardData, error, weight);
   ConvolutionShape shape;
   set_geometry(shape, {stride, padding, dilation, groups}, dimensions);
-  const Shape& errors = shape_of(error);
-  const Shape& kernels = shape_of(weight);
-  shape.batch = errors[0];
-  shape.out_channels = kernels[0];
-  if (kernels[1] > std::numeric_limits<std::int64_t>::max() / shape.groups) {
+  set_kernels(shape, weight);
+  shape.batch = shape_of(error)[0];
+  const std::int64_t channels = shape_of(weight)[1];
+  if (channels > std::numeric_limits<std::int64_t>::max() / shape.groups) {
     base::refuse("", "groups", fmt::format("is {}, expected a divisor of the channels", shape.groups));
   }
-  shape.in_channels = kernels[1] * shape.groups;
+  shape.in_channels = channels * shape.groups;
   shape.in_size = size_of("in_size", in_size, dimensions);
-  shape.kernel = {kernels[2], kernels[3]};
   return run(Pass::kBackwardData, shape, error, weight, {accumulator_bits, overflow, taps_per_cycle, threads});
 }
 
@@ -230,12 +236,8 @@ PassResult backward_weight(const py::object& error_object, const py::object& act
   const std::size_t dimensions = check_operands(Pass::kBackwardWeight, error, activation);
   ConvolutionShape shape;
   set_geometry(shape, {stride, padding, dilation, groups}, dimensions);
-  const Shape& errors = shape_of(error);
-  const Shape& images = shape_of(activation);
-  shape.batch = images[0];
-  shape.in_channels = images[1];
-  shape.in_size = {images[2], images[3]};
-  shape.out_channels = errors[1];
+  set_images(shape, activation);
+  shape.out_channels = shape_of(error)[1];
   shape.kernel = size_of("kernel", kernel, dimensions);
   return run(Pass::kBackwardWeight, shape, error, activation, {accumulator_bits, overflow, taps_per_cycle, threads});
 }
@@ -251,8 +253,7 @@ py::dict counts_of(const PassResult& self) {
 }
 
 py::object as_array(const PassResult& self, const py::object& dtype, const py::object& /*copy*/) {
-  if (dtype.is_none()) return self.values;
-  return self.values.attr("astype")(dtype, py::arg("copy") = false);
+  return as_dtype(self.values, dtype);
 }
 
 std::string represent(const PassResult& self) {
@@ -291,36 +292,31 @@ void bind_convolutions(py::module_& module) {
       .def("__array__", as_array, arg("dtype") = py::none(), arg("copy") = py::none())
       .def("__repr__", represent);
 
-  const auto with_common = [](const char* text) { return std::string(text) + kCommonText; };
-  module.def("forward", forward, arg("activation"), arg("weight"), arg("stride") = 1, arg("padding") = 0,
-             arg("dilation") = 1, arg("groups") = 1, arg("accumulator_bits") = py::none(), arg("overflow") = "saturate",
-             arg("taps_per_cycle") = 1, arg("threads") = py::none(),
-             with_common(R"(The forward pass: activation * weight, bit by bit as the numeric contract has it.
+  const auto define = [&](const char* name, auto pass, const char* text, const auto&... own) {
+    module.def(name, pass, own..., arg("stride") = 1, arg("padding") = 0, arg("dilation") = 1, arg("groups") = 1,
+               arg("accumulator_bits") = py::none(), arg("overflow") = "saturate", arg("taps_per_cycle") = 1,
+               arg("threads") = py::none(), (std::string(text) + kCommonText).c_str());
+  };
+  define("forward", forward, R"(The forward pass: activation * weight, bit by bit as the numeric contract has it.
 
 activation: Quantized, (batch, in channels, height, width). weight: Quantized, (out channels, in channels / groups,
 height, width). Returns a PassResult of the shape (batch, out channels, height, width), float32.
-)")
-                 .c_str());
-  module.def("backward_data", backward_data, arg("error"), arg("weight"), arg("in_size") = py::none(),
-             arg("stride") = 1, arg("padding") = 0, arg("dilation") = 1, arg("groups") = 1,
-             arg("accumulator_bits") = py::none(), arg("overflow") = "saturate", arg("taps_per_cycle") = 1,
-             arg("threads") = py::none(),
-             with_common(R"(The backward-data pass: error * weight, bit by bit as the numeric contract has it.
+)",
+         arg("activation"), arg("weight"));
+  define("backward_data", backward_data,
+         R"(The backward-data pass: error * weight, bit by bit as the numeric contract has it.
 
 error: Quantized, (batch, out channels, height, width) of the outputs. weight: as in forward. in_size: height and width
 of the inputs. Returns a PassResult of the shape (batch, in channels, *in_size), float32.
-)")
-                 .c_str());
-  module.def("backward_weight", backward_weight, arg("error"), arg("activation"), arg("kernel") = py::none(),
-             arg("stride") = 1, arg("padding") = 0, arg("dilation") = 1, arg("groups") = 1,
-             arg("accumulator_bits") = py::none(), arg("overflow") = "saturate", arg("taps_per_cycle") = 1,
-             arg("threads") = py::none(),
-             with_common(R"(The backward-weight pass: error * activation, bit by bit as the numeric contract has it.
+)",
+         arg("error"), arg("weight"), arg("in_size") = py::none());
+  define("backward_weight", backward_weight,
+         R"(The backward-weight pass: error * activation, bit by bit as the numeric contract has it.
 
 error: as in backward_data. activation: as in forward. kernel: its height and width. Returns a PassResult of the shape
 (out channels, in channels / groups, *kernel), float32.
-)")
-                 .c_str());
+)",
+         arg("error"), arg("activation"), arg("kernel") = py::none());
 }
 
 }  // namespace mlsim::python

@@ -72,10 +72,7 @@ Request request_of(const std::string& format, const std::string& rounding, const
                    const py::object& seed, const py::object& stream, const std::optional<std::string>& operand,
                    const std::optional<std::string>& pass, const py::object& threads) {
   Request request;
-  request.rounding.rounding = models::parse_rounding(rounding);
-  request.rounding.random_bits = static_cast<int>(whole_number("random_bits", random_bits, 1, 24));
-  request.rounding.seed = word("seed", seed);
-  request.rounding.stream = word("stream", stream);
+  request.rounding = rounding_of(rounding, random_bits, seed, stream);
   if (operand) request.operand = models::parse_operand(*operand);
   if (pass) request.pass = models::parse_pass(*pass);
   request.format = format_as_taken(models::parse_format(format), request.operand, request.pass);
@@ -124,12 +121,7 @@ py::array_t<T> rounded(const Input& input, const Request& request, const std::st
       memory.resize(values.size());
       numbers = memory;
     }
-    const auto* blocks = std::get_if<ScaledFormat>(&request.format);
-    const float scale =
-        blocks != nullptr
-            ? models::quantize_scaled(input.values, input.shape, *blocks, request.rounding, name, numbers)
-            : models::quantize_baseline_scaled(input.values, input.shape, std::get<BaselineFormat>(request.format),
-                                               request.rounding, name, numbers);
+    const float scale = quantize_values(input.values, input.shape, request.format, request.rounding, name, numbers);
     constexpr std::size_t kGrain = 1 << 14;
     base::parallel_for(tbb::blocked_range<std::size_t>(0, values.size(), kGrain),
                        [&](const tbb::blocked_range<std::size_t>& range) {
@@ -224,9 +216,7 @@ py::array_t<double> dequantize(const Quantized& self, const py::object& threads)
 }
 
 py::object as_array(const Quantized& self, const py::object& dtype, const py::object& /*copy*/) {
-  py::array_t<double> values = dequantize(self, py::none());
-  if (dtype.is_none()) return values;
-  return values.attr("astype")(dtype, py::arg("copy") = false);
+  return as_dtype(dequantize(self, py::none()), dtype);
 }
 
 py::object tile_of(const Quantized& self) {
@@ -265,6 +255,22 @@ py::tuple shape_of(const Quantized& self) {
 }
 
 }  // namespace
+
+models::QuantizerOptions rounding_of(const std::string& rounding, const py::object& random_bits, const py::object& seed,
+                                     const py::object& stream) {
+  return {.rounding = models::parse_rounding(rounding),
+          .random_bits = static_cast<int>(whole_number("random_bits", random_bits, 1, 24)),
+          .seed = word("seed", seed),
+          .stream = word("stream", stream)};
+}
+
+float quantize_values(std::span<const float> input, const Shape& shape, const models::Format& format,
+                      const models::QuantizerOptions& rounding, const std::string& name, std::span<float> values) {
+  if (const auto* blocks = std::get_if<ScaledFormat>(&format)) {
+    return models::quantize_scaled(input, shape, *blocks, rounding, name, values);
+  }
+  return models::quantize_baseline_scaled(input, shape, std::get<BaselineFormat>(format), rounding, name, values);
+}
 
 void bind_quantize(py::module_& module) {
   using py::arg;

@@ -1,8 +1,11 @@
 // A quantized tensor as Python holds it.
 #pragma once
 
+#include <pybind11/pybind11.h>
+
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 
@@ -31,5 +34,13 @@ struct Quantized {
   }
   float tensor_scale() const { return scaled() != nullptr ? scaled()->tensor_scale : baseline()->scale; }
 };
+
+// The rounding that arguments of Python ask for. Throws std::runtime_error for what is none.
+models::QuantizerOptions rounding_of(const std::string& rounding, const pybind11::object& random_bits,
+                                     const pybind11::object& seed, const pybind11::object& stream);
+
+// Writes the values without the scale of the tensor, which it returns. `name` is what errors call the input.
+float quantize_values(std::span<const float> input, const models::Shape& shape, const models::Format& format,
+                      const models::QuantizerOptions& rounding, const std::string& name, std::span<float> values);
 
 }  // namespace mlsim::python

@@ -7,13 +7,11 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
-#include <variant>
 
-#include "models/baseline/baseline.h"
 #include "models/formats/format.h"
-#include "models/quantizer/quantizer.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/module.h"
+#include "python/bindings/quantized.h"
 
 namespace mlsim::python {
 namespace {
@@ -49,11 +47,7 @@ py::tuple scaled_values(const py::array_t<float, py::array::c_style>& array, con
                         const py::object& threads, const std::string& name) {
   const Format taken =
       models::format_of(models::parse_format(format), models::parse_operand(operand), models::parse_pass(pass));
-  const models::QuantizerOptions options{
-      .rounding = models::parse_rounding(rounding),
-      .random_bits = static_cast<int>(whole_number("random_bits", random_bits, 1, 24)),
-      .seed = word("seed", seed),
-      .stream = word("stream", stream)};
+  const models::QuantizerOptions options = rounding_of(rounding, random_bits, seed, stream);
   const models::Shape shape(array.shape(), array.shape() + array.ndim());
   if (shape.size() < 2 || shape.size() > 4 || array.size() == 0) {
     throw std::runtime_error(name + ": has the shape " + to_string(shape) + ", expected 2 to 4 extents of 1 or more");
@@ -61,13 +55,8 @@ py::tuple scaled_values(const py::array_t<float, py::array::c_style>& array, con
   const std::span<const float> input(array.data(), static_cast<std::size_t>(array.size()));
   py::array_t<float> values(shape);
   const std::span<float> output(values.mutable_data(), input.size());
-  const float scale = compute(threads_of(threads), [&] {
-    if (const auto* const blocks = std::get_if<models::ScaledFormat>(&taken)) {
-      return models::quantize_scaled(input, shape, *blocks, options, name, output);
-    }
-    return models::quantize_baseline_scaled(input, shape, std::get<models::BaselineFormat>(taken), options, name,
-                                            output);
-  });
+  const float scale =
+      compute(threads_of(threads), [&] { return quantize_values(input, shape, taken, options, name, output); });
   return py::make_tuple(std::move(values), scale);
 }
 

@@ -8,6 +8,7 @@ import warnings
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from mlsim import _child, _native
+from mlsim._checks import whole_number
 from mlsim._native import Error
 from mlsim._results import Path, Report, Results, Sweep, to_text
 
@@ -48,12 +49,8 @@ def _source(value: Union[Path, Document], name: str, folder: Optional[Path] = No
     return {"file": _path(value, name)}
 
 
-def _threads(value: Any) -> Any:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not hasattr(value, "__index__") or not 1 <= value.__index__() <= 1024:
-        raise Error(f"threads: is {value!r}, expected a whole number from 1 to 1024")
-    return value.__index__()
+def _threads(value: Any) -> Optional[int]:
+    return None if value is None else whole_number("threads", value, 1, 1024)
 
 
 def _document(answer: str) -> Dict[str, Any]:

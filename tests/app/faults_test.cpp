@@ -133,6 +133,9 @@ class Faults : public testing::TestWithParam<Scenario> {
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<std::string> variables{"LD_PRELOAD=" MLSIM_FAULTS, "MLSIM_FAULT_FOLDER=" + folder().string(),
                                        "MLSIM_FAULT_COUNTS=" + (memory_.path() / "counts").string()};
+    // SystemC's own pool of memory (2.3.4: sc_allocator::allocate()) does not look whether it got any. It is there
+    // before main, so that a program cannot do without it, but those who start one can.
+    variables.emplace_back("SYSTEMC_MEMPOOL_DONT_USE=1");
     if (!fault.empty()) variables.push_back("MLSIM_FAULT=" + fault);
     for (char** variable = environ; *variable != nullptr; ++variable) variables.emplace_back(*variable);
     const auto pointers = [](std::vector<std::string>& texts) {

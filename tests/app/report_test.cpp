@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "energy/cost_table.h"
+#include "tests/support/laws.h"
 #include "tests/support/run_layers.h"
 
 namespace mlsim::app {
@@ -24,13 +25,9 @@ using evaluation::TrainingStep;
 using nlohmann::json;
 using test::kLayer;
 using test::kShape;
+using test::laws;
 using test::run_layers;
 using testing::HasSubstr;
-
-const energy::Laws& laws() {
-  static const energy::Laws shared{energy::find_cost_table()};
-  return shared;
-}
 
 json report_of(const Results& results, Activity activity = Activity::kDense,
                const std::optional<TrainingStep>& step = {}) {

@@ -13,6 +13,7 @@
 
 #include "energy/quantizer_cost.h"
 #include "models/convolution/convolution.h"
+#include "tests/support/laws.h"
 #include "tests/support/scaled_formats.h"
 
 namespace mlsim::energy {
@@ -23,11 +24,7 @@ using models::full_accumulator_bits;
 using models::mls;
 using models::parse_scaled_format;
 using models::ScaledFormat;
-
-const Laws& laws() {
-  static const Laws shared{find_cost_table()};
-  return shared;
-}
+using test::laws;
 
 std::vector<ScaledFormat> all_elements() {
   std::vector<ScaledFormat> operands;

@@ -11,6 +11,7 @@
 
 #include "energy/quantizer_cost.h"
 #include "models/convolution/convolution.h"
+#include "tests/support/laws.h"
 #include "tests/support/scaled_formats.h"
 
 namespace mlsim::energy {
@@ -18,11 +19,7 @@ namespace {
 
 using models::BaselineFormat;
 using models::mls;
-
-const Laws& laws() {
-  static const Laws shared{find_cost_table()};
-  return shared;
-}
+using test::laws;
 
 // A 3×3 convolution: a use of the group-scale unit for nine multiply-adds.
 Counts three_by_three(const ScaledDatapath& datapath, std::uint64_t groups) {

@@ -6,15 +6,13 @@
 #include <string>
 #include <string_view>
 
+#include "tests/support/laws.h"
+
 namespace mlsim::energy {
 namespace {
 
 using models::parse_format;
-
-const Laws& laws() {
-  static const Laws shared{find_cost_table()};
-  return shared;
-}
+using test::laws;
 
 QuantizerCost cost_of(std::string_view format) {
   return quantizer_cost(laws(), parse_format(format));

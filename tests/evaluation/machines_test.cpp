@@ -6,18 +6,15 @@
 #include <vector>
 
 #include "energy/cost_table.h"
+#include "tests/support/laws.h"
 #include "tests/support/run_layers.h"
 
 namespace mlsim::evaluation {
 namespace {
 
 using test::kShape;
+using test::laws;
 using test::run_layers;
-
-const energy::Laws& laws() {
-  static const energy::Laws shared{energy::find_cost_table()};
-  return shared;
-}
 
 TEST(Sharings, AreWhatThatSharingGives) {
   const Results results = run_layers(kShape, Engine::kAnalytic);

@@ -20,6 +20,7 @@
 #include "models/convolution/convolution.h"
 #include "models/convolution/cpu/functional_convolution.h"
 #include "models/quantizer/quantizer.h"
+#include "tests/support/laws.h"
 
 namespace mlsim {
 namespace {
@@ -27,15 +28,11 @@ namespace {
 using energy::Operation;
 using models::Operand;
 using models::Pass;
+using test::laws;
 
 const models::ConvolutionShape& layer() {
   static const models::ConvolutionShape shape{.batch = 16, .in_channels = 40, .out_channels = 16, .in_size = {4, 4}};
   return shape;
-}
-
-const energy::Laws& laws() {
-  static const energy::Laws shared{energy::find_cost_table()};
-  return shared;
 }
 
 // On the elements of the default array of 16 × 16.

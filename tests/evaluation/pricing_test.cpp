@@ -11,6 +11,7 @@
 #include <string>
 
 #include "evaluation/simulate.h"
+#include "tests/support/laws.h"
 #include "tests/support/run_layers.h"
 #include "tests/support/temporary_folder.h"
 #include "workloads/workload.h"
@@ -20,11 +21,7 @@ namespace {
 
 using energy::Operation;
 using models::Pass;
-
-const energy::Laws& laws() {
-  static const energy::Laws shared{energy::find_cost_table()};
-  return shared;
-}
+using test::laws;
 
 // The layer of docs/energy-by-hand-nvfp4.md: 1×1, 40 to 16 channels of 4×4, 16 images.
 Results results(const std::string& formats) {

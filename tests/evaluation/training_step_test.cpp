@@ -9,6 +9,7 @@
 
 #include "energy/cost_table.h"
 #include "evaluation/evaluation.h"
+#include "tests/support/laws.h"
 #include "tests/support/run_layers.h"
 #include "tests/support/temporary_folder.h"
 #include "workloads/network.h"
@@ -17,13 +18,9 @@ namespace mlsim::evaluation {
 namespace {
 
 using test::kShape;
+using test::laws;
 using test::run_layers;
 using testing::HasSubstr;
-
-const energy::Laws& laws() {
-  static const energy::Laws shared{energy::find_cost_table()};
-  return shared;
-}
 
 TEST(StepOfANetwork, IsPricedByHand) {
   // One convolution, its normalization, a ReLU, an addition, pooling and a linear layer; two images.

@@ -26,6 +26,12 @@ void set_dims(const Node& node, Value& output, Dims dims) {
   output.dims = std::move(dims);
 }
 
+// Those of the first input, in another shape.
+void keep_numbers(const Node& node, Value& output) {
+  output.content = node.input(0).content;
+  if (!node.input(0).origin.swapped) output.origin = node.input(0).origin;
+}
+
 std::size_t rank_of(const Node& node, std::size_t index) {
   return node.dims(index).size();
 }
@@ -182,8 +188,7 @@ void reshape(const Node& node, Values& outputs) {
     node.refuse(fmt::format("makes {} of {}, which has {} elements", to_string(out), to_string(in), count));
   }
   set_dims(node, outputs[0], out);
-  outputs[0].content = node.input(0).content;
-  if (!node.input(0).origin.swapped) outputs[0].origin = node.input(0).origin;
+  keep_numbers(node, outputs[0]);
 }
 
 void flatten(const Node& node, Values& outputs) {
@@ -245,8 +250,7 @@ void squeeze(const Node& node, Values& outputs) {
     if (!gone.contains(axis) && (axes || in[axis] != 1)) out.push_back(in[axis]);
   }
   set_dims(node, outputs[0], out);
-  outputs[0].content = node.input(0).content;
-  if (!node.input(0).origin.swapped) outputs[0].origin = node.input(0).origin;
+  keep_numbers(node, outputs[0]);
 }
 
 void unsqueeze(const Node& node, Values& outputs) {
@@ -258,8 +262,7 @@ void unsqueeze(const Node& node, Values& outputs) {
   auto next = in.begin();
   for (std::size_t axis = 0; axis < rank; ++axis) out.push_back(added.contains(axis) ? 1 : *next++);
   set_dims(node, outputs[0], out);
-  outputs[0].content = node.input(0).content;
-  if (!node.input(0).origin.swapped) outputs[0].origin = node.input(0).origin;
+  keep_numbers(node, outputs[0]);
 }
 
 void concat(const Node& node, Values& outputs) {

@@ -10,7 +10,7 @@
 #include "base/parallel.h"
 #include "models/convolution/cpu/block_product_kernels.h"
 #include "models/convolution/cpu/dot_kernels.h"
-#include "models/convolution/cpu/padded_planes.h"
+#include "models/convolution/cpu/scratch.h"
 #include "models/convolution/cpu/tile_units.h"
 
 namespace mlsim::models {

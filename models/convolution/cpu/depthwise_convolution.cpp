@@ -10,6 +10,7 @@
 #include "models/convolution/cpu/axis_phases.h"
 #include "models/convolution/cpu/plane_kernels.h"
 #include "models/convolution/cpu/prepared_planes.h"
+#include "models/convolution/cpu/refusals.h"
 #include "models/convolution/cpu/scale_kernels.h"
 #include "models/convolution/cpu/scratch.h"
 
@@ -61,7 +62,7 @@ class DepthwiseCorrelation {
     // Some planes at a time, which are prepared before they are read: the processor waits for bytes that it has just
     // written otherwise.
     const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / planes_.plane().size, 1, 16);
-    const std::int64_t in_a_row = std::max<std::int64_t>(kTaskCost / ((result_plane + source_plane) / 4 + 50), 1);
+    const std::int64_t in_a_row = pieces_of_task((result_plane + source_plane) / 4 + 50);
     // Those of a task are of one image.
     const std::int64_t tasks = ceil_div(channels_, in_a_row);
     base::parallel_for(std::int64_t{0}, batch_ * tasks, [&](std::int64_t task) {
@@ -98,7 +99,6 @@ class DepthwiseCorrelation {
 
  private:
   static constexpr std::int64_t kPreparedBytes = 64 << 10;
-  static constexpr std::int64_t kTaskCost = 20000;
 
   struct Phase {
     const AxisPhase* rows;
@@ -259,10 +259,8 @@ class DepthwiseCorrelation {
 
   // What a product's 1 stands for in every plane.
   Scratch<float> plane_units() const {
-    const auto weight_units = make_scratch<float>(channels_);
-    fill_pair_units(weight_, 0, channels_, weight_units.get());
-    auto units = make_scratch<float>(batch_ * channels_);
-    fill_pair_units(source_, 0, batch_ * channels_, units.get());
+    const Scratch<float> weight_units = pair_units(weight_, 0, channels_);
+    Scratch<float> units = pair_units(source_, 0, batch_ * channels_);
     for (std::int64_t image = 0; image < batch_; ++image) {
       for (std::int64_t c = 0; c < channels_; ++c) units[image * channels_ + c] *= weight_units[c];
     }
@@ -342,20 +340,15 @@ bool fits(const ConvolutionRequest& request, std::size_t axis) {
 
 }  // namespace
 
-std::optional<std::string> refuse_depthwise(const ConvolutionRequest& request) {
+Refusal refuse_depthwise(const ConvolutionRequest& request) {
   const ConvolutionShape& shape = request.shape;
   if (!has_dot_products()) return "the processor has no dot products of bytes";
   if (request.pass == Pass::kBackwardWeight) return "backward weight sums along whole planes";
   if (shape.in_channels != shape.groups || shape.out_channels != shape.groups) return "a group has several channels";
   if (shape.dilation != std::array<std::int64_t, 2>{1, 1}) return "the kernel is dilated";
   if (!fits(request, 0) || !fits(request, 1)) return "the kernel or its stride is too large";
-  if (!request.left.format.layout.constant_over_planes() || !request.right.format.layout.constant_over_planes()) {
-    return "a scale belongs to a part of a plane";
-  }
-  if (request.left.format.element.max_integer() >= kDotOffset ||
-      request.right.format.element.max_integer() >= kDotOffset) {
-    return "an element does not fit a byte";
-  }
+  if (Refusal refusal = refuse_split_planes(request)) return refusal;
+  if (Refusal refusal = refuse_large_elements(request)) return refusal;
   if (!request.exact_float) return "a group may be no binary32 number";
   return std::nullopt;
 }

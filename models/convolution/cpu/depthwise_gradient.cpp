@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/convolution/cpu/prepared_planes.h"
+#include "models/convolution/cpu/refusals.h"
 #include "models/convolution/cpu/scale_kernels.h"
 #include "models/convolution/cpu/scratch.h"
 
@@ -42,15 +43,9 @@ class DepthwiseGradient {
     const ByteTable activation_table(activation_.format.element, kDotOffset);
     const std::int64_t out_plane = out_size_[0] * out_size_[1];
     const std::int64_t in_plane = in_size_[0] * in_size_[1];
-    const auto units = [&](const ScaledTensor& tensor) {
-      auto all = make_scratch<float>(batch_ * channels_);
-      fill_pair_units(tensor, 0, batch_ * channels_, all.get());
-      return all;
-    };
-    const Scratch<float> error_units = units(error_);
-    const Scratch<float> activation_units = units(activation_);
-    const std::int64_t in_a_row =
-        std::clamp<std::int64_t>(kTaskCost / (batch_ * ((out_plane + in_plane) / 4 + 50)), 1, kMostChannels);
+    const Scratch<float> error_units = pair_units(error_, 0, batch_ * channels_);
+    const Scratch<float> activation_units = pair_units(activation_, 0, batch_ * channels_);
+    const std::int64_t in_a_row = std::min(pieces_of_task(batch_ * ((out_plane + in_plane) / 4 + 50)), kMostChannels);
     base::parallel_for(std::int64_t{0}, ceil_div(channels_, in_a_row), [&](std::int64_t task) {
       const std::int64_t first = task * in_a_row;
       const std::int64_t count = std::min(in_a_row, channels_ - first);
@@ -88,7 +83,6 @@ class DepthwiseGradient {
   static constexpr std::int64_t kPreparedBytes = 48 << 10;
   static constexpr std::int64_t kMostAtOnce = 16;
   static constexpr std::int64_t kMostChannels = 256;
-  static constexpr std::int64_t kTaskCost = 20000;
 
   // Which errors meet an element in a column of the kernel, in vectors that repeat.
   void add_masks() {
@@ -127,23 +121,18 @@ class DepthwiseGradient {
 
 }  // namespace
 
-std::optional<std::string> refuse_depthwise_gradient(const ConvolutionRequest& request) {
+Refusal refuse_depthwise_gradient(const ConvolutionRequest& request) {
   const ConvolutionShape& shape = request.shape;
   if (!has_dot_products()) return "the processor has no dot products of bytes";
   if (request.pass != Pass::kBackwardWeight) return "results are planes";
   if (shape.in_channels != shape.groups || shape.out_channels != shape.groups) return "a group has several channels";
   if (shape.kernel != kKernel || shape.dilation != std::array<std::int64_t, 2>{1, 1}) return "the kernel is not 3×3";
   if (std::max(shape.stride[0], shape.stride[1]) > 2) return "the stride is larger than 2";
-  if (!request.left.format.layout.constant_over_planes() || !request.right.format.layout.constant_over_planes()) {
-    return "a scale belongs to a part of a plane";
-  }
+  if (Refusal refusal = refuse_split_planes(request)) return refusal;
   if (!request.reduction.by_outer_index()) return "a group has several images";
   if (request.bounds.narrow) return "a narrow accumulator was asked for";
   if (!request.fits_float) return "an element or a sum might leave binary32";
-  if (request.left.format.element.max_integer() >= kDotOffset ||
-      request.right.format.element.max_integer() >= kDotOffset) {
-    return "an element does not fit a byte";
-  }
+  if (Refusal refusal = refuse_large_elements(request)) return refusal;
   if (request.bounds.sum >= Int128{1} << 31) return "a group's sum might leave 32 bits";
   if (request.bounds.scaled > Int128{1} << 53) return "a scaled sum might leave binary64's integers";
   return std::nullopt;

@@ -20,12 +20,6 @@ namespace {
 // Bytes of prepared source planes at a time: as many images as fit (at least one).
 constexpr std::int64_t kPreparedBytes = 1 << 20;
 
-Scratch<float> units_of(const ScaledTensor& tensor, std::int64_t first, std::int64_t count) {
-  auto units = make_scratch<float>(count);
-  fill_pair_units(tensor, first, count, units.get());
-  return units;
-}
-
 // Where the bytes of a row of an operand lie: column c in phase (c + lead) % step, at (c + lead) / step.
 struct ByteRow {
   std::int64_t step = 1;
@@ -113,7 +107,7 @@ class ByteCorrelation {
     std::vector<Weights> weights;
     {
       const Scratch<std::uint8_t> bytes = weight_bytes();
-      const Scratch<float> units = units_of(weight_, 0, weight_.shape[0] * weight_.shape[1]);
+      const Scratch<float> units = pair_units(weight_, 0, weight_.shape[0] * weight_.shape[1]);
       weights = make_weights(bytes.get(), units.get());
     }
     const std::int64_t image_planes = groups_ * outer_;
@@ -122,7 +116,7 @@ class ByteCorrelation {
         kPreparedBytes / (image * static_cast<std::int64_t>(sizeof(std::uint32_t))), 1, batch_);
     // The last tile reads beyond its plane.
     const auto planes = make_scratch<std::uint32_t>(at_once * image + kDotVectors * lanes_);
-    const auto units = units_of(source_, 0, batch_ * image_planes);
+    const auto units = pair_units(source_, 0, batch_ * image_planes);
     for (std::int64_t first = 0; first < batch_; first += at_once) {
       const std::int64_t images = std::min(at_once, batch_ - first);
       parallel_tasks(images * image_planes, plane_ / 4 + 100, [&](std::int64_t index) {
@@ -583,7 +577,9 @@ class PlaneWeightGradient {
         pitch_(out_size_[1] + (shape.kernel[1] - 1) / shape.stride[1]),
         phase_((out_size_[0] + (shape.kernel[0] - 1) / shape.stride[0]) * pitch_),
         error_size_(ceil_div(out_size_[0] * pitch_, kDotBytes) * kDotBytes),
-        activation_size_(shape.stride[0] * shape.stride[1] * phase_ + kDotBytes) {
+        // The last kernel position reads a whole vector from as far behind.
+        activation_size_(shape.stride[0] * shape.stride[1] * phase_ + (shape.kernel[1] - 1) / shape.stride[1] +
+                         kDotBytes) {
     for (std::int64_t i = 0; i < shape.kernel[0]; ++i) {
       for (std::int64_t j = 0; j < shape.kernel[1]; ++j) {
         const std::int64_t phase = i % shape.stride[0] * shape.stride[1] + j % shape.stride[1];

@@ -134,9 +134,31 @@ void scale(const std::uint8_t* source, float unit, std::int64_t pitch, std::int6
 
 #if HWY_TARGET == HWY_AVX3_DL
 
+// Quads of the first 16 places of four kernels, [quad][channel].
+class QuadTurner {
+ public:
+  // `places`: four of each quad; -1 stands for a zero.
+  explicit QuadTurner(const std::array<std::int8_t, 16>& places)
+      : pick_(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(places.data())))) {}
+
+  HWY_INLINE __m512i operator()(const DotPacking& packing, std::int64_t outer) const {
+    const auto kernel = [&](std::size_t c) HWY_ATTR {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(packing.kernels[c] + outer * packing.kernel_step));
+    };
+    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(kernel(0)), kernel(1), 1);
+    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(kernel(2)), kernel(3), 1);
+    const __m512i all = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    const __m512i turn = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_epi32(turn, _mm512_shuffle_epi8(all, pick_));
+  }
+
+ private:
+  __m512i pick_;
+};
+
 // Packs up to four quads of the first 16 places of four kernels at a time; returns for how many outer indices.
 std::int64_t pack_blocks(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections) {
-  alignas(16) std::array<std::int8_t, 16> places;
+  std::array<std::int8_t, 16> places;
   if (packing.channels != kDotChannels || packing.quads > 4) return 0;
   places.fill(-1);
   for (std::int64_t quad = 0; quad < packing.quads; ++quad) {
@@ -146,19 +168,11 @@ std::int64_t pack_blocks(const DotPacking& packing, std::int32_t* weights, std::
       places[static_cast<std::size_t>(4 * quad) + t] = static_cast<std::int8_t>(place);
     }
   }
-  const __m512i pick = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(places.data())));
-  // From [channel][quad] to [quad][channel].
-  const __m512i turn = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const QuadTurner turner(places);
   const __m512i offset = _mm512_set1_epi8(static_cast<char>(kDotOffset));
   const auto used = static_cast<__mmask16>((1 << (kDotChannels * packing.quads)) - 1);
   for (std::int64_t outer = 0; outer < packing.outer; ++outer) {
-    const auto kernel = [&](std::size_t c) HWY_ATTR {
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(packing.kernels[c] + outer * packing.kernel_step));
-    };
-    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(kernel(0)), kernel(1), 1);
-    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(kernel(2)), kernel(3), 1);
-    const __m512i all = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-    const __m512i quads = _mm512_permutexvar_epi32(turn, _mm512_shuffle_epi8(all, pick));
+    const __m512i quads = turner(packing, outer);
     _mm512_mask_storeu_epi32(weights + outer * packing.quads * kDotChannels, used, quads);
     const __m512i sums = _mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, quads);
     const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1));
@@ -227,7 +241,7 @@ void pack(const DotPacking& packing, const PackedWeights& packed) {
 bool pack_quads(std::span<const DotPacking> packings, std::span<const PackedWeights> packed) {
   const DotPacking& first = packings.front();
   if (first.channels != kDotChannels || packings.size() > 4) return false;
-  alignas(16) std::array<std::int8_t, 16> places;
+  std::array<std::int8_t, 16> places;
   places.fill(-1);
   for (std::size_t i = 0; i < packings.size(); ++i) {
     if (packings[i].quads != 1) return false;
@@ -237,20 +251,12 @@ bool pack_quads(std::span<const DotPacking> packings, std::span<const PackedWeig
       places[4 * i + t] = static_cast<std::int8_t>(place);
     }
   }
-  const __m512i pick = _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(places.data())));
-  // From [channel][quad] to [quad][channel].
-  const __m512i turn = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const QuadTurner turner(places);
   const __m512i offset = _mm512_set1_epi8(static_cast<char>(kDotOffset));
   alignas(64) std::array<std::int32_t, 16> quads;
   alignas(64) std::array<std::int32_t, 16> corrections;
   for (std::int64_t outer = 0; outer < first.outer; ++outer) {
-    const auto kernel = [&](std::size_t c) HWY_ATTR {
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(first.kernels[c] + outer * first.kernel_step));
-    };
-    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(kernel(0)), kernel(1), 1);
-    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(kernel(2)), kernel(3), 1);
-    const __m512i all = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-    const __m512i turned = _mm512_permutexvar_epi32(turn, _mm512_shuffle_epi8(all, pick));
+    const __m512i turned = turner(first, outer);
     _mm512_store_si512(quads.data(), turned);
     const __m512i sums = _mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, turned);
     _mm512_store_si512(corrections.data(), _mm512_sub_epi32(_mm512_setzero_si512(), sums));

@@ -22,6 +22,7 @@
 #include "models/convolution/cpu/dot_kernels.h"
 #include "models/convolution/cpu/padded_planes.h"
 #include "models/convolution/cpu/product_convolution.h"
+#include "models/convolution/cpu/refusals.h"
 #include "models/convolution/cpu/scale_kernels.h"
 #include "models/convolution/cpu/wide_convolution.h"
 #include "models/convolution/datapath.h"
@@ -681,13 +682,9 @@ OperationCounts counts_of(const ConvolutionRequest& request) {
 
 // ---- The engines
 
-using Refusal = std::optional<std::string>;
-
 // Of the engines that sum plane by plane.
 Refusal refuse_tiles(const ConvolutionRequest& request) {
-  if (!request.left.format.layout.constant_over_planes() || !request.right.format.layout.constant_over_planes()) {
-    return "a scale belongs to a part of a plane";
-  }
+  if (Refusal refusal = refuse_split_planes(request)) return refusal;
   if (!request.reduction.merged() && !request.reduction.by_outer_index()) {
     return "a group is part of the outer indices";
   }
@@ -710,7 +707,7 @@ Refusal refuse_bytes(const ConvolutionRequest& request) {
   const Int128 k_left = request.left.format.element.max_integer();
   const Int128 k_right = request.right.format.element.max_integer();
   if (!request.fits_float) return "an element or a sum might leave binary32";
-  if (k_left >= kDotOffset || k_right >= kDotOffset) return "an element does not fit a byte";
+  if (Refusal refusal = refuse_large_elements(request)) return refusal;
   if (request.reduction.taps() * k_left * k_right >= Int128{1} << 31) return "a group's sum might leave 32 bits";
   if (request.bounds.scaled > kDoubleIntegers) return "a scaled sum might leave binary64's integers";
   if (!request.exact_float && request.pass != Pass::kBackwardWeight) return "a group may be no binary32 number";
@@ -747,11 +744,7 @@ Refusal refuse_integer_blocks(const ConvolutionRequest& request) {
 
 Refusal refuse_large_bytes(const ConvolutionRequest& request) {
   if (!has_dot_products()) return "the processor has no dot products of bytes";
-  if (request.left.format.element.max_integer() >= kDotOffset ||
-      request.right.format.element.max_integer() >= kDotOffset) {
-    return "an element does not fit a byte";
-  }
-  return std::nullopt;
+  return refuse_large_elements(request);
 }
 
 Refusal refuse_byte_blocks(const ConvolutionRequest& request) {

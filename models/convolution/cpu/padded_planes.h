@@ -1,8 +1,6 @@
 // Zero-padded operand planes whose lanes are neighbouring results: forward and backward data as sums of shifted planes.
 #pragma once
 
-#include <oneapi/tbb/cache_aligned_allocator.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -11,11 +9,6 @@
 #include "models/convolution/cpu/scratch.h"
 
 namespace mlsim::models {
-
-// Large memory comes from oneTBB's allocator, which keeps it for the next call: pages that the system has just mapped
-// cost more than the convolution of a small layer.
-template <typename T>
-using Buffer = std::vector<T, tbb::cache_aligned_allocator<T>>;
 
 // Bytes of operand planes that are prepared at a time: as many images as fit (at least one).
 constexpr std::int64_t kPreparedBytes = 2 << 20;

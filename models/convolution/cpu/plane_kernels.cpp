@@ -141,6 +141,26 @@ void fill_bytes(const BytePlane& plane, const ByteTable& table, const std::uint1
   }
 }
 
+// The quads of weights of a run's plane, each in all lanes.
+template <std::int64_t kQuads>
+HWY_INLINE void spread_weights(const PlaneRun& run, std::int64_t plane, __m512i (&factors)[kQuads]) {
+  const std::int64_t channel = run.channel + plane;
+  const std::int64_t lane = channel % kDotChannels;
+  const std::int32_t* weights = run.weights + (channel - lane) * kQuads + lane;
+#pragma GCC unroll 4
+  for (std::int64_t q = 0; q < kQuads; ++q) factors[q] = _mm512_set1_epi32(weights[q * kDotChannels]);
+}
+
+// The first results of a vector, at most all of them.
+HWY_INLINE void write_scaled(__m512i sums, __m512 unit, __m512 scale, std::int64_t count, float* results) {
+  const __m512 scaled = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), unit), scale);
+  if (count >= kPlaneLanes) {
+    _mm512_storeu_ps(results, scaled);
+  } else {
+    _mm512_mask_storeu_ps(results, static_cast<__mmask16>((1U << count) - 1), scaled);
+  }
+}
+
 // kQuads of them.
 template <std::int64_t kQuads, bool kBoth>
 void correlate_quads(const PlanePhase& phase, const PlaneRun& run, float* y, std::int64_t y_step) {
@@ -163,14 +183,10 @@ void correlate_quads(const PlanePhase& phase, const PlaneRun& run, float* y, std
   const std::int64_t results = phase.results;
   const std::uint8_t* bytes = run.bytes;
   for (std::int64_t plane = 0; plane < run.count; ++plane, bytes += run.bytes_step, y += y_step) {
-    const std::int64_t channel = run.channel + plane;
-    const std::int64_t lane = channel % kDotChannels;
-    const std::int32_t* weights = run.weights + (channel - lane) * kQuads + lane;
-    const __m512i correction = _mm512_set1_epi32(run.corrections[channel]);
+    const __m512i correction = _mm512_set1_epi32(run.corrections[run.channel + plane]);
     const __m512 unit = _mm512_set1_ps(run.units[plane]);
     __m512i factors[kQuads];
-#pragma GCC unroll 4
-    for (std::int64_t q = 0; q < kQuads; ++q) factors[q] = _mm512_set1_epi32(weights[q * kDotChannels]);
+    spread_weights(run, plane, factors);
     std::size_t m = 0;
     for (std::int64_t p = 0; p < results; p += kPlaneLanes) {
       const __mmask64 mask = masks[m];
@@ -183,13 +199,7 @@ void correlate_quads(const PlanePhase& phase, const PlaneRun& run, float* y, std
         const __m512i taps = _mm512_mask_permutexvar_epi8(zeros, mask, picks[q], windows);
         sum = _mm512_dpbusd_epi32(sum, taps, factors[q]);
       }
-      const __m512 result = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), unit), scale);
-      const std::int64_t left = results - p;
-      if (left >= kPlaneLanes) {
-        _mm512_storeu_ps(y + p, result);
-      } else {
-        _mm512_mask_storeu_ps(y + p, static_cast<__mmask16>((1U << left) - 1), result);
-      }
+      write_scaled(sum, unit, scale, results - p, y + p);
     }
   }
 }
@@ -220,14 +230,10 @@ void correlate_small_quads(const SmallPlanes& planes, const ByteReader& reader, 
   const std::int64_t results = planes.results;
   for (std::int64_t plane = 0; plane < run.count; ++plane, codes += planes.elements, y += results) {
     const __m512i bytes = reader(codes, planes.elements);
-    const std::int64_t channel = run.channel + plane;
-    const std::int64_t lane = channel % kDotChannels;
-    const std::int32_t* weights = run.weights + (channel - lane) * kQuads + lane;
-    const __m512i correction = _mm512_set1_epi32(run.corrections[channel]);
+    const __m512i correction = _mm512_set1_epi32(run.corrections[run.channel + plane]);
     const __m512 unit = _mm512_set1_ps(run.units[plane]);
     __m512i factors[kQuads];
-#pragma GCC unroll 4
-    for (std::int64_t q = 0; q < kQuads; ++q) factors[q] = _mm512_set1_epi32(weights[q * kDotChannels]);
+    spread_weights(run, plane, factors);
     const PlaneQuad* picks = planes.picks.data();
     const std::uint64_t* masks = planes.masks.data();
     for (std::int64_t p = 0; p < results; p += kPlaneLanes, picks += kQuads, masks += kQuads) {
@@ -238,13 +244,7 @@ void correlate_small_quads(const SmallPlanes& planes, const ByteReader& reader, 
             _mm512_mask_permutexvar_epi8(zeros, masks[q], _mm512_load_si512(picks[q].picks.data()), bytes);
         sum = _mm512_dpbusd_epi32(sum, taps, factors[q]);
       }
-      const __m512 result = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), unit), scale);
-      const std::int64_t left = results - p;
-      if (left >= kPlaneLanes) {
-        _mm512_storeu_ps(y + p, result);
-      } else {
-        _mm512_mask_storeu_ps(y + p, static_cast<__mmask16>((1U << left) - 1), result);
-      }
+      write_scaled(sum, unit, scale, results - p, y + p);
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "models/convolution/cpu/product_kernels.h"
+#include "models/convolution/cpu/refusals.h"
 #include "models/convolution/cpu/scale_kernels.h"
 #include "models/convolution/cpu/scratch.h"
 
@@ -138,10 +139,7 @@ class Product {
   }
 
   void run(float* results) {
-    if (!flat_) {
-      units_ = make_scratch<float>(shape_.batch * depth_);
-      fill_pair_units(source_, 0, shape_.batch * depth_, units_.get());
-    }
+    if (!flat_) units_ = pair_units(source_, 0, shape_.batch * depth_);
     // A tile is written up to a vector beyond its end.
     const std::int64_t tile_numbers = depth_ * pitch_ + lanes_;
     const std::int64_t at_once =
@@ -329,7 +327,7 @@ class Product {
 
 }  // namespace
 
-std::optional<std::string> refuse_products(const ConvolutionRequest& request) {
+Refusal refuse_products(const ConvolutionRequest& request) {
   const ConvolutionShape& shape = request.shape;
   if (shape.kernel != kOne || shape.padding != std::array<Padding, 2>{})
     return "a result takes several taps of a plane";
@@ -337,9 +335,7 @@ std::optional<std::string> refuse_products(const ConvolutionRequest& request) {
   if (request.pass == Pass::kBackwardWeight && (shape.in_size != kOne || shape.stride != kOne)) {
     return "a result takes several taps of a plane";
   }
-  if (!request.left.format.layout.constant_over_planes() || !request.right.format.layout.constant_over_planes()) {
-    return "a scale belongs to a part of a plane";
-  }
+  if (Refusal refusal = refuse_split_planes(request)) return refusal;
   if (!request.reduction.by_outer_index()) return "a group has several outer indices";
   if (!request.exact_float) return "a product may be no binary32 number";
   return std::nullopt;

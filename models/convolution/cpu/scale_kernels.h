@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include "models/convolution/cpu/scratch.h"
 #include "models/formats/scaled_tensor.h"
 
 namespace mlsim::models {
@@ -42,6 +43,11 @@ inline void fill_pair_units(const ScaledTensor& tensor, std::int64_t begin, std:
   with_pair_scales(tensor, begin, count, [&](std::span<const TileScale> scales, std::int64_t first) {
     fill_units(scales, tensor.format.element.unit_exponent(), units + (first - begin));
   });
+}
+inline Scratch<float> pair_units(const ScaledTensor& tensor, std::int64_t begin, std::int64_t count) {
+  auto units = make_scratch<float>(count);
+  fill_pair_units(tensor, begin, count, units.get());
+  return units;
 }
 
 }  // namespace mlsim::models

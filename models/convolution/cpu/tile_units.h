@@ -1,29 +1,28 @@
 // What the integer 1 stands for in each tile of a tensor.
 #pragma once
 
-#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
 
+#include "models/convolution/cpu/scale_kernels.h"
 #include "models/formats/scaled_tensor.h"
 
 namespace mlsim::models {
 
-// g · 2^(s - U) of every tile. In binary32 those below its normal numbers, which belong to tiles without values, are 0.
+// g · 2^(s - U) of every tile; in binary32 some finite number where that has no such one, as of tiles without values.
 template <typename T>
 std::vector<T> tile_units(const ScaledTensor& tensor) {
   const int unit = tensor.format.element.unit_exponent();
   std::vector<T> units(tensor.scales.size());
-  for (std::size_t i = 0; i < units.size(); ++i) {
-    const int exponent = tensor.scales[i].exponent - unit;
-    const auto significand = static_cast<T>(tensor.scales[i].significand);
-    if constexpr (std::is_same_v<T, float>) {
-      const auto bits = static_cast<std::uint32_t>(std::clamp(127 + exponent, 0, 254)) << 23;
-      units[i] = significand * std::bit_cast<float>(bits);
-    } else {
-      units[i] = significand * std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
+  if constexpr (std::is_same_v<T, float>) {
+    fill_units(tensor.scales, unit, units.data());
+  } else {
+    for (std::size_t i = 0; i < units.size(); ++i) {
+      const int exponent = tensor.scales[i].exponent - unit;
+      units[i] =
+          tensor.scales[i].significand * std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
     }
   }
   return units;

@@ -10,8 +10,9 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from mlsim import _native
+from mlsim._checks import whole_number
 from mlsim._native import Error
-from mlsim.torch._formats import FP32, LayerFormats, operand_formats, roundings, whole_number
+from mlsim.torch._formats import FP32, LayerFormats, operand_formats, roundings
 from mlsim.torch._geometry import OPERANDS
 from mlsim.torch._modules import FLOAT, QUANTIZED, Arithmetic, Clock, LayerQuantization
 

@@ -31,6 +31,10 @@ def operand_formats(value: Any, name: str) -> Dict[str, str]:
     raise Error(f"{name}: is {value!r}, expected a format or formats by operand")
 
 
+def _matches(pattern: str, name: str) -> bool:
+    return pattern == name or fnmatch.fnmatchcase(name, pattern)
+
+
 class LayerFormats:
     """What each layer's operands are in, by name of the layer.
 
@@ -53,7 +57,7 @@ class LayerFormats:
     def of(self, name: str) -> Optional[Dict[str, str]]:
         """None where no pattern matches."""
         for pattern, formats in self._patterns.items():
-            if pattern == name or fnmatch.fnmatchcase(name, pattern):
+            if _matches(pattern, name):
                 return formats
         return None
 
@@ -72,7 +76,7 @@ class LayerFormats:
 
 
 def matching(pattern: str, names: Sequence[str]) -> List[str]:
-    return [name for name in names if name == pattern or fnmatch.fnmatchcase(name, pattern)]
+    return [name for name in names if _matches(pattern, name)]
 
 
 def listed(names: Sequence[str]) -> str:
@@ -96,13 +100,3 @@ def roundings(value: Any) -> Dict[str, str]:
             raise Error(f"rounding, {operand}: is {rounding!r}, expected nearest or stochastic")
         result[operand] = rounding
     return result
-
-
-def whole_number(name: str, value: Any, low: int, high: int) -> int:
-    try:
-        number = value.__index__() if not isinstance(value, bool) else None
-    except AttributeError:
-        number = None
-    if number is None or not low <= number <= high:
-        raise Error(f"{name}: is {value!r}, expected a whole number from {low} to {high}")
-    return number

@@ -17,8 +17,9 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from mlsim._checks import whole_number
 from mlsim._native import Error
-from mlsim.torch._formats import FP32, LayerFormats, listed, matching, roundings, whole_number
+from mlsim.torch._formats import FP32, LayerFormats, listed, matching, roundings
 from mlsim.torch._geometry import (
     OPERANDS, Geometry, arguments_of, as_images, as_kernels, dimensions_of, geometry_of, to_array,
 )

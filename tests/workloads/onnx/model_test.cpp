@@ -166,9 +166,8 @@ TEST_F(OnnxValues, StandBesideSyntheticOnesAsTheUserSays) {
   });
   const auto kinds = [&](std::optional<NetworkValues> values) {
     std::vector<std::size_t> found;
-    for (const LayerOperand& operand : open_workload(save(with), {.values = values}).layers.at(0).operands) {
-      found.push_back(operand.source.index());
-    }
+    const Workload workload = open_workload(save(with), {.values = values});
+    for (const LayerOperand& operand : workload.layers.at(0).operands) found.push_back(operand.source.index());
     return found;
   };
   constexpr std::size_t kNone = 0;
