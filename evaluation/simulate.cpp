@@ -187,7 +187,9 @@ class Simulation {
       : workload_(workload), options_(options), progress_(progress), accumulator_(workload.accumulator) {
     accumulator_.taps_per_cycle = options.array.taps_per_cycle;
     if (is_systemc(options_.engine)) {
-      simulator_.emplace(detail(), options.array, options.trace);
+      std::optional<sim::TraceRequest> trace = options.trace;
+      if (trace) trace->widths = bus_widths();
+      simulator_.emplace(detail(), options.array, trace);
     }
   }
 
@@ -259,8 +261,9 @@ class Simulation {
                        size->bytes_a_cycle * (kIdleShare + (1 - kIdleShare) * at_work) * static_cast<double>(cycles)});
   }
 
-  // Widths that the SystemC machine lacks need no values: they are refused before hours of work.
-  void check_widths() const {
+  // Calls `use` with layer, pass and both operands' formats for each pass that the SystemC machine can run.
+  template <typename Use>
+  void for_each_scaled_pass(const Use& use) const {
     for (const workloads::Layer& layer : workload_.layers) {
       for (const Pass pass : layer.passes) {
         const auto format_of = [&](Operand operand) {
@@ -269,15 +272,34 @@ class Simulation {
         const models::Format left = format_of(models::left_operand(pass));
         const models::Format right = format_of(models::right_operand(pass));
         if (!is_scaled(left) || !is_scaled(right)) continue;
-        try {
-          sim::check_widths(pass, std::get<models::ScaledFormat>(left).element,
-                            std::get<models::ScaledFormat>(right).element,
-                            accumulator_bits(layer.shape, pass, left, right));
-        } catch (const std::runtime_error& error) {
-          throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
-        }
+        use(layer, pass, std::get<models::ScaledFormat>(left), std::get<models::ScaledFormat>(right));
       }
     }
+  }
+
+  sim::BusWidths bus_widths() const {
+    sim::BusWidths widths;
+    for_each_scaled_pass([&](const workloads::Layer& layer, Pass pass, const models::ScaledFormat& left,
+                             const models::ScaledFormat& right) {
+      widths.add_pass(left, right, accumulator_bits(layer.shape, pass, left, right),
+                      models::element_count(layer.shape.result_shape(pass)));
+      for (const models::Format& format : result_formats(layer, pass, options_.array)) {
+        if (is_scaled(format)) widths.add_result(std::get<models::ScaledFormat>(format));
+      }
+    });
+    return widths;
+  }
+
+  // Widths that the SystemC machine lacks need no values: they are refused before hours of work.
+  void check_widths() const {
+    for_each_scaled_pass([&](const workloads::Layer& layer, Pass pass, const models::ScaledFormat& left,
+                             const models::ScaledFormat& right) {
+      try {
+        sim::check_widths(pass, left.element, right.element, accumulator_bits(layer.shape, pass, left, right));
+      } catch (const std::runtime_error& error) {
+        throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
+      }
+    });
   }
 
   LayerRecord run_layer(std::size_t index) {

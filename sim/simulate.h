@@ -15,6 +15,7 @@
 #include "models/formats/scaled_tensor.h"
 #include "models/formats/tensor.h"
 #include "sim/array_config.h"
+#include "sim/bus_widths.h"
 #include "sim/statistics.h"
 #include "sim/systemc/job.h"
 
@@ -42,6 +43,7 @@ struct TraceRequest {
   std::uint64_t first_cycle = 0;
   std::uint64_t last_cycle = std::numeric_limits<std::uint64_t>::max();
   std::vector<std::string> scopes{};  // names of signals, in which * stands for any text; empty: all signals
+  std::optional<BusWidths> widths{};  // without them a bus is as wide as the type that simulates it
 };
 // The save file beside a VCD: its name with the ending .gtkw.
 std::string gtkw_file(const std::string& vcd);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <charconv>
 #include <stdexcept>
 #include <string_view>
@@ -93,8 +94,11 @@ class VcdTrace::VariableOf : public Variable {
       const auto last = std::to_chars(begin, end, static_cast<double>(written_), std::chars_format::general, kDigits);
       stream << 'r' << std::string_view(begin, static_cast<std::size_t>(last.ptr - begin)) << ' ';
     } else {
-      auto bits = static_cast<std::uint64_t>(static_cast<std::make_unsigned_t<T>>(written_));
-      if (width() < 64) bits &= (std::uint64_t{1} << width()) - 1;
+      auto bits = static_cast<std::uint64_t>(written_);
+      if (width() < 64) {
+        assert(fits());
+        bits &= (std::uint64_t{1} << width()) - 1;
+      }
       const auto last = std::to_chars(begin, end, bits, 2);
       stream << 'b' << std::string_view(begin, static_cast<std::size_t>(last.ptr - begin)) << ' ';
     }
@@ -102,6 +106,16 @@ class VcdTrace::VariableOf : public Variable {
   }
 
  private:
+  // Whether the value has no more bits than the bus, a signed one in two's complement.
+  bool fits() const {
+    if constexpr (std::is_signed_v<T>) {
+      const auto value = static_cast<std::int64_t>(written_);
+      return value >> (width() - 1) == (value < 0 ? -1 : 0);
+    } else {
+      return static_cast<std::uint64_t>(written_) >> width() == 0;
+    }
+  }
+
   const T& object_;
   T written_;
 };
@@ -212,6 +226,7 @@ void VcdTrace::write_save_file(std::ostream& stream, const std::string& vcd) con
 template <typename T>
 void VcdTrace::add(const T& object, const std::string& name, int width) {
   if (!is_chosen(name)) return;
+  if (request_.widths) width = request_.widths->of(std::string_view(name).substr(name.rfind('.') + 1), width);
   variables_.push_back(std::make_unique<VariableOf<T>>(object, name, width, code_of(variables_.size())));
 }
 

@@ -460,7 +460,7 @@ TEST_F(Command, ThreadsChangeNothing) {
     EXPECT_EQ(folder_.read("one/" + name), folder_.read("four/" + name)) << name;
     ++tensors;
   }
-  EXPECT_EQ(tensors, 19U * 3U);
+  EXPECT_EQ(tensors, 18U * 3U);
 
   json workload = small_workload();
   workload["layers"][0]["tensors"]["weight"] = "none.npy";

@@ -461,12 +461,12 @@ TEST(ParseWorkload, TakesTheConvolutionsOfANetwork) {
   source["values"] = {{"seed", 3}};
   source["passes"] = {"forward"};
   const Workload workload = parse(source);
-  ASSERT_EQ(workload.layers.size(), 19U);
-  EXPECT_EQ(workload.layers[7].name, "layer2.0.conv1");
-  EXPECT_EQ(workload.layers[7].shape, (models::ConvolutionShape{8, 16, 32, {32, 32}, {3, 3}, {2, 2}, {1, 1}, 1}));
-  EXPECT_EQ(std::get<SyntheticValues>(workload.layers[7].operand(Operand::kWeight).source).stream,
-            0x8000000000000000U + 22);
-  EXPECT_THAT(workload.layers[7].passes, ElementsAre(Pass::kForward));
+  ASSERT_EQ(workload.layers.size(), 18U);  // the first convolution stays in binary32
+  EXPECT_EQ(workload.layers[6].name, "layer2.0.conv1");
+  EXPECT_EQ(workload.layers[6].shape, (models::ConvolutionShape{8, 16, 32, {32, 32}, {3, 3}, {2, 2}, {1, 1}, 1}));
+  EXPECT_EQ(std::get<SyntheticValues>(workload.layers[6].operand(Operand::kWeight).source).stream,
+            0x8000000000000000U + 19);
+  EXPECT_THAT(workload.layers[6].passes, ElementsAre(Pass::kForward));
 }
 
 TEST(ParseWorkload, RefusesNetworks) {
@@ -491,7 +491,7 @@ TEST(LoadWorkload, FindsANetworkBesideIt) {
   source["layers"] = "mine.json";
   const std::filesystem::path path = folder.write("w.json", source.dump());
   folder.write("mine.json", embedded_json("networks/vgg16.json").dump());
-  EXPECT_EQ(load_workload(path).layers.size(), 13U);
+  EXPECT_EQ(load_workload(path).layers.size(), 12U);
   const std::string network = folder.write("mine.json", "[]").string();
   EXPECT_EQ(error_of([&] { load_workload(path); }),
             path.string() + ": /layers: " + network + ": is [], expected an object");
