@@ -180,7 +180,7 @@ std::optional<std::string> VcdTrace::scope_without_signal() const {
 double VcdTrace::bytes_a_cycle() const {
   // Measured on a 16 × 16 array whose elements work in nearly every cycle: of what all signals would take, each
   // changing once, so much is written.
-  constexpr double kShare = 0.49;
+  constexpr double kShare = 0.42;
   double bytes = 0;
   for (const auto& variable : variables_) {
     const bool bit = variable->width() == 1 && !variable->is_real();

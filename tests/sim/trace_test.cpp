@@ -395,6 +395,34 @@ TEST(Trace, MarksLayersAndPassesAndForetellsItsSize) {
   std::filesystem::remove(gtkw_file(path));
 }
 
+// Sums are in two's complement.
+TEST(Trace, BusesAreAsWideAsTheMachines) {
+  const std::string path = testing::TempDir() + "narrow-" + std::to_string(getpid()) + ".vcd";
+  const SmallLayer layer;
+  BusWidths widths;
+  const int accumulator_bits = 19;
+  widths.add_pass(layer.activation.format, layer.weight.format, accumulator_bits, 4);
+  Simulator simulator(Detail::kStructural, small_array(), TraceRequest{.file = path, .widths = widths});
+  simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);
+  simulator.finish_trace();
+  const Written written(path);
+  EXPECT_THAT(written.text, testing::ContainsRegex("wire 5 [^ ]+ significand_0 \\[4:0\\]"));
+  EXPECT_THAT(written.text, testing::ContainsRegex("wire 10 [^ ]+ product \\[9:0\\]"));
+  EXPECT_THAT(written.text, testing::ContainsRegex("wire 19 [^ ]+ accumulator \\[18:0\\]"));
+  EXPECT_THAT(written.text, testing::ContainsRegex("wire 2 [^ ]+ address_1 \\[1:0\\]"));
+  ValueChangeDump dump(path);
+  std::vector<std::int64_t> seen;
+  const Followed expected = first_element(layer);
+  while (dump.advance()) {
+    const std::int64_t bits = dump.value("accelerator.array.element_0_0.handed_over");
+    const std::int64_t sum = bits >> (accumulator_bits - 1) == 0 ? bits : bits - (std::int64_t{1} << accumulator_bits);
+    if (sum != (seen.empty() ? 0 : seen.back())) seen.push_back(sum);
+  }
+  EXPECT_EQ(seen, expected.group_sums);
+  std::filesystem::remove(path);
+  std::filesystem::remove(gtkw_file(path));
+}
+
 TEST(Trace, AScopeWithoutASignalIsRefused) {
   const std::string path = testing::TempDir() + "scope-" + std::to_string(getpid()) + ".vcd";
   EXPECT_THAT(
