@@ -47,6 +47,17 @@ class UnfinishedFile {
 // is allowed is an error like others.
 void remove_unfinished_files_on_signals();
 
+// While it lives, a signal that ends the program says so much on standard error before; one at a time.
+class Farewell {
+ public:
+  explicit Farewell(std::string_view text);  // up to 4,096 bytes
+  ~Farewell();
+  Farewell(const Farewell&) = delete;
+  Farewell& operator=(const Farewell&) = delete;
+  Farewell(Farewell&&) = delete;
+  Farewell& operator=(Farewell&&) = delete;
+};
+
 // Removes the program's unfinished files; a signal handler may call it.
 void remove_unfinished_files() noexcept;
 

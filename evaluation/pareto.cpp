@@ -4,9 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <functional>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -46,7 +46,8 @@ std::optional<std::vector<double>> values_of(const Json& row, const std::vector<
   std::vector<double> values;
   for (const Objective objective : objectives) {
     const std::optional<double> value = value_of(row, objective);
-    if (!value || std::isnan(*value)) return std::nullopt;
+    // What has left the numbers is no choice.
+    if (!value || !(*value < std::numeric_limits<double>::infinity())) return std::nullopt;
     values.push_back(*value);
   }
   return values;

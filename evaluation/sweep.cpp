@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -144,7 +145,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
         overflows += record.counts.overflows;
         non_finite += record.counts.non_finite;
         overflows_are_counted = overflows_are_counted && record.overflows_are_counted;
-        sqnr.add(pass, record.sqnr_db);
+        sqnr.add(pass, summed_sqnr(record));
         if (record.cosine_error) {
           cosine += *record.cosine_error;
           ++measured;
@@ -154,7 +155,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
     total += prices.sum(results, pass).energy;
     Json& entry = passes[models::to_string(pass)];
     entry["sqnr_db"] = decibels_to_json(sqnr.mean(pass));
-    entry["cosine_error"] = measured > 0 ? number_or_null(cosine / measured) : Json();
+    entry["cosine_error"] = measured > 0 ? cosine_error_to_json(cosine / measured) : Json();
     entry["overflows"] = overflows_are_counted ? count_to_json(overflows) : Json();
     entry["non_finite"] = measured > 0 || non_finite.narrow() != std::uint64_t{0} ? count_to_json(non_finite) : Json();
   }

@@ -19,7 +19,8 @@ PerOperand<models::Format> parse_sweep_formats(const std::string& text) {
   if (parts.size() == 1) return {models::parse_operand_formats(text)};
   PerOperand<models::Format> formats;
   for (const Operand operand : models::kOperands) {
-    formats[operand] = models::parse_format(parts[static_cast<std::size_t>(operand)]);
+    const auto index = static_cast<std::size_t>(operand);
+    formats[operand] = models::parse_operand_formats(parts[index])[index];
   }
   return formats;
 }

@@ -48,6 +48,7 @@ void check_together(const base::CommandLine& line) {
     }
   };
   refuse_beside("ert", accelergy);
+  if (line.has("ert-map") && !line.has("ert")) throw std::runtime_error("--ert-map: expected only beside --ert");
   refuse_beside("sweep", format != "html");
   refuse_beside("detail", format != "text");
   refuse_beside("activity", accelergy);
@@ -63,9 +64,12 @@ Documents read_documents(const base::CommandLine& line) {
   if (line.has("sweep")) documents.extras.sweep = load_sweep(line.text("sweep"));
   if (line.has("step")) {
     documents.network = workloads::open_network(line.text("step"), source_options(line)).network;
-    print_warnings(documents.network->remarks);
+    print_warnings(line, documents.network->remarks);
   }
-  if (line.has("ert")) documents.own_prices = load_accelergy_ert(line.text("ert"));
+  if (line.has("ert")) {
+    const ActionMap map = line.has("ert-map") ? load_action_map(line.text("ert-map")) : ActionMap{};
+    documents.own_prices = load_accelergy_ert(line.text("ert"), map);
+  }
   return documents;
 }
 
@@ -128,10 +132,15 @@ const base::Command& report_command() {
                                .help = "Accelergy ERT whose energies stand in the place of the table's for the "
                                        "results' own machine",
                                .kind = base::File{}},
+                              {.name = "ert-map",
+                               .value_name = "FILE",
+                               .help = "YAML or JSON that says which operations the actions of the ERT are",
+                               .kind = base::File{}},
                               {.name = "out",
                                .value_name = "FILE",
                                .help = "write to FILE and not to standard output (-)",
-                               .kind = base::File{}}}}}};
+                               .kind = base::File{}},
+                              quiet_option()}}}};
   return command;
 }
 
@@ -142,7 +151,7 @@ void run_report(const base::CommandLine& line) {
   const bool to_file = line.has("out") && line.text("out") != "-";
   if (to_file) {
     std::vector<std::filesystem::path> inputs(line.operands().begin(), line.operands().end());
-    inputs.insert(inputs.end(), {line.path("sweep"), line.path("ert"), laws.table().file});
+    inputs.insert(inputs.end(), {line.path("sweep"), line.path("ert"), line.path("ert-map"), laws.table().file});
     if (documents.network) {
       inputs.insert(inputs.end(), documents.network->files.begin(), documents.network->files.end());
     }
@@ -150,6 +159,7 @@ void run_report(const base::CommandLine& line) {
   }
   const std::string text = report_text(line, read_sources(line, documents, laws), documents.extras, laws);
   if (to_file) {
+    if (line.path("out").has_parent_path()) base::create_directories(line.path("out").parent_path());
     base::write_file(line.path("out"), text);
   } else {
     std::cout << text << std::flush;

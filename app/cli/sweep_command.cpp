@@ -163,7 +163,7 @@ std::string identity_of(const workloads::Workload& workload, const SweepTensors&
 
 class SweepProgress {
  public:
-  explicit SweepProgress(std::size_t points) : points_(points) {}
+  SweepProgress(std::size_t points, bool quiet) : points_(points), line_("mlsim sweep", quiet) {}
 
   void show(std::size_t done, std::size_t done_here) const {
     if (!line_.is_on_terminal()) return;
@@ -177,25 +177,25 @@ class SweepProgress {
 
  private:
   std::size_t points_;
-  base::StatusLine line_{"mlsim sweep"};
+  base::StatusLine line_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 // The points that a stopped sweep has computed, with its journal, where the sweep has an output; else no rows.
-std::unique_ptr<SweepJournal> open_journal(const std::filesystem::path& out, const std::string& identity,
+std::unique_ptr<SweepJournal> open_journal(const base::CommandLine& line, const std::string& identity,
                                            std::vector<Json>& rows) {
+  const std::filesystem::path out = line.path("out");
   if (out.empty()) return nullptr;
   if (out.has_parent_path()) base::create_directories(out.parent_path());
   // A place that cannot be written to is known at once.
   { const base::AtomicFile probe(out); }
   auto journal = std::make_unique<SweepJournal>(out, identity, rows.size());
   if (journal->was_of_another()) {
-    base::print_error(fmt::format("mlsim: warning: {}: its journal was of another sweep and is begun anew\n",
-                                  base::printable(out.string())));
+    print_warnings(line, {fmt::format("{}: its journal was of another sweep and is begun anew", out.string())});
   }
   if (journal->dropped() > 0) {
-    base::print_error(fmt::format("mlsim: warning: {}: {} damaged or foreign lines of its journal are dropped\n",
-                                  base::printable(out.string()), journal->dropped()));
+    print_warnings(line, {fmt::format("{}: {} damaged or foreign lines of its journal are dropped", out.string(),
+                                      journal->dropped())});
   }
   for (const auto& [point, row] : journal->finished()) rows.at(point) = row;
   return journal;
@@ -255,7 +255,15 @@ std::vector<base::Option> sweep_options() {
                    "computing and error, and of the analytic engine energy and time",
            .kind = list_of([](const std::string& part) { evaluation::parse_objective(part); })},
           {.name = "out", .value_name = "FILE", .help = "FILE.csv or FILE.json", .kind = base::File{}},
-          jobs_option()};
+          jobs_option(),
+          quiet_option()};
+}
+
+// What an interrupted sweep says.
+std::string farewell_of(const std::filesystem::path& out) {
+  if (out.empty()) return "\nmlsim: sweep interrupted, nothing is kept without --out\n";
+  return fmt::format("\nmlsim: sweep interrupted, its finished points are in {}: the same command goes on from there\n",
+                     base::printable(SweepJournal::file_of(out).string()));
 }
 
 }  // namespace
@@ -267,7 +275,8 @@ const base::Command& sweep_command() {
       .summary = "price and measure many formats and arrays on one workload",
       .description =
           "Prices and measures every combination of formats and arrays on one workload, and marks the Pareto front of "
-          "what --pareto names. With --out the points are written as CSV or JSON, by the name's ending; a sweep that was "
+          "what --pareto names. With --out the points are written as CSV or JSON, by the name's ending; a sweep that "
+          "was "
           "stopped goes on where it was when the same command is given again. Lists are separated by commas.\n"
           "\n" +
           sources_text("WORKLOAD"),
@@ -286,7 +295,7 @@ void run_sweep(const base::CommandLine& line) {
   const std::unique_ptr<tbb::global_control> limit = limit_threads(line);
   const energy::Laws laws = find_laws(line.text("table"));
   const workloads::Workload workload = workloads::open_workload(line.operands().front(), source_options(line));
-  print_warnings(workload.remarks);
+  print_warnings(line, workload.remarks);
   const SweepSetting setting{workload, engine, laws, activity, front_of(line, engine)};
   const std::vector<SweepPoint> points = sweep_points(axes_of(line, workload));
   for (const SweepPoint& point : points) check_products(point, workload);
@@ -302,8 +311,9 @@ void run_sweep(const base::CommandLine& line) {
   const SweepTensors tensors(workload);
   const std::string identity =
       out.empty() ? "" : identity_of(workload, tensors, points, line.text("engine"), laws, activity);
-  const std::unique_ptr<SweepJournal> journal = open_journal(out, identity, rows);
-  const SweepProgress progress(rows.size());
+  const std::unique_ptr<SweepJournal> journal = open_journal(line, identity, rows);
+  const base::Farewell farewell(farewell_of(out));
+  const SweepProgress progress(rows.size(), line.flag("quiet"));
   const auto finished =
       static_cast<std::size_t>(std::count_if(rows.begin(), rows.end(), [](const Json& row) { return !row.is_null(); }));
   std::size_t done_here = 0;
@@ -315,14 +325,14 @@ void run_sweep(const base::CommandLine& line) {
   });
   mark_pareto_front(rows, setting.front);
   const std::string remark = evaluation::non_finite_remark(rows);
-  if (!remark.empty()) base::print_error(fmt::format("mlsim: warning: {}\n", remark));
+  if (!remark.empty()) print_warnings(line, {remark});
   const Json document = sweep_json(setting, rows);
   if (journal) {
-    base::write_file(
-        out, out.extension() == ".csv" ? sweep_csv(setting, rows) : base::to_text(document, 2) + "\n");
+    base::write_file(out, out.extension() == ".csv" ? sweep_csv(setting, rows) : base::to_text(document, 2) + "\n");
     journal->remove();
   }
-  std::cout << base::printable_lines(sweep_table(document)) << std::flush;
+  // What is written to a file is not said as well where quiet is asked for.
+  if (!journal || !line.flag("quiet")) std::cout << base::printable_lines(sweep_table(document)) << std::flush;
 }
 
 }  // namespace mlsim::app

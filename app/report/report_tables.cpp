@@ -216,7 +216,8 @@ std::vector<std::string> result_notes(const std::vector<Evaluation>& evaluations
   }
   if (tiles.non_finite > 0) {
     notes.push_back(
-        fmt::format("Results that are infinite or NaN: {}. Passes that have one have no SQNR.", tiles.non_finite));
+        fmt::format("Results that are infinite or NaN: {}. Errors of passes that have one are infinite or undefined.",
+                    tiles.non_finite));
   }
   if (tiles.short_blocks > 0) {
     notes.push_back(fmt::format(

@@ -66,7 +66,7 @@ constexpr const char* kSweepSchema = R"json({
           "memory_pj": { "type": "number", "minimum": 0 },
           "with_memory_pj": { "type": "number", "minimum": 0 },
           "area_um2": { "type": ["number", "null"] },
-          "mean_sqnr_db": { "anyOf": [{ "type": ["number", "null"] }, { "const": "exact" }] },
+          "mean_sqnr_db": { "anyOf": [{ "type": ["number", "null"] }, { "enum": ["exact", "infinite error", "undefined"] }] },
           "passes": {
             "type": "object",
             "additionalProperties": false,
@@ -119,7 +119,7 @@ nlohmann::json value_of_cell(const std::string& name, const std::string& cell, c
   }
   if (name == "front") return base::split(cell, ' ');
   if (cell.empty()) return nullptr;
-  if (cell == "exact") return cell;
+  if (cell == "exact" || cell == "infinite error" || cell == "undefined") return cell;
   nlohmann::json value = nlohmann::json::parse(cell, nullptr, false);
   if (value.is_number() || value.is_boolean()) return value;
   base::refuse(file, fmt::format("line {}, {}", line, name), fmt::format("is '{}', expected a number", cell));

@@ -84,7 +84,7 @@ std::string simulate(const JsonReader& request, const evaluation::Progress& prog
     evaluation::check_array(options, request["array"]["file"].text());
   }
   if (has(request, "tensors")) options.tensors = request["tensors"].text();
-  if (has(request, "trace")) options.trace = request["trace"].text();
+  if (has(request, "trace")) options.trace = sim::TraceRequest{request["trace"].text()};
   workloads::Workload workload = workload_of(request["workload"]);
   if (has(request, "format")) {
     workloads::set_formats(workload, models::parse_operand_formats(request["format"].text()));

@@ -261,7 +261,9 @@ TEST_F(HtmlReport, RefusesWhatIsNoSweep) {
   }
   sweep = small_sweep();
   sweep["points"][1]["mean_sqnr_db"] = "exactly";
-  refused(sweep, "/points/1/mean_sqnr_db: is \"exactly\", expected a number or null or \"exact\"");
+  refused(sweep,
+          "/points/1/mean_sqnr_db: is \"exactly\", expected a number or null or one of \"exact\", \"infinite error\", "
+          "\"undefined\"");
   sweep = small_sweep();
   sweep["points"][0]["passes"]["forward"].erase("overflows");
   refused(sweep, "/points/0/passes/forward");

@@ -316,6 +316,35 @@ TEST_F(Sweep, KilledAtRandomMomentsItEndsInTheSameBytes) {
   EXPECT_EQ(folder_.read("killed.csv"), expected);
 }
 
+TEST_F(Sweep, SaysHowToGoOnWhereItIsInterrupted) {
+  const std::string command = "cd '" + folder_.path().string() +
+                              "' && exec '" MLSIM_COMMAND
+                              "' sweep workload.json --exponent-bits 0:4 --mantissa-bits 1:5 --grouping nc,n,c,none "
+                              "--sharing 1,2,4 --out s.csv >out.txt 2>err.txt";
+  const pid_t process = fork();
+  ASSERT_GE(process, 0);
+  if (process == 0) {
+    execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    _exit(127);
+  }
+  // A point is done, and most are not.
+  const std::filesystem::path journal = folder_.path() / "s.csv.journal";
+  int status = 0;
+  const auto lines = [&] {
+    std::error_code none;
+    return std::filesystem::exists(journal, none) ? std::filesystem::file_size(journal, none) : 0;
+  };
+  while (lines() < 1000 && waitpid(process, &status, WNOHANG) == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  kill(process, SIGINT);
+  ASSERT_EQ(waitpid(process, &status, 0), process);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(
+      folder_.read("err.txt"),
+      "\nmlsim: sweep interrupted, its finished points are in s.csv.journal: the same command goes on from there\n");
+}
+
 TEST_F(Sweep, ATableWithoutAreasLeavesThemOut) {
   const test::CommandResult result = run("--formats e2m4,e2m1 --table tpuv4i-7nm --out s.json");
   ASSERT_EQ(result.status, 0) << result.err;

@@ -19,10 +19,12 @@ ordered_json row(double computing, const ordered_json& sqnr) {
 }
 
 TEST(Pareto, MarksTheFrontOfEnergyAndError) {
-  std::vector<ordered_json> rows{row(1, 10),        row(2, 20), row(2, 15),      row(3, 20),
-                                 row(0.5, nullptr), row(2, 20), row(4, "exact"), row(5, "exact")};
+  std::vector<ordered_json> rows{row(1, 10),           row(2, 20),        row(2, 15),
+                                 row(3, 20),           row(0.5, nullptr), row(2, 20),
+                                 row(4, "exact"),      row(5, "exact"),   row(0.1, "infinite error"),
+                                 row(0.1, "undefined")};
   mark_pareto_front(rows, default_front(Engine::kFunctional));
-  const bool expected[] = {true, true, false, false, false, true, true, false};
+  const bool expected[] = {true, true, false, false, false, true, true, false, false, false};
   for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i]["pareto"], expected[i]) << i;
   for (ordered_json& r : rows) r["multiply_adds"] = 0;
   mark_pareto_front(rows, default_front(Engine::kFunctional));
