@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <limits>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
