@@ -368,4 +368,8 @@ void create_directories(const fs::path& path) {
   if (error) refuse(path.string(), "", "cannot be made a folder: " + error.message());
 }
 
+void create_folder_of(const fs::path& file) {
+  if (file.has_parent_path()) base::create_directories(file.parent_path());
+}
+
 }  // namespace mlsim::base

@@ -137,4 +137,7 @@ void write_file(const std::filesystem::path& path, std::string_view content);
 // Makes a folder for output, and its parents, unless it is there.
 void create_directories(const std::filesystem::path& path);
 
+// Makes the folder of a file that is to be written, likewise.
+void create_folder_of(const std::filesystem::path& file);
+
 }  // namespace mlsim::base

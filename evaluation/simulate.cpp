@@ -566,6 +566,7 @@ Results simulate(const workloads::Workload& workload, const SimulationOptions& o
     }
   }
   base::check_outputs(outputs, workload.files);
+  if (options.trace) base::create_folder_of(options.trace->file);
   return Simulation(workload, options, progress).run();
 }
 

@@ -106,7 +106,9 @@ int run(const Options& given) {
   std::vector<std::filesystem::path>& inputs = options.run.inputs;
   const std::vector<std::filesystem::path> files = files_of(options.dataset, options.data);
   inputs.insert(inputs.end(), files.begin(), files.end());
-  mlsim::base::check_outputs({options.metrics, options.run.checkpoint, options.save_recipe}, inputs);
+  const std::vector<std::filesystem::path> outputs{options.metrics, options.run.checkpoint, options.save_recipe};
+  mlsim::base::check_outputs(outputs, inputs);
+  for (const std::filesystem::path& output : outputs) mlsim::base::create_folder_of(output);
   Recipe& recipe = options.run.recipe;
   const std::uint64_t steps_per_epoch = data->train_size() / recipe.batch;
   if (options.epochs > 0) {

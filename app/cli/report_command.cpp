@@ -159,7 +159,7 @@ void run_report(const base::CommandLine& line) {
   }
   const std::string text = report_text(line, read_sources(line, documents, laws), documents.extras, laws);
   if (to_file) {
-    if (line.path("out").has_parent_path()) base::create_directories(line.path("out").parent_path());
+    base::create_folder_of(line.path("out"));
     base::write_file(line.path("out"), text);
   } else {
     std::cout << text << std::flush;

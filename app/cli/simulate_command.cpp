@@ -102,7 +102,7 @@ std::unique_ptr<base::AtomicFile> open_results(const base::CommandLine& line, co
   if (to_file) outputs.insert(outputs.begin(), results);
   base::check_outputs(outputs, inputs);
   if (!to_file) return nullptr;
-  if (results.has_parent_path()) base::create_directories(results.parent_path());
+  base::create_folder_of(results);
   return std::make_unique<base::AtomicFile>(results);
 }
 

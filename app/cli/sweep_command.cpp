@@ -186,7 +186,7 @@ std::unique_ptr<SweepJournal> open_journal(const base::CommandLine& line, const 
                                            std::vector<Json>& rows) {
   const std::filesystem::path out = line.path("out");
   if (out.empty()) return nullptr;
-  if (out.has_parent_path()) base::create_directories(out.parent_path());
+  base::create_folder_of(out);
   // A place that cannot be written to is known at once.
   { const base::AtomicFile probe(out); }
   auto journal = std::make_unique<SweepJournal>(out, identity, rows.size());

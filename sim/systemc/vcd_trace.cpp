@@ -94,7 +94,7 @@ class VcdTrace::VariableOf : public Variable {
       const auto last = std::to_chars(begin, end, static_cast<double>(written_), std::chars_format::general, kDigits);
       stream << 'r' << std::string_view(begin, static_cast<std::size_t>(last.ptr - begin)) << ' ';
     } else {
-      auto bits = static_cast<std::uint64_t>(written_);
+      auto bits = static_cast<std::uint64_t>(static_cast<std::make_unsigned_t<T>>(written_));
       if (width() < 64) {
         assert(fits());
         bits &= (std::uint64_t{1} << width()) - 1;

@@ -527,7 +527,7 @@ TEST_F(Command, TracesTheStructuralEngine) {
                {"--trace-scope: expected only beside --trace"});
   expect_error("simulate workload.json --engine structural --trace t.gtkw", {"--trace: is the name of the save file"});
   expect_error("simulate workload.json --trace t.vcd", {"structural"});
-  expect_error("simulate workload.json --engine structural --trace /nowhere/t.vcd", {"/nowhere"});
+  expect_error("simulate workload.json --engine structural --trace /proc/nowhere/t.vcd", {"/proc/nowhere"});
   std::filesystem::create_directory(folder_.path() / "folder");
   expect_error("simulate workload.json --engine structural --trace folder",
                {"folder: cannot be written: it is a folder"});
@@ -566,9 +566,12 @@ TEST_F(Command, MakesTheFoldersOfItsOutputs) {
   EXPECT_TRUE(std::filesystem::exists(folder_.path() / "c/d/report.json"));
   ASSERT_EQ(run("sweep workload.json --formats e2m1 --out e/f/s.json").status, 0);
   EXPECT_TRUE(std::filesystem::exists(folder_.path() / "e/f/s.json"));
+  ASSERT_EQ(run("simulate workload.json --engine structural --trace g/h/t.vcd --trace-cycles 0:1").status, 0);
+  EXPECT_TRUE(std::filesystem::exists(folder_.path() / "g/h/t.gtkw"));
   folder_.write("file", "");
   expect_error("report a/b/r.json --out file/report.txt", {"file"});
   expect_error("simulate workload.json --results file/r.json", {"file"});
+  expect_error("simulate workload.json --engine structural --trace file/t.vcd", {"file"});
 }
 
 TEST_F(Command, IsQuietWhereItIsAsked) {

@@ -125,6 +125,17 @@ TEST(Train, IsQuietAndTellsItsVersion) {
   EXPECT_EQ(folder.read("out.txt"), version);
 }
 
+TEST(Train, MakesTheFoldersOfItsOutputs) {
+  const TemporaryFolder folder;
+  test::write_mnist(folder.path(), 40, 20);
+  folder.write("recipe.json", kRecipe);
+  ASSERT_EQ(run(folder, "--recipe recipe.json --epochs 1 --metrics a/b/m.jsonl --checkpoint c/d.pt"), 0)
+      << folder.read("log.txt");
+  EXPECT_EQ(metrics_of(folder, "a/b/m.jsonl").size(), 1U);
+  EXPECT_TRUE(std::filesystem::exists(folder.path() / "c/d.pt"));
+  EXPECT_EQ(run(folder, "--recipe recipe.json --epochs 1 --metrics recipe.json/m.jsonl"), 2);
+}
+
 TEST(PlotCurves, DrawsAPointForASingleEpoch) {
   if (std::system("command -v gnuplot >/dev/null") != 0) GTEST_SKIP() << "gnuplot is not installed";
   const TemporaryFolder folder;
