@@ -108,7 +108,7 @@ TEST(Cifar10Conversion, RefusesLabels) {
   const TemporaryFolder folder;
   EXPECT_THAT(error_of([&] { read_labels(folder.path() / "none.json"); }), HasSubstr("none.json: cannot be opened"));
   EXPECT_THAT(error_of([&] { read_labels(folder.write("broken.json", "[1, 2")); }),
-              HasSubstr("broken.json: line 1, column 7: is no JSON: "));
+              HasSubstr("broken.json: line 1, column 6: is no JSON: "));
   EXPECT_THAT(error_of([&] { read_labels(folder.write("object.json", "{}")); }),
               HasSubstr("object.json: is not a JSON array of labels"));
   // Enough to exhaust the stack of what would print it.
