@@ -252,7 +252,7 @@ const std::vector<Topic>& topics() {
        "A baseline has as many elements, and buffers of as many elements. Memories are an estimate, no area of theirs "
        "is published.",
        {"area"}},
-      {"by-layer", "Layers", "Energy of each layer and pass, as above.", {"layers"}},
+      {"by-layer", "Layers", "Energy of each layer and pass, as above.", {"layers", "roofline"}},
   };
   return all;
 }
