@@ -1,5 +1,6 @@
 #include "evaluation/pass_figures.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -81,6 +82,12 @@ const std::vector<Bandwidth>& example_bandwidths() {
       {"DDR4-3200, one channel", 25.6, "JEDEC JESD79-4: 3200 million transfers a second of 64 bits"},
       {"HBM2, one stack", 256, "JEDEC JESD235A: 2000 million transfers a second of 1024 bits"}};
   return bandwidths;
+}
+
+std::size_t waiting_passes(const std::vector<PassFigures>& figures, const Bandwidth& memory) {
+  return static_cast<std::size_t>(std::count_if(figures.begin(), figures.end(), [&](const PassFigures& pass) {
+    return pass.needed_gigabytes_per_second.value_or(0) > memory.gigabytes_per_second;
+  }));
 }
 
 }  // namespace mlsim::evaluation

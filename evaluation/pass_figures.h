@@ -51,4 +51,7 @@ struct Bandwidth {
 };
 const std::vector<Bandwidth>& example_bandwidths();
 
+// Passes that need more than a memory gives.
+std::size_t waiting_passes(const std::vector<PassFigures>& figures, const Bandwidth& memory);
+
 }  // namespace mlsim::evaluation

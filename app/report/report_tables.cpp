@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -67,13 +69,17 @@ class OverviewRows {
     EnergyColumn column = energy_ranges(ranges);
     add(fmt::format("{}, {}", name, column.unit), std::move(column.cells));
   }
-  // A row for each baseline.
+  // A row for each baseline; error bars of the others are in the table of ranges.
+  enum class Bars : std::uint8_t { kShown, kLeftOut };
   template <typename Ratio>
-  void ratios(const std::string& name, const Ratio& ratio) {
+  void ratios(const std::string& name, Bars bars, const Ratio& ratio) {
     for (std::size_t b = 0; b < evaluation::baseline_machines().size(); ++b) {
       std::vector<std::optional<energy::Range>> ranges;
       for (const Evaluation& evaluated : evaluations_) ranges.push_back(ratio(evaluated, b));
-      add(fmt::format("{} / this format, {}", evaluation::baseline_machines()[b].name, name), fixed_ranges(ranges));
+      std::vector<double> values;
+      for (const auto& range : ranges) values.push_back(range ? range->value : std::nan(""));
+      add(fmt::format("{} / this format, {}", evaluation::baseline_machines()[b].name, name),
+          bars == Bars::kShown ? fixed_ranges(ranges) : fixed_column(values));
     }
   }
 
@@ -102,10 +108,12 @@ void add_energies(OverviewRows& rows) {
   }
   rows.texts("share of memory", [&](const Evaluation& e) { return percent(own(e).memory_share); });
   rows.numbers("pJ a multiply-add, with memory", [&](const Evaluation& e) { return own(e).pj_each_with_memory; });
-  rows.ratios("with memory", [](const Evaluation& e, std::size_t b) { return e.machines()[b + 1].all_ratio; });
+  rows.ratios("with memory", OverviewRows::Bars::kShown,
+              [](const Evaluation& e, std::size_t b) { return e.machines()[b + 1].all_ratio; });
   rows.energies("energy of computing", [&](const Evaluation& e) { return own(e).computing_pj; });
-  rows.ratios("computing", [](const Evaluation& e, std::size_t b) { return e.all().price.compared(b).computing; });
-  rows.ratios("operations only",
+  rows.ratios("computing", OverviewRows::Bars::kLeftOut,
+              [](const Evaluation& e, std::size_t b) { return e.all().price.compared(b).computing; });
+  rows.ratios("operations only", OverviewRows::Bars::kLeftOut,
               [](const Evaluation& e, std::size_t b) { return e.all().price.compared(b).operations_only; });
 }
 

@@ -106,5 +106,13 @@ TEST(ExampleBandwidths, AreThoseOfTheirStandards) {
   for (const Bandwidth& bandwidth : example_bandwidths()) EXPECT_FALSE(bandwidth.source.empty());
 }
 
+TEST(WaitingPasses, NeedMoreThanAMemoryGives) {
+  std::vector<PassFigures> passes(3);
+  passes[0].needed_gigabytes_per_second = 25.6;
+  passes[1].needed_gigabytes_per_second = 25.7;
+  EXPECT_EQ(waiting_passes(passes, example_bandwidths()[0]), 1U);
+  EXPECT_EQ(waiting_passes(passes, example_bandwidths()[1]), 0U);
+}
+
 }  // namespace
 }  // namespace mlsim::evaluation
