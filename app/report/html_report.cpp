@@ -232,17 +232,8 @@ std::string topic_html(const Topic& topic, const std::vector<ReportSection>& sec
 
 ReportTable sweep_table(const nlohmann::json& sweep) {
   ReportTable table{"sweep", "Points of the sweep, all passes of all layers; pJ are for a multiply-add"};
-  table.head = {"format",
-                "front",
-                "accumulator",
-                "array",
-                "operations only, pJ",
-                "with everything but memory, pJ",
-                "memory, pJ",
-                "cycles",
-                "area, mm²",
-                "SQNR, dB",
-                "overflows"};
+  table.head = {"format",          "front",  "accumulator", "array",    "operations, pJ", "computing, pJ",
+                "with memory, pJ", "cycles", "area, mm²",   "SQNR, dB", "overflows"};
   table.text_columns = 2;
   for (const nlohmann::json& point : sweep["points"]) {
     table.rows.push_back(
@@ -251,7 +242,7 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
          fmt::format("{} x {} / {}", point["rows"].get<int>(), point["columns"].get<int>(),
                      point["elements_per_scaler"].get<int>()),
          picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
-         picojoules_each(point, "memory_pj"), count_text(point["cycles"]),
+         picojoules_each(point, "with_memory_pj"), count_text(point["cycles"]),
          point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),
          decibels_text(point["mean_sqnr_db"]), overflows_text(point["passes"])});
   }
@@ -260,18 +251,20 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
 
 std::string sweep_html(const SweepSource& sweep) {
   const nlohmann::json& points = sweep.document["points"];
+  const nlohmann::json& front = sweep.document["front"];
+  const bool is_of_error = std::find(front.begin(), front.end(), "error") != front.end();
   // A sweep without values has no errors, one without errors no decibels, and one without multiply-adds no energy of
   // one, so there is nothing to plot.
-  const bool measured = std::any_of(points.begin(), points.end(), [](const auto& point) {
-    return point["mean_sqnr_db"].is_number() && point["multiply_adds"].template get<double>() > 0;
+  const bool has_plot = std::any_of(points.begin(), points.end(), [&](const auto& point) {
+    return (point["mean_sqnr_db"].is_number() || !is_of_error) && point["multiply_adds"].template get<double>() > 0;
   });
   return fmt::format(
-      "<section id=\"sweep\">\n<h2>Sweep: error and energy</h2>\n<p>{}: {}. Each point is a format on an array. On the "
+      "<section id=\"sweep\">\n<h2>Sweep</h2>\n<p>{}: {}. Each point is a format on an array. On the "
       "Pareto front no other point is at least as good in {} and better in one of them.</p>\n{}"
       "<div class=\"tables\">\n{}</div>\n</section>\n",
       escaped(sweep.file), escaped(sweep.document["workload"].get_ref<const std::string&>()),
       front_text(Json(sweep.document)),
-      measured ? "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n" : "",
+      has_plot ? "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n" : "",
       to_html(sweep_table(sweep.document), "sweep-1", ""));
 }
 

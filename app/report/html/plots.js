@@ -533,62 +533,73 @@
     },
 
     sweep(width) {
-      const formatOf = (point) => once([point.activation, point.weight, point.error]).length === 1
-        ? point.activation : `${point.activation}+${point.weight}+${point.error}`;
-      const points = sweep.points.filter((point) => typeof point.mean_sqnr_db === 'number' && point.multiply_adds > 0);
+      const axes = {
+        energy: { field: 'energy', title: 'pJ a multiply-add, with memory', format: '.3f' },
+        computing: { field: 'computing', title: 'pJ a multiply-add, computing', format: '.3f' },
+        time: { field: 'cycles', title: 'cycles', format: ',' },
+        area: { field: 'area', title: 'area, mm²', format: '.4f' },
+        error: { field: 'db', title: 'mean SQNR, dB', format: '.1f' },
+      };
+      // Energy to the right and error upwards, where the front is of them; two axes, whatever it is of.
+      const order = ['energy', 'computing', 'area', 'time', 'error'];
+      const chosen = order.filter((name) => sweep.front.includes(name));
+      const across = axes[chosen[0]];
+      const up = axes[chosen.length > 1 ? chosen[chosen.length - 1] : order.find((name) => name !== chosen[0])];
+      const each = (point, pj) => pj / point.multiply_adds;
+      const rows = sweep.points.filter((point) => point.multiply_adds > 0).map((point) => ({
+        format: point.format,
+        series: /^e\d/.test(point.format) && !point.format.includes('+') ? point.format[1] : 'others',
+        front: point.pareto ? 'yes' : 'no',
+        energy: each(point, point.with_memory_pj),
+        computing: each(point, point.computing_pj),
+        operations: each(point, point.operations_only_pj),
+        cycles: point.cycles,
+        area: point.area_um2 === null ? null : point.area_um2 / 1e6,
+        db: typeof point.mean_sqnr_db === 'number' ? point.mean_sqnr_db : null,
+        accumulator: point.accumulator_bits === null ? '-' : `${point.accumulator_bits} bits`,
+        array: `${point.rows} x ${point.columns} / ${point.elements_per_scaler}`,
+      })).filter((row) => row[across.field] !== null && row[up.field] !== null);
       // What all formats end in, such as /g8m1/nc, is in the tooltips.
-      const ends = once(points.map((point) => formatOf(point).replace(/^[^/]*/, '')));
-      const rows = points.map((point) => {
-        const format = formatOf(point);
-        const exponent = /^e(\d)/.exec(format);
-        return {
-          format,
-          short: ends.length === 1 ? format.slice(0, format.length - ends[0].length) : format,
-          series: exponent && !format.includes('+') ? exponent[1] : 'mixed',
-          front: point.pareto ? 'yes' : 'no',
-          pj: point.computing_pj / point.multiply_adds,
-          operations: point.operations_only_pj / point.multiply_adds,
-          db: point.mean_sqnr_db,
-          accumulator: `${point.accumulator_bits} bits`,
-          array: `${point.rows} x ${point.columns} / ${point.elements_per_scaler}`,
-          area: point.area_um2 === null ? '-' : (point.area_um2 / 1e6).toFixed(4),
-        };
+      const ends = once(rows.map((row) => row.format.replace(/^[^/]*/, '')).filter((end) => end !== ''));
+      for (const row of rows) row.short = ends.length === 1 ? row.format.replace(ends[0], '') : row.format;
+      const axis = (of) => ({
+        field: of.field, type: 'quantitative', scale: { zero: false, nice: true },
+        axis: { title: of.title, tickCount: 6 },
       });
-      const x = {
-        field: 'pj', type: 'quantitative', scale: { zero: false, nice: true },
-        axis: { title: 'pJ a multiply-add, with everything but memory', tickCount: 6 },
-      };
-      const y = {
-        field: 'db', type: 'quantitative', scale: { zero: false, nice: true }, axis: { title: 'mean SQNR, dB' },
-      };
+      const x = axis(across);
+      const y = axis(up);
       const onFront = { filter: "datum.front === 'yes'" };
+      const series = once(rows.map((row) => row.series)).sort();
+      const line = {
+        transform: [onFront],
+        mark: { type: 'line', color: ink, strokeDash: [4, 3], strokeWidth: 1, interpolate: 'step-after' },
+        encoding: { x, y, order: { field: across.field, type: 'quantitative' } },
+      };
       return {
-        description: 'Mean SQNR and energy of each point of the sweep, with the Pareto front.',
+        description: `Each point of the sweep by ${across.title} and ${up.title}, with the Pareto front.`,
         data: { values: rows },
         height: 380,
         layer: [
-          {
-            transform: [onFront],
-            mark: { type: 'line', color: ink, strokeDash: [4, 3], strokeWidth: 1, interpolate: 'step-after' },
-            encoding: { x, y, order: { field: 'pj', type: 'quantitative' } },
-          },
+          // A front of more than two is no line.
+          ...(chosen.length <= 2 ? [line] : []),
           {
             params: [shown],
             mark: { type: 'point', filled: true },
             encoding: {
               x, y,
               color: {
-                field: 'series', type: 'nominal', sort: once(rows.map((row) => row.series)).sort(),
-                legend: legend(width, once(rows.map((row) => row.series)), { title: 'exponent bits', symbolOpacity: 1 }),
+                field: 'series', type: 'nominal', sort: series,
+                legend: legend(width, series, { title: 'exponent bits', symbolOpacity: 1 }),
               },
               size: { condition: { test: "datum.front === 'yes'", value: 110 }, value: 45 },
               opacity: faded,
               tooltip: [
-                { field: 'format', title: 'format' }, { field: 'db', title: 'mean SQNR, dB', format: '.1f' },
-                { field: 'pj', title: 'pJ, all but memory', format: '.3f' },
-                { field: 'operations', title: 'pJ, operations only', format: '.3f' },
+                { field: 'format', title: 'format' },
+                ...[axes.error, axes.energy, axes.computing].map(({ field, title, format }) => ({ field, title, format })),
+                { field: 'operations', title: 'pJ a multiply-add, operations only', format: '.3f' },
+                { field: 'cycles', title: 'cycles', format: ',' },
                 { field: 'accumulator', title: 'accumulator' }, { field: 'array', title: 'array' },
-                { field: 'area', title: 'area, mm²' }, { field: 'front', title: 'on the front' },
+                { field: 'area', title: 'area, mm²', format: '.4f' }, { field: 'front', title: 'on the front' },
               ],
             },
           },
