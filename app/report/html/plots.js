@@ -58,11 +58,12 @@
   const names = (title, width) => ({
     title, labelExpr: "split(datum.label, ' | ')", domain: false, ticks: false, labelLimit: namesWidth(width),
   });
-  // As many columns as hold the longest entry. Legends begin where an axis of names ends.
+  // As many columns as hold the longest entry, and rows that are about as long. Legends begin where an axis of names ends.
   const besideNames = (width) => width - namesWidth(width) - 10;
   const legend = (width, entries, extra) => {
     const longest = Math.max(0, ...entries.map(widthOf)) + 40;
-    return { columns: Math.max(1, Math.floor((width - 20) / longest)), labelLimit: width - 40, title: null, ...extra };
+    const rows = Math.ceil(entries.length / Math.max(1, Math.floor((width - 20) / longest)));
+    return { columns: Math.ceil(entries.length / Math.max(1, rows)), labelLimit: width - 40, title: null, ...extra };
   };
   const radio = (name, value, options, label) => ({ name, value, bind: { input: 'radio', options, name: label } });
   const shown = { name: 'shown', select: { type: 'point', fields: ['series'] }, bind: 'legend' };
@@ -252,7 +253,7 @@
         layer: [
           { data: { values: lines }, mark: { type: 'line', color: ink, strokeWidth: 1.5 },
             encoding: { x, y, strokeDash: { field: 'line', type: 'nominal', scale: { domain: lineNames, range: [[1, 0], [6, 3], [2, 3], [8, 2, 2, 2]] },
-              legend: legend(width, lineNames, { symbolStrokeColor: ink, symbolType: 'stroke', symbolSize: 300, columns: width > 620 ? 3 : 1 }) } } },
+              legend: legend(width, lineNames, { symbolStrokeColor: ink, symbolType: 'stroke', symbolSize: 300 }) } } },
           {
             data: { values: rows }, params: [shown], mark: { type: 'point', filled: true, size: 55 },
             encoding: {
