@@ -19,7 +19,8 @@ class WideCount {
   }
   friend constexpr WideCount operator+(WideCount left, const WideCount& right) { return left += right; }
   friend constexpr bool operator==(const WideCount&, const WideCount&) = default;
-  friend constexpr auto operator<=>(const WideCount&, const WideCount&) = default;
+  // The check takes the 0 that a defaulted <=> is compared with for a pointer.
+  friend constexpr auto operator<=>(const WideCount&, const WideCount&) = default;  // NOLINT(modernize-use-nullptr)
 
   // The nearest binary64.
   explicit constexpr operator double() const { return static_cast<double>(value_); }

@@ -29,10 +29,12 @@ struct Quantized {
   const models::ScaledTensor* scaled() const { return std::get_if<models::ScaledTensor>(&tensor); }
   const models::BaselineTensor* baseline() const { return std::get_if<models::BaselineTensor>(&tensor); }
   models::Format format() const {
-    if (const auto* blocks = scaled()) return blocks->format;
-    return baseline()->format;
+    return std::visit([](const auto& quantized) { return quantized.format; }, tensor);
   }
-  float tensor_scale() const { return scaled() != nullptr ? scaled()->tensor_scale : baseline()->scale; }
+  float tensor_scale() const { 
+    if (const auto* blocks = scaled()) return blocks->tensor_scale;
+    return std::get<models::BaselineTensor>(tensor).scale;
+  }
 };
 
 // The rounding that arguments of Python ask for. Throws std::runtime_error for what is none.

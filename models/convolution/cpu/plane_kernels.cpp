@@ -20,9 +20,9 @@ HWY_BEFORE_NAMESPACE();
 namespace mlsim::models::HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
-
 #if HWY_TARGET == HWY_AVX3_DL
+
+namespace hn = hwy::HWY_NAMESPACE;
 
 // Up to 64 codes as bytes; those that are not there as code 0.
 class ByteReader {

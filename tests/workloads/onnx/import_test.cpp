@@ -434,6 +434,60 @@ TEST_F(Onnx, KnowsTheSizesBehindOperators) {
             2 * 4 * 36);
 }
 
+// The same classifier as each opset writes it: operators took attributes for inputs, and Upsample became Resize.
+OnnxModel classifier(std::int64_t opset) {
+  OnnxModel m(opset);
+  const auto scales = [&m] {
+    auto& tensor = m.tensor("twice", {4}, ::onnx::TensorProto::FLOAT);
+    for (const float scale : {1.0F, 1.0F, 2.0F, 2.0F}) tensor.add_float_data(scale);
+  };
+  m.input("x", {2, 4, 6, 6}).weight("w", {8, 4, 3, 3}).weight("s", {8}).weight("f.weight", {10, 8});
+  m.node("Conv", {"x", "w"}, {"a"}, {{"pads", Dims{1, 1, 1, 1}}})
+      .node("BatchNormalization", {"a", "s", "s", "s", "s"}, {"b"});
+  if (opset < 11) {
+    m.node("Clip", {"b"}, {"c"}, {{"min", 0.0F}, {"max", 6.0F}});
+  } else {
+    m.weight("low", {}).weight("high", {}).node("Clip", {"b", "low", "high"}, {"c"});
+  }
+  if (opset < 9) {
+    auto& attribute = *m.node("Upsample", {"c"}, {"d"}).graph().mutable_node()->rbegin()->add_attribute();
+    attribute.set_name("scales");
+    attribute.set_type(::onnx::AttributeProto::FLOATS);
+    for (const float scale : {1.0F, 1.0F, 2.0F, 2.0F}) attribute.add_floats(scale);
+  } else {
+    scales();
+    if (opset < 10) m.node("Upsample", {"c", "twice"}, {"d"});
+    if (opset == 10) m.node("Resize", {"c", "twice"}, {"d"});
+    if (opset > 10) m.node("Resize", {"c", "", "twice"}, {"d"});
+  }
+  m.node("Conv", {"d", "w2"}, {"e"}).weight("w2", {8, 8, 1, 1}).node("GlobalAveragePool", {"e"}, {"g"});
+  if (opset < 13) {
+    m.node("Squeeze", {"g"}, {"h"}, {{"axes", Dims{2, 3}}});
+  } else {
+    m.integers("axes", {2, 3}).node("Squeeze", {"g", "axes"}, {"h"});
+  }
+  if (opset < 12) {
+    m.node("Dropout", {"h"}, {"i"}, {{"ratio", 0.5F}});
+  } else {
+    m.weight("ratio", {}).node("Dropout", {"h", "ratio"}, {"i"});
+  }
+  return m.node("Gemm", {"i", "f.weight"}, {"j"}, {{"transB", 1}}).node("Softmax", {"j"}, {"y"}, {{"axis", 1}});
+}
+
+TEST_F(Onnx, EveryOpsetGivesTheSameNetwork) {
+  for (std::int64_t opset = 7; opset <= 17; ++opset) {
+    SCOPED_TRACE(opset);
+    const Network network = import(classifier(opset), {.strict = true});
+    const TrainingCounts counts = count_training_step(network, 2);
+    EXPECT_EQ(counts.convolution.forward, 2U * 36 * 8 * 36 + 2U * 144 * 8 * 8);
+    EXPECT_EQ(counts.batch_norm.forward, 2U * 8 * 36);
+    EXPECT_EQ(counts.activation.forward, 2U * 8 * 36);
+    EXPECT_EQ(counts.pooling.forward, 2U * 8 * 144);
+    EXPECT_EQ(counts.softmax.forward, 2U * 10);
+    EXPECT_EQ(counts.linear.forward, 2U * 10 * 8);
+  }
+}
+
 TEST_F(Onnx, BindsAnOpenBatch) {
   OnnxModel model;
   model.input("x", {-1, 4, 8, 8}).input("y", {-1, 4, 8, 8}).node("Add", {"x", "y"}, {"z"});
