@@ -547,7 +547,7 @@
       const up = axes[chosen.length > 1 ? chosen[chosen.length - 1] : Object.keys(axes).find((name) => name !== chosen[0])];
       const seriesOf = (format) => {
         if (/^(fp|bf|int)\d/.test(format)) return 'baselines';
-        return /^e\d[^+]*$/.test(format) ? `${format[1]} exponent bits` : 'others';
+        return /^e\d[^+]*$/.test(format) ? `${format[1]}-bit exponent` : 'others';
       };
       const each = (point, pj) => pj / point.multiply_adds;
       const rows = sweep.points.filter((point) => point.multiply_adds > 0).map((point) => ({
@@ -564,7 +564,9 @@
         array: `${point.rows} x ${point.columns} / ${point.elements_per_scaler}`,
       })).filter((row) => row[across.field] > 0 && row[up.field] !== null);
       const series = once(rows.map((row) => row.series)).sort();
-      const inner = width - kPadding.left - kPadding.right;
+      const entries = legend(width, series, { symbolOpacity: 1 });
+      const padding = { ...kPadding, left: up === axes.time ? 84 : 64, top: 18 + 20 * Math.ceil(series.length / entries.columns) };
+      const inner = width - padding.left - padding.right;
       const height = Math.round(Math.min(400, Math.max(280, inner * 0.55)));
       // Baselines may be far more exact than every format.
       const endsOf = ({ field }) => {
@@ -608,11 +610,9 @@
       });
       const x = axis('x', across, xEnds, inner);
       const y = axis('y', up, yEnds, height);
-      const entries = legend(width, series, { symbolOpacity: 1 });
-      const padding = { ...kPadding, left: 64, top: 18 + 20 * Math.ceil(series.length / entries.columns) };
       return {
         description: `Each point of the sweep by ${across.title} and ${up.title}, with the Pareto front.`,
-        data: { values: rows }, width: inner - 12, height, padding, autosize: 'none',
+        data: { values: rows }, width: inner, height, padding, autosize: 'none',
         layer: [
           { data: { values: pointers }, mark: { type: 'rule', color: faint, strokeWidth: 0.75 },
             encoding: { x, y, x2: { field: 'x2' }, y2: { field: 'y2' } } },
