@@ -50,7 +50,7 @@ class DepthwiseCorrelation {
     for (const Phase& phase : phases_)
       weights.push_back({pack(phase.taps[0], bytes.get()), pack(phase.taps[1], bytes.get())});
     const Scratch<float> units = plane_units();
-    const ByteTable table(source_.format.element, kDotOffset);
+    const ByteDecoder decoder(source_.format.element, kDotOffset);
     const std::int64_t result_plane = result_size_[0] * result_size_[1];
     const std::int64_t source_plane = source_size_[0] * source_size_[1];
     // Some planes at a time, which are prepared before they are read: the processor waits for bytes that it has just
@@ -72,7 +72,7 @@ class DepthwiseCorrelation {
                      .channel = channel,
                      .units = units.get() + image + channel,
                      .tensor_scale = tensor_scale_};
-        fill_byte_planes(planes_, table, source_.codes.data() + (image + channel) * source_plane, run.count,
+        fill_byte_planes(planes_, decoder, source_.codes.data() + (image + channel) * source_plane, run.count,
                          prepared.get());
         for (std::size_t p = 0; p < phases_.size(); ++p) {
           for (const std::size_t i : {0U, 1U}) {

@@ -39,8 +39,8 @@ class DepthwiseGradient {
   }
 
   void run(float* results) const {
-    const ByteTable error_table(error_.format.element, 0);
-    const ByteTable activation_table(activation_.format.element, kDotOffset);
+    const ByteDecoder error_decoder(error_.format.element, 0);
+    const ByteDecoder activation_decoder(activation_.format.element, kDotOffset);
     const std::int64_t out_plane = out_size_[0] * out_size_[1];
     const std::int64_t in_plane = in_size_[0] * in_size_[1];
     const Scratch<float> error_units = pair_units(error_, 0, batch_ * channels_);
@@ -61,9 +61,9 @@ class DepthwiseGradient {
         for (std::int64_t begin = first; begin < first + count; begin += at_once) {
           const std::int64_t planes = std::min(at_once, first + count - begin);
           const std::int64_t pair = image * channels_ + begin;
-          fill_byte_planes(activations_, activation_table, activation_.codes.data() + pair * in_plane, planes,
+          fill_byte_planes(activations_, activation_decoder, activation_.codes.data() + pair * in_plane, planes,
                            activations.get());
-          fill_byte_planes(errors_, error_table, error_.codes.data() + pair * out_plane, planes, errors.get());
+          fill_byte_planes(errors_, error_decoder, error_.codes.data() + pair * out_plane, planes, errors.get());
           const GradientRun run{activations.get() + activations_.place,
                                 activations_.step,
                                 errors.get(),

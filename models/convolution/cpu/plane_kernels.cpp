@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <cstring>
 
-#include "models/formats/scaled_tensor.h"
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "models/convolution/cpu/plane_kernels.cpp"
 #include "hwy/foreach_target.h"
 // After foreach_target.h.
 #include "hwy/highway.h"
+#include "models/convolution/cpu/byte_reader-inl.h"
 
 #if HWY_TARGET == HWY_AVX3_DL
 // In place of HWY_BEFORE_NAMESPACE: clang takes the first list of features that is pushed, and no further one.
@@ -22,46 +21,9 @@ namespace {
 
 #if HWY_TARGET == HWY_AVX3_DL
 
-namespace hn = hwy::HWY_NAMESPACE;
-
-// Up to 64 codes as bytes; those that are not there as code 0.
-class ByteReader {
- public:
-  explicit ByteReader(const ByteTable& table) : is_short_(table.is_short) {
-    for (std::size_t i = 0; i < 4; ++i) table_[i] = _mm512_loadu_si512(table.bytes.data() + 64 * i);
-    const hn::ScalableTag<std::uint8_t> d;
-    even_ = hn::Add(hn::Iota(d, 0), hn::Iota(d, 0)).raw;
-  }
-
-  __m512i operator()(const std::uint16_t* codes, std::int64_t count) const {
-    const std::uint64_t used = count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
-    const __m512i low_codes = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(used), codes);
-    const __m512i high_codes = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(used >> 32), codes + 32);
-    return read(low_codes, high_codes);
-  }
-
-  // All 64 are there.
-  __m512i whole(const std::uint16_t* codes) const {
-    return read(_mm512_loadu_si512(codes), _mm512_loadu_si512(codes + 32));
-  }
-
- private:
-  __m512i read(__m512i low_codes, __m512i high_codes) const {
-    const __m512i code = _mm512_permutex2var_epi8(low_codes, even_, high_codes);
-    const __m512i low = _mm512_permutex2var_epi8(table_[0], code, table_[1]);
-    if (is_short_) return low;
-    const __m512i high = _mm512_permutex2var_epi8(table_[2], code, table_[3]);
-    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(code), low, high);
-  }
-
-  __m512i table_[4];
-  __m512i even_;
-  bool is_short_;
-};
-
-void fill_bytes(const BytePlanes& planes, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
+void fill_bytes(const BytePlanes& planes, const ByteDecoder& decoder, const std::uint16_t* codes, std::int64_t count,
                 std::uint8_t* bytes) {
-  const ByteReader reader(table);
+  const ByteReader reader(decoder.table().data(), decoder.code_bits());
   const std::int64_t whole = planes.elements / 64 * 64;
   bytes += planes.place;
   for (std::int64_t plane = 0; plane < count; ++plane, codes += planes.elements, bytes += planes.step) {
@@ -296,10 +258,10 @@ void write_scaled_gradients(const float* sums, std::int64_t count, float tensor_
 
 #else
 
-void fill_bytes(const BytePlanes& planes, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
+void fill_bytes(const BytePlanes& planes, const ByteDecoder& decoder, const std::uint16_t* codes, std::int64_t count,
                 std::uint8_t* bytes) {
   for (std::int64_t plane = 0; plane < count; ++plane, bytes += planes.step) {
-    for (std::int64_t i = 0; i < planes.elements; ++i) bytes[planes.place + i] = table.bytes[*codes++];
+    for (std::int64_t i = 0; i < planes.elements; ++i) bytes[planes.place + i] = decoder.table()[*codes++];
   }
 }
 
@@ -396,15 +358,9 @@ void BytePlanes::clear(std::uint8_t* bytes, std::int64_t count, std::uint8_t zer
   }
 }
 
-ByteTable::ByteTable(const ElementFormat& format, int offset) : is_short(format.code_bits() <= 7) {
-  for (std::size_t code = 0; code < std::size_t{1} << format.code_bits(); ++code) {
-    bytes[code] = static_cast<std::uint8_t>(decode_element(format, static_cast<std::uint16_t>(code)) + offset);
-  }
-}
-
-void fill_byte_planes(const BytePlanes& planes, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
-                      std::uint8_t* bytes) {
-  HWY_DYNAMIC_DISPATCH(fill_bytes)(planes, table, codes, count, bytes);
+void fill_byte_planes(const BytePlanes& planes, const ByteDecoder& decoder, const std::uint16_t* codes,
+                      std::int64_t count, std::uint8_t* bytes) {
+  HWY_DYNAMIC_DISPATCH(fill_bytes)(planes, decoder, codes, count, bytes);
 }
 
 void correlate_planes(const ResultRows& rows, const PlaneRun& run, float* y, std::int64_t y_step) {

@@ -26,16 +26,9 @@ struct BytePlanes {
   void clear(std::uint8_t* bytes, std::int64_t count, std::uint8_t zero) const;
 };
 
-// k + offset of every code of a format.
-struct ByteTable {
-  ByteTable(const ElementFormat& format, int offset);
-  std::array<std::uint8_t, 256> bytes{};
-  bool is_short = false;  // codes have at most 7 bits
-};
-
 // Writes the elements of `count` planes.
-void fill_byte_planes(const BytePlanes& planes, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
-                      std::uint8_t* bytes);
+void fill_byte_planes(const BytePlanes& planes, const ByteDecoder& decoder, const std::uint16_t* codes,
+                      std::int64_t count, std::uint8_t* bytes);
 
 // Which bytes of a window make a vector: byte i is the one at picks[i] where bit i of the mask is set, else a zero.
 struct WindowPicks {
