@@ -78,10 +78,11 @@ po::options_description boost_options(const Command& command) {
   all.add_options()("help,h", "");
   for (const OptionGroup& group : command.groups) {
     for (const Option& option : group.options) {
+      const std::string names = option.name + (option.letter.empty() ? "" : "," + option.letter);
       if (option.value_name.empty()) {
-        all.add_options()(option.name.c_str(), "");
+        all.add_options()(names.c_str(), "");
       } else {
-        all.add_options()(option.name.c_str(), po::value<std::string>(), "");
+        all.add_options()(names.c_str(), po::value<std::string>(), "");
       }
     }
   }
@@ -234,7 +235,8 @@ std::string help_text(const Command& command, std::size_t columns) {
   for (const OptionGroup& group : command.groups) {
     names.emplace_back();
     for (const Option& option : group.options) {
-      std::string& text = names.back().emplace_back("  --" + option.name);
+      std::string& text =
+          names.back().emplace_back((option.letter.empty() ? "  --" : "  -" + option.letter + ", --") + option.name);
       if (!option.value_name.empty()) text += " " + option.value_name;
       if (!option.preset.empty()) text += fmt::format(" (={})", option.preset);
       if (text.size() <= kWidestNames) width = std::max(width, text.size());

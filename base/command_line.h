@@ -48,6 +48,7 @@ struct Option {
   // An option and its value without which this one means nothing.
   std::string needs_option{};
   std::string needs_value{};
+  std::string letter{};  // another name, behind one dash; empty: none
 };
 
 struct OptionGroup {

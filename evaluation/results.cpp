@@ -214,6 +214,12 @@ models::Format parse_any_format(const std::string& text) {
   return models::parse_format(text);
 }
 
+// Null is how undefined ones were written before.
+double cosine_error_at(const Place& place) {
+  constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
+  return place.json().is_null() || place.json() == cosine_error_to_json(kUndefined) ? kUndefined : place.number();
+}
+
 Json pass_to_json(const PassRecord& record) {
   Json json = Json::object();
   json["pass"] = models::to_string(record.pass);
@@ -223,7 +229,7 @@ Json pass_to_json(const PassRecord& record) {
   visit_cycles(record.cycles, Writer{json["cycles"]});
   json["utilization"] = record.utilization;
   if (record.sqnr_db) json["sqnr_db"] = decibels_to_json(*record.sqnr_db);
-  if (record.cosine_error) json["cosine_error"] = number_or_null(*record.cosine_error);
+  if (record.cosine_error) json["cosine_error"] = cosine_error_to_json(*record.cosine_error);
   if (!record.baselines.empty()) {
     for (const MeasuredBaseline& baseline : record.baselines) {
       json["baseline_sqnr_db"][baseline.name] = decibels_to_json(baseline.sqnr_db);
@@ -273,9 +279,7 @@ PassRecord pass_from_json(const Place& place) {
     place["utilization"].refuse("expected a number from 0 to 1");
   }
   if (place.has("sqnr_db")) record.sqnr_db = decibels_at(place["sqnr_db"]);
-  if (place.has("cosine_error") && !place["cosine_error"].json().is_null()) {
-    record.cosine_error = place["cosine_error"].number();
-  }
+  if (place.has("cosine_error")) record.cosine_error = cosine_error_at(place["cosine_error"]);
   if (place.has("baseline_sqnr_db")) {
     if (!place["baseline_sqnr_db"].json().is_object()) place["baseline_sqnr_db"].refuse_value("an object");
     for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
@@ -445,17 +449,38 @@ std::string non_finite_remark(const Results& results) {
                          : "");
 }
 
+std::optional<std::string> decibels_in_words(double decibels) {
+  if (std::isnan(decibels)) return "undefined";
+  if (!std::isinf(decibels)) return std::nullopt;
+  return decibels > 0 ? "exact" : "infinite error";
+}
+
 Json decibels_to_json(const std::optional<double>& value) {
-  if (!value || std::isnan(*value)) return nullptr;
-  if (std::isinf(*value)) return "exact";
-  return *value;
+  if (!value) return nullptr;
+  const std::optional<std::string> words = decibels_in_words(*value);
+  return words ? Json(*words) : Json(*value);
 }
 
 double decibels_from_json(const Json& json) {
-  if (json.is_null()) return std::numeric_limits<double>::quiet_NaN();
-  if (json == "exact") return std::numeric_limits<double>::infinity();
-  if (!json.is_number()) throw std::runtime_error("expected a number of dB, null or \"exact\"");
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
+  if (json.is_null()) return kUndefined;
+  for (const double value : {kInfinity, -kInfinity, kUndefined}) {
+    if (json == *decibels_in_words(value)) return value;
+  }
+  if (!json.is_number()) {
+    throw std::runtime_error("expected a number of dB, null, \"exact\", \"infinite error\" or \"undefined\"");
+  }
   return json.get<double>();
+}
+
+std::optional<double> summed_sqnr(const PassRecord& record) {
+  const bool lost = record.sqnr_db && std::isnan(*record.sqnr_db) && record.counts.non_finite > 0;
+  return lost ? -std::numeric_limits<double>::infinity() : record.sqnr_db;
+}
+
+Json cosine_error_to_json(double value) {
+  return std::isfinite(value) ? Json(value) : Json("undefined");
 }
 
 Json number_or_null(double value) {

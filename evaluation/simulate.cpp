@@ -191,13 +191,15 @@ class Simulation {
       : workload_(workload), options_(options), progress_(progress), accumulator_(workload.accumulator) {
     accumulator_.taps_per_cycle = options.array.taps_per_cycle;
     if (is_systemc(options_.engine)) {
-      simulator_.emplace(detail(), options.array,
-                         options.trace ? std::optional(options.trace->string()) : std::nullopt);
+      std::optional<sim::TraceRequest> trace = options.trace;
+      if (trace) trace->widths = bus_widths();
+      simulator_.emplace(detail(), options.array, trace);
     }
   }
 
   Results run() {
     if (is_systemc(options_.engine)) check_widths();
+    if (options_.trace) foretell_trace();
     Results results;
     results.workload = workload_.name;
     results.engine = options_.engine;
@@ -244,8 +246,51 @@ class Simulation {
     return options_.engine == Engine::kCycle ? sim::Detail::kCycle : sim::Detail::kStructural;
   }
 
-  // Widths that the SystemC machine lacks need no values: they are refused before hours of work.
-  void check_widths() const {
+  struct Length {
+    std::uint64_t cycles = 0;
+    double multiply_adds = 0;
+  };
+  // Of all passes, by the closed form.
+  Length predicted_length() const {
+    Length length;
+    for (const workloads::Layer& layer : workload_.layers) {
+      for (const Pass pass : layer.passes) {
+        const auto format_of = [&](Operand operand) {
+          return models::format_of(layer.operand(operand).format, operand, pass);
+        };
+        length.cycles += sim::dataflow_of(options_.array)
+                             .predict(pass, layer.shape, format_of(models::left_operand(pass)),
+                                      format_of(models::right_operand(pass)), options_.array,
+                                      result_formats(layer, pass, options_.array))
+                             .cycles.total();
+        length.multiply_adds += static_cast<double>(layer.shape.multiply_adds(pass));
+      }
+    }
+    return length;
+  }
+
+  void foretell_trace() const {
+    const Length length = predicted_length();
+    const std::uint64_t all = length.cycles;
+    const sim::TraceRequest& trace = *options_.trace;
+    if (trace.first_cycle >= all) {
+      throw std::runtime_error(
+          fmt::format("--trace-cycles begins with {}, expected one of the run's {} cycles", trace.first_cycle, all));
+    }
+    const std::optional<sim::Simulator::TraceSize> size = simulator_->trace_size();
+    const std::uint64_t cycles = std::min(trace.last_cycle, all - 1) - trace.first_cycle + 1;
+    if (!options_.on_trace) return;
+    // What changes where no element works, of what does where all do.
+    constexpr double kIdleShare = 0.15;
+    const double elements = static_cast<double>(options_.array.rows) * options_.array.columns;
+    const double at_work = length.multiply_adds / (elements * static_cast<double>(all));
+    options_.on_trace({size->signals, cycles,
+                       size->bytes_a_cycle * (kIdleShare + (1 - kIdleShare) * at_work) * static_cast<double>(cycles)});
+  }
+
+  // Calls `use` with layer, pass and both operands' formats for each pass that the SystemC machine can run.
+  template <typename Use>
+  void for_each_scaled_pass(const Use& use) const {
     for (const workloads::Layer& layer : workload_.layers) {
       for (const Pass pass : layer.passes) {
         const auto format_of = [&](Operand operand) {
@@ -254,15 +299,34 @@ class Simulation {
         const models::Format left = format_of(models::left_operand(pass));
         const models::Format right = format_of(models::right_operand(pass));
         if (!is_scaled(left) || !is_scaled(right)) continue;
-        try {
-          sim::check_widths(pass, std::get<models::ScaledFormat>(left).element,
-                            std::get<models::ScaledFormat>(right).element,
-                            accumulator_bits(layer.shape, pass, left, right));
-        } catch (const std::runtime_error& error) {
-          throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
-        }
+        use(layer, pass, std::get<models::ScaledFormat>(left), std::get<models::ScaledFormat>(right));
       }
     }
+  }
+
+  sim::BusWidths bus_widths() const {
+    sim::BusWidths widths;
+    for_each_scaled_pass([&](const workloads::Layer& layer, Pass pass, const models::ScaledFormat& left,
+                             const models::ScaledFormat& right) {
+      widths.add_pass(left, right, accumulator_bits(layer.shape, pass, left, right),
+                      models::element_count(layer.shape.result_shape(pass)));
+      for (const models::Format& format : result_formats(layer, pass, options_.array)) {
+        if (is_scaled(format)) widths.add_result(std::get<models::ScaledFormat>(format));
+      }
+    });
+    return widths;
+  }
+
+  // Widths that the SystemC machine lacks need no values: they are refused before hours of work.
+  void check_widths() const {
+    for_each_scaled_pass([&](const workloads::Layer& layer, Pass pass, const models::ScaledFormat& left,
+                             const models::ScaledFormat& right) {
+      try {
+        sim::check_widths(pass, left.element, right.element, accumulator_bits(layer.shape, pass, left, right));
+      } catch (const std::runtime_error& error) {
+        throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
+      }
+    });
   }
 
   LayerRecord run_layer(std::size_t index) {
@@ -438,6 +502,7 @@ class Simulation {
       quantization->formats.push_back(std::get<models::ScaledFormat>(format));
     }
     require_product_scale(layer, pass, values);
+    simulator_->mark(fmt::format("{}.{}", layer.name, models::to_string(pass)));
     sim::PassResult result = simulator_->simulate_pass(
         pass, layer.shape, left.scaled, right.scaled, accumulator_, quantization,
         [&](std::uint64_t done, std::uint64_t predicted) {
@@ -465,7 +530,10 @@ class Simulation {
 
 std::vector<std::filesystem::path> output_files(const SimulationOptions& options, const workloads::Workload& workload) {
   std::vector<std::filesystem::path> files;
-  if (options.trace) files.push_back(*options.trace);
+  if (options.trace) {
+    files.emplace_back(options.trace->file);
+    files.emplace_back(sim::gtkw_file(options.trace->file));
+  }
   if (!options.tensors) return files;
   for (const workloads::Layer& layer : workload.layers) {
     for (const Pass pass : layer.passes) files.push_back(tensor_file(options, layer, pass));
@@ -492,12 +560,13 @@ Results simulate(const workloads::Workload& workload, const SimulationOptions& o
   if (options.tensors) {
     if (options.engine == Engine::kAnalytic) throw std::runtime_error("the analytic engine computes no tensors");
     base::create_directories(*options.tensors);
-    // The trace comes first, and may go to a pipe.
-    for (const std::filesystem::path& tensor : std::span(outputs).subspan(options.trace ? 1 : 0)) {
+    // The trace and its save file come first.
+    for (const std::filesystem::path& tensor : std::span(outputs).subspan(options.trace ? 2 : 0)) {
       base::require_regular_file(tensor);
     }
   }
   base::check_outputs(outputs, workload.files);
+  if (options.trace) base::create_folder_of(options.trace->file);
   return Simulation(workload, options, progress).run();
 }
 

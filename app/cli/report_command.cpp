@@ -12,8 +12,8 @@
 
 #include "app/cli/options.h"
 #include "app/report/accelergy.h"
-#include "app/report/html_report.h"
 #include "app/report/report.h"
+#include "app/report/sweep_reader.h"
 #include "base/output_file.h"
 #include "evaluation/evaluation.h"
 
@@ -49,6 +49,7 @@ void check_together(const base::CommandLine& line) {
     }
   };
   refuse_beside("ert", accelergy);
+  if (line.has("ert-map") && !line.has("ert")) throw std::runtime_error("--ert-map: expected only beside --ert");
   refuse_beside("sweep", format != "html");
   refuse_beside("accuracy", format != "html");
   refuse_beside("detail", format != "text");
@@ -92,9 +93,12 @@ Documents read_documents(const base::CommandLine& line) {
   documents.extras.command = command_of(line);
   if (line.has("step")) {
     documents.network = workloads::open_network(line.text("step"), source_options(line)).network;
-    print_warnings(documents.network->remarks);
+    print_warnings(line, documents.network->remarks);
   }
-  if (line.has("ert")) documents.own_prices = load_accelergy_ert(line.text("ert"));
+  if (line.has("ert")) {
+    const ActionMap map = line.has("ert-map") ? load_action_map(line.text("ert-map")) : ActionMap{};
+    documents.own_prices = load_accelergy_ert(line.text("ert"), map);
+  }
   return documents;
 }
 
@@ -163,10 +167,15 @@ const base::Command& report_command() {
                                .help = "Accelergy ERT whose energies stand in the place of the table's for the "
                                        "results' own machine",
                                .kind = base::File{}},
+                              {.name = "ert-map",
+                               .value_name = "FILE",
+                               .help = "YAML or JSON that says which operations the actions of the ERT are",
+                               .kind = base::File{}},
                               {.name = "out",
                                .value_name = "FILE",
                                .help = "write to FILE and not to standard output (-)",
-                               .kind = base::File{}}}}}};
+                               .kind = base::File{}},
+                              quiet_option()}}}};
   return command;
 }
 
@@ -177,7 +186,7 @@ void run_report(const base::CommandLine& line) {
   const bool to_file = line.has("out") && line.text("out") != "-";
   if (to_file) {
     std::vector<std::filesystem::path> inputs(line.operands().begin(), line.operands().end());
-    inputs.insert(inputs.end(), {line.path("sweep"), line.path("ert"), laws.table().file});
+    inputs.insert(inputs.end(), {line.path("sweep"), line.path("ert"), line.path("ert-map"), laws.table().file});
     for (const NamedMetrics& metrics : documents.extras.accuracies) inputs.emplace_back(metrics.file);
     if (documents.network) {
       inputs.insert(inputs.end(), documents.network->files.begin(), documents.network->files.end());
@@ -186,6 +195,7 @@ void run_report(const base::CommandLine& line) {
   }
   const std::string text = report_text(line, read_sources(line, documents, laws), documents.extras, laws);
   if (to_file) {
+    base::create_folder_of(line.path("out"));
     base::write_file(line.path("out"), text);
   } else {
     std::cout << text << std::flush;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "evaluation/results.h"
+
 namespace mlsim::app {
 namespace {
 
@@ -61,9 +63,8 @@ std::string factor(double value) {
 }
 
 std::string decibels(const std::optional<double>& value) {
-  if (!value || std::isnan(*value)) return "-";
-  if (std::isinf(*value)) return "exact";
-  return fmt::format("{:.1f}", *value);
+  if (!value) return "-";
+  return evaluation::decibels_in_words(*value).value_or(fmt::format("{:.1f}", *value));
 }
 
 std::vector<std::string> fixed_column(const std::vector<double>& values) {

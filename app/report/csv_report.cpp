@@ -27,8 +27,9 @@ std::string header() {
 }
 
 std::string decibel_cell(const std::optional<double>& value) {
-  if (!value || std::isnan(*value)) return "";
-  return std::isinf(*value) ? "inf" : fmt::format("{:.6g}", *value);
+  if (!value) return "";
+  if (std::isinf(*value)) return *value > 0 ? "inf" : "-inf";
+  return std::isnan(*value) ? "nan" : fmt::format("{:.6g}", *value);
 }
 
 std::string lines_of(const energy::Breakdown& energy) {

@@ -12,6 +12,7 @@
 #include "app/report/report.h"
 #include "app/report/report_tables.h"
 #include "app/report/summary.h"
+#include "app/report/sweep_report.h"
 #include "app/report/table_columns.h"
 #include "base/error.h"
 #include "base/input_file.h"
@@ -38,59 +39,6 @@ using evaluation::decibels_text;
 using evaluation::overflows_text;
 using evaluation::picojoules_each;
 using Json = nlohmann::ordered_json;
-
-// What of a sweep is shown; it may hold more.
-constexpr const char* kSweepSchema = R"json({
-  "type": "object",
-  "required": ["schema", "workload", "points"],
-  "definitions": {
-    "pass": {
-      "type": "object",
-      "required": ["overflows"],
-      "properties": { "overflows": { "type": ["number", "null"] } }
-    }
-  },
-  "properties": {
-    "schema": { "enum": ["mlsim.sweep/1"] },
-    "workload": { "type": "string" },
-    "points": {
-      "type": "array",
-      "minItems": 1,
-      "items": {
-        "type": "object",
-        "required": ["activation", "weight", "error", "rows", "columns", "elements_per_scaler", "accumulator_bits",
-                     "multiply_adds", "cycles", "operations_only_pj", "computing_pj", "memory_pj", "area_um2",
-                     "mean_sqnr_db", "passes", "pareto"],
-        "properties": {
-          "activation": { "type": "string" },
-          "weight": { "type": "string" },
-          "error": { "type": "string" },
-          "rows": { "type": "integer", "minimum": 1, "maximum": 1024 },
-          "columns": { "type": "integer", "minimum": 1, "maximum": 1024 },
-          "elements_per_scaler": { "type": "integer", "minimum": 1, "maximum": 1048576 },
-          "accumulator_bits": { "type": "integer", "minimum": 0, "maximum": 128 },
-          "multiply_adds": { "type": "number" },
-          "cycles": { "type": "number" },
-          "operations_only_pj": { "type": "number", "minimum": 0 },
-          "computing_pj": { "type": "number", "minimum": 0 },
-          "memory_pj": { "type": "number", "minimum": 0 },
-          "area_um2": { "type": ["number", "null"] },
-          "mean_sqnr_db": { "anyOf": [{ "type": ["number", "null"] }, { "const": "exact" }] },
-          "passes": {
-            "type": "object",
-            "additionalProperties": false,
-            "properties": {
-              "forward": { "$ref": "#/definitions/pass" },
-              "backward_data": { "$ref": "#/definitions/pass" },
-              "backward_weight": { "$ref": "#/definitions/pass" }
-            }
-          },
-          "pareto": { "type": "boolean" }
-        }
-      }
-    }
-  }
-})json";
 
 // JSON inside <script>: without a '<' nothing in it can end the element.
 std::string script_data(const Json& json) {
@@ -282,35 +230,19 @@ std::string topic_html(const Topic& topic, const std::vector<ReportSection>& sec
       topic.id, topic.title, topic.text, plot, choices);
 }
 
-std::string sweep_format(const nlohmann::json& point) {
-  const auto& activation = point["activation"].get_ref<const std::string&>();
-  if (point["weight"] == activation && point["error"] == activation) return activation;
-  return fmt::format("{}+{}+{}", activation, point["weight"].get_ref<const std::string&>(),
-                     point["error"].get_ref<const std::string&>());
-}
-
 ReportTable sweep_table(const nlohmann::json& sweep) {
   ReportTable table{"sweep", "Points of the sweep, all passes of all layers; pJ are for a multiply-add"};
-  table.head = {"format",
-                "front",
-                "accumulator",
-                "array",
-                "operations only, pJ",
-                "with everything but memory, pJ",
-                "memory, pJ",
-                "cycles",
-                "area, mm²",
-                "SQNR, dB",
-                "overflows"};
+  table.head = {"format",          "front",  "accumulator", "array",    "operations, pJ", "computing, pJ",
+                "with memory, pJ", "cycles", "area, mm²",   "SQNR, dB", "overflows"};
   table.text_columns = 2;
   for (const nlohmann::json& point : sweep["points"]) {
     table.rows.push_back(
-        {sweep_format(point), point["pareto"].get<bool>() ? "Pareto" : "",
-         fmt::format("{} bits", point["accumulator_bits"].get<int>()),
+        {point["format"].get<std::string>(), point["pareto"].get<bool>() ? "Pareto" : "",
+         point["accumulator_bits"].is_null() ? "-" : fmt::format("{} bits", point["accumulator_bits"].get<int>()),
          fmt::format("{} x {} / {}", point["rows"].get<int>(), point["columns"].get<int>(),
                      point["elements_per_scaler"].get<int>()),
          picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
-         picojoules_each(point, "memory_pj"), count_text(point["cycles"]),
+         picojoules_each(point, "with_memory_pj"), count_text(point["cycles"]),
          point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),
          decibels_text(point["mean_sqnr_db"]), overflows_text(point["passes"])});
   }
@@ -319,27 +251,21 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
 
 std::string sweep_html(const SweepSource& sweep) {
   const nlohmann::json& points = sweep.document["points"];
+  const nlohmann::json& front = sweep.document["front"];
+  const bool is_of_error = std::find(front.begin(), front.end(), "error") != front.end();
   // A sweep without values has no errors, one without errors no decibels, and one without multiply-adds no energy of
   // one, so there is nothing to plot.
-  const bool measured = std::any_of(points.begin(), points.end(), [](const auto& point) {
-    return point["mean_sqnr_db"].is_number() && point["multiply_adds"].template get<double>() > 0;
+  const bool has_plot = std::any_of(points.begin(), points.end(), [&](const auto& point) {
+    return (point["mean_sqnr_db"].is_number() || !is_of_error) && point["multiply_adds"].template get<double>() > 0;
   });
   return fmt::format(
-      "<section id=\"sweep\">\n<h2>Sweep: error and energy</h2>\n<p>{}: {}. Each point is a format on an array. On the "
-      "Pareto front no other point is at least as good in energy (with everything but memory) and mean SQNR and better "
-      "in "
-      "one of them.</p>\n{}"
+      "<section id=\"sweep\">\n<h2>Sweep</h2>\n<p>{}: {}. Each point is a format on an array. On the "
+      "Pareto front no other point is at least as good in {} and better in one of them.</p>\n{}"
       "<div class=\"tables\">\n{}</div>\n</section>\n",
       escaped(sweep.file), escaped(sweep.document["workload"].get_ref<const std::string&>()),
-      measured ? "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n" : "",
+      front_text(Json(sweep.document)),
+      has_plot ? "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n" : "",
       to_html(sweep_table(sweep.document), "sweep-1", ""));
-}
-
-// A sum of counts, which a sweep writes as an integer up to 2^64 - 1 and as binary64 above; a schema's minimum would
-// take integers from 2^63 for negative ones.
-void check_count(const nlohmann::json& value, const std::string& file, const std::string& pointer) {
-  if (value.is_number_unsigned() || (value.is_number_float() && value.get<double>() >= 0x1p64)) return;
-  base::refuse(file, pointer, fmt::format("is {}, expected an integer of 0 or more", value.dump()));
 }
 
 std::string facts_html(const std::vector<ReportSection>& sections) {
@@ -353,30 +279,6 @@ std::string facts_html(const std::vector<ReportSection>& sections) {
   }
   return html + "</div>\n";
 }
-
-}  // namespace
-
-SweepSource parse_sweep(std::string_view text, const std::string& file) {
-  SweepSource sweep{file, base::parse_json(text, file)};
-  base::check_schema(sweep.document, nlohmann::json::parse(kSweepSchema), file);
-  const nlohmann::json& points = sweep.document["points"];
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    const std::string pointer = fmt::format("/points/{}", i);
-    check_count(points[i]["multiply_adds"], file, pointer + "/multiply_adds");
-    check_count(points[i]["cycles"], file, pointer + "/cycles");
-    for (const auto& [pass, entry] : points[i]["passes"].items()) {
-      if (entry["overflows"].is_null()) continue;
-      check_count(entry["overflows"], file, fmt::format("{}/passes/{}/overflows", pointer, pass));
-    }
-  }
-  return sweep;
-}
-
-SweepSource load_sweep(const std::string& path) {
-  return parse_sweep(base::read_text(path, base::kLargestResults), path);
-}
-
-namespace {
 
 // Of a report what the plots show: without the operations and the baselines of each layer, which are most of it.
 Json plotted(Json report) {

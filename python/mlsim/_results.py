@@ -314,18 +314,29 @@ class Sweep(_Document):
 
         rows = []
         for point in self["points"]:
-            formats = [point[operand] for operand in ("activation", "weight", "error")]
+            bits = point["accumulator_bits"]
             rows.append(
                 [
-                    formats[0] if len(set(formats)) == 1 else "+".join(formats),
-                    str(point["accumulator_bits"]),
+                    point["format"],
+                    "-" if bits is None else str(bits),
                     point["array"],
                     each(point, "operations_only_pj"),
                     each(point, "computing_pj"),
+                    each(point, "with_memory_pj"),
                     str(point["cycles"]),
                     _shown_decibels(decibels(point["mean_sqnr_db"])),
                     "*" if point["pareto"] else "",
                 ]
             )
-        header = ["format", "accumulator", "array", "operations pJ/MAC", "all pJ/MAC", "cycles", "SQNR dB", "front"]
+        header = [
+            "format",
+            "accumulator",
+            "array",
+            "operations pJ/MAC",
+            "computing pJ/MAC",
+            "with memory pJ/MAC",
+            "cycles",
+            "SQNR dB",
+            "front",
+        ]
         return _Table(f"mlsim.Sweep of '{self['workload']}', prices of {self['cost_table']}", header, rows)

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "app/report/html_report.h"
+#include "app/report/sweep_reader.h"
 #include "energy/cost_table.h"
 #include "tests/support/browser.h"
 
@@ -91,7 +92,7 @@ class HtmlInBrowser : public testing::Test {
     browser_->open_file(file);
     wait_for_plots(plots);
   }
-  void open_two() { open(two_formats(), SweepSource{"s.json", sweep_of_four()}, 3); }
+  void open_two() { open(two_formats(), parse_sweep(sweep_of_four().dump(), "s.json"), 3); }
 
   void wait_for_plots(int count) {
     browser_->wait_for("document.querySelectorAll('.plot svg').length === " + std::to_string(count));

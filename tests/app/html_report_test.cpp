@@ -9,6 +9,7 @@
 
 #include "app/report/report.h"
 #include "app/report/report_tables.h"
+#include "app/report/sweep_reader.h"
 #include "energy/cost_table.h"
 #include "tests/support/temporary_folder.h"
 
@@ -161,7 +162,7 @@ TEST_F(HtmlReport, HasEveryFigureOfTheText) {
 }
 
 TEST_F(HtmlReport, AnswersQuestionsInTheirOrder) {
-  const std::string html = page({shipped("e2m4"), shipped("e2m1")}, SweepSource{"s.json", small_sweep()});
+  const std::string html = page({shipped("e2m4"), shipped("e2m1")}, parse_sweep(small_sweep().dump(), "s.json"));
   std::size_t at = 0;
   for (const char* id : {"summary", "energy", "roofline", "layers", "tradeoff", "overview", "sweep", "details", "notes",
                          "provenance", "glossary"}) {
@@ -295,7 +296,7 @@ TEST_F(HtmlReport, RefusesAccuraciesOfNoMachine) {
 }
 
 TEST_F(HtmlReport, NothingIsOutsideThePage) {
-  const std::string html = page({shipped("e2m4")}, SweepSource{"s.json", small_sweep()});
+  const std::string html = page({shipped("e2m4")}, parse_sweep(small_sweep().dump(), "s.json"));
   EXPECT_THAT(html, HasSubstr("content=\"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
                               "img-src data:;"));
   const std::regex reference("(src|href|srcset|action|poster|data)=\"([^\"]*)\"");
@@ -326,7 +327,8 @@ TEST_F(HtmlReport, NamesCannotBreakIt) {
   sweep["points"][0]["activation"] = kHostile;
   // The same twice, so that labels have the file's name.
   const std::vector<Source> sources{source, source};
-  const std::string html = page(sources, SweepSource{kHostile, sweep});
+  const SweepSource source_of_sweep = parse_sweep(sweep.dump(), kHostile);
+  const std::string html = page(sources, source_of_sweep);
   expect_balanced(html);
   EXPECT_EQ(occurrences(html, "</script"), 6U);
   EXPECT_THAT(html, Not(HasSubstr("<b>x")));
@@ -336,7 +338,7 @@ TEST_F(HtmlReport, NamesCannotBreakIt) {
   EXPECT_EQ(occurrences(html, "id=\"data\""), 1U);
   EXPECT_EQ(data_of(html)["report"]["results"][0]["layers"][0]["name"], kHostile);
   EXPECT_EQ(data_of(html)["labels"][1], std::string("e2m4/g8m1/nc (") + kHostile + ") #2");
-  EXPECT_EQ(data_of(html)["sweep"], sweep);
+  EXPECT_EQ(data_of(html)["sweep"], source_of_sweep.document);
 
   const std::string markdown = markdown_report(evaluated(sources));
   EXPECT_THAT(markdown, Not(HasSubstr("<b>")));
@@ -369,7 +371,7 @@ TEST_F(HtmlReport, ShowsTheSweep) {
   EXPECT_THAT(html, HasSubstr("data-plot=\"sweep\""));
   EXPECT_THAT(html,
               HasSubstr(">e2m4/g8m1/nc</th><th scope=\"row\" class=\"name\">Pareto</th><td>25 bits</td><td>16 x 16 "
-                        "/ 8</td><td>0.225</td><td>0.631</td><td>9.000</td><td>40</td><td>3.7000</td><td>38.2</td>"
+                        "/ 8</td><td>0.225</td><td>0.631</td><td>9.631</td><td>40</td><td>3.7000</td><td>38.2</td>"
                         "<td>7</td></tr>"));
   EXPECT_THAT(html, HasSubstr("<td>-</td><td>7</td></tr>"));
 
@@ -378,9 +380,17 @@ TEST_F(HtmlReport, ShowsTheSweep) {
     point["mean_sqnr_db"] = nullptr;
     point["area_um2"] = nullptr;
   }
-  const std::string table_alone = page({shipped("e2m4")}, SweepSource{"s.json", unmeasured});
+  const std::string table_alone = page({shipped("e2m4")}, parse_sweep(unmeasured.dump(), "s.json"));
   EXPECT_THAT(table_alone, Not(HasSubstr("data-plot=\"sweep\"")));
   EXPECT_THAT(table_alone, HasSubstr("<td>40</td><td>-</td><td>-</td><td>7</td></tr>"));
+
+  // Without errors, too, a front of others is a plot.
+  unmeasured["front"] = {"energy", "time"};
+  unmeasured["points"][0]["accumulator_bits"] = nullptr;
+  const std::string analytic = page({shipped("e2m4")}, parse_sweep(unmeasured.dump(), "s.json"));
+  EXPECT_THAT(analytic, HasSubstr("data-plot=\"sweep\""));
+  EXPECT_THAT(analytic, HasSubstr("at least as good in energy with memory and time and better in one of them"));
+  EXPECT_THAT(analytic, HasSubstr(">Pareto</th><td>-</td>"));
 }
 
 TEST_F(HtmlReport, RefusesWhatIsNoSweep) {
@@ -409,7 +419,9 @@ TEST_F(HtmlReport, RefusesWhatIsNoSweep) {
   }
   sweep = small_sweep();
   sweep["points"][1]["mean_sqnr_db"] = "exactly";
-  refused(sweep, "/points/1/mean_sqnr_db: is \"exactly\", expected a number or null or \"exact\"");
+  refused(sweep,
+          "/points/1/mean_sqnr_db: is \"exactly\", expected a number or null or one of \"exact\", \"infinite error\", "
+          "\"undefined\"");
   sweep = small_sweep();
   sweep["points"][0]["passes"]["forward"].erase("overflows");
   refused(sweep, "/points/0/passes/forward");
@@ -428,7 +440,10 @@ TEST_F(HtmlReport, RefusesWhatIsNoSweep) {
   refuse_value("/rows", 4294967312, ": is 4294967312, expected an integer from 1 to 1024");
   refuse_value("/columns", 4294967297, ": is 4294967297, expected an integer from 1 to 1024");
   refuse_value("/elements_per_scaler", 4294967297, ": is 4294967297, expected an integer from 1 to 1048576");
-  refuse_value("/accumulator_bits", 4294967297, ": is 4294967297, expected an integer from 0 to 128");
+  refuse_value("/accumulator_bits", 4294967297, ": is 4294967297, expected");
+  sweep = small_sweep();
+  sweep["front"] = {"energy", "speed"};
+  refused(sweep, "/front/1: is \"speed\", expected one of");
   EXPECT_THROW(load_sweep((folder.path() / "none.json").string()), std::runtime_error);
 }
 

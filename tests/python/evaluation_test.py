@@ -197,7 +197,7 @@ def test_errors_are_the_sentences_of_the_command(document, options, folder):
         (lambda: mlsim.report(mlsim.simulate(SMALL)).text("csv", detail=True), "detail: is of the format text, expected"),
         (lambda: mlsim.report(mlsim.simulate(SMALL)).save("r.pdf"), "path: is 'r.pdf', expected a name that ends in"),
         (lambda: mlsim.sweep(SMALL), "nothing to sweep: expected formats, or exponent_bits with mantissa_bits"),
-        (lambda: mlsim.sweep(SMALL, ["e2m4"], exponent_bits=1), "formats and exponent_bits are given, expected one"),
+        (lambda: mlsim.sweep(SMALL, ["e2m4"], exponent_bits=1), "exponent_bits is given, expected both exponent_bits and"),
         (lambda: mlsim.sweep(SMALL, ["e2m4+e2m4"]), "has 'e2m4+e2m4', expected a format, or three"),
         (lambda: mlsim.sweep(SMALL, [4]), "sweep: /formats/0: is 4, expected a text"),
         (lambda: mlsim.sweep(SMALL, ["e2m4"], grouping="x7"), "grouping 'x7' is none of nc, n, c, none"),

@@ -121,14 +121,15 @@
   };
 
   // Where labels of points stand, in pixels: each beside its point, or at the end of a line to it, and on no other
-  // label or point. A label for which there is no such place is left to the tooltip.
-  const placeLabels = (points, width, height) => {
+  // label, point or obstacle. A label for which there is no such place is left to the tooltip.
+  const placeLabels = (points, width, height, obstacles = []) => {
     const kHigh = kFontSize + 2;
-    const taken = points.map(({ x, y }) => [x - 6, y - 6, x + 6, y + 6]);
+    const taken = [...obstacles, ...points.map(({ x, y }) => [x - 6, y - 6, x + 6, y + 6])];
     const isFree = ([left, top, right, bottom]) => left >= 0 && top >= 0 && right <= width && bottom <= height &&
         taken.every(([l, t, r, b]) => right <= l || left >= r || bottom <= t || top >= b);
     const directions = [0, 180, 45, 315, 135, 225, 90, 270, 20, 340, 160, 200].map((degrees) => degrees * Math.PI / 180);
     const place = ({ x, y, text }) => {
+      if (text === '') return null;
       const wide = widthOf(text) + 4;
       for (const distance of [9, 16, 26, 38, 52, 70, 90]) {
         for (const angle of directions) {
@@ -534,68 +535,116 @@
     },
 
     sweep(width) {
-      const formatOf = (point) => once([point.activation, point.weight, point.error]).length === 1
-        ? point.activation : `${point.activation}+${point.weight}+${point.error}`;
-      const points = sweep.points.filter((point) => typeof point.mean_sqnr_db === 'number' && point.multiply_adds > 0);
+      const axes = {
+        energy: { field: 'energy', title: 'pJ a multiply-add, with memory', format: '.3f' },
+        computing: { field: 'computing', title: 'pJ a multiply-add, computing', format: '.3f' },
+        time: { field: 'cycles', title: 'cycles', format: ',' },
+        area: { field: 'area', title: 'area, mm²', format: '.4f' },
+        error: { field: 'db', title: 'mean SQNR, dB', format: '.1f' },
+      };
+      // Energy to the right and error upwards, where the front is of them; two axes, whatever it is of.
+      const order = ['energy', 'computing', 'area', 'time', 'error'];
+      const chosen = order.filter((name) => sweep.front.includes(name));
+      const across = axes[chosen[0]];
+      const up = axes[chosen.length > 1 ? chosen[chosen.length - 1] : order.find((name) => name !== chosen[0])];
+      const each = (point, pj) => pj / point.multiply_adds;
+      const rows = sweep.points.filter((point) => point.multiply_adds > 0).map((point) => ({
+        format: point.format,
+        series: /^e\d/.test(point.format) && !point.format.includes('+') ? point.format[1] : 'others',
+        front: point.pareto ? 'yes' : 'no',
+        energy: each(point, point.with_memory_pj),
+        computing: each(point, point.computing_pj),
+        operations: each(point, point.operations_only_pj),
+        cycles: point.cycles,
+        area: point.area_um2 === null ? null : point.area_um2 / 1e6,
+        db: typeof point.mean_sqnr_db === 'number' ? point.mean_sqnr_db : null,
+        accumulator: point.accumulator_bits === null ? '-' : `${point.accumulator_bits} bits`,
+        array: `${point.rows} x ${point.columns} / ${point.elements_per_scaler}`,
+      })).filter((row) => row[across.field] !== null && row[up.field] !== null);
       // What all formats end in, such as /g8m1/nc, is in the tooltips.
-      const ends = once(points.map((point) => formatOf(point).replace(/^[^/]*/, '')));
-      const rows = points.map((point) => {
-        const format = formatOf(point);
-        const exponent = /^e(\d)/.exec(format);
-        return {
-          format,
-          short: ends.length === 1 ? format.slice(0, format.length - ends[0].length) : format,
-          series: exponent && !format.includes('+') ? exponent[1] : 'mixed',
-          front: point.pareto ? 'yes' : 'no',
-          pj: point.computing_pj / point.multiply_adds,
-          operations: point.operations_only_pj / point.multiply_adds,
-          db: point.mean_sqnr_db,
-          accumulator: `${point.accumulator_bits} bits`,
-          array: `${point.rows} x ${point.columns} / ${point.elements_per_scaler}`,
-          area: point.area_um2 === null ? '-' : (point.area_um2 / 1e6).toFixed(4),
-        };
+      const ends = once(rows.map((row) => row.format.replace(/^[^/]*/, '')).filter((end) => end !== ''));
+      for (const row of rows) row.short = ends.length === 1 ? row.format.replace(ends[0], '') : row.format;
+      if (rows.length === 0) return null;
+      const series = once(rows.map((row) => row.series)).sort();
+      const key = legend(width, series, { title: 'exponent bits', symbolOpacity: 1 });
+      const padding = { left: 72, right: 14, top: 24 + 16 * Math.ceil(series.length / key.columns) + 16, bottom: 42 };
+      const inner = width - padding.left - padding.right;
+      const height = 360;
+      const domainOf = (field) => {
+        const values = rows.map((row) => row[field]);
+        const [least, most] = [Math.min(...values), Math.max(...values)];
+        const margin = (most - least) * 0.08 || Math.abs(most) * 0.1 || 1;
+        return [least - margin, most + margin];
+      };
+      const axis = (of, domain) => ({
+        field: of.field, type: 'quantitative', scale: { domain, zero: false, nice: false },
+        axis: { title: of.title, tickCount: 6 },
       });
-      const x = {
-        field: 'pj', type: 'quantitative', scale: { zero: false, nice: true },
-        axis: { title: 'pJ a multiply-add, with everything but memory', tickCount: 6 },
-      };
-      const y = {
-        field: 'db', type: 'quantitative', scale: { zero: false, nice: true }, axis: { title: 'mean SQNR, dB' },
-      };
+      const [acrossDomain, upDomain] = [domainOf(across.field), domainOf(up.field)];
+      const x = axis(across, acrossDomain);
+      const y = axis(up, upDomain);
+      const part = (value, [least, most]) => (value - least) / (most - least);
+      const spots = rows.map((row) => ({
+        x: inner * part(row[across.field], acrossDomain), y: height * (1 - part(row[up.field], upDomain)),
+        text: row.front === 'yes' ? row.short : '',
+      }));
+      const hasLine = chosen.length <= 2;  // a front of more is none
+      const steps = [];
+      spots.filter(({ text }) => hasLine && text !== '').sort((one, other) => one.x - other.x).forEach((spot, i, front) => {
+        const next = front[i + 1];
+        if (next) steps.push([spot.x, spot.y - 1, next.x, spot.y + 1], [next.x - 1, Math.min(spot.y, next.y), next.x + 1, Math.max(spot.y, next.y)]);
+      });
+      const places = placeLabels(spots, inner, height, steps);
+      const at = (share, [least, most]) => least + share * (most - least);
+      const texts = [];
+      const lines = [];
+      places.forEach((found, i) => {
+        if (!found) return;
+        const [left, top, right, bottom] = found.box;
+        const [endX, endY] = found.line ?? [];
+        const of = (shareX, shareY) => ({ [across.field]: at(shareX, acrossDomain), [up.field]: at(1 - shareY, upDomain) });
+        texts.push({ ...of((left + right) / 2 / inner, (top + bottom) / 2 / height), short: rows[i].short });
+        if (found.line) lines.push({ ...rows[i], x2: at(endX / inner, acrossDomain), y2: at(1 - endY / height, upDomain) });
+      });
       const onFront = { filter: "datum.front === 'yes'" };
+      const line = {
+        transform: [onFront],
+        mark: { type: 'line', color: ink, strokeDash: [4, 3], strokeWidth: 1, interpolate: 'step-after' },
+        encoding: { x, y, order: { field: across.field, type: 'quantitative' } },
+      };
       return {
-        description: 'Mean SQNR and energy of each point of the sweep, with the Pareto front.',
+        description: `Each point of the sweep by ${across.title} and ${up.title}, with the Pareto front.`,
         data: { values: rows },
-        height: 380,
+        width: inner, height, padding, autosize: 'none',
         layer: [
-          {
-            transform: [onFront],
-            mark: { type: 'line', color: ink, strokeDash: [4, 3], strokeWidth: 1, interpolate: 'step-after' },
-            encoding: { x, y, order: { field: 'pj', type: 'quantitative' } },
-          },
+          ...(hasLine ? [line] : []),
           {
             params: [shown],
             mark: { type: 'point', filled: true },
             encoding: {
               x, y,
               color: {
-                field: 'series', type: 'nominal', sort: once(rows.map((row) => row.series)).sort(),
-                legend: legend(width, once(rows.map((row) => row.series)), { title: 'exponent bits', symbolOpacity: 1 }),
+                field: 'series', type: 'nominal', sort: series,
+                legend: key,
               },
               size: { condition: { test: "datum.front === 'yes'", value: 110 }, value: 45 },
               opacity: faded,
               tooltip: [
-                { field: 'format', title: 'format' }, { field: 'db', title: 'mean SQNR, dB', format: '.1f' },
-                { field: 'pj', title: 'pJ, all but memory', format: '.3f' },
-                { field: 'operations', title: 'pJ, operations only', format: '.3f' },
+                { field: 'format', title: 'format' },
+                ...[axes.error, axes.energy, axes.computing].map(({ field, title, format }) => ({ field, title, format })),
+                { field: 'operations', title: 'pJ a multiply-add, operations only', format: '.3f' },
+                { field: 'cycles', title: 'cycles', format: ',' },
                 { field: 'accumulator', title: 'accumulator' }, { field: 'array', title: 'array' },
-                { field: 'area', title: 'area, mm²' }, { field: 'front', title: 'on the front' },
+                { field: 'area', title: 'area, mm²', format: '.4f' }, { field: 'front', title: 'on the front' },
               ],
             },
           },
           {
-            transform: [onFront],
-            mark: { type: 'text', align: 'right', dx: -9, dy: -6, color: ink, fontSize: 11 },
+            data: { values: lines }, mark: { type: 'rule', color: faint, strokeWidth: 0.75 },
+            encoding: { x, y, x2: { field: 'x2' }, y2: { field: 'y2' } },
+          },
+          {
+            data: { values: texts }, mark: { type: 'text', color: ink, fontSize: kFontSize, baseline: 'middle' },
             encoding: { x, y, text: { field: 'short' } },
           },
         ],
