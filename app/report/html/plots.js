@@ -103,9 +103,8 @@
   };
   const pageFilter = layerNames.length <= kLayersOfAPage ? '' : ' && datum.page === page';
 
-  const logTicks = (low, high) => {
+  const logTicks = ([low, high], digits) => {
     const ticks = [];
-    const digits = high / low < 10 ? [1, 1.5, 2, 3, 4, 5, 6, 8] : [1, 2, 5];
     for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); ++power) {
       for (const digit of digits) {
         const tick = Number(`${digit}e${power}`);
@@ -114,9 +113,14 @@
     }
     return ticks;
   };
-  const logAxis = (title, [low, high], space) => {
-    let values = logTicks(low, high);
-    if (values.length * 45 > space) values = values.filter((value) => /^[^1-9]*1/.test(value.toExponential()));
+  // As many round figures as have room in `space` pixels.
+  const logAxis = (title, domain, space) => {
+    const kRoom = 42;
+    const place = (tick) => space * Math.log(tick / domain[0]) / Math.log(domain[1] / domain[0]);
+    const sets = [[1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9], [1, 1.5, 2, 3, 4, 5, 6, 8], [1, 2, 3, 5], [1, 2, 5], [1]];
+    const fits = (ticks) => ticks.every((tick, i) => i === 0 || place(tick) - place(ticks[i - 1]) >= kRoom);
+    const all = sets.map((digits) => logTicks(domain, digits));
+    const values = all.find(fits) ?? all[sets.length - 1];
     return { title, values, labelExpr: "format(datum.value, '~g')", grid: true };
   };
 
@@ -129,7 +133,6 @@
         taken.every(([l, t, r, b]) => right <= l || left >= r || bottom <= t || top >= b);
     const directions = [0, 180, 45, 315, 135, 225, 90, 270, 20, 340, 160, 200].map((degrees) => degrees * Math.PI / 180);
     const place = ({ x, y, text }) => {
-      if (text === '') return null;
       const wide = widthOf(text) + 4;
       for (const distance of [9, 16, 26, 38, 52, 70, 90]) {
         for (const angle of directions) {
@@ -143,7 +146,7 @@
       return null;
     };
     return points.map((point) => {
-      const found = place(point);
+      const found = point.text ? place(point) : null;
       if (found) taken.push(found.box);
       return found;
     });
@@ -538,19 +541,22 @@
       const axes = {
         energy: { field: 'energy', title: 'pJ a multiply-add, with memory', format: '.3f' },
         computing: { field: 'computing', title: 'pJ a multiply-add, computing', format: '.3f' },
-        time: { field: 'cycles', title: 'cycles', format: ',' },
         area: { field: 'area', title: 'area, mm²', format: '.4f' },
+        time: { field: 'cycles', title: 'cycles', format: ',' },
         error: { field: 'db', title: 'mean SQNR, dB', format: '.1f' },
       };
       // Energy to the right and error upwards, where the front is of them; two axes, whatever it is of.
-      const order = ['energy', 'computing', 'area', 'time', 'error'];
-      const chosen = order.filter((name) => sweep.front.includes(name));
+      const chosen = Object.keys(axes).filter((name) => sweep.front.includes(name));
       const across = axes[chosen[0]];
-      const up = axes[chosen.length > 1 ? chosen[chosen.length - 1] : order.find((name) => name !== chosen[0])];
+      const up = axes[chosen.length > 1 ? chosen[chosen.length - 1] : Object.keys(axes).find((name) => name !== chosen[0])];
+      const seriesOf = (format) => {
+        if (/^(fp|bf|int)\d/.test(format)) return 'baselines';
+        return /^e\d[^+]*$/.test(format) ? `${format[1]}-bit exponent` : 'others';
+      };
       const each = (point, pj) => pj / point.multiply_adds;
       const rows = sweep.points.filter((point) => point.multiply_adds > 0).map((point) => ({
         format: point.format,
-        series: /^e\d/.test(point.format) && !point.format.includes('+') ? point.format[1] : 'others',
+        series: seriesOf(point.format),
         front: point.pareto ? 'yes' : 'no',
         energy: each(point, point.with_memory_pj),
         computing: each(point, point.computing_pj),
@@ -560,73 +566,80 @@
         db: typeof point.mean_sqnr_db === 'number' ? point.mean_sqnr_db : null,
         accumulator: point.accumulator_bits === null ? '-' : `${point.accumulator_bits} bits`,
         array: `${point.rows} x ${point.columns} / ${point.elements_per_scaler}`,
-      })).filter((row) => row[across.field] !== null && row[up.field] !== null);
-      // What all formats end in, such as /g8m1/nc, is in the tooltips.
-      const ends = once(rows.map((row) => row.format.replace(/^[^/]*/, '')).filter((end) => end !== ''));
-      for (const row of rows) row.short = ends.length === 1 ? row.format.replace(ends[0], '') : row.format;
-      if (rows.length === 0) return null;
+      })).filter((row) => row[across.field] > 0 && row[up.field] !== null);
       const series = once(rows.map((row) => row.series)).sort();
-      const key = legend(width, series, { title: 'exponent bits', symbolOpacity: 1 });
-      const padding = { left: 72, right: 14, top: 24 + 16 * Math.ceil(series.length / key.columns) + 16, bottom: 42 };
+      const entries = legend(width, series, { symbolOpacity: 1 });
+      const padding = { ...kPadding, left: up === axes.time ? 84 : 64, top: 18 + 20 * Math.ceil(series.length / entries.columns) };
       const inner = width - padding.left - padding.right;
-      const height = 360;
-      const domainOf = (field) => {
+      const height = Math.round(Math.min(400, Math.max(280, inner * 0.55)));
+      // Baselines may be far more exact than every format.
+      const endsOf = ({ field }) => {
         const values = rows.map((row) => row[field]);
-        const [least, most] = [Math.min(...values), Math.max(...values)];
-        const margin = (most - least) * 0.08 || Math.abs(most) * 0.1 || 1;
-        return [least - margin, most + margin];
+        if (field === 'db') return decibelEnds(values, rows.filter((row) => row.series !== 'baselines').map((row) => row.db));
+        return [Math.min(...values) / 1.12, Math.max(...values) * 1.12];
       };
-      const axis = (of, domain) => ({
-        field: of.field, type: 'quantitative', scale: { domain, zero: false, nice: false },
-        axis: { title: of.title, tickCount: 6 },
-      });
-      const [acrossDomain, upDomain] = [domainOf(across.field), domainOf(up.field)];
-      const x = axis(across, acrossDomain);
-      const y = axis(up, upDomain);
-      const part = (value, [least, most]) => (value - least) / (most - least);
-      const spots = rows.map((row) => ({
-        x: inner * part(row[across.field], acrossDomain), y: height * (1 - part(row[up.field], upDomain)),
-        text: row.front === 'yes' ? row.short : '',
+      const [xEnds, yEnds] = [endsOf(across), endsOf(up)];
+      const isLog = ({ field }) => field !== 'db';
+      const part = (of, [low, high], value) =>
+        (isLog(of) ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
+      const value = (of, [low, high], at) => (isLog(of) ? low * (high / low) ** at : low + (high - low) * at);
+      const top = yEnds[1] - (yEnds[1] - yEnds[0]) * 0.03;
+      // What all MLS formats end in, such as /g8m1/nc, is in the tooltips.
+      const ends = once(rows.filter(({ format }) => /^e\d/.test(format)).map(({ format }) => format.replace(/^[^/]*/, '')));
+      for (const row of rows) {
+        row.x = row[across.field];
+        row.y = up.field === 'db' ? Math.min(row.db, top) : row[up.field];
+        const short = ends.length === 1 && /^e\d/.test(row.format) ? row.format.replace(ends[0], '') : row.format;
+        const text = up.field === 'db' && row.db > top ? `${short}: ${row.db.toFixed(1)} dB` : short;
+        row.text = row.front === 'yes' || row.series === 'baselines' ? text : '';
+      }
+      const spots = rows.map(({ x, y, text, front }) => ({
+        x: inner * part(across, xEnds, x), y: height * (1 - part(up, yEnds, y)), text, front,
       }));
-      const hasLine = chosen.length <= 2;  // a front of more is none
-      const steps = [];
-      spots.filter(({ text }) => hasLine && text !== '').sort((one, other) => one.x - other.x).forEach((spot, i, front) => {
-        const next = front[i + 1];
-        if (next) steps.push([spot.x, spot.y - 1, next.x, spot.y + 1], [next.x - 1, Math.min(spot.y, next.y), next.x + 1, Math.max(spot.y, next.y)]);
-      });
+      // The steps of the front, which no name is to lie on; a front of more than two is no line.
+      const hasLine = chosen.length <= 2;
+      const front = spots.filter((spot) => hasLine && spot.front === 'yes').sort((one, other) => one.x - other.x);
+      const steps = front.slice(1).flatMap((next, i) => [
+        [front[i].x, front[i].y - 1, next.x, front[i].y + 1],
+        [next.x - 1, Math.min(front[i].y, next.y), next.x + 1, Math.max(front[i].y, next.y)],
+      ]);
       const places = placeLabels(spots, inner, height, steps);
-      const at = (share, [least, most]) => least + share * (most - least);
+      const at = (px, py) => [value(across, xEnds, px / inner), value(up, yEnds, 1 - py / height)];
       const texts = [];
-      const lines = [];
+      const pointers = [];
       places.forEach((found, i) => {
         if (!found) return;
-        const [left, top, right, bottom] = found.box;
-        const [endX, endY] = found.line ?? [];
-        const of = (shareX, shareY) => ({ [across.field]: at(shareX, acrossDomain), [up.field]: at(1 - shareY, upDomain) });
-        texts.push({ ...of((left + right) / 2 / inner, (top + bottom) / 2 / height), short: rows[i].short });
-        if (found.line) lines.push({ ...rows[i], x2: at(endX / inner, acrossDomain), y2: at(1 - endY / height, upDomain) });
+        const [left, upper, right, lower] = found.box;
+        const [x, y] = at((left + right) / 2, (upper + lower) / 2);
+        texts.push({ x, y, text: rows[i].text });
+        if (!found.line) return;
+        const [x2, y2] = at(...found.line);
+        pointers.push({ x: rows[i].x, y: rows[i].y, x2, y2 });
       });
-      const onFront = { filter: "datum.front === 'yes'" };
-      const line = {
-        transform: [onFront],
-        mark: { type: 'line', color: ink, strokeDash: [4, 3], strokeWidth: 1, interpolate: 'step-after' },
-        encoding: { x, y, order: { field: across.field, type: 'quantitative' } },
-      };
+      const axis = (field, of, domain, length) => ({
+        field, type: 'quantitative', scale: { type: isLog(of) ? 'log' : 'linear', domain, nice: false, zero: false },
+        axis: isLog(of) ? logAxis(of.title, domain, length) : { title: of.title, tickCount: 6 },
+      });
+      const x = axis('x', across, xEnds, inner);
+      const y = axis('y', up, yEnds, height);
       return {
         description: `Each point of the sweep by ${across.title} and ${up.title}, with the Pareto front.`,
-        data: { values: rows },
-        width: inner, height, padding, autosize: 'none',
+        data: { values: rows }, width: inner, height, padding, autosize: 'none',
         layer: [
-          ...(hasLine ? [line] : []),
+          { data: { values: pointers }, mark: { type: 'rule', color: faint, strokeWidth: 0.75 },
+            encoding: { x, y, x2: { field: 'x2' }, y2: { field: 'y2' } } },
+          ...(!hasLine ? [] : [{
+            transform: [{ filter: "datum.front === 'yes'" }],
+            mark: { type: 'line', color: ink, strokeDash: [4, 3], strokeWidth: 1, interpolate: 'step-after' },
+            encoding: { x, y, order: { field: 'x', type: 'quantitative' } },
+          }]),
           {
             params: [shown],
             mark: { type: 'point', filled: true },
             encoding: {
               x, y,
-              color: {
-                field: 'series', type: 'nominal', sort: series,
-                legend: key,
-              },
+              color: { field: 'series', type: 'nominal', sort: series, legend: entries },
+              shape: { condition: { test: "datum.series === 'baselines'", value: 'triangle-up' }, value: 'circle' },
               size: { condition: { test: "datum.front === 'yes'", value: 110 }, value: 45 },
               opacity: faded,
               tooltip: [
@@ -639,14 +652,8 @@
               ],
             },
           },
-          {
-            data: { values: lines }, mark: { type: 'rule', color: faint, strokeWidth: 0.75 },
-            encoding: { x, y, x2: { field: 'x2' }, y2: { field: 'y2' } },
-          },
-          {
-            data: { values: texts }, mark: { type: 'text', color: ink, fontSize: kFontSize, baseline: 'middle' },
-            encoding: { x, y, text: { field: 'short' } },
-          },
+          { data: { values: texts }, mark: { type: 'text', color: ink, fontSize: kFontSize, baseline: 'middle' },
+            encoding: { x, y, text: { field: 'text' } } },
         ],
       };
     },
