@@ -247,13 +247,17 @@ CycleTotals::CycleTotals(const sim::CycleCounts& cycles)
     : array(cycles.array),
       quantizer(cycles.quantizer),
       fill_stalls(cycles.fill_stalls),
-      scaler_stalls(cycles.scaler_stalls) {}
+      scaler_stalls(cycles.scaler_stalls),
+      dram_stalls(cycles.dram_stalls),
+      quantizer_stalls(cycles.quantizer_stalls) {}
 
 CycleTotals& CycleTotals::operator+=(const CycleTotals& other) {
   array += other.array;
   quantizer += other.quantizer;
   fill_stalls += other.fill_stalls;
   scaler_stalls += other.scaler_stalls;
+  dram_stalls += other.dram_stalls;
+  quantizer_stalls += other.quantizer_stalls;
   return *this;
 }
 

@@ -9,14 +9,25 @@ using evaluation::Evaluation;
 using evaluation::Total;
 
 ReportTable work_table(const Evaluation& evaluated) {
+  const sim::ArrayConfig& array = evaluated.results().array;
   ReportTable table{"work", "Work"};
-  table.head = {"pass",        "multiply-adds", "array cycles",     "utilization",
-                "fill stalls", "scaler stalls", "quantizer cycles", ""};
-  table.head.back() = fmt::format("ms at {:g} GHz", evaluated.results().array.clock_ghz);
+  table.head = {"pass", "multiply-adds", "array cycles", "utilization", "fill stalls", "scaler stalls"};
+  if (array.waits_for_memory()) table.head.emplace_back("DRAM stalls");
+  table.head.emplace_back("quantizer cycles");
+  if (array.waits_for_memory()) table.head.emplace_back("its stalls");
+  table.head.push_back(fmt::format("ms at {:g} GHz", array.clock_ghz));
   for (const Total& total : evaluated.totals()) {
-    table.rows.push_back({total.name, count(total.multiply_adds), count(total.cycles.array), percent(total.utilization),
-                          count(total.cycles.fill_stalls), count(total.cycles.scaler_stalls),
-                          count(total.cycles.quantizer), fmt::format("{:.3g}", total.milliseconds)});
+    std::vector<std::string> cells{total.name,
+                                   count(total.multiply_adds),
+                                   count(total.cycles.array),
+                                   percent(total.utilization),
+                                   count(total.cycles.fill_stalls),
+                                   count(total.cycles.scaler_stalls)};
+    if (array.waits_for_memory()) cells.push_back(count(total.cycles.dram_stalls));
+    cells.push_back(count(total.cycles.quantizer));
+    if (array.waits_for_memory()) cells.push_back(count(total.cycles.quantizer_stalls));
+    cells.push_back(fmt::format("{:.3g}", total.milliseconds));
+    table.rows.push_back(std::move(cells));
   }
   return table;
 }

@@ -4,7 +4,9 @@
 #include <stdexcept>
 #include <vector>
 
+#include "models/convolution/datapath.h"
 #include "sim/output_stationary/closed_forms.h"
+#include "sim/output_stationary/tile_row.h"
 
 namespace mlsim::sim {
 namespace {
@@ -42,6 +44,15 @@ Steps repeated(const Steps& a, std::int64_t times) {
   if (times == 0 || a.count == 0) return {};
   return {a.first_fill, a.last_compute, times * a.cycles + (times - 1) * std::max(a.last_compute, a.first_fill),
           times * a.waits + (times - 1) * std::max<std::int64_t>(a.first_fill - a.last_compute, 0), times * a.count};
+}
+
+TileRow joined(TileRow a, const TileRow& b) {
+  a.append(b);
+  return a;
+}
+
+TileRow repeated(const TileRow& a, std::int64_t times) {
+  return a.repeated(times);
 }
 
 // Phases of the pass that follow each other and are alike.
@@ -106,12 +117,46 @@ std::uint64_t packed_shares(const Format& format, const models::Shape& shape, st
                                     scales * scale_bits(format));
 }
 
-// The live corner of a tile, and whether its row panel is filled.
+// The live corner of a tile, and what it fills.
 struct Tile {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
-  bool fills_rows = true;
+  bool fills_rows = true;      // its row panel
+  bool first_of_panel = true;  // of its conv group, row tile and phase
+  bool first_of_group = true;  // in the first panel of its conv group
 };
+
+// A tile where blocks and convolution groups cut it.
+struct Place {
+  const std::vector<RunLength>& runs;
+  const Phases& phases;
+  Tile tile;
+};
+
+// The channel to DRAM, in time.
+struct Channel {
+  const ArrayConfig& config;
+
+  // Cycles of a sequence of bursts.
+  std::int64_t cycles(std::int64_t bursts) const {
+    if (!config.dram_bytes_per_cycle.limited()) return 0;
+    const auto thousandths = static_cast<models::Int128>(bursts) * config.dram_burst_bytes * 1000;
+    const auto rate = static_cast<models::Int128>(config.dram_bytes_per_cycle.thousandths);
+    return static_cast<std::int64_t>(std::min<models::Int128>((thousandths + rate - 1) / rate, TileRow::kForever));
+  }
+  std::int64_t bursts(std::int64_t bytes) const { return ceiling(bytes, config.dram_burst_bytes); }
+};
+
+void check_time(Pass pass, std::int64_t cycles) {
+  if (cycles < TileRow::kForever) return;
+  throw std::runtime_error(to_string(pass) + ": takes 2^62 cycles or more with the memory of the array");
+}
+
+// Of bits that are spread evenly over `parts`, the bytes of so many of them.
+std::int64_t bytes_of_share(std::uint64_t bits, std::int64_t share, std::int64_t parts) {
+  const models::Int128 bytes_of_all = static_cast<models::Int128>(parts) * 8;
+  return static_cast<std::int64_t>((static_cast<models::Int128>(bits) * share + bytes_of_all - 1) / bytes_of_all);
+}
 
 // A pass on the array: what stands in its rows and columns, and how its tiles are cut into steps.
 class Mapping {
@@ -128,6 +173,8 @@ class Mapping {
                             config.column_feeder.buffer_elements / 2 / config.columns)),
         row_format_(pass == Pass::kBackwardWeight ? left : right),
         column_format_(pass == Pass::kBackwardWeight ? right : left),
+        row_shape_(shape.shape_of(pass == Pass::kBackwardWeight ? left_operand(pass) : right_operand(pass))),
+        column_shape_(shape.shape_of(pass == Pass::kBackwardWeight ? right_operand(pass) : left_operand(pass))),
         phases_(phases_of(pass, shape)),
         conv_groups_{{{{outer_, 1}}, 1}} {
     if (!scaled_) return;
@@ -142,7 +189,7 @@ class Mapping {
                          std::min<std::int64_t>(config.columns, most_columns));
   }
 
-  // Array cycles and both kinds of stalls.
+  // Array cycles and their stalls.
   CycleCounts cycles() const;
   // All but the traffic of results.
   Traffic traffic() const;
@@ -214,10 +261,30 @@ class Mapping {
 
   Steps step(const Tile& tile, std::int64_t taps, std::int64_t stalls) const;
   Steps cut_group(const Tile& tile, std::int64_t taps) const;
-  Steps tile_steps(const std::vector<RunLength>& runs, const Phases& phases, const Tile& tile) const;
-  Steps phase_steps(const std::vector<RunLength>& runs, const Phases& phases, std::int64_t live_rows) const;
-  Steps row_tile(const std::vector<RunLength>& runs, std::int64_t live_rows) const;
-  Steps conv_group(const std::vector<RunLength>& runs) const;
+  Steps tile_steps(const Place& place) const;
+  TileRow tile_times(const Place& place) const;
+  std::int64_t operand_bursts(const Place& place) const;
+  void add_dram_stalls(CycleCounts& cycles) const;
+
+  // A row of all tiles, made of one for each tile: `make` gives it for a Place. Where `brings` is set, the tiles in the
+  // first panel of a conv group are others than those that follow.
+  template <typename Row, typename Make>
+  Row all_tiles(const Make& make, bool brings) const;
+  template <typename Row, typename Make>
+  Row conv_group(const std::vector<RunLength>& runs, const Make& make, bool brings) const;
+  template <typename Row, typename Make>
+  Row row_tile(const std::vector<RunLength>& runs, const Make& make, std::int64_t live_rows, bool brings) const;
+  template <typename Row, typename Make>
+  Row row_of_phases(const Place& panel, const PhaseRow& row, const Make& make) const;
+  template <typename Row, typename Make>
+  Row panel(const Place& panel, const Make& make) const;
+
+  // Of the operands, in bits.
+  std::uint64_t row_bits() const { return packed_bits(row_format_, row_shape_); }
+  std::uint64_t column_bits() const { return packed_bits(column_format_, column_shape_); }
+  bool fits_in_sram(std::uint64_t bits) const {
+    return 3 * bits <= 8 * static_cast<std::uint64_t>(config_.global_sram_bytes);
+  }
 
   Pass pass_;
   const ConvolutionShape& shape_;
@@ -231,6 +298,8 @@ class Mapping {
   std::int64_t step_taps_;  // that fit in half a buffer
   const Format& row_format_;
   const Format& column_format_;
+  models::Shape row_shape_;
+  models::Shape column_shape_;
   std::vector<PhaseRow> phases_;
   std::vector<ConvGroups> conv_groups_;  // until their cuts repeat
   std::int64_t share_ = 0;               // the most elements that a group-scale unit serves in a tile
@@ -250,7 +319,8 @@ Steps Mapping::cut_group(const Tile& tile, std::int64_t taps) const {
 }
 
 // The steps of a tile: whole groups, as many as fit.
-Steps Mapping::tile_steps(const std::vector<RunLength>& runs, const Phases& phases, const Tile& tile) const {
+Steps Mapping::tile_steps(const Place& place) const {
+  const Tile& tile = place.tile;
   Steps all;
   std::int64_t open_taps = 0;  // of the step that may take more
   std::int64_t open_stalls = 0;
@@ -262,9 +332,9 @@ Steps Mapping::tile_steps(const std::vector<RunLength>& runs, const Phases& phas
     all = joined(all, step(tile, open_taps, open_stalls));
     open_taps = open_stalls = 0;
   };
-  for (const RunLength& run : runs) {
-    const std::int64_t taps = group_taps(run, phases);
-    const std::int64_t count = run.count * groups_of_run(phases);
+  for (const RunLength& run : place.runs) {
+    const std::int64_t taps = group_taps(run, place.phases);
+    const std::int64_t count = run.count * groups_of_run(place.phases);
     if (taps > step_taps_) {
       close();
       all = joined(all, repeated(cut_group(tile, taps), count));
@@ -283,51 +353,131 @@ Steps Mapping::tile_steps(const std::vector<RunLength>& runs, const Phases& phas
   return all;
 }
 
-// The column tiles of one phase.
-Steps Mapping::phase_steps(const std::vector<RunLength>& runs, const Phases& phases, std::int64_t live_rows) const {
-  const std::int64_t whole = phases.columns / config_.columns;
-  const std::int64_t rest = phases.columns % config_.columns;
-  const bool keeps = keeps_rows(phases);
-  Steps all;
-  if (whole > 0) {
-    all = joined(tile_steps(runs, phases, {live_rows, config_.columns, true}),
-                 repeated(tile_steps(runs, phases, {live_rows, config_.columns, !keeps}), whole - 1));
-  }
-  if (rest > 0) all = joined(all, tile_steps(runs, phases, {live_rows, rest, whole == 0 || !keeps}));
-  return all;
-}
-
-Steps Mapping::row_tile(const std::vector<RunLength>& runs, std::int64_t live_rows) const {
-  Steps all;
-  for (const PhaseRow& row : phases_) {
-    Steps across;
-    for (const Phases& phases : row.phases) {
-      across = joined(across, repeated(phase_steps(runs, phases, live_rows), phases.count));
+// What a tile brings from DRAM: of an operand that fits in the SRAM its share, the first time that it is used, else
+// what docs/dataflow.md counts.
+std::int64_t Mapping::operand_bursts(const Place& place) const {
+  const Channel channel{config_};
+  const Tile& tile = place.tile;
+  std::int64_t row_bytes = 0;
+  if (fits_in_sram(row_bits())) {
+    std::int64_t taps = 0;  // of all phases
+    for_phases([&](const Phases& phases, std::int64_t count) { taps += count * phases.taps; });
+    if (tile.first_of_panel) {
+      row_bytes = bytes_of_share(row_bits(), tile.rows * place.phases.taps, shape_.groups * rows_ * taps);
     }
-    all = joined(all, repeated(across, row.count));
+  } else if (tile.fills_rows) {
+    std::int64_t groups = 0;
+    for (const RunLength& run : place.runs) groups += run.count * groups_of_run(place.phases);
+    const std::int64_t elements = outer_ * place.phases.taps * element_bits(row_format_);
+    row_bytes = ceiling(tile.rows * (elements + groups * scale_bits(row_format_)), 8);
+  }
+  std::int64_t column_bytes = 0;
+  const std::int64_t parts = shape_.groups * place.phases.columns;
+  if (!fits_in_sram(column_bits())) {
+    column_bytes = bytes_of_share(packed_shares(column_format_, column_shape_, shape_.groups), tile.columns, parts);
+  } else if (tile.first_of_group) {
+    column_bytes = bytes_of_share(column_bits(), tile.columns, parts);
+  }
+  return channel.bursts(row_bytes) + channel.bursts(column_bytes);
+}
+
+TileRow Mapping::tile_times(const Place& place) const {
+  const Channel channel{config_};
+  const Steps steps = tile_steps(place);
+  const std::int64_t bursts = operand_bursts(place);
+  TileTimes times;
+  times.first_fill = steps.first_fill;
+  times.inside = steps.cycles;
+  times.last_compute = steps.last_compute;
+  times.has_operands = bursts > 0;
+  times.operands = channel.cycles(bursts);
+  times.results = channel.cycles(channel.bursts(4 * place.tile.rows * place.tile.columns));
+  times.latency = config_.dram_latency_cycles;
+  times.drain = share_ + kArrayPipeline;
+  TileRow row;
+  row.append(times);
+  return row;
+}
+
+// The column tiles of one phase.
+template <typename Row, typename Make>
+Row Mapping::panel(const Place& panel, const Make& make) const {
+  const std::int64_t whole = panel.phases.columns / config_.columns;
+  const std::int64_t rest = panel.phases.columns % config_.columns;
+  const bool keeps = keeps_rows(panel.phases);
+  const auto row_of = [&](std::int64_t columns, bool first) {
+    return make(Place{panel.runs, panel.phases,
+                      Tile{panel.tile.rows, columns, first || !keeps, first, panel.tile.first_of_group}});
+  };
+  Row all;
+  if (whole > 0) all = joined(row_of(config_.columns, true), repeated(row_of(config_.columns, false), whole - 1));
+  if (rest > 0) all = joined(all, row_of(rest, whole == 0));
+  return all;
+}
+
+template <typename Row, typename Make>
+Row Mapping::row_of_phases(const Place& first, const PhaseRow& row, const Make& make) const {
+  Row all;
+  bool brings = first.tile.first_of_group;
+  for (const Phases& phases : row.phases) {
+    Place place{first.runs, phases, first.tile};
+    std::int64_t left = phases.count;
+    if (brings) {
+      all = panel<Row>(place, make);
+      --left;
+    }
+    brings = place.tile.first_of_group = false;
+    if (left > 0) all = joined(all, repeated(panel<Row>(place, make), left));
   }
   return all;
 }
 
-Steps Mapping::conv_group(const std::vector<RunLength>& runs) const {
-  const std::int64_t whole = rows_ / config_.rows;
-  const std::int64_t rest = rows_ % config_.rows;
-  Steps all;
-  if (whole > 0) all = repeated(row_tile(runs, config_.rows), whole);
-  if (rest > 0) all = joined(all, row_tile(runs, rest));
+template <typename Row, typename Make>
+Row Mapping::row_tile(const std::vector<RunLength>& runs, const Make& make, std::int64_t live_rows, bool brings) const {
+  Row all;
+  for (const PhaseRow& row : phases_) {
+    if (row.phases.empty()) continue;
+    Place place{runs, row.phases.front(), Tile{live_rows}};
+    std::int64_t left = row.count;
+    if (brings) {
+      all = row_of_phases<Row>(place, row, make);
+      --left;
+    }
+    brings = place.tile.first_of_group = false;
+    if (left > 0) all = joined(all, repeated(row_of_phases<Row>(place, row, make), left));
+  }
   return all;
 }
 
-CycleCounts Mapping::cycles() const {
-  const auto steps_of = [&](std::int64_t limit) {
-    Steps all;
+template <typename Row, typename Make>
+Row Mapping::conv_group(const std::vector<RunLength>& runs, const Make& make, bool brings) const {
+  std::int64_t whole = rows_ / config_.rows;
+  std::int64_t rest = rows_ % config_.rows;
+  Row all;
+  if (brings) {
+    all = row_tile<Row>(runs, make, whole > 0 ? config_.rows : rest, true);
+    (whole > 0 ? --whole : rest = 0);
+  }
+  if (whole > 0) all = joined(all, repeated(row_tile<Row>(runs, make, config_.rows, false), whole));
+  if (rest > 0) all = joined(all, row_tile<Row>(runs, make, rest, false));
+  return all;
+}
+
+template <typename Row, typename Make>
+Row Mapping::all_tiles(const Make& make, bool brings) const {
+  const auto row_of = [&](std::int64_t limit) {
+    Row all;
     for_conv_groups(limit, [&](const std::vector<RunLength>& runs, std::int64_t count) {
-      all = joined(all, repeated(conv_group(runs), count));
+      all = joined(all, repeated(conv_group<Row>(runs, make, brings), count));
     });
     return all;
   };
-  const Steps all = joined(repeated(steps_of(period()), shape_.groups / period()), steps_of(shape_.groups % period()));
+  return joined(repeated(row_of(period()), shape_.groups / period()), row_of(shape_.groups % period()));
+}
+
+CycleCounts Mapping::cycles() const {
   CycleCounts cycles;
+  const auto all = all_tiles<Steps>([&](const Place& place) { return tile_steps(place); }, false);
   if (all.count > 0) {
     cycles.array = static_cast<std::uint64_t>(all.first_fill + all.cycles + all.last_compute + share_ + kArrayPipeline);
     cycles.fill_stalls = static_cast<std::uint64_t>(all.first_fill + all.waits);
@@ -337,7 +487,21 @@ CycleCounts Mapping::cycles() const {
     cycles.scaler_stalls +=
         static_cast<std::uint64_t>(count * row_tiles_ * column_tiles(phases) * groups_of_run(phases) * stalls);
   });
+  if (config_.waits_for_memory()) add_dram_stalls(cycles);
   return cycles;
+}
+
+void Mapping::add_dram_stalls(CycleCounts& cycles) const {
+  const Channel channel{config_};
+  const auto untouched =
+      models::element_count(shape_.result_shape(pass_)) - static_cast<std::int64_t>(computed_results());
+  const std::int64_t rest = channel.cycles(channel.bursts(4 * untouched));
+  const auto all = all_tiles<TileRow>([&](const Place& place) { return tile_times(place); }, true);
+  // A pass without any tile has a cycle of reset.
+  const std::int64_t end = all.empty() ? (rest > 0 ? rest + 1 : 0) : all.end(rest);
+  check_time(pass_, end);
+  cycles.dram_stalls = static_cast<std::uint64_t>(end) - cycles.array;
+  cycles.array = static_cast<std::uint64_t>(end);
 }
 
 std::uint64_t Mapping::computed_results() const {
@@ -381,20 +545,13 @@ Traffic Mapping::traffic() const {
                               total_of_groups(column_scales) * static_cast<std::uint64_t>(scale_bits(column_format_));
 
   // DRAM: an operand that fits in its third of the SRAM is read once.
-  const auto fits = [&](std::uint64_t bits) {
-    return 3 * bits <= 8 * static_cast<std::uint64_t>(config_.global_sram_bytes);
-  };
-  const bool left_in_rows = pass_ == Pass::kBackwardWeight;
-  const models::Shape row_shape = shape_.shape_of(left_in_rows ? left_operand(pass_) : right_operand(pass_));
-  const std::uint64_t row_bits = packed_bits(row_format_, row_shape);
-  traffic.dram_row_reads = fits(row_bits) ? row_bits : traffic.sram_row_reads;
-  const models::Shape column_shape = shape_.shape_of(left_in_rows ? right_operand(pass_) : left_operand(pass_));
-  const std::uint64_t column_bits = packed_bits(column_format_, column_shape);
+  traffic.dram_row_reads = fits_in_sram(row_bits()) ? row_bits() : traffic.sram_row_reads;
   std::int64_t panels = 0;  // of a convolution group
   for_phases([&](const Phases&, std::int64_t count) { panels += count * row_tiles_; });
-  traffic.dram_column_reads = fits(column_bits) ? column_bits
-                                                : static_cast<std::uint64_t>(panels) *
-                                                      packed_shares(column_format_, column_shape, shape_.groups);
+  traffic.dram_column_reads =
+      fits_in_sram(column_bits())
+          ? column_bits()
+          : static_cast<std::uint64_t>(panels) * packed_shares(column_format_, column_shape_, shape_.groups);
   traffic.sram_operand_writes = traffic.dram_row_reads + traffic.dram_column_reads;
   return traffic;
 }
@@ -410,10 +567,15 @@ void add_results(const models::Shape& shape, std::uint64_t computed, const std::
   if (!config.quantize_results) return;
   for (const Format& format : formats) {
     if (format == Format{models::BaselineFormat::kFp32}) continue;
-    prediction.cycles.quantizer += static_cast<std::uint64_t>(
-        ceiling(static_cast<std::int64_t>(results), config.quantizer_lanes) + kQuantizerPipeline);
+    const std::uint64_t code_bits = packed_bits(format, shape);
+    const std::int64_t batches = ceiling(static_cast<std::int64_t>(results), config.quantizer_lanes);
+    const Channel channel{config};
+    const std::int64_t leaving = channel.cycles(channel.bursts(ceiling(static_cast<std::int64_t>(code_bits), 8)));
+    const std::int64_t stalls = std::max<std::int64_t>(leaving - batches, 0);
+    prediction.cycles.quantizer += static_cast<std::uint64_t>(batches + stalls + kQuantizerPipeline);
+    prediction.cycles.quantizer_stalls += static_cast<std::uint64_t>(stalls);
     traffic.sram_result_reads += 32 * results;
-    traffic.dram_code_writes += packed_bits(format, shape);
+    traffic.dram_code_writes += code_bits;
   }
 }
 
@@ -428,6 +590,7 @@ PassPrediction predict_pass(Pass pass, const ConvolutionShape& shape, const Form
   const Mapping mapping(pass, shape, left, right, config);
   PassPrediction prediction{mapping.counts(), mapping.cycles(), mapping.traffic()};
   add_results(shape.result_shape(pass), mapping.computed_results(), results, config, prediction);
+  check_time(pass, static_cast<std::int64_t>(prediction.cycles.quantizer_stalls));
   return prediction;
 }
 

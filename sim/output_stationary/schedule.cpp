@@ -203,6 +203,7 @@ StepWalk::StepWalk(const Schedule& schedule) : schedule_(&schedule), done_(sched
 void StepWalk::advance() {
   const Schedule& s = *schedule_;
   step_.first_of_panel = false;
+  step_.first_of_tile = false;
   step_.column_half = 1 - step_.column_half;
   if (!tile_ends_) {
     cut_step();
@@ -241,6 +242,7 @@ void StepWalk::start_tile() {
       std::min<std::int64_t>(s.array_columns_, s.phases_[step_.phase].columns - step_.column_tile * s.array_columns_));
   step_.fills_rows = true;
   step_.first_of_panel = step_.column_tile == 0;
+  step_.first_of_tile = true;
   next_group_ = s.first_group(step_.conv_group);
   next_tap_ = 0;
   cut_step();

@@ -60,7 +60,8 @@ struct Step {
   bool fills_rows = true;           // false where the row panel is still in its half
   int row_half = 0;
   int column_half = 0;
-  bool first_of_panel = false;  // first step of its (conv group, row tile, phase)
+  bool first_of_panel = false;  // first step of its (conv group, row tile, phase),
+  bool first_of_tile = false;   // and of its tile
 };
 
 class Schedule {

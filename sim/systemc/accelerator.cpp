@@ -23,6 +23,10 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
       scaler_first_group_("scaler_first_group"),
       scaler_last_group_("scaler_last_group"),
       quantizer_start_("quantizer_start"),
+      tile_start_("tile_start"),
+      tile_done_("tile_done"),
+      operands_ready_("operands_ready", true),
+      drained_("drained", true),
       result_valid_("result_valid", detail == Detail::kStructural ? scaler_count(config) : 0),
       result_address_("result_address", result_valid_.size()),
       result_("result", result_valid_.size()),
@@ -48,6 +52,10 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
   controller_.scaler_first_group(scaler_first_group_);
   controller_.scaler_last_group(scaler_last_group_);
   controller_.quantizer_start(quantizer_start_);
+  controller_.tile_start(tile_start_);
+  controller_.tile_done(tile_done_);
+  controller_.operands_ready(operands_ready_);
+  controller_.drained(drained_);
 
   const auto wire_feeder = [&](OperandFeeder& feeder, sc_core::sc_signal<bool>& half) {
     feeder.clock(clock_);
@@ -73,6 +81,7 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
   } else {
     add_cycle_array(config);
   }
+  if (config.waits_for_memory()) add_channel(config);
 }
 
 void Accelerator::add_array(const ArrayConfig& config) {
@@ -108,6 +117,17 @@ void Accelerator::add_cycle_array(const ArrayConfig& config) {
   cycle_array_->last_group(last_group_);
 }
 
+void Accelerator::add_channel(const ArrayConfig& config) {
+  channel_ = std::make_unique<DramChannel>("dram_channel", config);
+  channel_->clock(clock_);
+  channel_->reset(reset_);
+  channel_->tile_start(tile_start_);
+  channel_->tile_done(tile_done_);
+  channel_->quantizer_start(quantizer_start_);
+  channel_->operands_ready(operands_ready_);
+  channel_->drained(drained_);
+}
+
 void Accelerator::load(const Job& job) {
   row_feeder_.load(job);
   column_feeder_.load(job);
@@ -115,6 +135,7 @@ void Accelerator::load(const Job& job) {
   quantizer_.load(job);
   if (array_) array_->load(job);
   if (cycle_array_) cycle_array_->load(job);
+  if (channel_) channel_->load(job);
   controller_.load(job);
   pass_.write(static_cast<std::uint32_t>(job.pass));
   pass_number_.write(pass_number_.read() + 1);
@@ -172,6 +193,13 @@ void Accelerator::trace(sc_core::sc_trace_file* file) const {
   row_feeder_.trace(file);
   column_feeder_.trace(file);
   quantizer_.trace(file);
+  if (channel_) {
+    sc_core::sc_trace(file, tile_start_, tile_start_.name());
+    sc_core::sc_trace(file, tile_done_, tile_done_.name());
+    sc_core::sc_trace(file, operands_ready_, operands_ready_.name());
+    sc_core::sc_trace(file, drained_, drained_.name());
+    channel_->trace(file);
+  }
   if (array_) array_->trace(file);
   for (std::size_t unit = 0; unit < result_valid_.size(); ++unit) {
     sc_core::sc_trace(file, result_valid_[unit], result_valid_[unit].name());

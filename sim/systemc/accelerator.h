@@ -10,6 +10,7 @@
 #include "sim/systemc/array.h"
 #include "sim/systemc/controller.h"
 #include "sim/systemc/cycle_array.h"
+#include "sim/systemc/dram_channel.h"
 #include "sim/systemc/dynamic_quantizer.h"
 #include "sim/systemc/job.h"
 #include "sim/systemc/operand_feeder.h"
@@ -41,6 +42,7 @@ class Accelerator : public sc_core::sc_module {
  private:
   void add_array(const ArrayConfig& config);
   void add_cycle_array(const ArrayConfig& config);
+  void add_channel(const ArrayConfig& config);
 
   sc_core::sc_clock clock_;
   sc_core::sc_signal<bool> reset_;
@@ -62,6 +64,10 @@ class Accelerator : public sc_core::sc_module {
   sc_core::sc_signal<bool> scaler_first_group_;
   sc_core::sc_signal<bool> scaler_last_group_;
   sc_core::sc_signal<bool> quantizer_start_;
+  sc_core::sc_signal<bool> tile_start_;
+  sc_core::sc_signal<bool> tile_done_;
+  sc_core::sc_signal<bool> operands_ready_;
+  sc_core::sc_signal<bool> drained_;
 
   // From the group-scale units to their banks; none at cycle detail.
   sc_core::sc_vector<sc_core::sc_signal<bool>> result_valid_;
@@ -76,6 +82,7 @@ class Accelerator : public sc_core::sc_module {
   // One of the two, as the detail asks for.
   std::unique_ptr<Array> array_;
   std::unique_ptr<CycleArray> cycle_array_;
+  std::unique_ptr<DramChannel> channel_;  // where DRAM takes time
 };
 
 }  // namespace mlsim::sim

@@ -18,6 +18,9 @@ void Controller::load(const Job& job) {
   cycles_ = {};
   next_.emplace(*job.schedule);
   compute_left_ = 0;
+  fill_begun_ = false;
+  fill_left_ = 0;
+  results_due_.clear();
   state_ = State::kReset;
   reset.write(true);
 }
@@ -38,17 +41,10 @@ void Controller::tick() {
   }
 
   // 2. What happens in this cycle.
+  if (config_.waits_for_memory()) tell_channel();
   switch (state_) {
     case State::kReset:
-      reset.write(false);
-      if (next_->done()) {
-        end_array();  // no kernel position meets any result
-        break;
-      }
-      state_ = State::kArray;
-      fill_left_ = job_->schedule->fill_cycles(next_->step());
-      fill_start.write(true);
-      run_array();
+      run_reset();
       break;
     case State::kArray:
       fill_start.write(false);
@@ -58,36 +54,91 @@ void Controller::tick() {
       read_enable.write(false);
       group_end.write(false);
       ++cycles_.array;
-      if (--drain_left_ == 0) end_array();
+      if (--drain_left_ > 0) break;
+      if (drained.read()) {
+        end_array();
+      } else {
+        state_ = State::kWrite;
+      }
+      break;
+    case State::kWrite:
+      ++cycles_.array;
+      ++cycles_.dram_stalls;
+      if (drained.read()) end_array();
       break;
     case State::kQuantize:
-      quantizer_start.write(false);
-      ++cycles_.quantizer;
-      if (--quantize_left_ == 0) start_quantizer();
+      run_quantizer();
       break;
     case State::kDone:
       break;
   }
 }
 
+// The pulses of the tiles that begin and end.
+void Controller::tell_channel() {
+  tile_start.write(false);
+  const bool done = !results_due_.empty() && results_due_.front() == cycles_.array;
+  if (done) results_due_.pop_front();
+  tile_done.write(done);
+}
+
+void Controller::run_reset() {
+  reset.write(false);
+  if (!next_->done()) {
+    state_ = State::kArray;
+    fill_due_ = job_->schedule->fill_cycles(next_->step());
+    run_array();
+  } else if (drained.read()) {
+    end_array();  // no kernel position meets any result
+  } else {
+    // Nor do results have to be computed to leave.
+    state_ = State::kWrite;
+    ++cycles_.array;
+    ++cycles_.dram_stalls;
+    tile_done.write(true);
+  }
+}
+
 void Controller::run_array() {
-  // 1. The next step begins when it is filled and the one before is computed; its successor's fill begins with it.
-  if (compute_left_ == 0 && fill_left_ == 0) begin_step();
-  // 2. A tap, a cycle of waiting for the group-scale units, or one of waiting for operands.
+  // 1. The next step begins when it is filled and the one before is computed.
+  if (compute_left_ == 0 && fill_begun_ && fill_left_ == 0) begin_step();
+  // 2. Its successor's fill begins with it, unless its operands are still to come from DRAM.
+  if (!fill_begun_ && !next_->done()) begin_fill();
+  // 3. A tap, a cycle of waiting for the group-scale units, or one of waiting for operands.
   if (compute_left_ > 0) {
     issue();
   } else {
     read_enable.write(false);
     group_end.write(false);
-    ++cycles_.fill_stalls;
+    count_wait();
   }
-  // 3. The feeders fill alongside.
+  // 4. The feeders fill alongside.
   if (fill_left_ > 0) --fill_left_;
+  if (fill_due_ > 0) --fill_due_;
   ++cycles_.array;
   if (compute_left_ == 0 && next_->done()) {
     state_ = State::kDrain;
     drain_left_ = job_->schedule->share() + kArrayPipeline;
   }
+}
+
+void Controller::count_wait() {
+  if (fill_due_ > 0) {
+    ++cycles_.fill_stalls;
+  } else {
+    ++cycles_.dram_stalls;
+  }
+}
+
+void Controller::begin_fill() {
+  const Step& step = next_->step();
+  if (step.first_of_tile) {
+    if (!operands_ready.read()) return;
+    if (config_.waits_for_memory()) tile_start.write(true);
+  }
+  fill_begun_ = true;
+  fill_left_ = job_->schedule->fill_cycles(step);
+  fill_start.write(true);
 }
 
 void Controller::begin_step() {
@@ -102,9 +153,13 @@ void Controller::begin_step() {
   column_half.write(step_.column_half != 0);
 
   next_->advance();
-  if (next_->done()) return;
-  fill_left_ = schedule.fill_cycles(next_->step());
-  fill_start.write(true);
+  fill_begun_ = false;
+  const bool last = next_->done();
+  fill_due_ = last ? 0 : schedule.fill_cycles(next_->step());
+  if (config_.waits_for_memory() && (last || next_->step().first_of_tile)) {
+    const std::int64_t drain = compute_left_ + schedule.share() + kArrayPipeline;
+    results_due_.push_back(cycles_.array + static_cast<std::uint64_t>(drain) - 1);
+  }
 }
 
 void Controller::start_group() {
@@ -137,6 +192,17 @@ void Controller::issue() {
     ++cycle_of_group_;
   }
   --compute_left_;
+}
+
+void Controller::run_quantizer() {
+  quantizer_start.write(false);
+  ++cycles_.quantizer;
+  if (quantize_left_ > 0) {
+    --quantize_left_;
+  } else {
+    ++cycles_.quantizer_stalls;
+  }
+  if (quantize_left_ == 0 && drained.read()) start_quantizer();
 }
 
 void Controller::end_array() {
