@@ -249,6 +249,7 @@ CycleTotals::CycleTotals(const sim::CycleCounts& cycles)
       fill_stalls(cycles.fill_stalls),
       scaler_stalls(cycles.scaler_stalls),
       dram_stalls(cycles.dram_stalls),
+      sram_stalls(cycles.sram_stalls),
       quantizer_stalls(cycles.quantizer_stalls) {}
 
 CycleTotals& CycleTotals::operator+=(const CycleTotals& other) {
@@ -257,6 +258,7 @@ CycleTotals& CycleTotals::operator+=(const CycleTotals& other) {
   fill_stalls += other.fill_stalls;
   scaler_stalls += other.scaler_stalls;
   dram_stalls += other.dram_stalls;
+  sram_stalls += other.sram_stalls;
   quantizer_stalls += other.quantizer_stalls;
   return *this;
 }

@@ -64,6 +64,7 @@ struct CycleTotals {
   energy::WideCount fill_stalls;
   energy::WideCount scaler_stalls;
   energy::WideCount dram_stalls;
+  energy::WideCount sram_stalls;
   energy::WideCount quantizer_stalls;
 
   CycleTotals() = default;

@@ -55,6 +55,7 @@ void visit_cycles(Cycles& cycles, const Visitor& visit) {
 template <typename Cycles, typename Visitor>
 void visit_memory_stalls(Cycles& cycles, const Visitor& visit) {
   visit("dram_stalls", cycles.dram_stalls);
+  visit("sram_stalls", cycles.sram_stalls);
   visit("quantizer_stalls", cycles.quantizer_stalls);
 }
 
@@ -110,6 +111,8 @@ void visit_memory(Array& array, const Visitor& visit) {
   visit("dram_bytes_per_cycle", array.dram_bytes_per_cycle);
   visit("dram_latency_cycles", array.dram_latency_cycles);
   visit("dram_burst_bytes", array.dram_burst_bytes);
+  visit("sram_read_bytes_per_cycle", array.sram_read_bytes_per_cycle);
+  visit("sram_write_bytes_per_cycle", array.sram_write_bytes_per_cycle);
 }
 
 template <typename Feeder, typename Visitor>
@@ -279,7 +282,8 @@ sim::CycleCounts cycles_from_json(const Place& place) {
     if (place.has(key)) read(key, value);
   });
   std::uint64_t left = cycles.array;
-  for (const std::uint64_t stalls : {cycles.fill_stalls, cycles.scaler_stalls, cycles.dram_stalls}) {
+  for (const std::uint64_t stalls :
+       {cycles.fill_stalls, cycles.scaler_stalls, cycles.dram_stalls, cycles.sram_stalls}) {
     if (stalls > left) place.refuse("has more stalls than cycles of the array");
     left -= stalls;
   }

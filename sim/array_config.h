@@ -33,10 +33,21 @@ struct ArrayConfig {
   ByteRate dram_bytes_per_cycle;
   std::int64_t dram_latency_cycles = 0;  // from a request for operands to their first byte
   std::int64_t dram_burst_bytes = 1;     // what is moved is a multiple of it
+  // The ports of each third of the global SRAM.
+  ByteRate sram_read_bytes_per_cycle;
+  ByteRate sram_write_bytes_per_cycle;
   bool operator==(const ArrayConfig&) const = default;
 
   // Whether memory takes time at all.
-  bool waits_for_memory() const { return dram_bytes_per_cycle.limited() || dram_latency_cycles > 0; }
+  bool waits_for_memory() const {
+    return dram_bytes_per_cycle.limited() || dram_latency_cycles > 0 || sram_read_bytes_per_cycle.limited() ||
+           sram_write_bytes_per_cycle.limited();
+  }
+  // Whether what crosses the channel is slowed down by a port of the SRAM rather than by DRAM.
+  bool ports_slow_the_channel() const {
+    return sram_read_bytes_per_cycle.below(dram_bytes_per_cycle) ||
+           sram_write_bytes_per_cycle.below(dram_bytes_per_cycle);
+  }
 
   // Throws std::runtime_error "FILE: POINTER/rows: is 0, expected an integer from 1 to 1024" for a member out of range.
   void check(const std::string& file, const std::string& pointer = "") const;

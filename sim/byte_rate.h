@@ -11,6 +11,8 @@ struct ByteRate {
 
   bool limited() const { return thousandths != 0; }
   double bytes() const { return static_cast<double>(thousandths) / 1000; }
+  // An unlimited rate is above all others.
+  bool below(const ByteRate& other) const { return limited() && (!other.limited() || thousandths < other.thousandths); }
   bool operator==(const ByteRate&) const = default;
 };
 

@@ -31,7 +31,7 @@ std::string header(bool memory) {
   return text +
          ",rows,columns,elements_per_scaler,accumulator_bits,zero_products,zero_products_are_counted,activity,cost_"
          "table" +
-         (memory ? ",dram_stalls,quantizer_stalls\n" : "\n");
+         (memory ? ",dram_stalls,sram_stalls,quantizer_stalls\n" : "\n");
 }
 
 std::string decibel_cell(const std::optional<double>& value) {
@@ -64,7 +64,9 @@ std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p, b
   text += fmt::format(",{},{},{},{},{},{},{},{}", array.rows, array.columns, array.elements_per_scaler,
                       evaluated.price().accumulator_bits, zeros.count, zeros.counted,
                       evaluation::to_string(evaluated.source().activity), csv_cell(evaluated.table().name));
-  if (memory) text += fmt::format(",{},{}", record.cycles.dram_stalls, record.cycles.quantizer_stalls);
+  if (memory)
+    text +=
+        fmt::format(",{},{},{}", record.cycles.dram_stalls, record.cycles.sram_stalls, record.cycles.quantizer_stalls);
   return text + "\n";
 }
 

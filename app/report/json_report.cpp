@@ -66,6 +66,7 @@ void add_cycles(const CycleTotals& cycles, Json& json) {
   json["fill_stalls"] = count_to_json(cycles.fill_stalls);
   json["scaler_stalls"] = count_to_json(cycles.scaler_stalls);
   if (cycles.dram_stalls != 0) json["dram_stalls"] = count_to_json(cycles.dram_stalls);
+  if (cycles.sram_stalls != 0) json["sram_stalls"] = count_to_json(cycles.sram_stalls);
   json["quantizer_cycles"] = count_to_json(cycles.quantizer);
   if (cycles.quantizer_stalls != 0) json["quantizer_stalls"] = count_to_json(cycles.quantizer_stalls);
 }

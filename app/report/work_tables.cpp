@@ -12,7 +12,7 @@ ReportTable work_table(const Evaluation& evaluated) {
   const sim::ArrayConfig& array = evaluated.results().array;
   ReportTable table{"work", "Work"};
   table.head = {"pass", "multiply-adds", "array cycles", "utilization", "fill stalls", "scaler stalls"};
-  if (array.waits_for_memory()) table.head.emplace_back("DRAM stalls");
+  if (array.waits_for_memory()) table.head.insert(table.head.end(), {"DRAM stalls", "SRAM stalls"});
   table.head.emplace_back("quantizer cycles");
   if (array.waits_for_memory()) table.head.emplace_back("its stalls");
   table.head.push_back(fmt::format("ms at {:g} GHz", array.clock_ghz));
@@ -23,7 +23,10 @@ ReportTable work_table(const Evaluation& evaluated) {
                                    percent(total.utilization),
                                    count(total.cycles.fill_stalls),
                                    count(total.cycles.scaler_stalls)};
-    if (array.waits_for_memory()) cells.push_back(count(total.cycles.dram_stalls));
+    if (array.waits_for_memory()) {
+      cells.push_back(count(total.cycles.dram_stalls));
+      cells.push_back(count(total.cycles.sram_stalls));
+    }
     cells.push_back(count(total.cycles.quantizer));
     if (array.waits_for_memory()) cells.push_back(count(total.cycles.quantizer_stalls));
     cells.push_back(fmt::format("{:.3g}", total.milliseconds));

@@ -22,28 +22,39 @@ std::int64_t ceiling(std::int64_t value, std::int64_t divisor) {
 
 // A row of steps: what happens inside it, and its ends, which overlap with what comes before and after.
 struct Steps {
+  std::int64_t first_wait = 0;    // from the computation of the step before to that of the first step, at least
   std::int64_t first_fill = 0;    // L of the first step
   std::int64_t last_compute = 0;  // C of the last step
   std::int64_t cycles = 0;        // Σ max(C_i, L_(i+1)) over the neighbours inside
-  std::int64_t waits = 0;         // Σ max(L_(i+1) - C_i, 0) over the same
+  std::int64_t waits = 0;         // the same without C_i
   std::int64_t count = 0;
 };
 
 Steps one_step(std::int64_t fill, std::int64_t compute) {
-  return {fill, compute, 0, 0, 1};
+  return {0, fill, compute, 0, 0, 1};
 }
 
 Steps joined(const Steps& a, const Steps& b) {
   if (a.count == 0) return b;
   if (b.count == 0) return a;
-  return {a.first_fill, b.last_compute, a.cycles + b.cycles + std::max(a.last_compute, b.first_fill),
-          a.waits + b.waits + std::max<std::int64_t>(b.first_fill - a.last_compute, 0), a.count + b.count};
+  const std::int64_t between = std::max(a.last_compute + b.first_wait, b.first_fill);
+  return {a.first_wait,
+          a.first_fill,
+          b.last_compute,
+          a.cycles + b.cycles + between,
+          a.waits + b.waits + between - a.last_compute,
+          a.count + b.count};
 }
 
 Steps repeated(const Steps& a, std::int64_t times) {
   if (times == 0 || a.count == 0) return {};
-  return {a.first_fill, a.last_compute, times * a.cycles + (times - 1) * std::max(a.last_compute, a.first_fill),
-          times * a.waits + (times - 1) * std::max<std::int64_t>(a.first_fill - a.last_compute, 0), times * a.count};
+  const std::int64_t between = std::max(a.last_compute + a.first_wait, a.first_fill);
+  return {a.first_wait,
+          a.first_fill,
+          a.last_compute,
+          times * a.cycles + (times - 1) * between,
+          times * a.waits + (times - 1) * (between - a.last_compute),
+          times * a.count};
 }
 
 TileRow joined(TileRow a, const TileRow& b) {
@@ -133,19 +144,31 @@ struct Place {
   Tile tile;
 };
 
-// The channel to DRAM, in time.
-struct Channel {
-  const ArrayConfig& config;
+// Cycles in which so many bytes pass.
+std::int64_t cycles_of(const ByteRate& rate, models::Int128 bytes) {
+  if (!rate.limited()) return 0;
+  const models::Int128 cycles = (bytes * 1000 + rate.thousandths - 1) / rate.thousandths;
+  return static_cast<std::int64_t>(std::min<models::Int128>(cycles, TileRow::kForever));
+}
 
-  // Cycles of a sequence of bursts.
-  std::int64_t cycles(std::int64_t bursts) const {
-    if (!config.dram_bytes_per_cycle.limited()) return 0;
-    const auto thousandths = static_cast<models::Int128>(bursts) * config.dram_burst_bytes * 1000;
-    const auto rate = static_cast<models::Int128>(config.dram_bytes_per_cycle.thousandths);
-    return static_cast<std::int64_t>(std::min<models::Int128>((thousandths + rate - 1) / rate, TileRow::kForever));
-  }
-  std::int64_t bursts(std::int64_t bytes) const { return ceiling(bytes, config.dram_burst_bytes); }
+// Bytes of a sequence of the channel, and with what its bursts carry beyond them.
+struct Moved {
+  std::int64_t bytes = 0;
+  models::Int128 in_bursts = 0;
 };
+
+Moved operator+(const Moved& a, const Moved& b) {
+  return {a.bytes + b.bytes, a.in_bursts + b.in_bursts};
+}
+
+Moved moved(std::int64_t bytes, const ArrayConfig& config) {
+  return {bytes, static_cast<models::Int128>(ceiling(bytes, config.dram_burst_bytes)) * config.dram_burst_bytes};
+}
+
+// Cycles of a sequence that goes through a port of the SRAM, too.
+std::int64_t sequence(const Moved& moved, const ByteRate& port, const ArrayConfig& config) {
+  return std::max(cycles_of(config.dram_bytes_per_cycle, moved.in_bursts), cycles_of(port, moved.bytes));
+}
 
 void check_time(Pass pass, std::int64_t cycles) {
   if (cycles < TileRow::kForever) return;
@@ -191,6 +214,8 @@ class Mapping {
 
   // Array cycles and their stalls.
   CycleCounts cycles() const;
+  // What the memory adds to them; from here on this mapping waits for the ports of the SRAM.
+  void add_memory(CycleCounts& cycles);
   // All but the traffic of results.
   Traffic traffic() const;
   models::OperationCounts counts() const;
@@ -259,12 +284,23 @@ class Mapping {
   bool keeps_rows(const Phases& phases) const { return phases.taps <= step_taps_ / outer_; }
   std::int64_t row_panels(const Phases& phases) const { return keeps_rows(phases) ? 1 : column_tiles(phases); }
 
-  Steps step(const Tile& tile, std::int64_t taps, std::int64_t stalls) const;
+  // Taps of a tile that are filled and used together.
+  struct Taps {
+    std::int64_t taps = 0;
+    std::int64_t stalls = 0;
+    std::int64_t started_groups = 0;  // reduction groups whose first tap is one of them
+  };
+  Steps step(const Tile& tile, const Taps& taps) const;
   Steps cut_group(const Tile& tile, std::int64_t taps) const;
   Steps tile_steps(const Place& place) const;
+  std::int64_t tile_wait(const Place& place) const;
+  // From the end of a tile's computation to its last result in its bank.
+  std::int64_t drain() const { return std::max(share_, write_cycles_) + kArrayPipeline; }
+  std::int64_t array_cycles(const Steps& all) const {
+    return all.count == 0 ? 0 : all.first_fill + all.cycles + all.last_compute + drain();
+  }
   TileRow tile_times(const Place& place) const;
-  std::int64_t operand_bursts(const Place& place) const;
-  void add_dram_stalls(CycleCounts& cycles) const;
+  Moved operands(const Place& place) const;
 
   // A row of all tiles, made of one for each tile: `make` gives it for a Place. Where `brings` is set, the tiles in the
   // first panel of a conv group are others than those that follow.
@@ -303,34 +339,41 @@ class Mapping {
   std::vector<PhaseRow> phases_;
   std::vector<ConvGroups> conv_groups_;  // until their cuts repeat
   std::int64_t share_ = 0;               // the most elements that a group-scale unit serves in a tile
+  // Of the SRAM, where its ports are taken into account.
+  ByteRate read_port_;
+  std::int64_t write_cycles_ = 0;  // in which the results of the largest tile pass
 };
 
-Steps Mapping::step(const Tile& tile, std::int64_t taps, std::int64_t stalls) const {
-  if (taps == 0) return {};
-  const std::int64_t row_fill = tile.fills_rows ? ceiling(tile.rows * taps, config_.row_feeder.fill_ports) : 0;
-  const std::int64_t column_fill = ceiling(tile.columns * taps, config_.column_feeder.fill_ports);
-  return one_step(std::max(row_fill, column_fill), taps + stalls);
+Steps Mapping::step(const Tile& tile, const Taps& taps) const {
+  if (taps.taps == 0) return {};
+  const auto fill = [&](std::int64_t lanes, const FeederConfig& feeder, const Format& format) {
+    const std::int64_t bits = lanes * (taps.taps * element_bits(format) + taps.started_groups * scale_bits(format));
+    return std::max(ceiling(lanes * taps.taps, feeder.fill_ports), cycles_of(read_port_, ceiling(bits, 8)));
+  };
+  const std::int64_t row_fill = tile.fills_rows ? fill(tile.rows, config_.row_feeder, row_format_) : 0;
+  return one_step(std::max(row_fill, fill(tile.columns, config_.column_feeder, column_format_)),
+                  taps.taps + taps.stalls);
 }
 
 // A reduction group that is larger than a step.
 Steps Mapping::cut_group(const Tile& tile, std::int64_t taps) const {
   const std::int64_t full = (taps - 1) / step_taps_;
-  return joined(repeated(step(tile, step_taps_, 0), full), step(tile, taps - full * step_taps_, stall(taps)));
+  const Steps first = step(tile, {step_taps_, 0, 1});
+  return joined(joined(first, repeated(step(tile, {step_taps_, 0, 0}), full - 1)),
+                step(tile, {taps - full * step_taps_, stall(taps), 0}));
 }
 
 // The steps of a tile: whole groups, as many as fit.
 Steps Mapping::tile_steps(const Place& place) const {
   const Tile& tile = place.tile;
   Steps all;
-  std::int64_t open_taps = 0;  // of the step that may take more
-  std::int64_t open_stalls = 0;
+  Taps open;  // of the step that may take more
   const auto put = [&](std::int64_t count, std::int64_t taps) {
-    open_taps += count * taps;
-    open_stalls += count * stall(taps);
+    open = {open.taps + count * taps, open.stalls + count * stall(taps), open.started_groups + count};
   };
   const auto close = [&] {
-    all = joined(all, step(tile, open_taps, open_stalls));
-    open_taps = open_stalls = 0;
+    all = joined(all, step(tile, open));
+    open = {};
   };
   for (const RunLength& run : place.runs) {
     const std::int64_t taps = group_taps(run, place.phases);
@@ -340,23 +383,33 @@ Steps Mapping::tile_steps(const Place& place) const {
       all = joined(all, repeated(cut_group(tile, taps), count));
       continue;
     }
-    const std::int64_t fits = std::min(count, (step_taps_ - open_taps) / taps);
+    const std::int64_t fits = std::min(count, (step_taps_ - open.taps) / taps);
     put(fits, taps);
     if (fits == count) continue;
     close();
     const std::int64_t whole = step_taps_ / taps;  // groups of a step
     const std::int64_t full = (count - fits - 1) / whole;
-    all = joined(all, repeated(step(tile, whole * taps, whole * stall(taps)), full));
+    all = joined(all, repeated(step(tile, {whole * taps, whole * stall(taps), whole}), full));
     put(count - fits - full * whole, taps);
   }
   close();
+  all.first_wait = tile_wait(place);
   return all;
+}
+
+// So that the results of a tile have passed before those of the next come: a tile computes for no less.
+std::int64_t Mapping::tile_wait(const Place& place) const {
+  if (write_cycles_ == 0) return 0;
+  std::int64_t computes = outer_ * place.phases.taps;
+  for (const RunLength& run : place.runs) {
+    computes += run.count * groups_of_run(place.phases) * stall(group_taps(run, place.phases));
+  }
+  return std::max<std::int64_t>(write_cycles_ - computes, 0);
 }
 
 // What a tile brings from DRAM: of an operand that fits in the SRAM its share, the first time that it is used, else
 // what docs/dataflow.md counts.
-std::int64_t Mapping::operand_bursts(const Place& place) const {
-  const Channel channel{config_};
+Moved Mapping::operands(const Place& place) const {
   const Tile& tile = place.tile;
   std::int64_t row_bytes = 0;
   if (fits_in_sram(row_bits())) {
@@ -378,22 +431,22 @@ std::int64_t Mapping::operand_bursts(const Place& place) const {
   } else if (tile.first_of_group) {
     column_bytes = bytes_of_share(column_bits(), tile.columns, parts);
   }
-  return channel.bursts(row_bytes) + channel.bursts(column_bytes);
+  return moved(row_bytes, config_) + moved(column_bytes, config_);
 }
 
 TileRow Mapping::tile_times(const Place& place) const {
-  const Channel channel{config_};
   const Steps steps = tile_steps(place);
-  const std::int64_t bursts = operand_bursts(place);
+  const Moved brought = operands(place);
   TileTimes times;
+  times.wait = steps.first_wait;
   times.first_fill = steps.first_fill;
   times.inside = steps.cycles;
   times.last_compute = steps.last_compute;
-  times.has_operands = bursts > 0;
-  times.operands = channel.cycles(bursts);
-  times.results = channel.cycles(channel.bursts(4 * place.tile.rows * place.tile.columns));
+  times.has_operands = brought.bytes > 0;
+  times.operands = sequence(brought, config_.sram_write_bytes_per_cycle, config_);
+  times.results = sequence(moved(4 * place.tile.rows * place.tile.columns, config_), read_port_, config_);
   times.latency = config_.dram_latency_cycles;
-  times.drain = share_ + kArrayPipeline;
+  times.drain = drain();
   TileRow row;
   row.append(times);
   return row;
@@ -478,30 +531,36 @@ Row Mapping::all_tiles(const Make& make, bool brings) const {
 CycleCounts Mapping::cycles() const {
   CycleCounts cycles;
   const auto all = all_tiles<Steps>([&](const Place& place) { return tile_steps(place); }, false);
-  if (all.count > 0) {
-    cycles.array = static_cast<std::uint64_t>(all.first_fill + all.cycles + all.last_compute + share_ + kArrayPipeline);
-    cycles.fill_stalls = static_cast<std::uint64_t>(all.first_fill + all.waits);
-  }
+  cycles.array = static_cast<std::uint64_t>(array_cycles(all));
+  if (all.count > 0) cycles.fill_stalls = static_cast<std::uint64_t>(all.first_fill + all.waits);
   for_phases([&](const Phases& phases, std::int64_t count) {
     const std::int64_t stalls = total_of_runs([&](const RunLength& run) { return stall(group_taps(run, phases)); });
     cycles.scaler_stalls +=
         static_cast<std::uint64_t>(count * row_tiles_ * column_tiles(phases) * groups_of_run(phases) * stalls);
   });
-  if (config_.waits_for_memory()) add_dram_stalls(cycles);
   return cycles;
 }
 
-void Mapping::add_dram_stalls(CycleCounts& cycles) const {
-  const Channel channel{config_};
+void Mapping::add_memory(CycleCounts& cycles) {
+  read_port_ = config_.sram_read_bytes_per_cycle;
+  std::int64_t most_columns = 0;
+  for_phases([&](const Phases& phases, std::int64_t) { most_columns = std::max(most_columns, phases.columns); });
+  write_cycles_ =
+      cycles_of(config_.sram_write_bytes_per_cycle, 4 * std::min<std::int64_t>(config_.rows, rows_) *
+                                                        std::min<std::int64_t>(config_.columns, most_columns));
+  const auto all = all_tiles<Steps>([&](const Place& place) { return tile_steps(place); }, false);
+  const auto with_ports = static_cast<std::uint64_t>(array_cycles(all));
+  cycles.sram_stalls = with_ports - cycles.array;
+
   const auto untouched =
       models::element_count(shape_.result_shape(pass_)) - static_cast<std::int64_t>(computed_results());
-  const std::int64_t rest = channel.cycles(channel.bursts(4 * untouched));
-  const auto all = all_tiles<TileRow>([&](const Place& place) { return tile_times(place); }, true);
+  const std::int64_t rest = sequence(moved(4 * untouched, config_), read_port_, config_);
+  const auto row = all_tiles<TileRow>([&](const Place& place) { return tile_times(place); }, true);
   // A pass without any tile has a cycle of reset.
-  const std::int64_t end = all.empty() ? (rest > 0 ? rest + 1 : 0) : all.end(rest);
+  const std::int64_t end = row.empty() ? (rest > 0 ? rest + 1 : 0) : row.end(rest);
   check_time(pass_, end);
-  cycles.dram_stalls = static_cast<std::uint64_t>(end) - cycles.array;
   cycles.array = static_cast<std::uint64_t>(end);
+  (config_.ports_slow_the_channel() ? cycles.sram_stalls : cycles.dram_stalls) += cycles.array - with_ports;
 }
 
 std::uint64_t Mapping::computed_results() const {
@@ -569,8 +628,9 @@ void add_results(const models::Shape& shape, std::uint64_t computed, const std::
     if (format == Format{models::BaselineFormat::kFp32}) continue;
     const std::uint64_t code_bits = packed_bits(format, shape);
     const std::int64_t batches = ceiling(static_cast<std::int64_t>(results), config.quantizer_lanes);
-    const Channel channel{config};
-    const std::int64_t leaving = channel.cycles(channel.bursts(ceiling(static_cast<std::int64_t>(code_bits), 8)));
+    const std::int64_t read = cycles_of(config.sram_read_bytes_per_cycle, 4 * static_cast<models::Int128>(results));
+    const Moved codes = moved(ceiling(static_cast<std::int64_t>(code_bits), 8), config);
+    const std::int64_t leaving = std::max(read, cycles_of(config.dram_bytes_per_cycle, codes.in_bursts));
     const std::int64_t stalls = std::max<std::int64_t>(leaving - batches, 0);
     prediction.cycles.quantizer += static_cast<std::uint64_t>(batches + stalls + kQuantizerPipeline);
     prediction.cycles.quantizer_stalls += static_cast<std::uint64_t>(stalls);
@@ -587,8 +647,9 @@ PassPrediction predict_pass(Pass pass, const ConvolutionShape& shape, const Form
     throw std::runtime_error(to_string(pass) + ": operands of " + to_string(left) + " and " + to_string(right) +
                              ", expected two block-scaled formats or two baseline formats");
   }
-  const Mapping mapping(pass, shape, left, right, config);
+  Mapping mapping(pass, shape, left, right, config);
   PassPrediction prediction{mapping.counts(), mapping.cycles(), mapping.traffic()};
+  if (config.waits_for_memory()) mapping.add_memory(prediction.cycles);
   add_results(shape.result_shape(pass), mapping.computed_results(), results, config, prediction);
   check_time(pass, static_cast<std::int64_t>(prediction.cycles.quantizer_stalls));
   return prediction;

@@ -47,11 +47,22 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
     row_outer_planes_ = shape.out_channels;
     column_outer_planes_ = shape.in_channels;
   }
-  std::int64_t most_columns = 0;
-  for (const Phase& phase : phases_) most_columns = std::max(most_columns, phase.columns);
-  share_ =
-      largest_share(config.rows, config.columns, static_cast<int>(std::min<std::int64_t>(config.rows, rows_)),
-                    static_cast<int>(std::min<std::int64_t>(config.columns, most_columns)), config.elements_per_scaler);
+  share_ = largest_share(config.rows, config.columns, static_cast<int>(most_live_rows()),
+                         static_cast<int>(most_live_columns()), config.elements_per_scaler);
+}
+
+std::int64_t Schedule::most_live_columns() const {
+  std::int64_t most = 0;
+  for (const Phase& phase : phases_) most = std::max(most, phase.columns);
+  return std::min<std::int64_t>(array_columns_, most);
+}
+
+std::int64_t Schedule::tile_cycles(std::int64_t conv_group, std::size_t phase) const {
+  std::int64_t cycles = 0;
+  for (Group group = first_group(conv_group);; advance(group, conv_group, phase)) {
+    cycles += group_taps(group, phase) + group_stall(group, phase);
+    if (is_last(group, phase)) return cycles;
+  }
 }
 
 void Schedule::add_phases() {

@@ -42,7 +42,7 @@ void TileRow::run(const TileTimes& tile, std::int64_t results, Matrix& moments) 
     begin = later(begin, moments[kBus]);
   }
   write(results, tile.drain, moments[kEndBeforeThat], moments);
-  moments[kStart] = after(later(moments[kEnd], after(begin, tile.first_fill)), tile.inside);
+  moments[kStart] = after(later(after(moments[kEnd], tile.wait), after(begin, tile.first_fill)), tile.inside);
   moments[kBegin] = begin;
   moments[kEndBeforeThat] = moments[kEndBefore];
   moments[kEndBefore] = moments[kEnd];

@@ -13,6 +13,7 @@ namespace mlsim::sim {
 
 // What a tile asks of the array and of the channel to DRAM, in cycles.
 struct TileTimes {
+  std::int64_t wait = 0;          // its computation begins so late after that of the tile before
   std::int64_t first_fill = 0;    // L of its first step
   std::int64_t inside = 0;        // from the start of its first step's computation to that of its last's
   std::int64_t last_compute = 0;  // C of its last step

@@ -1,11 +1,21 @@
 #include "sim/systemc/controller.h"
 
+#include <algorithm>
 #include <cassert>
 
+#include "sim/systemc/sram_port.h"
+
 namespace mlsim::sim {
+namespace {
+
+std::int64_t cycles_of(const ByteRate& rate, std::int64_t bytes) {
+  return rate.limited() ? (1000 * bytes + rate.thousandths - 1) / rate.thousandths : 0;
+}
+
+}  // namespace
 
 Controller::Controller(const sc_core::sc_module_name& name, const ArrayConfig& config)
-    : sc_core::sc_module(name), config_(config) {
+    : sc_core::sc_module(name), config_(config), waits_for_memory_(config.waits_for_memory()) {
   SC_HAS_PROCESS(Controller);
   SC_METHOD(tick);
   sensitive << clock.pos();
@@ -21,6 +31,9 @@ void Controller::load(const Job& job) {
   fill_begun_ = false;
   fill_left_ = 0;
   results_due_.clear();
+  hold_left_ = 0;
+  write_cycles_ = cycles_of(config_.sram_write_bytes_per_cycle,
+                            std::int64_t{4} * job.schedule->most_live_rows() * job.schedule->most_live_columns());
   state_ = State::kReset;
   reset.write(true);
 }
@@ -41,7 +54,7 @@ void Controller::tick() {
   }
 
   // 2. What happens in this cycle.
-  if (config_.waits_for_memory()) tell_channel();
+  if (waits_for_memory_) tell_channel();
   switch (state_) {
     case State::kReset:
       run_reset();
@@ -54,6 +67,7 @@ void Controller::tick() {
       read_enable.write(false);
       group_end.write(false);
       ++cycles_.array;
+      if (drain_left_ > job_->schedule->share() + kArrayPipeline) ++cycles_.sram_stalls;
       if (--drain_left_ > 0) break;
       if (drained.read()) {
         end_array();
@@ -63,7 +77,7 @@ void Controller::tick() {
       break;
     case State::kWrite:
       ++cycles_.array;
-      ++cycles_.dram_stalls;
+      wait_for_channel();
       if (drained.read()) end_array();
       break;
     case State::kQuantize:
@@ -87,6 +101,7 @@ void Controller::run_reset() {
   if (!next_->done()) {
     state_ = State::kArray;
     fill_due_ = job_->schedule->fill_cycles(next_->step());
+    sram_due_ = port_cycles(next_->step());
     run_array();
   } else if (drained.read()) {
     end_array();  // no kernel position meets any result
@@ -94,14 +109,14 @@ void Controller::run_reset() {
     // Nor do results have to be computed to leave.
     state_ = State::kWrite;
     ++cycles_.array;
-    ++cycles_.dram_stalls;
+    wait_for_channel();
     tile_done.write(true);
   }
 }
 
 void Controller::run_array() {
   // 1. The next step begins when it is filled and the one before is computed.
-  if (compute_left_ == 0 && fill_begun_ && fill_left_ == 0) begin_step();
+  if (compute_left_ == 0 && hold_left_ == 0 && is_filled()) begin_step();
   // 2. Its successor's fill begins with it, unless its operands are still to come from DRAM.
   if (!fill_begun_ && !next_->done()) begin_fill();
   // 3. A tap, a cycle of waiting for the group-scale units, or one of waiting for operands.
@@ -115,26 +130,60 @@ void Controller::run_array() {
   // 4. The feeders fill alongside.
   if (fill_left_ > 0) --fill_left_;
   if (fill_due_ > 0) --fill_due_;
+  if (waits_for_memory_) {
+    if (sram_due_ > 0) --sram_due_;
+    if (hold_left_ > 0) --hold_left_;
+  }
   ++cycles_.array;
   if (compute_left_ == 0 && next_->done()) {
     state_ = State::kDrain;
-    drain_left_ = job_->schedule->share() + kArrayPipeline;
+    drain_left_ = drain_cycles();
   }
+}
+
+bool Controller::is_filled() const {
+  return fill_begun_ && fill_left_ == 0 && rows_carried.read() && columns_carried.read();
 }
 
 void Controller::count_wait() {
   if (fill_due_ > 0) {
     ++cycles_.fill_stalls;
+  } else if (sram_due_ > 0) {
+    ++cycles_.sram_stalls;
   } else {
-    ++cycles_.dram_stalls;
+    wait_for_channel();
   }
+}
+
+void Controller::wait_for_channel() {
+  ++(config_.ports_slow_the_channel() ? cycles_.sram_stalls : cycles_.dram_stalls);
+}
+
+// In which the operands of a step pass out of the SRAM.
+std::int64_t Controller::port_cycles(const Step& step) const {
+  const ByteRate& rate = config_.sram_read_bytes_per_cycle;
+  return std::max(cycles_of(rate, filled_bytes(step, Side::kRows, job_->row_operand->format)),
+                  cycles_of(rate, filled_bytes(step, Side::kColumns, job_->column_operand->format)));
+}
+
+// A tile computes for so long that its predecessor's results pass into the SRAM meanwhile; what is missing is waited
+// for.
+std::int64_t Controller::hold_cycles(const Step& first_of_tile) const {
+  if (write_cycles_ == 0) return 0;
+  const Schedule& schedule = *job_->schedule;
+  return std::max<std::int64_t>(write_cycles_ - schedule.tile_cycles(first_of_tile.conv_group, first_of_tile.phase), 0);
+}
+
+// From the end of a tile's computation to its last result in the SRAM.
+std::int64_t Controller::drain_cycles() const {
+  return std::max<std::int64_t>(job_->schedule->share(), write_cycles_) + kArrayPipeline;
 }
 
 void Controller::begin_fill() {
   const Step& step = next_->step();
   if (step.first_of_tile) {
     if (!operands_ready.read()) return;
-    if (config_.waits_for_memory()) tile_start.write(true);
+    if (waits_for_memory_) tile_start.write(true);
   }
   fill_begun_ = true;
   fill_left_ = job_->schedule->fill_cycles(step);
@@ -156,8 +205,12 @@ void Controller::begin_step() {
   fill_begun_ = false;
   const bool last = next_->done();
   fill_due_ = last ? 0 : schedule.fill_cycles(next_->step());
-  if (config_.waits_for_memory() && (last || next_->step().first_of_tile)) {
-    const std::int64_t drain = compute_left_ + schedule.share() + kArrayPipeline;
+  if (!waits_for_memory_) return;
+  sram_due_ = last ? 0 : port_cycles(next_->step());
+  if (last || next_->step().first_of_tile) {
+    if (!last) hold_left_ = compute_left_ + hold_cycles(next_->step());
+    sram_due_ = std::max(sram_due_, hold_left_);
+    const std::int64_t drain = compute_left_ + drain_cycles();
     results_due_.push_back(cycles_.array + static_cast<std::uint64_t>(drain) - 1);
   }
 }
@@ -202,7 +255,8 @@ void Controller::run_quantizer() {
   } else {
     ++cycles_.quantizer_stalls;
   }
-  if (quantize_left_ == 0 && drained.read()) start_quantizer();
+  if (read_left_ > 0) --read_left_;
+  if (quantize_left_ == 0 && read_left_ == 0 && drained.read()) start_quantizer();
 }
 
 void Controller::end_array() {
@@ -221,6 +275,8 @@ void Controller::start_quantizer() {
   const models::Shape result = job_->schedule->shape().result_shape(job_->schedule->pass());
   quantize_left_ =
       (models::element_count(result) + config_.quantizer_lanes - 1) / config_.quantizer_lanes + kQuantizerPipeline;
+  const ByteRate& port = config_.sram_read_bytes_per_cycle;
+  read_left_ = cycles_of(port, 4 * models::element_count(result)) + kQuantizerPipeline;
   quantizer_start.write(true);
 }
 

@@ -20,6 +20,8 @@ std::int64_t bytes_of(std::uint64_t bits, std::int64_t share, std::int64_t parts
 DramChannel::DramChannel(const sc_core::sc_module_name& name, const ArrayConfig& config)
     : sc_core::sc_module(name),
       rate_(config.dram_bytes_per_cycle),
+      read_port_(config.sram_read_bytes_per_cycle),
+      write_port_(config.sram_write_bytes_per_cycle),
       latency_(config.dram_latency_cycles),
       burst_bytes_(config.dram_burst_bytes),
       sram_bits_(8 * static_cast<std::uint64_t>(config.global_sram_bytes)),
@@ -42,8 +44,9 @@ DramChannel::Operand DramChannel::operand_of(const models::ScaledTensor& tensor)
   // A panel takes the scales of every tile that has a part of its conv group's channels.
   const std::int64_t groups = job_->schedule->shape().groups;
   const std::int64_t channels = tensor.shape[1] / groups;
+  if (channels == 0) return operand;  // weights of grouped convolutions, which stand in rows
   std::int64_t tiles = 0;
-  for (std::int64_t group = 0; channels > 0 && group < groups; ++group) {
+  for (std::int64_t group = 0; group < groups; ++group) {
     tiles += grid.layout().tile_of(1, (group + 1) * channels - 1) - grid.layout().tile_of(1, group * channels) + 1;
   }
   operand.panel_bits = elements + static_cast<std::uint64_t>(grid.count() / grid.extents()[1] * tiles) * scale_bits;
@@ -60,19 +63,20 @@ void DramChannel::load(const Job& job) {
   tiles_planned_ = tiles_begun_ = tiles_fetched_ = tiles_done_ = tiles_written_ = 0;
   formats_left_ = 0;
   cargo_ = Cargo::kNothing;
-  result_bursts_.clear();
-  untouched_bursts_ = bursts(4 * (results - schedule.results()));
-  code_bursts_.clear();
+  results_.clear();
+  untouched_ = load_of(4 * (results - schedule.results()));
+  codes_.clear();
   if (job.quantization) {
     for (const models::ScaledFormat& format : job.quantization->formats) {
       const std::int64_t scales = format.layout.count(schedule.shape().result_shape(schedule.pass()));
       const std::int64_t bits = results * format.element.code_bits() + scales * format.scale.stored_bits();
-      code_bursts_.push_back(bursts((bits + 7) / 8));
+      codes_.push_back(load_of((bits + 7) / 8));
     }
   }
   ahead_.emplace(schedule);
   plan_tile();
   skip_tiles_without_operands();
+  take_operands_in_no_time(0);
   operands_ready.write(tiles_fetched_ > tiles_begun_);
   drained.write(drains());
   moves_.write(0);
@@ -86,6 +90,7 @@ void DramChannel::tick() {
   if (cargo_ == Cargo::kNothing) begin_next();
   moves_.write(static_cast<std::uint8_t>(cargo_));
   move();
+  if (cargo_ == Cargo::kNothing && formats_left_ == 0) take_operands_in_no_time(cycle_ + 1);
   // 3. Results that are there from the next cycle on.
   if (tile_done.read()) ++tiles_done_;
   ++cycle_;
@@ -107,28 +112,46 @@ void DramChannel::take_requests() {
 
 void DramChannel::begin_next() {
   if (formats_left_ > 0) {
-    if (cycle_ >= codes_from_) begin(Cargo::kCodes, code_bursts_.front());
-  } else if (results_are_next()) {
-    if (results_are_there()) begin(Cargo::kResults, result_bursts_.front());
-  } else if (operand_bursts_ && tiles_begun_ == tiles_fetched_) {
-    if (rate_.limited()) {
-      if (cycle_ >= requested_at_ + latency_) begin(Cargo::kOperands, *operand_bursts_);
-    } else if (cycle_ + 1 >= requested_at_ + latency_) {
-      cargo_ = Cargo::kOperands;
-      finish();
-    }
+    if (cycle_ >= codes_from_) begin(Cargo::kCodes, codes_.front());
+    return;
+  }
+  take_operands_in_no_time(cycle_);
+  if (results_are_next()) {
+    if (results_are_there()) begin(Cargo::kResults, results_.front());
+  } else if (operands_are_wanted(cycle_) && moves_in_time(Cargo::kOperands)) {
+    begin(Cargo::kOperands, *operands_);
   }
 }
 
-void DramChannel::begin(Cargo cargo, std::int64_t bursts) {
+bool DramChannel::operands_are_wanted(std::int64_t cycle) const {
+  return operands_ && tiles_begun_ == tiles_fetched_ && cycle >= requested_at_ + latency_;
+}
+
+// Operands whose turn it is and that only have a latency.
+void DramChannel::take_operands_in_no_time(std::int64_t cycle) {
+  if (moves_in_time(Cargo::kOperands) || results_are_next() || !operands_are_wanted(cycle)) return;
+  cargo_ = Cargo::kOperands;
+  finish();
+}
+
+void DramChannel::begin(Cargo cargo, const Load& load) {
   cargo_ = cargo;
-  left_ = bursts * burst_bytes_ * 1000;
+  left_ = rate_.limited() ? load.bursts * burst_bytes_ * 1000 : 0;
+  port_left_ = port_of(cargo).limited() ? load.bytes * 1000 : 0;
+}
+
+// Codes come from the quantizer.
+const ByteRate& DramChannel::port_of(Cargo cargo) const {
+  static constexpr ByteRate kUnlimited{};
+  if (cargo == Cargo::kOperands) return write_port_;
+  return cargo == Cargo::kResults ? read_port_ : kUnlimited;
 }
 
 void DramChannel::move() {
   if (cargo_ == Cargo::kNothing) return;
   left_ -= rate_.thousandths;
-  if (left_ <= 0) finish();
+  port_left_ -= port_of(cargo_).thousandths;
+  if (left_ <= 0 && port_left_ <= 0) finish();
 }
 
 void DramChannel::finish() {
@@ -139,10 +162,10 @@ void DramChannel::finish() {
       break;
     case Cargo::kResults:
       ++tiles_written_;
-      result_bursts_.pop_front();
+      results_.pop_front();
       break;
     case Cargo::kCodes:
-      code_bursts_.pop_front();
+      codes_.pop_front();
       --formats_left_;
       break;
     case Cargo::kNothing:
@@ -154,11 +177,11 @@ void DramChannel::finish() {
 
 // What the tile at hand brings and takes away.
 void DramChannel::plan_tile() {
-  operand_bursts_.reset();
+  operands_.reset();
   if (ahead_->done()) {
     // Last of all leave the results that no tap meets.
-    if (untouched_bursts_ > 0 && rate_.limited()) result_bursts_.push_back(untouched_bursts_);
-    untouched_bursts_ = 0;
+    if (untouched_.bytes > 0 && moves_in_time(Cargo::kResults)) results_.push_back(untouched_);
+    untouched_ = {};
     return;
   }
   ++tiles_planned_;
@@ -170,13 +193,17 @@ void DramChannel::plan_tile() {
     groups += ahead_->step().started_groups;
     ahead_->advance();
   } while (!ahead_->done() && !ahead_->step().first_of_tile);
-  operand_bursts_ = bursts(row_bytes(first, taps, groups)) + bursts(column_bytes(first));
-  if (rate_.limited()) result_bursts_.push_back(bursts(std::int64_t{4} * first.live_rows * first.live_columns));
+  const Load rows = load_of(row_bytes(first, taps, groups));
+  const Load columns = load_of(column_bytes(first));
+  operands_ = {rows.bytes + columns.bytes, rows.bursts + columns.bursts};
+  if (moves_in_time(Cargo::kResults)) {
+    results_.push_back(load_of(std::int64_t{4} * first.live_rows * first.live_columns));
+  }
 }
 
 // Such tiles wait for nothing and keep no place in the order.
 void DramChannel::skip_tiles_without_operands() {
-  while (operand_bursts_ && *operand_bursts_ == 0 &&
+  while (operands_ && operands_->bytes == 0 &&
          (tiles_fetched_ <= tiles_begun_ || tiles_fetched_ <= tiles_written_ + kLag)) {
     ++tiles_fetched_;
     plan_tile();
@@ -205,12 +232,18 @@ std::int64_t DramChannel::column_bytes(const Step& first) const {
   return bytes_of(columns_.fits ? columns_.packed_bits : columns_.panel_bits, first.live_columns, parts);
 }
 
-bool DramChannel::fits(std::int64_t bursts) const {
-  return bursts * burst_bytes_ * 1000 <= rate_.thousandths;
+bool DramChannel::ends() const {
+  return left_ <= rate_.thousandths && port_left_ <= port_of(cargo_).thousandths;
+}
+
+bool DramChannel::fits(Cargo cargo, const Load& load) const {
+  const ByteRate& port = port_of(cargo);
+  return (!rate_.limited() || load.bursts * burst_bytes_ * 1000 <= rate_.thousandths) &&
+         (!port.limited() || load.bytes * 1000 <= port.thousandths);
 }
 
 bool DramChannel::results_are_next() const {
-  return !result_bursts_.empty() && (all_planned() || tiles_written_ + kLag < tiles_fetched_);
+  return !results_.empty() && (all_planned() || tiles_written_ + kLag < tiles_fetched_);
 }
 
 bool DramChannel::results_are_there() const {
@@ -220,16 +253,16 @@ bool DramChannel::results_are_there() const {
 }
 
 bool DramChannel::drains() const {
-  if (!rate_.limited()) return true;
   if (formats_left_ > 0) {
-    if (cargo_ == Cargo::kCodes) return left_ <= rate_.thousandths;
-    return cycle_ >= codes_from_ && fits(code_bursts_.front());
+    if (cargo_ == Cargo::kCodes) return ends();
+    return cycle_ >= codes_from_ && fits(Cargo::kCodes, codes_.front());
   }
+  if (!moves_in_time(Cargo::kResults)) return true;
   if (!all_planned()) return false;
-  if (result_bursts_.empty()) return true;
-  if (result_bursts_.size() > 1) return false;
-  if (cargo_ == Cargo::kResults) return left_ <= rate_.thousandths;
-  return results_are_there() && fits(result_bursts_.front());
+  if (results_.empty()) return true;
+  if (results_.size() > 1) return false;
+  if (cargo_ == Cargo::kResults) return ends();
+  return results_are_there() && fits(Cargo::kResults, results_.front());
 }
 
 void DramChannel::trace(sc_core::sc_trace_file* file) const {

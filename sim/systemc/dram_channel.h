@@ -31,6 +31,12 @@ class DramChannel : public sc_core::sc_module {
   // What moves in a cycle, as a trace shows it.
   enum class Cargo : std::uint8_t { kNothing, kOperands, kResults, kCodes };
 
+  // What a sequence moves.
+  struct Load {
+    std::int64_t bytes = 0;   // through a port of the SRAM
+    std::int64_t bursts = 0;  // through the channel
+  };
+
   // How often, and when, an operand of the job comes.
   struct Operand {
     const models::ScaledTensor* tensor = nullptr;
@@ -42,22 +48,30 @@ class DramChannel : public sc_core::sc_module {
   void tick();
   void take_requests();
   void begin_next();
-  void begin(Cargo cargo, std::int64_t bursts);
+  bool operands_are_wanted(std::int64_t cycle) const;
+  void take_operands_in_no_time(std::int64_t cycle);
+  void begin(Cargo cargo, const Load& load);
   void move();
   void finish();
   void plan_tile();
   void skip_tiles_without_operands();
   std::int64_t row_bytes(const Step& first, std::int64_t taps, std::int64_t groups) const;
   std::int64_t column_bytes(const Step& first) const;
-  std::int64_t bursts(std::int64_t bytes) const { return (bytes + burst_bytes_ - 1) / burst_bytes_; }
+  Load load_of(std::int64_t bytes) const { return {bytes, (bytes + burst_bytes_ - 1) / burst_bytes_}; }
   Operand operand_of(const models::ScaledTensor& tensor) const;
-  bool fits(std::int64_t bursts) const;  // in the bytes of one cycle
-  bool all_planned() const { return !operand_bursts_; }
+  const ByteRate& port_of(Cargo cargo) const;
+  bool moves_in_time(Cargo cargo) const { return rate_.limited() || port_of(cargo).limited(); }
+  // Whether the next cycle moves the rest of a sequence at hand, or all of a load.
+  bool ends() const;
+  bool fits(Cargo cargo, const Load& load) const;
+  bool all_planned() const { return !operands_; }
   bool results_are_next() const;
   bool results_are_there() const;
   bool drains() const;
 
   const ByteRate rate_;
+  const ByteRate read_port_;   // of the SRAM, which results leave by
+  const ByteRate write_port_;  // by which operands come in
   const std::int64_t latency_;
   const std::int64_t burst_bytes_;
   const std::uint64_t sram_bits_;
@@ -66,11 +80,11 @@ class DramChannel : public sc_core::sc_module {
   const Job* job_ = nullptr;
   Operand rows_;
   Operand columns_;
-  std::optional<StepWalk> ahead_;               // at the tile behind the one that is planned
-  std::optional<std::int64_t> operand_bursts_;  // of the first tile that is not fetched; none behind the last
-  std::deque<std::int64_t> result_bursts_;      // of tiles that are planned and not written
-  std::int64_t untouched_bursts_ = 0;           // of results that no tap meets, which leave last
-  std::deque<std::int64_t> code_bursts_;        // of the formats that follow
+  std::optional<StepWalk> ahead_;  // at the tile behind the one that is planned
+  std::optional<Load> operands_;   // of the first tile that is not fetched; none behind the last
+  std::deque<Load> results_;       // of tiles that are planned and not written
+  Load untouched_;                 // results that no tap meets, which leave last
+  std::deque<Load> codes_;         // of the formats that follow
 
   std::int64_t tiles_planned_ = 0;
   std::int64_t cycle_ = 0;
@@ -83,7 +97,8 @@ class DramChannel : public sc_core::sc_module {
   int formats_left_ = 0;  // that are quantized to and whose codes are still to leave
 
   Cargo cargo_ = Cargo::kNothing;
-  std::int64_t left_ = 0;  // thousandths of bytes
+  std::int64_t left_ = 0;       // thousandths of bytes, through the channel
+  std::int64_t port_left_ = 0;  // and through the port
   sc_core::sc_signal<std::uint8_t> moves_;
 };
 

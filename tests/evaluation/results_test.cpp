@@ -54,8 +54,9 @@ TEST(Memory, StallsSurviveTheirFile) {
   before.array.dram_bytes_per_cycle = {12800};
   before.array.dram_latency_cycles = 7;
   sim::CycleCounts& cycles = before.layers[0].passes[0].cycles;
-  cycles.array += 20;
+  cycles.array += 25;
   cycles.dram_stalls = 20;
+  cycles.sram_stalls = 5;
   cycles.quantizer_stalls = 3;
   json document = json::parse(to_json(before).dump());
   EXPECT_EQ(document["array"]["dram_bytes_per_cycle"], 12.8);

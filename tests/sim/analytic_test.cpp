@@ -116,6 +116,18 @@ TEST(Analytic, WorkedExampleOfMemory) {
   EXPECT_EQ(p.counts, unlimited.counts);
 }
 
+TEST(Analytic, WorkedExampleOfSramPorts) {
+  ArrayConfig config;
+  config.sram_read_bytes_per_cycle = {8000};
+  config.sram_write_bytes_per_cycle = {16000};
+  const CycleCounts cycles = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}).cycles;
+  EXPECT_EQ(cycles.array, 18933U);
+  EXPECT_EQ(cycles.sram_stalls, 18933U - 9374);
+  EXPECT_EQ(cycles.dram_stalls, 0U);
+  EXPECT_EQ(cycles.quantizer, 8196U);
+  EXPECT_EQ(cycles.quantizer_stalls, 7168U);
+}
+
 TEST(Analytic, RefusesTimeBeyondItsIntegers) {
   ArrayConfig config;
   config.rows = config.columns = config.elements_per_scaler = 1;
@@ -214,8 +226,11 @@ class Walk {
     std::int64_t taps = 0;
   };
   struct Step {
-    std::uint64_t fill;
-    std::uint64_t compute;
+    std::uint64_t fill = 0;
+    std::uint64_t compute = 0;
+    std::int64_t taps = 0;
+    std::int64_t started_groups = 0;
+    bool fills_rows = true;
   };
   struct Tile {
     Phase phase;
@@ -233,7 +248,7 @@ class Walk {
   const std::vector<Phase>& phases() const { return phases_; }
   std::int64_t rows() const { return rows_; }
   std::int64_t outer() const { return outer_; }
-  std::int64_t drain() const { return share_ + 6; }
+  std::int64_t share() const { return share_; }
 
  private:
   void find_phases(Pass pass, const ConvolutionShape& shape) {
@@ -319,23 +334,25 @@ class Walk {
     const std::vector<std::int64_t> groups = groups_of(phase);
     std::int64_t taps = 0;  // of the step
     std::int64_t stalls = 0;
+    std::int64_t started = 0;  // groups
     const auto end_step = [&] {
       if (taps == 0) return;
       const auto fill = [&](std::int64_t lanes, std::int64_t ports) {
         return unsigned_of((lanes * taps + ports - 1) / ports);
       };
       const std::uint64_t row_fill = fills_rows ? fill(live_rows, config_.row_feeder.fill_ports) : 0;
-      steps_.push_back(
-          {std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)), unsigned_of(taps + stalls)});
+      steps_.push_back({std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)),
+                        unsigned_of(taps + stalls), taps, started, fills_rows});
       if (fills_rows) row_fills += unsigned_of(live_rows * taps);
       row_reads += unsigned_of(live_rows * taps);
       column_fills += unsigned_of(live_columns * taps);
-      taps = stalls = 0;
+      taps = stalls = started = 0;
     };
     for (const std::int64_t group_taps : groups) {
       if (taps + group_taps > step_taps_) end_step();
       for (std::int64_t tap = 0; tap < group_taps; ++tap) {
         if (taps == step_taps_) end_step();
+        if (tap == 0) ++started;
         ++taps;
       }
       const std::int64_t stall = std::max<std::int64_t>(share_ - group_taps, 0);
@@ -423,6 +440,8 @@ class RandomLayers {
     if (pick(0, 7) > 0) config.dram_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1, 40000) : pick(1, 20) * 1000};
     if (pick(0, 2) > 0) config.dram_latency_cycles = pick(0, pick(0, 1) == 0 ? 20 : 300);
     if (pick(0, 2) > 0) config.dram_burst_bytes = pick(1, 64);
+    if (pick(0, 2) == 0) config.sram_read_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1000, 20000) : pick(1, 30) * 1000};
+    if (pick(0, 2) == 0) config.sram_write_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1000, 20000) : pick(1, 30) * 1000};
     return config;
   }
 
@@ -501,16 +520,24 @@ class MemoryWalk {
     return operand;
   }
 
-  std::uint64_t bursts(std::uint64_t bytes) const {
-    const std::uint64_t burst = unsigned_of(config_.dram_burst_bytes);
-    return (bytes + burst - 1) / burst;
+  static std::uint64_t time(std::uint64_t bytes, const ByteRate& rate) {
+    const std::uint64_t thousandths = unsigned_of(rate.thousandths);
+    return thousandths == 0 ? 0 : (bytes * 1000 + thousandths - 1) / thousandths;
   }
-  std::uint64_t time(std::uint64_t count) const {
-    const std::uint64_t rate = unsigned_of(config_.dram_bytes_per_cycle.thousandths);
-    return rate == 0 ? 0 : (count * unsigned_of(config_.dram_burst_bytes) * 1000 + rate - 1) / rate;
+  // Of a sequence: bytes, each part of it in bursts of its own.
+  std::uint64_t sequence(const std::vector<std::uint64_t>& parts, const ByteRate& port) const {
+    const std::uint64_t burst = unsigned_of(config_.dram_burst_bytes);
+    std::uint64_t bytes = 0;
+    std::uint64_t in_bursts = 0;
+    for (const std::uint64_t part : parts) {
+      bytes += part;
+      in_bursts += (part + burst - 1) / burst * burst;
+    }
+    return std::max(time(in_bursts, config_.dram_bytes_per_cycle), time(bytes, port));
   }
 
-  std::uint64_t operand_bursts(const Walk::Tile& tile) const {
+  // Bytes of the rows and of the columns.
+  std::vector<std::uint64_t> operands_of(const Walk::Tile& tile) const {
     const auto bytes = [](std::uint64_t bits, std::uint64_t parts) { return (bits + 8 * parts - 1) / (8 * parts); };
     std::uint64_t row_bytes = 0;
     if (rows_.fits && tile.first_of_panel) {
@@ -526,46 +553,76 @@ class MemoryWalk {
       column_bytes = bytes((columns_.fits ? columns_.packed : columns_.shares) * unsigned_of(tile.columns),
                            groups_ * unsigned_of(tile.phase.columns));
     }
-    return bursts(row_bytes) + bursts(column_bytes);
+    return {row_bytes, column_bytes};
   }
 
-  void write(std::uint64_t there, std::uint64_t count) {
-    if (time(count) > 0) bus_ = std::max(bus_, there) + time(count);
+  std::uint64_t port_fill(const Walk::Tile& tile, const Walk::Step& step) const {
+    const auto passes = [&](std::int64_t lanes, const Operand& operand) {
+      const std::uint64_t bits = unsigned_of(lanes) * (unsigned_of(step.taps) * operand.element_bits +
+                                                       unsigned_of(step.started_groups) * operand.scale_bits);
+      return time((bits + 7) / 8, config_.sram_read_bytes_per_cycle);
+    };
+    return std::max({step.fill, step.fills_rows ? passes(tile.rows, rows_) : 0, passes(tile.columns, columns_)});
+  }
+
+  void write(std::uint64_t there, std::uint64_t bytes) {
+    const std::uint64_t takes = sequence({bytes}, config_.sram_read_bytes_per_cycle);
+    if (takes > 0) bus_ = std::max(bus_, there) + takes;
   }
 
   void run(std::uint64_t untouched) {
     const std::vector<Walk::Tile>& tiles = walk_.tiles();
+    std::uint64_t most = 0;  // results of a tile
+    for (const Walk::Tile& tile : tiles) most = std::max(most, unsigned_of(tile.rows * tile.columns));
+    const std::uint64_t pass_in = time(4 * most, config_.sram_write_bytes_per_cycle);
+    const std::uint64_t drain = std::max(unsigned_of(walk_.share()), pass_in) + 6;
+    std::uint64_t channel_stalls = 0;
     std::vector<std::uint64_t> done;  // when the results of a tile are in their banks
-    const auto write_tile = [&](std::size_t t) {
-      write(done[t], bursts(4 * unsigned_of(tiles[t].rows * tiles[t].columns)));
-    };
+    const auto write_tile = [&](std::size_t t) { write(done[t], 4 * unsigned_of(tiles[t].rows * tiles[t].columns)); };
     std::uint64_t start = 0;  // of the last step
     std::uint64_t compute = 0;
     std::uint64_t asked = 0;
     for (std::size_t t = 0; t < tiles.size(); ++t) {
       std::uint64_t begin = start;
-      if (const std::uint64_t count = operand_bursts(tiles[t]); count > 0) {
-        bus_ = std::max(bus_, asked + unsigned_of(config_.dram_latency_cycles)) + time(count);
+      if (const auto operands = operands_of(tiles[t]); operands[0] + operands[1] > 0) {
+        bus_ = std::max(bus_, asked + unsigned_of(config_.dram_latency_cycles)) +
+               sequence(operands, config_.sram_write_bytes_per_cycle);
         begin = std::max(begin, bus_);
       }
       if (t >= 3) write_tile(t - 3);
       asked = begin;
+      std::uint64_t computes = 0;
+      for (std::size_t s = tiles[t].first_step; s < tiles[t].end_step; ++s) computes += walk_.steps()[s].compute;
+      std::uint64_t wait = t > 0 && pass_in > computes ? pass_in - computes : 0;
       for (std::size_t s = tiles[t].first_step; s < tiles[t].end_step; ++s) {
         const Walk::Step& step = walk_.steps()[s];
+        const std::uint64_t fill = port_fill(tiles[t], step);
         const std::uint64_t unhindered = start + std::max(compute, step.fill);
-        start = std::max(start + compute, begin + step.fill);
-        cycles.dram_stalls += start - unhindered;
+        const std::uint64_t from_sram = start + std::max(compute + wait, fill);
+        start = std::max(start + compute + wait, begin + fill);
+        cycles.sram_stalls += from_sram - unhindered;
+        channel_stalls += start - from_sram;
         compute = step.compute;
         begin = start;
+        wait = 0;
       }
-      done.push_back(start + compute + unsigned_of(walk_.drain()));
+      done.push_back(start + compute + drain);
     }
     for (std::size_t t = tiles.size() > 3 ? tiles.size() - 3 : 0; t < tiles.size(); ++t) write_tile(t);
+    if (!tiles.empty()) cycles.sram_stalls += drain - unsigned_of(walk_.share()) - 6;
     const std::uint64_t end = tiles.empty() ? 0 : done.back();
-    if (tiles.empty() && time(bursts(untouched)) > 0) bus_ = 1;
-    bus_ += time(bursts(untouched));
-    cycles.dram_stalls += std::max(bus_, end) - end;
+    const std::uint64_t rest = sequence({untouched}, config_.sram_read_bytes_per_cycle);
+    if (tiles.empty() && rest > 0) bus_ = 1;
+    bus_ += rest;
+    channel_stalls += std::max(bus_, end) - end;
     cycles.array = std::max(bus_, end);
+    // Whose fault it is that the channel is not faster.
+    const auto narrow = [&](const ByteRate& port) {
+      const ByteRate& dram = config_.dram_bytes_per_cycle;
+      return port.limited() && (!dram.limited() || port.bytes() < dram.bytes());
+    };
+    const bool ports = narrow(config_.sram_read_bytes_per_cycle) || narrow(config_.sram_write_bytes_per_cycle);
+    (ports ? cycles.sram_stalls : cycles.dram_stalls) += channel_stalls;
   }
 
   void quantize(const Format& format, const models::Shape& shape) {
@@ -575,7 +632,8 @@ class MemoryWalk {
     const std::uint64_t bits = results * unsigned_of(models::element_bits(format)) + scales * stored_scale_bits(format);
     const std::uint64_t lanes = unsigned_of(config_.quantizer_lanes);
     const std::uint64_t batches = (results + lanes - 1) / lanes;
-    const std::uint64_t leaving = std::max(batches, time(bursts((bits + 7) / 8)));
+    const std::uint64_t leaving = std::max(
+        {batches, time(4 * results, config_.sram_read_bytes_per_cycle), sequence({(bits + 7) / 8}, ByteRate{})});
     cycles.quantizer += leaving + 4;
     cycles.quantizer_stalls += leaving - batches;
   }
@@ -676,8 +734,9 @@ std::string describe(int i, const Case& test, const ArrayConfig& config) {
   return "layer " + std::to_string(i) + ", " + to_string(test.pass) + " in " + to_string(test.left) + " times " +
          to_string(test.right) + ", " + tests::to_string(test.shape) + ", array " + std::to_string(config.rows) + "x" +
          std::to_string(config.columns) + ", " + std::to_string(config.dram_bytes_per_cycle.thousandths) +
-         " thousandths of a byte from DRAM, latency " + std::to_string(config.dram_latency_cycles) + ", bursts of " +
-         std::to_string(config.dram_burst_bytes);
+         " thousandths of a byte from DRAM, " + std::to_string(config.sram_read_bytes_per_cycle.thousandths) +
+         " from SRAM and " + std::to_string(config.sram_write_bytes_per_cycle.thousandths) + " into it, latency " +
+         std::to_string(config.dram_latency_cycles) + ", bursts of " + std::to_string(config.dram_burst_bytes);
 }
 
 TEST(Analytic, AgreesWithAWalkOverEveryStep) {
@@ -705,6 +764,7 @@ TEST(Analytic, MemoryAgreesWithAWalkOverEveryTile) {
     EXPECT_EQ(predicted.fill_stalls, walked.fill_stalls);
     EXPECT_EQ(predicted.scaler_stalls, walked.scaler_stalls);
     EXPECT_EQ(predicted.dram_stalls, walked.dram_stalls);
+    EXPECT_EQ(predicted.sram_stalls, walked.sram_stalls);
     EXPECT_EQ(predicted.quantizer, walked.quantizer);
     EXPECT_EQ(predicted.quantizer_stalls, walked.quantizer_stalls);
     if (HasFailure()) FAIL() << describe(i, test, config);
@@ -719,17 +779,24 @@ TEST(Analytic, FasterMemoryNeverCostsCycles) {
     const Case test = cases.next(i);
     const CycleCounts cycles = cycles_of(test, config);
     ArrayConfig unlimited = config;
-    unlimited.dram_bytes_per_cycle = {};
+    unlimited.dram_bytes_per_cycle = unlimited.sram_read_bytes_per_cycle = unlimited.sram_write_bytes_per_cycle = {};
     unlimited.dram_latency_cycles = 0;
     const CycleCounts least = cycles_of(test, unlimited);
-    EXPECT_EQ(least.dram_stalls, 0U);
-    EXPECT_EQ(cycles.array - least.array, cycles.dram_stalls);
+    EXPECT_EQ(least.dram_stalls + least.sram_stalls + least.quantizer_stalls, 0U);
+    EXPECT_EQ(cycles.array - least.array, cycles.dram_stalls + cycles.sram_stalls);
     EXPECT_EQ(cycles.quantizer - least.quantizer, cycles.quantizer_stalls);
     EXPECT_EQ(cycles.fill_stalls, least.fill_stalls);
     EXPECT_EQ(cycles.scaler_stalls, least.scaler_stalls);
+    ArrayConfig no_ports = config;
+    no_ports.sram_read_bytes_per_cycle = no_ports.sram_write_bytes_per_cycle = {};
+    EXPECT_EQ(cycles_of(test, no_ports).sram_stalls, 0U);
 
     ArrayConfig faster = config;
-    if (faster.dram_bytes_per_cycle.limited()) faster.dram_bytes_per_cycle.thousandths += cases.random.pick(1, 5000);
+    for (ByteRate* rate :
+         {&faster.dram_bytes_per_cycle, &faster.sram_read_bytes_per_cycle, &faster.sram_write_bytes_per_cycle}) {
+      if (rate->limited()) rate->thousandths += cases.random.pick(0, 1) * cases.random.pick(1, 5000);
+      if (cases.random.pick(0, 7) == 0) *rate = {};
+    }
     faster.dram_latency_cycles = cases.random.pick(0, config.dram_latency_cycles);
     const CycleCounts fewer = cycles_of(test, faster);
     EXPECT_LE(fewer.array, cycles.array);

@@ -111,6 +111,7 @@ void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& ra
   EXPECT_EQ(result.cycles.fill_stalls, predicted.cycles.fill_stalls);
   EXPECT_EQ(result.cycles.scaler_stalls, predicted.cycles.scaler_stalls);
   EXPECT_EQ(result.cycles.dram_stalls, predicted.cycles.dram_stalls);
+  EXPECT_EQ(result.cycles.sram_stalls, predicted.cycles.sram_stalls);
   EXPECT_EQ(result.cycles.quantizer, predicted.cycles.quantizer);
   EXPECT_EQ(result.cycles.quantizer_stalls, predicted.cycles.quantizer_stalls);
   const Traffic& t = result.traffic;
@@ -185,6 +186,8 @@ ArrayConfig random_array_with_memory(std::uint64_t seed) {
   if (pick(0, 7) > 0) config.dram_bytes_per_cycle = {pick(0, 1) == 0 ? pick(500, 40000) : pick(1, 20) * 1000};
   if (pick(0, 2) > 0) config.dram_latency_cycles = pick(0, pick(0, 1) == 0 ? 20 : 300);
   if (pick(0, 2) > 0) config.dram_burst_bytes = pick(1, 64);
+  if (pick(0, 2) == 0) config.sram_read_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1000, 20000) : pick(1, 30) * 1000};
+  if (pick(0, 2) == 0) config.sram_write_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1000, 20000) : pick(1, 30) * 1000};
   return config;
 }
 
@@ -198,7 +201,7 @@ TEST_P(RandomMemories, StructuralDetailEqualsReferenceAndClosedForm) {
   check_random_passes(Detail::kStructural, random_array_with_memory(GetParam()), 1000 * GetParam(), 20);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomMemories, testing::Range(std::uint64_t{0}, std::uint64_t{32}));
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomMemories, testing::Range(std::uint64_t{0}, std::uint64_t{40}));
 
 // Layers of real networks, too large for the reference, against the functional engine.
 TEST(Simulator, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
