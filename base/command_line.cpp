@@ -78,10 +78,11 @@ po::options_description boost_options(const Command& command) {
   all.add_options()("help,h", "");
   for (const OptionGroup& group : command.groups) {
     for (const Option& option : group.options) {
+      const std::string names = option.name + (option.letter.empty() ? "" : "," + option.letter);
       if (option.value_name.empty()) {
-        all.add_options()(option.name.c_str(), "");
+        all.add_options()(names.c_str(), "");
       } else {
-        all.add_options()(option.name.c_str(), po::value<std::string>(), "");
+        all.add_options()(names.c_str(), po::value<std::string>(), "");
       }
     }
   }
@@ -119,11 +120,17 @@ CommandLine::CommandLine(const Command& command, const std::vector<std::string>&
     for (const po::option& option : parsed.options) {
       if (option.position_key >= 0) {
         operands_.insert(operands_.end(), option.value.begin(), option.value.end());
-      } else if (given(option.string_key)) {
-        refuse_usage(fmt::format("--{} is given twice", option.string_key));
-      } else {
-        set(option.string_key, option.value.empty() ? "" : option.value.front());
+        continue;
       }
+      const Option* const known_option = command.find(option.string_key);
+      const bool is_many = known_option != nullptr && known_option->many;
+      if (given(option.string_key) && !is_many) {
+        refuse_usage(fmt::format("--{} is given twice", option.string_key));
+      }
+      std::vector<std::string> before =
+          given(option.string_key) ? texts(option.string_key) : std::vector<std::string>{};
+      set(option.string_key, option.value.empty() ? "" : option.value.front());
+      values_[option.string_key].before = std::move(before);
     }
   } catch (const po::error& error) {
     refuse_usage(error.what());
@@ -142,10 +149,20 @@ CommandLine::CommandLine(const Command& command, const std::vector<std::string>&
     for (const Option& option : group.options) {
       if (option.required && !has(option.name)) refuse_usage(fmt::format("--{} is missing", option.name));
       if (option.value_name.empty() || !given(option.name)) continue;
-      const std::string reason = complaint(option.kind, text(option.name));
-      if (!reason.empty()) refuse("", "--" + option.name, reason);
+      for (const std::string& value : texts(option.name)) {
+        const std::string reason = complaint(option.kind, value);
+        if (!reason.empty()) refuse("", "--" + option.name, reason);
+      }
     }
   }
+}
+
+std::vector<std::string> CommandLine::texts(const std::string& option) const {
+  const auto value = values_.find(option);
+  if (value == values_.end()) return {};
+  std::vector<std::string> all = value->second.before;
+  all.push_back(value->second.text);
+  return all;
 }
 
 bool CommandLine::given(const std::string& option) const {
@@ -218,7 +235,8 @@ std::string help_text(const Command& command, std::size_t columns) {
   for (const OptionGroup& group : command.groups) {
     names.emplace_back();
     for (const Option& option : group.options) {
-      std::string& text = names.back().emplace_back("  --" + option.name);
+      std::string& text =
+          names.back().emplace_back((option.letter.empty() ? "  --" : "  -" + option.letter + ", --") + option.name);
       if (!option.value_name.empty()) text += " " + option.value_name;
       if (!option.preset.empty()) text += fmt::format(" (={})", option.preset);
       if (text.size() <= kWidestNames) width = std::max(width, text.size());

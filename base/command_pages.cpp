@@ -46,7 +46,9 @@ std::string roff_options(const Command& command) {
   for (const OptionGroup& group : command.groups) {
     if (command.groups.size() > 1) text += ".PP\n" + roff(group.title) + ":\n";
     for (const Option& option : group.options) {
-      text += ".TP\n\\fB" + roff("--" + option.name) + "\\fR";
+      text += ".TP\n";
+      if (!option.letter.empty()) text += "\\fB" + roff("-" + option.letter) + "\\fR, ";
+      text += "\\fB" + roff("--" + option.name) + "\\fR";
       if (!option.value_name.empty()) text += " \\fI" + roff(option.value_name) + "\\fR";
       text += "\n" + roff(option.help);
       if (!option.preset.empty()) text += roff(fmt::format(" (default: {})", option.preset));
@@ -67,7 +69,10 @@ std::string last_word(const std::string& text) {
 std::vector<std::string> option_names(const Command& command) {
   std::vector<std::string> names;
   for (const OptionGroup& group : command.groups) {
-    for (const Option& option : group.options) names.push_back("--" + option.name);
+    for (const Option& option : group.options) {
+      if (!option.letter.empty()) names.push_back("-" + option.letter);
+      names.push_back("--" + option.name);
+    }
   }
   names.emplace_back("--help");
   return names;
@@ -96,7 +101,9 @@ std::string complete_command(const Command& command, const std::string& indentat
     for (const Option& option : group.options) {
       if (option.value_name.empty()) continue;
       const std::string values = completion(option.kind);
-      text += fmt::format("{}  --{}) {}return ;;\n", indentation, option.name, values.empty() ? "" : values + "; ");
+      const std::string letter = option.letter.empty() ? "" : "-" + option.letter + " | ";
+      text += fmt::format("{}  {}--{}) {}return ;;\n", indentation, letter, option.name,
+                          values.empty() ? "" : values + "; ");
     }
   }
   text += indentation + "esac\n";

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
+#include <cstdint>
+#include <limits>
 #include <set>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
@@ -58,7 +61,10 @@ std::string range_of(const json& schema, const std::string& one, const std::stri
 std::string expectation(const json& root, const json& unresolved);
 
 std::string expectation_of_type(const json& root, const json& schema, const std::string& type) {
-  if (type == "integer") return "an integer" + range_of(schema, " ", "minimum", "maximum");
+  if (type == "integer") {
+    return "an integer" + range_of(schema, " ", "minimum", "maximum") +
+           (schema.contains("not") ? " other than " + schema.at("not").at("const").dump() : "");
+  }
   if (type == "number" && schema.contains("exclusiveMinimum")) {
     return "a number above " + schema.at("exclusiveMinimum").dump() +
            (schema.contains("maximum") ? " and up to " + schema.at("maximum").dump() : "");
@@ -185,7 +191,39 @@ Json parsed(std::string_view text, const std::string& file) {
   }
 }
 
+// Every integer of a document as such.
+void make_integers(json& value) {
+  if (value.is_structured()) {
+    for (json& element : value) make_integers(element);
+  } else if (const std::optional<json> integer = as_integer(value)) {
+    value = *integer;
+  }
+}
+
+// What the library compares as it should: it takes integers from 2^63 for negative ones, in documents and schemas. No
+// schema's range ends between there and 2^64 - 1.
+void bound_integers(json& value) {
+  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (value.is_structured()) {
+    for (json& element : value) bound_integers(element);
+  } else if (value.is_number_unsigned() && value.get<std::uint64_t>() > kMost) {
+    value = kMost;
+  }
+}
+
 }  // namespace
+
+template <typename Json>
+std::optional<Json> as_integer(const Json& value) {
+  if (value.is_number_integer()) return value;
+  if (!value.is_number_float()) return std::nullopt;
+  const auto number = value.template get<double>();
+  if (std::abs(number) > 0x1p53 || number != std::floor(number)) return std::nullopt;
+  return number < 0 ? Json(static_cast<std::int64_t>(number)) : Json(static_cast<std::uint64_t>(number));
+}
+
+template std::optional<json> as_integer(const json&);
+template std::optional<nlohmann::ordered_json> as_integer(const nlohmann::ordered_json&);
 
 json parse_json(std::string_view text, const std::string& file) {
   return parsed<json>(text, file);
@@ -217,13 +255,24 @@ bool has_control_characters(std::string_view text) {
                      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
 }
 
+json parse_json(std::string_view text, const std::string& file, const json& schema) {
+  json document = parse_json(text, file);
+  make_integers(document);
+  check_schema(document, schema, file);
+  return document;
+}
+
 void check_schema(const json& document, const json& schema, const std::string& file) {
+  json bounded_schema = schema;
+  bound_integers(bounded_schema);
   // Its own allocator returns null where memory runs out, and nobody looks.
   valijson::Schema compiled([](std::size_t size) { return ::operator new(size); }, ::operator delete);
   valijson::SchemaParser(valijson::SchemaParser::kDraft7)
-      .populateSchema(valijson::adapters::NlohmannJsonAdapter(schema), compiled);
+      .populateSchema(valijson::adapters::NlohmannJsonAdapter(bounded_schema), compiled);
   valijson::ValidationResults results;
-  if (valijson::Validator().validate(compiled, valijson::adapters::NlohmannJsonAdapter(document), &results)) return;
+  json bounded = document;
+  bound_integers(bounded);
+  if (valijson::Validator().validate(compiled, valijson::adapters::NlohmannJsonAdapter(bounded), &results)) return;
 
   // The first error is the deepest of its branch; those of the enclosing values follow.
   std::vector<std::string> path;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -28,8 +29,19 @@ std::string pointer_token(const std::string& key);
 // Whether a text would do more on a terminal than be shown.
 bool has_control_characters(std::string_view text);
 
+// An integer however JSON writes it: 1, 1.0 and 1e0 are one. None for other values, and for a number with a fraction or
+// exponent beyond 2^53, which may stand for another one.
+template <typename Json>
+std::optional<Json> as_integer(const Json& value);
+extern template std::optional<nlohmann::json> as_integer(const nlohmann::json&);
+extern template std::optional<nlohmann::ordered_json> as_integer(const nlohmann::ordered_json&);
+
+// Parses a text and checks it against a schema: parse_json() and check_schema(). Integers come as such, see
+// as_integer().
+nlohmann::json parse_json(std::string_view text, const std::string& file, const nlohmann::json& schema);
+
 // Throws Error for the first place at which the document breaks the schema, as
-// "FILE: /layers/0/stride: is -1, expected a list of 2 integers from 1 to 1048576".
+// "FILE: /layers/0/stride/1: is -1, expected an integer from 1 to 1048576".
 void check_schema(const nlohmann::json& document, const nlohmann::json& schema, const std::string& file);
 
 // A document as text; what is no UTF-8, as names of files may be, becomes U+FFFD. `indent` -1 puts it on one line.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "base/error.h"
@@ -57,11 +58,12 @@ void BasicJsonReader<Json>::refuse_unknown(std::span<const std::string_view> kno
 template <typename Json>
 std::uint64_t BasicJsonReader<Json>::whole_number(std::uint64_t low, std::uint64_t high,
                                                   const std::string& or_else) const {
-  if (!value_->is_number_unsigned() || value_->template get<std::uint64_t>() < low ||
-      value_->template get<std::uint64_t>() > high) {
+  const std::optional<Json> integer = as_integer(*value_);
+  const auto fits = [&](std::uint64_t number) { return number >= low && number <= high; };
+  if (!integer || !integer->is_number_unsigned() || !fits(integer->template get<std::uint64_t>())) {
     refuse_value(fmt::format("an integer from {} to {}{}", low, high, or_else));
   }
-  return value_->template get<std::uint64_t>();
+  return integer->template get<std::uint64_t>();
 }
 
 template <typename Json>

@@ -41,8 +41,8 @@ class BasicJsonReader {
     refuse_unknown(std::span(known.begin(), known.size()));
   }
 
-  // A number without fraction and exponent; `or_else` is what else the value may be. nlohmann's own conversions would
-  // wrap one that is out of range and cut a fraction off.
+  // An integer, as as_integer() has it; `or_else` is what else the value may be. nlohmann's own conversions would wrap
+  // one that is out of range and cut a fraction off.
   template <typename Integer>
   Integer integer(std::uint64_t low, std::uint64_t high, const std::string& or_else = "") const {
     return static_cast<Integer>(whole_number(low, high, or_else));

@@ -19,6 +19,7 @@
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/terminal.h"
 
 namespace mlsim::base {
 namespace fs = std::filesystem;
@@ -95,6 +96,10 @@ struct Slot {
 };
 std::array<Slot, 64> slots;
 std::atomic<bool> ending = false;
+// What is said before the end, as a signal handler may read it.
+std::array<char, 4096> farewell_text;
+std::atomic<std::size_t> farewell_size = 0;
+static_assert(std::atomic<std::size_t>::is_always_lock_free);
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);
 
 // -1 where there is no place for it.
@@ -133,6 +138,7 @@ void wait_for(const std::atomic<int>& state) {
 
 extern "C" void remove_and_end(int signal) {
   remove_unfinished_files();
+  if (signal != SIGPIPE) print_error({farewell_text.data(), farewell_size});
   std::signal(signal, SIG_DFL);
   std::raise(signal);
 }
@@ -210,6 +216,16 @@ void remove_unfinished_files() noexcept {
     wait_for(slot.state);
     if (slot.state == Slot::kUsed) unlink(slot.path.data());
   }
+}
+
+Farewell::Farewell(std::string_view text) {
+  const std::size_t size = std::min(text.size(), farewell_text.size());
+  std::copy_n(text.begin(), size, farewell_text.begin());
+  farewell_size = size;
+}
+
+Farewell::~Farewell() {
+  farewell_size = 0;
 }
 
 void remove_unfinished_files_on_signals() {
@@ -350,6 +366,10 @@ void create_directories(const fs::path& path) {
   fs::create_directories(path, error);
   if (!error && !fs::is_directory(path, error)) error = std::make_error_code(std::errc::not_a_directory);
   if (error) refuse(path.string(), "", "cannot be made a folder: " + error.message());
+}
+
+void create_folder_of(const fs::path& file) {
+  if (file.has_parent_path()) base::create_directories(file.parent_path());
 }
 
 }  // namespace mlsim::base

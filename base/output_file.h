@@ -47,6 +47,17 @@ class UnfinishedFile {
 // is allowed is an error like others.
 void remove_unfinished_files_on_signals();
 
+// While it lives, a signal that ends the program says so much on standard error before; one at a time.
+class Farewell {
+ public:
+  explicit Farewell(std::string_view text);  // up to 4,096 bytes
+  ~Farewell();
+  Farewell(const Farewell&) = delete;
+  Farewell& operator=(const Farewell&) = delete;
+  Farewell(Farewell&&) = delete;
+  Farewell& operator=(Farewell&&) = delete;
+};
+
 // Removes the program's unfinished files; a signal handler may call it.
 void remove_unfinished_files() noexcept;
 
@@ -125,5 +136,8 @@ void write_file(const std::filesystem::path& path, std::string_view content);
 
 // Makes a folder for output, and its parents, unless it is there.
 void create_directories(const std::filesystem::path& path);
+
+// Makes the folder of a file that is to be written, likewise.
+void create_folder_of(const std::filesystem::path& file);
 
 }  // namespace mlsim::base

@@ -78,6 +78,15 @@ std::string json_escaped(std::string_view text) {
   return escaped(text, true, true);
 }
 
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::optional<CodePoint> c = first_of(text);
+    if (!c) return false;
+    text.remove_prefix(c->bytes);
+  }
+  return true;
+}
+
 void print_error(std::string_view text) noexcept {
   while (!text.empty()) {
     const ssize_t count = write(STDERR_FILENO, text.data(), text.size());
@@ -95,7 +104,8 @@ void keep_standard_streams() {
   }
 }
 
-StatusLine::StatusLine(std::string name) : name_(std::move(name)), on_terminal_(isatty(STDERR_FILENO) != 0) {}
+StatusLine::StatusLine(std::string name, bool quiet)
+    : name_(std::move(name)), on_terminal_(!quiet && isatty(STDERR_FILENO) != 0) {}
 
 void StatusLine::show(const std::string& what) const {
   if (on_terminal_) print_error("\r\x1b[K" + name_ + ": " + printable(what));

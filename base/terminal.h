@@ -16,6 +16,9 @@ std::string printable_lines(std::string_view text);
 // The same for well-formed JSON text, whose meaning stays.
 std::string json_escaped(std::string_view text);
 
+// Whether a text is well-formed UTF-8.
+bool is_utf8(std::string_view text);
+
 // Writes to standard error; that it cannot be written changes nothing.
 void print_error(std::string_view text) noexcept;
 
@@ -26,7 +29,8 @@ void keep_standard_streams();
 // One line on a terminal, overwritten; nothing elsewhere.
 class StatusLine {
  public:
-  explicit StatusLine(std::string name);
+  // Nothing is shown on a terminal either where it is quiet.
+  explicit StatusLine(std::string name, bool quiet = false);
   ~StatusLine() { clear(); }
   StatusLine(const StatusLine&) = delete;
   StatusLine& operator=(const StatusLine&) = delete;

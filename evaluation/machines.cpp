@@ -36,14 +36,21 @@ std::optional<std::int64_t> images_of(const Results& results) {
   return shared ? std::optional(batch) : std::nullopt;
 }
 
-MachineFigures figures_of(const energy::UnitArea& area, double seconds, const energy::Breakdown& energy,
-                          double multiply_adds) {
+MachineFigures figures_of(const energy::UnitArea& area, const CycleTotals& cycles, const energy::Breakdown& energy,
+                          const sim::ArrayConfig& array, double multiply_adds) {
+  const double seconds = milliseconds_of(cycles, array) / 1e3;
   MachineFigures machine;
   machine.computing_area_um2 = computing_area(area);
   machine.seconds = seconds;
   machine.computing_pj = energy.computing();
   machine.memory_pj = energy.memory();
   machine.all_pj = machine.computing_pj + machine.memory_pj;
+  machine.parts = energy_parts(energy);
+  if (machine.all_pj.value > 0) machine.memory_share = machine.memory_pj.value / machine.all_pj.value;
+  if (cycles.array != 0) {
+    machine.utilization = multiply_adds / (static_cast<double>(cycles.array) * static_cast<double>(array.rows) *
+                                           static_cast<double>(array.columns));
+  }
   machine.watts = machine.computing_pj.value * 1e-12 / seconds;
   machine.tops = 2 * multiply_adds / seconds / 1e12;
   machine.tops_per_mm2 = machine.tops / (machine.computing_area_um2 / 1e6);
@@ -90,18 +97,29 @@ double multiply_adds_of(const Results& results) {
 
 }  // namespace
 
+EnergyParts energy_parts(const energy::Breakdown& energy) {
+  using energy::Operation;
+  const auto both = [&](Operation read, Operation write) { return energy.energy_pj[read] + energy.energy_pj[write]; };
+  return {energy.operations_only(), energy.sum(energy::Line::kOverhead),
+          both(Operation::kBufferRead, Operation::kBufferWrite), both(Operation::kSramRead, Operation::kSramWrite),
+          both(Operation::kDramRead, Operation::kDramWrite)};
+}
+
 std::vector<MachineFigures> machine_figures(const Results& results, const Price& price, const Total& all) {
   const auto multiply_adds = static_cast<double>(all.multiply_adds);
-  const auto seconds = [&](const CycleTotals& cycles) { return milliseconds_of(cycles, results.array) / 1e3; };
-  std::vector<MachineFigures> machines{figures_of(price.area, seconds(all.cycles), all.price.energy, multiply_adds)};
+  std::vector<MachineFigures> machines{
+      figures_of(price.area, all.cycles, all.price.energy, results.array, multiply_adds)};
+  machines.front().sqnr_db = all.sqnr.mean();
   for (std::size_t b = 0; b < price.baseline_areas.size(); ++b) {
-    machines.push_back(figures_of(price.baseline_areas[b], seconds(all.price.baseline_cycles[b]),
-                                  all.price.baselines[b], multiply_adds));
+    machines.push_back(figures_of(price.baseline_areas[b], all.price.baseline_cycles[b], all.price.baselines[b],
+                                  results.array, multiply_adds));
     machines.back().baseline = baseline_machines()[b].name;
+    machines.back().sqnr_db = all.baseline_sqnr[b].mean();
   }
   const std::optional<std::int64_t> images = images_of(results);
   for (MachineFigures& machine : machines) {
     equalize(machines.front(), machine);
+    machine.all_ratio = energy::ratio(machine.all_pj, machines.front().all_pj);
     if (images) machine.sample_pj = machine.all_pj.value / static_cast<double>(*images);
   }
   return machines;

@@ -14,6 +14,16 @@
 
 namespace mlsim::evaluation {
 
+// Energy with memory, by where it goes.
+struct EnergyParts {
+  energy::Range operations;
+  energy::Range overhead;
+  energy::Range buffers;
+  energy::Range sram;
+  energy::Range dram;
+};
+EnergyParts energy_parts(const energy::Breakdown& energy);
+
 // A machine and what it does in all passes of all layers. A multiply-add is two operations; figures that divide by
 // nothing are not finite.
 struct MachineFigures {
@@ -22,8 +32,13 @@ struct MachineFigures {
   double seconds = 0;
   energy::Range computing_pj;
   energy::Range memory_pj;
-  energy::Range all_pj;  // both
-  double watts = 0;      // of computing
+  energy::Range all_pj;                    // both
+  EnergyParts parts;                       // of it
+  std::optional<double> memory_share;      // of all_pj
+  std::optional<energy::Range> all_ratio;  // all_pj as a multiple of the results' own machine's
+  std::optional<double> utilization;       // multiply-adds for each element and array cycle
+  std::optional<double> sqnr_db;           // mean over layers and passes; infinite where all are exact
+  double watts = 0;                        // of computing
   double tops = 0;
   double tops_per_mm2 = 0;
   double tops_per_watt = 0;

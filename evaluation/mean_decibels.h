@@ -12,28 +12,32 @@
 
 namespace mlsim::evaluation {
 
-// The mean of those that are finite, infinite where every one is: one exact layer says nothing of the others. None
+// The mean of those that are finite, infinite where every one is: one exact layer says nothing of the others. An
+// infinite error (-infinity) makes that of the mean infinite; those without a signal (NaN) have no part in it. None
 // where nothing is measured.
 class MeanDecibels {
  public:
   void add(const std::optional<double>& decibels) {
     if (!decibels || std::isnan(*decibels)) return;
     if (std::isinf(*decibels)) {
-      exact_ = true;
+      (*decibels > 0 ? exact_ : lost_) = true;
       return;
     }
     sum_ += *decibels;
     ++count_;
   }
   std::optional<double> mean() const {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    if (lost_) return -kInfinity;
     if (count_ > 0) return sum_ / count_;
-    return exact_ ? std::optional(std::numeric_limits<double>::infinity()) : std::nullopt;
+    return exact_ ? std::optional(kInfinity) : std::nullopt;
   }
 
  private:
   double sum_ = 0;
   int count_ = 0;
   bool exact_ = false;
+  bool lost_ = false;
 };
 
 // Decibels of layers and passes: the mean over the passes of the mean over the layers, and the lowest of all.

@@ -179,13 +179,17 @@ PassWork work_of_pass(const PassOf& of, const PricedMachine& machine, std::uint6
   return work;
 }
 
-void replace_prices(const OwnPrices& known, energy::DatapathCost& cost) {
+// Known prices are those of dense operands on elements that do not hold still, as is `dense`. What activity, gating and
+// zeros make of them is in proportion to what they make of the table's.
+void replace_prices(const OwnPrices& known, const energy::DatapathCost& dense, energy::DatapathCost& cost) {
   for (const auto& [operation, pj] : known) {
-    // What a zero leaves of an operation is a share of its price.
-    const double price = cost.price_pj[operation].value;
-    const double zero_pj = price > 0 ? pj * cost.zero_price_pj[operation].value / price : pj;
-    cost.price_pj[operation] = {pj, pj, pj};
-    cost.zero_price_pj[operation] = {zero_pj, zero_pj, zero_pj};
+    const double table = dense.price_pj[operation].value;
+    const auto replaced = [&, pj = pj](const energy::Range& price) {
+      const double value = table > 0 ? price.value * (pj / table) : pj;
+      return energy::Range{value, value, value};
+    };
+    cost.zero_price_pj[operation] = replaced(cost.zero_price_pj[operation]);
+    cost.price_pj[operation] = replaced(cost.price_pj[operation]);
   }
 }
 
@@ -204,7 +208,7 @@ PricedPass price_pass(const PassWork& work, const energy::Units& units, const en
     surroundings.right_activity = work.right_activity;
   }
   energy::DatapathCost cost = energy::price_datapath(laws, work.datapath, surroundings);
-  replace_prices(known, cost);
+  if (!known.empty()) replace_prices(known, energy::price_datapath(laws, work.datapath, work.surroundings), cost);
   return {energy::price(work.counts, cost, activity == Activity::kDense ? 0 : work.zero_products),
           energy::machine_area(cost, units)};
 }

@@ -96,7 +96,7 @@ struct Price {
   PassPrice sum() const;
 };
 
-// Prices of the format's machine that stand in the place of the table's, in pJ.
+// Prices of the format's machine that stand in the place of the table's, in pJ: of dense operands, without zero gating.
 using OwnPrices = std::map<energy::Operation, double>;
 
 struct PricingOptions {

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <iostream>
@@ -239,6 +240,12 @@ models::Format parse_any_format(const std::string& text) {
   return models::parse_format(text);
 }
 
+// Null is how undefined ones were written before.
+double cosine_error_at(const Place& place) {
+  constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
+  return place.json().is_null() || place.json() == cosine_error_to_json(kUndefined) ? kUndefined : place.number();
+}
+
 Json pass_to_json(const PassRecord& record, const sim::ArrayConfig& array) {
   Json json = Json::object();
   json["pass"] = models::to_string(record.pass);
@@ -249,7 +256,7 @@ Json pass_to_json(const PassRecord& record, const sim::ArrayConfig& array) {
   if (array.waits_for_memory()) visit_memory_stalls(record.cycles, Writer{json["cycles"]});
   json["utilization"] = record.utilization;
   if (record.sqnr_db) json["sqnr_db"] = decibels_to_json(*record.sqnr_db);
-  if (record.cosine_error) json["cosine_error"] = number_or_null(*record.cosine_error);
+  if (record.cosine_error) json["cosine_error"] = cosine_error_to_json(*record.cosine_error);
   if (!record.baselines.empty()) {
     for (const MeasuredBaseline& baseline : record.baselines) {
       json["baseline_sqnr_db"][baseline.name] = decibels_to_json(baseline.sqnr_db);
@@ -307,9 +314,7 @@ PassRecord pass_from_json(const Place& place) {
     place["utilization"].refuse("expected a number from 0 to 1");
   }
   if (place.has("sqnr_db")) record.sqnr_db = decibels_at(place["sqnr_db"]);
-  if (place.has("cosine_error") && !place["cosine_error"].json().is_null()) {
-    record.cosine_error = place["cosine_error"].number();
-  }
+  if (place.has("cosine_error")) record.cosine_error = cosine_error_at(place["cosine_error"]);
   if (place.has("baseline_sqnr_db")) {
     if (!place["baseline_sqnr_db"].json().is_object()) place["baseline_sqnr_db"].refuse_value("an object");
     for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
@@ -406,6 +411,27 @@ LayerRecord layer_from_json(const Place& place) {
   return layer;
 }
 
+std::uint64_t hash_at(const Place& place) {
+  const std::string text = place.text();
+  const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  if (text.size() != 16 || !std::all_of(text.begin(), text.end(), is_digit)) {
+    place.refuse_value("16 hexadecimal digits, 0 to 9 and a to f");
+  }
+  return std::stoull(text, nullptr, 16);
+}
+
+Provenance provenance_from_json(const Place& place) {
+  constexpr std::uint64_t kAny = std::numeric_limits<std::uint64_t>::max();
+  Provenance provenance;
+  provenance.version = printable(place["version"]);
+  provenance.seed = place["seed"].integer<std::uint64_t>(0, kAny);
+  provenance.step = place["step"].integer<std::uint64_t>(0, kAny >> 32);
+  provenance.workload_hash = hash_at(place["workload_hash"]);
+  if (place.has("tensors_hash")) provenance.tensors_hash = hash_at(place["tensors_hash"]);
+  provenance.array_hash = hash_at(place["array_hash"]);
+  return provenance;
+}
+
 }  // namespace
 
 std::string to_string(ValueOrigin origin) {
@@ -458,17 +484,38 @@ std::string non_finite_remark(const Results& results) {
                          : "");
 }
 
+std::optional<std::string> decibels_in_words(double decibels) {
+  if (std::isnan(decibels)) return "undefined";
+  if (!std::isinf(decibels)) return std::nullopt;
+  return decibels > 0 ? "exact" : "infinite error";
+}
+
 Json decibels_to_json(const std::optional<double>& value) {
-  if (!value || std::isnan(*value)) return nullptr;
-  if (std::isinf(*value)) return "exact";
-  return *value;
+  if (!value) return nullptr;
+  const std::optional<std::string> words = decibels_in_words(*value);
+  return words ? Json(*words) : Json(*value);
 }
 
 double decibels_from_json(const Json& json) {
-  if (json.is_null()) return std::numeric_limits<double>::quiet_NaN();
-  if (json == "exact") return std::numeric_limits<double>::infinity();
-  if (!json.is_number()) throw std::runtime_error("expected a number of dB, null or \"exact\"");
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
+  if (json.is_null()) return kUndefined;
+  for (const double value : {kInfinity, -kInfinity, kUndefined}) {
+    if (json == *decibels_in_words(value)) return value;
+  }
+  if (!json.is_number()) {
+    throw std::runtime_error("expected a number of dB, null, \"exact\", \"infinite error\" or \"undefined\"");
+  }
   return json.get<double>();
+}
+
+std::optional<double> summed_sqnr(const PassRecord& record) {
+  const bool lost = record.sqnr_db && std::isnan(*record.sqnr_db) && record.counts.non_finite > 0;
+  return lost ? -std::numeric_limits<double>::infinity() : record.sqnr_db;
+}
+
+Json cosine_error_to_json(double value) {
+  return std::isfinite(value) ? Json(value) : Json("undefined");
 }
 
 Json number_or_null(double value) {
@@ -519,6 +566,21 @@ std::string picojoules_each(const Json& point, const char* energy) {
   return multiply_adds > 0 ? fmt::format("{:.3f}", point[energy].get<double>() / multiply_adds) : "-";
 }
 
+std::string hash_text(std::uint64_t hash) {
+  return fmt::format("{:016x}", hash);
+}
+
+Json provenance_to_json(const Provenance& provenance) {
+  Json json = Json::object();
+  json["version"] = provenance.version;
+  json["seed"] = provenance.seed;
+  json["step"] = provenance.step;
+  json["workload_hash"] = hash_text(provenance.workload_hash);
+  if (provenance.tensors_hash) json["tensors_hash"] = hash_text(*provenance.tensors_hash);
+  json["array_hash"] = hash_text(provenance.array_hash);
+  return json;
+}
+
 Json shape_to_json(const models::ConvolutionShape& shape) {
   Json json = Json::object();
   visit_shape(shape, ShapeWriter{json});
@@ -541,6 +603,7 @@ Json to_json(const Results& results) {
   json["workload"] = results.workload;
   json["engine"] = to_string(results.engine);
   json["random_bits"] = results.random_bits;
+  if (results.provenance) json["provenance"] = provenance_to_json(*results.provenance);
   json["array"] = array_to_json(results.array);
   json["layers"] = Json::array();
   for (const LayerRecord& layer : results.layers) json["layers"].push_back(layer_to_json(layer, results.array));
@@ -557,6 +620,7 @@ Results parse_results(const std::string& text, const std::string& source) {
   results.workload = printable(root["workload"]);
   results.engine = from_name(root["engine"], parse_engine);
   results.random_bits = root["random_bits"].integer<int>(1, kMostRandomBits);
+  if (root.has("provenance")) results.provenance = provenance_from_json(root["provenance"]);
   const Place array = root["array"];
   visit_array(results.array, Requirement{array});
   visit_feeder(results.array.row_feeder, Requirement{array["row_feeder"]});

@@ -92,23 +92,37 @@ struct LayerRecord {
   std::vector<PassRecord> passes;
 };
 
+// What results come from. Nothing in it tells one run from the next of the same, or one engine from another.
+struct Provenance {
+  std::string version;     // of the program
+  std::uint64_t seed = 0;  // of the workload, as is the step
+  std::uint64_t step = 0;
+  std::uint64_t workload_hash = 0;            // of its file and the layers that it names elsewhere (base/hash.h)
+  std::optional<std::uint64_t> tensors_hash;  // of all operands' values, where there are some
+  std::uint64_t array_hash = 0;
+  bool operator==(const Provenance&) const = default;
+};
+
 struct Results {
   std::string workload;  // its name
   Engine engine = Engine::kFunctional;
   int random_bits = 16;
   sim::ArrayConfig array;
   std::vector<LayerRecord> layers;
+  std::optional<Provenance> provenance;  // none in files of version 0.4.0 and before
 };
 
 // What to say where results are infinite or NaN: how many, and where the first is. Empty where none is.
 std::string non_finite_remark(const Results& results);
 
-// dB as JSON, which knows no infinity: an exact result, with an infinite ratio, is "exact"; one that is undefined or
-// not there is null.
+// dB of a signal to its error as JSON, which knows no infinity: "exact" where nothing differs (infinity), "infinite
+// error" (-infinity), "undefined" where a result is NaN or there is no signal (NaN), null where nothing is measured.
 nlohmann::ordered_json decibels_to_json(const std::optional<double>& value);
-// The way back; null gives NaN.
+// The way back; null, which is how undefined ones were written before, gives NaN. Throws std::runtime_error for others.
 double decibels_from_json(const nlohmann::ordered_json& json);
-// That in words.
+// In words those that are no number; nothing for others.
+std::optional<std::string> decibels_in_words(double decibels);
+// The JSON as a text, - where nothing is measured.
 std::string decibels_text(const nlohmann::ordered_json& json);
 
 // A text as a cell of a CSV file: in quotes where it has to be, and behind an apostrophe where a spreadsheet would take
@@ -126,8 +140,19 @@ std::string count_text(const nlohmann::ordered_json& json);
 // pJ a multiply-add of a sweep's point; - where it has none.
 std::string picojoules_each(const nlohmann::ordered_json& point, const char* energy);
 
+// That of a pass for sums over passes: its error is infinite where results are no numbers.
+std::optional<double> summed_sqnr(const PassRecord& record);
+
+// "undefined" where a result is infinite or NaN.
+nlohmann::ordered_json cosine_error_to_json(double value);
+
 // Null for a number that JSON does not know, such as an area without a figure.
 nlohmann::ordered_json number_or_null(double value);
+
+// A hash in 16 hexadecimal digits, as files and reports have it.
+std::string hash_text(std::uint64_t hash);
+
+nlohmann::ordered_json provenance_to_json(const Provenance& provenance);
 
 nlohmann::ordered_json shape_to_json(const models::ConvolutionShape& shape);
 nlohmann::ordered_json array_to_json(const sim::ArrayConfig& array);

@@ -11,12 +11,14 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/output_file.h"
 #include "base/parallel.h"
 #include "models/baseline/baseline.h"
@@ -46,6 +48,7 @@ struct QuantizedOperand {
 // A layer's operands. Passes that tile one alike share it.
 struct LayerValues {
   PerOperand<Tensor<float>> input;
+  PerOperand<std::uint64_t> hashes;                                              // of the inputs
   std::array<PerOperand<std::shared_ptr<const QuantizedOperand>>, 3> quantized;  // by pass
 
   const QuantizedOperand& left(Pass pass) const {
@@ -129,6 +132,7 @@ LayerValues load_values(const workloads::Workload& workload, std::size_t index, 
     if (!needs(layer, operand)) return;
     values.input[operand] = workloads::load_operand(layer, operand);
     record.operands[operand].values = origin_of(layer.operand(operand).source);
+    values.hashes[operand] = base::Hash().add(std::span<const float>(values.input[operand].values)).value();
     OperandQuantizer quantizer(values.input[operand], workloads::quantizer_options(workload, index, operand),
                                operand_name(layer, operand));
     for (const Pass pass : layer.passes) {
@@ -187,19 +191,22 @@ class Simulation {
       : workload_(workload), options_(options), progress_(progress), accumulator_(workload.accumulator) {
     accumulator_.taps_per_cycle = options.array.taps_per_cycle;
     if (is_systemc(options_.engine)) {
-      simulator_.emplace(detail(), options.array,
-                         options.trace ? std::optional(options.trace->string()) : std::nullopt);
+      std::optional<sim::TraceRequest> trace = options.trace;
+      if (trace) trace->widths = bus_widths();
+      simulator_.emplace(detail(), options.array, trace);
     }
   }
 
   Results run() {
     if (is_systemc(options_.engine)) check_widths();
+    if (options_.trace) foretell_trace();
     Results results;
     results.workload = workload_.name;
     results.engine = options_.engine;
     results.random_bits = workload_.random_bits;
     results.array = options_.array;
     results.layers.resize(workload_.layers.size());
+    tensor_hashes_.resize(workload_.layers.size());
     const int layers_at_once = std::min(options_.layers_at_once, tbb::this_task_arena::max_concurrency());
     const auto run = [&](std::size_t index) { results.layers[index] = run_layer(index); };
     if (is_systemc(options_.engine) || layers_at_once == 1) {
@@ -209,16 +216,81 @@ class Simulation {
       base::in_order(results.layers.size(), static_cast<std::size_t>(layers_at_once), run);
     }
     if (simulator_) simulator_->finish_trace();
+    results.provenance = provenance();
     return results;
   }
 
  private:
+  Provenance provenance() const {
+    Provenance provenance;
+    provenance.version = MLSIM_VERSION;
+    provenance.seed = workload_.seed;
+    provenance.step = workload_.step;
+    base::Hash hash;
+    hash.add(hash_text(workload_.content_hash));
+    // They may come from a network in a file of its own.
+    for (const workloads::Layer& layer : workload_.layers) hash.add(layer.name).add(shape_to_json(layer.shape).dump());
+    provenance.workload_hash = hash.value();
+    base::Hash tensors;
+    bool any = false;
+    for (const std::optional<PerOperand<std::uint64_t>>& hashes : tensor_hashes_) {
+      any = any || hashes.has_value();
+      for (const std::uint64_t of : hashes.value_or(PerOperand<std::uint64_t>{}).values) tensors.add(hash_text(of));
+    }
+    if (any) provenance.tensors_hash = tensors.value();
+    provenance.array_hash = base::Hash().add(array_to_json(options_.array).dump()).value();
+    return provenance;
+  }
+
   sim::Detail detail() const {
     return options_.engine == Engine::kCycle ? sim::Detail::kCycle : sim::Detail::kStructural;
   }
 
-  // Widths that the SystemC machine lacks need no values: they are refused before hours of work.
-  void check_widths() const {
+  struct Length {
+    std::uint64_t cycles = 0;
+    double multiply_adds = 0;
+  };
+  // Of all passes, by the closed form.
+  Length predicted_length() const {
+    Length length;
+    for (const workloads::Layer& layer : workload_.layers) {
+      for (const Pass pass : layer.passes) {
+        const auto format_of = [&](Operand operand) {
+          return models::format_of(layer.operand(operand).format, operand, pass);
+        };
+        length.cycles += sim::dataflow_of(options_.array)
+                             .predict(pass, layer.shape, format_of(models::left_operand(pass)),
+                                      format_of(models::right_operand(pass)), options_.array,
+                                      result_formats(layer, pass, options_.array))
+                             .cycles.total();
+        length.multiply_adds += static_cast<double>(layer.shape.multiply_adds(pass));
+      }
+    }
+    return length;
+  }
+
+  void foretell_trace() const {
+    const Length length = predicted_length();
+    const std::uint64_t all = length.cycles;
+    const sim::TraceRequest& trace = *options_.trace;
+    if (trace.first_cycle >= all) {
+      throw std::runtime_error(
+          fmt::format("--trace-cycles begins with {}, expected one of the run's {} cycles", trace.first_cycle, all));
+    }
+    const std::optional<sim::Simulator::TraceSize> size = simulator_->trace_size();
+    const std::uint64_t cycles = std::min(trace.last_cycle, all - 1) - trace.first_cycle + 1;
+    if (!options_.on_trace) return;
+    // What changes where no element works, of what does where all do.
+    constexpr double kIdleShare = 0.15;
+    const double elements = static_cast<double>(options_.array.rows) * options_.array.columns;
+    const double at_work = length.multiply_adds / (elements * static_cast<double>(all));
+    options_.on_trace({size->signals, cycles,
+                       size->bytes_a_cycle * (kIdleShare + (1 - kIdleShare) * at_work) * static_cast<double>(cycles)});
+  }
+
+  // Calls `use` with layer, pass and both operands' formats for each pass that the SystemC machine can run.
+  template <typename Use>
+  void for_each_scaled_pass(const Use& use) const {
     for (const workloads::Layer& layer : workload_.layers) {
       for (const Pass pass : layer.passes) {
         const auto format_of = [&](Operand operand) {
@@ -227,15 +299,34 @@ class Simulation {
         const models::Format left = format_of(models::left_operand(pass));
         const models::Format right = format_of(models::right_operand(pass));
         if (!is_scaled(left) || !is_scaled(right)) continue;
-        try {
-          sim::check_widths(pass, std::get<models::ScaledFormat>(left).element,
-                            std::get<models::ScaledFormat>(right).element,
-                            accumulator_bits(layer.shape, pass, left, right));
-        } catch (const std::runtime_error& error) {
-          throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
-        }
+        use(layer, pass, std::get<models::ScaledFormat>(left), std::get<models::ScaledFormat>(right));
       }
     }
+  }
+
+  sim::BusWidths bus_widths() const {
+    sim::BusWidths widths;
+    for_each_scaled_pass([&](const workloads::Layer& layer, Pass pass, const models::ScaledFormat& left,
+                             const models::ScaledFormat& right) {
+      widths.add_pass(left, right, accumulator_bits(layer.shape, pass, left, right),
+                      models::element_count(layer.shape.result_shape(pass)));
+      for (const models::Format& format : result_formats(layer, pass, options_.array)) {
+        if (is_scaled(format)) widths.add_result(std::get<models::ScaledFormat>(format));
+      }
+    });
+    return widths;
+  }
+
+  // Widths that the SystemC machine lacks need no values: they are refused before hours of work.
+  void check_widths() const {
+    for_each_scaled_pass([&](const workloads::Layer& layer, Pass pass, const models::ScaledFormat& left,
+                             const models::ScaledFormat& right) {
+      try {
+        sim::check_widths(pass, left.element, right.element, accumulator_bits(layer.shape, pass, left, right));
+      } catch (const std::runtime_error& error) {
+        throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
+      }
+    });
   }
 
   LayerRecord run_layer(std::size_t index) {
@@ -264,6 +355,7 @@ class Simulation {
     }
     report(index, "quantizing");
     const LayerValues values = computed ? load_values(workload_, index, record) : LayerValues{};
+    if (computed) tensor_hashes_[index] = values.hashes;
     // Results of the passes in binary64, for the baselines.
     std::vector<std::vector<double>> exact(layer.passes.size());
     record.passes.resize(layer.passes.size());
@@ -410,6 +502,7 @@ class Simulation {
       quantization->formats.push_back(std::get<models::ScaledFormat>(format));
     }
     require_product_scale(layer, pass, values);
+    simulator_->mark(fmt::format("{}.{}", layer.name, models::to_string(pass)));
     sim::PassResult result = simulator_->simulate_pass(
         pass, layer.shape, left.scaled, right.scaled, accumulator_, quantization,
         [&](std::uint64_t done, std::uint64_t predicted) {
@@ -428,6 +521,7 @@ class Simulation {
   const SimulationOptions& options_;
   const Progress& progress_;
   models::Accumulator accumulator_;
+  std::vector<std::optional<PerOperand<std::uint64_t>>> tensor_hashes_;  // by layer, of those with values
   std::mutex progress_mutex_;
   std::optional<sim::Simulator> simulator_;
 };
@@ -436,7 +530,10 @@ class Simulation {
 
 std::vector<std::filesystem::path> output_files(const SimulationOptions& options, const workloads::Workload& workload) {
   std::vector<std::filesystem::path> files;
-  if (options.trace) files.push_back(*options.trace);
+  if (options.trace) {
+    files.emplace_back(options.trace->file);
+    files.emplace_back(sim::gtkw_file(options.trace->file));
+  }
   if (!options.tensors) return files;
   for (const workloads::Layer& layer : workload.layers) {
     for (const Pass pass : layer.passes) files.push_back(tensor_file(options, layer, pass));
@@ -463,12 +560,13 @@ Results simulate(const workloads::Workload& workload, const SimulationOptions& o
   if (options.tensors) {
     if (options.engine == Engine::kAnalytic) throw std::runtime_error("the analytic engine computes no tensors");
     base::create_directories(*options.tensors);
-    // The trace comes first, and may go to a pipe.
-    for (const std::filesystem::path& tensor : std::span(outputs).subspan(options.trace ? 1 : 0)) {
+    // The trace and its save file come first.
+    for (const std::filesystem::path& tensor : std::span(outputs).subspan(options.trace ? 2 : 0)) {
       base::require_regular_file(tensor);
     }
   }
   base::check_outputs(outputs, workload.files);
+  if (options.trace) base::create_folder_of(options.trace->file);
   return Simulation(workload, options, progress).run();
 }
 

@@ -9,17 +9,27 @@
 
 #include "evaluation/results.h"
 #include "sim/array_config.h"
+#include "sim/simulate.h"
 #include "workloads/workload.h"
 
 namespace mlsim::evaluation {
+
+// How large a trace will be: its signals, its cycles, and about its bytes.
+struct TraceForecast {
+  std::size_t signals = 0;
+  std::uint64_t cycles = 0;
+  double bytes = 0;
+};
 
 struct SimulationOptions {
   Engine engine = Engine::kFunctional;
   sim::ArrayConfig array;
   bool measure_baselines = true;                 // SQNR of the baselines, where there are values
   std::optional<std::filesystem::path> tensors;  // folder for LAYER.PASS.npy
-  std::optional<std::filesystem::path> trace;    // VCD of the structural engine
-  int layers_at_once = 1;                        // most layers in memory, of the engines without SystemC
+  std::optional<sim::TraceRequest> trace;        // of the structural engine
+  // Told the size of the trace before the first pass.
+  std::function<void(const TraceForecast&)> on_trace;
+  int layers_at_once = 1;  // most layers in memory, of the engines without SystemC
 };
 
 // What a run writes: its trace and its tensors.

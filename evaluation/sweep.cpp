@@ -73,12 +73,22 @@ std::optional<std::pair<std::size_t, Json>> journal_line(std::string_view text, 
   return std::nullopt;
 }
 
+// Of any operand.
+bool is_block_scaled(const PerOperand<models::Format>& formats) {
+  return std::any_of(formats.values.begin(), formats.values.end(), [](const models::Format& format) {
+    return std::holds_alternative<models::ScaledFormat>(format);
+  });
+}
+
 }  // namespace
 
 std::vector<SweepPoint> sweep_points(const SweepAxes& axes) {
   std::vector<SweepPoint> points;
   for (const PerOperand<models::Format>& formats : axes.formats) {
+    // Floating-point units and int8 have no accumulator of a width of their own.
+    const bool has_accumulator = is_block_scaled(formats);
     for (const int bits : axes.accumulator_bits) {
+      if (!has_accumulator && bits != axes.accumulator_bits.front()) continue;
       for (const auto& [name, array] : axes.arrays) {
         SweepPoint point{formats, bits, array, name};
         if (axes.elements_per_scaler.empty()) points.push_back(point);
@@ -105,6 +115,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   const Price prices = price(work_of(results, Machines::kOwn), setting.laws, {{}, setting.activity});
 
   Json row = Json::object();
+  row["format"] = models::to_string(point.formats.values);
   for (const models::Operand operand : models::kOperands) {
     row[models::to_string(operand)] = models::to_string(point.formats[operand]);
   }
@@ -112,7 +123,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   row["rows"] = point.array.rows;
   row["columns"] = point.array.columns;
   row["elements_per_scaler"] = point.array.elements_per_scaler;
-  row["accumulator_bits"] = prices.accumulator_bits;
+  row["accumulator_bits"] = is_block_scaled(point.formats) ? Json(prices.accumulator_bits) : Json();
 
   energy::WideCount multiply_adds;
   energy::WideCount cycles;
@@ -133,7 +144,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
         overflows += record.counts.overflows;
         non_finite += record.counts.non_finite;
         overflows_are_counted = overflows_are_counted && record.overflows_are_counted;
-        sqnr.add(pass, record.sqnr_db);
+        sqnr.add(pass, summed_sqnr(record));
         if (record.cosine_error) {
           cosine += *record.cosine_error;
           ++measured;
@@ -143,7 +154,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
     total += prices.sum(results, pass).energy;
     Json& entry = passes[models::to_string(pass)];
     entry["sqnr_db"] = decibels_to_json(sqnr.mean(pass));
-    entry["cosine_error"] = measured > 0 ? number_or_null(cosine / measured) : Json();
+    entry["cosine_error"] = measured > 0 ? cosine_error_to_json(cosine / measured) : Json();
     entry["overflows"] = overflows_are_counted ? count_to_json(overflows) : Json();
     entry["non_finite"] = measured > 0 || non_finite.narrow() != std::uint64_t{0} ? count_to_json(non_finite) : Json();
   }
@@ -152,6 +163,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   row["operations_only_pj"] = total.operations_only().value;
   row["computing_pj"] = total.computing().value;
   row["memory_pj"] = total.memory().value;
+  row["with_memory_pj"] = total.computing().value + total.memory().value;
   row["area_um2"] = number_or_null(prices.area.total());  // a table may have no areas
   row["mean_sqnr_db"] = decibels_to_json(sqnr.mean());
   row["passes"] = std::move(passes);
@@ -219,34 +231,13 @@ void run_points(const SweepSetting& setting, const std::vector<SweepPoint>& poin
   });
 }
 
-void mark_pareto_front(std::vector<Json>& rows) {
-  // Without a multiply-add there is neither an energy of one nor an error.
-  const auto is_compared = [](const Json& row) {
-    return !row["mean_sqnr_db"].is_null() && row.value("multiply_adds", 1.0) > 0;
-  };
-  for (Json& row : rows) {
-    bool on_front = is_compared(row);
-    for (const Json& other : rows) {
-      if (!on_front || !is_compared(other)) continue;
-      const auto energy = row["computing_pj"].get<double>();
-      const double sqnr = decibels_from_json(row["mean_sqnr_db"]);
-      const auto other_energy = other["computing_pj"].get<double>();
-      const double other_sqnr = decibels_from_json(other["mean_sqnr_db"]);
-      if (other_energy <= energy && other_sqnr >= sqnr && (other_energy < energy || other_sqnr > sqnr)) {
-        on_front = false;
-      }
-    }
-    row["pareto"] = on_front;
-  }
-}
-
 std::string non_finite_remark(const std::vector<Json>& rows) {
   std::size_t points = 0;
   std::string first;
   for (const Json& row : rows) {
     const auto has_some = [](const auto& entry) { return entry["non_finite"].is_number() && entry["non_finite"] != 0; };
     if (std::none_of(row["passes"].begin(), row["passes"].end(), has_some)) continue;
-    if (points++ == 0) first = row["activation"];
+    if (points++ == 0) first = row["format"];
   }
   if (points == 0) return "";
   return fmt::format("points with results that are infinite or NaN: {}, the first of {}", points, first);

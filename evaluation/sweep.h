@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/input_file.h"
 #include "energy/laws.h"
+#include "evaluation/pareto.h"
 #include "evaluation/pricing.h"
 #include "evaluation/results.h"
 #include "evaluation/simulate.h"
@@ -23,7 +24,7 @@ namespace mlsim::evaluation {
 // One combination of what a sweep varies.
 struct SweepPoint {
   PerOperand<models::Format> formats;
-  int accumulator_bits = 0;  // 0: the width that no sum can overflow
+  int accumulator_bits = 0;  // 0: the width that no sum can overflow; means nothing to baselines
   sim::ArrayConfig array;
   std::string array_name;
 };
@@ -35,7 +36,7 @@ struct SweepAxes {
   std::vector<int> elements_per_scaler;  // empty: as the arrays have it
 };
 
-// Every combination, formats slowest. Throws std::runtime_error for a combination that is no array.
+// Every combination, formats slowest; formats without an accumulator of a width of their own have each combination once. Throws std::runtime_error for a combination that is no array.
 std::vector<SweepPoint> sweep_points(const SweepAxes& axes);
 
 // What all points of a sweep have in common.
@@ -44,6 +45,7 @@ struct SweepSetting {
   Engine engine = Engine::kFunctional;
   const energy::Laws& laws;
   Activity activity = Activity::kDense;
+  std::vector<Objective> front;  // what mark_pareto_front compared the points in
 };
 
 // Runs one point: an object with what varies, energies in pJ, area in µm², cycles, and for each pass SQNR in dB, cosine
@@ -73,10 +75,6 @@ class SweepTensors {
   std::uint64_t hash_ = 0;
   std::vector<std::pair<std::filesystem::path, base::FileStamp>> stamps_;
 };
-
-// Marks in each row, as "pareto", whether no other row is at least as good in energy (all computing) and mean SQNR and
-// better in one of them; never where there is no multiply-add or no error.
-void mark_pareto_front(std::vector<nlohmann::ordered_json>& rows);
 
 // What to say where results of points are infinite or NaN: how many points, and the first. Empty where none is.
 std::string non_finite_remark(const std::vector<nlohmann::ordered_json>& rows);

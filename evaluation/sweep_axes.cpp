@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "base/text.h"
@@ -18,7 +19,8 @@ PerOperand<models::Format> parse_sweep_formats(const std::string& text) {
   if (parts.size() == 1) return {models::parse_operand_formats(text)};
   PerOperand<models::Format> formats;
   for (const Operand operand : models::kOperands) {
-    formats[operand] = models::parse_format(parts[static_cast<std::size_t>(operand)]);
+    const auto index = static_cast<std::size_t>(operand);
+    formats[operand] = models::parse_operand_formats(parts[index])[index];
   }
   return formats;
 }
@@ -84,6 +86,14 @@ std::vector<PerOperand<models::Format>> sweep_formats(const WidthRanges& ranges,
     }
   }
   if (formats.empty()) throw std::runtime_error("nothing to sweep: no width in the ranges makes a format");
+  return formats;
+}
+
+std::vector<PerOperand<models::Format>> joined(std::vector<PerOperand<models::Format>> formats,
+                                               const std::vector<PerOperand<models::Format>>& more) {
+  for (const PerOperand<models::Format>& added : more) {
+    if (std::find(formats.begin(), formats.end(), added) == formats.end()) formats.push_back(added);
+  }
   return formats;
 }
 

@@ -41,6 +41,10 @@ std::vector<PerOperand<models::Format>> sweep_formats(const std::vector<std::str
 std::vector<PerOperand<models::Format>> sweep_formats(const WidthRanges& ranges,
                                                       const std::vector<std::string>& groupings);
 
+// Both, without what is there twice.
+std::vector<PerOperand<models::Format>> joined(std::vector<PerOperand<models::Format>> formats,
+                                               const std::vector<PerOperand<models::Format>>& more);
+
 // Throws std::runtime_error for formats of which a pass of the workload multiplies two that do not go together.
 void check_products(const SweepPoint& point, const workloads::Workload& workload);
 

@@ -18,7 +18,7 @@ void add(const PassRecord& record, const PassPrice& price, Total& total) {
   total.zero_products += zeros.count;
   total.zeros_are_counted = total.zeros_are_counted && zeros.counted;
   if (record.toggles) total.toggles.add(*record.toggles, record.traffic);
-  total.sqnr.add(record.pass, record.sqnr_db);
+  total.sqnr.add(record.pass, summed_sqnr(record));
   for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
     const BaselineMachine& machine = baseline_machines()[b];
     total.baseline_zero_products[b] += zero_products(record, machine).count;

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -28,20 +29,33 @@ constexpr int kCyclesOfProgress = 1 << 16;
 // The trace of a run.
 class Trace {
  public:
-  Trace(const std::string& target, Accelerator& accelerator) : file_(target), vcd_(file_.stream()) {
+  Trace(const TraceRequest& request, Accelerator& accelerator)
+      : file_(files_.add(request.file)),
+        save_file_(files_.add(gtkw_file(request.file))),
+        vcd_(file_.stream(), request),
+        name_(std::filesystem::path(request.file).filename().string()) {
     accelerator.trace(&vcd_);
+    if (const std::optional<std::string> scope = vcd_.scope_without_signal()) {
+      throw std::runtime_error("--trace-scope " + *scope + ": no signal of the machine has such a name");
+    }
   }
+  const VcdTrace& vcd() const { return vcd_; }
+  void mark(const std::string& name) { vcd_.mark(name); }
   // Puts the trace into its place.
   void finish() {
     // The last edge is written as time moves on from it.
     sc_core::sc_start(1, sc_core::SC_NS);
     vcd_.finish();
-    file_.commit();
+    vcd_.write_save_file(save_file_.stream(), name_);
+    files_.commit();
   }
 
  private:
-  base::AtomicFile file_;
+  base::FileSet files_;
+  base::AtomicFile& file_;
+  base::AtomicFile& save_file_;
   VcdTrace vcd_;
+  std::string name_;
 };
 
 // Runs a step of SystemC. What a process of it throws comes out as a report in words; of errors only a lack of memory
@@ -58,6 +72,10 @@ auto with_own_errors(const Step& step) {
 
 }  // namespace
 
+std::string gtkw_file(const std::string& vcd) {
+  return std::filesystem::path(vcd).replace_extension(".gtkw").string();
+}
+
 void check_widths(Pass pass, const models::ElementFormat& left, const models::ElementFormat& right,
                   int accumulator_bits) {
   const auto expect_64 = [&](const std::string& what, int bits) {
@@ -69,16 +87,16 @@ void check_widths(Pass pass, const models::ElementFormat& left, const models::El
 }
 
 struct Simulator::Design {
-  Design(Detail detail, const ArrayConfig& config, const std::optional<std::string>& trace_file)
+  Design(Detail detail, const ArrayConfig& config, const std::optional<TraceRequest>& request)
       : accelerator("accelerator", detail, config) {
-    if (trace_file) trace.emplace(*trace_file, accelerator);
+    if (request) trace.emplace(*request, accelerator);
   }
 
   Accelerator accelerator;
   std::optional<Trace> trace;
 };
 
-Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::optional<std::string>& trace_file)
+Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::optional<TraceRequest>& trace)
     : config_(config) {
   config.check("array");
   if (config.taps_per_cycle != 1) {
@@ -90,14 +108,27 @@ Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::option
   if (sc_core::sc_get_status() != sc_core::SC_ELABORATION || !sc_core::sc_get_top_level_objects().empty()) {
     throw std::runtime_error("a second array cannot be simulated in the same process, expected one of its own");
   }
-  if (trace_file) base::require_regular_file(*trace_file);
+  if (trace) {
+    base::require_regular_file(trace->file);
+    base::require_regular_file(gtkw_file(trace->file));
+  }
   // Keeps SystemC's banner and its remarks on tracing off the terminal.
   setenv("SC_COPYRIGHT_MESSAGE", "DISABLE", 1);  // NOLINT(concurrency-mt-unsafe)
   sc_core::sc_report_handler::set_actions(sc_core::SC_INFO, sc_core::SC_DO_NOTHING);
-  with_own_errors([&] { design_ = std::make_unique<Design>(detail, config, trace_file); });
+  with_own_errors([&] { design_ = std::make_unique<Design>(detail, config, trace); });
 }
 
 Simulator::~Simulator() = default;
+
+std::optional<Simulator::TraceSize> Simulator::trace_size() const {
+  if (!design_->trace) return std::nullopt;
+  const VcdTrace& vcd = design_->trace->vcd();
+  return TraceSize{vcd.signals(), vcd.bytes_a_cycle()};
+}
+
+void Simulator::mark(const std::string& name) {
+  if (design_->trace) design_->trace->mark(name);
+}
 
 void Simulator::finish_trace() {
   if (design_->trace) with_own_errors([&] { design_->trace->finish(); });

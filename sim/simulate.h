@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "models/formats/scaled_tensor.h"
 #include "models/formats/tensor.h"
 #include "sim/array_config.h"
+#include "sim/bus_widths.h"
 #include "sim/statistics.h"
 #include "sim/systemc/job.h"
 
@@ -34,6 +36,18 @@ struct PassResult {
 // Cycles that are done, of those that the closed form predicts for the pass.
 using Progress = std::function<void(std::uint64_t done, std::uint64_t predicted)>;
 
+// A waveform of the structural machine.
+struct TraceRequest {
+  std::string file{};  // a VCD; FILE.gtkw, for GTKWave, gets its place beside it
+  // Of the run, whose passes follow one another; both included.
+  std::uint64_t first_cycle = 0;
+  std::uint64_t last_cycle = std::numeric_limits<std::uint64_t>::max();
+  std::vector<std::string> scopes{};  // names of signals, in which * stands for any text; empty: all signals
+  std::optional<BusWidths> widths{};  // without them a bus is as wide as the type that simulates it
+};
+// The save file beside a VCD: its name with the ending .gtkw.
+std::string gtkw_file(const std::string& vcd);
+
 // The registers and the shifters of a processing element have 64 bits. Throws std::runtime_error with a sentence that
 // says the width where an accumulator or a product needs more.
 void check_widths(models::Pass pass, const models::ElementFormat& left, const models::ElementFormat& right,
@@ -43,9 +57,9 @@ void check_widths(models::Pass pass, const models::ElementFormat& left, const mo
 // a process: a second simulator in the same process is refused (std::runtime_error), also after the first is gone.
 class Simulator {
  public:
-  // `trace_file` asks for a VCD of all that is run, see finish_trace(). Throws std::runtime_error with a sentence for a
-  // configuration out of range and for a trace file that cannot be written.
-  Simulator(Detail detail, const ArrayConfig& config, const std::optional<std::string>& trace_file = std::nullopt);
+  // `trace` asks for a waveform, see finish_trace(). Throws std::runtime_error with a sentence for a configuration out
+  // of range, for a trace file that cannot be written and for a scope that no signal is in.
+  Simulator(Detail detail, const ArrayConfig& config, const std::optional<TraceRequest>& trace = std::nullopt);
   ~Simulator();
   Simulator(const Simulator&) = delete;
   Simulator& operator=(const Simulator&) = delete;
@@ -58,6 +72,15 @@ class Simulator {
                            const models::ScaledTensor& right, const models::Accumulator& accumulator,
                            const std::optional<ResultQuantization>& quantization, const Progress& progress = {});
 
+  // What the trace has, nothing without one: signals, and about how many bytes a cycle takes in which all elements
+  // work.
+  struct TraceSize {
+    std::size_t signals = 0;
+    double bytes_a_cycle = 0;
+  };
+  std::optional<TraceSize> trace_size() const;
+  // Names what is run from now on, in the trace.
+  void mark(const std::string& name);
   // Puts the trace of all passes, if there is one, under its name; without that call none appears. Throws
   // std::runtime_error where that fails.
   void finish_trace();

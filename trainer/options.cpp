@@ -208,8 +208,13 @@ std::vector<base::Option> output_options() {
        .kind = base::File{}},
       {.name = "resume",
        .value_name = "FILE",
-       .help = "checkpoint to go on from, with the same options",
+       .help = "checkpoint to go on from, with the same options and data",
        .kind = base::File{}},
+      {.name = "weights",
+       .value_name = "FILE",
+       .help = "checkpoint whose network a new run begins with, whatever its schedule, formats and data were",
+       .kind = base::File{}},
+      {.name = "check-data", .help = "read all images once and list the broken ones, instead of training"},
       {.name = "trace-step",
        .value_name = "N",
        .help = "step whose operands are written as a workload; the first is 0",
@@ -224,7 +229,8 @@ std::vector<base::Option> output_options() {
        .value_name = "LAYERS",
        .help = "convolutions in the workload, a,b,c (all quantized ones)",
        .kind = anything()},
-      {.name = "version", .help = "print the version"}};
+      {.name = "quiet", .help = "print no progress and no figures, which --metrics has", .letter = "q"},
+      {.name = "version", .help = "print the version", .letter = "V"}};
 }
 
 template <typename Visitor>
@@ -329,14 +335,14 @@ std::optional<TraceRequest> read_trace(const base::CommandLine& line) {
 std::vector<std::filesystem::path> check_files(const base::CommandLine& line) {
   std::vector<std::filesystem::path> inputs;
   std::map<std::filesystem::path, std::string> options;
-  for (const std::string option : {"recipe", "save-recipe", "metrics", "checkpoint", "resume"}) {
+  for (const std::string option : {"recipe", "save-recipe", "metrics", "checkpoint", "resume", "weights"}) {
     std::error_code problem;
     const std::filesystem::path file = line.path(option);
     const std::filesystem::file_status status = std::filesystem::status(file, problem);
     if (file.empty() || (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))) continue;
     const auto [other, is_new] = options.emplace(base::place_of(file), option);
     if (is_new) {
-      if (option == "recipe" || option == "resume") inputs.push_back(file);
+      if (option == "recipe" || option == "resume" || option == "weights") inputs.push_back(file);
       continue;
     }
     const bool written_anew =
@@ -374,6 +380,8 @@ Recipe read_recipe_of_run(const base::CommandLine& line) {
 
 Options options_of(const base::CommandLine& line) {
   Options options;
+  options.check_data = line.flag("check-data");
+  options.quiet = line.flag("quiet");
   options.dataset = parse_dataset(line.text("dataset"));
   read_data(line, options);
   options.metrics = line.path("metrics");
@@ -389,6 +397,7 @@ Options options_of(const base::CommandLine& line) {
                     : static_cast<int>(std::clamp<std::uint64_t>(std::thread::hardware_concurrency(), 1, kMostThreads));
   run.checkpoint = line.path("checkpoint");
   run.resume = line.path("resume");
+  run.weights = line.path("weights");
   run.trace = read_trace(line);
   return options;
 }
@@ -421,7 +430,8 @@ RecipeOptions read_recipe(const std::filesystem::path& path) {
     if (!value.is_string() && !value.is_number()) {
       recipe[key].refuse("is neither a string nor a number, expected a value of --" + key);
     }
-    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    const std::string text =
+        value.is_string() ? value.get<std::string>() : base::as_integer(value).value_or(value).dump();
     const std::string reason = base::complaint(option.kind, text);
     if (!reason.empty()) recipe[key].refuse(reason);
     result.values[key] = text;
@@ -467,6 +477,10 @@ void check_together(const base::CommandLine& line, const RecipeOptions& recipe) 
   const auto refuse = [&](const std::string& option, const std::string& place, const std::string& reason) {
     base::refuse(recipe.values.contains(option) ? recipe.file : "", place, reason);
   };
+  if (line.has("resume") && line.has("weights")) {
+    throw std::runtime_error(
+        "--resume and --weights: expected one of them, a run goes on with the weights that it has");
+  }
   if (line.has("epochs") && line.has("steps")) refuse("epochs", "--epochs and --steps", "expected one of them");
   for_each_recipe_option([&](const base::Option& option) {
     const std::string& other = option.needs_option;

@@ -14,6 +14,8 @@ namespace mlsim::trainer {
 struct Options {
   bool help = false;
   bool version = false;
+  bool check_data = false;  // read all data once instead of training
+  bool quiet = false;       // say nothing but errors
   DatasetKind dataset = DatasetKind::kCifar10;
   std::filesystem::path data;         // its folder
   std::size_t image_size = 0;         // of a folder of images; 0 for the others

@@ -1,5 +1,6 @@
 // mlsim-train: the reference trainer.
 #include <fmt/format.h>
+#include <oneapi/tbb/global_control.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 
 #include "base/output_file.h"
 #include "base/terminal.h"
+#include "trainer/data/image_folder.h"
 #include "trainer/metrics.h"
 #include "trainer/options.h"
 #include "trainer/print.h"
@@ -82,14 +84,31 @@ void keep_images(const Options& options) {
   }
 }
 
+// Lists the images that cannot be read. The exit status.
+int check_data(const Dataset& data, int threads, bool quiet) {
+  const oneapi::tbb::global_control limit(oneapi::tbb::global_control::max_allowed_parallelism,
+                                          static_cast<std::size_t>(threads));
+  const std::vector<std::string> damages = data.damages();
+  for (const std::string& damage : damages) fail(damage, 2);
+  const std::size_t images = data.train_size() + data.test_size();
+  if (!quiet) print(stdout, fmt::format("{} of {} images can be read\n", images - damages.size(), images));
+  return damages.empty() ? 0 : 2;
+}
+
 int run(const Options& given) {
   Options options = given;
   const std::unique_ptr<Dataset> data = open_dataset(options.dataset, options.data, options.image_size);
+  if (const auto* const images = dynamic_cast<const ImageFolder*>(data.get()); images != nullptr && !options.quiet) {
+    mlsim::base::print_error("mlsim-train: " + mlsim::base::printable(images->findings()) + "\n");
+  }
+  if (options.check_data) return check_data(*data, options.run.threads, options.quiet);
   if (options.dataset == DatasetKind::kImages) keep_images(options);
   std::vector<std::filesystem::path>& inputs = options.run.inputs;
   const std::vector<std::filesystem::path> files = files_of(options.dataset, options.data);
   inputs.insert(inputs.end(), files.begin(), files.end());
-  mlsim::base::check_outputs({options.metrics, options.run.checkpoint, options.save_recipe}, inputs);
+  const std::vector<std::filesystem::path> outputs{options.metrics, options.run.checkpoint, options.save_recipe};
+  mlsim::base::check_outputs(outputs, inputs);
+  for (const std::filesystem::path& output : outputs) mlsim::base::create_folder_of(output);
   Recipe& recipe = options.run.recipe;
   const std::uint64_t steps_per_epoch = data->train_size() / recipe.batch;
   if (options.epochs > 0) {
@@ -120,21 +139,22 @@ int run(const Options& given) {
     if (!options.save_recipe.empty()) mlsim::base::write_file(options.save_recipe, options.recipe_text);
     stop_on_signals.emplace();
   };
-  options.run.on_step = [&](const StepReport& report) { progress.step(report); };
+  if (!options.quiet) options.run.on_step = [&](const StepReport& report) { progress.step(report); };
   options.run.on_epoch = [&](const EpochReport& report) {
     evaluated = true;
-    progress.epoch(report);
+    if (!options.quiet) progress.epoch(report);
     if (metrics) metrics->add(report);
   };
   options.run.on_difference = [&](const std::array<Difference, 3>& differences) {
     progress.clear();
-    print(stdout, difference_text(differences));
+    if (!options.quiet) print(stdout, difference_text(differences));
   };
   options.run.stop = &stop;
 
   const TrainingResult result = train(*data, options.run);
   stop_on_signals.reset();
-  if (!result.stopped && result.steps_before == result.steps_done && !evaluated) {
+  const bool nothing_left = !result.stopped && result.steps_before == result.steps_done && !evaluated;
+  if (nothing_left && !options.quiet) {
     print(stdout, fmt::format("{}: has all {} steps of the run, nothing is left to train\n",
                               options.run.resume.string(), result.steps_done));
   }

@@ -190,13 +190,7 @@ class Session {
         gpu_->keep_images(memory->train(), memory->normalization());
       }
       model_->to(gpu_->device());
-      // The fastest order of the elements for TF32 convolutions; those in binary32 have faster algorithms without.
-      if (fits_tf32(recipe_.quantization)) {
-        const torch::NoGradGuard no_gradients;
-        for (torch::Tensor& parameter : model_->parameters()) {
-          if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
-        }
-      }
+      order_elements();
       state.gpu = gpu_.get();
     }
     state.quantization = recipe_.quantization;
@@ -204,7 +198,9 @@ class Session {
     optimizer_ = std::make_unique<torch::optim::SGD>(
         model_->parameters(),
         torch::optim::SGDOptions(recipe_.learning_rate).momentum(recipe_.momentum).weight_decay(recipe_.weight_decay));
+    if (!run_.checkpoint.empty() || !run_.resume.empty()) data_fingerprint_ = data_.fingerprint();
     if (!run_.resume.empty()) load_checkpoint();
+    if (!run_.weights.empty()) load_weights();
     // A file that cannot be written is better known now than after an epoch.
     if (!run_.checkpoint.empty()) base::AtomicFile{run_.checkpoint};
     if (run_.trace) check_trace();
@@ -243,6 +239,15 @@ class Session {
   }
 
  private:
+  // The fastest order of the weights for TF32 convolutions; those in binary32 have faster algorithms without.
+  void order_elements() {
+    if (!gpu_ || !fits_tf32(recipe_.quantization)) return;
+    const torch::NoGradGuard no_gradients;
+    for (torch::Tensor& parameter : model_->parameters()) {
+      if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+    }
+  }
+
   bool is_stopped() const { return run_.stop != nullptr && run_.stop->load(); }
 
   void check_arithmetic() const {
@@ -492,6 +497,7 @@ class Session {
     archive.write("model", model);
     archive.write("optimizer", optimizer);
     archive.write("recipe", c10::IValue(to_json(recipe_, data_).dump()));
+    archive.write("data", c10::IValue(fingerprint_text()));
     archive.write("step", c10::IValue(static_cast<std::int64_t>(step_)));
     archive.write("loss", c10::IValue(tally_.loss));
     archive.write("correct", c10::IValue(tally_.correct));
@@ -516,28 +522,64 @@ class Session {
     return names;
   }
 
-  void load_checkpoint() {
-    const std::string name = run_.resume.string();
+  std::string fingerprint_text() const { return fmt::format("{:016x}", data_fingerprint_); }
+
+  // Opens the archive of a checkpoint and returns its recipe.
+  nlohmann::json open_checkpoint(const std::filesystem::path& file, torch::serialize::InputArchive& archive) const {
+    const std::string name = file.string();
     const std::vector<std::uint8_t> checkpoint =
-        base::RegularFile(run_.resume, "a checkpoint of mlsim-train").read_rest(kMostCheckpointBytes);
+        base::RegularFile(file, "a checkpoint of mlsim-train").read_rest(kMostCheckpointBytes);
     const std::string_view bytes =
         checked_archive({reinterpret_cast<const char*>(checkpoint.data()), checkpoint.size()}, name);
-    torch::serialize::InputArchive archive;
-    const nlohmann::json ours = to_json(recipe_, data_);
-    nlohmann::json recipe;
     try {
       archive.load_from(bytes.data(), bytes.size(), gpu_ ? gpu_->device() : torch::Device(torch::kCPU));
       c10::IValue value;
       archive.read("recipe", value);
-      recipe = nlohmann::json::parse(value.toStringRef());
+      nlohmann::json recipe = nlohmann::json::parse(value.toStringRef());
       // Earlier checkpoints have none of these.
-      recipe.emplace("classes", ours["classes"]);
+      recipe.emplace("classes", data_.shape().classes);
       recipe.emplace("milestone-steps", nlohmann::json::array());
       recipe.emplace("taps-per-cycle", 1);
       recipe.emplace("quantize-linear", false);
+      return recipe;
     } catch (const std::exception&) {
       throw std::runtime_error(fmt::format("{}: cannot be read, expected a checkpoint of mlsim-train", name));
     }
+  }
+
+  // The network of a checkpoint, whatever else its run was.
+  void load_weights() {
+    const std::string name = run_.weights.string();
+    torch::serialize::InputArchive archive;
+    const nlohmann::json theirs = open_checkpoint(run_.weights, archive);
+    const nlohmann::json ours = to_json(recipe_, data_);
+    for (const char* const key : {"model", "classes"}) {
+      const nlohmann::json value = theirs.value(key, nlohmann::json());
+      if (value == ours[key]) continue;
+      throw std::runtime_error(
+          fmt::format("{}: is of a network with {} {}, this run has {}", name, key, value.dump(), ours[key].dump()));
+    }
+    // Loading takes tensors of any shape.
+    std::vector<std::vector<std::int64_t>> shapes;
+    for (const torch::Tensor& parameter : model_->parameters()) shapes.push_back(parameter.sizes().vec());
+    torch::serialize::InputArchive model;
+    archive.read("model", model);
+    model_->load(model);
+    std::size_t i = 0;
+    for (const auto& parameter : model_->named_parameters()) {
+      if (parameter->sizes().vec() != shapes[i++]) {
+        throw std::runtime_error(
+            fmt::format("{}: is of a network for other images, whose {} has other sizes", name, parameter.key()));
+      }
+    }
+    order_elements();
+  }
+
+  void load_checkpoint() {
+    const std::string name = run_.resume.string();
+    torch::serialize::InputArchive archive;
+    const nlohmann::json ours = to_json(recipe_, data_);
+    const nlohmann::json recipe = open_checkpoint(run_.resume, archive);
     for (const auto& [key, value] : ours.items()) {
       const nlohmann::json theirs = recipe.value(key, nlohmann::json());
       if (theirs == value) continue;
@@ -545,13 +587,18 @@ class Session {
       throw std::runtime_error(
           fmt::format("{}: was made with {} {}, this run has {}", name, key, theirs.dump(), value.dump()));
     }
+    c10::IValue value;
+    // Earlier checkpoints do not tell it.
+    if (archive.try_read("data", value) && value.toStringRef() != fingerprint_text()) {
+      throw std::runtime_error(
+          fmt::format("{}: was made with other images than those of --data, expected the same ones", name));
+    }
     torch::serialize::InputArchive model;
     torch::serialize::InputArchive optimizer;
     archive.read("model", model);
     archive.read("optimizer", optimizer);
     model_->load(model);
     optimizer_->load(optimizer);
-    c10::IValue value;
     archive.read("step", value);
     step_ = static_cast<std::uint64_t>(value.toInt());
     archive.read("loss", value);
@@ -573,6 +620,7 @@ class Session {
   std::shared_ptr<Network> model_;
   std::unique_ptr<torch::optim::SGD> optimizer_;
   std::vector<std::string> traced_layers_;
+  std::uint64_t data_fingerprint_ = 0;     // where a checkpoint tells it
   std::uint64_t step_ = 0;                 // steps done
   Tally tally_;                            // of the epoch at hand
   std::uint64_t steps_here_ = 0;           // steps of this process

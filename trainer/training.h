@@ -81,6 +81,7 @@ struct TrainingRun {
   int threads = 1;
   std::filesystem::path checkpoint;           // written after each epoch, at the end and when stopped; empty: never
   std::filesystem::path resume;               // a checkpoint of the same recipe to go on from; empty: start
+  std::filesystem::path weights;              // a checkpoint whose network is the first; empty: a random one
   std::vector<std::filesystem::path> inputs;  // that a trace must not replace
   std::optional<TraceRequest> trace;
   std::function<void()> on_start;  // once everything is checked, before the first step
@@ -102,8 +103,9 @@ struct TrainingResult {
 // Trains a network on the data. Throws std::runtime_error with a sentence for exact arithmetic with other operands than
 // block-scaled ones or on a GPU, for an unknown name of a layer, for a trace that cannot be made (a step that is not
 // reached, operands of several kinds, a folder that cannot be written or has files of another trace), for a checkpoint
-// that cannot be read or written, was damaged or is one of another recipe, for images that cannot be read or do not fit
-// the model, for a device that is not there, for a loss that is no number any more, and for what libtorch refuses.
+// that cannot be read or written, was damaged or is one of another recipe, other data or another network, for images
+// that cannot be read or do not fit the model, for a device that is not there, for a loss that is no number any more,
+// and for what libtorch refuses.
 TrainingResult train(const Dataset& data, const TrainingRun& run);
 
 }  // namespace mlsim::trainer

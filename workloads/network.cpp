@@ -202,8 +202,7 @@ std::int64_t Network::images(std::int64_t step_batch) const {
 }
 
 Network parse_network(std::string_view text, const std::string& file) {
-  const json document = base::parse_json(text, file);
-  base::check_schema(document, embedded_json("network.schema.json"), file);
+  const json document = base::parse_json(text, file, embedded_json("network.schema.json"));
 
   Network network;
   network.name = document.at("name");

@@ -121,7 +121,7 @@ struct Network {
   // Gradients that are added where paths part, elements, where `inputs` of layers do not tell.
   std::optional<std::int64_t> gradient_additions;
   std::vector<std::string> remarks;  // what the reader of a file has to say to its user
-  std::uint64_t content_hash = 0;    // of a model with values of its own (base/hash.h)
+  std::uint64_t content_hash = 0;    // of a model with values of its own, of a topology (base/hash.h)
 
   std::int64_t parameter_count() const;
   // How often the sizes of the layers are in a step of so many images. Throws std::runtime_error where the network is

@@ -8,6 +8,7 @@
 #include <limits>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -144,6 +145,10 @@ class HeaderParser {
       value = value * 10 + digit;
     }
     if (digits == 0) malformed("expected an extent of 0 or more at '" + next_text() + "'");
+    if (digits < rest_.size() && (rest_[digits] == 'L' || rest_[digits] == 'l')) {
+      refuse(name_, "has a shape in long integers, as Python 2 writes them (" +
+                        std::string(rest_.substr(0, digits + 1)) + "), expected " + std::to_string(value));
+    }
     rest_.remove_prefix(digits);
     return value;
   }
@@ -175,7 +180,10 @@ std::string type_name(std::string_view descr) {
 }
 
 void check_type(const std::string& name, const std::string& descr) {
-  if (descr == "<f4") return;
+  // Little-endian is the machine's own order, too.
+  for (const std::string_view own : {"<f4", "=f4", "|f4", "f4", "float32"}) {
+    if (descr == own) return;
+  }
   const std::string type = type_name(descr);
   const std::string found = (descr.starts_with('>') ? "big-endian " : "") + (type.empty() ? "the type" : type);
   refuse(name, "holds " + found + " ('" + descr + "'), expected little-endian float32 ('<f4')");
@@ -194,9 +202,9 @@ std::string read_header_text(base::Input& input) {
   if (start.size() < kMagic.size() + 2) refuse(name, "ends inside its header");
   const int major = static_cast<unsigned char>(start[kMagic.size()]);
   const int minor = static_cast<unsigned char>(start[kMagic.size() + 1]);
-  if (minor != 0 || (major != 1 && major != 2)) {
+  if (minor != 0 || major < 1 || major > 3) {
     refuse(name, "has the .npy format version " + std::to_string(major) + "." + std::to_string(minor) +
-                     ", expected 1.0 or 2.0");
+                     ", expected 1.0, 2.0 or 3.0");
   }
   const std::string length_bytes = read_bytes(input, major == 1 ? 2 : 4);
   if (length_bytes.size() != (major == 1 ? 2U : 4U)) refuse(name, "ends inside its header");
@@ -224,6 +232,26 @@ std::int64_t data_size(const std::string& name, const models::Shape& shape) {
   return bytes;
 }
 
+// Values that lie in Fortran order, the first index fastest, in C order.
+std::vector<float> in_c_order(const std::vector<float>& values, const models::Shape& shape) {
+  const std::size_t dimensions = shape.size();
+  std::vector<std::size_t> steps(dimensions, 1);
+  for (std::size_t d = 1; d < dimensions; ++d) steps[d] = steps[d - 1] * static_cast<std::size_t>(shape[d - 1]);
+  std::vector<std::int64_t> index(dimensions, 0);
+  std::vector<float> result(values.size());
+  std::size_t place = 0;
+  for (float& value : result) {
+    value = values[place];
+    for (std::size_t d = dimensions; d-- > 0;) {
+      place += steps[d];
+      if (++index[d] < shape[d]) break;
+      place -= steps[d] * static_cast<std::size_t>(shape[d]);
+      index[d] = 0;
+    }
+  }
+  return result;
+}
+
 template <typename T>
 constexpr std::string_view kDescr = sizeof(T) == 1   ? "|u1"
                                     : sizeof(T) == 2 ? "<u2"
@@ -239,7 +267,6 @@ models::Tensor<float> read_npy(base::Input& input) {
   const std::string& name = input.name();
   const Header header = HeaderParser(name, read_header_text(input)).parse();
   check_type(name, header.descr);
-  if (header.fortran_order) refuse(name, "is in Fortran order, expected C order");
   const std::int64_t expected = data_size(name, header.shape);
   const auto refuse_truncated = [&](std::uint64_t have) {
     refuse(name, "is truncated: it holds " + std::to_string(have) + " of the " + std::to_string(expected) +
@@ -264,6 +291,7 @@ models::Tensor<float> read_npy(base::Input& input) {
   if (!read_bytes(input, 1).empty()) {
     refuse(name, "has bytes after the " + std::to_string(expected) + " bytes of data that its shape asks for");
   }
+  if (header.fortran_order && header.shape.size() > 1) tensor.values = in_c_order(tensor.values, header.shape);
   return tensor;
 }
 

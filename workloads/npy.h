@@ -1,5 +1,5 @@
-// NumPy's .npy files: arrays in C order, little-endian. Reads format versions 1.0 and 2.0, writes 1.0.
-// Format: NumPy Enhancement Proposal 1, "A simple file format for NumPy arrays".
+// NumPy's .npy files, little-endian. Reads format versions 1.0, 2.0 and 3.0 in C and Fortran order, writes 1.0 in C
+// order. Format: NumPy Enhancement Proposal 1, "A simple file format for NumPy arrays".
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,8 @@
 
 namespace mlsim::workloads {
 
-// Reads a float32 array. Throws base::Error, which names the file, for one that is missing, is
-// no .npy file, holds another type, another byte or index order or an extent of 0, or is longer or shorter than it
-// says.
+// Reads a float32 array; its values come in C order. Throws base::Error, which names the file, for one that is missing,
+// is no .npy file, holds another type, another byte order or an extent of 0, or is longer or shorter than it says.
 models::Tensor<float> read_npy(const std::filesystem::path& path);
 
 // The same from an input, which must end with the array.

@@ -62,13 +62,10 @@ class WorkloadReader {
   Workload read() {
     Workload workload;
     workload.name = document_.at("name");
-    workload.seed = seed_of(document_, "").value();
+    workload.seed = document_.at("seed").get<std::uint64_t>();
     workload.step = document_.value("step", workload.step);
     workload.random_bits = document_.value("random_bits", workload.random_bits);
     workload.accumulator.bits = document_.value("accumulator_bits", 0);
-    if (workload.accumulator.bits == 1) {
-      refuse("/accumulator_bits", "is 1, expected 2 to 64, or 0 for the width that no sum can overflow");
-    }
     if (document_.value("overflow", "saturate") == "wrap") workload.accumulator.overflow = models::Overflow::kWrap;
 
     seed_ = workload.seed;
@@ -103,15 +100,6 @@ class WorkloadReader {
   }
 
   static std::string pointer_to(std::size_t layer_index) { return "/layers/" + std::to_string(layer_index); }
-
-  std::optional<std::uint64_t> seed_of(const json& object, const std::string& pointer) const {
-    if (!object.contains("seed")) return std::nullopt;
-    const json& seed = object.at("seed");
-    if (!seed.is_number_unsigned()) {
-      refuse(pointer + "/seed", "is " + seed.dump() + ", expected an integer from 0 to 2^64 - 1");
-    }
-    return seed.get<std::uint64_t>();
-  }
 
   // Everything of a layer but its shape. `own` holds the keys of the layer itself: an empty object for one of a
   // network.
@@ -211,7 +199,7 @@ class WorkloadReader {
       const std::string pointer = start + "/format" + (format.is_object() ? "/" + name : "");
       const std::string text = format.is_object() ? format.at(name) : format;
       try {
-        return format.is_object() ? models::parse_format(text) : models::parse_operand_formats(text)[index_of(operand)];
+        return models::parse_operand_formats(text)[index_of(operand)];
       } catch (const std::runtime_error& error) {
         refuse(pointer, error.what());
       }
@@ -243,7 +231,7 @@ class WorkloadReader {
       values.scale = object.value("scale", values.scale);
       if (object.contains("distribution")) values.distribution = distribution_of(object.at("distribution"));
     }
-    values.seed = seed_of(given, (is_own ? pointer_to(index) : "") + "/values").value_or(seed_);
+    values.seed = given.value("seed", seed_);
     values.stream = kValueStreams | random_stream(0, index, operand);
     return values;
   }
@@ -355,8 +343,7 @@ void Layer::set_formats(const models::OperandFormats& formats) {
 
 Workload parse_workload(std::string_view text, const std::string& file, const std::filesystem::path& folder,
                         const ModelOptions& options) {
-  const json document = base::parse_json(text, file);
-  base::check_schema(document, embedded_json("workload.schema.json"), file);
+  const json document = base::parse_json(text, file, embedded_json("workload.schema.json"));
   Workload workload = WorkloadReader(document, file, folder, options).read();
   base::Hash hash;
   hash.add(text);

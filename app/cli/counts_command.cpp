@@ -25,13 +25,14 @@ const base::Command& counts_command() {
                                .value_name = "F",
                                .help = "text or json",
                                .kind = base::Choice{{"text", "json"}},
-                               .preset = "text"}}}}};
+                               .preset = "text"},
+                              quiet_option()}}}};
   return command;
 }
 
 void run_counts(const base::CommandLine& line) {
   const workloads::NetworkStep step = workloads::open_network(line.operands().front(), source_options(line));
-  print_warnings(step.network.remarks);
+  print_warnings(line, step.network.remarks);
   const workloads::TrainingCounts counts = workloads::count_training_step(step.network, step.batch.value_or(1));
   if (line.text("format") == "json") {
     std::cout << base::to_text(workloads::to_json(counts), 2) << std::endl;

@@ -45,10 +45,6 @@ std::vector<std::string> known_formats() {
 
 }  // namespace
 
-base::Parsed format_kind() {
-  return {[](const std::string& text) { models::parse_format(text); }, known_formats()};
-}
-
 base::Parsed operand_formats_kind() {
   std::vector<std::string> formats = known_formats();
   formats.insert(formats.end(), {"mxfp8", "fp8"});
@@ -65,7 +61,12 @@ energy::Laws find_laws(const std::string& table) {
   return energy::Laws(energy::find_cost_table(table));
 }
 
-void print_warnings(const std::vector<std::string>& warnings) {
+base::Option quiet_option() {
+  return {.name = "quiet", .help = "no progress and no warnings", .letter = "q"};
+}
+
+void print_warnings(const base::CommandLine& line, const std::vector<std::string>& warnings) {
+  if (line.flag("quiet")) return;
   for (const std::string& warning : warnings) base::print_error("mlsim: warning: " + base::printable(warning) + "\n");
 }
 

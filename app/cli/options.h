@@ -17,9 +17,8 @@ namespace mlsim::app {
 base::Option activity_option();
 base::Option table_option(const std::string& help = "cost table: a shipped one by name, or a file");
 base::Option jobs_option();
+base::Option quiet_option();
 
-// A format of numbers.
-base::Parsed format_kind();
 // A format for all operands, which fp8 and mxfp8 are, too.
 base::Parsed operand_formats_kind();
 // A list separated by commas, of parts that `parse` throws for where they are wrong.
@@ -27,8 +26,8 @@ base::Parsed list_of(std::function<void(const std::string&)> parse);
 // The laws of a cost table: a shipped one by name, or a file.
 energy::Laws find_laws(const std::string& table);
 
-// Says on standard error what a reader did not take as it stands in a file, a line for each.
-void print_warnings(const std::vector<std::string>& warnings);
+// Says warnings on standard error, a line for each, unless --quiet is given.
+void print_warnings(const base::CommandLine& line, const std::vector<std::string>& warnings);
 
 // What stands for a workload or a network, and the options that go with it.
 base::Operand source_operand(const std::string& name);

@@ -163,43 +163,45 @@ const base::Command& quantize_command() {
           "of a pass at every position, along dimension 1 unless --operand and --pass say which; or a tile such as "
           "t16x16x1x1 or t1x32x*x*.",
       .operands = {{.name = "IN.npy"}},
-      .groups = {
-          {.title = "options",
-           .options = {
-               {.name = "format", .value_name = "F", .help = "the format", .kind = format_kind(), .required = true},
-               {.name = "out",
-                .value_name = "DIR",
-                .help = "folder for the files; made if missing",
-                .kind = base::Folder{},
-                .required = true},
-               {.name = "rounding",
-                .value_name = "MODE",
-                .help = "nearest or stochastic",
-                .kind = base::Choice{{"nearest", "stochastic"}},
-                .preset = "nearest"},
-               {.name = "operand",
-                .value_name = "O",
-                .help = "the operand that the tensor is, for groupings that depend on it",
-                .kind = base::Choice{{"activation", "weight", "error"}}},
-               {.name = "pass",
-                .value_name = "P",
-                .help = "the pass that takes it, likewise",
-                .kind = base::Choice{{"forward", "backward_data", "backward_weight"}}},
-               {.name = "random-bits",
-                .value_name = "R",
-                .help = "random bits of stochastic rounding, 1 to 24",
-                .kind = base::WholeNumber{1, 24},
-                .preset = "16"},
-               {.name = "seed",
-                .value_name = "S",
-                .help = "seed of the random bits, 64 bits",
-                .kind = base::WholeNumber{},
-                .preset = "0"},
-               {.name = "stream",
-                .value_name = "T",
-                .help = "stream of the random bits, 64 bits",
-                .kind = base::WholeNumber{},
-                .preset = "0"}}}}};
+      .groups = {{.title = "options",
+                  .options = {{.name = "format",
+                               .value_name = "F",
+                               .help = "the format; fp8 and mxfp8 beside --operand",
+                               .kind = operand_formats_kind(),
+                               .required = true},
+                              {.name = "out",
+                               .value_name = "DIR",
+                               .help = "folder for the files; made if missing",
+                               .kind = base::Folder{},
+                               .required = true},
+                              {.name = "rounding",
+                               .value_name = "MODE",
+                               .help = "nearest or stochastic",
+                               .kind = base::Choice{{"nearest", "stochastic"}},
+                               .preset = "nearest"},
+                              {.name = "operand",
+                               .value_name = "O",
+                               .help = "the operand that the tensor is, for groupings that depend on it",
+                               .kind = base::Choice{{"activation", "weight", "error"}}},
+                              {.name = "pass",
+                               .value_name = "P",
+                               .help = "the pass that takes it, likewise",
+                               .kind = base::Choice{{"forward", "backward_data", "backward_weight"}}},
+                              {.name = "random-bits",
+                               .value_name = "R",
+                               .help = "random bits of stochastic rounding, 1 to 24",
+                               .kind = base::WholeNumber{1, 24},
+                               .preset = "16"},
+                              {.name = "seed",
+                               .value_name = "S",
+                               .help = "seed of the random bits, 64 bits",
+                               .kind = base::WholeNumber{},
+                               .preset = "0"},
+                              {.name = "stream",
+                               .value_name = "T",
+                               .help = "stream of the random bits, 64 bits",
+                               .kind = base::WholeNumber{},
+                               .preset = "0"}}}}};
   return command;
 }
 
@@ -207,12 +209,18 @@ namespace {
 
 // The format as the operand and the pass that were asked for take it.
 models::Format format_of(const base::CommandLine& line) {
-  const models::Format format = models::parse_format(line.text("format"));
+  const models::OperandFormats formats = models::parse_operand_formats(line.text("format"));
   if (!line.has("operand")) {
     if (line.has("pass")) throw std::runtime_error("--pass is given without --operand, expected both");
-    return format;
+    if (formats[0] != formats[2]) {
+      throw std::runtime_error(
+          fmt::format("--format {}: is {} for errors and {} for others, expected --operand beside it",
+                      line.text("format"), models::to_string(formats[2]), models::to_string(formats[0])));
+    }
+    return formats[0];
   }
   const models::Operand operand = models::parse_operand(line.text("operand"));
+  const models::Format format = formats[static_cast<std::size_t>(operand)];
   const auto takes = [&](models::Pass pass) { return models::takes(pass, operand); };
   const models::Pass pass = line.has("pass") ? models::parse_pass(line.text("pass"))
                                              : *std::find_if(models::kPasses.begin(), models::kPasses.end(), takes);

@@ -6,13 +6,14 @@
 #include <iostream>
 #include <optional>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "app/cli/options.h"
 #include "app/report/accelergy.h"
-#include "app/report/html_report.h"
 #include "app/report/report.h"
+#include "app/report/sweep_reader.h"
 #include "base/output_file.h"
 #include "evaluation/evaluation.h"
 
@@ -29,7 +30,7 @@ using evaluation::training_step;
 namespace {
 
 struct Documents {
-  std::optional<SweepSource> sweep;
+  ReportExtras extras;
   std::optional<workloads::Network> network;
   OwnPrices own_prices;
 };
@@ -48,7 +49,10 @@ void check_together(const base::CommandLine& line) {
     }
   };
   refuse_beside("ert", accelergy);
+  if (line.has("ert-map") && !line.has("ert")) throw std::runtime_error("--ert-map: expected only beside --ert");
   refuse_beside("sweep", format != "html");
+  refuse_beside("accuracy", format != "html");
+  refuse_beside("detail", format != "text");
   refuse_beside("activity", accelergy);
   refuse_beside("step", accelergy || format == "csv");
   if (std::count(files.begin(), files.end(), "-") > 1) {
@@ -56,14 +60,45 @@ void check_together(const base::CommandLine& line) {
   }
 }
 
+// The command as a shell takes it, without the file that it is written to: that of a report does not change with it.
+std::string command_of(const base::CommandLine& line) {
+  const auto quoted = [](const std::string& text) {
+    constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:+@%";
+    if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+    std::string result = "'";
+    for (const char c : text) result += c == '\'' ? "'\\''" : std::string(1, c);
+    return result + "'";
+  };
+  std::string command = line.command().name;
+  for (const std::string& file : line.operands()) command += " " + quoted(file);
+  for (const base::OptionGroup& group : line.command().groups) {
+    for (const base::Option& option : group.options) {
+      if (!line.given(option.name) || option.name == "out") continue;
+      for (const std::string& text : line.texts(option.name)) {
+        command += " --" + option.name;
+        if (!option.value_name.empty()) command += " " + quoted(text);
+      }
+    }
+  }
+  return command;
+}
+
 Documents read_documents(const base::CommandLine& line) {
   Documents documents;
-  if (line.has("sweep")) documents.sweep = load_sweep(line.text("sweep"));
+  documents.extras.detail = line.flag("detail");
+  if (line.has("sweep")) documents.extras.sweep = load_sweep(line.text("sweep"));
+  for (const std::string& text : line.texts("accuracy")) {
+    documents.extras.accuracies.push_back(parse_named_metrics(text));
+  }
+  documents.extras.command = command_of(line);
   if (line.has("step")) {
     documents.network = workloads::open_network(line.text("step"), source_options(line)).network;
-    print_warnings(documents.network->remarks);
+    print_warnings(line, documents.network->remarks);
   }
-  if (line.has("ert")) documents.own_prices = load_accelergy_ert(line.text("ert"));
+  if (line.has("ert")) {
+    const ActionMap map = line.has("ert-map") ? load_action_map(line.text("ert-map")) : ActionMap{};
+    documents.own_prices = load_accelergy_ert(line.text("ert"), map);
+  }
   return documents;
 }
 
@@ -79,14 +114,15 @@ std::vector<Source> read_sources(const base::CommandLine& line, const Documents&
   return sources;
 }
 
-std::string report_text(const std::string& format, std::vector<Source> sources, const std::optional<SweepSource>& sweep,
+std::string report_text(const base::CommandLine& line, std::vector<Source> sources, const ReportExtras& extras,
                         const energy::Laws& laws) {
+  const std::string& format = line.text("format");
   if (format == "accelergy-ert") return accelergy_ert(sources[0].results, sources[0].file, laws);
   if (format == "accelergy-art") return accelergy_art(sources[0].results, sources[0].file, laws);
   std::vector<Evaluation> evaluations;
   evaluations.reserve(sources.size());
   for (Source& source : sources) evaluations.emplace_back(std::move(source), laws);
-  return report_as(format, evaluations, sweep);
+  return report_as(format, evaluations, extras);
 }
 
 }  // namespace
@@ -107,10 +143,17 @@ const base::Command& report_command() {
                                .kind = base::Choice{{"text", "markdown", "html", "json", "csv", "accelergy-ert",
                                                      "accelergy-art"}},
                                .preset = "text"},
+                              {.name = "detail", .help = "in text, every table and not the summary alone"},
                               {.name = "sweep",
                                .value_name = "SWEEP.json",
                                .help = "what mlsim sweep has written, to plot in html",
                                .kind = base::File{}},
+                              {.name = "accuracy",
+                               .value_name = "NAME=FILE",
+                               .help = "test accuracy of training in a format of the results or a baseline, to plot in "
+                                       "html: metrics of mlsim-train; given again for another run or format",
+                               .kind = base::Parsed{[](const std::string& text) { parse_named_metrics(text); }},
+                               .many = true},
                               activity_option(),
                               {.name = "step",
                                .value_name = "NETWORK",
@@ -124,10 +167,15 @@ const base::Command& report_command() {
                                .help = "Accelergy ERT whose energies stand in the place of the table's for the "
                                        "results' own machine",
                                .kind = base::File{}},
+                              {.name = "ert-map",
+                               .value_name = "FILE",
+                               .help = "YAML or JSON that says which operations the actions of the ERT are",
+                               .kind = base::File{}},
                               {.name = "out",
                                .value_name = "FILE",
                                .help = "write to FILE and not to standard output (-)",
-                               .kind = base::File{}}}}}};
+                               .kind = base::File{}},
+                              quiet_option()}}}};
   return command;
 }
 
@@ -138,14 +186,16 @@ void run_report(const base::CommandLine& line) {
   const bool to_file = line.has("out") && line.text("out") != "-";
   if (to_file) {
     std::vector<std::filesystem::path> inputs(line.operands().begin(), line.operands().end());
-    inputs.insert(inputs.end(), {line.path("sweep"), line.path("ert"), laws.table().file});
+    inputs.insert(inputs.end(), {line.path("sweep"), line.path("ert"), line.path("ert-map"), laws.table().file});
+    for (const NamedMetrics& metrics : documents.extras.accuracies) inputs.emplace_back(metrics.file);
     if (documents.network) {
       inputs.insert(inputs.end(), documents.network->files.begin(), documents.network->files.end());
     }
     base::check_outputs({line.path("out")}, inputs);
   }
-  const std::string text = report_text(line.text("format"), read_sources(line, documents, laws), documents.sweep, laws);
+  const std::string text = report_text(line, read_sources(line, documents, laws), documents.extras, laws);
   if (to_file) {
+    base::create_folder_of(line.path("out"));
     base::write_file(line.path("out"), text);
   } else {
     std::cout << text << std::flush;

@@ -29,7 +29,9 @@ using evaluation::Activity;
 using evaluation::array_to_json;
 using evaluation::check_products;
 using evaluation::Engine;
+using evaluation::joined;
 using evaluation::mark_pareto_front;
+using evaluation::Objective;
 using evaluation::parse_activity;
 using evaluation::parse_engine;
 using evaluation::PerOperand;
@@ -77,16 +79,20 @@ base::Parsed list_within(const base::WholeNumber& limits, const std::string& als
 
 std::vector<PerOperand<models::Format>> formats_of(const base::CommandLine& line) {
   const auto groupings = [&] { return base::split(line.text("grouping"), ','); };
-  if (line.has("formats")) {
+  const bool has_widths = line.has("exponent-bits") && line.has("mantissa-bits");
+  if (!has_widths) {
     for (const char* option : {"exponent-bits", "mantissa-bits", "scale-exponent-bits", "scale-fraction-bits"}) {
-      if (line.given(option)) {
-        throw std::runtime_error(fmt::format("--formats and --{} are given, expected one of them", option));
-      }
+      if (!line.given(option)) continue;
+      throw std::runtime_error(
+          fmt::format("--{} is given, expected both --exponent-bits and --mantissa-bits beside it", option));
     }
-    return sweep_formats(base::split(line.text("formats"), ','),
-                         line.given("grouping") ? groupings() : std::vector<std::string>());
   }
-  if (!line.has("exponent-bits") || !line.has("mantissa-bits")) {
+  std::vector<PerOperand<models::Format>> formats;
+  if (line.has("formats")) {
+    formats = joined({}, sweep_formats(base::split(line.text("formats"), ','),
+                                       line.given("grouping") ? groupings() : std::vector<std::string>()));
+    if (!has_widths) return formats;
+  } else if (!has_widths) {
     throw std::runtime_error("nothing to sweep: expected --formats, or --exponent-bits with --mantissa-bits");
   }
   WidthRanges ranges;
@@ -94,7 +100,21 @@ std::vector<PerOperand<models::Format>> formats_of(const base::CommandLine& line
   ranges.mantissa = parse_range(line.text("mantissa-bits"), evaluation::kMantissaWidths);
   ranges.scale_exponent = parse_range(line.text("scale-exponent-bits"), evaluation::kScaleExponentWidths);
   ranges.scale_fraction = parse_range(line.text("scale-fraction-bits"), evaluation::kScaleFractionWidths);
-  return sweep_formats(ranges, groupings());
+  return joined(std::move(formats), sweep_formats(ranges, groupings()));
+}
+
+std::vector<Objective> front_of(const base::CommandLine& line, Engine engine) {
+  if (!line.has("pareto")) return evaluation::default_front(engine);
+  std::vector<Objective> objectives;
+  for (const std::string& name : base::split(line.text("pareto"), ',')) {
+    objectives.push_back(evaluation::parse_objective(name));
+  }
+  try {
+    evaluation::check_front(objectives, engine);
+  } catch (const std::runtime_error& error) {
+    base::refuse("", "--pareto", error.what());
+  }
+  return objectives;
 }
 
 SweepAxes axes_of(const base::CommandLine& line, const workloads::Workload& workload) {
@@ -122,7 +142,7 @@ std::string identity_of(const workloads::Workload& workload, const SweepTensors&
   base::Hash hash;
   const auto mix = [&](const std::string& text) { hash.add(text); };
   mix(MLSIM_VERSION);
-  mix("rows of any number of multiply-adds");
+  mix("rows with the names of their formats");
   mix(fmt::format("{:016x}", workload.content_hash));
   mix(engine);
   mix(to_string(activity));
@@ -143,7 +163,7 @@ std::string identity_of(const workloads::Workload& workload, const SweepTensors&
 
 class SweepProgress {
  public:
-  explicit SweepProgress(std::size_t points) : points_(points) {}
+  SweepProgress(std::size_t points, bool quiet) : points_(points), line_("mlsim sweep", quiet) {}
 
   void show(std::size_t done, std::size_t done_here) const {
     if (!line_.is_on_terminal()) return;
@@ -157,25 +177,25 @@ class SweepProgress {
 
  private:
   std::size_t points_;
-  base::StatusLine line_{"mlsim sweep"};
+  base::StatusLine line_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 // The points that a stopped sweep has computed, with its journal, where the sweep has an output; else no rows.
-std::unique_ptr<SweepJournal> open_journal(const std::filesystem::path& out, const std::string& identity,
+std::unique_ptr<SweepJournal> open_journal(const base::CommandLine& line, const std::string& identity,
                                            std::vector<Json>& rows) {
+  const std::filesystem::path out = line.path("out");
   if (out.empty()) return nullptr;
-  if (out.has_parent_path()) base::create_directories(out.parent_path());
+  base::create_folder_of(out);
   // A place that cannot be written to is known at once.
   { const base::AtomicFile probe(out); }
   auto journal = std::make_unique<SweepJournal>(out, identity, rows.size());
   if (journal->was_of_another()) {
-    base::print_error(fmt::format("mlsim: warning: {}: its journal was of another sweep and is begun anew\n",
-                                  base::printable(out.string())));
+    print_warnings(line, {fmt::format("{}: its journal was of another sweep and is begun anew", out.string())});
   }
   if (journal->dropped() > 0) {
-    base::print_error(fmt::format("mlsim: warning: {}: {} damaged or foreign lines of its journal are dropped\n",
-                                  base::printable(out.string()), journal->dropped()));
+    print_warnings(line, {fmt::format("{}: {} damaged or foreign lines of its journal are dropped", out.string(),
+                                      journal->dropped())});
   }
   for (const auto& [point, row] : journal->finished()) rows.at(point) = row;
   return journal;
@@ -229,8 +249,21 @@ std::vector<base::Option> sweep_options() {
           strict_option(),
           activity_option(),
           table_option(),
+          {.name = "pareto",
+           .value_name = "O,...",
+           .help = "what the front is of: energy (with memory), computing (without), time, area, error; if not given, "
+                   "computing and error, and of the analytic engine energy and time",
+           .kind = list_of([](const std::string& part) { evaluation::parse_objective(part); })},
           {.name = "out", .value_name = "FILE", .help = "FILE.csv or FILE.json", .kind = base::File{}},
-          jobs_option()};
+          jobs_option(),
+          quiet_option()};
+}
+
+// What an interrupted sweep says.
+std::string farewell_of(const std::filesystem::path& out) {
+  if (out.empty()) return "\nmlsim: sweep interrupted, nothing is kept without --out\n";
+  return fmt::format("\nmlsim: sweep interrupted, its finished points are in {}: the same command goes on from there\n",
+                     base::printable(SweepJournal::file_of(out).string()));
 }
 
 }  // namespace
@@ -238,11 +271,12 @@ std::vector<base::Option> sweep_options() {
 const base::Command& sweep_command() {
   static const base::Command command{
       .name = "mlsim sweep",
-      .synopsis = "WORKLOAD --formats F,... | --exponent-bits A:B --mantissa-bits C:D [options]",
+      .synopsis = "WORKLOAD [--formats F,...] [--exponent-bits A:B --mantissa-bits C:D] [options]",
       .summary = "price and measure many formats and arrays on one workload",
       .description =
           "Prices and measures every combination of formats and arrays on one workload, and marks the Pareto front of "
-          "energy and error. With --out the points are written as CSV or JSON, by the name's ending; a sweep that was "
+          "what --pareto names. With --out the points are written as CSV or JSON, by the name's ending; a sweep that "
+          "was "
           "stopped goes on where it was when the same command is given again. Lists are separated by commas.\n"
           "\n" +
           sources_text("WORKLOAD"),
@@ -261,8 +295,8 @@ void run_sweep(const base::CommandLine& line) {
   const std::unique_ptr<tbb::global_control> limit = limit_threads(line);
   const energy::Laws laws = find_laws(line.text("table"));
   const workloads::Workload workload = workloads::open_workload(line.operands().front(), source_options(line));
-  print_warnings(workload.remarks);
-  const SweepSetting setting{workload, engine, laws, activity};
+  print_warnings(line, workload.remarks);
+  const SweepSetting setting{workload, engine, laws, activity, front_of(line, engine)};
   const std::vector<SweepPoint> points = sweep_points(axes_of(line, workload));
   for (const SweepPoint& point : points) check_products(point, workload);
 
@@ -277,8 +311,9 @@ void run_sweep(const base::CommandLine& line) {
   const SweepTensors tensors(workload);
   const std::string identity =
       out.empty() ? "" : identity_of(workload, tensors, points, line.text("engine"), laws, activity);
-  const std::unique_ptr<SweepJournal> journal = open_journal(out, identity, rows);
-  const SweepProgress progress(rows.size());
+  const std::unique_ptr<SweepJournal> journal = open_journal(line, identity, rows);
+  const base::Farewell farewell(farewell_of(out));
+  const SweepProgress progress(rows.size(), line.flag("quiet"));
   const auto finished =
       static_cast<std::size_t>(std::count_if(rows.begin(), rows.end(), [](const Json& row) { return !row.is_null(); }));
   std::size_t done_here = 0;
@@ -288,15 +323,16 @@ void run_sweep(const base::CommandLine& line) {
     ++done_here;
     progress.show(finished + done_here, done_here);
   });
-  mark_pareto_front(rows);
+  mark_pareto_front(rows, setting.front);
   const std::string remark = evaluation::non_finite_remark(rows);
-  if (!remark.empty()) base::print_error(fmt::format("mlsim: warning: {}\n", remark));
+  if (!remark.empty()) print_warnings(line, {remark});
+  const Json document = sweep_json(setting, rows);
   if (journal) {
-    base::write_file(
-        out, out.extension() == ".csv" ? sweep_csv(setting, rows) : base::to_text(sweep_json(setting, rows), 2) + "\n");
+    base::write_file(out, out.extension() == ".csv" ? sweep_csv(setting, rows) : base::to_text(document, 2) + "\n");
     journal->remove();
   }
-  std::cout << base::printable_lines(sweep_table(rows)) << std::flush;
+  // What is written to a file is not said as well where quiet is asked for.
+  if (!journal || !line.flag("quiet")) std::cout << base::printable_lines(sweep_table(document)) << std::flush;
 }
 
 }  // namespace mlsim::app

@@ -1,17 +1,23 @@
 #include "app/report/accelergy.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
 #include "base/input_file.h"
+#include "base/json.h"
 #include "base/json_reader.h"
 #include "base/yaml.h"
 
@@ -25,9 +31,8 @@ using evaluation::machine_of;
 using evaluation::OwnPrices;
 using evaluation::Results;
 
-// Written as a number, and read as a text, too.
-constexpr double kVersion = 0.3;
 constexpr const char* kVersionText = "0.3";
+constexpr std::array kVersions{0.3, 0.4};  // that are read, as numbers or texts
 
 // The component that does an operation: a unit of the machine and, in most, a block of it.
 struct Component {
@@ -131,16 +136,159 @@ Machine one_machine(const Results& results, const std::string& file, const energ
   return machine_of(results, laws);
 }
 
-void read_action(const base::JsonReader& action, OwnPrices& prices) {
-  const base::JsonReader name = action["name"];
-  const std::string text = name.text();
-  if (text == "idle" || text == "leak") return;
-  const std::optional<Operation> operation = energy::find_operation(text);
-  if (!operation) name.refuse_value("an operation of mlsim, idle or leak");
-  if (action.has("arguments") && !action["arguments"].json().is_null()) action["arguments"].refuse_value("null");
-  if (!prices.emplace(*operation, action["energy"].number(0)).second) {
-    name.refuse(fmt::format("has a second energy of {}, expected one of each operation", text));
+// A document of this kind has some ten kilobytes; nested brackets cost the parser hundredfold.
+constexpr std::uint64_t kLargestYaml = std::uint64_t{1} << 20;
+
+// pe for mlsim.pe[0..3]: a component without the ranges of its instances.
+std::string without_ranges(const std::string& component) {
+  std::string result;
+  int depth = 0;
+  for (const char c : component) {
+    if (c == '[') ++depth;
+    if (depth == 0) result += c;
+    if (c == ']') --depth;
   }
+  return result;
+}
+
+std::string lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// Operations that an action may stand for, by the words in its name and its component's; all where none is told.
+std::vector<std::string> fitting_operations(const std::string& component, const std::string& action) {
+  using Words = std::vector<std::string_view>;
+  // An action has a word of the first list, an operation then one of the second.
+  static const std::vector<std::pair<Words, Words>> actions{{{"mac", "mul", "compute"}, {"multiply"}},
+                                                            {{"accum", "add", "sum"}, {"accumulate", "add"}},
+                                                            {{"shift"}, {"shift"}},
+                                                            {{"reg", "latch"}, {"register"}},
+                                                            {{"read", "load"}, {"_read"}},
+                                                            {{"write", "update", "fill", "store"}, {"_write"}},
+                                                            {{"quant", "round"}, {"quantize"}},
+                                                            {{"random"}, {"random_bits"}}};
+  static const std::vector<std::pair<Words, Words>> components{{{"dram", "lpddr", "hbm"}, {"dram"}},
+                                                               {{"sram", "glb", "global", "shared"}, {"sram"}},
+                                                               {{"buffer", "spad", "scratch"}, {"buffer"}}};
+  const auto has = [](const std::string& text, const Words& words) {
+    return std::any_of(words.begin(), words.end(), [&](auto word) { return text.find(word) != std::string::npos; });
+  };
+  const auto wanted = [&](const auto& table, const std::string& text) {
+    const auto found = std::find_if(table.begin(), table.end(), [&](const auto& row) { return has(text, row.first); });
+    return found == table.end() ? Words{""} : found->second;
+  };
+  const Words by_action = wanted(actions, lower(action));
+  const bool memory = by_action == Words{"_read"} || by_action == Words{"_write"};
+  const Words by_component = memory ? wanted(components, lower(component)) : Words{""};
+  std::vector<std::string> names;
+  for (const Operation operation : energy::kOperations) {
+    std::string name(energy::name(operation));
+    if (has(name, by_action) && has(name, by_component)) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+class ErtReader {
+ public:
+  ErtReader(std::string file, const ActionMap& map) : file_(std::move(file)), map_(map) {}
+
+  OwnPrices read(const base::JsonReader& ert) {
+    check_version(ert["version"]);
+    const base::JsonReader tables = ert["tables"];
+    for (std::size_t t = 0; t < tables.size(); ++t) {
+      const std::string component = tables[t].has("name") ? tables[t]["name"].text() : "";
+      const base::JsonReader actions = tables[t]["actions"];
+      for (std::size_t a = 0; a < actions.size(); ++a) read_action(component, actions[a]);
+    }
+    refuse_foreign();
+    for (const auto& [name, action] : map_.actions) {
+      if (used_.contains(name)) continue;
+      base::refuse(map_.file, "/" + base::pointer_token(name),
+                   "is no action of " + file_ + ", expected one that it has");
+    }
+    if (prices_.empty()) tables.refuse("has no operation of mlsim, expected one or more");
+    return std::move(prices_);
+  }
+
+ private:
+  static void check_version(const base::JsonReader& version) {
+    for (const double known : kVersions) {
+      if (version.json() == known || version.json() == fmt::format("{}", known)) return;
+    }
+    version.refuse_value(fmt::format("{}", fmt::join(kVersions, " or ")));
+  }
+
+  const MappedAction* mapped(const std::string& component, const std::string& action) {
+    for (const std::string& name :
+         {fmt::format("{}.{}", component, action), fmt::format("{}.{}", without_ranges(component), action), action}) {
+      const auto found = map_.actions.find(name);
+      if (found == map_.actions.end()) continue;
+      used_.insert(name);
+      return &found->second;
+    }
+    return nullptr;
+  }
+
+  void read_action(const std::string& component, const base::JsonReader& action) {
+    const base::JsonReader name = action["name"];
+    const std::string text = name.text();
+    double bits = 1;
+    std::optional<Operation> operation;
+    if (const MappedAction* const told = mapped(component, text)) {
+      if (!told->operation) return;
+      operation = told->operation;
+      bits = told->bits;
+    } else {
+      if (text == "idle" || text == "leak") return;
+      operation = energy::find_operation(text);
+      if (!operation) {
+        foreign_.push_back(fmt::format("{}.{} ({})", without_ranges(component), text,
+                                       fmt::join(fitting_operations(component, text), " or ")));
+        return;
+      }
+    }
+    check_arguments(action);
+    if (!prices_.emplace(*operation, action["energy"].number(0) / bits).second) {
+      name.refuse(fmt::format("gives a second energy of {}, expected one of each operation", energy::name(*operation)));
+    }
+  }
+
+  // An action that depends on arguments has no one price.
+  static void check_arguments(const base::JsonReader& action) {
+    if (!action.has("arguments")) return;
+    const nlohmann::json& arguments = action["arguments"].json();
+    if (!arguments.is_null() && !(arguments.is_object() && arguments.empty())) {
+      action["arguments"].refuse_value("null or {}, since an operation has one price");
+    }
+  }
+
+  void refuse_foreign() const {
+    if (foreign_.empty()) return;
+    base::refuse(file_, "",
+                 fmt::format("has actions that are no operations of mlsim, expected a map of them "
+                             "(--ert-map) or the names of what they may stand for: {}",
+                             fmt::join(foreign_, "; ")));
+  }
+
+  std::string file_;
+  const ActionMap& map_;
+  OwnPrices prices_;
+  std::set<std::string> used_;
+  std::vector<std::string> foreign_;
+};
+
+MappedAction mapped_action(const base::JsonReader& value) {
+  MappedAction action;
+  if (value.json().is_null()) return action;
+  const bool with_bits = value.json().is_object();
+  if (with_bits) value.refuse_unknown({"operation", "bits"});
+  const base::JsonReader name = with_bits ? value["operation"] : value;
+  if (name.json().is_string()) action.operation = energy::find_operation(name.text());
+  if (!action.operation)
+    name.refuse_value("an operation of mlsim (docs/energy.md)" + std::string(with_bits ? "" : " or null"));
+  if (value.has("bits")) action.bits = value["bits"].number_above(0);
+  return action;
 }
 
 }  // namespace
@@ -194,26 +342,26 @@ std::string accelergy_art(const Results& results, const std::string& file, const
   return document("ART", tables);
 }
 
-OwnPrices parse_accelergy_ert(std::string_view text, const std::string& file) {
+ActionMap parse_action_map(std::string_view text, const std::string& file) {
   const nlohmann::json document = base::parse_yaml(text, file);
-  const base::JsonReader ert = base::JsonReader(document, file)["ERT"];
-  if (const base::JsonReader version = ert["version"]; version.json() != kVersion && version.json() != kVersionText) {
-    version.refuse_value(kVersionText);
-  }
-  OwnPrices prices;
-  const base::JsonReader tables = ert["tables"];
-  for (std::size_t t = 0; t < tables.size(); ++t) {
-    const base::JsonReader actions = tables[t]["actions"];
-    for (std::size_t a = 0; a < actions.size(); ++a) read_action(actions[a], prices);
-  }
-  if (prices.empty()) tables.refuse("has no operation of mlsim, expected one or more");
-  return prices;
+  const base::JsonReader map(document, file);
+  if (!document.is_object()) map.refuse_value("an object");
+  ActionMap result{file, {}};
+  for (const auto& [name, value] : document.items()) result.actions.emplace(name, mapped_action(map[name]));
+  return result;
 }
 
-OwnPrices load_accelergy_ert(const std::string& path) {
-  // A table of every action of a machine has some ten kilobytes; nested brackets cost the parser hundredfold.
-  constexpr std::uint64_t kLargest = std::uint64_t{1} << 20;
-  return parse_accelergy_ert(base::read_text(path, kLargest), path);
+ActionMap load_action_map(const std::string& path) {
+  return parse_action_map(base::read_text(path, kLargestYaml), path);
+}
+
+OwnPrices parse_accelergy_ert(std::string_view text, const std::string& file, const ActionMap& map) {
+  const nlohmann::json document = base::parse_yaml(text, file);
+  return ErtReader(file, map).read(base::JsonReader(document, file)["ERT"]);
+}
+
+OwnPrices load_accelergy_ert(const std::string& path, const ActionMap& map) {
+  return parse_accelergy_ert(base::read_text(path, kLargestYaml), path, map);
 }
 
 }  // namespace mlsim::app

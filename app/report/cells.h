@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "energy/range.h"
 #include "energy/wide_count.h"
@@ -14,7 +15,6 @@ std::string three_digits(double value);
 
 // An energy of so many pJ with a unit that suits it, alone and with the ends of its error bar.
 std::string joules(double pj);
-std::string joules_range(const energy::Range& pj);
 
 std::string count(double value);
 std::string count(const energy::WideCount& value);
@@ -25,12 +25,22 @@ std::string percent(const std::optional<double>& share, int digits = 1);
 std::string factor(double value);
 std::string decibels(const std::optional<double>& value);
 
+// Figures of a column in one unit and with as many digits behind the point, zeros at the end kept: three digits of the
+// smallest that is not below a hundredth of the largest. - for what is undefined.
+std::vector<std::string> fixed_column(const std::vector<double>& values);
+// The same of energies in pJ, with the unit that suits the largest, which belongs in the column's head.
+struct EnergyColumn {
+  std::string unit;
+  std::vector<std::string> cells;
+};
+EnergyColumn energy_column(const std::vector<double>& pj);
+// The same with the ends of error bars behind each figure.
+std::vector<std::string> fixed_ranges(const std::vector<std::optional<energy::Range>>& ranges);
+EnergyColumn energy_ranges(const std::vector<energy::Range>& pj);
+
 // A ratio, alone and with the ends of its error bar.
 std::string times(const std::optional<energy::Range>& ratio);
 std::string times_range(const std::optional<energy::Range>& ratio);
-
-// pJ a multiply-add.
-std::string each(const std::optional<double>& pj);
 
 // µm² in mm².
 std::string area(double um2);

@@ -35,8 +35,9 @@ std::string header(bool memory) {
 }
 
 std::string decibel_cell(const std::optional<double>& value) {
-  if (!value || std::isnan(*value)) return "";
-  return std::isinf(*value) ? "inf" : fmt::format("{:.6g}", *value);
+  if (!value) return "";
+  if (std::isinf(*value)) return *value > 0 ? "inf" : "-inf";
+  return std::isnan(*value) ? "nan" : fmt::format("{:.6g}", *value);
 }
 
 std::string lines_of(const energy::Breakdown& energy) {
@@ -63,10 +64,11 @@ std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p, b
   const evaluation::ZeroProducts zeros = evaluation::zero_products(record);
   text += fmt::format(",{},{},{},{},{},{},{},{}", array.rows, array.columns, array.elements_per_scaler,
                       evaluated.price().accumulator_bits, zeros.count, zeros.counted,
-                      evaluation::to_string(evaluated.source().activity), csv_cell(evaluated.table().name));
-  if (memory)
+                      evaluation::to_string(evaluated.source().activity), csv_cell(table_name(evaluated.table())));
+  if (memory) {
     text +=
         fmt::format(",{},{},{}", record.cycles.dram_stalls, record.cycles.sram_stalls, record.cycles.quantizer_stalls);
+  }
   return text + "\n";
 }
 

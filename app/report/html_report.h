@@ -2,27 +2,14 @@
 // in the page by a library in the page.
 #pragma once
 
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "app/report/report_extras.h"
 #include "evaluation/evaluation.h"
 
 namespace mlsim::app {
 
-struct SweepSource {
-  std::string file;
-  nlohmann::json document;  // schema mlsim.sweep/1, as mlsim sweep writes it
-};
-
-// Throws std::runtime_error with file and place for anything but a sweep.
-SweepSource load_sweep(const std::string& path);
-// The same of a text; `file` stands for it in errors.
-SweepSource parse_sweep(std::string_view text, const std::string& file);
-
-std::string html_report(const std::vector<evaluation::Evaluation>& evaluations,
-                        const std::optional<SweepSource>& sweep);
+std::string html_report(const std::vector<evaluation::Evaluation>& evaluations, const ReportExtras& extras);
 
 }  // namespace mlsim::app

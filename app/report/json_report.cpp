@@ -18,6 +18,7 @@ using evaluation::MachineFigures;
 using evaluation::number_or_null;
 using evaluation::PassPrice;
 using evaluation::PassRecord;
+using evaluation::provenance_to_json;
 using evaluation::Total;
 using Json = nlohmann::ordered_json;
 
@@ -148,6 +149,17 @@ Json to_json(const std::vector<MachineFigures>& machines) {
     entry["pj_per_multiply_add"] = number_or_null(machine.pj_each);
     entry["pj_per_multiply_add_with_memory"] = number_or_null(machine.pj_each_with_memory);
     entry["step_pj"] = machine.all_pj.value;
+    entry["with_memory_pj"] = to_json(machine.all_pj);
+    entry["with_memory_ratio"] = to_json(machine.all_ratio);
+    entry["memory_share"] = optional_to_json(machine.memory_share);
+    const evaluation::EnergyParts& parts = machine.parts;
+    entry["parts_pj"] = {{"operations", parts.operations.value},
+                         {"overhead", parts.overhead.value},
+                         {"buffers", parts.buffers.value},
+                         {"sram", parts.sram.value},
+                         {"dram", parts.dram.value}};
+    entry["utilization"] = optional_to_json(machine.utilization);
+    entry["mean_sqnr_db"] = decibels_to_json(machine.sqnr_db);
     entry["sample_pj"] = optional_to_json(machine.sample_pj);
     entry["equal_area"] = {{"elements_factor", number_or_null(by_area.elements_factor)},
                            {"tops", number_or_null(by_area.tops)},
@@ -209,6 +221,29 @@ Json to_json(const evaluation::TableRanges& ranges) {
   return json;
 }
 
+// What a roofline and a map of hot spots show of a pass.
+void add_figures(const evaluation::PassFigures& figures, Json& json) {
+  json["with_memory_pj"] = figures.all_pj;
+  json["energy_share"] = optional_to_json(figures.energy_share);
+  json["stall_share"] = optional_to_json(figures.stall_share);
+  json["dram_bytes"] = figures.dram_bytes;
+  json["operations_per_dram_byte"] = optional_to_json(figures.operations_per_byte);
+  json["tops"] = optional_to_json(figures.tops);
+  json["needed_gigabytes_per_second"] = optional_to_json(figures.needed_gigabytes_per_second);
+}
+
+Json roofline_json(const sim::ArrayConfig& array) {
+  Json json = Json::object();
+  json["peak_tops"] = evaluation::peak_tops(array);
+  json["example_bandwidths"] = Json::array();
+  for (const evaluation::Bandwidth& bandwidth : evaluation::example_bandwidths()) {
+    json["example_bandwidths"].push_back({{"name", bandwidth.name},
+                                          {"gigabytes_per_second", bandwidth.gigabytes_per_second},
+                                          {"source", bandwidth.source}});
+  }
+  return json;
+}
+
 Json pass_json(const PassRecord& record, const PassPrice& price) {
   Json json = Json::object();
   json["multiply_adds"] = record.multiply_adds;
@@ -228,14 +263,16 @@ Json pass_json(const PassRecord& record, const PassPrice& price) {
 
 Json layers_json(const Evaluation& evaluated) {
   Json json = Json::array();
+  auto figures = evaluated.passes().begin();
   for (std::size_t l = 0; l < evaluated.price().layers.size(); ++l) {
     const evaluation::LayerRecord& record = evaluated.results().layers[l];
     Json& layer = json.emplace_back();
     layer["name"] = record.name;
     layer["format"] = format_name(record);
     for (std::size_t p = 0; p < record.passes.size(); ++p) {
-      layer["passes"][models::to_string(record.passes[p].pass)] =
-          pass_json(record.passes[p], evaluated.price().layers[l][p]);
+      Json& pass = layer["passes"][models::to_string(record.passes[p].pass)];
+      pass = pass_json(record.passes[p], evaluated.price().layers[l][p]);
+      add_figures(*figures++, pass);
     }
   }
   return json;
@@ -247,6 +284,7 @@ Json to_json(const Evaluation& evaluated) {
   json["workload"] = evaluated.results().workload;
   json["engine"] = evaluation::to_string(evaluated.results().engine);
   json["formats"] = format_names(evaluated.results());
+  if (evaluated.results().provenance) json["provenance"] = provenance_to_json(*evaluated.results().provenance);
   if (evaluated.price().accumulator_bits > 0) json["accumulator_bits"] = evaluated.price().accumulator_bits;
   json["activity"] = evaluation::to_string(evaluated.source().activity);
   json["area_um2"] = to_json(evaluated.price().area);
@@ -259,6 +297,7 @@ Json to_json(const Evaluation& evaluated) {
   }
   json["machines"] = to_json(evaluated.machines());
   if (evaluated.step()) json["training_step"] = step_json(evaluated.source().step.value(), *evaluated.step());
+  json["roofline"] = roofline_json(evaluated.results().array);
   json["sharing"] = to_json(evaluated.sharings());
   json["table_range"] = to_json(evaluated.table_ranges());
   json["layers"] = layers_json(evaluated);
@@ -270,7 +309,12 @@ Json to_json(const Evaluation& evaluated) {
 Json json_report(const std::vector<Evaluation>& evaluations) {
   Json json = Json::object();
   json["schema"] = "mlsim.report/1";
-  json["cost_table"] = evaluations.front().table().name;
+  const energy::CostTable& table = evaluations.front().table();
+  json["cost_table"] = table.name;
+  if (!table.file.empty()) {
+    json["cost_table_file"] = table.file.string();
+    json["cost_table_hash"] = evaluation::hash_text(table.content_hash);
+  }
   json["results"] = Json::array();
   for (const Evaluation& evaluated : evaluations) json["results"].push_back(to_json(evaluated));
   return json;

@@ -8,6 +8,7 @@
 
 #include "app/report/html_report.h"
 #include "app/report/report_tables.h"
+#include "app/report/summary.h"
 #include "base/json.h"
 #include "base/terminal.h"
 
@@ -42,6 +43,9 @@ std::string wrapped(const std::string& text, const std::string& indent, std::siz
 }
 
 constexpr std::size_t kTextWidth = 116;
+constexpr const char* kFurther =
+    "A baseline is the same array and dataflow with elements of its own format. mlsim report --detail has energies by "
+    "operation, pass and layer, error bars and areas, --format html the plots; docs/energy.md the laws and sources.";
 
 std::string to_text(const ReportTable& table) {
   std::vector<std::vector<std::string>> rows{table.head};
@@ -97,6 +101,15 @@ std::string to_markdown(const ReportTable& table) {
 
 std::string text_report(const std::vector<Evaluation>& evaluations) {
   std::string text;
+  for (const std::string& sentence : summary_sentences(evaluations)) text += wrapped(sentence, "", kTextWidth);
+  text += to_text(summary_table(evaluations)) + "\n";
+  const std::vector<std::string> notes = result_notes(evaluations);
+  if (!notes.empty()) text += wrapped(fmt::format("{}", fmt::join(notes, " ")), "", kTextWidth);
+  return text + wrapped(kFurther, "", kTextWidth);
+}
+
+std::string detailed_text_report(const std::vector<Evaluation>& evaluations) {
+  std::string text;
   for (const ReportSection& section : report_sections(evaluations)) {
     if (!text.empty()) text += "\n";
     text += section.title + "\n";
@@ -120,12 +133,12 @@ std::string markdown_report(const std::vector<Evaluation>& evaluations) {
 }
 
 std::string report_as(const std::string& format, const std::vector<Evaluation>& evaluations,
-                      const std::optional<SweepSource>& sweep) {
+                      const ReportExtras& extras) {
   if (format == "markdown") return base::printable_lines(markdown_report(evaluations));
-  if (format == "html") return html_report(evaluations, sweep);
+  if (format == "html") return html_report(evaluations, extras);
   if (format == "json") return base::to_text(json_report(evaluations), 2) + "\n";
   if (format == "csv") return csv_report(evaluations);
-  return base::printable_lines(text_report(evaluations));
+  return base::printable_lines(extras.detail ? detailed_text_report(evaluations) : text_report(evaluations));
 }
 
 }  // namespace mlsim::app

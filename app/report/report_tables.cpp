@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <optional>
 #include <set>
+#include <string_view>
 
 #include "app/report/cells.h"
 #include "app/report/section_tables.h"
@@ -14,7 +18,6 @@ namespace {
 using evaluation::Activity;
 using evaluation::Evaluation;
 using evaluation::LayerRecord;
-using evaluation::Total;
 using models::Operand;
 
 std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& evaluated) {
@@ -25,7 +28,7 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
       fmt::format("{} x {} elements, {} to a group-scale unit", array.rows, array.columns, array.elements_per_scaler);
   const int accumulator_bits = evaluated.price().accumulator_bits;
   if (accumulator_bits > 0) machine += fmt::format(", accumulators of {} bits", accumulator_bits);
-  const std::string& table = evaluated.table().name;
+  const std::string table = table_name(evaluated.table());
   const Activity activity = evaluated.source().activity;
   std::vector<std::pair<std::string, std::string>> facts{
       {"format", format_names(results)},
@@ -35,11 +38,105 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
       {"prices",
        table + (evaluated.source().own_prices.empty() ? "" : ", those of this format from an Accelergy ERT")}};
   facts.emplace_back("operands", fmt::format("{}  (--activity {})", described(activity), to_string(activity)));
-  if (!evaluated.table().has_area) facts.emplace_back("area", fmt::format("-  ({} has no areas)", table));
+  if (results.provenance) facts.emplace_back("from", provenance_text(*results.provenance));
+  if (!evaluated.table().has_area)
+    facts.emplace_back("area", fmt::format("-  ({} has no areas)", evaluated.table().name));
   return facts;
 }
 
-// The formats of each source; where two have the same, the file too, and where that is not enough its place.
+// A row of the overview: a figure of each source.
+class OverviewRows {
+ public:
+  OverviewRows(ReportTable& table, const std::vector<Evaluation>& evaluations)
+      : table_(table), evaluations_(evaluations) {}
+
+  template <typename Text>
+  void texts(const std::string& name, const Text& text) {
+    std::vector<std::string> cells;
+    for (const Evaluation& evaluated : evaluations_) cells.push_back(text(evaluated));
+    add(name, std::move(cells));
+  }
+  template <typename Figure>
+  void numbers(const std::string& name, const Figure& figure) {
+    std::vector<double> values;
+    for (const Evaluation& evaluated : evaluations_) values.push_back(figure(evaluated));
+    add(name, fixed_column(values));
+  }
+  template <typename Figure>
+  void energies(const std::string& name, const Figure& figure) {
+    std::vector<energy::Range> ranges;
+    for (const Evaluation& evaluated : evaluations_) ranges.push_back(figure(evaluated));
+    EnergyColumn column = energy_ranges(ranges);
+    add(fmt::format("{}, {}", name, column.unit), std::move(column.cells));
+  }
+  // A row for each baseline; error bars of the others are in the table of ranges.
+  enum class Bars : std::uint8_t { kShown, kLeftOut };
+  template <typename Ratio>
+  void ratios(const std::string& name, Bars bars, const Ratio& ratio) {
+    for (std::size_t b = 0; b < evaluation::baseline_machines().size(); ++b) {
+      std::vector<std::optional<energy::Range>> ranges;
+      for (const Evaluation& evaluated : evaluations_) ranges.push_back(ratio(evaluated, b));
+      std::vector<double> values;
+      for (const auto& range : ranges) values.push_back(range ? range->value : std::nan(""));
+      add(fmt::format("{} / this format, {}", evaluation::baseline_machines()[b].name, name),
+          bars == Bars::kShown ? fixed_ranges(ranges) : fixed_column(values));
+    }
+  }
+
+ private:
+  void add(const std::string& name, std::vector<std::string> cells) {
+    std::vector<std::string>& row = table_.rows.emplace_back(std::vector<std::string>{name});
+    row.insert(row.end(), cells.begin(), cells.end());
+  }
+
+  ReportTable& table_;
+  const std::vector<Evaluation>& evaluations_;
+};
+
+void add_energies(OverviewRows& rows) {
+  using Parts = evaluation::EnergyParts;
+  const auto own = [](const Evaluation& e) -> const evaluation::MachineFigures& { return e.machines().front(); };
+  rows.energies("energy with memory", [&](const Evaluation& e) { return own(e).all_pj; });
+  const std::pair<const char*, energy::Range Parts::*> parts[] = {{"operations", &Parts::operations},
+                                                                  {"overhead", &Parts::overhead},
+                                                                  {"buffers", &Parts::buffers},
+                                                                  {"SRAM", &Parts::sram},
+                                                                  {"DRAM", &Parts::dram}};
+  for (const auto& [name, part] : parts) {
+    const energy::Range Parts::*range = part;
+    rows.energies(fmt::format("of which {}", name), [&](const Evaluation& e) { return own(e).parts.*range; });
+  }
+  rows.texts("share of memory", [&](const Evaluation& e) { return percent(own(e).memory_share); });
+  rows.numbers("pJ a multiply-add, with memory", [&](const Evaluation& e) { return own(e).pj_each_with_memory; });
+  rows.ratios("with memory", OverviewRows::Bars::kShown,
+              [](const Evaluation& e, std::size_t b) { return e.machines()[b + 1].all_ratio; });
+  rows.energies("energy of computing", [&](const Evaluation& e) { return own(e).computing_pj; });
+  rows.ratios("computing", OverviewRows::Bars::kLeftOut,
+              [](const Evaluation& e, std::size_t b) { return e.all().price.compared(b).computing; });
+  rows.ratios("operations only", OverviewRows::Bars::kLeftOut,
+              [](const Evaluation& e, std::size_t b) { return e.all().price.compared(b).operations_only; });
+}
+
+void add_work(OverviewRows& rows) {
+  rows.numbers("time, ms", [](const Evaluation& e) { return e.all().milliseconds; });
+  rows.texts("clock, GHz", [](const Evaluation& e) { return fmt::format("{:g}", e.results().array.clock_ghz); });
+  rows.texts("cycles", [](const Evaluation& e) { return count(e.all().cycles.total()); });
+  rows.texts("utilization", [](const Evaluation& e) { return percent(e.all().utilization); });
+  rows.texts("multiply-adds", [](const Evaluation& e) { return count(e.all().multiply_adds); });
+  rows.texts("SQNR, dB, mean over layers and passes",
+             [](const Evaluation& e) { return decibels(e.all().sqnr.mean()); });
+  rows.texts("SQNR, dB, lowest", [](const Evaluation& e) { return decibels(e.all().sqnr.lowest()); });
+  rows.texts("accumulator overflows", [](const Evaluation& e) {
+    return e.all().overflows_are_counted ? count(e.all().overflows) : std::string("-");
+  });
+  rows.texts("area of computing, mm²",
+             [](const Evaluation& e) { return area(e.machines().front().computing_area_um2); });
+  rows.texts("area with memory (an estimate), mm²",
+             [](const Evaluation& e) { return e.table().has_area ? area(e.price().area.total()) : std::string("-"); });
+}
+
+}  // namespace
+
 std::vector<std::string> labels_of(const std::vector<Evaluation>& evaluations) {
   std::vector<std::string> formats;
   formats.reserve(evaluations.size());
@@ -58,46 +155,34 @@ std::vector<std::string> labels_of(const std::vector<Evaluation>& evaluations) {
   return labels;
 }
 
-// A column of the overview: names and cells, the names the same for every source.
-std::vector<std::pair<std::string, std::string>> overview_of(const Evaluation& evaluated) {
-  const Total& all = evaluated.all();
-  const energy::Breakdown& energy = all.price.energy;
-  const auto& baselines = evaluation::baseline_machines();
-  std::vector<std::pair<std::string, std::string>> cells;
-  cells.emplace_back("energy, operations only", joules_range(energy.operations_only()));
-  for (std::size_t b = 0; b < baselines.size(); ++b) {
-    cells.emplace_back(baselines[b].name + " / this format, operations only",
-                       times_range(all.price.compared(b).operations_only));
+std::string format_name(const LayerRecord& layer) {
+  const auto name = [&](Operand operand) { return models::to_string(layer.formats[operand]); };
+  const std::string activation = name(Operand::kActivation);
+  const std::string weight = name(Operand::kWeight);
+  const std::string error = name(Operand::kError);
+  if (activation == weight && activation == error) return activation;
+  // As in fp8 and mxfp8.
+  constexpr std::string_view kForward = "-e4m3";
+  constexpr std::string_view kBackward = "-e5m2";
+  const std::size_t at = activation.find(kForward);
+  if (activation == weight && at != std::string::npos) {
+    const std::string tail = activation.substr(at + kForward.size());
+    const std::string family = activation.substr(0, at);
+    if (error == family + std::string(kBackward) + tail) return family + tail;
   }
-  cells.emplace_back("energy, with everything but memory", joules_range(energy.computing()));
-  for (std::size_t b = 0; b < baselines.size(); ++b) {
-    cells.emplace_back(baselines[b].name + " / this format, with everything but memory",
-                       times_range(all.price.compared(b).computing));
-  }
-  cells.emplace_back("energy of memory", joules_range(energy.memory()));
-  cells.emplace_back("SQNR, dB, mean over layers and passes", decibels(all.sqnr.mean()));
-  cells.emplace_back("SQNR, dB, lowest", decibels(all.sqnr.lowest()));
-  cells.emplace_back("accumulator overflows", all.overflows_are_counted ? count(all.overflows) : "-");
-  cells.emplace_back("multiply-adds", count(all.multiply_adds));
-  cells.emplace_back("cycles", count(all.cycles.total()));
-  cells.emplace_back("time",
-                     fmt::format("{:.3g} ms at {:g} GHz", all.milliseconds, evaluated.results().array.clock_ghz));
-  cells.emplace_back("utilization", percent(all.utilization));
-  cells.emplace_back(
-      "area", evaluated.table().has_area ? fmt::format("{:.3f} mm²", evaluated.price().area.total() / 1e6) : "-");
-  return cells;
+  return fmt::format("activation {}, weight {}, error {}", activation, weight, error);
 }
 
-}  // namespace
+std::string provenance_text(const evaluation::Provenance& provenance) {
+  std::string text = fmt::format("mlsim {}, seed {}, step {}; workload {}", provenance.version, provenance.seed,
+                                 provenance.step, evaluation::hash_text(provenance.workload_hash));
+  if (provenance.tensors_hash) text += fmt::format(", tensors {}", evaluation::hash_text(*provenance.tensors_hash));
+  return text + fmt::format(", array {}", evaluation::hash_text(provenance.array_hash));
+}
 
-std::string format_name(const LayerRecord& layer) {
-  if (layer.formats[Operand::kActivation] == layer.formats[Operand::kWeight] &&
-      layer.formats[Operand::kActivation] == layer.formats[Operand::kError]) {
-    return models::to_string(layer.formats[Operand::kActivation]);
-  }
-  return fmt::format("activation {}, weight {}, error {}", models::to_string(layer.formats[Operand::kActivation]),
-                     models::to_string(layer.formats[Operand::kWeight]),
-                     models::to_string(layer.formats[Operand::kError]));
+std::string table_name(const energy::CostTable& table) {
+  if (table.file.empty()) return table.name;
+  return fmt::format("{} (of {}, hash {})", table.name, table.file.string(), evaluation::hash_text(table.content_hash));
 }
 
 std::string format_names(const evaluation::Results& results) {
@@ -137,7 +222,7 @@ std::vector<ReportSection> report_sections(const std::vector<Evaluation>& evalua
     for (ReportTable& table : energy_tables(evaluated)) section.tables.push_back(std::move(table));
     for (const auto table_of :
          {range_table, table_range_table, zeros_table, toggle_table, activity_table, machine_table, equal_table,
-          step_table, step_machine_table, sharing_table, operation_table, area_table, layer_table}) {
+          step_table, step_machine_table, sharing_table, operation_table, area_table, layer_table, roofline_table}) {
       section.tables.push_back(table_of(evaluated));
     }
     std::erase_if(section.tables, [](const ReportTable& table) { return table.rows.empty(); });
@@ -149,13 +234,9 @@ ReportTable overview_table(const std::vector<Evaluation>& evaluations) {
   ReportTable table{"overview", "All passes of all layers; in brackets the worst case of the prices' error bars"};
   table.head = {"quantity"};
   for (const std::string& label : labels_of(evaluations)) table.head.push_back(label);
-  for (const Evaluation& evaluated : evaluations) {
-    const auto cells = overview_of(evaluated);
-    for (std::size_t i = 0; i < cells.size(); ++i) {
-      if (i == table.rows.size()) table.rows.push_back({cells[i].first});
-      table.rows[i].push_back(cells[i].second);
-    }
-  }
+  OverviewRows rows(table, evaluations);
+  add_energies(rows);
+  add_work(rows);
   return table;
 }
 
@@ -187,7 +268,9 @@ struct SmallTiles {
   }
 };
 
-std::vector<std::string> tile_notes(const std::vector<Evaluation>& evaluations) {
+}  // namespace
+
+std::vector<std::string> result_notes(const std::vector<Evaluation>& evaluations) {
   SmallTiles tiles;
   for (const Evaluation& evaluation : evaluations) {
     for (const evaluation::LayerRecord& layer : evaluation.results().layers) tiles.add(layer);
@@ -201,7 +284,8 @@ std::vector<std::string> tile_notes(const std::vector<Evaluation>& evaluations) 
   }
   if (tiles.non_finite > 0) {
     notes.push_back(
-        fmt::format("Results that are infinite or NaN: {}. Passes that have one have no SQNR.", tiles.non_finite));
+        fmt::format("Results that are infinite or NaN: {}. Errors of passes that have one are infinite or undefined.",
+                    tiles.non_finite));
   }
   if (tiles.short_blocks > 0) {
     notes.push_back(fmt::format(
@@ -211,8 +295,6 @@ std::vector<std::string> tile_notes(const std::vector<Evaluation>& evaluations) 
   }
   return notes;
 }
-
-}  // namespace
 
 std::vector<std::string> report_notes(const std::vector<Evaluation>& evaluations) {
   std::vector<std::string> notes = {
@@ -230,7 +312,7 @@ std::vector<std::string> report_notes(const std::vector<Evaluation>& evaluations
     notes.push_back(fmt::format("The choice of table alone moves fp32 : int8 from {:.1f} to {:.1f} (operations only).",
                                 range->low, range->high));
   }
-  for (const std::string& note : tile_notes(evaluations)) notes.push_back(note);
+  for (const std::string& note : result_notes(evaluations)) notes.push_back(note);
   notes.emplace_back("Laws, sources and error bars: docs/energy.md.");
   return notes;
 }

@@ -35,6 +35,17 @@ std::vector<std::string> report_notes(const std::vector<evaluation::Evaluation>&
 
 // The format of a layer, or those of its operands where they differ.
 std::string format_name(const evaluation::LayerRecord& layer);
+// Those of them that only these results call for.
+std::vector<std::string> result_notes(const std::vector<evaluation::Evaluation>& evaluations);
+
+// The formats of each source; where two have the same, the file too, and where that is not enough its place.
+std::vector<std::string> labels_of(const std::vector<evaluation::Evaluation>& evaluations);
+
+// Version, seed, step and hashes.
+std::string provenance_text(const evaluation::Provenance& provenance);
+
+// The table's name; where it is no shipped one its file and its hash too.
+std::string table_name(const energy::CostTable& table);
 // Every format of the layers, once.
 std::string format_names(const evaluation::Results& results);
 

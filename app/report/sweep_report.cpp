@@ -1,10 +1,12 @@
 #include "app/report/sweep_report.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "app/report/report_tables.h"
 #include "base/json.h"
 #include "evaluation/results.h"
 
@@ -23,6 +25,12 @@ std::string cell(const Json& value) {
   if (value.is_null()) return "";
   if (value.is_string()) return csv_cell(value.get<std::string>());
   return base::to_text(value);
+}
+
+std::vector<std::string> front_names(const evaluation::SweepSetting& setting) {
+  std::vector<std::string> names;
+  for (const evaluation::Objective objective : setting.front) names.emplace_back(to_string(objective));
+  return names;
 }
 
 }  // namespace
@@ -45,9 +53,10 @@ std::string sweep_csv(const evaluation::SweepSetting& setting, const std::vector
         line += "," + cell(value);
       }
     }
-    if (text.empty()) text = header.substr(1) + ",engine,activity,cost_table\n";
-    text += fmt::format("{},{},{},{}\n", line.substr(1), to_string(setting.engine), to_string(setting.activity),
-                        csv_cell(setting.laws.table().name));
+    if (text.empty()) text = header.substr(1) + ",workload,engine,activity,cost_table,front\n";
+    text += fmt::format("{},{},{},{},{},{}\n", line.substr(1), csv_cell(setting.workload.name),
+                        to_string(setting.engine), to_string(setting.activity),
+                        csv_cell(table_name(setting.laws.table())), fmt::join(front_names(setting), " "));
   }
   return text;
 }
@@ -57,31 +66,43 @@ Json sweep_json(const evaluation::SweepSetting& setting, const std::vector<Json>
           {"workload", setting.workload.name},
           {"engine", to_string(setting.engine)},
           {"activity", to_string(setting.activity)},
-          {"cost_table", setting.laws.table().name},
+          {"cost_table", table_name(setting.laws.table())},
+          {"front", front_names(setting)},
           {"points", rows}};
 }
 
-std::string sweep_table(const std::vector<Json>& rows) {
-  const auto format_of = [](const Json& row) {
-    std::string format = row["activation"];
-    if (row["weight"] == row["activation"] && row["error"] == row["activation"]) return format;
-    return fmt::format("{}+{}+{}", format, row["weight"].get<std::string>(), row["error"].get<std::string>());
-  };
+std::string sweep_table(const Json& sweep) {
+  const Json& points = sweep["points"];
   std::size_t width = 18;
-  for (const Json& row : rows) width = std::max(width, format_of(row).size());
-  std::string text = fmt::format("{:<{}} {:>5} {:>7} {:>10} {:>10} {:>10} {:>9} {:>8} {:>9}\n", "format", width, "acc.",
-                                 "array", "ops pJ/MAC", "all pJ/MAC", "cycles", "mm²", "SQNR dB", "overflows");
-  for (const Json& row : rows) {
+  for (const Json& point : points) width = std::max(width, point["format"].get_ref<const std::string&>().size());
+  std::string text =
+      fmt::format("{:<{}} {:>32}\n{:<{}} {:>5} {:>12} {:>10} {:>9} {:>11} {:>10} {:>9} {:>8} {:>9}\n", "", width + 18,
+                  "energy of a multiply-add, pJ", "format", width, "acc.", "array", "operations", "computing",
+                  "with memory", "cycles", "mm²", "SQNR dB", "overflows");
+  for (const Json& point : points) {
+    const Json& bits = point["accumulator_bits"];
     text += fmt::format(
-        "{:<{}} {:>5} {:>7} {:>10} {:>10} {:>10} {:>9} {:>8} {:>9}{}\n", format_of(row), width,
-        row["accumulator_bits"].get<int>(),
-        fmt::format("{}x{}/{}", row["rows"].get<int>(), row["columns"].get<int>(),
-                    row["elements_per_scaler"].get<int>()),
-        picojoules_each(row, "operations_only_pj"), picojoules_each(row, "computing_pj"), count_text(row["cycles"]),
-        row["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", row["area_um2"].get<double>() / 1e6),
-        decibels_text(row["mean_sqnr_db"]), overflows_text(row["passes"]), row["pareto"].get<bool>() ? "  *" : "");
+        "{:<{}} {:>5} {:>12} {:>10} {:>9} {:>11} {:>10} {:>9} {:>8} {:>9}{}\n",
+        point["format"].get_ref<const std::string&>(), width, bits.is_null() ? "-" : std::to_string(bits.get<int>()),
+        fmt::format("{}x{}/{}", point["rows"].get<int>(), point["columns"].get<int>(),
+                    point["elements_per_scaler"].get<int>()),
+        picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
+        picojoules_each(point, "with_memory_pj"), count_text(point["cycles"]),
+        point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),
+        decibels_text(point["mean_sqnr_db"]), overflows_text(point["passes"]),
+        point["pareto"].get<bool>() ? "  *" : "");
   }
-  return text + "* on the Pareto front of energy (all computing) and mean SQNR\n";
+  return text + fmt::format("* on the Pareto front of {}\n", front_text(sweep));
+}
+
+std::string front_text(const Json& sweep) {
+  std::string text;
+  const Json& front = sweep["front"];
+  for (std::size_t i = 0; i < front.size(); ++i) {
+    text += i == 0 ? "" : i + 1 == front.size() ? " and " : ", ";
+    text += evaluation::description_of(evaluation::parse_objective(front[i].get<std::string>()));
+  }
+  return text;
 }
 
 }  // namespace mlsim::app

@@ -10,8 +10,10 @@
 
 namespace mlsim::app {
 
-// At most 120 columns wide, but for long names of formats.
-std::string sweep_table(const std::vector<nlohmann::ordered_json>& rows);
+// Of the document that sweep_json makes. At most 120 columns wide, but for long names of formats.
+std::string sweep_table(const nlohmann::ordered_json& sweep);
+// What its front is of, in words.
+std::string front_text(const nlohmann::ordered_json& sweep);
 
 std::string sweep_csv(const evaluation::SweepSetting& setting, const std::vector<nlohmann::ordered_json>& rows);
 

@@ -361,6 +361,20 @@ std::string to_string(const Format& format) {
   return std::visit([](const auto& f) { return to_string(f); }, format);
 }
 
+std::string to_string(const OperandFormats& formats) {
+  const std::string activation = to_string(formats[0]);
+  const std::string weight = to_string(formats[1]);
+  const std::string error = to_string(formats[2]);
+  if (weight == activation && error == activation) return activation;
+  constexpr std::string_view kForward = "-e4m3";
+  if (const std::size_t at = activation.find(kForward); at != std::string::npos) {
+    std::string common = activation;
+    common.erase(at, kForward.size());
+    if (parse_operand_formats(common) == formats) return common;
+  }
+  return activation + "+" + weight + "+" + error;
+}
+
 std::string family_of(const Format& format) {
   const auto* const baseline = std::get_if<BaselineFormat>(&format);
   return baseline == nullptr ? "block-scaled" : *baseline == BaselineFormat::kInt8 ? "int8" : "floating-point";

@@ -126,6 +126,8 @@ OperandFormats parse_operand_formats(std::string_view text);
 std::string to_string(const ScaledFormat& format);
 std::string to_string(BaselineFormat format);
 std::string to_string(const Format& format);
+// As parse_operand_formats reads it where one name says all; else `A+W+E` of activation, weight and error.
+std::string to_string(const OperandFormats& formats);
 
 // Block-scaled, floating-point or int8: formats of one family are multiplied with each other.
 std::string family_of(const Format& format);

@@ -20,10 +20,11 @@ class ErrorSums {
   void add(std::span<const Exact> exact, std::span<const Computed> computed);
 
   // Signal to quantization noise ratio in dB: 10 log10 (Σ exact² / Σ (computed - exact)²). Infinite where nothing
-  // differs; NaN for a signal of zeros that is not met, and for an infinite difference.
+  // differs, -infinite for an infinite difference; NaN for a signal of zeros that is not met, and for a NaN.
   double sqnr_db() const {
     if (noise_ == 0) return std::numeric_limits<double>::infinity();
-    if (exact_square_ == 0 || !std::isfinite(noise_)) return std::numeric_limits<double>::quiet_NaN();
+    if (std::isinf(noise_)) return -std::numeric_limits<double>::infinity();
+    if (exact_square_ == 0 || std::isnan(noise_)) return std::numeric_limits<double>::quiet_NaN();
     return 10 * std::log10(exact_square_ / noise_);
   }
 

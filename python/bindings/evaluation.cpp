@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "app/report/html_report.h"
+#include "app/report/sweep_reader.h"
 #include "app/report/report.h"
 #include "app/report/sweep_report.h"
 #include "base/json.h"
@@ -84,7 +84,7 @@ std::string simulate(const JsonReader& request, const evaluation::Progress& prog
     evaluation::check_array(options, request["array"]["file"].text());
   }
   if (has(request, "tensors")) options.tensors = request["tensors"].text();
-  if (has(request, "trace")) options.trace = request["trace"].text();
+  if (has(request, "trace")) options.trace = sim::TraceRequest{request["trace"].text()};
   workloads::Workload workload = workload_of(request["workload"]);
   if (has(request, "format")) {
     workloads::set_formats(workload, models::parse_operand_formats(request["format"].text()));
@@ -108,8 +108,9 @@ std::string report(const JsonReader& request, const evaluation::Progress& progre
   const energy::Laws laws = laws_of(request);
   const evaluation::Activity activity = evaluation::parse_activity(request["activity"].text());
   const std::string format = request["format"].text();
-  std::optional<app::SweepSource> sweep;
-  if (has(request, "sweep")) sweep = app::parse_sweep(request["sweep"].text(), "sweep");
+  app::ReportExtras extras;
+  extras.detail = request["detail"].flag();
+  if (has(request, "sweep")) extras.sweep = app::parse_sweep(request["sweep"].text(), "sweep");
   std::optional<workloads::Network> network;
   if (has(request, "step")) network = network_of(request["step"]);
   std::vector<evaluation::Evaluation> evaluations;
@@ -120,7 +121,7 @@ std::string report(const JsonReader& request, const evaluation::Progress& progre
     if (network) source.step = evaluation::training_step(*network, source.results, source.file, laws);
     evaluations.emplace_back(std::move(source), laws);
   }
-  return app::report_as(format, evaluations, sweep);
+  return app::report_as(format, evaluations, extras);
 }
 
 // ---- Sweeps
@@ -142,15 +143,19 @@ std::vector<evaluation::PerOperand<models::Format>> formats_of(const JsonReader&
     groupings = texts_of(request["grouping"]);
     for (const std::string& grouping : groupings) evaluation::check_grouping(grouping);
   }
-  if (has(request, "formats")) {
-    for (const char* other : {"exponent_bits", "mantissa_bits", "scale_exponent_bits", "scale_fraction_bits"}) {
-      if (has(request, other)) {
-        throw std::runtime_error(fmt::format("formats and {} are given, expected one of them", other));
-      }
+  const bool has_widths = has(request, "exponent_bits") && has(request, "mantissa_bits");
+  if (!has_widths) {
+    for (const char* key : {"exponent_bits", "mantissa_bits", "scale_exponent_bits", "scale_fraction_bits"}) {
+      if (!has(request, key)) continue;
+      throw std::runtime_error(
+          fmt::format("{} is given, expected both exponent_bits and mantissa_bits beside it", key));
     }
-    return evaluation::sweep_formats(texts_of(request["formats"]), groupings);
   }
-  if (!has(request, "exponent_bits") || !has(request, "mantissa_bits")) {
+  std::vector<evaluation::PerOperand<models::Format>> formats;
+  if (has(request, "formats")) {
+    formats = evaluation::joined({}, evaluation::sweep_formats(texts_of(request["formats"]), groupings));
+    if (!has_widths) return formats;
+  } else if (!has_widths) {
     throw std::runtime_error("nothing to sweep: expected formats, or exponent_bits with mantissa_bits");
   }
   evaluation::WidthRanges ranges;
@@ -163,7 +168,18 @@ std::vector<evaluation::PerOperand<models::Format>> formats_of(const JsonReader&
     ranges.scale_fraction = range_of(request, "scale_fraction_bits", evaluation::kScaleFractionWidths);
   }
   if (groupings.empty()) groupings.emplace_back("nc");
-  return evaluation::sweep_formats(ranges, groupings);
+  return evaluation::joined(std::move(formats), evaluation::sweep_formats(ranges, groupings));
+}
+
+std::vector<evaluation::Objective> front_of(const JsonReader& request, evaluation::Engine engine) {
+  if (!has(request, "pareto")) return evaluation::default_front(engine);
+  const JsonReader list = request["pareto"];
+  std::vector<evaluation::Objective> objectives;
+  for (const std::string& name : texts_of(list)) {
+    objectives.push_back(list.guarded([&] { return evaluation::parse_objective(name); }));
+  }
+  list.guarded([&] { evaluation::check_front(objectives, engine); });
+  return objectives;
 }
 
 evaluation::SweepAxes axes_of(const JsonReader& request, const workloads::Workload& workload) {
@@ -203,14 +219,15 @@ std::string sweep(const JsonReader& request, const evaluation::Progress& progres
   const energy::Laws laws = laws_of(request);
   const workloads::Workload workload = workload_of(request["workload"]);
   const evaluation::SweepSetting setting{workload, engine, laws,
-                                         evaluation::parse_activity(request["activity"].text())};
+                                         evaluation::parse_activity(request["activity"].text()),
+                                         front_of(request, engine)};
   const std::vector<evaluation::SweepPoint> points = evaluation::sweep_points(axes_of(request, workload));
   for (const evaluation::SweepPoint& point : points) evaluation::check_products(point, workload);
   std::vector<Json> rows(points.size());
   const evaluation::SweepTensors tensors(workload);
   evaluation::run_points(
       setting, points, rows, [&](std::size_t) { tensors.require_unchanged(); }, progress);
-  evaluation::mark_pareto_front(rows);
+  evaluation::mark_pareto_front(rows, setting.front);
   return base::to_text(with_remark(app::sweep_json(setting, rows), evaluation::non_finite_remark(rows)));
 }
 
@@ -232,9 +249,7 @@ std::string sweep_file(const JsonReader& request, const evaluation::Progress& /*
 
 std::string sweep_table(const JsonReader& request, const evaluation::Progress& /*progress*/) {
   const std::string text = request["text"].text();
-  app::parse_sweep(text, "sweep");  // refuses what is none
-  const Json document = base::parse_ordered_json(text, "sweep");
-  return app::sweep_table({document["points"].begin(), document["points"].end()});
+  return app::sweep_table(app::parse_sweep(text, "sweep").document);
 }
 
 using Task = std::string (*)(const JsonReader& request, const evaluation::Progress& progress);

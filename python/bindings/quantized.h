@@ -29,9 +29,9 @@ struct Quantized {
   const models::ScaledTensor* scaled() const { return std::get_if<models::ScaledTensor>(&tensor); }
   const models::BaselineTensor* baseline() const { return std::get_if<models::BaselineTensor>(&tensor); }
   models::Format format() const {
-    return std::visit([](const auto& quantized) { return quantized.format; }, tensor);
+    return std::visit([](const auto& quantized) -> models::Format { return quantized.format; }, tensor);
   }
-  float tensor_scale() const { 
+  float tensor_scale() const {
     if (const auto* blocks = scaled()) return blocks->tensor_scale;
     return std::get<models::BaselineTensor>(tensor).scale;
   }

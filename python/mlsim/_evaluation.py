@@ -142,7 +142,7 @@ def report(
         "step": None if step is None else _source(step, "step"),
         "sweep": None if sweep is None else to_text(sweep, "sweep"),
     }
-    document = json.loads(_native.report(to_text({**request, "format": "json"}, "report")))
+    document = json.loads(_native.report(to_text({**request, "format": "json", "detail": False}, "report")))
     return Report(document, request)
 
 
@@ -177,20 +177,23 @@ def sweep(
     engine: str = "functional",
     activity: str = "dense",
     table: Path = "horowitz-45nm",
+    pareto: Union[str, Sequence[str], None] = None,
     threads: Optional[int] = None,
     folder: Optional[Path] = None,
 ) -> Sweep:
     """Prices and measures every combination of formats and arrays on one workload, as `mlsim sweep` does.
 
     workload, folder: as of simulate.
-    formats: one or a list, such as ["e2m4", "nvfp4"]; "A+W+E" gives activation, weight and error their own. Or
-        exponent_bits and mantissa_bits, each a width or a pair of the lowest and the highest, with scale_exponent_bits
-        (8) and scale_fraction_bits (1) beside them.
+    formats: one or a list, such as ["e2m4", "nvfp4"]; "A+W+E" gives activation, weight and error their own.
+    exponent_bits, mantissa_bits: instead of formats or behind them, each a width or a pair of the lowest and the
+        highest, with scale_exponent_bits (8) and scale_fraction_bits (1) beside them.
     grouping: one or a list, of the widths (nc), and of each of formats that names none.
     accumulator_bits: one or a list of widths, 2 to 64, or "full"; None: the workload's.
     array: one or a list of files or dicts. sharing: one or a list of elements that share a group-scale unit.
     engine: "functional", or "analytic": no values, so no errors.
     activity, table: as of report. threads: as of simulate.
+    pareto: what the front is of: one or a list of "energy" (with memory), "computing" (without), "time", "area" and
+        "error"; None: computing and error, and of the analytic engine energy and time.
 
     Returns the points as a dict, the schema mlsim.sweep/1 (docs/sweep.md), energies in pJ, areas in µm². Raises
     mlsim.Error with the command's sentences; KeyboardInterrupt ends it.
@@ -210,6 +213,7 @@ def sweep(
         "engine": _name(engine, "engine"),
         "activity": _name(activity, "activity"),
         "table": _path(table, "table"),
+        "pareto": _list(pareto),
         "threads": _threads(threads),
     }
     return Sweep(_document(_native.sweep(to_text(request, "sweep"))))

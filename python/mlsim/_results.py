@@ -202,11 +202,16 @@ class Report(_Document):
     def __reduce__(self) -> Tuple[Any, ...]:
         return Report, (dict(self), self._request)
 
-    def text(self, format: str = "text") -> str:
-        """The report as `mlsim report --format F` prints it: text, markdown, csv, json or html (one page with plots)."""
+    def text(self, format: str = "text", detail: bool = False) -> str:
+        """The report as `mlsim report --format F` prints it: text, markdown, csv, json or html (one page with plots).
+
+        detail: in text, every table and not the summary alone.
+        """
         if format not in ("text", "markdown", "csv", "json", "html"):
             raise Error(f"format: is {format!r}, expected text, markdown, csv, json or html")
-        return _native.report(to_text({**self._request, "format": format}, "report"))
+        if detail and format != "text":
+            raise Error(f"detail: is of the format text, expected none beside {format}")
+        return _native.report(to_text({**self._request, "format": format, "detail": bool(detail)}, "report"))
 
     def save(self, path: Path) -> None:
         """Writes the report, whole or not at all, in the format of the name's ending: txt, md, csv, json or html."""
@@ -309,18 +314,29 @@ class Sweep(_Document):
 
         rows = []
         for point in self["points"]:
-            formats = [point[operand] for operand in ("activation", "weight", "error")]
+            bits = point["accumulator_bits"]
             rows.append(
                 [
-                    formats[0] if len(set(formats)) == 1 else "+".join(formats),
-                    str(point["accumulator_bits"]),
+                    point["format"],
+                    "-" if bits is None else str(bits),
                     point["array"],
                     each(point, "operations_only_pj"),
                     each(point, "computing_pj"),
+                    each(point, "with_memory_pj"),
                     str(point["cycles"]),
                     _shown_decibels(decibels(point["mean_sqnr_db"])),
                     "*" if point["pareto"] else "",
                 ]
             )
-        header = ["format", "accumulator", "array", "operations pJ/MAC", "all pJ/MAC", "cycles", "SQNR dB", "front"]
+        header = [
+            "format",
+            "accumulator",
+            "array",
+            "operations pJ/MAC",
+            "computing pJ/MAC",
+            "with memory pJ/MAC",
+            "cycles",
+            "SQNR dB",
+            "front",
+        ]
         return _Table(f"mlsim.Sweep of '{self['workload']}', prices of {self['cost_table']}", header, rows)

@@ -14,7 +14,8 @@ def kinds_of(networks, network):
     layers = json.loads((networks / f"{network}.json").read_text())["layers"]
     kinds = {}
     for layer in layers:
-        if layer["type"] == "conv2d":
+        # What stays in binary32 is no layer of the array.
+        if layer["type"] == "conv2d" and layer.get("format") != "fp32":
             depthwise = layer["groups"] > 1
             kinds[layer["name"]] = "depthwise" if depthwise else "1×1" if layer["kernel"] == [1, 1] else "K×K"
     return kinds
@@ -68,9 +69,9 @@ def energy_table(figures, variants):
         ]
         for variant in variants:
             found = figures[network][variant]["eight"]["kinds"]
-            for kind, total in found.items():
+            for position, (kind, total) in enumerate(found.items()):
                 own = total["pj"]["own"]
-                cells = [variant.replace("-", ", ") if kind == "K×K" else "", kind]
+                cells = [variant.replace("-", ", ") if position == 0 else "", kind]
                 cells += [
                     f"{100 * total['multiply_adds'] / found['all']['multiply_adds']:.1f} %",
                     f"{total['multiply_adds'] / total['group_scales']:.3g}",

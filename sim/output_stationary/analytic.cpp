@@ -175,10 +175,11 @@ void check_time(Pass pass, std::int64_t cycles) {
   throw std::runtime_error(to_string(pass) + ": takes 2^62 cycles or more with the memory of the array");
 }
 
-// Of bits that are spread evenly over `parts`, the bytes of so many of them.
+// Of bits that are spread evenly over `parts`, the bytes of so many of them; none where there is no part.
 std::int64_t bytes_of_share(std::uint64_t bits, std::int64_t share, std::int64_t parts) {
-  const models::Int128 bytes_of_all = static_cast<models::Int128>(parts) * 8;
-  return static_cast<std::int64_t>((static_cast<models::Int128>(bits) * share + bytes_of_all - 1) / bytes_of_all);
+  if (parts <= 0) return 0;
+  const models::Int128 bits_of_all = static_cast<models::Int128>(parts) * 8;
+  return static_cast<std::int64_t>((static_cast<models::Int128>(bits) * share + bits_of_all - 1) / bits_of_all);
 }
 
 // A pass on the array: what stands in its rows and columns, and how its tiles are cut into steps.

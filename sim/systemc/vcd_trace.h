@@ -4,26 +4,39 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <systemc>
 #include <vector>
 
+#include "sim/simulate.h"
+
 namespace mlsim::sim {
 
 // Registers itself with the simulation while it lives. Takes bits, integers and floating-point numbers; times are in
-// ps.
+// ps, of which a cycle has 1,000.
 class VcdTrace : public sc_core::sc_trace_file {
  public:
-  explicit VcdTrace(std::ostream& stream);
+  // Of the request's cycles and signals.
+  VcdTrace(std::ostream& stream, const TraceRequest& request);
   ~VcdTrace() override;
   VcdTrace(const VcdTrace&) = delete;
   VcdTrace& operator=(const VcdTrace&) = delete;
   VcdTrace(VcdTrace&&) = delete;
   VcdTrace& operator=(VcdTrace&&) = delete;
 
+  std::size_t signals() const { return variables_.size(); }
+  // About how many where all elements work.
+  double bytes_a_cycle() const;
+  // The first of the request's scopes that no signal is in.
+  std::optional<std::string> scope_without_signal() const;
+  // A comment now, and a marker of the save file.
+  void mark(const std::string& name);
   // Writes the time of the end.
   void finish();
+  // What GTKWave opens with the VCD of that name: markers A to Z for the first names that were marked, and signals.
+  void write_save_file(std::ostream& stream, const std::string& vcd) const;
 
   void trace(const bool& object, const std::string& name) override;
   void trace(const float& object, const std::string& name) override;
@@ -78,10 +91,22 @@ class VcdTrace : public sc_core::sc_trace_file {
   [[noreturn]] static void refuse_type(const std::string& name);
   void write_declarations();
   void write_time();
+  bool is_chosen(const std::string& name);
+  static std::uint64_t time_ps();
+
+  struct Mark {
+    std::uint64_t time_ps;
+    std::string name;
+  };
 
   std::ostream& stream_;
+  TraceRequest request_;
+  std::vector<bool> scope_has_signal_;
   std::vector<std::unique_ptr<Variable>> variables_;
+  std::vector<Mark> marks_;
+  std::optional<std::string> new_mark_;  // not in the file yet
   bool begun_ = false;
+  bool ended_ = false;
 };
 
 }  // namespace mlsim::sim

@@ -327,7 +327,7 @@ const std::vector<Scenario>& scenarios() {
        {"simulate", "workload.json", "--engine", "cycle", "--results", "r.json", "--tensors", "t", "--jobs", "1"}},
       {"simulate_structural",
        {"simulate", "pixel.json", "--array", "one.json", "--engine", "structural", "--results", "r.json", "--trace",
-        "t.vcd", "--jobs", "1"}},
+        "t.vcd", "--jobs", "1", "--quiet"}},
       {"simulate_to_standard_output", {"simulate", "workload.json", "--jobs", "1"}},
       {"sweep_csv", {"sweep", "workload.json", "--formats", "e2m4,e2m1", "--out", "s.csv", "--jobs", "1"}},
       {"sweep_json", {"sweep", "workload.json", "--formats", "e2m4,int8", "--out", "s.json", "--jobs", "1"}},

@@ -41,9 +41,9 @@ TEST(Zeros, AreAssumedWithoutValuesAndTheReportSaysSo) {
   EXPECT_EQ(zero_products(results.layers[0].passes[1]).count, 0U) << "error times weight";
   EXPECT_EQ(zero_products(results.layers[0].passes[2]).count, multiply_adds / 2);
   EXPECT_FALSE(zero_products(results.layers[0].passes[0]).counted);
-  EXPECT_THAT(text_report({Evaluation({"r.json", results}, laws())}),
+  EXPECT_THAT(detailed_text_report({Evaluation({"r.json", results}, laws())}),
               HasSubstr("assumed where there are no values (half of the"));
-  EXPECT_THAT(text_report({Evaluation({"r.json", run_layers(kLayer, Engine::kFunctional)}, laws())}),
+  EXPECT_THAT(detailed_text_report({Evaluation({"r.json", run_layers(kLayer, Engine::kFunctional)}, laws())}),
               HasSubstr("counted from the values"));
   EXPECT_EQ(report_of(results)["totals"]["all"]["zero_products_are_counted"], false);
 }
@@ -71,7 +71,9 @@ TEST(Activity, PricesTheSameCountsLower) {
 
 TEST(Memory, StallsAreToldWhereAnArrayWaits) {
   const Results without = run_layers(kShape, Engine::kAnalytic);
-  const auto text_of = [](const Results& results) { return text_report({Evaluation({"r.json", results}, laws())}); };
+  const auto text_of = [](const Results& results) {
+    return detailed_text_report({Evaluation({"r.json", results}, laws())});
+  };
   const auto csv_of = [](const Results& results) { return csv_report({Evaluation({"r.json", results}, laws())}); };
   EXPECT_THAT(text_of(without), testing::Not(HasSubstr("DRAM stalls")));
   EXPECT_THAT(csv_of(without), testing::Not(HasSubstr("dram_stalls")));
@@ -140,7 +142,7 @@ TEST(Machines, WithoutAreasHaveEnergiesAlone) {
   EXPECT_TRUE(report["machines"]["fp32"]["equal_area"]["tops"].is_null());
   EXPECT_GT(report["machines"]["fp32"]["equal_throughput"]["watts"], 0);
   EXPECT_TRUE(report["sharing"][0]["area_um2"].is_null());
-  EXPECT_THAT(text_report({Evaluation({"r.json", run_layers(kShape, Engine::kAnalytic)}, without)}),
+  EXPECT_THAT(detailed_text_report({Evaluation({"r.json", run_layers(kShape, Engine::kAnalytic)}, without)}),
               Not(HasSubstr("elements at its area")));
 }
 
@@ -152,7 +154,7 @@ TEST(Undefined, FiguresOfALayerWithoutATapAreLeftOpen) {
                                            kernel + "}]",
                                        Engine::kFunctional);
     const std::vector<Evaluation> evaluations{Evaluation({"r.json", results}, laws())};
-    for (const std::string& text : {text_report(evaluations), markdown_report(evaluations)}) {
+    for (const std::string& text : {detailed_text_report(evaluations), markdown_report(evaluations)}) {
       EXPECT_THAT(text, Not(testing::ContainsRegex("[^a-z](nan|inf)[^a-z]")));
     }
     const json report = report_of(results);
@@ -174,12 +176,13 @@ TEST(ErrorTable, ShowsWhatIsMeasured) {
     "in_size": [9, 8], "kernel": [3, 3], "padding": [1, 1], "values": {} })";
   const std::string shape = R"({ "name": "point", "type": "conv2d", "batch": 2, "in_channels": 4, "out_channels": 6,
     "in_size": [9, 8], "kernel": [1, 1] })";
-  const std::string text = text_report(
+  const std::string text = detailed_text_report(
       {Evaluation({"r.json", run_layers("[" + measured + "," + shape + "]", Engine::kFunctional)}, laws())});
   EXPECT_THAT(text, HasSubstr("SQNR against binary64"));
   EXPECT_THAT(text, testing::ContainsRegex("  of which 1x1 +- +- +-"));
-  EXPECT_THAT(text_report({Evaluation({"r.json", run_layers("[" + shape + "]", Engine::kFunctional)}, laws())}),
-              Not(HasSubstr("SQNR against binary64")));
+  EXPECT_THAT(
+      detailed_text_report({Evaluation({"r.json", run_layers("[" + shape + "]", Engine::kFunctional)}, laws())}),
+      Not(HasSubstr("SQNR against binary64")));
 }
 
 TEST(ErrorTable, MeansAreOverThePassesOfThoseOverTheLayers) {
@@ -201,7 +204,8 @@ TEST(ErrorTable, MeansAreOverThePassesOfThoseOverTheLayers) {
   EXPECT_EQ(totals["backward_data"]["mean_sqnr_db"], 25);
   EXPECT_EQ(totals["backward_weight"]["mean_sqnr_db"], "exact");
   EXPECT_EQ(totals["all"]["mean_sqnr_db"], 17.5);
-  EXPECT_THAT(text_report({Evaluation({"r.json", results}, laws())}), testing::ContainsRegex("  all +17.5 +10.0 "));
+  EXPECT_THAT(detailed_text_report({Evaluation({"r.json", results}, laws())}),
+              testing::ContainsRegex("  all +17.5 +10.0 "));
   for (LayerRecord& layer : results.layers) {
     for (PassRecord& pass : layer.passes) pass.sqnr_db = exact;
   }

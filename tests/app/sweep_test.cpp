@@ -1,5 +1,6 @@
 // mlsim sweep: its points, and that a kill at any moment loses nothing.
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <spawn.h>
@@ -14,12 +15,14 @@
 #include <thread>
 
 #include "app/cli/sweep_command.h"
+#include "app/report/sweep_reader.h"
 #include "tests/support/command.h"
 #include "tests/support/repetitions.h"
 
 namespace mlsim {
 namespace {
 
+using app::load_sweep;
 using nlohmann::json;
 using nlohmann::ordered_json;
 using test::TemporaryFolder;
@@ -93,12 +96,58 @@ TEST_F(Sweep, TakesAFormatForEachOperand) {
   EXPECT_EQ(points[2]["weight"], "int8");
 }
 
+TEST_F(Sweep, TakesWidthsAndFormatsTogether) {
+  ASSERT_EQ(run("--formats fp32,fp8,mxfp8,e2m1 --exponent-bits 2 --mantissa-bits 1:2 --accumulator-bits full,12 "
+                "--engine analytic --pareto time,area,energy --out s.json")
+                .status,
+            0);
+  const json sweep = json::parse(folder_.read("s.json"));
+  EXPECT_EQ(sweep["front"], json({"time", "area", "energy"}));
+  std::vector<std::string> points;
+  bool has_front = false;
+  for (const json& point : sweep["points"]) {
+    points.push_back(point["format"].get<std::string>() + " " +
+                     (point["accumulator_bits"].is_null() ? "-"
+                      : point["accumulator_bits"] == 12   ? "12"
+                                                          : "full"));
+    EXPECT_EQ(point["with_memory_pj"].get<double>(),
+              point["computing_pj"].get<double>() + point["memory_pj"].get<double>());
+    has_front = has_front || point["pareto"].get<bool>();
+  }
+  // Baselines have no accumulator of a width, and e2m1 is there once.
+  EXPECT_EQ(points, (std::vector<std::string>{"fp32 -", "fp8 -", "mxfp8/k32 full", "mxfp8/k32 12", "e2m1/g8m1/nc full",
+                                              "e2m1/g8m1/nc 12", "e2m2/g8m1/nc full", "e2m2/g8m1/nc 12"}));
+  EXPECT_TRUE(has_front);
+}
+
 TEST_F(Sweep, WritesTheSameInEveryWay) {
   ASSERT_EQ(run("--exponent-bits 2 --mantissa-bits 1:4 --out a.csv --jobs 1").status, 0);
   ASSERT_EQ(run("--exponent-bits 2 --mantissa-bits 1:4 --out b.csv").status, 0);
   EXPECT_EQ(folder_.read("a.csv"), folder_.read("b.csv"));
   const std::string csv = folder_.read("a.csv");
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
+}
+
+TEST_F(Sweep, ReadsCsvAsJson) {
+  const std::string what = "--formats fp32,mxfp8,e2m1+e2m1+e2m3 --accumulator-bits full,10 --pareto area,energy ";
+  for (const char* engine : {"functional", "analytic"}) {
+    SCOPED_TRACE(engine);
+    for (const char* file : {"s.csv", "s.json"}) {
+      ASSERT_EQ(run(fmt::format("{} --engine {} --out {}", what, engine, file)).status, 0);
+    }
+    EXPECT_EQ(load_sweep((folder_.path() / "s.csv").string()).document,
+              load_sweep((folder_.path() / "s.json").string()).document);
+  }
+  const auto error = [&](const std::string& text) {
+    folder_.write("bad.csv", text);
+    return test::error_of([&] { load_sweep((folder_.path() / "bad.csv").string()); });
+  };
+  EXPECT_THAT(error(""), HasSubstr("bad.csv: has no points, expected what mlsim sweep writes as CSV"));
+  EXPECT_THAT(error("a,b\n1,2\n"), HasSubstr("bad.csv: "));
+  EXPECT_THAT(error("format,cycles\nfp32,many\n"), HasSubstr("bad.csv: line 2, cycles: is 'many', expected a number"));
+  std::string text = folder_.read("s.csv");
+  text.replace(text.find(",false,"), 7, ",perhaps,");
+  EXPECT_THAT(error(text), HasSubstr("pareto: is 'perhaps'"));
 }
 
 TEST_F(Sweep, GroupingsAreAnAxisOfFormatsWithoutOne) {
@@ -115,13 +164,16 @@ TEST_F(Sweep, GroupingsAreAnAxisOfFormatsWithoutOne) {
 
 TEST_F(Sweep, Refuses) {
   expect_error("", "nothing to sweep");
-  expect_error("--formats e2m4 --mantissa-bits 1:2", "expected one of them");
+  expect_error("--formats e2m4 --mantissa-bits 1:2", "--mantissa-bits is given, expected both");
   expect_error("--exponent-bits 3:1 --mantissa-bits 1", "lower end first");
   expect_error("--exponent-bits 0:9 --mantissa-bits 1", "--exponent-bits");
   expect_error("--exponent-bits 0 --mantissa-bits 0", "nothing to sweep");
   expect_error("--formats e2m4+e2m1", "ACTIVATION+WEIGHT+ERROR");
   expect_error("--formats e2m99", "e2m99");
-  expect_error("--formats e2m4 --scale-fraction-bits 2", "expected one of them");
+  expect_error("--formats e2m4 --scale-fraction-bits 2", "--scale-fraction-bits is given, expected both");
+  expect_error("--formats e2m4 --pareto energy,speed", "--pareto: has 'speed', expected one of energy");
+  expect_error("--formats e2m4 --pareto time,time", "--pareto: has time twice");
+  expect_error("--formats e2m4 --pareto error --engine analytic", "--pareto: has error, which the analytic engine");
   expect_error("--formats e2m4 --grouping q", "grouping 'q' is none of");
   expect_error("--exponent-bits 2 --mantissa-bits 1 --grouping x", "grouping 'x'");
   expect_error("--formats e2m4 --out s.txt", ".csv or .json");
@@ -262,6 +314,35 @@ TEST_F(Sweep, KilledAtRandomMomentsItEndsInTheSameBytes) {
   EXPECT_GT(killed, 0);
   ASSERT_EQ(run(ranges + " --out killed.csv").status, 0);
   EXPECT_EQ(folder_.read("killed.csv"), expected);
+}
+
+TEST_F(Sweep, SaysHowToGoOnWhereItIsInterrupted) {
+  const std::string command = "cd '" + folder_.path().string() +
+                              "' && exec '" MLSIM_COMMAND
+                              "' sweep workload.json --exponent-bits 0:4 --mantissa-bits 1:5 --grouping nc,n,c,none "
+                              "--sharing 1,2,4 --out s.csv >out.txt 2>err.txt";
+  const pid_t process = fork();
+  ASSERT_GE(process, 0);
+  if (process == 0) {
+    execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+    _exit(127);
+  }
+  // A point is done, and most are not.
+  const std::filesystem::path journal = folder_.path() / "s.csv.journal";
+  int status = 0;
+  const auto lines = [&] {
+    std::error_code none;
+    return std::filesystem::exists(journal, none) ? std::filesystem::file_size(journal, none) : 0;
+  };
+  while (lines() < 1000 && waitpid(process, &status, WNOHANG) == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  kill(process, SIGINT);
+  ASSERT_EQ(waitpid(process, &status, 0), process);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(
+      folder_.read("err.txt"),
+      "\nmlsim: sweep interrupted, its finished points are in s.csv.journal: the same command goes on from there\n");
 }
 
 TEST_F(Sweep, ATableWithoutAreasLeavesThemOut) {

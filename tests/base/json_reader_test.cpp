@@ -45,6 +45,16 @@ TEST(JsonReader, ReadsNumbersWithinTheirRange) {
   EXPECT_EQ(root()["layers"][0]["stride"].integer<int>(0, 7), 0);
   EXPECT_EQ(error_of([] { root()["layers"][0]["stride"].integer<int>(1, 7, " or \"all\""); }),
             "a.json: /layers/0/stride: is 0, expected an integer from 1 to 7 or \"all\"");
+  const nlohmann::ordered_json numbers =
+      nlohmann::ordered_json::parse(R"([3.0, 3e0, -0.0, 9007199254740992.0, 9007199254740994.0, 7.5])");
+  const OrderedJsonReader number(numbers, "a.json");
+  for (const std::size_t i : {0U, 1U}) EXPECT_EQ(number[i].integer<int>(0, 7), 3);
+  EXPECT_EQ(number[2].integer<int>(0, 7), 0);
+  EXPECT_EQ(number[3].integer<std::uint64_t>(0, UINT64_MAX), 9007199254740992U);
+  for (const std::size_t i : {4U, 5U}) {
+    EXPECT_THAT(error_of([&] { number[i].integer<std::uint64_t>(0, UINT64_MAX); }),
+                testing::EndsWith("expected an integer from 0 to 18446744073709551615"));
+  }
   for (const char* key : {"rate", "big", "half", "layers"}) {
     EXPECT_THAT(error_of([&] { root()[key].integer<int>(0, 7); }),
                 testing::EndsWith("expected an integer from 0 to 7"));

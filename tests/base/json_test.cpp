@@ -113,6 +113,21 @@ TEST(CheckSchema, NamesThePlaceAndWhatWasExpected) {
             "a.json: /n: is \"" + std::string(56, 'y') + "..., expected an integer of 1 or more");
 }
 
+TEST(CheckSchema, KnowsIntegersUpTo64Bits) {
+  const json schema = json::parse(R"({"type": "object", "properties": {
+    "seed": {"type": "integer", "minimum": 0, "maximum": 18446744073709551615},
+    "bits": {"type": "integer", "minimum": 0, "maximum": 64, "not": {"const": 1}}}})");
+  const auto error = [&](const std::string& text) { return error_of([&] { parse_json(text, "a.json", schema); }); };
+  EXPECT_EQ(error(R"({"seed": 18446744073709551615, "bits": 64})"), "nothing was thrown");
+  EXPECT_EQ(error(R"({"seed": 9223372036854775808, "bits": 2.0})"), "nothing was thrown");
+  EXPECT_EQ(error(R"({"seed": 18446744073709551616})"),
+            "a.json: /seed: is 1.8446744073709552e+19, expected an integer from 0 to 18446744073709551615");
+  EXPECT_EQ(error(R"({"bits": 9223372036854775808})"),
+            "a.json: /bits: is 9223372036854775808, expected an integer from 0 to 64 other than 1");
+  EXPECT_EQ(error(R"({"bits": 1.0})"), "a.json: /bits: is 1, expected an integer from 0 to 64 other than 1");
+  EXPECT_TRUE(parse_json(R"({"seed": 1e3})", "a.json", schema).at("seed").is_number_unsigned());
+}
+
 TEST(CheckSchema, FollowsConditionals) {
   const json schema = json::parse(R"({
     "type": "object", "required": ["type"], "properties": {"type": {"enum": ["a", "b"]}},

@@ -15,6 +15,7 @@ namespace {
 
 using nlohmann::json;
 using test::kLayer;
+using test::kShape;
 using test::run_layers;
 using testing::HasSubstr;
 
@@ -73,6 +74,57 @@ TEST(Memory, StallsSurviveTheirFile) {
               HasSubstr("r.json: /layers/0/passes/0/cycles: has more stalls than cycles of the array"));
   EXPECT_THAT(refused("quantizer_stalls", cycles.quantizer + 1),
               HasSubstr("r.json: /layers/0/passes/0/cycles: has more stalls than cycles of the quantizer"));
+}
+
+std::string without_engine(const Results& results) {
+  auto document = to_json(results);
+  document.erase("engine");
+  return document.dump();
+}
+
+TEST(ResultsProvenance, IsThatOfTheInputsAndNotOfTheEngine) {
+  const Results functional = run_layers(kLayer, Engine::kFunctional);
+  ASSERT_TRUE(functional.provenance.has_value());
+  EXPECT_EQ(functional.provenance->seed, 3U);
+  EXPECT_TRUE(functional.provenance->tensors_hash.has_value());
+  EXPECT_EQ(without_engine(run_layers(kLayer, Engine::kFunctional)), without_engine(functional));
+  EXPECT_EQ(without_engine(run_layers(kLayer, Engine::kCycle)), without_engine(functional));
+  EXPECT_FALSE(run_layers(kShape, Engine::kAnalytic).provenance->tensors_hash.has_value()) << "of no values";
+}
+
+TEST(ResultsProvenance, ChangesWithWhatItIsOf) {
+  const Provenance first = *run_layers(kLayer, Engine::kFunctional).provenance;
+  sim::ArrayConfig array;
+  array.rows = 8;
+  const Provenance narrower = *run_layers(kLayer, Engine::kFunctional, "", array).provenance;
+  EXPECT_NE(narrower.array_hash, first.array_hash);
+  EXPECT_EQ(narrower.workload_hash, first.workload_hash);
+  EXPECT_EQ(narrower.tensors_hash, first.tensors_hash);
+  const Provenance later = *run_layers(kLayer, Engine::kFunctional, R"("step": 7, )").provenance;
+  EXPECT_EQ(later.step, 7U);
+  EXPECT_NE(later.workload_hash, first.workload_hash);
+  EXPECT_EQ(later.array_hash, first.array_hash);
+  std::string other = kLayer;
+  other.replace(other.find("conv"), 4, "anew");
+  EXPECT_NE(run_layers(other, Engine::kFunctional).provenance->workload_hash, first.workload_hash);
+}
+
+TEST(ResultsProvenance, SurvivesItsFileAndMayBeMissing) {
+  const Results before = run_layers(kLayer, Engine::kFunctional);
+  EXPECT_EQ(parse_results(to_json(before).dump(), "r.json").provenance, before.provenance);
+  json document = json::parse(to_json(before).dump());
+  const auto refused = [&](const char* key, const json& value, const char* reason) {
+    json broken = document;
+    broken["provenance"][key] = value;
+    EXPECT_THAT(test::error_of([&] { parse_results(broken.dump(), "r.json"); }),
+                HasSubstr(std::string("r.json: /provenance/") + key + reason));
+  };
+  refused("array_hash", "12", ": is \"12\", expected 16 hexadecimal digits");
+  refused("tensors_hash", "00000000000000AB", ": is \"00000000000000AB\", expected 16 hexadecimal digits");
+  refused("step", -1, ": is -1, expected an integer from 0 to 4294967295");
+  refused("version", 3, ": is 3, expected ");
+  document.erase("provenance");
+  EXPECT_FALSE(parse_results(document.dump(), "old.json").provenance.has_value());
 }
 
 TEST(Zeros, SurviveTheirFile) {

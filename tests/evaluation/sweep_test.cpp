@@ -110,19 +110,5 @@ TEST_F(Sweep, ATensorThatChangesMeanwhileEndsIt) {
               HasSubstr("layer2.0.conv1.weight.npy: has 1099511627776 bytes, more than the 4608 values"));
 }
 
-TEST_F(Sweep, MarksTheParetoFront) {
-  const auto row = [](double energy, const ordered_json& sqnr) {
-    return ordered_json{{"multiply_adds", 8}, {"computing_pj", energy}, {"mean_sqnr_db", sqnr}};
-  };
-  std::vector<ordered_json> rows{row(1, 10),        row(2, 20), row(2, 15),      row(3, 20),
-                                 row(0.5, nullptr), row(2, 20), row(4, "exact"), row(5, "exact")};
-  mark_pareto_front(rows);
-  const bool expected[] = {true, true, false, false, false, true, true, false};
-  for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i]["pareto"], expected[i]) << i;
-  for (ordered_json& r : rows) r["multiply_adds"] = 0;
-  mark_pareto_front(rows);
-  for (const ordered_json& r : rows) EXPECT_EQ(r["pareto"], false);
-}
-
 }  // namespace
 }  // namespace mlsim::evaluation

@@ -86,6 +86,11 @@ TEST(Format, OneNameForAllOperands) {
   EXPECT_EQ(to_string(mxfp8[1]), "mxfp8-e4m3/ceil/b32");
   EXPECT_EQ(to_string(mxfp8[2]), "mxfp8-e5m2/ceil/b32");
   EXPECT_EQ(to_string(parse_operand_formats("e2m4")[2]), "e2m4/g8m1/nc");
+  for (const char* name : {"fp8", "mxfp8/ceil/b32", "mxfp8/k32", "e2m4/g8m1/nc", "int8"}) {
+    EXPECT_EQ(to_string(parse_operand_formats(name)), name);
+  }
+  EXPECT_EQ(to_string(OperandFormats{fp8[0], fp8[0], fp8[0]}), "fp8-e4m3");
+  EXPECT_EQ(to_string(OperandFormats{fp8[0], mxfp8[0], fp8[2]}), "fp8-e4m3+mxfp8-e4m3/ceil/b32+fp8-e5m2");
 }
 
 TEST(Format, RefusesWithASentence) {

@@ -32,6 +32,8 @@ TEST(ErrorSums, OfZerosAndOfExactValues) {
   EXPECT_EQ(sums_of(ones, ones).sqnr_db(), std::numeric_limits<double>::infinity());
   std::vector<double> infinite = ones;
   infinite.back() = std::numeric_limits<double>::infinity();
+  EXPECT_EQ(sums_of(ones, infinite).sqnr_db(), -std::numeric_limits<double>::infinity());
+  infinite.front() = std::numeric_limits<double>::quiet_NaN();
   EXPECT_TRUE(std::isnan(sums_of(ones, infinite).sqnr_db()));
   EXPECT_TRUE(std::isnan(sums_of(zeros, ones).sqnr_db()));
   EXPECT_EQ(sums_of(zeros, zeros).cosine_error(), 0);

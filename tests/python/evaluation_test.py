@@ -92,7 +92,13 @@ def test_report_is_that_of_the_command(folder):
     assert report == expected
     for format in ("text", "markdown", "csv", "json", "html"):
         said = run_command("report", "0.json", "--format", format, folder=folder)
+        # The page's footer has the command that made it.
+        said = said.replace("<dt>command</dt><dd>mlsim report 0.json --format html</dd>\n", "")
         assert mlsim.report("0.json").text(format) == said
+    every = run_command("report", "0.json", "--detail", folder=folder)
+    assert mlsim.report("0.json").text(detail=True) == every
+    assert "backward_data" in every
+    assert "backward_data" not in mlsim.report("0.json").text()
     report.save("report.html")
     assert "<!doctype html>" in (folder / "report.html").read_text().lower()
     assert mlsim.report(results[0])["results"][0]["totals"] == mlsim.report("0.json")["results"][0]["totals"]
@@ -190,9 +196,10 @@ def test_errors_are_the_sentences_of_the_command(document, options, folder):
         (lambda: mlsim.report(mlsim.simulate(SMALL), table="none"), "none: cannot be read, expected the file of a cost"),
         (lambda: mlsim.report(mlsim.simulate(SMALL), activity="all"), "activity 'all' is none of dense, zeros"),
         (lambda: mlsim.report(mlsim.simulate(SMALL)).text("pdf"), "format: is 'pdf', expected text, markdown"),
+        (lambda: mlsim.report(mlsim.simulate(SMALL)).text("csv", detail=True), "detail: is of the format text, expected"),
         (lambda: mlsim.report(mlsim.simulate(SMALL)).save("r.pdf"), "path: is 'r.pdf', expected a name that ends in"),
         (lambda: mlsim.sweep(SMALL), "nothing to sweep: expected formats, or exponent_bits with mantissa_bits"),
-        (lambda: mlsim.sweep(SMALL, ["e2m4"], exponent_bits=1), "formats and exponent_bits are given, expected one"),
+        (lambda: mlsim.sweep(SMALL, ["e2m4"], exponent_bits=1), "exponent_bits is given, expected both exponent_bits and"),
         (lambda: mlsim.sweep(SMALL, ["e2m4+e2m4"]), "has 'e2m4+e2m4', expected a format, or three"),
         (lambda: mlsim.sweep(SMALL, [4]), "sweep: /formats/0: is 4, expected a text"),
         (lambda: mlsim.sweep(SMALL, ["e2m4"], grouping="x7"), "grouping 'x7' is none of nc, n, c, none"),

@@ -798,6 +798,9 @@ TEST(Analytic, FasterMemoryNeverCostsCycles) {
       if (cases.random.pick(0, 7) == 0) *rate = {};
     }
     faster.dram_latency_cycles = cases.random.pick(0, config.dram_latency_cycles);
+    faster.row_feeder.fill_ports += cases.random.pick(0, 3);
+    faster.column_feeder.fill_ports += cases.random.pick(0, 3);
+    faster.quantizer_lanes += static_cast<int>(cases.random.pick(0, 2));
     const CycleCounts fewer = cycles_of(test, faster);
     EXPECT_LE(fewer.array, cycles.array);
     EXPECT_LE(fewer.quantizer, cycles.quantizer);

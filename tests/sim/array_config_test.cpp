@@ -54,6 +54,11 @@ TEST_F(ArrayConfigFile, LeftOutKeysKeepTheirDefaults) {
   EXPECT_EQ(config.column_feeder.buffer_elements, FeederConfig{}.buffer_elements);
 }
 
+TEST_F(ArrayConfigFile, TakesIntegersHoweverTheyAreWritten) {
+  EXPECT_EQ(load_array_config(write(R"({"rows": 16.0, "columns": 1e1})")).rows, 16);
+  EXPECT_EQ(load_array_config(write(R"({"rows": 16.0, "columns": 1e1})")).columns, 10);
+}
+
 TEST_F(ArrayConfigFile, SharingThatIsLeftOutFitsTheArray) {
   EXPECT_EQ(load_array_config(write(R"({"rows": 2, "columns": 2})")).elements_per_scaler, 4);
   EXPECT_EQ(load_array_config(write(R"({"rows": 1, "columns": 1})")).elements_per_scaler, 1);
@@ -92,7 +97,7 @@ TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
   expect_refused(R"({"row_feeder": 4})", "row_feeder", "object");
   expect_refused(R"({"rows": 0})", "/rows: is 0", "an integer from 1 to 1024");
   expect_refused(R"({"rows": -3})", "/rows: is -3", "an integer from 1 to 1024");
-  for (const char* rows : {"99999999999", "4294967312", "18446744073709551615", "16.0", "1e1", "true", "[16]"}) {
+  for (const char* rows : {"99999999999", "4294967312", "18446744073709551615", "16.5", "1e4", "true", "[16]"}) {
     expect_refused(std::string(R"({"rows": )") + rows + "}", "/rows: is ", "expected an integer from 1 to 1024");
   }
   expect_refused(R"({"global_sram_bytes": 18446744073709551615})", "/global_sram_bytes: is 18446744073709551615",

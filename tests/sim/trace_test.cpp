@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -143,7 +145,7 @@ TEST(Trace, ElementFollowsTheReference) {
   PassResult result;
   PassResult second;
   {
-    Simulator simulator(Detail::kStructural, small_array(), path);
+    Simulator simulator(Detail::kStructural, small_array(), TraceRequest{.file = path});
     result = simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {},
                                      ResultQuantization{{models::parse_scaled_format("e2m4")}, {}});
     second =
@@ -199,6 +201,7 @@ TEST(Trace, ElementFollowsTheReference) {
   EXPECT_EQ(rising, result.cycles.total() + second.cycles.total());
   EXPECT_GE(falling + 1, rising);
   std::filesystem::remove(path);
+  std::filesystem::remove(gtkw_file(path));
 }
 
 // Of a tile for two channels at each position: the scale wires of the first row and the first column at each start of
@@ -215,7 +218,7 @@ TEST(Trace, ScalesFollowTheTiles) {
   const models::ScaledTensor activation = quantized(layer.shape.activation_shape(), 1);
   const models::ScaledTensor weight = quantized(layer.shape.weight_shape(), 2);
   {
-    Simulator simulator(Detail::kStructural, small_array(), path);
+    Simulator simulator(Detail::kStructural, small_array(), TraceRequest{.file = path});
     simulator.simulate_pass(models::Pass::kForward, layer.shape, activation, weight, {}, std::nullopt);
     simulator.finish_trace();
   }
@@ -248,6 +251,7 @@ TEST(Trace, ScalesFollowTheTiles) {
   }
   EXPECT_TRUE(seen == expected) << seen.size() << " groups, expected " << expected.size();
   std::filesystem::remove(path);
+  std::filesystem::remove(gtkw_file(path));
 }
 
 TEST(Trace, NamesThePass) {
@@ -255,7 +259,7 @@ TEST(Trace, NamesThePass) {
   const SmallLayer layer;
   const models::ScaledTensor error = SmallLayer::tensor(layer.shape.error_shape(), 3);
   {
-    Simulator simulator(Detail::kStructural, small_array(), path);
+    Simulator simulator(Detail::kStructural, small_array(), TraceRequest{.file = path});
     simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);
     simulator.simulate_pass(models::Pass::kBackwardWeight, layer.shape, error, layer.activation, {}, std::nullopt);
     simulator.simulate_pass(models::Pass::kBackwardData, layer.shape, error, layer.weight, {}, std::nullopt);
@@ -272,6 +276,164 @@ TEST(Trace, NamesThePass) {
   }
   EXPECT_THAT(passes, testing::ElementsAre(std::pair(1, 0), std::pair(2, 2), std::pair(3, 1)));
   std::filesystem::remove(path);
+  std::filesystem::remove(gtkw_file(path));
+}
+
+// All that a VCD has: declared names, and by time what is written then.
+struct Written {
+  std::vector<std::string> declarations;
+  std::map<std::uint64_t, std::string> times;
+  std::string text;
+
+  explicit Written(const std::string& path) {
+    std::ifstream file(path);
+    std::vector<std::string> scopes;
+    std::string* at = nullptr;
+    for (std::string line; std::getline(file, line); text += line + "\n") {
+      std::istringstream words(line);
+      std::string word;
+      words >> word;
+      if (word == "$scope") {
+        words >> word >> word;
+        scopes.push_back(word);
+      } else if (word == "$upscope") {
+        scopes.pop_back();
+      } else if (word == "$var") {
+        for (int i = 0; i < 4; ++i) words >> word;
+        std::string full;
+        for (const std::string& scope : scopes) full += scope + ".";
+        declarations.push_back(full + word);
+      } else if (word.starts_with('#')) {
+        at = &times[std::stoull(word.substr(1))];
+      } else if (at != nullptr) {
+        *at += line + "\n";
+      }
+    }
+  }
+};
+
+PassResult run_traced(const TraceRequest& request) {
+  const SmallLayer layer;
+  const models::ScaledTensor error = SmallLayer::tensor(layer.shape.error_shape(), 3);
+  Simulator simulator(Detail::kStructural, small_array(), request);
+  simulator.mark("conv.forward");
+  PassResult result =
+      simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);
+  simulator.mark("conv.backward_weight");
+  simulator.simulate_pass(models::Pass::kBackwardWeight, layer.shape, error, layer.activation, {}, std::nullopt);
+  simulator.finish_trace();
+  return result;
+}
+
+TEST(Trace, HasTheCyclesAndSignalsThatAreAskedFor) {
+  const std::string path = testing::TempDir() + "window-" + std::to_string(getpid()) + ".vcd";
+  run_traced({.file = path,
+              .first_cycle = 20,
+              .last_cycle = 29,
+              .scopes = {"accelerator.array.element_0_*", "accelerator.clock"}});
+  const Written written(path);
+  for (const std::string& name : written.declarations) {
+    EXPECT_TRUE(name.starts_with("accelerator.array.element_0_") || name == "accelerator.clock") << name;
+  }
+  EXPECT_THAT(written.declarations, testing::Contains("accelerator.array.element_0_0.accumulator"));
+  EXPECT_THAT(written.declarations, testing::Contains("accelerator.array.element_0_1.accumulator"));
+  ASSERT_FALSE(written.times.empty());
+  EXPECT_EQ(written.times.begin()->first, 20'000U);
+  EXPECT_THAT(written.times.begin()->second, testing::HasSubstr("$dumpvars"));
+  EXPECT_GE(written.times.rbegin()->first, 30'000U);
+  EXPECT_LE(written.times.rbegin()->first, 31'000U);
+  EXPECT_TRUE(written.times.rbegin()->second.empty());
+  // A clock that ticks at each of the ten cycles.
+  EXPECT_GE(written.times.size(), 20U);
+  std::filesystem::remove(path);
+  std::filesystem::remove(gtkw_file(path));
+}
+
+TEST(Trace, MarksLayersAndPassesAndForetellsItsSize) {
+  const std::string path = testing::TempDir() + "marks-" + std::to_string(getpid()) + ".vcd";
+  const SmallLayer layer;
+  const models::ScaledTensor error = SmallLayer::tensor(layer.shape.error_shape(), 3);
+  Simulator simulator(Detail::kStructural, small_array(), TraceRequest{.file = path});
+  const auto size = simulator.trace_size();
+  ASSERT_TRUE(size);
+  simulator.mark("conv.forward");
+  const PassResult first =
+      simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);
+  simulator.mark("conv.backward_weight");
+  const PassResult second =
+      simulator.simulate_pass(models::Pass::kBackwardWeight, layer.shape, error, layer.activation, {}, std::nullopt);
+  simulator.finish_trace();
+  const Written written(path);
+  EXPECT_EQ(written.declarations.size(), size->signals);
+  EXPECT_THAT(written.text, testing::HasSubstr("$comment conv.forward $end"));
+  EXPECT_THAT(written.text, testing::HasSubstr("$comment conv.backward_weight $end"));
+  const auto header = static_cast<double>(written.text.find("$enddefinitions"));
+  const double bytes = static_cast<double>(written.text.size()) - header;
+  const double foretold = size->bytes_a_cycle * static_cast<double>(first.cycles.total() + second.cycles.total());
+  EXPECT_LT(bytes / foretold, 2.5);
+  EXPECT_GT(bytes / foretold, 0.4);
+
+  std::ifstream save(gtkw_file(path));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(save, line);) lines.push_back(line);
+  EXPECT_THAT(lines, testing::Contains("[markername] Aconv.forward"));
+  EXPECT_THAT(lines, testing::Contains("[markername] Bconv.backward_weight"));
+  EXPECT_THAT(lines, testing::Contains("[dumpfile] \"" + std::filesystem::path(path).filename().string() + "\""));
+  EXPECT_THAT(lines, testing::Contains("accelerator.clock"));
+  const auto markers =
+      std::find_if(lines.begin(), lines.end(), [](const std::string& line) { return line.starts_with("*-12"); });
+  ASSERT_NE(markers, lines.end());
+  std::istringstream words(*markers);
+  std::string word;
+  words >> word >> word;
+  EXPECT_EQ(word, "-1");
+  std::uint64_t begin = 0;
+  std::uint64_t next = 0;
+  words >> begin >> next;
+  EXPECT_EQ(begin, 0U);
+  EXPECT_NEAR(static_cast<double>(next) / 1000, static_cast<double>(first.cycles.total()), 8);
+  std::filesystem::remove(path);
+  std::filesystem::remove(gtkw_file(path));
+}
+
+// Sums are in two's complement.
+TEST(Trace, BusesAreAsWideAsTheMachines) {
+  const std::string path = testing::TempDir() + "narrow-" + std::to_string(getpid()) + ".vcd";
+  const SmallLayer layer;
+  BusWidths widths;
+  const int accumulator_bits = 19;
+  widths.add_pass(layer.activation.format, layer.weight.format, accumulator_bits, 4);
+  Simulator simulator(Detail::kStructural, small_array(), TraceRequest{.file = path, .widths = widths});
+  simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);
+  simulator.finish_trace();
+  const Written written(path);
+  EXPECT_THAT(written.text, testing::ContainsRegex("wire 5 [^ ]+ significand_0 \\[4:0\\]"));
+  EXPECT_THAT(written.text, testing::ContainsRegex("wire 10 [^ ]+ product \\[9:0\\]"));
+  EXPECT_THAT(written.text, testing::ContainsRegex("wire 19 [^ ]+ accumulator \\[18:0\\]"));
+  EXPECT_THAT(written.text, testing::ContainsRegex("wire 2 [^ ]+ address_1 \\[1:0\\]"));
+  ValueChangeDump dump(path);
+  std::vector<std::int64_t> seen;
+  const Followed expected = first_element(layer);
+  while (dump.advance()) {
+    const std::int64_t bits = dump.value("accelerator.array.element_0_0.handed_over");
+    const std::int64_t sum = bits >> (accumulator_bits - 1) == 0 ? bits : bits - (std::int64_t{1} << accumulator_bits);
+    if (sum != (seen.empty() ? 0 : seen.back())) seen.push_back(sum);
+  }
+  EXPECT_EQ(seen, expected.group_sums);
+  std::filesystem::remove(path);
+  std::filesystem::remove(gtkw_file(path));
+}
+
+TEST(Trace, AScopeWithoutASignalIsRefused) {
+  const std::string path = testing::TempDir() + "scope-" + std::to_string(getpid()) + ".vcd";
+  EXPECT_THAT(
+      [&] {
+        Simulator(Detail::kStructural, small_array(),
+                  TraceRequest{.file = path, .scopes = {"accelerator.array", "accelerator.array.element_9_*"}});
+      },
+      testing::ThrowsMessage<std::runtime_error>(
+          testing::HasSubstr("--trace-scope accelerator.array.element_9_*: no signal")));
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 // A tile of 54 weights and 36 activations of 7 bits, each with 9 bits of scale a plane, and of 4 results.
@@ -284,7 +446,7 @@ TEST(Trace, ChannelMovesTheBytesOfATile) {
   config.sram_read_bytes_per_cycle = {1000};
   PassResult result;
   {
-    Simulator simulator(Detail::kStructural, config, path);
+    Simulator simulator(Detail::kStructural, config, TraceRequest{.file = path});
     result = simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {},
                                      ResultQuantization{{layer.activation.format}, {}});
     simulator.finish_trace();
@@ -309,11 +471,12 @@ TEST(Trace, ChannelMovesTheBytesOfATile) {
   EXPECT_EQ(busy, (54U * 7 + 6 * 9) / 8);
   EXPECT_EQ(rising, result.cycles.total()) << "no cycle goes by uncounted";
   std::filesystem::remove(path);
+  std::filesystem::remove(gtkw_file(path));
 }
 
 TEST(Trace, UnwritableFileIsRefused) {
   EXPECT_THAT(
-      [] { Simulator(Detail::kStructural, small_array(), "no-such-folder/trace.vcd"); },
+      [] { Simulator(Detail::kStructural, small_array(), TraceRequest{.file = "no-such-folder/trace.vcd"}); },
       testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("no-such-folder/trace.vcd: cannot be written")));
 }
 

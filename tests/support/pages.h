@@ -23,7 +23,8 @@ inline void expect_options(const base::Command& command, const std::string& manu
     for (const base::Option& option : group.options) {
       std::string escaped;
       for (const char c : "--" + option.name) escaped += c == '-' ? "\\-" : std::string(1, c);
-      EXPECT_THAT(manual, testing::HasSubstr("\n\\fB" + escaped + "\\fR")) << command.name;
+      const std::string letter = option.letter.empty() ? "" : "\\fB\\-" + option.letter + "\\fR, ";
+      EXPECT_THAT(manual, testing::HasSubstr("\n" + letter + "\\fB" + escaped + "\\fR")) << command.name;
       EXPECT_THAT(completion, testing::ContainsRegex("compgen -W '[^']*--" + option.name + " ")) << command.name;
       EXPECT_FALSE(option.help.empty()) << command.name << " --" << option.name;
     }

@@ -21,6 +21,12 @@ TEST(ImageFolder, FindsClassesAndImages) {
   const TemporaryFolder folder;
   test::write_image_folder(folder.path(), 3, 5, 2, 32);
   folder.write("train/class0/notes.txt", "no image");
+  folder.write("train/labels.csv", "");
+  folder.write("train/class0/._image1.jpg", "left by another system");
+  folder.write("val/class1/.DS_Store", "");
+  std::filesystem::create_directories(folder.path() / "val/.hidden");
+  folder.write("val/.hidden/image0.jpg", "not a class");
+  std::filesystem::create_directories(folder.path() / "train/.ipynb_checkpoints");
   std::filesystem::rename(folder.path() / "train/class0/image0.jpg", folder.path() / "train/class0/IMAGE.JPEG");
   const ImageFolder data(folder.path(), 16);
   EXPECT_EQ(data.name(), "images");
@@ -28,6 +34,11 @@ TEST(ImageFolder, FindsClassesAndImages) {
   EXPECT_EQ(data.train_size(), 15U);
   EXPECT_EQ(data.test_size(), 6U);
   EXPECT_THAT(data.classes(), ElementsAre("class0", "class1", "class2"));
+  EXPECT_EQ(data.findings(),
+            folder.path().string() +
+                ": has 15 images of 3 classes to train on and 6 to test on; passed over: 4 hidden files "
+                "and folders, 2 files of other kinds");
+  EXPECT_TRUE(data.damages().empty());
   EXPECT_EQ(data.in_memory(), nullptr);
 
   const Batch test = data.test_batch(1, 4);
@@ -69,6 +80,21 @@ TEST(ImageFolder, TellsOfTheFirstImageThatIsBroken) {
   for (int i = 0; i < 10; ++i) {
     EXPECT_THAT(error_of([&] { data.test_batch(0, 64); }), testing::StartsWith(first.string() + ": "));
   }
+}
+
+TEST(ImageFolder, ListsEveryImageThatIsBroken) {
+  const TemporaryFolder folder;
+  test::write_image_folder(folder.path(), 2, 4, 3, 32);
+  const ImageFolder data(folder.path(), 16);
+  EXPECT_TRUE(data.damages().empty());
+  for (const char* const file : {"train/class0/image2.jpg", "train/class1/image0.jpg", "val/class1/image1.jpg"}) {
+    folder.write(file, "no picture");
+  }
+  const std::vector<std::string> damages = data.damages();
+  ASSERT_EQ(damages.size(), 3U);
+  EXPECT_THAT(damages[0], HasSubstr("train/class0/image2.jpg: Not a JPEG file"));
+  EXPECT_THAT(damages[1], HasSubstr("train/class1/image0.jpg: Not a JPEG file"));
+  EXPECT_THAT(damages[2], HasSubstr("val/class1/image1.jpg: Not a JPEG file"));
 }
 
 TEST(ImageFolder, NormalizesByTheMeanAndDeviationOfImageNet) {

@@ -100,7 +100,9 @@ TEST(TrainerOptions, TakeEveryBlockScaledFormat) {
   EXPECT_THAT(error_with({"--format", "mxfp5"}), HasSubstr("--format: "));
   EXPECT_THAT(error_with({"--weight-format", "nvfp4/floor"}), HasSubstr("--weight-format: "));
   const test::TemporaryFolder folder;
-  const std::string file = folder.write("r.json", R"({"format": "nvfp4", "weight-format": "nvfp4/t16x16x1x1"})");
+  const std::string file =
+      folder.write("r.json", R"({"format": "nvfp4", "weight-format": "nvfp4/t16x16x1x1", "batch": 64.0})");
+  EXPECT_EQ(parse({"--recipe", file.c_str()}).run.recipe.batch, 64U);
   EXPECT_THAT(formats({"--recipe", file.c_str()}), ElementsAre("nvfp4/k16", "nvfp4/t16x16x1x1", "nvfp4/k16"));
   EXPECT_THAT(formats({"--recipe", file.c_str(), "--format", "mxfp8"}),
               ElementsAre("mxfp8-e4m3/k32", "mxfp8-e4m3/k32", "mxfp8-e5m2/k32"));
@@ -298,6 +300,12 @@ TEST(TrainerOptions, NameAFileForEachOutput) {
             "--save-recipe and --metrics F: are one file, expected two");
   EXPECT_EQ(error_with({"--resume", "F", "--metrics", "F"}), "--metrics and --resume F: are one file, expected two");
   EXPECT_EQ(parse({"--resume", "F", "--checkpoint", "F", "--metrics", "G"}).run.resume, "F");
+  EXPECT_EQ(parse({"--weights", "F", "--checkpoint", "G"}).run.weights, "F");
+  EXPECT_EQ(error_with({"--weights", "F", "--checkpoint", "F"}),
+            "--checkpoint and --weights F: are one file, expected two");
+  EXPECT_THAT(error_with({"--weights", "F", "--resume", "G"}),
+              HasSubstr("--resume and --weights: expected one of them"));
+  EXPECT_TRUE(parse({"--check-data"}).check_data);
   EXPECT_EQ(parse({"--checkpoint", "/dev/null", "--metrics", "/dev/null"}).metrics, "/dev/null");
   const test::TemporaryFolder folder;
   const std::string file = folder.write("r.json", "{}");

@@ -79,6 +79,7 @@ TEST(Train, KeepsItsData) {
             2);
   EXPECT_EQ(
       folder.read("log.txt"),
+      "mlsim-train: im: has 8 images of 2 classes to train on and 4 to test on\n"
       "mlsim-train: error: im/train/class1/image0.jpg: lies among the images of --data, expected another place\n");
   EXPECT_EQ(folder.read("im/train/class1/image0.jpg"), image);
   EXPECT_EQ(run(folder,
@@ -97,14 +98,93 @@ TEST(Train, WaitsForNoPipe) {
             "mlsim-train: error: im/train/class1/image2.png: is no regular file, expected an image\n");
   std::filesystem::remove(folder.path() / "im/train/class1/image2.png");
   test::make_pipe(folder.path() / "c.pt");
+  const std::string found = "mlsim-train: im: has 8 images of 2 classes to train on and 4 to test on\n";
   EXPECT_EQ(run(folder, images + "--resume c.pt"), 2);
   EXPECT_EQ(folder.read("log.txt"),
-            "mlsim-train: error: c.pt: is no regular file, expected a checkpoint of mlsim-train\n");
+            found + "mlsim-train: error: c.pt: is no regular file, expected a checkpoint of mlsim-train\n");
   std::filesystem::create_directory(folder.path() / "trace");
   test::make_pipe(folder.path() / "trace/layer1.0.conv1.weight.npy");
   EXPECT_EQ(run(folder, images + "--trace trace --trace-step 0"), 2);
   EXPECT_EQ(folder.read("log.txt"),
-            "mlsim-train: error: trace/layer1.0.conv1.weight.npy: cannot be written: it is no regular file\n");
+            found + "mlsim-train: error: trace/layer1.0.conv1.weight.npy: cannot be written: it is no regular file\n");
+}
+
+TEST(Train, IsQuietAndTellsItsVersion) {
+  const TemporaryFolder folder;
+  test::write_mnist(folder.path(), 40, 20);
+  folder.write("recipe.json", kRecipe);
+  for (const char* const quiet : {"--quiet", "-q"}) {
+    EXPECT_EQ(run(folder, std::string("--recipe recipe.json --epochs 1 --metrics m.jsonl ") + quiet), 0);
+    EXPECT_EQ(folder.read("out.txt"), "");
+    EXPECT_EQ(folder.read("log.txt"), "");
+    EXPECT_EQ(metrics_of(folder, "m.jsonl").size(), 1U);
+  }
+  ASSERT_EQ(run(folder, "--version"), 0);
+  const std::string version = folder.read("out.txt");
+  ASSERT_EQ(run(folder, "-V"), 0);
+  EXPECT_EQ(folder.read("out.txt"), version);
+}
+
+TEST(Train, MakesTheFoldersOfItsOutputs) {
+  const TemporaryFolder folder;
+  test::write_mnist(folder.path(), 40, 20);
+  folder.write("recipe.json", kRecipe);
+  ASSERT_EQ(run(folder, "--recipe recipe.json --epochs 1 --metrics a/b/m.jsonl --checkpoint c/d.pt"), 0)
+      << folder.read("log.txt");
+  EXPECT_EQ(metrics_of(folder, "a/b/m.jsonl").size(), 1U);
+  EXPECT_TRUE(std::filesystem::exists(folder.path() / "c/d.pt"));
+  EXPECT_EQ(run(folder, "--recipe recipe.json --epochs 1 --metrics recipe.json/m.jsonl"), 2);
+}
+
+TEST(PlotCurves, DrawsAPointForASingleEpoch) {
+  if (std::system("command -v gnuplot >/dev/null") != 0) GTEST_SKIP() << "gnuplot is not installed";
+  const TemporaryFolder folder;
+  folder.write("one.jsonl", "{\"epoch\": 1, \"test_accuracy\": 0.5}\n");
+  folder.write("two.jsonl", "{\"epoch\": 1, \"test_accuracy\": 0.4}\n{\"epoch\": 2, \"test_accuracy\": 0.6}\n");
+  const std::string start = "cd '" + folder.path().string() + "' && '" MLSIM_SOURCE_DIR "/trainer/plot-curves' ";
+  const auto points = [&](const std::string& arguments) {
+    EXPECT_EQ(std::system((start + arguments + " 2>log.txt").c_str()), 0) << folder.read("log.txt");
+    EXPECT_EQ(folder.read("log.txt"), "");
+    const std::string svg = folder.read("plot.svg");
+    std::size_t count = 0;
+    // Of each point and of its key.
+    for (std::size_t at = svg.find("<use xlink:href='#gpPt6'"); at != std::string::npos;
+         at = svg.find("<use xlink:href='#gpPt6'", at + 1)) {
+      ++count;
+    }
+    return count;
+  };
+  EXPECT_EQ(points("plot.svg two.jsonl"), 0U);
+  EXPECT_EQ(points("plot.svg one.jsonl"), 2U);
+  EXPECT_EQ(points("plot.svg two.jsonl one.jsonl"), 2U);
+}
+
+TEST(Train, ChecksItsData) {
+  const TemporaryFolder folder;
+  test::write_image_folder(folder.path() / "im", 2, 4, 2, 40);
+  folder.write("im/train/class0/._image0.png", "left by another system");
+  folder.write("im/train/class0/notes.txt", "not an image");
+  std::filesystem::create_directories(folder.path() / "im/train/.ipynb_checkpoints");
+  const std::string check = "--dataset images --data im --check-data";
+  const std::string found =
+      "mlsim-train: im: has 8 images of 2 classes to train on and 4 to test on; passed over: 2 hidden files and "
+      "folders, "
+      "1 file of another kind\n";
+  EXPECT_EQ(run(folder, check), 0);
+  EXPECT_EQ(folder.read("log.txt"), found);
+  EXPECT_EQ(folder.read("out.txt"), "12 of 12 images can be read\n");
+  folder.write("im/train/class1/image3.jpg", "no picture");
+  folder.write("im/val/class0/image1.jpg", "");
+  EXPECT_EQ(run(folder, check), 2);
+  EXPECT_EQ(folder.read("log.txt"),
+            found +
+                "mlsim-train: error: im/train/class1/image3.jpg: Not a JPEG file: starts with 0x6e 0x6f, expected a "
+                "whole JPEG or PNG image\n"
+                "mlsim-train: error: im/val/class0/image1.jpg: Empty input file, expected a whole JPEG or PNG image\n");
+  EXPECT_EQ(folder.read("out.txt"), "10 of 12 images can be read\n");
+  test::write_mnist(folder.path(), 40, 20);
+  EXPECT_EQ(run(folder, "--dataset mnist --data . --check-data"), 0);
+  EXPECT_EQ(folder.read("out.txt"), "60 of 60 images can be read\n");
 }
 
 TEST(Train, WritesEqualCheckpointsInEqualRuns) {

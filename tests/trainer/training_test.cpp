@@ -181,6 +181,7 @@ class StoppingData : public Dataset {
   const DataShape& shape() const override { return data_.shape(); }
   std::size_t train_size() const override { return data_.train_size(); }
   std::size_t test_size() const override { return data_.test_size(); }
+  std::uint64_t fingerprint() const override { return data_.fingerprint(); }
   Batch training_batch(const TrainingOrder& order, std::size_t first, std::size_t count) const override {
     return data_.training_batch(order, first, count);
   }
@@ -295,6 +296,102 @@ TEST(Training, RefusesACheckpointOfOtherClasses) {
   run.resume = run.checkpoint;
   EXPECT_EQ(error_of([&] { train(ImageFolder(folder.path() / "four", 16), run); }),
             run.resume.string() + ": was made with classes 3, this run has 4");
+}
+
+TEST(Training, RefusesACheckpointOfOtherData) {
+  const TemporaryFolder folder;
+  test::write_image_folder(folder.path() / "im", 2, 8, 4, 40);
+  TrainingRun run = small_run();
+  run.recipe.steps = 1;
+  run.checkpoint = folder.path() / "checkpoint.pt";
+  train(ImageFolder(folder.path() / "im", 16), run);
+  run.recipe.steps = 1;
+  run.resume = run.checkpoint;
+  run.checkpoint.clear();
+  const auto error = [&] { return error_of([&] { train(ImageFolder(folder.path() / "im", 16), run); }); };
+  const std::string expected =
+      run.resume.string() + ": was made with other images than those of --data, expected the same ones";
+  EXPECT_EQ(error(), "nothing was thrown");
+  const std::filesystem::path image = folder.path() / "im/val/class1/image3.jpg";
+  std::filesystem::rename(image, folder.path() / "im/val/class0/image4.jpg");
+  EXPECT_EQ(error(), expected);
+  std::filesystem::rename(folder.path() / "im/val/class0/image4.jpg", image);
+  EXPECT_EQ(error(), "nothing was thrown");
+  // A byte of an image, as many as before.
+  std::string bytes = folder.read("im/val/class1/image3.jpg");
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  folder.write("im/val/class1/image3.jpg", bytes);
+  EXPECT_EQ(error(), expected);
+
+  const MemoryDataset data("cifar10", {synthetic_images(24, 1), synthetic_images(20, 2)}, Augmentation{});
+  const MemoryDataset other("cifar10", {synthetic_images(24, 1), synthetic_images(20, 3)}, Augmentation{});
+  run.checkpoint = folder.path() / "memory.pt";
+  run.resume.clear();
+  train(data, run);
+  run.resume = run.checkpoint;
+  EXPECT_EQ(error_of([&] { train(data, run); }), "nothing was thrown");
+  EXPECT_THAT(error_of([&] { train(other, run); }), HasSubstr("was made with other images"));
+}
+
+TEST(Training, BeginsWithTheWeightsOfACheckpoint) {
+  const TemporaryFolder folder;
+  const MemoryDataset data("cifar10", {synthetic_images(24, 1), synthetic_images(20, 2)}, Augmentation{});
+  TrainingRun run = small_run();
+  run.recipe.steps = 30;
+  run.checkpoint = folder.path() / "first.pt";
+  std::vector<std::vector<double>> first;
+  run.on_epoch = [&](const EpochReport& report) { first.push_back(figures(report)); };
+  train(data, run);
+  ASSERT_FALSE(first.empty());
+  // Without learning the network stays, and with it what it makes of the test images; schedule, seed, formats and
+  // training images are others.
+  TrainingRun second = run;
+  second.weights = run.checkpoint;
+  second.checkpoint.clear();
+  second.recipe.learning_rate = 0;
+  second.recipe.weight_decay = 0;
+  second.recipe.momentum = 0;
+  second.recipe.seed = run.recipe.seed + 1;
+  second.recipe.steps = 1;
+  std::vector<double> losses;
+  second.on_epoch = [&](const EpochReport& report) { losses.push_back(report.train_loss); };
+  train(data, second);
+  second.weights.clear();
+  train(data, second);
+  ASSERT_EQ(losses.size(), 2U);
+  // A trained network knows the images that it was trained on.
+  EXPECT_LT(losses[0], losses[1]);
+  second.weights = run.checkpoint;
+  train(data, second);
+  ASSERT_EQ(losses.size(), 3U);
+  EXPECT_EQ(losses[2], losses[0]);
+}
+
+TEST(Training, RefusesWeightsOfAnotherNetwork) {
+  const TemporaryFolder folder;
+  const MemoryDataset data("cifar10", {synthetic_images(24, 1), synthetic_images(20, 2)}, Augmentation{});
+  TrainingRun run = small_run();
+  run.recipe.steps = 1;
+  run.checkpoint = folder.path() / "checkpoint.pt";
+  train(data, run);
+  run.weights = run.checkpoint;
+  run.checkpoint.clear();
+  TrainingRun other = run;
+  other.recipe.model = run.recipe.model == Model::kResNet8 ? Model::kResNet20 : Model::kResNet8;
+  EXPECT_EQ(error_of([&] { train(data, other); }), run.weights.string() + ": is of a network with model \"" +
+                                                       to_string(run.recipe.model) + "\", this run has \"" +
+                                                       to_string(other.recipe.model) + "\"");
+  test::write_image_folder(folder.path() / "im", 3, 8, 4, 40);
+  EXPECT_THAT(error_of([&] { train(ImageFolder(folder.path() / "im", 16), run); }),
+              HasSubstr(": is of a network with classes 10, this run has 3"));
+  ImageSet gray = synthetic_images(24, 1);
+  gray.shape.channels = 1;
+  gray.pixels.resize(gray.size() * gray.shape.image());
+  const MemoryDataset digits("mnist", {gray, gray}, Augmentation{});
+  EXPECT_THAT(error_of([&] { train(digits, run); }), HasSubstr(": is of a network for other images, whose conv1"));
+  run.weights = folder.write("text.pt", "no checkpoint");
+  EXPECT_EQ(error_of([&] { train(data, run); }),
+            run.weights.string() + ": cannot be read, expected a checkpoint of mlsim-train");
 }
 
 TEST(Training, RefusesADamagedCheckpoint) {

@@ -49,11 +49,11 @@ TEST(ReadNpy, ReadsWhatNumpyWrites) {
   EXPECT_THAT(tensor.values, ElementsAre(1.0F, -2.5F));
 }
 
-TEST(ReadNpy, ReadsVersion2AndAnyOrderAndLayoutOfTheHeader) {
+TEST(ReadNpy, ReadsEveryVersionAndAnyOrderAndLayoutOfTheHeader) {
   for (const std::string& header :
        {dictionary("<f4", "(2,)"), std::string("{\"shape\":(2,),\"descr\":\"<f4\",\"fortran_order\":False}"),
         std::string("  { 'fortran_order' : False , 'shape' : ( 2 , ) , 'descr' : '<f4' }   ")}) {
-    for (const int major : {1, 2}) {
+    for (const int major : {1, 2, 3}) {
       const std::string content = npy(header, kTwoFloats, major);
       base::InputText input(content, "a.npy");
       const models::Tensor<float> tensor = read_npy(input);
@@ -81,12 +81,12 @@ TEST(ReadNpy, RefusesWhatIsNoNpyFile) {
 
 TEST(ReadNpy, RefusesOtherVersions) {
   const std::string header = dictionary("<f4", "(2,)");
-  EXPECT_EQ(error_of_reading(npy(header, kTwoFloats, 3)),
-            "a.npy: has the .npy format version 3.0, expected 1.0 or 2.0");
+  EXPECT_EQ(error_of_reading(npy(header, kTwoFloats, 4)),
+            "a.npy: has the .npy format version 4.0, expected 1.0, 2.0 or 3.0");
   EXPECT_EQ(error_of_reading(npy(header, kTwoFloats, 0)),
-            "a.npy: has the .npy format version 0.0, expected 1.0 or 2.0");
+            "a.npy: has the .npy format version 0.0, expected 1.0, 2.0 or 3.0");
   EXPECT_EQ(error_of_reading(npy(header, kTwoFloats, 1, 7)),
-            "a.npy: has the .npy format version 1.7, expected 1.0 or 2.0");
+            "a.npy: has the .npy format version 1.7, expected 1.0, 2.0 or 3.0");
 }
 
 TEST(ReadNpy, RefusesMalformedHeaders) {
@@ -141,9 +141,49 @@ TEST(ReadNpy, RefusesOtherTypes) {
             "a.npy: holds records of several fields, expected float32 ('<f4')");
 }
 
-TEST(ReadNpy, RefusesFortranOrder) {
-  EXPECT_EQ(error_of_reading(npy(dictionary("<f4", "(1, 2)", "True"), kTwoFloats)),
-            "a.npy: is in Fortran order, expected C order");
+TEST(ReadNpy, ReadsEveryNameOfTheType) {
+  for (const char* const descr : {"<f4", "=f4", "|f4", "f4", "float32"}) {
+    const std::string content = npy(dictionary(descr, "(2,)"), kTwoFloats);
+    base::InputText input(content, "a.npy");
+    EXPECT_THAT(read_npy(input).values, ElementsAre(1.0F, -2.5F)) << descr;
+  }
+  EXPECT_THAT(error_of_reading(npy(dictionary("=f8", "(1,)"), kTwoFloats)),
+              testing::HasSubstr("holds float64 ('=f8')"));
+}
+
+TEST(ReadNpy, ReadsFortranOrder) {
+  // numpy.asfortranarray(numpy.arange(24).reshape(2, 3, 4)): element (i, j, k) is 12 i + 4 j + k, and i changes
+  // fastest.
+  std::string data;
+  for (int k = 0; k < 4; ++k) {
+    for (int j = 0; j < 3; ++j) {
+      for (int i = 0; i < 2; ++i) {
+        const auto value = static_cast<float>(12 * i + 4 * j + k);
+        data.append(reinterpret_cast<const char*>(&value), sizeof(value));
+      }
+    }
+  }
+  const std::string content = npy(dictionary("<f4", "(2, 3, 4)", "True"), data);
+  base::InputText input(content, "a.npy");
+  const models::Tensor<float> tensor = read_npy(input);
+  EXPECT_THAT(tensor.shape, ElementsAre(2, 3, 4));
+  for (std::size_t i = 0; i < 24; ++i) EXPECT_EQ(tensor.values[i], static_cast<float>(i));
+  for (const char* const shape : {"(2,)", "(1, 2)", "(2, 1, 1)"}) {
+    const std::string line = npy(dictionary("<f4", shape, "True"), kTwoFloats);
+    base::InputText row(line, "a.npy");
+    EXPECT_THAT(read_npy(row).values, ElementsAre(1.0F, -2.5F)) << shape;
+  }
+  EXPECT_EQ(error_of_reading(npy(dictionary("<f4", "(2, 2)", "True"), kTwoFloats)),
+            "a.npy: is truncated: it holds 8 of the 16 bytes of data that its shape asks for");
+}
+
+TEST(ReadNpy, RefusesLongIntegersByName) {
+  for (const char* const shape : {"(2L,)", "(1, 2L)", "(2l, 1)"}) {
+    EXPECT_THAT(error_of_reading(npy(dictionary("<f4", shape), kTwoFloats)),
+                testing::MatchesRegex("a.npy: has a shape in long integers, as Python 2 writes them .2[Ll].,"
+                                      " expected 2"))
+        << shape;
+  }
 }
 
 TEST(ReadNpy, RefusesDataThatDoNotFit) {

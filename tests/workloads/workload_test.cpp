@@ -255,13 +255,14 @@ TEST(ParseWorkload, RefusesValuesOutOfRange) {
   EXPECT_EQ(error_with("/schema", "mlsim.workload/2"),
             "w.json: /schema: is \"mlsim.workload/2\", expected \"mlsim.workload/1\"");
   EXPECT_EQ(error_with("/name", ""), "w.json: /name: is \"\", expected a text that is not empty");
-  EXPECT_EQ(error_with("/seed", -1), "w.json: /seed: is -1, expected an integer from 0 to 2^64 - 1");
-  EXPECT_EQ(error_with("/seed", 1e30), "w.json: /seed: is 1e+30, expected an integer");
+  EXPECT_EQ(error_with("/seed", -1), "w.json: /seed: is -1, expected an integer from 0 to 18446744073709551615");
+  EXPECT_EQ(error_with("/seed", 1e30), "w.json: /seed: is 1e+30, expected an integer from 0 to 18446744073709551615");
   EXPECT_EQ(error_with("/step", -1), "w.json: /step: is -1, expected an integer from 0 to 4294967295");
   EXPECT_EQ(error_with("/random_bits", 25), "w.json: /random_bits: is 25, expected an integer from 1 to 24");
-  EXPECT_EQ(error_with("/accumulator_bits", 65), "w.json: /accumulator_bits: is 65, expected an integer from 0 to 64");
+  EXPECT_EQ(error_with("/accumulator_bits", 65),
+            "w.json: /accumulator_bits: is 65, expected an integer from 0 to 64 other than 1");
   EXPECT_EQ(error_with("/accumulator_bits", 1),
-            "w.json: /accumulator_bits: is 1, expected 2 to 64, or 0 for the width that no sum can overflow");
+            "w.json: /accumulator_bits: is 1, expected an integer from 0 to 64 other than 1");
   EXPECT_EQ(error_with("/overflow", "trap"), "w.json: /overflow: is \"trap\", expected one of \"saturate\", \"wrap\"");
   EXPECT_EQ(error_with("/rounding/error", "up"),
             "w.json: /rounding/error: is \"up\", expected one of \"nearest\", \"stochastic\"");
@@ -298,6 +299,37 @@ TEST(ParseWorkload, TakesSeedsOf64Bits) {
   json source = shape_workload();
   source["seed"] = 18446744073709551615U;
   EXPECT_EQ(parse(source).seed, 18446744073709551615U);
+  source["values"] = {{"seed", 9223372036854775808U}};
+  EXPECT_EQ(parse(source).seed, 18446744073709551615U);
+}
+
+// As in the published schema, where an integer is a number without a fraction, however it is written.
+TEST(ParseWorkload, TakesIntegersHoweverTheyAreWritten) {
+  const std::string text = R"({"schema": "mlsim.workload/1", "name": "w", "seed": SEED, "format": "e2m4", "layers": [
+    {"name": "a", "type": "conv2d", "batch": BATCH, "in_channels": 4, "out_channels": 4, "in_size": [5.0, 5],
+     "kernel": [3, 3e0], "padding": [1.0, [1.0, 0]]}]})";
+  const auto with = [&](const std::string& seed, const std::string& batch) {
+    std::string filled = text;
+    filled.replace(filled.find("SEED"), 4, seed).replace(filled.find("BATCH"), 5, batch);
+    return parse_workload(filled, "w.json", "");
+  };
+  const Workload plain = with("12", "2");
+  for (const char* const seed : {"12.0", "1.2e1", "120e-1"}) {
+    EXPECT_EQ(with(seed, "2.0").seed, 12U) << seed;
+    EXPECT_EQ(with(seed, "2.0").layers[0].shape, plain.layers[0].shape) << seed;
+  }
+  EXPECT_EQ(with("-0.0", "2").seed, 0U);
+  EXPECT_EQ(with("9007199254740992.0", "2").seed, 9007199254740992U);
+  const std::string expected = ", expected an integer from 0 to 18446744073709551615";
+  for (const auto& [seed, shown] : {std::pair{"18446744073709551616", "1.8446744073709552e+19"},
+                                    {"123456789012345678901234567890", "1.2345678901234568e+29"},
+                                    {"9007199254740994.0", "9.007199254740994e+15"},
+                                    {"-1.0", "-1"},
+                                    {"1.5", "1.5"}}) {
+    EXPECT_EQ(error_of([&] { with(seed, "2"); }), std::string("w.json: /seed: is ") + shown + expected);
+  }
+  EXPECT_EQ(error_of([&] { with("1", "18446744073709551615"); }),
+            "w.json: /layers/0/batch: is 18446744073709551615, expected an integer from 1 to 1048576");
 }
 
 TEST(ParseWorkload, RefusesShapesThatAreNoConvolution) {
@@ -412,7 +444,7 @@ TEST(ParseWorkload, RefusesSyntheticValues) {
   json source = shape_workload();
   source["layers"][1]["values"] = {{"seed", -2}};
   EXPECT_EQ(error_of([&] { parse(source); }),
-            "w.json: /layers/1/values/seed: is -2, expected an integer from 0 to 2^64 - 1");
+            "w.json: /layers/1/values/seed: is -2, expected an integer from 0 to 18446744073709551615");
 }
 
 TEST(ParseWorkload, TensorsStayWhereTheWorkloadHasValues) {
@@ -429,12 +461,12 @@ TEST(ParseWorkload, TakesTheConvolutionsOfANetwork) {
   source["values"] = {{"seed", 3}};
   source["passes"] = {"forward"};
   const Workload workload = parse(source);
-  ASSERT_EQ(workload.layers.size(), 19U);
-  EXPECT_EQ(workload.layers[7].name, "layer2.0.conv1");
-  EXPECT_EQ(workload.layers[7].shape, (models::ConvolutionShape{8, 16, 32, {32, 32}, {3, 3}, {2, 2}, {1, 1}, 1}));
-  EXPECT_EQ(std::get<SyntheticValues>(workload.layers[7].operand(Operand::kWeight).source).stream,
-            0x8000000000000000U + 22);
-  EXPECT_THAT(workload.layers[7].passes, ElementsAre(Pass::kForward));
+  ASSERT_EQ(workload.layers.size(), 18U);  // the first convolution stays in binary32
+  EXPECT_EQ(workload.layers[6].name, "layer2.0.conv1");
+  EXPECT_EQ(workload.layers[6].shape, (models::ConvolutionShape{8, 16, 32, {32, 32}, {3, 3}, {2, 2}, {1, 1}, 1}));
+  EXPECT_EQ(std::get<SyntheticValues>(workload.layers[6].operand(Operand::kWeight).source).stream,
+            0x8000000000000000U + 19);
+  EXPECT_THAT(workload.layers[6].passes, ElementsAre(Pass::kForward));
 }
 
 TEST(ParseWorkload, RefusesNetworks) {
@@ -459,7 +491,7 @@ TEST(LoadWorkload, FindsANetworkBesideIt) {
   source["layers"] = "mine.json";
   const std::filesystem::path path = folder.write("w.json", source.dump());
   folder.write("mine.json", embedded_json("networks/vgg16.json").dump());
-  EXPECT_EQ(load_workload(path).layers.size(), 13U);
+  EXPECT_EQ(load_workload(path).layers.size(), 12U);
   const std::string network = folder.write("mine.json", "[]").string();
   EXPECT_EQ(error_of([&] { load_workload(path); }),
             path.string() + ": /layers: " + network + ": is [], expected an object");

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <utility>
 
+#include "base/hash.h"
 #include "base/philox.h"
 
 namespace mlsim::trainer {
@@ -66,6 +67,16 @@ MemoryDataset::MemoryDataset(std::string name, ImageSets sets, Augmentation augm
       augmentation_(augmentation),
       normalization_(normalization_of(sets_.train)) {
   assert(sets_.train.shape == sets_.test.shape);
+}
+
+std::uint64_t MemoryDataset::fingerprint() const {
+  base::Hash hash;
+  for (const ImageSet* const set : {&sets_.train, &sets_.test}) {
+    for (const std::vector<std::uint8_t>* const bytes : {&set->pixels, &set->labels}) {
+      hash.add({reinterpret_cast<const char*>(bytes->data()), bytes->size()});
+    }
+  }
+  return hash.value();
 }
 
 Placement MemoryDataset::placement(const TrainingOrder& order, std::size_t position) const {

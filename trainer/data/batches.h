@@ -65,6 +65,11 @@ class Dataset {
   // Images first .. first + count - 1 of the test set, normalized.
   virtual Batch test_batch(std::size_t first, std::size_t count) const = 0;
 
+  // Tells data from others: a hash of the images, their labels and their order.
+  virtual std::uint64_t fingerprint() const = 0;
+  // Reads every image once: a sentence for each that cannot be, in their order.
+  virtual std::vector<std::string> damages() const { return {}; }
+
   // Not null where the images are in memory, so that a GPU can keep them.
   virtual const MemoryDataset* in_memory() const { return nullptr; }
 };
@@ -96,6 +101,7 @@ class MemoryDataset : public Dataset {
   // Padding is 0 after normalization.
   Batch training_batch(const TrainingOrder& order, std::size_t first, std::size_t count) const override;
   Batch test_batch(std::size_t first, std::size_t count) const override;
+  std::uint64_t fingerprint() const override;
   const MemoryDataset* in_memory() const override { return this; }
 
   const ImageSet& train() const { return sets_.train; }

@@ -1,16 +1,20 @@
 #include "trainer/data/image_folder.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cassert>
 #include <cctype>
 #include <cmath>
+#include <numeric>
 #include <span>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
 
+#include "base/hash.h"
+#include "base/input_file.h"
 #include "base/parallel.h"
 
 namespace mlsim::trainer {
@@ -48,19 +52,20 @@ std::vector<Found> entries_of(const std::filesystem::path& folder) {
   return entries;
 }
 
-std::vector<std::string> folders_in(const std::filesystem::path& folder) {
-  std::vector<std::string> names;
-  for (Found& entry : entries_of(folder)) {
-    if (entry.type == std::filesystem::file_type::directory) names.push_back(std::move(entry.name));
-  }
-  return names;
-}
-
 bool is_image(const std::string& name) {
   std::string extension = std::filesystem::path(name).extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
+}
+
+// As copies from other systems and notebooks leave them: ._1.png, .ipynb_checkpoints.
+bool is_hidden(const std::string& name) {
+  return name.starts_with('.');
+}
+
+std::string counted(std::size_t count, const std::string& one, const std::string& more) {
+  return fmt::format("{} {}", count, count == 1 ? one : more);
 }
 
 Box middle(double width, double height, double part_width, double part_height) {
@@ -108,8 +113,8 @@ RandomPart random_part(const TrainingOrder& order, std::size_t position, std::si
   return part;
 }
 
-ImageFolder::ImageFolder(const std::filesystem::path& folder, std::size_t side)
-    : folder_(folder), classes_(folders_in(folder / kTrain)) {
+ImageFolder::ImageFolder(const std::filesystem::path& folder, std::size_t side) : folder_(folder) {
+  classes_ = folders_in(folder / kTrain);
   shape_ = {.channels = 3, .side = side, .classes = classes_.size()};
   if (classes_.size() < 2) {
     throw std::runtime_error(fmt::format("{}: has {} folders of classes, expected two or more",
@@ -125,13 +130,34 @@ ImageFolder::ImageFolder(const std::filesystem::path& folder, std::size_t side)
   test_ = find_files(kTest);
 }
 
-std::vector<ImageFolder::Entry> ImageFolder::find_files(const std::string& part) const {
+std::vector<std::string> ImageFolder::folders_in(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  for (Found& entry : entries_of(folder)) {
+    if (is_hidden(entry.name)) {
+      ++hidden_;
+    } else if (entry.type == std::filesystem::file_type::directory) {
+      names.push_back(std::move(entry.name));
+    } else {
+      ++others_;
+    }
+  }
+  return names;
+}
+
+std::vector<ImageFolder::Entry> ImageFolder::find_files(const std::string& part) {
   std::vector<Entry> entries;
   for (std::size_t label = 0; label < classes_.size(); ++label) {
     const std::filesystem::path place = folder_ / part / classes_[label];
     const std::size_t before = entries.size();
     for (Found& found : entries_of(place)) {
-      if (!is_image(found.name) || found.type == std::filesystem::file_type::directory) continue;
+      if (is_hidden(found.name)) {
+        ++hidden_;
+        continue;
+      }
+      if (!is_image(found.name) || found.type == std::filesystem::file_type::directory) {
+        ++others_;
+        continue;
+      }
       if (found.type != std::filesystem::file_type::regular) {
         throw std::runtime_error(
             fmt::format("{}: is no regular file, expected an image", (place / found.name).string()));
@@ -143,6 +169,60 @@ std::vector<ImageFolder::Entry> ImageFolder::find_files(const std::string& part)
     }
   }
   return entries;
+}
+
+std::vector<std::filesystem::path> ImageFolder::all_files() const {
+  std::vector<std::filesystem::path> files;
+  files.reserve(train_.size() + test_.size());
+  for (const Entry& entry : train_) files.push_back(path_of(kTrain, entry));
+  for (const Entry& entry : test_) files.push_back(path_of(kTest, entry));
+  return files;
+}
+
+std::uint64_t ImageFolder::fingerprint() const {
+  constexpr std::uint64_t kMostToRead = std::uint64_t{1} << 30;
+  const std::vector<std::filesystem::path> files = all_files();
+  std::vector<std::uint64_t> figures(files.size());
+  base::side_by_side(files.size(),
+                     [&](std::size_t i) { figures[i] = static_cast<std::uint64_t>(base::stamp_of(files[i]).size); });
+  const bool read = std::accumulate(figures.begin(), figures.end(), std::uint64_t{0}) <= kMostToRead;
+  if (read) {
+    base::side_by_side(files.size(), [&](std::size_t i) {
+      const std::vector<std::uint8_t> bytes = base::RegularFile(files[i], "an image").read_rest(kMostToRead);
+      figures[i] = base::Hash().add({reinterpret_cast<const char*>(bytes.data()), bytes.size()}).value();
+    });
+  }
+  base::Hash hash;
+  hash.add(read ? "contents" : "sizes");
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    hash.add(files[i].lexically_relative(folder_).string()).add(std::to_string(figures[i]));
+  }
+  return hash.value();
+}
+
+std::vector<std::string> ImageFolder::damages() const {
+  const std::vector<std::filesystem::path> files = all_files();
+  std::vector<std::string> sentences(files.size());
+  base::side_by_side(files.size(), [&](std::size_t i) {
+    try {
+      read_image(files[i]);
+    } catch (const std::runtime_error& error) {
+      sentences[i] = error.what();
+    }
+  });
+  std::erase(sentences, "");
+  return sentences;
+}
+
+std::string ImageFolder::findings() const {
+  std::string sentence = fmt::format("{}: has {} of {} to train on and {} to test on", folder_.string(),
+                                     counted(train_.size(), "image", "images"),
+                                     counted(classes_.size(), "class", "classes"), test_.size());
+  std::vector<std::string> passed_over;
+  if (hidden_ > 0) passed_over.push_back(counted(hidden_, "hidden file or folder", "hidden files and folders"));
+  if (others_ > 0) passed_over.push_back(counted(others_, "file of another kind", "files of other kinds"));
+  if (!passed_over.empty()) sentence += fmt::format("; passed over: {}", fmt::join(passed_over, ", "));
+  return sentence;
 }
 
 std::filesystem::path ImageFolder::path_of(const std::string& part, const Entry& entry) const {

@@ -20,9 +20,10 @@ namespace mlsim::trainer {
 // 0.224, 0.225) that torchvision documents for ImageNet ("Models and pre-trained weights").
 class ImageFolder : public Dataset {
  public:
-  // Finds the files; .jpg, .jpeg and .png are taken, in capitals too, links followed. Throws std::runtime_error that
-  // names a folder that is missing or has no images, something of such a name that is neither a regular file nor a
-  // folder, and a class of the test set that training does not have.
+  // Finds the files; .jpg, .jpeg and .png are taken, in capitals too, links followed. What is hidden, its name
+  // beginning with a dot, and files of other kinds are passed over and counted. Throws std::runtime_error that names a
+  // folder that is missing or has no images, something of such a name that is neither a regular file nor a folder, and
+  // a class of the test set that training does not have.
   ImageFolder(const std::filesystem::path& folder, std::size_t side);
 
   const std::string& name() const override { return name_; }
@@ -33,14 +34,23 @@ class ImageFolder : public Dataset {
   Batch training_batch(const TrainingOrder& order, std::size_t first, std::size_t count) const override;
   Batch test_batch(std::size_t first, std::size_t count) const override;
 
+  // Of the content of all files together, or where they have more than 2^30 bytes of their sizes, and of their names.
+  std::uint64_t fingerprint() const override;
+  std::vector<std::string> damages() const override;
+
   const std::vector<std::string>& classes() const { return classes_; }
+  // How many images and classes there are, and what was passed over, in a sentence.
+  std::string findings() const;
 
  private:
   struct Entry {
     std::uint32_t label;
     std::string file;  // name in its class's folder
   };
-  std::vector<Entry> find_files(const std::string& part) const;
+  std::vector<std::string> folders_in(const std::filesystem::path& folder);
+  std::vector<Entry> find_files(const std::string& part);
+  // Of both parts, in order.
+  std::vector<std::filesystem::path> all_files() const;
   std::filesystem::path path_of(const std::string& part, const Entry& entry) const;
 
   std::filesystem::path folder_;
@@ -49,6 +59,8 @@ class ImageFolder : public Dataset {
   std::vector<std::string> classes_;
   std::vector<Entry> train_;
   std::vector<Entry> test_;
+  std::size_t hidden_ = 0;  // passed over
+  std::size_t others_ = 0;
 };
 
 // The part of a training image at a position of an epoch.

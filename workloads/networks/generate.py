@@ -41,6 +41,9 @@ class Network:
         layer = {"name": name, "type": "conv2d", "inputs": [source], "in_channels": channels,
                  "out_channels": out_channels, "in_size": size, "kernel": [kernel] * 2, "stride": [stride] * 2,
                  "padding": [padding] * 2, "groups": groups, "bias": bias}
+        if source == "input":
+            # The images need no gradient, and the trainer leaves the first and the last layer as they are, too.
+            layer |= {"passes": ["forward", "backward_weight"], "format": "fp32"}
         return self.append(layer, out_channels, out_size)
 
     def elementwise(self, name, kind, *sources):

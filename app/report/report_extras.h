@@ -1,0 +1,26 @@
+// What goes into a report beside the results that it is of. Its tests are those of html_report and report.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/report/accuracies.h"
+
+namespace mlsim::app {
+
+struct SweepSource {
+  std::string file;
+  nlohmann::json document;  // schema mlsim.sweep/1, as mlsim sweep writes it
+};
+
+struct ReportExtras {
+  bool detail = false;  // in text, every table and not the summary alone
+  // On the page:
+  std::optional<SweepSource> sweep;
+  std::vector<NamedMetrics> accuracies;
+  std::string command;  // that made it; empty for none
+};
+
+}  // namespace mlsim::app

@@ -1,0 +1,34 @@
+// The Pareto front of a sweep's points.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "evaluation/results.h"
+
+namespace mlsim::evaluation {
+
+// What points are compared in; the less, the better: energy in pJ with memory and without, cycles, area in µm², and
+// error as the negative of the mean SQNR in dB.
+enum class Objective : std::uint8_t { kEnergy, kComputing, kTime, kArea, kError };
+inline constexpr Objective kObjectives[] = {Objective::kEnergy, Objective::kComputing, Objective::kTime,
+                                            Objective::kArea, Objective::kError};
+// energy, computing, time, area, error.
+const char* to_string(Objective objective);
+// Words for people, such as "energy with memory".
+const char* description_of(Objective objective);
+// Throws std::runtime_error with a sentence for anything else.
+Objective parse_objective(const std::string& text);
+
+// Where none are asked for: computing and error; of an engine without values energy and time.
+std::vector<Objective> default_front(Engine engine);
+// Throws std::runtime_error with a sentence for none, one twice, and the error of an engine without values.
+void check_front(const std::vector<Objective>& objectives, Engine engine);
+
+// Marks in each row of run_point, as "pareto", whether no other row is at least as good in all objectives and better in
+// one of them. A row without one of them, or without a multiply-add, is not on the front.
+void mark_pareto_front(std::vector<nlohmann::ordered_json>& rows, const std::vector<Objective>& objectives);
+
+}  // namespace mlsim::evaluation
