@@ -18,8 +18,11 @@ PassFigures figures_of(const PassRecord& record, const energy::Breakdown& energy
   figures.all_pj = energy.computing().value + energy.memory().value;
   figures.utilization = utilization_of(record);
   const sim::CycleCounts& cycles = record.cycles;
-  figures.stall_share = quotient(static_cast<double>(cycles.fill_stalls) + static_cast<double>(cycles.scaler_stalls),
-                                 static_cast<double>(cycles.array));
+  double stalls = 0;
+  for (const std::uint64_t cause : {cycles.fill_stalls, cycles.scaler_stalls, cycles.dram_stalls, cycles.sram_stalls}) {
+    stalls += static_cast<double>(cause);
+  }
+  figures.stall_share = quotient(stalls, static_cast<double>(cycles.array));
   figures.sqnr_db = record.sqnr_db;
   const auto bits = [&](energy::Operation operation) { return static_cast<double>(energy.counts[operation]); };
   figures.dram_bytes = (bits(energy::Operation::kDramRead) + bits(energy::Operation::kDramWrite)) / 8;

@@ -18,7 +18,7 @@ struct PassFigures {
   double all_pj = 0;                   // with memory
   std::optional<double> energy_share;  // of all passes of all layers
   std::optional<double> utilization;   // multiply-adds for each element and array cycle
-  std::optional<double> stall_share;   // of the array's cycles: fill and scaler
+  std::optional<double> stall_share;   // of the array's cycles, of any cause
   std::optional<double> sqnr_db;
   double dram_bytes = 0;                      // read and written
   std::optional<double> operations_per_byte;  // of DRAM: the operational intensity
@@ -43,7 +43,7 @@ HotSpots hot_spots(const std::vector<PassFigures>& figures);
 // 1e12 operations a second with every element busy.
 double peak_tops(const sim::ArrayConfig& array);
 
-// A memory that a machine may have. The simulated one does not wait for its DRAM.
+// A memory that a machine may have. The simulated one waits for its DRAM where the array says so (docs/memory.md).
 struct Bandwidth {
   std::string name;
   double gigabytes_per_second = 0;  // 1e9 bytes

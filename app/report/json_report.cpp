@@ -59,13 +59,17 @@ std::string machine_key(const std::string& baseline) {
   return baseline.empty() ? "own" : baseline;
 }
 
-// The parts of what is called cycles; stalls are parts of array_cycles.
+// The parts of what is called cycles; stalls are parts of array_cycles and quantizer_cycles. Those of the memory are
+// told where there are any.
 void add_cycles(const CycleTotals& cycles, Json& json) {
   json["cycles"] = count_to_json(cycles.total());
   json["array_cycles"] = count_to_json(cycles.array);
   json["fill_stalls"] = count_to_json(cycles.fill_stalls);
   json["scaler_stalls"] = count_to_json(cycles.scaler_stalls);
+  if (cycles.dram_stalls != 0) json["dram_stalls"] = count_to_json(cycles.dram_stalls);
+  if (cycles.sram_stalls != 0) json["sram_stalls"] = count_to_json(cycles.sram_stalls);
   json["quantizer_cycles"] = count_to_json(cycles.quantizer);
+  if (cycles.quantizer_stalls != 0) json["quantizer_stalls"] = count_to_json(cycles.quantizer_stalls);
 }
 
 Json lines_json(const energy::Breakdown& breakdown) {

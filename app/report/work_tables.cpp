@@ -12,6 +12,7 @@ using evaluation::Evaluation;
 using evaluation::Total;
 
 ReportTable work_table(const Evaluation& evaluated) {
+  const sim::ArrayConfig& array = evaluated.results().array;
   ReportTable table{"work", "Work"};
   TableColumns columns(table, evaluated.totals());
   columns.texts("pass", [](const Total& total) { return total.name; });
@@ -20,8 +21,15 @@ ReportTable work_table(const Evaluation& evaluated) {
   columns.texts("utilization", [](const Total& total) { return percent(total.utilization); });
   columns.texts("fill stalls", [](const Total& total) { return count(total.cycles.fill_stalls); });
   columns.texts("scaler stalls", [](const Total& total) { return count(total.cycles.scaler_stalls); });
+  if (array.waits_for_memory()) {
+    columns.texts("DRAM stalls", [](const Total& total) { return count(total.cycles.dram_stalls); });
+    columns.texts("SRAM stalls", [](const Total& total) { return count(total.cycles.sram_stalls); });
+  }
   columns.texts("quantizer cycles", [](const Total& total) { return count(total.cycles.quantizer); });
-  columns.numbers(fmt::format("ms at {:g} GHz", evaluated.results().array.clock_ghz),
+  if (array.waits_for_memory()) {
+    columns.texts("its stalls", [](const Total& total) { return count(total.cycles.quantizer_stalls); });
+  }
+  columns.numbers(fmt::format("ms at {:g} GHz", array.clock_ghz),
                   [](const Total& total) { return total.milliseconds; });
   return table;
 }

@@ -418,10 +418,12 @@
       for (const result of results) {
         for (const pass of passesOf(result)) {
           const total = result.totals[pass];
+          const memory = (total.dram_stalls || 0) + (total.sram_stalls || 0);
           const parts = {
-            computing: total.array_cycles - total.fill_stalls - total.scaler_stalls,
+            computing: total.array_cycles - total.fill_stalls - total.scaler_stalls - memory,
             'fill stalls': total.fill_stalls,
             'scaler stalls': total.scaler_stalls,
+            ...(memory > 0 ? { 'memory stalls': memory } : {}),
             quantizer: total.quantizer_cycles,
           };
           for (const [series, cycles] of Object.entries(parts)) {
@@ -432,6 +434,7 @@
           }
         }
       }
+      const waits = rows.some((row) => row.series === 'memory stalls');
       return {
         description: 'Cycles of each pass: computing, stalls, quantizer.',
         data: { values: rows },
@@ -442,8 +445,9 @@
           y: { field: 'name', type: 'nominal', sort: once(rows.map((row) => row.name)), axis: names(null, width) },
           x: { field: 'cycles', type: 'quantitative', axis: { title: 'cycles', format: '~s', tickCount: 5 } },
           color: {
-            field: 'series', type: 'nominal', sort: ['computing', 'fill stalls', 'scaler stalls', 'quantizer'],
-            scale: { range: [0, 1, 3, 4].map((i) => kParts[i]) }, legend: legend(besideNames(width), once(rows.map((row) => row.series))),
+            field: 'series', type: 'nominal',
+            sort: ['computing', 'fill stalls', 'scaler stalls', ...(waits ? ['memory stalls'] : []), 'quantizer'],
+            scale: { range: (waits ? [0, 1, 3, 2, 4] : [0, 1, 3, 4]).map((i) => kParts[i]) }, legend: legend(besideNames(width), once(rows.map((row) => row.series))),
           },
           order: { field: 'index' },
           opacity: faded,
