@@ -120,11 +120,17 @@ CommandLine::CommandLine(const Command& command, const std::vector<std::string>&
     for (const po::option& option : parsed.options) {
       if (option.position_key >= 0) {
         operands_.insert(operands_.end(), option.value.begin(), option.value.end());
-      } else if (given(option.string_key)) {
-        refuse_usage(fmt::format("--{} is given twice", option.string_key));
-      } else {
-        set(option.string_key, option.value.empty() ? "" : option.value.front());
+        continue;
       }
+      const Option* const known_option = command.find(option.string_key);
+      const bool is_many = known_option != nullptr && known_option->many;
+      if (given(option.string_key) && !is_many) {
+        refuse_usage(fmt::format("--{} is given twice", option.string_key));
+      }
+      std::vector<std::string> before =
+          given(option.string_key) ? texts(option.string_key) : std::vector<std::string>{};
+      set(option.string_key, option.value.empty() ? "" : option.value.front());
+      values_[option.string_key].before = std::move(before);
     }
   } catch (const po::error& error) {
     refuse_usage(error.what());
@@ -143,10 +149,20 @@ CommandLine::CommandLine(const Command& command, const std::vector<std::string>&
     for (const Option& option : group.options) {
       if (option.required && !has(option.name)) refuse_usage(fmt::format("--{} is missing", option.name));
       if (option.value_name.empty() || !given(option.name)) continue;
-      const std::string reason = complaint(option.kind, text(option.name));
-      if (!reason.empty()) refuse("", "--" + option.name, reason);
+      for (const std::string& value : texts(option.name)) {
+        const std::string reason = complaint(option.kind, value);
+        if (!reason.empty()) refuse("", "--" + option.name, reason);
+      }
     }
   }
+}
+
+std::vector<std::string> CommandLine::texts(const std::string& option) const {
+  const auto value = values_.find(option);
+  if (value == values_.end()) return {};
+  std::vector<std::string> all = value->second.before;
+  all.push_back(value->second.text);
+  return all;
 }
 
 bool CommandLine::given(const std::string& option) const {

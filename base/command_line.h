@@ -44,6 +44,7 @@ struct Option {
   ValueKind kind = AnyText{};
   std::string preset{};  // the value where none is given; empty: none
   bool required = false;
+  bool many = false;  // may be given several times
   // An option and its value without which this one means nothing.
   std::string needs_option{};
   std::string needs_value{};
@@ -88,6 +89,8 @@ class CommandLine {
   bool given(const std::string& option) const;
   bool flag(const std::string& option) const { return has(option); }
   const std::string& text(const std::string& option) const { return values_.at(option).text; }
+  // Of an option that may be given several times, in their order.
+  std::vector<std::string> texts(const std::string& option) const;
   // Empty where it was not given.
   std::filesystem::path path(const std::string& option) const;
   template <typename Integer = std::uint64_t>
@@ -105,6 +108,7 @@ class CommandLine {
   struct Value {
     std::string text;
     bool given = false;
+    std::vector<std::string> before{};  // where it was given several times
   };
   std::uint64_t parsed_whole_number(const std::string& option) const;
 

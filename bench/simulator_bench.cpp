@@ -1,6 +1,5 @@
-// The SystemC engine at one detail: simulated cycles and multiply-adds a second, on an array of 16 × 16 or, by the
-// option
-// --array=N before all others, of N × N.
+// The SystemC engine at one detail: simulated cycles and multiply-adds a second, on an array of 16 × 16. Options before
+// all others: --array=N for one of N × N, --memory for a channel to LPDDR5 and SRAM ports of 16 bytes.
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>
@@ -37,12 +36,19 @@ BENCHMARK(simulate)->DenseRange(0, 2)->Unit(benchmark::kMillisecond);
 }  // namespace mlsim
 
 int main(int argc, char** argv) {
-  const std::string option = argc > 1 ? argv[1] : "";
-  if (option.starts_with("--array=")) {
-    mlsim::array.rows = mlsim::array.columns = std::atoi(option.c_str() + 8);
+  for (; argc > 1; --argc, ++argv) {
+    const std::string option = argv[1];
+    if (option.starts_with("--array=")) {
+      mlsim::array.rows = mlsim::array.columns = std::atoi(option.c_str() + 8);
+    } else if (option == "--memory") {
+      mlsim::array.dram_bytes_per_cycle = {25600};
+      mlsim::array.dram_latency_cycles = 40;
+      mlsim::array.dram_burst_bytes = 32;
+      mlsim::array.sram_read_bytes_per_cycle = mlsim::array.sram_write_bytes_per_cycle = {16000};
+    } else {
+      break;
+    }
     argv[1] = argv[0];
-    --argc;
-    ++argv;
   }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;

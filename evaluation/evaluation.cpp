@@ -130,4 +130,8 @@ const std::vector<BlockArea>& Evaluation::areas() const {
   return once(areas_, [&] { return block_areas(price_); });
 }
 
+const std::vector<PassFigures>& Evaluation::passes() const {
+  return once(passes_, [&] { return pass_figures(results(), price_); });
+}
+
 }  // namespace mlsim::evaluation

@@ -8,6 +8,7 @@
 
 #include "energy/laws.h"
 #include "evaluation/machines.h"
+#include "evaluation/pass_figures.h"
 #include "evaluation/pricing.h"
 #include "evaluation/results.h"
 #include "evaluation/totals.h"
@@ -70,6 +71,7 @@ class Evaluation {
   const std::vector<Sharing>& sharings() const;
   const std::vector<OperationFigures>& operations() const;  // those that are done, line by line
   const std::vector<BlockArea>& areas() const;
+  const std::vector<PassFigures>& passes() const;  // of each layer, in order
 
  private:
   Source source_;
@@ -85,6 +87,7 @@ class Evaluation {
   mutable std::optional<std::vector<Sharing>> sharings_;
   mutable std::optional<std::vector<OperationFigures>> operations_;
   mutable std::optional<std::vector<BlockArea>> areas_;
+  mutable std::optional<std::vector<PassFigures>> passes_;
 };
 
 }  // namespace mlsim::evaluation

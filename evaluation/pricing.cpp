@@ -251,13 +251,19 @@ CycleTotals::CycleTotals(const sim::CycleCounts& cycles)
     : array(cycles.array),
       quantizer(cycles.quantizer),
       fill_stalls(cycles.fill_stalls),
-      scaler_stalls(cycles.scaler_stalls) {}
+      scaler_stalls(cycles.scaler_stalls),
+      dram_stalls(cycles.dram_stalls),
+      sram_stalls(cycles.sram_stalls),
+      quantizer_stalls(cycles.quantizer_stalls) {}
 
 CycleTotals& CycleTotals::operator+=(const CycleTotals& other) {
   array += other.array;
   quantizer += other.quantizer;
   fill_stalls += other.fill_stalls;
   scaler_stalls += other.scaler_stalls;
+  dram_stalls += other.dram_stalls;
+  sram_stalls += other.sram_stalls;
+  quantizer_stalls += other.quantizer_stalls;
   return *this;
 }
 

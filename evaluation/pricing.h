@@ -63,6 +63,9 @@ struct CycleTotals {
   energy::WideCount quantizer;
   energy::WideCount fill_stalls;
   energy::WideCount scaler_stalls;
+  energy::WideCount dram_stalls;
+  energy::WideCount sram_stalls;
+  energy::WideCount quantizer_stalls;
 
   CycleTotals() = default;
   CycleTotals(const sim::CycleCounts& cycles);  // NOLINT(google-explicit-constructor)

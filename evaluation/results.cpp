@@ -52,6 +52,14 @@ void visit_cycles(Cycles& cycles, const Visitor& visit) {
   visit("scaler_stalls", cycles.scaler_stalls);
 }
 
+// Of an array that waits for its memory.
+template <typename Cycles, typename Visitor>
+void visit_memory_stalls(Cycles& cycles, const Visitor& visit) {
+  visit("dram_stalls", cycles.dram_stalls);
+  visit("sram_stalls", cycles.sram_stalls);
+  visit("quantizer_stalls", cycles.quantizer_stalls);
+}
+
 template <typename Traffic, typename Visitor>
 void visit_traffic(Traffic& traffic, const Visitor& visit) {
   visit("dram_row_reads", traffic.dram_row_reads);
@@ -99,6 +107,15 @@ void visit_array(Array& array, const Visitor& visit) {
   visit("clock_ghz", array.clock_ghz);
 }
 
+template <typename Array, typename Visitor>
+void visit_memory(Array& array, const Visitor& visit) {
+  visit("dram_bytes_per_cycle", array.dram_bytes_per_cycle);
+  visit("dram_latency_cycles", array.dram_latency_cycles);
+  visit("dram_burst_bytes", array.dram_burst_bytes);
+  visit("sram_read_bytes_per_cycle", array.sram_read_bytes_per_cycle);
+  visit("sram_write_bytes_per_cycle", array.sram_write_bytes_per_cycle);
+}
+
 template <typename Feeder, typename Visitor>
 void visit_feeder(Feeder& feeder, const Visitor& visit) {
   visit("buffer_elements", feeder.buffer_elements);
@@ -111,6 +128,15 @@ struct Writer {
   template <typename T>
   void operator()(const char* key, const T& value) const {
     json[key] = value;
+  }
+};
+
+// Of a memory, whose unlimited rates are null.
+struct MemoryWriter : Writer {
+  using Writer::operator();
+  void operator()(const char* key, const sim::ByteRate& rate) const {
+    json[key] = nullptr;
+    if (rate.limited()) json[key] = rate.bytes();
   }
 };
 
@@ -220,13 +246,14 @@ double cosine_error_at(const Place& place) {
   return place.json().is_null() || place.json() == cosine_error_to_json(kUndefined) ? kUndefined : place.number();
 }
 
-Json pass_to_json(const PassRecord& record) {
+Json pass_to_json(const PassRecord& record, const sim::ArrayConfig& array) {
   Json json = Json::object();
   json["pass"] = models::to_string(record.pass);
   json["multiply_adds"] = record.multiply_adds;
   if (record.zero_products) json["zero_products"] = *record.zero_products;
   if (record.accumulator_bits != 0) json["accumulator_bits"] = record.accumulator_bits;
   visit_cycles(record.cycles, Writer{json["cycles"]});
+  if (array.waits_for_memory()) visit_memory_stalls(record.cycles, Writer{json["cycles"]});
   json["utilization"] = record.utilization;
   if (record.sqnr_db) json["sqnr_db"] = decibels_to_json(*record.sqnr_db);
   if (record.cosine_error) json["cosine_error"] = cosine_error_to_json(*record.cosine_error);
@@ -252,14 +279,22 @@ std::uint64_t zero_products_of(const Place& place, std::uint64_t multiply_adds) 
 
 sim::CycleCounts cycles_from_json(const Place& place) {
   sim::CycleCounts cycles;
-  visit_cycles(cycles, [&](const char* key, std::uint64_t& value) {
-    // Stalls are parts of the array's cycles, which is checked below.
+  const auto read = [&](const char* key, std::uint64_t& value) {
+    // Stalls are parts of the cycles, which is checked below.
     const bool part = std::string_view(key).ends_with("_stalls");
     value = place[key].integer<std::uint64_t>(0, part ? std::numeric_limits<std::uint64_t>::max() : kLargestCount);
+  };
+  visit_cycles(cycles, read);
+  visit_memory_stalls(cycles, [&](const char* key, std::uint64_t& value) {
+    if (place.has(key)) read(key, value);
   });
-  if (cycles.fill_stalls > cycles.array || cycles.scaler_stalls > cycles.array - cycles.fill_stalls) {
-    place.refuse("has more stalls than cycles of the array");
+  std::uint64_t left = cycles.array;
+  for (const std::uint64_t stalls :
+       {cycles.fill_stalls, cycles.scaler_stalls, cycles.dram_stalls, cycles.sram_stalls}) {
+    if (stalls > left) place.refuse("has more stalls than cycles of the array");
+    left -= stalls;
   }
+  if (cycles.quantizer_stalls > cycles.quantizer) place.refuse("has more stalls than cycles of the quantizer");
   return cycles;
 }
 
@@ -311,7 +346,7 @@ PassRecord pass_from_json(const Place& place) {
   return record;
 }
 
-Json layer_to_json(const LayerRecord& layer) {
+Json layer_to_json(const LayerRecord& layer, const sim::ArrayConfig& array) {
   Json json = Json::object();
   json["name"] = layer.name;
   if (layer.linear) json["type"] = "linear";
@@ -331,7 +366,7 @@ Json layer_to_json(const LayerRecord& layer) {
     if (record.values) json["operands"][key]["values"] = to_string(*record.values);
   }
   json["passes"] = Json::array();
-  for (const PassRecord& pass : layer.passes) json["passes"].push_back(pass_to_json(pass));
+  for (const PassRecord& pass : layer.passes) json["passes"].push_back(pass_to_json(pass, array));
   return json;
 }
 
@@ -556,6 +591,7 @@ Json array_to_json(const sim::ArrayConfig& array) {
   Json json = Json::object();
   visit_array(array, Writer{json});
   if (array.taps_per_cycle != 1) json["taps_per_cycle"] = array.taps_per_cycle;
+  if (array.waits_for_memory()) visit_memory(array, MemoryWriter{json});
   visit_feeder(array.row_feeder, Writer{json["row_feeder"]});
   visit_feeder(array.column_feeder, Writer{json["column_feeder"]});
   return json;
@@ -570,7 +606,7 @@ Json to_json(const Results& results) {
   if (results.provenance) json["provenance"] = provenance_to_json(*results.provenance);
   json["array"] = array_to_json(results.array);
   json["layers"] = Json::array();
-  for (const LayerRecord& layer : results.layers) json["layers"].push_back(layer_to_json(layer));
+  for (const LayerRecord& layer : results.layers) json["layers"].push_back(layer_to_json(layer, results.array));
   return json;
 }
 

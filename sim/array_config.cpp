@@ -1,6 +1,7 @@
 #include "sim/array_config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -27,6 +28,11 @@ constexpr Limits kFillPorts{1, 65536};
 constexpr Limits kQuantizerLanes{1, 4096};
 constexpr Limits kTapsPerCycle{1, 1024};
 constexpr Limits kSramBytes{1, std::int64_t{1} << 40};
+constexpr Limits kDramLatency{0, 1000000};
+constexpr Limits kBurstBytes{1, 65536};
+constexpr Limits kDramThousandths{1, std::int64_t{65536} * 1000};  // of bytes a cycle
+constexpr Limits kPortThousandths{1000, kDramThousandths.high};
+constexpr const char* kOrNull = " or null";
 
 [[noreturn]] void refuse(const std::string& file, const std::string& pointer, const std::string& found,
                          const std::string& expected) {
@@ -37,12 +43,49 @@ std::string printed(double value) {
   return Json(value).dump();
 }
 
+std::string rate_expectation(const Limits& thousandths) {
+  const Json low =
+      thousandths.low % 1000 == 0 ? Json(thousandths.low / 1000) : Json(static_cast<double>(thousandths.low) / 1000);
+  return "a number from " + low.dump() + " to " + std::to_string(thousandths.high / 1000) +
+         " with at most three decimals, or null";
+}
+
 template <typename Integer>
 void read_integer(const JsonReader& object, const char* key, const Limits& limits, Integer& value,
                   const std::string& or_else = "") {
   if (!object.has(key)) return;
   value = object[key].integer<Integer>(static_cast<std::uint64_t>(limits.low), static_cast<std::uint64_t>(limits.high),
                                        or_else);
+}
+
+// Null keeps the default.
+bool is_given(const JsonReader& object, const char* key) {
+  return object.has(key) && !object[key].json().is_null();
+}
+
+void read_rate(const JsonReader& object, const char* key, const Limits& limits, ByteRate& rate) {
+  if (!is_given(object, key)) return;
+  if (!object[key].json().is_number()) object[key].refuse_value(rate_expectation(limits));
+  const double thousandths = object[key].json().get<double>() * 1000;
+  // The nearest binary64 to three decimals is not one of them.
+  const bool in_range =
+      thousandths >= static_cast<double>(limits.low) - 0.5 && thousandths < static_cast<double>(limits.high) + 0.5;
+  if (!in_range || std::fabs(thousandths - std::round(thousandths)) > 1e-6) {
+    object[key].refuse_value(rate_expectation(limits));
+  }
+  rate.thousandths = std::llround(thousandths);
+}
+
+void read_memory(const JsonReader& object, ArrayConfig& config) {
+  read_rate(object, "dram_bytes_per_cycle", kDramThousandths, config.dram_bytes_per_cycle);
+  read_rate(object, "sram_read_bytes_per_cycle", kPortThousandths, config.sram_read_bytes_per_cycle);
+  read_rate(object, "sram_write_bytes_per_cycle", kPortThousandths, config.sram_write_bytes_per_cycle);
+  if (is_given(object, "dram_latency_cycles")) {
+    read_integer(object, "dram_latency_cycles", kDramLatency, config.dram_latency_cycles, kOrNull);
+  }
+  if (is_given(object, "dram_burst_bytes")) {
+    read_integer(object, "dram_burst_bytes", kBurstBytes, config.dram_burst_bytes, kOrNull);
+  }
 }
 
 void read_feeder(const JsonReader& object, FeederConfig& feeder) {
@@ -73,6 +116,15 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
   check_feeder("column_feeder", column_feeder, columns);
   in_range("quantizer_lanes", quantizer_lanes, kQuantizerLanes);
   in_range("global_sram_bytes", global_sram_bytes, kSramBytes);
+  const auto check_rate = [&](const std::string& key, const ByteRate& rate, const Limits& limits) {
+    if (!rate.limited() || limits.contain(rate.thousandths)) return;
+    refuse(file, pointer + "/" + key, printed(rate.bytes()), rate_expectation(limits));
+  };
+  check_rate("dram_bytes_per_cycle", dram_bytes_per_cycle, kDramThousandths);
+  check_rate("sram_read_bytes_per_cycle", sram_read_bytes_per_cycle, kPortThousandths);
+  check_rate("sram_write_bytes_per_cycle", sram_write_bytes_per_cycle, kPortThousandths);
+  in_range("dram_latency_cycles", dram_latency_cycles, kDramLatency);
+  in_range("dram_burst_bytes", dram_burst_bytes, kBurstBytes);
   if (!(clock_ghz >= 1e-6 && clock_ghz <= 1000)) {
     refuse(file, pointer + "/clock_ghz", printed(clock_ghz), "0.000001 to 1000");
   }
@@ -81,7 +133,9 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
 ArrayConfig read_array_config(const Json& json, const std::string& file, const std::string& pointer) {
   const JsonReader reader(json, file, pointer);
   reader.refuse_unknown({"rows", "columns", "elements_per_scaler", "taps_per_cycle", "row_feeder", "column_feeder",
-                         "quantizer_lanes", "quantize_results", "global_sram_bytes", "clock_ghz"});
+                         "quantizer_lanes", "quantize_results", "global_sram_bytes", "clock_ghz",
+                         "dram_bytes_per_cycle", "dram_latency_cycles", "dram_burst_bytes", "sram_read_bytes_per_cycle",
+                         "sram_write_bytes_per_cycle"});
   ArrayConfig config;
   read_integer(reader, "rows", kExtents, config.rows);
   read_integer(reader, "columns", kExtents, config.columns);
@@ -100,6 +154,7 @@ ArrayConfig read_array_config(const Json& json, const std::string& file, const s
   if (reader.has("quantize_results")) config.quantize_results = reader["quantize_results"].flag();
   read_integer(reader, "global_sram_bytes", kSramBytes, config.global_sram_bytes);
   if (reader.has("clock_ghz")) config.clock_ghz = reader["clock_ghz"].number();
+  read_memory(reader, config);
   config.check(file, pointer);
   return config;
 }

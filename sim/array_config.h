@@ -5,6 +5,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "sim/byte_rate.h"
+
 namespace mlsim::sim {
 
 // The buffer of the feeder that supplies the rows, or the columns, of the array.
@@ -27,14 +29,33 @@ struct ArrayConfig {
   bool quantize_results = true;                 // into the format of their next role
   std::int64_t global_sram_bytes = 512 * 1024;  // a third each for left operand, right operand and results
   double clock_ghz = 1;                         // for reports only
+  // The channel to DRAM (docs/memory.md).
+  ByteRate dram_bytes_per_cycle;
+  std::int64_t dram_latency_cycles = 0;  // from a request for operands to their first byte
+  std::int64_t dram_burst_bytes = 1;     // what is moved is a multiple of it
+  // The ports of each third of the global SRAM.
+  ByteRate sram_read_bytes_per_cycle;
+  ByteRate sram_write_bytes_per_cycle;
   bool operator==(const ArrayConfig&) const = default;
+
+  // Whether memory takes time at all.
+  bool waits_for_memory() const {
+    return dram_bytes_per_cycle.limited() || dram_latency_cycles > 0 || sram_read_bytes_per_cycle.limited() ||
+           sram_write_bytes_per_cycle.limited();
+  }
+  // Whether what crosses the channel is slowed down by a port of the SRAM rather than by DRAM.
+  bool ports_slow_the_channel() const {
+    return sram_read_bytes_per_cycle.below(dram_bytes_per_cycle) ||
+           sram_write_bytes_per_cycle.below(dram_bytes_per_cycle);
+  }
 
   // Throws std::runtime_error "FILE: POINTER/rows: is 0, expected an integer from 1 to 1024" for a member out of range.
   void check(const std::string& file, const std::string& pointer = "") const;
 };
 
 // Reads a JSON object whose keys are the members above; one that is left out keeps its default. `elements_per_scaler`
-// may be "all": one unit for the whole array; its default is that, too, for an array of fewer elements. Throws
+// may be "all": one unit for the whole array; its default is that, too, for an array of fewer elements. Keys of the
+// memory may be null, which is their default: a memory that takes no time. Throws
 // std::runtime_error with a sentence that names the file, the key and what was expected: for a file that cannot be
 // read, broken JSON, an unknown key, a value of another type or out of range.
 ArrayConfig load_array_config(const std::string& path);

@@ -11,6 +11,10 @@ struct CycleCounts {
   // Parts of `array` in which no element adds anything:
   std::uint64_t fill_stalls = 0;    // the next operands are not in their buffer yet
   std::uint64_t scaler_stalls = 0;  // the group-scale units still serve the group before
+  std::uint64_t dram_stalls = 0;    // operands are not in the SRAM yet, or the last results not in DRAM
+  std::uint64_t sram_stalls = 0;    // a port of the SRAM is slower than what it serves
+  // A part of `quantizer`: results are not out of the SRAM, or codes not in DRAM yet.
+  std::uint64_t quantizer_stalls = 0;
 
   std::uint64_t total() const { return array + quantizer; }
   CycleCounts& operator+=(const CycleCounts& other) {
@@ -18,6 +22,9 @@ struct CycleCounts {
     quantizer += other.quantizer;
     fill_stalls += other.fill_stalls;
     scaler_stalls += other.scaler_stalls;
+    dram_stalls += other.dram_stalls;
+    sram_stalls += other.sram_stalls;
+    quantizer_stalls += other.quantizer_stalls;
     return *this;
   }
   bool operator==(const CycleCounts&) const = default;

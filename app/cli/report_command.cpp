@@ -6,13 +6,14 @@
 #include <iostream>
 #include <optional>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "app/cli/options.h"
 #include "app/report/accelergy.h"
-#include "app/report/sweep_reader.h"
 #include "app/report/report.h"
+#include "app/report/sweep_reader.h"
 #include "base/output_file.h"
 #include "evaluation/evaluation.h"
 
@@ -50,6 +51,7 @@ void check_together(const base::CommandLine& line) {
   refuse_beside("ert", accelergy);
   if (line.has("ert-map") && !line.has("ert")) throw std::runtime_error("--ert-map: expected only beside --ert");
   refuse_beside("sweep", format != "html");
+  refuse_beside("accuracy", format != "html");
   refuse_beside("detail", format != "text");
   refuse_beside("activity", accelergy);
   refuse_beside("step", accelergy || format == "csv");
@@ -58,10 +60,37 @@ void check_together(const base::CommandLine& line) {
   }
 }
 
+// The command as a shell takes it, without the file that it is written to: that of a report does not change with it.
+std::string command_of(const base::CommandLine& line) {
+  const auto quoted = [](const std::string& text) {
+    constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=,:+@%";
+    if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+    std::string result = "'";
+    for (const char c : text) result += c == '\'' ? "'\\''" : std::string(1, c);
+    return result + "'";
+  };
+  std::string command = line.command().name;
+  for (const std::string& file : line.operands()) command += " " + quoted(file);
+  for (const base::OptionGroup& group : line.command().groups) {
+    for (const base::Option& option : group.options) {
+      if (!line.given(option.name) || option.name == "out") continue;
+      for (const std::string& text : line.texts(option.name)) {
+        command += " --" + option.name;
+        if (!option.value_name.empty()) command += " " + quoted(text);
+      }
+    }
+  }
+  return command;
+}
+
 Documents read_documents(const base::CommandLine& line) {
   Documents documents;
   documents.extras.detail = line.flag("detail");
   if (line.has("sweep")) documents.extras.sweep = load_sweep(line.text("sweep"));
+  for (const std::string& text : line.texts("accuracy")) {
+    documents.extras.accuracies.push_back(parse_named_metrics(text));
+  }
+  documents.extras.command = command_of(line);
   if (line.has("step")) {
     documents.network = workloads::open_network(line.text("step"), source_options(line)).network;
     print_warnings(line, documents.network->remarks);
@@ -119,6 +148,12 @@ const base::Command& report_command() {
                                .value_name = "SWEEP.json",
                                .help = "what mlsim sweep has written, to plot in html",
                                .kind = base::File{}},
+                              {.name = "accuracy",
+                               .value_name = "NAME=FILE",
+                               .help = "test accuracy of training in a format of the results or a baseline, to plot in "
+                                       "html: metrics of mlsim-train; given again for another run or format",
+                               .kind = base::Parsed{[](const std::string& text) { parse_named_metrics(text); }},
+                               .many = true},
                               activity_option(),
                               {.name = "step",
                                .value_name = "NETWORK",
@@ -152,6 +187,7 @@ void run_report(const base::CommandLine& line) {
   if (to_file) {
     std::vector<std::filesystem::path> inputs(line.operands().begin(), line.operands().end());
     inputs.insert(inputs.end(), {line.path("sweep"), line.path("ert"), line.path("ert-map"), laws.table().file});
+    for (const NamedMetrics& metrics : documents.extras.accuracies) inputs.emplace_back(metrics.file);
     if (documents.network) {
       inputs.insert(inputs.end(), documents.network->files.begin(), documents.network->files.end());
     }

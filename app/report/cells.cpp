@@ -26,21 +26,24 @@ EnergyUnit unit_of(double pj) {
   return {1e12, "J"};
 }
 
+// Behind the point, for three digits in all.
+int digits_for(double value) {
+  constexpr double kNext = 0.9995;  // is printed as 1.00
+  return value > 0 ? std::clamp(2 - static_cast<int>(std::floor(std::log10(value / kNext))), 0, 6) : 0;
+}
+
 }  // namespace
 
 std::string three_digits(double value) {
   if (!std::isfinite(value)) return "-";
-  return value < 999.5 ? fmt::format("{:.3g}", value) : fmt::format("{:.0f}", value);
+  constexpr double kLeast = 1e-3;  // without an exponent
+  if (value != 0 && std::abs(value) < kLeast) return fmt::format("{:.2e}", value);
+  return fmt::format("{:.{}f}", value, digits_for(std::abs(value)));
 }
 
 std::string joules(double pj) {
   const EnergyUnit unit = unit_of(pj);
   return fmt::format("{} {}", three_digits(pj / unit.pj), unit.name);
-}
-
-std::string joules_range(const Range& pj) {
-  const EnergyUnit unit = unit_of(pj.value);
-  return fmt::format("{} ({}-{})", joules(pj.value), three_digits(pj.low / unit.pj), three_digits(pj.high / unit.pj));
 }
 
 std::string count(double value) {
@@ -73,13 +76,39 @@ std::vector<std::string> fixed_column(const std::vector<double>& values) {
   for (const double value : values) {
     if (std::abs(value) >= largest / 100) smallest = std::min(smallest, std::abs(value));
   }
-  constexpr double kNext = 0.9995;  // is printed as 1.00
-  const int digits =
-      smallest > 0 ? std::clamp(2 - static_cast<int>(std::floor(std::log10(smallest / kNext))), 0, 6) : 0;
+  const int digits = digits_for(smallest);
   std::vector<std::string> cells;
   cells.reserve(values.size());
   for (const double value : values) cells.push_back(std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "-");
   return cells;
+}
+
+std::vector<std::string> fixed_ranges(const std::vector<std::optional<Range>>& ranges) {
+  std::vector<double> values;
+  values.reserve(ranges.size());
+  for (const std::optional<Range>& range : ranges) values.push_back(range ? range->value : std::nan(""));
+  std::vector<std::string> cells = fixed_column(values);
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (!std::isfinite(values[i])) continue;
+    const std::size_t point = cells[i].find('.');
+    const int digits = point == std::string::npos ? 0 : static_cast<int>(cells[i].size() - point - 1);
+    cells[i] += fmt::format(" ({:.{}f}-{:.{}f})", ranges[i]->low, digits, ranges[i]->high, digits);
+  }
+  return cells;
+}
+
+EnergyColumn energy_ranges(const std::vector<Range>& pj) {
+  double largest = 0;
+  for (const Range& range : pj) {
+    if (std::isfinite(range.value)) largest = std::max(largest, range.value);
+  }
+  const EnergyUnit unit = unit_of(largest);
+  std::vector<std::optional<Range>> scaled;
+  scaled.reserve(pj.size());
+  for (const Range& range : pj) {
+    scaled.emplace_back(Range{range.low / unit.pj, range.value / unit.pj, range.high / unit.pj});
+  }
+  return {unit.name, fixed_ranges(scaled)};
 }
 
 EnergyColumn energy_column(const std::vector<double>& pj) {
@@ -100,10 +129,6 @@ std::string times(const std::optional<Range>& ratio) {
 
 std::string times_range(const std::optional<Range>& ratio) {
   return ratio ? fmt::format("{:.1f} ({:.1f}-{:.1f})", ratio->value, ratio->low, ratio->high) : "-";
-}
-
-std::string each(const std::optional<double>& pj) {
-  return pj ? fmt::format("{:.3g}", *pj) : "-";
 }
 
 std::string area(double um2) {

@@ -15,7 +15,6 @@ std::string three_digits(double value);
 
 // An energy of so many pJ with a unit that suits it, alone and with the ends of its error bar.
 std::string joules(double pj);
-std::string joules_range(const energy::Range& pj);
 
 std::string count(double value);
 std::string count(const energy::WideCount& value);
@@ -35,13 +34,13 @@ struct EnergyColumn {
   std::vector<std::string> cells;
 };
 EnergyColumn energy_column(const std::vector<double>& pj);
+// The same with the ends of error bars behind each figure.
+std::vector<std::string> fixed_ranges(const std::vector<std::optional<energy::Range>>& ranges);
+EnergyColumn energy_ranges(const std::vector<energy::Range>& pj);
 
 // A ratio, alone and with the ends of its error bar.
 std::string times(const std::optional<energy::Range>& ratio);
 std::string times_range(const std::optional<energy::Range>& ratio);
-
-// pJ a multiply-add.
-std::string each(const std::optional<double>& pj);
 
 // µm² in mm².
 std::string area(double um2);

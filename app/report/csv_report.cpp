@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -14,7 +15,13 @@ using evaluation::baseline_machines;
 using evaluation::csv_cell;
 using evaluation::Evaluation;
 
-std::string header() {
+// Whether any array waits for its memory, so that there are stalls to tell.
+bool any_waits_for_memory(const std::vector<Evaluation>& evaluations) {
+  return std::any_of(evaluations.begin(), evaluations.end(),
+                     [](const Evaluation& evaluated) { return evaluated.results().array.waits_for_memory(); });
+}
+
+std::string header(bool memory) {
   std::string text =
       "file,workload,layer,pass,format,multiply_adds,array_cycles,quantizer_cycles,fill_stalls,scaler_stalls,"
       "utilization,sqnr_db,overflows,operations_only_pj,computing_pj,memory_pj";
@@ -23,7 +30,8 @@ std::string header() {
   }
   return text +
          ",rows,columns,elements_per_scaler,accumulator_bits,zero_products,zero_products_are_counted,activity,cost_"
-         "table\n";
+         "table" +
+         (memory ? ",dram_stalls,sram_stalls,quantizer_stalls\n" : "\n");
 }
 
 std::string decibel_cell(const std::optional<double>& value) {
@@ -36,7 +44,7 @@ std::string lines_of(const energy::Breakdown& energy) {
   return fmt::format("{},{},{}", energy.operations_only().value, energy.computing().value, energy.memory().value);
 }
 
-std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p) {
+std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p, bool memory) {
   const evaluation::LayerRecord& layer = evaluated.results().layers[l];
   const evaluation::PassRecord& record = layer.passes[p];
   const evaluation::PassPrice& price = evaluated.price().layers[l][p];
@@ -54,19 +62,24 @@ std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p) {
   }
   const sim::ArrayConfig& array = evaluated.results().array;
   const evaluation::ZeroProducts zeros = evaluation::zero_products(record);
-  return text + fmt::format(",{},{},{},{},{},{},{},{}\n", array.rows, array.columns, array.elements_per_scaler,
-                            evaluated.price().accumulator_bits, zeros.count, zeros.counted,
-                            evaluation::to_string(evaluated.source().activity),
-                            csv_cell(table_name(evaluated.table())));
+  text += fmt::format(",{},{},{},{},{},{},{},{}", array.rows, array.columns, array.elements_per_scaler,
+                      evaluated.price().accumulator_bits, zeros.count, zeros.counted,
+                      evaluation::to_string(evaluated.source().activity), csv_cell(table_name(evaluated.table())));
+  if (memory) {
+    text +=
+        fmt::format(",{},{},{}", record.cycles.dram_stalls, record.cycles.sram_stalls, record.cycles.quantizer_stalls);
+  }
+  return text + "\n";
 }
 
 }  // namespace
 
 std::string csv_report(const std::vector<Evaluation>& evaluations) {
-  std::string text = header();
+  const bool memory = any_waits_for_memory(evaluations);
+  std::string text = header(memory);
   for (const Evaluation& evaluated : evaluations) {
     for (std::size_t l = 0; l < evaluated.price().layers.size(); ++l) {
-      for (std::size_t p = 0; p < evaluated.price().layers[l].size(); ++p) text += line_of(evaluated, l, p);
+      for (std::size_t p = 0; p < evaluated.price().layers[l].size(); ++p) text += line_of(evaluated, l, p, memory);
     }
   }
   return text;

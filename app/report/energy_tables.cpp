@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "app/report/cells.h"
 #include "app/report/section_tables.h"
+#include "app/report/table_columns.h"
 
 namespace mlsim::app {
 namespace {
@@ -12,18 +15,22 @@ using evaluation::Evaluation;
 using evaluation::PassPrice;
 using evaluation::Total;
 
+double number(const std::optional<double>& value) {
+  return value.value_or(std::nan(""));
+}
+
 // `sum` and `ratio` are of the table's line.
 ReportTable energy_table(const std::string& id, const std::string& what, const Evaluation& evaluated,
                          Range (Breakdown::*sum)() const, std::optional<Range> energy::Comparison::*ratio) {
   ReportTable table{id, what + ", and what the baselines take as a multiple of it"};
-  table.head = with_baselines({"pass", "energy", "pJ a multiply-add"}, " /");
-  for (const Total& total : evaluated.totals()) {
-    const double own = (total.price.energy.*sum)().value;
-    std::vector<std::string> cells{total.name, joules(own), each(total.each(own))};
-    for (std::size_t b = 0; b < total.price.baselines.size(); ++b) {
-      cells.push_back(times(total.price.compared(b).*ratio));
-    }
-    table.rows.push_back(std::move(cells));
+  TableColumns columns(table, evaluated.totals());
+  const auto own = [&](const Total& total) { return (total.price.energy.*sum)().value; };
+  columns.texts("pass", [](const Total& total) { return total.name; });
+  columns.energies("energy", own);
+  columns.numbers("pJ a multiply-add", [&](const Total& total) { return number(total.each(own(total))); });
+  for (std::size_t b = 0; b < evaluation::baseline_machines().size(); ++b) {
+    columns.texts(evaluation::baseline_machines()[b].name + " /",
+                  [&](const Total& total) { return times(total.price.compared(b).*ratio); });
   }
   return table;
 }
@@ -75,25 +82,31 @@ ReportTable activity_table(const Evaluation& evaluated) {
       "activity",
       "What zeros save: energy of all passes with everything but memory, and what the baselines take as a "
       "multiple of it, each with its own zeros on elements of the same kind"};
-  table.head = with_baselines({"elements", "energy", "pJ a multiply-add"}, " /");
-  for (const evaluation::Activity activity : evaluation::kActivities) {
-    const PassPrice& price = evaluated.with(activity);
-    const double own = price.energy.computing().value;
-    std::vector<std::string> cells{described(activity), joules(own), each(evaluated.all().each(own))};
-    for (std::size_t b = 0; b < price.baselines.size(); ++b) cells.push_back(times(price.compared(b).computing));
-    table.rows.push_back(std::move(cells));
+  const std::vector<evaluation::Activity> activities(evaluation::kActivities.begin(), evaluation::kActivities.end());
+  TableColumns columns(table, activities);
+  const auto own = [&](evaluation::Activity activity) { return evaluated.with(activity).energy.computing().value; };
+  columns.texts("elements", described);
+  columns.energies("computing", own);
+  columns.numbers("pJ a multiply-add",
+                  [&](evaluation::Activity activity) { return number(evaluated.all().each(own(activity))); });
+  for (std::size_t b = 0; b < evaluation::baseline_machines().size(); ++b) {
+    columns.texts(evaluation::baseline_machines()[b].name + " /",
+                  [&](evaluation::Activity activity) { return times(evaluated.with(activity).compared(b).computing); });
   }
   return table;
 }
 
 ReportTable operation_table(const Evaluation& evaluated) {
   ReportTable table{"operations", "Energy by operation"};
-  table.head = {"operation", "count", "energy", "share of its line"};
-  for (const evaluation::OperationFigures& figures : evaluated.operations()) {
+  using Figures = evaluation::OperationFigures;
+  TableColumns columns(table, evaluated.operations());
+  columns.texts("operation", [](const Figures& figures) {
     const std::string unit(energy::unit(figures.operation));
-    table.rows.push_back({std::string(energy::name(figures.operation)) + (unit.empty() ? "" : " (" + unit + ")"),
-                          count(figures.count), joules(figures.pj), percent(figures.share)});
-  }
+    return std::string(energy::name(figures.operation)) + (unit.empty() ? "" : " (" + unit + ")");
+  });
+  columns.texts("count", [](const Figures& figures) { return count(figures.count); });
+  columns.energies("energy", [](const Figures& figures) { return figures.pj; });
+  columns.texts("share of its line", [](const Figures& figures) { return percent(figures.share); });
   return table;
 }
 

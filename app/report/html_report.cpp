@@ -8,9 +8,12 @@
 #include <set>
 #include <string_view>
 
+#include "app/report/page_parts.h"
 #include "app/report/report.h"
 #include "app/report/report_tables.h"
+#include "app/report/summary.h"
 #include "app/report/sweep_report.h"
+#include "app/report/table_columns.h"
 #include "base/error.h"
 #include "base/input_file.h"
 #include "base/json.h"
@@ -20,6 +23,7 @@
 extern "C" {
 extern const char kMlsimHtmlPage[];
 extern const char kMlsimHtmlStyle[];
+extern const char kMlsimHtmlTables[];
 extern const char kMlsimHtmlPlots[];
 extern const char kMlsimHtmlVega[];
 extern const char kMlsimHtmlVegaLite[];
@@ -35,29 +39,6 @@ using evaluation::decibels_text;
 using evaluation::overflows_text;
 using evaluation::picojoules_each;
 using Json = nlohmann::ordered_json;
-
-std::string escaped(std::string_view text) {
-  std::string result;
-  for (const char c : base::printable_lines(text)) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      case '"':
-        result += "&quot;";
-        break;
-      default:
-        result += c;
-    }
-  }
-  return result;
-}
 
 // JSON inside <script>: without a '<' nothing in it can end the element.
 std::string script_data(const Json& json) {
@@ -111,16 +92,23 @@ bool is_wide(const ReportTable& table) {
   return sum > kCharacters;
 }
 
-// A table that scrolls by itself where it is too wide. `label` tells whose it is, where there are several.
-std::string to_html(const ReportTable& table, const std::string& id, const std::string& label) {
+// A cell of figures. An error bar in the overview has a line of its own.
+std::string figure_cell(const ReportTable& table, const std::string& text) {
+  const std::size_t bar = table.id == "overview" ? text.find(" (") : std::string::npos;
+  if (bar == std::string::npos) return fmt::format("<td>{}</td>", escaped(text));
+  return fmt::format("<td>{}<small> {}</small></td>", escaped(text.substr(0, bar)), escaped(text.substr(bar + 1)));
+}
+
+// A table that scrolls by itself where it is too wide. `owner` is HTML that tells whose it is, where there are several.
+std::string to_html(const ReportTable& table, const std::string& id, const std::string& owner) {
   std::string html = fmt::format(
-      "<div class=\"scroll{1}\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{0}\">\n<table>\n<caption "
-      "id=\"{0}\"><span>",
-      id, is_wide(table) ? " wide" : "");
-  if (!label.empty()) html += fmt::format("<b>{}</b> ", escaped(label));
+      "<div class=\"scroll{1}\" tabindex=\"0\" role=\"region\" aria-labelledby=\"{0}\">\n<table{2}>\n<caption "
+      "id=\"{0}\"><span>{3}",
+      id, is_wide(table) ? " wide" : "", table.grouped ? " class=\"paged\"" : "", owner);
   html += escaped(table.title) + "</span></caption>\n<thead><tr>";
   for (std::size_t i = 0; i < table.head.size(); ++i) {
-    html += fmt::format(R"(<th scope="col"{}>{}</th>)", i < table.text_columns ? R"( class="name")" : "",
+    const char* const kind = i == 0 ? R"( class="name stick")" : i < table.text_columns ? R"( class="name")" : "";
+    html += fmt::format(R"(<th scope="col"{}>{}{}</th>)", kind, i > 0 && table.id == "overview" ? swatch(i - 1) : "",
                         escaped(table.head[i]));
   }
   html += "</tr></thead>\n";
@@ -136,20 +124,21 @@ std::string to_html(const ReportTable& table, const std::string& id, const std::
       if (group_begins) {
         const auto end = std::find_if(table.rows.begin() + static_cast<std::ptrdiff_t>(r), table.rows.end(),
                                       [&](const auto& other) { return other[0] != row[0]; });
-        html += fmt::format(R"(<th scope="rowgroup" class="name" rowspan="{}">{}</th>)",
+        html += fmt::format(R"(<th scope="rowgroup" class="name stick" rowspan="{}">{}</th>)",
                             end - table.rows.begin() - static_cast<std::ptrdiff_t>(r), escaped(row[0]));
       }
     }
     for (std::size_t i = first; i < row.size(); ++i) {
-      html += i < table.text_columns ? fmt::format(R"(<th scope="row" class="name">{}</th>)", escaped(row[i]))
-                                     : fmt::format("<td>{}</td>", escaped(row[i]));
+      html += i >= table.text_columns
+                  ? figure_cell(table, row[i])
+                  : fmt::format(R"(<th scope="row" class="name{}">{}</th>)", i == 0 ? " stick" : "", escaped(row[i]));
     }
     html += "</tr>\n";
   }
   return html + "</tbody>\n</table>\n</div>\n";
 }
 
-// What belongs together on the page: a plot and the tables that have its figures.
+// What belongs together among what is folded: a plot and the tables that have its figures.
 struct Topic {
   const char* id;
   const char* title;
@@ -160,25 +149,25 @@ struct Topic {
 
 const std::vector<Topic>& topics() {
   static const std::vector<Topic> all = {
-      {"baselines",
-       "Energy against the baselines",
+      {"ratios",
+       "Ratios, with error bars and by cost table",
        "“Operations only” counts multiplications, exponent additions, shifts and accumulations, for floats "
        "multiplications and additions; this is what publications quote. “With everything but memory” has registers, "
-       "group scaling, conversion, the scaling of results by the tensors’ scales and dynamic quantization too. Memory "
-       "stands apart. A ratio such as fp32 / says how many times the energy that baseline takes. Error bars take the "
-       "worst case of the published prices.",
-       {"ranges", "table-ranges", "energy-operations", "energy-computing", "energy-memory"}},
+       "group scaling, conversion, the scaling of results by the tensors’ scales and dynamic quantization too. A ratio "
+       "such as fp32 / says how many times the energy that baseline takes. Error bars take the worst case of the "
+       "published prices.",
+       {"ranges", "table-ranges", "energy-operations", "energy-computing", "energy-memory"},
+       false},
       {"machines",
        "Machines compared",
        "Each baseline on the same dataflow: with as many elements, with the area of this format’s machine, and with "
-       "its "
-       "throughput. Clocks are equal; a multiply-add is two operations.",
+       "its throughput. Clocks are equal; a multiply-add is two operations.",
        {"machines", "equal", "step-machines", "step"},
        false},
       {"zero-operands",
        "Zeros",
        "A product of a zero switches little, and nothing where elements are held still for it (zero gating). The "
-       "figures elsewhere on this page are for the operands that are named at its top.",
+       "figures elsewhere on this page are for the operands that are named with the results.",
        {"zeros", "activity", "toggles"},
        false},
       {"operations",
@@ -186,9 +175,10 @@ const std::vector<Topic>& topics() {
        "Every joule has one name: the operations proper, what surrounds them, and memory.",
        {"operations"}},
       {"error",
-       "Error",
+       "Error by layer",
        "Signal to quantization noise of each convolution’s results against binary64, measured on the tensors of the "
-       "workload; each baseline quantized the same tensors. More is better; about 6 dB are one bit.",
+       "workload; each baseline quantized the same tensors. More is better; about 6 dB are one bit. What is far beyond "
+       "every format stands at the plot’s right edge.",
        {"errors"}},
       {"cycles",
        "Cycles and stalls",
@@ -200,53 +190,59 @@ const std::vector<Topic>& topics() {
        "A baseline has as many elements, and buffers of as many elements. Memories are an estimate, no area of theirs "
        "is published.",
        {"area"}},
-      {"by-layer", "Layers", "Energy of each layer and pass, as above.", {"layers"}},
+      {"by-layer",
+       "Energy by layer",
+       "Energy of each layer and pass, and what they ask of DRAM.",
+       {"layers", "roofline"}},
   };
   return all;
 }
 
-std::string topic_html(const Topic& topic, const std::vector<ReportSection>& sections) {
+// Those of one source.
+std::string topic_tables(const Topic& topic, const std::vector<ReportSection>& sections, std::size_t source) {
   std::string tables;
   for (const std::string& id : topic.tables) {
-    for (std::size_t s = 0; s < sections.size(); ++s) {
-      for (const ReportTable& table : sections[s].tables) {
-        if (table.id != id) continue;
-        tables += to_html(table, fmt::format("{}-{}", id, s + 1), sections.size() > 1 ? sections[s].label : "");
-      }
+    for (const ReportTable& table : sections[source].tables) {
+      if (table.id != id) continue;
+      const std::string owner = fmt::format("{}<b>{}</b> ", swatch(source), escaped(sections[source].label));
+      tables += to_html(table, fmt::format("{}-{}", id, source + 1), sections.size() > 1 ? owner : "");
     }
   }
-  if (tables.empty()) return "";
+  return tables;
+}
+
+std::string topic_html(const Topic& topic, const std::vector<ReportSection>& sections) {
+  std::string choices;
+  for (std::size_t s = 0; s < sections.size(); ++s) {
+    const std::string tables = topic_tables(topic, sections, s);
+    if (tables.empty()) continue;
+    choices += fmt::format("<div class=\"choice\" data-name=\"{}\">\n<div class=\"tables\">\n{}</div>\n</div>\n",
+                           escaped(sections[s].label), tables);
+  }
+  if (choices.empty()) return "";
   const std::string plot =
       topic.plotted ? fmt::format("<figure class=\"plot\" data-plot=\"{0}\" aria-label=\"{1}, plotted\"></figure>\n",
                                   topic.id, topic.title)
                     : "";
   return fmt::format(
-      "<section id=\"{0}\">\n<h2>{1}</h2>\n<p>{2}</p>\n{3}<div class=\"tables\">\n{4}</div>\n</section>\n", topic.id,
-      topic.title, topic.text, plot, tables);
+      "<details id=\"{0}\">\n<summary>{1}</summary>\n<p>{2}</p>\n{3}<div class=\"choices\" data-label=\"Format\">\n{4}"
+      "</div>\n</details>\n",
+      topic.id, topic.title, topic.text, plot, choices);
 }
 
 ReportTable sweep_table(const nlohmann::json& sweep) {
   ReportTable table{"sweep", "Points of the sweep, all passes of all layers; pJ are for a multiply-add"};
-  table.head = {"format",
-                "front",
-                "accumulator",
-                "array",
-                "operations only, pJ",
-                "with everything but memory, pJ",
-                "memory, pJ",
-                "cycles",
-                "area, mm²",
-                "SQNR, dB",
-                "overflows"};
+  table.head = {"format",          "front",  "accumulator", "array",    "operations, pJ", "computing, pJ",
+                "with memory, pJ", "cycles", "area, mm²",   "SQNR, dB", "overflows"};
   table.text_columns = 2;
   for (const nlohmann::json& point : sweep["points"]) {
     table.rows.push_back(
-        {point["format"], point["pareto"].get<bool>() ? "Pareto" : "",
+        {point["format"].get<std::string>(), point["pareto"].get<bool>() ? "Pareto" : "",
          point["accumulator_bits"].is_null() ? "-" : fmt::format("{} bits", point["accumulator_bits"].get<int>()),
          fmt::format("{} x {} / {}", point["rows"].get<int>(), point["columns"].get<int>(),
                      point["elements_per_scaler"].get<int>()),
          picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
-         picojoules_each(point, "memory_pj"), count_text(point["cycles"]),
+         picojoules_each(point, "with_memory_pj"), count_text(point["cycles"]),
          point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),
          decibels_text(point["mean_sqnr_db"]), overflows_text(point["passes"])});
   }
@@ -255,18 +251,20 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
 
 std::string sweep_html(const SweepSource& sweep) {
   const nlohmann::json& points = sweep.document["points"];
+  const nlohmann::json& front = sweep.document["front"];
+  const bool is_of_error = std::find(front.begin(), front.end(), "error") != front.end();
   // A sweep without values has no errors, one without errors no decibels, and one without multiply-adds no energy of
   // one, so there is nothing to plot.
-  const bool measured = std::any_of(points.begin(), points.end(), [](const auto& point) {
-    return point["mean_sqnr_db"].is_number() && point["multiply_adds"].template get<double>() > 0;
+  const bool has_plot = std::any_of(points.begin(), points.end(), [&](const auto& point) {
+    return (point["mean_sqnr_db"].is_number() || !is_of_error) && point["multiply_adds"].template get<double>() > 0;
   });
   return fmt::format(
-      "<section id=\"sweep\">\n<h2>Sweep: error and energy</h2>\n<p>{}: {}. Each point is a format on an array. On the "
+      "<section id=\"sweep\">\n<h2>Sweep</h2>\n<p>{}: {}. Each point is a format on an array. On the "
       "Pareto front no other point is at least as good in {} and better in one of them.</p>\n{}"
       "<div class=\"tables\">\n{}</div>\n</section>\n",
       escaped(sweep.file), escaped(sweep.document["workload"].get_ref<const std::string&>()),
       front_text(Json(sweep.document)),
-      measured ? "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n" : "",
+      has_plot ? "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n" : "",
       to_html(sweep_table(sweep.document), "sweep-1", ""));
 }
 
@@ -282,49 +280,192 @@ std::string facts_html(const std::vector<ReportSection>& sections) {
   return html + "</div>\n";
 }
 
+// Of a report what the plots show: without the operations and the baselines of each layer, which are most of it.
+Json plotted(Json report) {
+  for (Json& result : report["results"]) {
+    for (const char* key : {"activities", "machines", "sharing", "table_range", "training_step"}) result.erase(key);
+    for (Json& layer : result["layers"]) {
+      for (Json& pass : layer["passes"]) {
+        pass.erase("baselines");
+        pass["energy"].erase("operations");
+      }
+    }
+  }
+  return report;
+}
+
+// What the plots are drawn from.
+Json page_data(const std::vector<evaluation::Evaluation>& evaluations, const std::optional<SweepSource>& sweep,
+               const Accuracies& accuracies) {
+  Json data = Json::object();
+  data["report"] = plotted(json_report(evaluations));
+  data["labels"] = labels_of(evaluations);
+  data["sweep"] = sweep ? Json(sweep->document) : Json();
+  data["machines"] = Json::array();
+  for (const SummaryRow& row : summary_rows(evaluations)) {
+    std::optional<evaluation::TestAccuracy> accuracy;
+    if (row.source) {
+      accuracy = accuracies.sources[*row.source];
+    } else if (const auto found = accuracies.baselines.find(row.machine->baseline);
+               found != accuracies.baselines.end()) {
+      accuracy = found->second;
+    }
+    Json& machine = data["machines"].emplace_back();
+    machine["name"] = row.name;
+    machine["source"] = row.source ? Json(*row.source) : Json();
+    machine["pj"] = evaluation::number_or_null(row.machine->pj_each_with_memory);
+    machine["db"] = evaluation::decibels_to_json(row.machine->sqnr_db);
+    if (accuracy) {
+      machine["accuracy"] = {
+          {"mean", accuracy->mean}, {"low", accuracy->low}, {"high", accuracy->high}, {"runs", accuracy->runs.size()}};
+    }
+  }
+  return data;
+}
+
+// The questions of an architect, in order, and what leads to them.
+struct Body {
+  std::string navigation;
+  std::string html;
+
+  void add(const char* id, const char* title, const std::string& text, const std::string& content) {
+    navigation += fmt::format("<a href=\"#{}\">{}</a>\n", id, title);
+    html += fmt::format("<section id=\"{}\">\n<h2>{}</h2>\n<p>{}</p>\n{}</section>\n", id, title, text, content);
+  }
+};
+
+std::string figure_html(const char* plot, const char* title) {
+  return fmt::format("<figure class=\"plot\" data-plot=\"{}\" aria-label=\"{}, plotted\"></figure>\n", plot, title);
+}
+
+ReportTable accuracy_table(const Json& machines) {
+  ReportTable table{"accuracy", "Test accuracy, %, after the last epoch; the range is that of the runs"};
+  table.head = {"machine", "runs", "mean", "lowest", "highest"};
+  const auto cell = [](const Json& value) { return fmt::format("{:.2f}", 100 * value.get<double>()); };
+  for (const Json& machine : machines) {
+    if (!machine.contains("accuracy")) continue;
+    const Json& accuracy = machine["accuracy"];
+    table.rows.push_back({machine["name"].get<std::string>(), accuracy["runs"].dump(), cell(accuracy["mean"]),
+                          cell(accuracy["low"]), cell(accuracy["high"])});
+  }
+  return table;
+}
+
+void add_tradeoffs(Body& body, const Json& machines) {
+  const auto is_measured = [](const Json& machine) {
+    return machine["source"].is_number() && !machine["db"].is_null();
+  };
+  if (std::any_of(machines.begin(), machines.end(), is_measured)) {
+    body.add(
+        "tradeoff", "Energy against error",
+        "Mean SQNR over layers and passes, and energy with memory of a multiply-add. Formats have their colours, "
+        "baselines are hollow. What is far more exact than every format stands at the upper edge, with its figure.",
+        figure_html("tradeoff", "Energy against error"));
+  }
+  const ReportTable table = accuracy_table(machines);
+  if (!table.rows.empty()) {
+    body.add("accuracy", "Energy against test accuracy",
+             "Test accuracy of networks trained in each format, and energy with memory of a multiply-add.",
+             figure_html("accuracy", "Energy against test accuracy") + "<div class=\"tables\">\n" +
+                 to_html(table, "accuracy-1", "") + "</div>\n");
+  }
+}
+
+// What the passes of each source ask of DRAM.
+ReportTable bandwidth_table(const std::vector<evaluation::Evaluation>& evaluations) {
+  ReportTable table{"bandwidth", "What passes ask of DRAM, and how many would wait for it"};
+  const std::vector<std::string> labels = labels_of(evaluations);
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < evaluations.size(); ++i) places.push_back(i);
+  TableColumns columns(table, places);
+  columns.texts("format", [&](std::size_t i) { return labels[i]; });
+  columns.texts("passes", [&](std::size_t i) { return std::to_string(evaluations[i].passes().size()); });
+  columns.numbers("the most that one asks, GB/s", [&](std::size_t i) {
+    double most = 0;
+    for (const evaluation::PassFigures& pass : evaluations[i].passes()) {
+      most = std::max(most, pass.needed_gigabytes_per_second.value_or(0));
+    }
+    return most;
+  });
+  for (const evaluation::Bandwidth& memory : evaluation::example_bandwidths()) {
+    columns.texts("would wait for " + memory.name, [&](std::size_t i) {
+      return std::to_string(evaluation::waiting_passes(evaluations[i].passes(), memory));
+    });
+  }
+  return table;
+}
+
+std::string bandwidths_text() {
+  std::vector<std::string> said;
+  for (const evaluation::Bandwidth& memory : evaluation::example_bandwidths()) {
+    said.push_back(fmt::format("{} ({:g} GB/s: {})", memory.name, memory.gigabytes_per_second, memory.source));
+  }
+  return fmt::format("{}", fmt::join(said, " and "));
+}
+
+Body body_of(const std::vector<evaluation::Evaluation>& evaluations, const std::optional<SweepSource>& sweep,
+             const Json& machines) {
+  Body body;
+  body.add("energy", "Energy with memory",
+           "All passes of all layers on each machine. A baseline is the same array and dataflow with elements of its "
+           "own format. The error bar is the worst case of the published prices.",
+           energy_html(evaluations));
+  body.add("roofline", "Roofline",
+           fmt::format("Each layer and pass: operations for a byte of DRAM traffic, and how fast they are done. The "
+                       "simulated machine does not wait for DRAM; the slanted lines are what two memories would let it "
+                       "do: {}. A dot above such a line would wait for that memory.",
+                       bandwidths_text()),
+           figure_html("roofline", "Roofline") + "<div class=\"tables\">\n" +
+               to_html(bandwidth_table(evaluations), "bandwidth-1", "") + "</div>\n");
+  body.add("layers", "Layers and passes",
+           "The darker, the more energy, idle elements, stalls or error. <span class=\"screen\">A click on a heading "
+           "sorts.</span>",
+           heat_map_html(evaluations));
+  add_tradeoffs(body, machines);
+  body.add("overview", "Formats side by side",
+           "What each format takes; a row such as fp32 / this format says how many times that the baseline takes.",
+           "<div class=\"tables\">\n" + to_html(overview_table(evaluations), "overview-1", "") + "</div>\n");
+  if (sweep) {
+    body.navigation += "<a href=\"#sweep\">Sweep</a>\n";
+    body.html += sweep_html(*sweep);
+  }
+  return body;
+}
+
 }  // namespace
 
 std::string html_report(const std::vector<evaluation::Evaluation>& evaluations, const ReportExtras& extras) {
-  const std::optional<SweepSource>& sweep = extras.sweep;
   const std::vector<ReportSection> sections = report_sections(evaluations);
   std::set<std::string> workloads;
   for (const evaluation::Evaluation& evaluated : evaluations) workloads.insert(evaluated.results().workload);
   const std::string title = fmt::format("mlsim report: {}", escaped(fmt::format("{}", fmt::join(workloads, ", "))));
-
-  std::string navigation;
-  std::string body;
-  const auto add = [&](const char* id, const char* name, const std::string& html) {
-    if (html.empty()) return;
-    navigation += fmt::format("<a href=\"#{}\">{}</a>\n", id, name);
-    body += html;
-  };
-  for (const Topic& topic : topics()) add(topic.id, topic.title, topic_html(topic, sections));
-  if (sweep) add("sweep", "Sweep", sweep_html(*sweep));
+  const Json data = page_data(evaluations, extras.sweep, load_accuracies(extras.accuracies, evaluations));
+  const Body body = body_of(evaluations, extras.sweep, data["machines"]);
+  std::string details;
+  for (const Topic& topic : topics()) details += topic_html(topic, sections);
   std::string notes;
   for (const std::string& note : report_notes(evaluations)) notes += fmt::format("<li>{}</li>\n", escaped(note));
 
-  Json data = Json::object();
-  data["report"] = json_report(evaluations);
-  data["labels"] = Json::array();
-  for (const ReportSection& section : sections) data["labels"].push_back(section.label);
-  data["sweep"] = sweep ? Json(sweep->document) : Json();
-
+  const std::string summary = summary_html(evaluations);
   const std::string facts = facts_html(sections);
-  const std::string overview = to_html(overview_table(evaluations), "overview-1", "");
+  const std::string footer = footer_html(evaluations, extras);
   const std::string data_text = script_data(data);
   const std::string licences = escaped(kMlsimHtmlLicences);
   return filled(kMlsimHtmlPage, {{"title", title},
                                  {"style", kMlsimHtmlStyle},
+                                 {"summary", summary},
+                                 {"navigation", body.navigation},
+                                 {"body", body.html},
                                  {"facts", facts},
-                                 {"overview", overview},
-                                 {"navigation", navigation},
-                                 {"body", body},
+                                 {"details", details},
                                  {"notes", notes},
+                                 {"footer", footer},
                                  {"licences", licences},
                                  {"data", data_text},
                                  {"vega", without_source_map(kMlsimHtmlVega)},
                                  {"vega-lite", without_source_map(kMlsimHtmlVegaLite)},
                                  {"vega-embed", without_source_map(kMlsimHtmlVegaEmbed)},
+                                 {"tables", kMlsimHtmlTables},
                                  {"plots", kMlsimHtmlPlots}});
 }
 

@@ -59,13 +59,17 @@ std::string machine_key(const std::string& baseline) {
   return baseline.empty() ? "own" : baseline;
 }
 
-// The parts of what is called cycles; stalls are parts of array_cycles.
+// The parts of what is called cycles; stalls are parts of array_cycles and quantizer_cycles. Those of the memory are
+// told where there are any.
 void add_cycles(const CycleTotals& cycles, Json& json) {
   json["cycles"] = count_to_json(cycles.total());
   json["array_cycles"] = count_to_json(cycles.array);
   json["fill_stalls"] = count_to_json(cycles.fill_stalls);
   json["scaler_stalls"] = count_to_json(cycles.scaler_stalls);
+  if (cycles.dram_stalls != 0) json["dram_stalls"] = count_to_json(cycles.dram_stalls);
+  if (cycles.sram_stalls != 0) json["sram_stalls"] = count_to_json(cycles.sram_stalls);
   json["quantizer_cycles"] = count_to_json(cycles.quantizer);
+  if (cycles.quantizer_stalls != 0) json["quantizer_stalls"] = count_to_json(cycles.quantizer_stalls);
 }
 
 Json lines_json(const energy::Breakdown& breakdown) {
@@ -217,6 +221,29 @@ Json to_json(const evaluation::TableRanges& ranges) {
   return json;
 }
 
+// What a roofline and a map of hot spots show of a pass.
+void add_figures(const evaluation::PassFigures& figures, Json& json) {
+  json["with_memory_pj"] = figures.all_pj;
+  json["energy_share"] = optional_to_json(figures.energy_share);
+  json["stall_share"] = optional_to_json(figures.stall_share);
+  json["dram_bytes"] = figures.dram_bytes;
+  json["operations_per_dram_byte"] = optional_to_json(figures.operations_per_byte);
+  json["tops"] = optional_to_json(figures.tops);
+  json["needed_gigabytes_per_second"] = optional_to_json(figures.needed_gigabytes_per_second);
+}
+
+Json roofline_json(const sim::ArrayConfig& array) {
+  Json json = Json::object();
+  json["peak_tops"] = evaluation::peak_tops(array);
+  json["example_bandwidths"] = Json::array();
+  for (const evaluation::Bandwidth& bandwidth : evaluation::example_bandwidths()) {
+    json["example_bandwidths"].push_back({{"name", bandwidth.name},
+                                          {"gigabytes_per_second", bandwidth.gigabytes_per_second},
+                                          {"source", bandwidth.source}});
+  }
+  return json;
+}
+
 Json pass_json(const PassRecord& record, const PassPrice& price) {
   Json json = Json::object();
   json["multiply_adds"] = record.multiply_adds;
@@ -236,14 +263,16 @@ Json pass_json(const PassRecord& record, const PassPrice& price) {
 
 Json layers_json(const Evaluation& evaluated) {
   Json json = Json::array();
+  auto figures = evaluated.passes().begin();
   for (std::size_t l = 0; l < evaluated.price().layers.size(); ++l) {
     const evaluation::LayerRecord& record = evaluated.results().layers[l];
     Json& layer = json.emplace_back();
     layer["name"] = record.name;
     layer["format"] = format_name(record);
     for (std::size_t p = 0; p < record.passes.size(); ++p) {
-      layer["passes"][models::to_string(record.passes[p].pass)] =
-          pass_json(record.passes[p], evaluated.price().layers[l][p]);
+      Json& pass = layer["passes"][models::to_string(record.passes[p].pass)];
+      pass = pass_json(record.passes[p], evaluated.price().layers[l][p]);
+      add_figures(*figures++, pass);
     }
   }
   return json;
@@ -268,6 +297,7 @@ Json to_json(const Evaluation& evaluated) {
   }
   json["machines"] = to_json(evaluated.machines());
   if (evaluated.step()) json["training_step"] = step_json(evaluated.source().step.value(), *evaluated.step());
+  json["roofline"] = roofline_json(evaluated.results().array);
   json["sharing"] = to_json(evaluated.sharings());
   json["table_range"] = to_json(evaluated.table_ranges());
   json["layers"] = layers_json(evaluated);

@@ -4,6 +4,7 @@
 
 #include "app/report/cells.h"
 #include "app/report/section_tables.h"
+#include "app/report/table_columns.h"
 
 namespace mlsim::app {
 namespace {
@@ -24,20 +25,20 @@ ReportTable machine_table(const Evaluation& evaluated) {
   ReportTable table{"machines",
                     fmt::format("Machines of {} x {} elements at {:g} GHz, all passes; a multiply-add is two "
                                 "operations; the area is that of elements, group-scale units and "
-                                "quantizers; /W without and with memory",
+                                "quantizers; pJ/MAC and TOPS/W without memory where nothing else is said",
                                 array.rows, array.columns, array.clock_ghz)};
-  table.head = {"machine", "mm²",         "ms",
-                "TOPS",    "TOPS/mm²",    "pJ a multiply-add",
-                "TOPS/W",  "with memory", "all passes, with memory"};
-  if (samples) table.head.emplace_back("a sample");
-  for (const MachineFigures& machine : evaluated.machines()) {
-    table.rows.push_back({machine_name(machine.baseline), area(machine.computing_area_um2),
-                          three_digits(1e3 * machine.seconds), three_digits(machine.tops),
-                          three_digits(machine.tops_per_mm2), three_digits(machine.pj_each),
-                          three_digits(machine.tops_per_watt), three_digits(machine.tops_per_watt_with_memory),
-                          joules(machine.all_pj.value)});
-    if (samples) table.rows.back().push_back(joules(machine.sample_pj.value()));
-  }
+  using Figures = MachineFigures;
+  TableColumns columns(table, evaluated.machines());
+  columns.texts("machine", [](const Figures& machine) { return machine_name(machine.baseline); });
+  columns.numbers("computing, mm²", [](const Figures& machine) { return machine.computing_area_um2 / 1e6; });
+  columns.numbers("ms", [](const Figures& machine) { return 1e3 * machine.seconds; });
+  columns.numbers("TOPS", [](const Figures& machine) { return machine.tops; });
+  columns.numbers("TOPS/mm²", [](const Figures& machine) { return machine.tops_per_mm2; });
+  columns.numbers("pJ/MAC", [](const Figures& machine) { return machine.pj_each; });
+  columns.numbers("TOPS/W", [](const Figures& machine) { return machine.tops_per_watt; });
+  columns.numbers("TOPS/W with memory", [](const Figures& machine) { return machine.tops_per_watt_with_memory; });
+  columns.energies("with memory", [](const Figures& machine) { return machine.all_pj.value; });
+  if (samples) columns.energies("a sample", [](const Figures& machine) { return machine.sample_pj.value(); });
   return table;
 }
 
@@ -48,16 +49,18 @@ ReportTable equal_table(const Evaluation& evaluated) {
       "The same machines with as many elements as give them the area, or the throughput, of this format's "
       "(each kind scaled as a whole and as well used; power without memory)",
       1};
-  table.head = {"machine",  "elements at its area",       "TOPS", "ms",
-                "power, W", "elements at its throughput", "mm²",  "power, W"};
-  for (const MachineFigures& machine : evaluated.machines()) {
-    const MachineFigures::EqualArea& by_area = machine.equal_area;
-    const MachineFigures::EqualThroughput& by_rate = machine.equal_throughput;
-    table.rows.push_back({machine_name(machine.baseline), fmt::format("x {}", three_digits(by_area.elements_factor)),
-                          three_digits(by_area.tops), three_digits(1e3 * by_area.seconds), three_digits(by_area.watts),
-                          fmt::format("x {}", three_digits(by_rate.elements_factor)), area(by_rate.computing_area_um2),
-                          three_digits(by_rate.watts)});
-  }
+  using Figures = MachineFigures;
+  TableColumns columns(table, evaluated.machines());
+  const auto times = [](double factor) { return fmt::format("x {:.2f}", factor); };
+  columns.texts("machine", [](const Figures& machine) { return machine_name(machine.baseline); });
+  columns.texts("elements at its area", [&](const Figures& m) { return times(m.equal_area.elements_factor); });
+  columns.numbers("TOPS", [](const Figures& machine) { return machine.equal_area.tops; });
+  columns.numbers("ms", [](const Figures& machine) { return 1e3 * machine.equal_area.seconds; });
+  columns.numbers("power, W", [](const Figures& machine) { return machine.equal_area.watts; });
+  columns.texts("elements at its throughput",
+                [&](const Figures& machine) { return times(machine.equal_throughput.elements_factor); });
+  columns.numbers("computing, mm²", [](const Figures& m) { return m.equal_throughput.computing_area_um2 / 1e6; });
+  columns.numbers("power, W", [](const Figures& machine) { return machine.equal_throughput.watts; });
   return table;
 }
 
@@ -68,13 +71,18 @@ ReportTable step_table(const Evaluation& evaluated) {
                     fmt::format("One training step of {}, batch {}: the rest of it in binary32 for every format "
                                 "(pJ by the cost table), without memory",
                                 step.network, step.batch)};
-  table.head = {"part", "multiplications", "additions", "gated elements", "energy"};
+  table.head = {"part", "multiplications", "additions", "gated elements"};
+  std::vector<double> pj;
   for (const evaluation::StepPart& part : step.parts) {
-    table.rows.push_back(
-        {part.name, count(part.multiplies), count(part.adds), count(part.gated), joules(part.energy_pj.value)});
+    table.rows.push_back({part.name, count(part.multiplies), count(part.adds), count(part.gated)});
+    pj.push_back(part.energy_pj.value);
   }
-  table.rows.push_back({"convolutions", "", "", "", joules(evaluated.step()->convolutions_pj)});
-  table.rows.push_back({"whole step", "", "", "", joules(evaluated.step()->whole_pj)});
+  table.rows.push_back({"convolutions", "", "", ""});
+  table.rows.push_back({"whole step", "", "", ""});
+  pj.insert(pj.end(), {evaluated.step()->convolutions_pj, evaluated.step()->whole_pj});
+  const EnergyColumn energy = energy_column(pj);
+  table.head.push_back("computing, " + energy.unit);
+  for (std::size_t r = 0; r < pj.size(); ++r) table.rows[r].push_back(energy.cells[r]);
   return table;
 }
 
@@ -83,18 +91,15 @@ ReportTable step_machine_table(const Evaluation& evaluated) {
   ReportTable table{"step-machines",
                     "The whole step on each machine, without memory and with the memory of the "
                     "convolutions, and as a multiple of this format's"};
-  table.head = {"machine",
-                "a step",
-                "a sample",
-                "this format's x",
-                "with memory",
-                "a sample with memory",
-                "this format's x with memory"};
-  for (const evaluation::StepMachine& machine : evaluated.step()->machines) {
-    table.rows.push_back({machine_name(machine.baseline), joules(machine.computing_pj.value),
-                          joules(machine.sample_computing_pj), factor(machine.computing_factor),
-                          joules(machine.all_pj.value), joules(machine.sample_all_pj), factor(machine.all_factor)});
-  }
+  using Figures = evaluation::StepMachine;
+  TableColumns columns(table, evaluated.step()->machines);
+  columns.texts("machine", [](const Figures& machine) { return machine_name(machine.baseline); });
+  columns.energies("a step, computing", [](const Figures& machine) { return machine.computing_pj.value; });
+  columns.energies("a sample, computing", [](const Figures& machine) { return machine.sample_computing_pj; });
+  columns.texts("this format's x", [](const Figures& machine) { return factor(machine.computing_factor); });
+  columns.energies("a step, with memory", [](const Figures& machine) { return machine.all_pj.value; });
+  columns.energies("a sample, with memory", [](const Figures& machine) { return machine.sample_all_pj; });
+  columns.texts("this format's x with memory", [](const Figures& machine) { return factor(machine.all_factor); });
   return table;
 }
 
@@ -102,21 +107,18 @@ ReportTable sharing_table(const Evaluation& evaluated) {
   ReportTable table{"sharing",
                     "What sharing a group-scale unit saves and stalls, all passes (cycles by the closed form; * as "
                     "simulated)"};
-  table.head = {"elements to a unit",
-                "units",
-                "units, mm²",
-                "all computing, mm²",
-                "saved",
-                "scaler stalls",
-                "cycles",
-                "slower",
-                "TOPS/mm²"};
-  for (const evaluation::Sharing& sharing : evaluated.sharings()) {
-    table.rows.push_back({fmt::format("{}{}", sharing.elements_per_scaler, sharing.own ? " *" : ""),
-                          fmt::format("{}", sharing.units), area(sharing.units_area_um2),
-                          area(sharing.computing_area_um2), percent(sharing.saved), count(sharing.cycles.scaler_stalls),
-                          count(sharing.cycles.total()), percent(sharing.slower), three_digits(sharing.tops_per_mm2)});
-  }
+  using Figures = evaluation::Sharing;
+  TableColumns columns(table, evaluated.sharings());
+  columns.texts("elements to a unit",
+                [](const Figures& f) { return fmt::format("{}{}", f.elements_per_scaler, f.own ? " *" : ""); });
+  columns.texts("units", [](const Figures& sharing) { return fmt::format("{}", sharing.units); });
+  columns.texts("units, mm²", [](const Figures& sharing) { return area(sharing.units_area_um2); });
+  columns.texts("computing, mm²", [](const Figures& sharing) { return area(sharing.computing_area_um2); });
+  columns.texts("saved", [](const Figures& sharing) { return percent(sharing.saved); });
+  columns.texts("scaler stalls", [](const Figures& sharing) { return count(sharing.cycles.scaler_stalls); });
+  columns.texts("cycles", [](const Figures& sharing) { return count(sharing.cycles.total()); });
+  columns.texts("slower", [](const Figures& sharing) { return percent(sharing.slower); });
+  columns.numbers("TOPS/mm²", [](const Figures& sharing) { return sharing.tops_per_mm2; });
   return table;
 }
 

@@ -4,6 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "app/report/accuracies.h"
 
 namespace mlsim::app {
 
@@ -13,8 +16,11 @@ struct SweepSource {
 };
 
 struct ReportExtras {
-  bool detail = false;               // in text, every table and not the summary alone
-  std::optional<SweepSource> sweep;  // on the page
+  bool detail = false;  // in text, every table and not the summary alone
+  // On the page:
+  std::optional<SweepSource> sweep;
+  std::vector<NamedMetrics> accuracies;
+  std::string command;  // that made it; empty for none
 };
 
 }  // namespace mlsim::app

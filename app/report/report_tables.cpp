@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <optional>
 #include <set>
 
 #include "app/report/cells.h"
@@ -14,15 +17,7 @@ namespace {
 using evaluation::Activity;
 using evaluation::Evaluation;
 using evaluation::LayerRecord;
-using evaluation::Total;
 using models::Operand;
-
-std::string provenance_text(const evaluation::Provenance& provenance) {
-  std::string text = fmt::format("mlsim {}, seed {}, step {}; workload {}", provenance.version, provenance.seed,
-                                 provenance.step, evaluation::hash_text(provenance.workload_hash));
-  if (provenance.tensors_hash) text += fmt::format(", tensors {}", evaluation::hash_text(*provenance.tensors_hash));
-  return text + fmt::format(", array {}", evaluation::hash_text(provenance.array_hash));
-}
 
 std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& evaluated) {
   const evaluation::Results& results = evaluated.results();
@@ -48,34 +43,96 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
   return facts;
 }
 
-// A column of the overview: names and cells, the names the same for every source.
-std::vector<std::pair<std::string, std::string>> overview_of(const Evaluation& evaluated) {
-  const Total& all = evaluated.all();
-  const energy::Breakdown& energy = all.price.energy;
-  const auto& baselines = evaluation::baseline_machines();
-  std::vector<std::pair<std::string, std::string>> cells;
-  cells.emplace_back("energy, operations only", joules_range(energy.operations_only()));
-  for (std::size_t b = 0; b < baselines.size(); ++b) {
-    cells.emplace_back(baselines[b].name + " / this format, operations only",
-                       times_range(all.price.compared(b).operations_only));
+// A row of the overview: a figure of each source.
+class OverviewRows {
+ public:
+  OverviewRows(ReportTable& table, const std::vector<Evaluation>& evaluations)
+      : table_(table), evaluations_(evaluations) {}
+
+  template <typename Text>
+  void texts(const std::string& name, const Text& text) {
+    std::vector<std::string> cells;
+    for (const Evaluation& evaluated : evaluations_) cells.push_back(text(evaluated));
+    add(name, std::move(cells));
   }
-  cells.emplace_back("energy, with everything but memory", joules_range(energy.computing()));
-  for (std::size_t b = 0; b < baselines.size(); ++b) {
-    cells.emplace_back(baselines[b].name + " / this format, with everything but memory",
-                       times_range(all.price.compared(b).computing));
+  template <typename Figure>
+  void numbers(const std::string& name, const Figure& figure) {
+    std::vector<double> values;
+    for (const Evaluation& evaluated : evaluations_) values.push_back(figure(evaluated));
+    add(name, fixed_column(values));
   }
-  cells.emplace_back("energy of memory", joules_range(energy.memory()));
-  cells.emplace_back("SQNR, dB, mean over layers and passes", decibels(all.sqnr.mean()));
-  cells.emplace_back("SQNR, dB, lowest", decibels(all.sqnr.lowest()));
-  cells.emplace_back("accumulator overflows", all.overflows_are_counted ? count(all.overflows) : "-");
-  cells.emplace_back("multiply-adds", count(all.multiply_adds));
-  cells.emplace_back("cycles", count(all.cycles.total()));
-  cells.emplace_back("time",
-                     fmt::format("{:.3g} ms at {:g} GHz", all.milliseconds, evaluated.results().array.clock_ghz));
-  cells.emplace_back("utilization", percent(all.utilization));
-  cells.emplace_back(
-      "area", evaluated.table().has_area ? fmt::format("{:.3f} mm²", evaluated.price().area.total() / 1e6) : "-");
-  return cells;
+  template <typename Figure>
+  void energies(const std::string& name, const Figure& figure) {
+    std::vector<energy::Range> ranges;
+    for (const Evaluation& evaluated : evaluations_) ranges.push_back(figure(evaluated));
+    EnergyColumn column = energy_ranges(ranges);
+    add(fmt::format("{}, {}", name, column.unit), std::move(column.cells));
+  }
+  // A row for each baseline; error bars of the others are in the table of ranges.
+  enum class Bars : std::uint8_t { kShown, kLeftOut };
+  template <typename Ratio>
+  void ratios(const std::string& name, Bars bars, const Ratio& ratio) {
+    for (std::size_t b = 0; b < evaluation::baseline_machines().size(); ++b) {
+      std::vector<std::optional<energy::Range>> ranges;
+      for (const Evaluation& evaluated : evaluations_) ranges.push_back(ratio(evaluated, b));
+      std::vector<double> values;
+      values.reserve(ranges.size());
+      for (const auto& range : ranges) values.push_back(range ? range->value : std::nan(""));
+      add(fmt::format("{} / this format, {}", evaluation::baseline_machines()[b].name, name),
+          bars == Bars::kShown ? fixed_ranges(ranges) : fixed_column(values));
+    }
+  }
+
+ private:
+  void add(const std::string& name, std::vector<std::string> cells) {
+    std::vector<std::string>& row = table_.rows.emplace_back(std::vector<std::string>{name});
+    row.insert(row.end(), cells.begin(), cells.end());
+  }
+
+  ReportTable& table_;
+  const std::vector<Evaluation>& evaluations_;
+};
+
+void add_energies(OverviewRows& rows) {
+  using Parts = evaluation::EnergyParts;
+  const auto own = [](const Evaluation& e) -> const evaluation::MachineFigures& { return e.machines().front(); };
+  rows.energies("energy with memory", [&](const Evaluation& e) { return own(e).all_pj; });
+  const std::pair<const char*, energy::Range Parts::*> parts[] = {{"operations", &Parts::operations},
+                                                                  {"overhead", &Parts::overhead},
+                                                                  {"buffers", &Parts::buffers},
+                                                                  {"SRAM", &Parts::sram},
+                                                                  {"DRAM", &Parts::dram}};
+  for (const auto& [name, part] : parts) {
+    const energy::Range Parts::*range = part;
+    rows.energies(fmt::format("of which {}", name), [&](const Evaluation& e) { return own(e).parts.*range; });
+  }
+  rows.texts("share of memory", [&](const Evaluation& e) { return percent(own(e).memory_share); });
+  rows.numbers("pJ a multiply-add, with memory", [&](const Evaluation& e) { return own(e).pj_each_with_memory; });
+  rows.ratios("with memory", OverviewRows::Bars::kShown,
+              [](const Evaluation& e, std::size_t b) { return e.machines()[b + 1].all_ratio; });
+  rows.energies("energy of computing", [&](const Evaluation& e) { return own(e).computing_pj; });
+  rows.ratios("computing", OverviewRows::Bars::kLeftOut,
+              [](const Evaluation& e, std::size_t b) { return e.all().price.compared(b).computing; });
+  rows.ratios("operations only", OverviewRows::Bars::kLeftOut,
+              [](const Evaluation& e, std::size_t b) { return e.all().price.compared(b).operations_only; });
+}
+
+void add_work(OverviewRows& rows) {
+  rows.numbers("time, ms", [](const Evaluation& e) { return e.all().milliseconds; });
+  rows.texts("clock, GHz", [](const Evaluation& e) { return fmt::format("{:g}", e.results().array.clock_ghz); });
+  rows.texts("cycles", [](const Evaluation& e) { return count(e.all().cycles.total()); });
+  rows.texts("utilization", [](const Evaluation& e) { return percent(e.all().utilization); });
+  rows.texts("multiply-adds", [](const Evaluation& e) { return count(e.all().multiply_adds); });
+  rows.texts("SQNR, dB, mean over layers and passes",
+             [](const Evaluation& e) { return decibels(e.all().sqnr.mean()); });
+  rows.texts("SQNR, dB, lowest", [](const Evaluation& e) { return decibels(e.all().sqnr.lowest()); });
+  rows.texts("accumulator overflows", [](const Evaluation& e) {
+    return e.all().overflows_are_counted ? count(e.all().overflows) : std::string("-");
+  });
+  rows.texts("area of computing, mm²",
+             [](const Evaluation& e) { return area(e.machines().front().computing_area_um2); });
+  rows.texts("area with memory (an estimate), mm²",
+             [](const Evaluation& e) { return e.table().has_area ? area(e.price().area.total()) : std::string("-"); });
 }
 
 }  // namespace
@@ -99,13 +156,19 @@ std::vector<std::string> labels_of(const std::vector<Evaluation>& evaluations) {
 }
 
 std::string format_name(const LayerRecord& layer) {
-  if (layer.formats[Operand::kActivation] == layer.formats[Operand::kWeight] &&
-      layer.formats[Operand::kActivation] == layer.formats[Operand::kError]) {
-    return models::to_string(layer.formats[Operand::kActivation]);
-  }
+  const std::string name = models::to_string(models::OperandFormats{
+      layer.formats[Operand::kActivation], layer.formats[Operand::kWeight], layer.formats[Operand::kError]});
+  if (name.find('+') == std::string::npos) return name;
   return fmt::format("activation {}, weight {}, error {}", models::to_string(layer.formats[Operand::kActivation]),
                      models::to_string(layer.formats[Operand::kWeight]),
                      models::to_string(layer.formats[Operand::kError]));
+}
+
+std::string provenance_text(const evaluation::Provenance& provenance) {
+  std::string text = fmt::format("mlsim {}, seed {}, step {}; workload {}", provenance.version, provenance.seed,
+                                 provenance.step, evaluation::hash_text(provenance.workload_hash));
+  if (provenance.tensors_hash) text += fmt::format(", tensors {}", evaluation::hash_text(*provenance.tensors_hash));
+  return text + fmt::format(", array {}", evaluation::hash_text(provenance.array_hash));
 }
 
 std::string table_name(const energy::CostTable& table) {
@@ -150,7 +213,7 @@ std::vector<ReportSection> report_sections(const std::vector<Evaluation>& evalua
     for (ReportTable& table : energy_tables(evaluated)) section.tables.push_back(std::move(table));
     for (const auto table_of :
          {range_table, table_range_table, zeros_table, toggle_table, activity_table, machine_table, equal_table,
-          step_table, step_machine_table, sharing_table, operation_table, area_table, layer_table}) {
+          step_table, step_machine_table, sharing_table, operation_table, area_table, layer_table, roofline_table}) {
       section.tables.push_back(table_of(evaluated));
     }
     std::erase_if(section.tables, [](const ReportTable& table) { return table.rows.empty(); });
@@ -162,13 +225,9 @@ ReportTable overview_table(const std::vector<Evaluation>& evaluations) {
   ReportTable table{"overview", "All passes of all layers; in brackets the worst case of the prices' error bars"};
   table.head = {"quantity"};
   for (const std::string& label : labels_of(evaluations)) table.head.push_back(label);
-  for (const Evaluation& evaluated : evaluations) {
-    const auto cells = overview_of(evaluated);
-    for (std::size_t i = 0; i < cells.size(); ++i) {
-      if (i == table.rows.size()) table.rows.push_back({cells[i].first});
-      table.rows[i].push_back(cells[i].second);
-    }
-  }
+  OverviewRows rows(table, evaluations);
+  add_energies(rows);
+  add_work(rows);
   return table;
 }
 

@@ -41,6 +41,9 @@ std::vector<std::string> result_notes(const std::vector<evaluation::Evaluation>&
 // The formats of each source; where two have the same, the file too, and where that is not enough its place.
 std::vector<std::string> labels_of(const std::vector<evaluation::Evaluation>& evaluations);
 
+// Version, seed, step and hashes.
+std::string provenance_text(const evaluation::Provenance& provenance);
+
 // The table's name; where it is no shipped one its file and its hash too.
 std::string table_name(const energy::CostTable& table);
 // Every format of the layers, once.

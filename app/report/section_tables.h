@@ -15,6 +15,7 @@ ReportTable error_table(const evaluation::Evaluation& evaluated);
 ReportTable zeros_table(const evaluation::Evaluation& evaluated);
 ReportTable toggle_table(const evaluation::Evaluation& evaluated);
 ReportTable layer_table(const evaluation::Evaluation& evaluated);
+ReportTable roofline_table(const evaluation::Evaluation& evaluated);
 
 // energy_tables.cpp: what it takes.
 std::vector<ReportTable> energy_tables(const evaluation::Evaluation& evaluated);  // a table for each line

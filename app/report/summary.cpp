@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
-#include <utility>
 
 #include "app/report/cells.h"
 #include "app/report/section_tables.h"
+#include "app/report/table_columns.h"
 
 namespace mlsim::app {
 namespace {
@@ -96,69 +96,23 @@ Names names_of(const std::vector<Evaluation>& evaluations) {
   return names;
 }
 
-struct Row {
-  std::string name;
-  const MachineFigures* machine = nullptr;
-};
+}  // namespace
 
-// Baselines behind formats; one that differs between sources has a row for each.
-std::vector<Row> rows_of(const std::vector<Evaluation>& evaluations) {
+std::vector<SummaryRow> summary_rows(const std::vector<Evaluation>& evaluations) {
   const Names names = names_of(evaluations);
-  std::vector<Row> rows;
+  std::vector<SummaryRow> rows;
   for (std::size_t i = 0; i < evaluations.size(); ++i) {
-    rows.push_back({names.rows[i], &evaluations[i].machines().front()});
+    rows.push_back({names.rows[i], i, &evaluations[i].machines().front()});
   }
   for (std::size_t m = 1; m < evaluations.front().machines().size(); ++m) {
     const bool same = agree_about(m, evaluations);
     for (std::size_t i = 0; i < (same ? 1 : evaluations.size()); ++i) {
       const MachineFigures& machine = evaluations[i].machines()[m];
-      rows.push_back({same ? machine.baseline : fmt::format("{} (#{})", machine.baseline, i + 1), &machine});
+      rows.push_back({same ? machine.baseline : fmt::format("{} (#{})", machine.baseline, i + 1), {}, &machine});
     }
   }
   return rows;
 }
-
-// A column of the table, filled from one figure of each row.
-class Columns {
- public:
-  explicit Columns(const std::vector<Row>& rows) : rows_(rows) {
-    table_.head = {"machine"};
-    for (const Row& row : rows) table_.rows.push_back({row.name});
-  }
-  template <typename Figure>
-  void energies(const char* name, const Figure& figure) {
-    const EnergyColumn column = energy_column(figures(figure));
-    add(fmt::format("{}, {}", name, column.unit), column.cells);
-  }
-  template <typename Figure>
-  void numbers(const char* name, const Figure& figure) {
-    add(name, fixed_column(figures(figure)));
-  }
-  template <typename Text>
-  void texts(const char* name, const Text& text) {
-    std::vector<std::string> cells;
-    for (const Row& row : rows_) cells.push_back(text(*row.machine));
-    add(name, cells);
-  }
-  ReportTable take() { return std::move(table_); }
-
- private:
-  template <typename Figure>
-  std::vector<double> figures(const Figure& figure) const {
-    std::vector<double> values;
-    for (const Row& row : rows_) values.push_back(figure(*row.machine));
-    return values;
-  }
-  void add(const std::string& head, const std::vector<std::string>& cells) {
-    table_.head.push_back(head);
-    for (std::size_t r = 0; r < cells.size(); ++r) table_.rows[r].push_back(cells[r]);
-  }
-
-  const std::vector<Row>& rows_;
-  ReportTable table_;
-};
-
-}  // namespace
 
 std::vector<std::string> summary_sentences(const std::vector<Evaluation>& evaluations) {
   const Names names = names_of(evaluations);
@@ -171,17 +125,18 @@ std::vector<std::string> summary_sentences(const std::vector<Evaluation>& evalua
 }
 
 ReportTable summary_table(const std::vector<Evaluation>& evaluations) {
-  const std::vector<Row> rows = rows_of(evaluations);
-  Columns columns(rows);
-  columns.energies("with memory", [](const MachineFigures& m) { return m.all_pj.value; });
-  columns.energies("computing", [](const MachineFigures& m) { return m.computing_pj.value; });
-  columns.texts("memory", [](const MachineFigures& m) { return percent(m.memory_share, 0); });
-  columns.numbers("pJ/MAC", [](const MachineFigures& m) { return m.pj_each_with_memory; });
-  columns.numbers("ms", [](const MachineFigures& m) { return 1e3 * m.seconds; });
-  columns.texts("util.", [](const MachineFigures& m) { return percent(m.utilization); });
-  columns.texts("SQNR, dB", [](const MachineFigures& m) { return decibels(m.sqnr_db); });
-  columns.numbers("computing mm²", [](const MachineFigures& m) { return m.computing_area_um2 / 1e6; });
-  ReportTable table = columns.take();
+  const std::vector<SummaryRow> rows = summary_rows(evaluations);
+  ReportTable table;
+  TableColumns columns(table, rows);
+  columns.texts("machine", [](const SummaryRow& row) { return row.name; });
+  columns.energies("with memory", [](const SummaryRow& row) { return row.machine->all_pj.value; });
+  columns.energies("computing", [](const SummaryRow& row) { return row.machine->computing_pj.value; });
+  columns.texts("memory", [](const SummaryRow& row) { return percent(row.machine->memory_share, 0); });
+  columns.numbers("pJ/MAC", [](const SummaryRow& row) { return row.machine->pj_each_with_memory; });
+  columns.numbers("ms", [](const SummaryRow& row) { return 1e3 * row.machine->seconds; });
+  columns.texts("util.", [](const SummaryRow& row) { return percent(row.machine->utilization); });
+  columns.texts("SQNR, dB", [](const SummaryRow& row) { return decibels(row.machine->sqnr_db); });
+  columns.numbers("computing mm²", [](const SummaryRow& row) { return row.machine->computing_area_um2 / 1e6; });
   std::set<std::string> workloads;
   for (const Evaluation& evaluated : evaluations) workloads.insert(evaluated.results().workload);
   table.id = "summary";

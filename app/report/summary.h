@@ -2,6 +2,8 @@
 // tests/app/summary_test.cpp.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,14 @@ namespace mlsim::app {
 std::vector<std::string> summary_sentences(const std::vector<evaluation::Evaluation>& evaluations);
 
 // Each source's machine, then the baselines, each once where the sources agree about it.
+struct SummaryRow {
+  std::string name;
+  std::optional<std::size_t> source;  // of a source's own machine
+  const evaluation::MachineFigures* machine = nullptr;
+};
+std::vector<SummaryRow> summary_rows(const std::vector<evaluation::Evaluation>& evaluations);
+
+// Those rows.
 ReportTable summary_table(const std::vector<evaluation::Evaluation>& evaluations);
 
 }  // namespace mlsim::app

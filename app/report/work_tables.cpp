@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "app/report/cells.h"
 #include "app/report/section_tables.h"
+#include "app/report/table_columns.h"
 
 namespace mlsim::app {
 
@@ -9,15 +12,25 @@ using evaluation::Evaluation;
 using evaluation::Total;
 
 ReportTable work_table(const Evaluation& evaluated) {
+  const sim::ArrayConfig& array = evaluated.results().array;
   ReportTable table{"work", "Work"};
-  table.head = {"pass",        "multiply-adds", "array cycles",     "utilization",
-                "fill stalls", "scaler stalls", "quantizer cycles", ""};
-  table.head.back() = fmt::format("ms at {:g} GHz", evaluated.results().array.clock_ghz);
-  for (const Total& total : evaluated.totals()) {
-    table.rows.push_back({total.name, count(total.multiply_adds), count(total.cycles.array), percent(total.utilization),
-                          count(total.cycles.fill_stalls), count(total.cycles.scaler_stalls),
-                          count(total.cycles.quantizer), fmt::format("{:.3g}", total.milliseconds)});
+  TableColumns columns(table, evaluated.totals());
+  columns.texts("pass", [](const Total& total) { return total.name; });
+  columns.texts("multiply-adds", [](const Total& total) { return count(total.multiply_adds); });
+  columns.texts("array cycles", [](const Total& total) { return count(total.cycles.array); });
+  columns.texts("utilization", [](const Total& total) { return percent(total.utilization); });
+  columns.texts("fill stalls", [](const Total& total) { return count(total.cycles.fill_stalls); });
+  columns.texts("scaler stalls", [](const Total& total) { return count(total.cycles.scaler_stalls); });
+  if (array.waits_for_memory()) {
+    columns.texts("DRAM stalls", [](const Total& total) { return count(total.cycles.dram_stalls); });
+    columns.texts("SRAM stalls", [](const Total& total) { return count(total.cycles.sram_stalls); });
   }
+  columns.texts("quantizer cycles", [](const Total& total) { return count(total.cycles.quantizer); });
+  if (array.waits_for_memory()) {
+    columns.texts("its stalls", [](const Total& total) { return count(total.cycles.quantizer_stalls); });
+  }
+  columns.numbers(fmt::format("ms at {:g} GHz", array.clock_ghz),
+                  [](const Total& total) { return total.milliseconds; });
   return table;
 }
 
@@ -60,23 +73,71 @@ ReportTable toggle_table(const Evaluation& evaluated) {
   return table;
 }
 
-ReportTable layer_table(const Evaluation& evaluated) {
-  ReportTable table{"layers", "Layers (fp32 / is the ratio with all of computing)", 2, true};
-  table.head = {"layer",     "pass",       "multiply-adds", "cycles", "util.", "SQNR dB",
-                "overflows", "operations", "all computing", "memory", "fp32 /"};
-  for (std::size_t l = 0; l < evaluated.price().layers.size(); ++l) {
-    const evaluation::LayerRecord& layer = evaluated.results().layers[l];
-    for (std::size_t p = 0; p < layer.passes.size(); ++p) {
-      const evaluation::PassRecord& record = layer.passes[p];
-      const evaluation::PassPrice& price = evaluated.price().layers[l][p];
-      table.rows.push_back({layer.name, models::to_string(record.pass), count(record.multiply_adds),
-                            count(static_cast<double>(record.cycles.total())),
-                            percent(evaluation::utilization_of(record), 0), decibels(record.sqnr_db),
-                            record.overflows_are_counted ? count(record.counts.overflows) : "-",
-                            joules(price.energy.operations_only().value), joules(price.energy.computing().value),
-                            joules(price.energy.memory().value), times(price.compared(0).computing)});
-    }
+namespace {
+
+// A pass of a layer, where all that is known of it is.
+struct LayerPass {
+  const evaluation::LayerRecord* layer = nullptr;
+  const evaluation::PassRecord* record = nullptr;
+  const evaluation::PassPrice* price = nullptr;
+  const evaluation::PassFigures* figures = nullptr;
+};
+
+std::vector<LayerPass> layer_passes(const Evaluation& evaluated) {
+  std::vector<LayerPass> all;
+  for (const evaluation::PassFigures& figures : evaluated.passes()) {
+    const evaluation::LayerRecord& layer = evaluated.results().layers[figures.layer];
+    all.push_back(
+        {&layer, &layer.passes[figures.pass], &evaluated.price().layers[figures.layer][figures.pass], &figures});
   }
+  return all;
+}
+
+double number(const std::optional<double>& value) {
+  return value.value_or(std::nan(""));
+}
+
+}  // namespace
+
+ReportTable layer_table(const Evaluation& evaluated) {
+  ReportTable table{
+      "layers", "Layers (MACs: multiply-adds; dB: SQNR; ops: operations only; fp32 /: the ratio with all of computing)",
+      2, true};
+  const std::vector<LayerPass> rows = layer_passes(evaluated);
+  TableColumns columns(table, rows);
+  columns.texts("layer", [](const LayerPass& row) { return row.layer->name; });
+  columns.texts("pass", [](const LayerPass& row) { return models::to_string(row.record->pass); });
+  columns.texts("MACs", [](const LayerPass& row) { return count(row.record->multiply_adds); });
+  columns.texts("cycles", [](const LayerPass& row) { return count(static_cast<double>(row.record->cycles.total())); });
+  columns.texts("util.", [](const LayerPass& row) { return percent(row.figures->utilization, 0); });
+  columns.texts("dB", [](const LayerPass& row) { return decibels(row.record->sqnr_db); });
+  columns.texts("overflows", [](const LayerPass& row) {
+    return row.record->overflows_are_counted ? count(row.record->counts.overflows) : "-";
+  });
+  columns.energies("ops", [](const LayerPass& row) { return row.price->energy.operations_only().value; });
+  columns.energies("computing", [](const LayerPass& row) { return row.price->energy.computing().value; });
+  columns.energies("memory", [](const LayerPass& row) { return row.price->energy.memory().value; });
+  columns.texts("fp32 /", [](const LayerPass& row) { return times(row.price->compared(0).computing); });
+  return table;
+}
+
+ReportTable roofline_table(const Evaluation& evaluated) {
+  ReportTable table{
+      "roofline",
+      fmt::format("Operations and DRAM (two operations a multiply-add; all elements busy would be {} TOPS; "
+                  "needed: what DRAM must give for the machine not to wait for it)",
+                  three_digits(evaluation::peak_tops(evaluated.results().array))),
+      2, true};
+  const std::vector<LayerPass> rows = layer_passes(evaluated);
+  TableColumns columns(table, rows);
+  columns.texts("layer", [](const LayerPass& row) { return row.layer->name; });
+  columns.texts("pass", [](const LayerPass& row) { return models::to_string(row.record->pass); });
+  columns.numbers("DRAM, kB", [](const LayerPass& row) { return row.figures->dram_bytes / 1e3; });
+  columns.numbers("operations a byte", [](const LayerPass& row) { return number(row.figures->operations_per_byte); });
+  columns.numbers("TOPS", [](const LayerPass& row) { return number(row.figures->tops); });
+  columns.numbers("needed, GB/s",
+                  [](const LayerPass& row) { return number(row.figures->needed_gigabytes_per_second); });
+  columns.texts("stalls", [](const LayerPass& row) { return percent(row.figures->stall_share); });
   return table;
 }
 

@@ -47,11 +47,22 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
     row_outer_planes_ = shape.out_channels;
     column_outer_planes_ = shape.in_channels;
   }
-  std::int64_t most_columns = 0;
-  for (const Phase& phase : phases_) most_columns = std::max(most_columns, phase.columns);
-  share_ =
-      largest_share(config.rows, config.columns, static_cast<int>(std::min<std::int64_t>(config.rows, rows_)),
-                    static_cast<int>(std::min<std::int64_t>(config.columns, most_columns)), config.elements_per_scaler);
+  share_ = largest_share(config.rows, config.columns, static_cast<int>(most_live_rows()),
+                         static_cast<int>(most_live_columns()), config.elements_per_scaler);
+}
+
+std::int64_t Schedule::most_live_columns() const {
+  std::int64_t most = 0;
+  for (const Phase& phase : phases_) most = std::max(most, phase.columns);
+  return std::min<std::int64_t>(array_columns_, most);
+}
+
+std::int64_t Schedule::tile_cycles(std::int64_t conv_group, std::size_t phase) const {
+  std::int64_t cycles = 0;
+  for (Group group = first_group(conv_group);; advance(group, conv_group, phase)) {
+    cycles += group_taps(group, phase) + group_stall(group, phase);
+    if (is_last(group, phase)) return cycles;
+  }
 }
 
 void Schedule::add_phases() {
@@ -203,6 +214,7 @@ StepWalk::StepWalk(const Schedule& schedule) : schedule_(&schedule), done_(sched
 void StepWalk::advance() {
   const Schedule& s = *schedule_;
   step_.first_of_panel = false;
+  step_.first_of_tile = false;
   step_.column_half = 1 - step_.column_half;
   if (!tile_ends_) {
     cut_step();
@@ -241,6 +253,7 @@ void StepWalk::start_tile() {
       std::min<std::int64_t>(s.array_columns_, s.phases_[step_.phase].columns - step_.column_tile * s.array_columns_));
   step_.fills_rows = true;
   step_.first_of_panel = step_.column_tile == 0;
+  step_.first_of_tile = true;
   next_group_ = s.first_group(step_.conv_group);
   next_tap_ = 0;
   cut_step();

@@ -2,6 +2,7 @@
 // feeders of both details walk it. docs/dataflow.md describes the mapping.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -60,7 +61,8 @@ struct Step {
   bool fills_rows = true;           // false where the row panel is still in its half
   int row_half = 0;
   int column_half = 0;
-  bool first_of_panel = false;  // first step of its (conv group, row tile, phase)
+  bool first_of_panel = false;  // first step of its (conv group, row tile, phase),
+  bool first_of_tile = false;   // and of its tile
 };
 
 class Schedule {
@@ -95,6 +97,12 @@ class Schedule {
   std::int64_t column_outer_elements() const { return column_outer_planes_ * plane_[0] * plane_[1]; }
   std::int64_t row_outer_planes() const { return row_outer_planes_; }
   std::int64_t column_outer_planes() const { return column_outer_planes_; }
+
+  // Cycles in which a tile computes, all of its steps.
+  std::int64_t tile_cycles(std::int64_t conv_group, std::size_t phase) const;
+  // Of the largest tile.
+  std::int64_t most_live_rows() const { return std::min<std::int64_t>(array_rows_, rows_); }
+  std::int64_t most_live_columns() const;
 
   // Cycles in which both feeders fill a step's operands, and in which the array uses them.
   std::int64_t fill_cycles(const Step& step) const;

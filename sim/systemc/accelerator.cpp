@@ -23,6 +23,12 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
       scaler_first_group_("scaler_first_group"),
       scaler_last_group_("scaler_last_group"),
       quantizer_start_("quantizer_start"),
+      tile_start_("tile_start"),
+      tile_done_("tile_done"),
+      operands_ready_("operands_ready", true),
+      drained_("drained", true),
+      rows_carried_("rows_carried", true),
+      columns_carried_("columns_carried", true),
       result_valid_("result_valid", detail == Detail::kStructural ? scaler_count(config) : 0),
       result_address_("result_address", result_valid_.size()),
       result_("result", result_valid_.size()),
@@ -48,6 +54,12 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
   controller_.scaler_first_group(scaler_first_group_);
   controller_.scaler_last_group(scaler_last_group_);
   controller_.quantizer_start(quantizer_start_);
+  controller_.tile_start(tile_start_);
+  controller_.tile_done(tile_done_);
+  controller_.operands_ready(operands_ready_);
+  controller_.drained(drained_);
+  controller_.rows_carried(rows_carried_);
+  controller_.columns_carried(columns_carried_);
 
   const auto wire_feeder = [&](OperandFeeder& feeder, sc_core::sc_signal<bool>& half) {
     feeder.clock(clock_);
@@ -72,6 +84,11 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
     add_array(config);
   } else {
     add_cycle_array(config);
+  }
+  if (config.waits_for_memory()) add_channel(config);
+  if (config.sram_read_bytes_per_cycle.limited()) {
+    row_port_ = sram_port("row_sram_port", Side::kRows, config, rows_carried_);
+    column_port_ = sram_port("column_sram_port", Side::kColumns, config, columns_carried_);
   }
 }
 
@@ -108,6 +125,27 @@ void Accelerator::add_cycle_array(const ArrayConfig& config) {
   cycle_array_->last_group(last_group_);
 }
 
+void Accelerator::add_channel(const ArrayConfig& config) {
+  channel_ = std::make_unique<DramChannel>("dram_channel", config);
+  channel_->clock(clock_);
+  channel_->reset(reset_);
+  channel_->tile_start(tile_start_);
+  channel_->tile_done(tile_done_);
+  channel_->quantizer_start(quantizer_start_);
+  channel_->operands_ready(operands_ready_);
+  channel_->drained(drained_);
+}
+
+std::unique_ptr<SramPort> Accelerator::sram_port(const char* name, Side side, const ArrayConfig& config,
+                                                 sc_core::sc_signal<bool>& carried) {
+  auto port = std::make_unique<SramPort>(name, side, config);
+  port->clock(clock_);
+  port->reset(reset_);
+  port->fill_start(fill_start_);
+  port->carried(carried);
+  return port;
+}
+
 void Accelerator::load(const Job& job) {
   row_feeder_.load(job);
   column_feeder_.load(job);
@@ -115,6 +153,9 @@ void Accelerator::load(const Job& job) {
   quantizer_.load(job);
   if (array_) array_->load(job);
   if (cycle_array_) cycle_array_->load(job);
+  if (channel_) channel_->load(job);
+  if (row_port_) row_port_->load(job);
+  if (column_port_) column_port_->load(job);
   controller_.load(job);
   pass_.write(static_cast<std::uint32_t>(job.pass));
   pass_number_.write(pass_number_.read() + 1);
@@ -172,6 +213,15 @@ void Accelerator::trace(sc_core::sc_trace_file* file) const {
   row_feeder_.trace(file);
   column_feeder_.trace(file);
   quantizer_.trace(file);
+  if (channel_) {
+    sc_core::sc_trace(file, tile_start_, tile_start_.name());
+    sc_core::sc_trace(file, tile_done_, tile_done_.name());
+    sc_core::sc_trace(file, operands_ready_, operands_ready_.name());
+    sc_core::sc_trace(file, drained_, drained_.name());
+    channel_->trace(file);
+  }
+  if (row_port_) row_port_->trace(file);
+  if (column_port_) column_port_->trace(file);
   if (array_) array_->trace(file);
   for (std::size_t unit = 0; unit < result_valid_.size(); ++unit) {
     sc_core::sc_trace(file, result_valid_[unit], result_valid_[unit].name());

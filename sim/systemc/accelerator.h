@@ -10,10 +10,12 @@
 #include "sim/systemc/array.h"
 #include "sim/systemc/controller.h"
 #include "sim/systemc/cycle_array.h"
+#include "sim/systemc/dram_channel.h"
 #include "sim/systemc/dynamic_quantizer.h"
 #include "sim/systemc/job.h"
 #include "sim/systemc/operand_feeder.h"
 #include "sim/systemc/result_banks.h"
+#include "sim/systemc/sram_port.h"
 
 namespace mlsim::sim {
 
@@ -41,6 +43,9 @@ class Accelerator : public sc_core::sc_module {
  private:
   void add_array(const ArrayConfig& config);
   void add_cycle_array(const ArrayConfig& config);
+  void add_channel(const ArrayConfig& config);
+  std::unique_ptr<SramPort> sram_port(const char* name, Side side, const ArrayConfig& config,
+                                      sc_core::sc_signal<bool>& carried);
 
   sc_core::sc_clock clock_;
   sc_core::sc_signal<bool> reset_;
@@ -62,6 +67,12 @@ class Accelerator : public sc_core::sc_module {
   sc_core::sc_signal<bool> scaler_first_group_;
   sc_core::sc_signal<bool> scaler_last_group_;
   sc_core::sc_signal<bool> quantizer_start_;
+  sc_core::sc_signal<bool> tile_start_;
+  sc_core::sc_signal<bool> tile_done_;
+  sc_core::sc_signal<bool> operands_ready_;
+  sc_core::sc_signal<bool> drained_;
+  sc_core::sc_signal<bool> rows_carried_;
+  sc_core::sc_signal<bool> columns_carried_;
 
   // From the group-scale units to their banks; none at cycle detail.
   sc_core::sc_vector<sc_core::sc_signal<bool>> result_valid_;
@@ -76,6 +87,10 @@ class Accelerator : public sc_core::sc_module {
   // One of the two, as the detail asks for.
   std::unique_ptr<Array> array_;
   std::unique_ptr<CycleArray> cycle_array_;
+  std::unique_ptr<DramChannel> channel_;  // where memory takes time
+  // Where reading the SRAM does.
+  std::unique_ptr<SramPort> row_port_;
+  std::unique_ptr<SramPort> column_port_;
 };
 
 }  // namespace mlsim::sim

@@ -1,11 +1,21 @@
 #include "sim/systemc/controller.h"
 
+#include <algorithm>
 #include <cassert>
 
+#include "sim/systemc/sram_port.h"
+
 namespace mlsim::sim {
+namespace {
+
+std::int64_t cycles_of(const ByteRate& rate, std::int64_t bytes) {
+  return rate.limited() ? (1000 * bytes + rate.thousandths - 1) / rate.thousandths : 0;
+}
+
+}  // namespace
 
 Controller::Controller(const sc_core::sc_module_name& name, const ArrayConfig& config)
-    : sc_core::sc_module(name), config_(config) {
+    : sc_core::sc_module(name), config_(config), waits_for_memory_(config.waits_for_memory()) {
   SC_HAS_PROCESS(Controller);
   SC_METHOD(tick);
   sensitive << clock.pos();
@@ -18,6 +28,12 @@ void Controller::load(const Job& job) {
   cycles_ = {};
   next_.emplace(*job.schedule);
   compute_left_ = 0;
+  fill_begun_ = false;
+  fill_left_ = 0;
+  results_due_.clear();
+  hold_left_ = 0;
+  write_cycles_ = cycles_of(config_.sram_write_bytes_per_cycle,
+                            std::int64_t{4} * job.schedule->most_live_rows() * job.schedule->most_live_columns());
   state_ = State::kReset;
   reset.write(true);
 }
@@ -38,17 +54,10 @@ void Controller::tick() {
   }
 
   // 2. What happens in this cycle.
+  if (waits_for_memory_) tell_channel();
   switch (state_) {
     case State::kReset:
-      reset.write(false);
-      if (next_->done()) {
-        end_array();  // no kernel position meets any result
-        break;
-      }
-      state_ = State::kArray;
-      fill_left_ = job_->schedule->fill_cycles(next_->step());
-      fill_start.write(true);
-      run_array();
+      run_reset();
       break;
     case State::kArray:
       fill_start.write(false);
@@ -58,36 +67,127 @@ void Controller::tick() {
       read_enable.write(false);
       group_end.write(false);
       ++cycles_.array;
-      if (--drain_left_ == 0) end_array();
+      if (drain_left_ > job_->schedule->share() + kArrayPipeline) ++cycles_.sram_stalls;
+      if (--drain_left_ > 0) break;
+      if (drained.read()) {
+        end_array();
+      } else {
+        state_ = State::kWrite;
+      }
+      break;
+    case State::kWrite:
+      ++cycles_.array;
+      wait_for_channel();
+      if (drained.read()) end_array();
       break;
     case State::kQuantize:
-      quantizer_start.write(false);
-      ++cycles_.quantizer;
-      if (--quantize_left_ == 0) start_quantizer();
+      run_quantizer();
       break;
     case State::kDone:
       break;
   }
 }
 
+// The pulses of the tiles that begin and end.
+void Controller::tell_channel() {
+  tile_start.write(false);
+  const bool done = !results_due_.empty() && results_due_.front() == cycles_.array;
+  if (done) results_due_.pop_front();
+  tile_done.write(done);
+}
+
+void Controller::run_reset() {
+  reset.write(false);
+  if (!next_->done()) {
+    state_ = State::kArray;
+    fill_due_ = job_->schedule->fill_cycles(next_->step());
+    sram_due_ = port_cycles(next_->step());
+    run_array();
+  } else if (drained.read()) {
+    end_array();  // no kernel position meets any result
+  } else {
+    // Nor do results have to be computed to leave.
+    state_ = State::kWrite;
+    ++cycles_.array;
+    wait_for_channel();
+    tile_done.write(true);
+  }
+}
+
 void Controller::run_array() {
-  // 1. The next step begins when it is filled and the one before is computed; its successor's fill begins with it.
-  if (compute_left_ == 0 && fill_left_ == 0) begin_step();
-  // 2. A tap, a cycle of waiting for the group-scale units, or one of waiting for operands.
+  // 1. The next step begins when it is filled and the one before is computed.
+  if (compute_left_ == 0 && hold_left_ == 0 && is_filled()) begin_step();
+  // 2. Its successor's fill begins with it, unless its operands are still to come from DRAM.
+  if (!fill_begun_ && !next_->done()) begin_fill();
+  // 3. A tap, a cycle of waiting for the group-scale units, or one of waiting for operands.
   if (compute_left_ > 0) {
     issue();
   } else {
     read_enable.write(false);
     group_end.write(false);
-    ++cycles_.fill_stalls;
+    count_wait();
   }
-  // 3. The feeders fill alongside.
+  // 4. The feeders fill alongside.
   if (fill_left_ > 0) --fill_left_;
+  if (fill_due_ > 0) --fill_due_;
+  if (waits_for_memory_) {
+    if (sram_due_ > 0) --sram_due_;
+    if (hold_left_ > 0) --hold_left_;
+  }
   ++cycles_.array;
   if (compute_left_ == 0 && next_->done()) {
     state_ = State::kDrain;
-    drain_left_ = job_->schedule->share() + kArrayPipeline;
+    drain_left_ = drain_cycles();
   }
+}
+
+bool Controller::is_filled() const {
+  return fill_begun_ && fill_left_ == 0 && rows_carried.read() && columns_carried.read();
+}
+
+void Controller::count_wait() {
+  if (fill_due_ > 0) {
+    ++cycles_.fill_stalls;
+  } else if (sram_due_ > 0) {
+    ++cycles_.sram_stalls;
+  } else {
+    wait_for_channel();
+  }
+}
+
+void Controller::wait_for_channel() {
+  ++(config_.ports_slow_the_channel() ? cycles_.sram_stalls : cycles_.dram_stalls);
+}
+
+// In which the operands of a step pass out of the SRAM.
+std::int64_t Controller::port_cycles(const Step& step) const {
+  const ByteRate& rate = config_.sram_read_bytes_per_cycle;
+  return std::max(cycles_of(rate, filled_bytes(step, Side::kRows, job_->row_operand->format)),
+                  cycles_of(rate, filled_bytes(step, Side::kColumns, job_->column_operand->format)));
+}
+
+// A tile computes for so long that its predecessor's results pass into the SRAM meanwhile; what is missing is waited
+// for.
+std::int64_t Controller::hold_cycles(const Step& first_of_tile) const {
+  if (write_cycles_ == 0) return 0;
+  const Schedule& schedule = *job_->schedule;
+  return std::max<std::int64_t>(write_cycles_ - schedule.tile_cycles(first_of_tile.conv_group, first_of_tile.phase), 0);
+}
+
+// From the end of a tile's computation to its last result in the SRAM.
+std::int64_t Controller::drain_cycles() const {
+  return std::max<std::int64_t>(job_->schedule->share(), write_cycles_) + kArrayPipeline;
+}
+
+void Controller::begin_fill() {
+  const Step& step = next_->step();
+  if (step.first_of_tile) {
+    if (!operands_ready.read()) return;
+    if (waits_for_memory_) tile_start.write(true);
+  }
+  fill_begun_ = true;
+  fill_left_ = job_->schedule->fill_cycles(step);
+  fill_start.write(true);
 }
 
 void Controller::begin_step() {
@@ -102,9 +202,17 @@ void Controller::begin_step() {
   column_half.write(step_.column_half != 0);
 
   next_->advance();
-  if (next_->done()) return;
-  fill_left_ = schedule.fill_cycles(next_->step());
-  fill_start.write(true);
+  fill_begun_ = false;
+  const bool last = next_->done();
+  fill_due_ = last ? 0 : schedule.fill_cycles(next_->step());
+  if (!waits_for_memory_) return;
+  sram_due_ = last ? 0 : port_cycles(next_->step());
+  if (last || next_->step().first_of_tile) {
+    if (!last) hold_left_ = compute_left_ + hold_cycles(next_->step());
+    sram_due_ = std::max(sram_due_, hold_left_);
+    const std::int64_t drain = compute_left_ + drain_cycles();
+    results_due_.push_back(cycles_.array + static_cast<std::uint64_t>(drain) - 1);
+  }
 }
 
 void Controller::start_group() {
@@ -139,6 +247,18 @@ void Controller::issue() {
   --compute_left_;
 }
 
+void Controller::run_quantizer() {
+  quantizer_start.write(false);
+  ++cycles_.quantizer;
+  if (quantize_left_ > 0) {
+    --quantize_left_;
+  } else {
+    ++cycles_.quantizer_stalls;
+  }
+  if (read_left_ > 0) --read_left_;
+  if (quantize_left_ == 0 && read_left_ == 0 && drained.read()) start_quantizer();
+}
+
 void Controller::end_array() {
   state_ = State::kQuantize;
   quantizations_left_ = job_->quantization ? job_->quantization->formats.size() : 0;
@@ -155,6 +275,8 @@ void Controller::start_quantizer() {
   const models::Shape result = job_->schedule->shape().result_shape(job_->schedule->pass());
   quantize_left_ =
       (models::element_count(result) + config_.quantizer_lanes - 1) / config_.quantizer_lanes + kQuantizerPipeline;
+  const ByteRate& port = config_.sram_read_bytes_per_cycle;
+  read_left_ = cycles_of(port, 4 * models::element_count(result)) + kQuantizerPipeline;
   quantizer_start.write(true);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <systemc>
 
@@ -36,6 +37,18 @@ class Controller : public sc_core::sc_module {
 
   sc_core::sc_out<bool> quantizer_start;
 
+  // To the channel to DRAM, which answers within the cycle: the fill of a tile begins, so that the operands of the next
+  // may come; with the next cycle all results of a tile are in their banks.
+  sc_core::sc_out<bool> tile_start;
+  sc_core::sc_out<bool> tile_done;
+  // From it: the operands of the next tile are in the SRAM; everything that was to leave has left, or leaves in this
+  // cycle. Both are true where DRAM takes no time.
+  sc_core::sc_in<bool> operands_ready;
+  sc_core::sc_in<bool> drained;
+  // From the read ports of the SRAM: they have carried the operands of the step that is filled.
+  sc_core::sc_in<bool> rows_carried;
+  sc_core::sc_in<bool> columns_carried;
+
   Controller(const sc_core::sc_module_name& name, const ArrayConfig& config);
 
   // Registers of a job; it begins with the next clock edge, with a cycle of reset.
@@ -44,11 +57,21 @@ class Controller : public sc_core::sc_module {
   const CycleCounts& cycles() const { return cycles_; }
 
  private:
-  enum class State : std::uint8_t { kReset, kArray, kDrain, kQuantize, kDone };
+  enum class State : std::uint8_t { kReset, kArray, kDrain, kWrite, kQuantize, kDone };
 
   void tick();
+  void tell_channel();
+  void run_reset();
   void run_array();
+  void run_quantizer();
+  bool is_filled() const;
   void begin_step();
+  void begin_fill();
+  void count_wait();
+  void wait_for_channel();
+  std::int64_t port_cycles(const Step& step) const;
+  std::int64_t hold_cycles(const Step& first_of_tile) const;
+  std::int64_t drain_cycles() const;
   void start_group();
   void issue();
   void end_array();
@@ -56,6 +79,7 @@ class Controller : public sc_core::sc_module {
   void end_job();
 
   const ArrayConfig config_;
+  const bool waits_for_memory_;
   const Job* job_ = nullptr;
   State state_ = State::kDone;
   CycleCounts cycles_;
@@ -64,9 +88,17 @@ class Controller : public sc_core::sc_module {
   bool hands_over_first_ = false;
   bool hands_over_last_ = false;
 
-  std::optional<StepWalk> next_;  // the step that is filled, or waits filled
+  std::optional<StepWalk> next_;  // the step that is filled, or waits filled, or for its operands
+  bool fill_begun_ = false;
   std::int64_t fill_left_ = 0;
-  Step step_;  // the step that is computed
+  // Cycles that the fill would still take, had it not waited for memory; or not for DRAM; and those that the step at
+  // hand holds the array, so that results pass into the SRAM.
+  std::int64_t fill_due_ = 0;
+  std::int64_t sram_due_ = 0;
+  std::int64_t hold_left_ = 0;
+  std::int64_t write_cycles_ = 0;          // of the results of the largest tile, into the SRAM
+  std::deque<std::uint64_t> results_due_;  // cycles in which tile_done is raised
+  Step step_;                              // the step that is computed
   std::int64_t compute_left_ = 0;
   std::int64_t tap_ = 0;
   Group group_;
@@ -75,6 +107,7 @@ class Controller : public sc_core::sc_module {
   std::int64_t group_cycles_ = 0;
   std::int64_t drain_left_ = 0;
   std::int64_t quantize_left_ = 0;
+  std::int64_t read_left_ = 0;  // cycles in which the results pass out of the SRAM
   std::size_t quantizations_left_ = 0;
 };
 

@@ -866,6 +866,29 @@ TEST_F(Command, ReportRefuses) {
   expect_error("report bad.json", {"bad.json"});
 }
 
+TEST_F(Command, ReportTakesTestAccuracies) {
+  write_workload(small_workload());
+  ASSERT_EQ(run("simulate workload.json --results r.json").status, 0);
+  folder_.write("run 1.jsonl", "{\"test_accuracy\":0.9}\n");
+  folder_.write("2.jsonl", "{\"test_accuracy\":0.8}\n");
+  const CommandResult page =
+      run("report r.json --format html --accuracy 'e2m4=run 1.jsonl' --accuracy fp32=2.jsonl --out p.html");
+  EXPECT_EQ(page.status, 0) << page.err;
+  EXPECT_THAT(folder_.read("p.html"), AllOf(HasSubstr("data-plot=\"accuracy\""), HasSubstr("<td>80.00</td>"),
+                                            HasSubstr("<dd>mlsim report r.json --format html --accuracy "
+                                                      "'e2m4=run 1.jsonl' --accuracy fp32=2.jsonl</dd>")));
+  folder_.write("cut.jsonl", "{\"test_accuracy\":0.9}\n{\"test_acc");
+  const std::string command = "report r.json --format html --out never.html --accuracy ";
+  expect_error(command + "e2m4=cut.jsonl", {"cut.jsonl: line 2: is no JSON, expected metrics of mlsim-train"});
+  expect_error(command + "e2m4=none.jsonl", {"none.jsonl: cannot be read"});
+  expect_error(command + "e2m4", {"--accuracy: is 'e2m4', expected NAME=FILE, such as e2m1=run.jsonl"});
+  expect_error(command + "e2m1=2.jsonl", {"--accuracy: 'e2m1' is no machine of this report, expected one of e2m4/"});
+  expect_error("report r.json --accuracy e2m4=2.jsonl", {"--format text expects no --accuracy beside it"});
+  expect_error("report r.json --format html --accuracy fp32=2.jsonl --out 2.jsonl", {"2.jsonl"});
+  EXPECT_EQ(folder_.read("2.jsonl"), "{\"test_accuracy\":0.8}\n");
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "never.html"));
+}
+
 TEST_F(Command, ReportRefusesNumbersOutOfRange) {
   write_workload(small_workload());
   ASSERT_EQ(run("simulate workload.json --results r.json").status, 0);

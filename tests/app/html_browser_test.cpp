@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "app/report/html_report.h"
+#include "app/report/sweep_reader.h"
 #include "energy/cost_table.h"
 #include "tests/support/browser.h"
 
@@ -45,25 +46,80 @@ json sweep_of_four() {
 class HtmlInBrowser : public testing::Test {
  protected:
   void SetUp() override {
-    const std::optional<std::string> chromium = test::find_chromium();
-    if (!chromium) GTEST_SKIP() << "chromium is not on the PATH";
+    chromium_ = test::find_chromium();
+    if (!chromium_) GTEST_SKIP() << "chromium is not on the PATH";
     std::signal(SIGPIPE, SIG_IGN);
-    const energy::Laws laws(energy::find_cost_table(std::string(energy::kDefaultCostTable)));
-    std::vector<evaluation::Source> sources;
-    for (const std::string format : {"e2m4", "e2m1"}) {
-      sources.push_back(
-          {format + ".json", load_results(MLSIM_SOURCE_DIR "/results/shipped-trace/" + format + ".json")});
-    }
-    // A name that would be markup if a plot or a tooltip took it for that.
+  }
+
+  static evaluation::Source shipped(const std::string& format) {
+    return {format + ".json", load_results(MLSIM_SOURCE_DIR "/results/shipped-trace/" + format + ".json")};
+  }
+
+  // Two formats; a name would be markup if a plot or a tooltip took it for that.
+  static std::vector<evaluation::Source> two_formats() {
+    std::vector<evaluation::Source> sources{shipped("e2m4"), shipped("e2m1")};
     sources[0].results.layers[0].name = "</script><img src=x onerror=alert(1)>";
+    return sources;
+  }
+
+  // Seven formats, as far as the page knows, of a hundred layers.
+  static std::vector<evaluation::Source> many_layers() {
+    std::vector<evaluation::Source> sources;
+    for (const char* format : {"e2m4", "e2m3", "e2m2", "e2m1", "mxfp4", "nvfp4", "int8"}) {
+      evaluation::Source source = shipped(sources.size() % 2 == 0 ? "e2m4" : "e2m1");
+      const std::vector<evaluation::LayerRecord> layers = source.results.layers;
+      for (int i = 6; i < 100; ++i) {
+        source.results.layers.push_back(layers[static_cast<std::size_t>(i) % layers.size()]);
+        source.results.layers.back().name = "stage.block.conv" + std::to_string(i);
+      }
+      for (evaluation::LayerRecord& layer : source.results.layers) {
+        for (models::Format& one : layer.formats.values) one = models::parse_format(format);
+      }
+      sources.push_back(std::move(source));
+    }
+    return sources;
+  }
+
+  void open(std::vector<evaluation::Source> sources, const std::optional<SweepSource>& sweep, int plots) {
+    const energy::Laws laws(energy::find_cost_table(std::string(energy::kDefaultCostTable)));
     std::vector<evaluation::Evaluation> evaluations;
     for (evaluation::Source& source : sources) evaluations.emplace_back(std::move(source), laws);
     ReportExtras extras;
-    extras.sweep = SweepSource{"s.json", sweep_of_four()};
+    extras.sweep = sweep;
+    extras.command = "mlsim report";
     const auto file = folder_.write("report.html", html_report(evaluations, extras));
-    browser_ = std::make_unique<test::Browser>(*chromium);
+    browser_ = std::make_unique<test::Browser>(*chromium_);
     browser_->open_file(file);
-    browser_->wait_for("document.querySelectorAll('.plot svg').length === 7");
+    wait_for_plots(plots);
+  }
+  void open_two() { open(two_formats(), parse_sweep(sweep_of_four().dump(), "s.json"), 3); }
+
+  void wait_for_plots(int count) {
+    browser_->wait_for("document.querySelectorAll('.plot svg').length === " + std::to_string(count));
+  }
+  void unfold() {
+    browser_->evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })");
+  }
+
+  // What of the plots' letters lies on other letters of the same plot, or outside of it.
+  json badly_placed() {
+    return browser_->evaluate(R"js((() => {
+      const bad = [];
+      for (const svg of document.querySelectorAll('.plot svg')) {
+        const frame = svg.getBoundingClientRect();
+        const texts = [...svg.querySelectorAll('text')].filter((text) => text.textContent !== '')
+          .map((text) => ({ text: text.textContent, box: text.getBoundingClientRect() }));
+        texts.forEach(({ text, box }, i) => {
+          if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1 ||
+              box.bottom > frame.bottom + 1) bad.push(`${text} is cut`);
+          for (const other of texts.slice(i + 1)) {
+            if (box.right > other.box.left + 1 && other.box.right > box.left + 1 &&
+                box.bottom > other.box.top + 3 && other.box.bottom > box.top + 3) bad.push(`${text} on ${other.text}`);
+          }
+        });
+      }
+      return bad;
+    })())js");
   }
 
   // Nothing went wrong in the page, and it asked for nothing but itself.
@@ -82,19 +138,20 @@ class HtmlInBrowser : public testing::Test {
     }
   }
 
+  std::optional<std::string> chromium_;
   test::TemporaryFolder folder_;
   std::unique_ptr<test::Browser> browser_;
 };
 
 TEST_F(HtmlInBrowser, PlotsAnswerClicks) {
-  const std::string bars = "[...document.querySelectorAll('[data-plot=baselines] .mark-rect path')]";
-  const json widths = browser_->evaluate(bars + ".map((bar) => bar.getBoundingClientRect().width)");
-  ASSERT_EQ(widths.size(), 8U) << "two formats and six baselines";
-  EXPECT_GT(widths[2], 5 * widths[0].get<double>()) << "fp32 against e2m4, operations only";
-
-  browser_->click("[data-plot=baselines] input[value=memory]");
-  browser_->wait_for("document.querySelector('[data-plot=baselines] input[value=memory]').checked");
-  browser_->wait_for(bars + "[2].getBoundingClientRect().width < 5 * " + bars + "[0].getBoundingClientRect().width");
+  open_two();
+  unfold();
+  wait_for_plots(8);
+  const std::string bars = "[...document.querySelectorAll('[data-plot=by-layer] .mark-rect path')]";
+  ASSERT_EQ(browser_->evaluate(bars + ".length"), 12) << "six layers in two formats";
+  const json computing = browser_->evaluate(bars + "[0].getAttribute('aria-label')");
+  browser_->click("[data-plot=by-layer] input[value=memory]");
+  browser_->wait_for(bars + "[0].getAttribute('aria-label') !== " + computing.dump());
 
   // One entry of a legend leaves the others faint.
   browser_->click("[data-plot=cycles] .role-legend-symbol path");
@@ -103,37 +160,121 @@ TEST_F(HtmlInBrowser, PlotsAnswerClicks) {
       ".filter((bar) => bar.getAttribute('opacity') === '0.15').length === 18");
 }
 
+TEST_F(HtmlInBrowser, RooflineHasADotForEachLayerAndPassInItsFormatsColour) {
+  open_two();
+  const std::string dots = "[...document.querySelectorAll('[data-plot=roofline] .mark-symbol.role-mark path')]";
+  EXPECT_EQ(browser_->evaluate(dots + ".length"), 2 * 6 * 3);
+  const json colours = browser_->evaluate("[...new Set(" + dots + ".map((dot) => dot.getAttribute('fill')))].sort()");
+  EXPECT_EQ(colours, json({"var(--f0)", "var(--f1)"}));
+  EXPECT_EQ(browser_->evaluate(
+                "[...new Set([...document.querySelectorAll('[data-plot=tradeoff] .mark-symbol.role-mark path')]"
+                ".map((dot) => dot.getAttribute('fill')))].filter((fill) => fill?.startsWith('var')).sort()"),
+            colours)
+      << "the same as elsewhere";
+}
+
 TEST_F(HtmlInBrowser, TooltipsTellFigures) {
+  open_two();
   browser_->click("[data-plot=sweep] .mark-symbol path[aria-label*='e2m4']");
   browser_->wait_for("document.querySelector('#vg-tooltip-element.visible')");
   EXPECT_THAT(
       browser_->evaluate("document.querySelector('#vg-tooltip-element').innerText").get<std::string>(),
       testing::AllOf(testing::HasSubstr("e2m4/g8m1/nc"), testing::HasSubstr("38.2"), testing::HasSubstr("0.631")));
+  unfold();
+  wait_for_plots(8);
   browser_->click("[data-plot=by-layer] .mark-rect path");
   browser_->wait_for("document.querySelector('#vg-tooltip-element').innerText.includes('onerror')");
   EXPECT_EQ(browser_->evaluate("document.querySelectorAll('img').length"), 0);
 }
 
+TEST_F(HtmlInBrowser, MapOfLayersIsSorted) {
+  open_two();
+  const std::string names =
+      "[...document.querySelectorAll('#layers .choice:not([hidden]) tbody th')].map((th) => th.textContent)";
+  const json original = browser_->evaluate(names);
+  ASSERT_EQ(original.size(), 6U);
+  const std::string decibels = "#layers .choice:not([hidden]) thead tr:nth-child(2) th:nth-child(8) button";
+  browser_->click(decibels);
+  const std::string cells =
+      "[...document.querySelectorAll('#layers .choice:not([hidden]) tbody td:nth-child(9)')].map((td) => "
+      "Number(td.textContent))";
+  const json sorted = browser_->evaluate(cells);
+  EXPECT_EQ(browser_->evaluate(cells + ".sort((a, b) => b - a)"), sorted) << "largest first";
+  browser_->click(decibels);
+  EXPECT_EQ(browser_->evaluate(cells + ".reverse()"), sorted);
+  EXPECT_EQ(browser_->evaluate("document.querySelector('[aria-sort]').getAttribute('aria-sort')"), "ascending");
+  browser_->click(decibels);
+  EXPECT_EQ(browser_->evaluate(names), original);
+}
+
+TEST_F(HtmlInBrowser, LayersOfALargeNetworkAreFilteredAndTurned) {
+  open(many_layers(), {}, 2);
+  const std::string shown =
+      "[...document.querySelectorAll('#layers .choice:not([hidden]) tbody tr:not([hidden]) th')]"
+      ".map((th) => th.textContent)";
+  EXPECT_EQ(browser_->evaluate(shown + ".length"), 25);
+  browser_->click("#layers .choice:not([hidden]) .controls button:last-of-type");
+  EXPECT_EQ(browser_->evaluate(shown + "[0]"), "stage.block.conv25");
+  browser_->evaluate(
+      "(() => { const input = document.querySelector('#layers .choice:not([hidden]) input'); input.value = 'CONV9'; "
+      "input.dispatchEvent(new Event('input')); })()");
+  EXPECT_EQ(browser_->evaluate(shown + ".length"), 11) << "conv9 and conv90 to conv99";
+  EXPECT_EQ(browser_->evaluate("document.querySelector('#layers .choice:not([hidden]) [aria-live]').textContent"),
+            "layers 1 to 11 of 11 found, 100 in all");
+  // Another format, here and in what is folded.
+  browser_->evaluate(
+      "(() => { const select = document.querySelector('#layers select'); select.value = 'mxfp4/k32'; "
+      "select.dispatchEvent(new Event('change')); })()");
+  EXPECT_EQ(browser_->evaluate("[...new Set([...document.querySelectorAll('.choice:not([hidden])')].map((choice) => "
+                               "choice.dataset.name))]"),
+            json({"mxfp4/k32"}));
+  unfold();
+  wait_for_plots(7);
+  EXPECT_EQ(browser_->evaluate("document.querySelectorAll('[data-plot=by-layer] .mark-rect path').length"), 25 * 7);
+}
+
+TEST_F(HtmlInBrowser, NoLetterOfAPlotIsCutOrOnAnother) {
+  open(many_layers(), {}, 2);
+  unfold();
+  wait_for_plots(7);
+  EXPECT_EQ(badly_placed(), json::array());
+  browser_->call("Emulation.setDeviceMetricsOverride",
+                 {{"width", 390}, {"height", 844}, {"deviceScaleFactor", 1}, {"mobile", true}});
+  browser_->wait_for(
+      "document.querySelector('[data-plot=tradeoff] svg').getBoundingClientRect().width < 380 &&"
+      "Number(document.querySelector('[data-plot=tradeoff] svg').getAttribute('width')) < 380");
+  browser_->wait_for(
+      "[...document.querySelectorAll('.plot svg')].every((svg) => Number(svg.getAttribute('width')) < 380)");
+  EXPECT_EQ(badly_placed(), json::array());
+}
+
 TEST_F(HtmlInBrowser, FitsAPhone) {
+  open_two();
   browser_->call("Emulation.setDeviceMetricsOverride",
                  {{"width", 360}, {"height", 740}, {"deviceScaleFactor", 2}, {"mobile", true}});
   browser_->wait_for("innerWidth === 360");
   browser_->wait_for("document.documentElement.scrollWidth <= 360");
   browser_->wait_for(
       "[...document.querySelectorAll('.plot svg')].every((svg) => svg.getBoundingClientRect().right <= 360)");
-  EXPECT_EQ(browser_->evaluate("(() => { const e = document.querySelector('#layers-1').closest('.scroll');"
+  EXPECT_EQ(browser_->evaluate("(() => { const e = document.querySelector('#heat-1').closest('.scroll');"
                                " e.scrollLeft = 1000; return e.scrollLeft > 0; })()"),
             true)
       << "a wide table scrolls by itself";
+  EXPECT_EQ(
+      browser_->evaluate("(() => { const cell = document.querySelector('#layers tbody th').getBoundingClientRect();"
+                         " return cell.left >= 0 && cell.right <= 360; })()"),
+      true)
+      << "and its first column stays";
 }
 
 TEST_F(HtmlInBrowser, FollowsTheSchemeAndThePaper) {
+  open_two();
   const auto media = [&](const std::string& type, const std::string& scheme) {
     browser_->call("Emulation.setEmulatedMedia",
                    {{"media", type}, {"features", {{{"name", "prefers-color-scheme"}, {"value", scheme}}}}});
     return browser_->evaluate(
         "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color,"
-        " getComputedStyle(document.querySelector('[data-plot=blocks]')"
+        " getComputedStyle(document.querySelector('[data-plot=roofline]')"
         ".querySelector('.role-axis-label text')).fill]");
   };
   const json light = media("screen", "light");
@@ -146,6 +287,12 @@ TEST_F(HtmlInBrowser, FollowsTheSchemeAndThePaper) {
   const json paper = media("print", "dark");
   EXPECT_EQ(paper[0], "rgb(255, 255, 255)");
   EXPECT_EQ(paper[2], "rgb(0, 0, 0)");
+  EXPECT_EQ(
+      browser_->evaluate("[...document.querySelectorAll('nav, select, input, button:not(.sort), details:not([open])')]"
+                         ".filter((element) => element.checkVisibility()).length"),
+      0)
+      << "nothing to be clicked on paper";
+  EXPECT_EQ(browser_->evaluate("document.querySelector('.provenance').checkVisibility()"), true);
 }
 
 }  // namespace

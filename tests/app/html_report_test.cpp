@@ -1,6 +1,5 @@
 // The page as a document: what is in it, that nothing is outside it, and that no name can break it.
 #include "app/report/html_report.h"
-#include "app/report/sweep_reader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,6 +9,7 @@
 
 #include "app/report/report.h"
 #include "app/report/report_tables.h"
+#include "app/report/sweep_reader.h"
 #include "energy/cost_table.h"
 #include "tests/support/temporary_folder.h"
 
@@ -140,17 +140,163 @@ TEST_F(HtmlReport, HasEveryFigureOfTheText) {
     }
   }
   const std::vector<std::string> tags = tags_of(html);
-  EXPECT_EQ(std::count(tags.begin(), tags.end(), "<table>"), tables + 1) << "with the overview";
-  EXPECT_EQ(occurrences(html, "<caption id="), static_cast<std::size_t>(tables) + 1);
+  constexpr std::ptrdiff_t kOfThePage = 4;  // two maps, what DRAM is asked for, the overview
+  EXPECT_EQ(
+      std::count_if(tags.begin(), tags.end(), [](const auto& tag) { return name_of(tag) == "table" && tag[1] != '/'; }),
+      tables + kOfThePage);
+  EXPECT_EQ(occurrences(html, "<caption id="), static_cast<std::size_t>(tables + kOfThePage));
   EXPECT_THAT(html, Not(HasSubstr("<th>"))) << "every heading has a scope";
   for (const std::string& note : report_notes(evaluated(sources)))
     EXPECT_THAT(html, HasSubstr(note.substr(note.rfind('"') + 1)));
-  EXPECT_EQ(data_of(html)["report"], json(json_report(evaluated(sources))));
+  const json report = json_report(evaluated(sources));
+  const json plotted = data_of(html)["report"]["results"];
+  ASSERT_EQ(plotted.size(), 2U);
+  for (std::size_t i = 0; i < 2; ++i) {
+    const json& expected = report["results"][i];
+    for (const char* key : {"totals", "area_um2", "baseline_area_um2", "roofline"}) {
+      EXPECT_EQ(plotted[i][key], expected[key]);
+    }
+    EXPECT_EQ(plotted[i]["layers"][0]["passes"]["forward"]["tops"], expected["layers"][0]["passes"]["forward"]["tops"]);
+  }
   EXPECT_EQ(data_of(html)["labels"], json({"e2m4/g8m1/nc", "e2m1/g8m1/nc"}));
 }
 
+TEST_F(HtmlReport, AnswersQuestionsInTheirOrder) {
+  const std::string html = page({shipped("e2m4"), shipped("e2m1")}, parse_sweep(small_sweep().dump(), "s.json"));
+  std::size_t at = 0;
+  for (const char* id : {"summary", "energy", "roofline", "layers", "tradeoff", "overview", "sweep", "details", "notes",
+                         "provenance", "glossary"}) {
+    const std::size_t next = html.find(std::string("id=\"") + id + "\"");
+    ASSERT_NE(next, std::string::npos) << id;
+    EXPECT_GT(next, at) << id;
+    at = next;
+  }
+  EXPECT_EQ(occurrences(html, "<div class=\"tile\">"), 5U);
+  EXPECT_THAT(html,
+              HasSubstr("<h3>Energy with memory, mJ</h3>\n<dl>\n<dt><i class=\"swatch f0\" aria-hidden=\"true\">●</i>"
+                        "e2m4/g8m1/nc</dt><dd>1.25</dd>\n<dt><i class=\"swatch f1\" aria-hidden=\"true\">●</i>"
+                        "e2m1/g8m1/nc</dt><dd>1.00</dd>"));
+  EXPECT_THAT(html, HasSubstr("<p class=\"sentence\">e2m1/g8m1/nc takes 1.00 mJ with memory"));
+  const std::vector<std::string> tags = tags_of(html);
+  EXPECT_EQ(std::count_if(tags.begin(), tags.end(), [](const auto& tag) { return tag.starts_with("<details open"); }),
+            0);
+  EXPECT_GT(html.find("id=\"ranges-1\""), html.find("<details id=\"ratios\"")) << "folded";
+}
+
+TEST_F(HtmlReport, StacksTheEnergyOfEachMachine) {
+  const std::vector<Source> sources{shipped("e2m4"), shipped("e2m1")};
+  const std::string html = page(sources);
+  EXPECT_EQ(occurrences(html, "<div class=\"bar-row\">"), 2U);
+  EXPECT_EQ(occurrences(html, "<div class=\"bar-row baseline\">"), 6U);
+  const std::size_t row = html.find("<div class=\"bar-row\">");
+  const std::string first = html.substr(row, html.find("</b>", row) - row);
+  const std::regex width("<span class=\"p[0-4]\" style=\"width:([0-9.]+)%");
+  double sum = 0;
+  int parts = 0;
+  for (std::sregex_iterator match(first.begin(), first.end(), width), end; match != end; ++match, ++parts) {
+    sum += std::stod((*match)[1]);
+  }
+  EXPECT_EQ(parts, 5);
+  const std::vector<Evaluation> evaluations = evaluated(sources);
+  double most = 0;
+  for (const auto& machine : evaluations[0].machines()) most = std::max(most, machine.all_pj.high);
+  EXPECT_NEAR(sum, 100 * evaluations[0].machines()[0].all_pj.value / most, 0.01);
+  EXPECT_THAT(html, HasSubstr("<div class=\"bar-value\">1.25 mJ</div>"));
+  EXPECT_THAT(html, HasSubstr("<div class=\"bar-value\">1.00 mJ</div>"));
+}
+
+TEST_F(HtmlReport, MapsLayersAndNamesWhatStandsOut) {
+  const std::string html = page({shipped("e2m4")});
+  EXPECT_THAT(html,
+              HasSubstr("<p class=\"spots\">Most energy: <b>layer1.0.conv1</b> backward_data (9.1 % of all); lowest "
+                        "utilization: <b>layer3.0.conv1</b> backward_data (25.8 %); most stalls: "
+                        "<b>layer3.0.conv1</b> backward_data (71.9 % of its cycles); largest error: "
+                        "<b>layer1.2.conv2</b> backward_data (30.9 dB SQNR).</p>"));
+  EXPECT_EQ(occurrences(html, "class=\"spot\""), 4U);
+  EXPECT_THAT(html, HasSubstr("<th scope=\"colgroup\" class=\"group\" colspan=\"4\">backward_weight</th>"));
+  Source forward = shipped("e2m4");
+  forward.results.layers.resize(2);
+  forward.results.layers[0].passes.resize(1);
+  const std::string fewer = page({forward});
+  expect_balanced(fewer);
+  EXPECT_THAT(fewer, HasSubstr("<td></td><td></td><td></td><td></td>")) << "a pass that a layer does not have";
+}
+
+TEST_F(HtmlReport, SaysOfManyFormatsWhatStandsOutAndTellsThemApart) {
+  std::vector<Source> sources;
+  for (int i = 0; i < 9; ++i) {
+    sources.push_back(shipped(i == 4 ? "e2m1" : "e2m4"));
+    sources.back().file = std::to_string(i) + ".json";
+  }
+  const std::string html = page(sources);
+  expect_balanced(html);
+  EXPECT_THAT(html, HasSubstr("<p class=\"sentence\">Of 9 formats e2m1/g8m1/nc takes the least energy with memory and "
+                              "e2m4/g8m1/nc (0.json) has the smallest error (38.2 dB SQNR). "));
+  EXPECT_EQ(occurrences(html, "<p class=\"sentence\">"), 1U);
+  EXPECT_THAT(html, HasSubstr("<i class=\"swatch f0\" aria-hidden=\"true\">●</i>e2m4/g8m1/nc (0.json)"));
+  EXPECT_THAT(html, HasSubstr("<i class=\"swatch f0\" aria-hidden=\"true\">■</i>e2m4/g8m1/nc (8.json)"));
+}
+
+TEST_F(HtmlReport, SaysWhereItsFiguresComeFrom) {
+  ReportExtras extras;
+  extras.command = "mlsim report e2m4.json --format html";
+  Source old = shipped("e2m1");
+  old.results.provenance.reset();
+  const std::string html = html_report(evaluated({shipped("e2m4"), old}), extras);
+  EXPECT_THAT(html, HasSubstr("<dt>report</dt><dd>mlsim " MLSIM_VERSION "</dd>"));
+  EXPECT_THAT(html, HasSubstr("<dt>command</dt><dd>mlsim report e2m4.json --format html</dd>"));
+  EXPECT_THAT(html, testing::ContainsRegex("<dt>prices</dt><dd>horowitz-45nm, hash [0-9a-f]{16}</dd>"));
+  EXPECT_THAT(html,
+              testing::ContainsRegex("<dt>e2m4.json</dt><dd>mlsim [0-9.]+, seed 1, step 2000; workload [0-9a-f]{16}, "
+                                     "tensors [0-9a-f]{16}, array [0-9a-f]{16}</dd>"));
+  EXPECT_THAT(html, HasSubstr("<dt>e2m1.json</dt><dd>does not say from what</dd>"));
+  EXPECT_THAT(page({shipped("e2m4")}), Not(HasSubstr("<dt>command</dt>")));
+}
+
+TEST_F(HtmlReport, ShowsTestAccuracies) {
+  const test::TemporaryFolder folder;
+  const auto run = [&](const char* name, const char* accuracy) {
+    return folder.write(name, std::string("{\"test_accuracy\":0.5}\n{\"test_accuracy\":") + accuracy + "}\n").string();
+  };
+  ReportExtras extras;
+  extras.accuracies = {
+      {"e2m1", run("1.jsonl", "0.9")}, {"e2m1", run("2.jsonl", "0.92")}, {"fp32", run("3.jsonl", "0.93")}};
+  const std::vector<Source> sources{shipped("e2m4"), shipped("e2m1")};
+  const std::string html = html_report(evaluated(sources), extras);
+  expect_balanced(html);
+  EXPECT_THAT(html, HasSubstr("data-plot=\"accuracy\""));
+  EXPECT_THAT(html, HasSubstr(">e2m1/g8m1/nc</th><td>2</td><td>91.00</td><td>90.00</td><td>92.00</td></tr>"));
+  EXPECT_THAT(html, HasSubstr(">fp32</th><td>1</td><td>93.00</td><td>93.00</td><td>93.00</td></tr>"));
+  for (const json& machine : data_of(html)["machines"]) {
+    EXPECT_EQ(machine.contains("accuracy"), machine["name"] == "e2m1/g8m1/nc" || machine["name"] == "fp32") << machine;
+  }
+}
+
+TEST_F(HtmlReport, RefusesAccuraciesOfNoMachine) {
+  Source other = shipped("e2m4");
+  for (LayerRecord& layer : other.results.layers) {
+    for (models::Format& format : layer.formats.values) format = models::parse_format("e2m4/g8m1/n");
+  }
+  const std::vector<Evaluation> evaluations = evaluated({shipped("e2m4"), other});
+  const auto refused = [&](const std::string& name, const std::string& sentence) {
+    EXPECT_EQ(test::error_of([&] { load_accuracies({{name, "none.jsonl"}}, evaluations); }), sentence);
+  };
+  refused("e9",
+          "--accuracy: 'e9' is no machine of this report, expected one of e2m4/g8m1/nc, e2m4/g8m1/n, fp32, fp16, "
+          "bf16, fp8, int8, fp8-acc16");
+  refused("e2m4", "--accuracy: 'e2m4' stands for e2m4/g8m1/nc and for e2m4/g8m1/n, expected one of them in full");
+  EXPECT_THAT(test::error_of([&] {
+                load_accuracies({{"e2m4/g8m1/n", "none.jsonl"}}, evaluations);
+              }),
+              HasSubstr("none.jsonl: cannot be read"));
+  EXPECT_EQ(test::error_of([] { parse_named_metrics("e2m1"); }),
+            "is 'e2m1', expected NAME=FILE, such as e2m1=run.jsonl");
+  EXPECT_EQ(test::error_of([] { parse_named_metrics("=x"); }), "is '=x', expected NAME=FILE, such as e2m1=run.jsonl");
+  EXPECT_EQ(parse_named_metrics("a=b=c").file, "b=c");
+}
+
 TEST_F(HtmlReport, NothingIsOutsideThePage) {
-  const std::string html = page({shipped("e2m4")}, SweepSource{"s.json", small_sweep()});
+  const std::string html = page({shipped("e2m4")}, parse_sweep(small_sweep().dump(), "s.json"));
   EXPECT_THAT(html, HasSubstr("content=\"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
                               "img-src data:;"));
   const std::regex reference("(src|href|srcset|action|poster|data)=\"([^\"]*)\"");
@@ -167,8 +313,8 @@ TEST_F(HtmlReport, NothingIsOutsideThePage) {
   EXPECT_THAT(style, Not(HasSubstr("url(")));
   EXPECT_THAT(style, Not(HasSubstr("@import")));
   EXPECT_THAT(html, Not(HasSubstr("sourceMappingURL")));
-  EXPECT_EQ(occurrences(html, "<script>"), 4U) << "three of the library, one of the plots";
-  EXPECT_EQ(occurrences(html, "</script"), 5U);
+  EXPECT_EQ(occurrences(html, "<script>"), 5U) << "three of the library, one of the tables, one of the plots";
+  EXPECT_EQ(occurrences(html, "</script"), 6U);
 }
 
 TEST_F(HtmlReport, NamesCannotBreakIt) {
@@ -181,9 +327,10 @@ TEST_F(HtmlReport, NamesCannotBreakIt) {
   sweep["points"][0]["activation"] = kHostile;
   // The same twice, so that labels have the file's name.
   const std::vector<Source> sources{source, source};
-  const std::string html = page(sources, SweepSource{kHostile, sweep});
+  const SweepSource source_of_sweep = parse_sweep(sweep.dump(), kHostile);
+  const std::string html = page(sources, source_of_sweep);
   expect_balanced(html);
-  EXPECT_EQ(occurrences(html, "</script"), 5U);
+  EXPECT_EQ(occurrences(html, "</script"), 6U);
   EXPECT_THAT(html, Not(HasSubstr("<b>x")));
   EXPECT_THAT(html, Not(HasSubstr("<!--")));
   EXPECT_THAT(html, HasSubstr(std::string("<title>mlsim report: ") + kHostileEscaped + "</title>"));
@@ -191,7 +338,7 @@ TEST_F(HtmlReport, NamesCannotBreakIt) {
   EXPECT_EQ(occurrences(html, "id=\"data\""), 1U);
   EXPECT_EQ(data_of(html)["report"]["results"][0]["layers"][0]["name"], kHostile);
   EXPECT_EQ(data_of(html)["labels"][1], std::string("e2m4/g8m1/nc (") + kHostile + ") #2");
-  EXPECT_EQ(data_of(html)["sweep"], sweep);
+  EXPECT_EQ(data_of(html)["sweep"], source_of_sweep.document);
 
   const std::string markdown = markdown_report(evaluated(sources));
   EXPECT_THAT(markdown, Not(HasSubstr("<b>")));
@@ -209,9 +356,12 @@ TEST_F(HtmlReport, LeavesOutWhatIsNotThere) {
   const std::string html = page({source});
   expect_balanced(html);
   EXPECT_THAT(html, Not(HasSubstr("data-plot=\"error\"")));
-  EXPECT_THAT(html, Not(HasSubstr("href=\"#error\"")));
+  EXPECT_THAT(html, Not(HasSubstr("id=\"tradeoff\"")));
+  EXPECT_THAT(html, Not(HasSubstr("href=\"#tradeoff\"")));
+  EXPECT_THAT(html, Not(HasSubstr("largest error")));
   EXPECT_THAT(html, Not(HasSubstr("data-plot=\"sweep\"")));
-  EXPECT_THAT(html, HasSubstr("data-plot=\"baselines\""));
+  EXPECT_THAT(html, Not(HasSubstr("data-plot=\"accuracy\"")));
+  EXPECT_THAT(html, HasSubstr("data-plot=\"roofline\""));
 }
 
 TEST_F(HtmlReport, ShowsTheSweep) {
@@ -221,7 +371,7 @@ TEST_F(HtmlReport, ShowsTheSweep) {
   EXPECT_THAT(html, HasSubstr("data-plot=\"sweep\""));
   EXPECT_THAT(html,
               HasSubstr(">e2m4/g8m1/nc</th><th scope=\"row\" class=\"name\">Pareto</th><td>25 bits</td><td>16 x 16 "
-                        "/ 8</td><td>0.225</td><td>0.631</td><td>9.000</td><td>40</td><td>3.7000</td><td>38.2</td>"
+                        "/ 8</td><td>0.225</td><td>0.631</td><td>9.631</td><td>40</td><td>3.7000</td><td>38.2</td>"
                         "<td>7</td></tr>"));
   EXPECT_THAT(html, HasSubstr("<td>-</td><td>7</td></tr>"));
 
@@ -230,9 +380,17 @@ TEST_F(HtmlReport, ShowsTheSweep) {
     point["mean_sqnr_db"] = nullptr;
     point["area_um2"] = nullptr;
   }
-  const std::string table_alone = page({shipped("e2m4")}, SweepSource{"s.json", unmeasured});
+  const std::string table_alone = page({shipped("e2m4")}, parse_sweep(unmeasured.dump(), "s.json"));
   EXPECT_THAT(table_alone, Not(HasSubstr("data-plot=\"sweep\"")));
   EXPECT_THAT(table_alone, HasSubstr("<td>40</td><td>-</td><td>-</td><td>7</td></tr>"));
+
+  // Without errors, too, a front of others is a plot.
+  unmeasured["front"] = {"energy", "time"};
+  unmeasured["points"][0]["accumulator_bits"] = nullptr;
+  const std::string analytic = page({shipped("e2m4")}, parse_sweep(unmeasured.dump(), "s.json"));
+  EXPECT_THAT(analytic, HasSubstr("data-plot=\"sweep\""));
+  EXPECT_THAT(analytic, HasSubstr("at least as good in energy with memory and time and better in one of them"));
+  EXPECT_THAT(analytic, HasSubstr(">Pareto</th><td>-</td>"));
 }
 
 TEST_F(HtmlReport, RefusesWhatIsNoSweep) {
@@ -282,7 +440,10 @@ TEST_F(HtmlReport, RefusesWhatIsNoSweep) {
   refuse_value("/rows", 4294967312, ": is 4294967312, expected an integer from 1 to 1024");
   refuse_value("/columns", 4294967297, ": is 4294967297, expected an integer from 1 to 1024");
   refuse_value("/elements_per_scaler", 4294967297, ": is 4294967297, expected an integer from 1 to 1048576");
-  refuse_value("/accumulator_bits", 4294967297, ": is 4294967297, expected an integer from 0 to 128");
+  refuse_value("/accumulator_bits", 4294967297, ": is 4294967297, expected");
+  sweep = small_sweep();
+  sweep["front"] = {"energy", "speed"};
+  refused(sweep, "/front/1: is \"speed\", expected one of");
   EXPECT_THROW(load_sweep((folder.path() / "none.json").string()), std::runtime_error);
 }
 

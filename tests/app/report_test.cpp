@@ -69,6 +69,38 @@ TEST(Activity, PricesTheSameCountsLower) {
               1e-12);
 }
 
+TEST(Memory, StallsAreToldWhereAnArrayWaits) {
+  const Results without = run_layers(kShape, Engine::kAnalytic);
+  const auto text_of = [](const Results& results) {
+    return detailed_text_report({Evaluation({"r.json", results}, laws())});
+  };
+  const auto csv_of = [](const Results& results) { return csv_report({Evaluation({"r.json", results}, laws())}); };
+  EXPECT_THAT(text_of(without), testing::Not(HasSubstr("DRAM stalls")));
+  EXPECT_THAT(csv_of(without), testing::Not(HasSubstr("dram_stalls")));
+  EXPECT_FALSE(report_of(without)["totals"]["all"].contains("dram_stalls"));
+
+  sim::ArrayConfig array;
+  array.dram_bytes_per_cycle = {2500};
+  array.sram_read_bytes_per_cycle = {4000};
+  const Results with = run_layers(kShape, Engine::kAnalytic, "", array);
+  sim::CycleCounts cycles;
+  for (const PassRecord& pass : with.layers[0].passes) cycles += pass.cycles;
+  const json all = report_of(with)["totals"]["all"];
+  EXPECT_GT(cycles.dram_stalls, 0U);
+  EXPECT_GT(cycles.sram_stalls, 0U);
+  EXPECT_EQ(all["dram_stalls"], cycles.dram_stalls);
+  EXPECT_EQ(all["sram_stalls"], cycles.sram_stalls);
+  EXPECT_EQ(all["quantizer_stalls"], cycles.quantizer_stalls);
+  EXPECT_EQ(all["array_cycles"].get<std::uint64_t>() - cycles.dram_stalls - cycles.sram_stalls,
+            report_of(without)["totals"]["all"]["array_cycles"]);
+  EXPECT_THAT(text_of(with), HasSubstr("scaler stalls  DRAM stalls  SRAM stalls  quantizer cycles  its stalls"));
+  EXPECT_THAT(csv_of(with), HasSubstr("cost_table,dram_stalls,sram_stalls,quantizer_stalls\n"));
+  const sim::CycleCounts& first = with.layers[0].passes[0].cycles;
+  EXPECT_THAT(csv_of(with),
+              HasSubstr("," + std::to_string(first.dram_stalls) + "," + std::to_string(first.sram_stalls) + "," +
+                        std::to_string(first.quantizer_stalls) + "\n"));
+}
+
 TEST(Machines, AreEqualWhereTheyAreMadeSo) {
   const Results results = run_layers(kShape, Engine::kAnalytic);
   const json machines = report_of(results)["machines"];

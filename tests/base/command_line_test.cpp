@@ -36,6 +36,11 @@ const Command kCommand{
                                                                              if (text != "2")
                                                                                throw std::runtime_error("is odd");
                                                                            }}},
+             {.name = "topping",
+              .value_name = "T",
+              .help = "what is on it",
+              .kind = Choice{{"nuts", "cream"}},
+              .many = true},
              {.name = "quiet", .help = "say nothing"}}}}};
 
 std::string error_with(std::vector<std::string> arguments) {
@@ -83,6 +88,15 @@ TEST(CommandLine, RefusesWithTheOptionAndWhatWasExpected) {
               CommandLine(one, {"a", "b", "--oven", "old"});
             }),
             "'b' is one argument too many (see tool bake --help)");
+}
+
+TEST(CommandLine, HoldsEveryValueOfAnOptionThatMayBeGivenSeveralTimes) {
+  const CommandLine line(kCommand, {"a", "--oven", "old", "--topping", "nuts", "--quiet", "--topping=cream"});
+  EXPECT_THAT(line.texts("topping"), ElementsAre("nuts", "cream"));
+  EXPECT_EQ(line.text("topping"), "cream");
+  EXPECT_THAT(line.texts("oven"), ElementsAre("old"));
+  EXPECT_THAT(CommandLine(kCommand, {"a", "--oven", "old"}).texts("topping"), ElementsAre());
+  EXPECT_EQ(error_with({"--topping", "mud", "--topping", "nuts"}), "--topping: is 'mud', expected nuts or cream");
 }
 
 TEST(CommandLine, LooksAtNoValueWhereHelpIsAskedFor) {

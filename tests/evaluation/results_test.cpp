@@ -48,6 +48,34 @@ TEST(Zeros, OfTheStructuralEngineAreEqualToo) {
             run_layers(kLayer, Engine::kFunctional).layers[0].passes[1].zero_products);
 }
 
+TEST(Memory, StallsSurviveTheirFile) {
+  Results before = run_layers(kLayer, Engine::kAnalytic);
+  EXPECT_FALSE(json::parse(to_json(before).dump())["array"].contains("dram_bytes_per_cycle"));
+  EXPECT_FALSE(json::parse(to_json(before).dump())["layers"][0]["passes"][0]["cycles"].contains("dram_stalls"));
+  before.array.dram_bytes_per_cycle = {12800};
+  before.array.dram_latency_cycles = 7;
+  sim::CycleCounts& cycles = before.layers[0].passes[0].cycles;
+  cycles.array += 25;
+  cycles.dram_stalls = 20;
+  cycles.sram_stalls = 5;
+  cycles.quantizer_stalls = 3;
+  json document = json::parse(to_json(before).dump());
+  EXPECT_EQ(document["array"]["dram_bytes_per_cycle"], 12.8);
+  const Results after = parse_results(document.dump(), "r.json");
+  EXPECT_EQ(after.array, before.array);
+  EXPECT_EQ(after.layers[0].passes[0].cycles, cycles);
+  EXPECT_EQ(to_json(after), to_json(before));
+  const auto refused = [&](const char* key, std::uint64_t value) {
+    json broken = document;
+    broken["layers"][0]["passes"][0]["cycles"][key] = value;
+    return test::error_of([&] { parse_results(broken.dump(), "r.json"); });
+  };
+  EXPECT_THAT(refused("dram_stalls", cycles.array + 1),
+              HasSubstr("r.json: /layers/0/passes/0/cycles: has more stalls than cycles of the array"));
+  EXPECT_THAT(refused("quantizer_stalls", cycles.quantizer + 1),
+              HasSubstr("r.json: /layers/0/passes/0/cycles: has more stalls than cycles of the quantizer"));
+}
+
 std::string without_engine(const Results& results) {
   auto document = to_json(results);
   document.erase("engine");

@@ -92,6 +92,8 @@ def test_report_is_that_of_the_command(folder):
     assert report == expected
     for format in ("text", "markdown", "csv", "json", "html"):
         said = run_command("report", "0.json", "--format", format, folder=folder)
+        # The page's footer has the command that made it.
+        said = said.replace("<dt>command</dt><dd>mlsim report 0.json --format html</dd>\n", "")
         assert mlsim.report("0.json").text(format) == said
     every = run_command("report", "0.json", "--detail", folder=folder)
     assert mlsim.report("0.json").text(detail=True) == every
@@ -110,6 +112,34 @@ def test_report_of_a_step_and_with_a_sweep():
     report = mlsim.report(results, step="resnet20", sweep=sweep)
     assert report["results"][0]["training_step"]["parts"]
     assert "mxfp4" in report.text("html")
+
+
+def test_report_with_test_accuracies(folder):
+    for name, accuracy in (("1.jsonl", 0.9), ("2.jsonl", 0.92), ("3.jsonl", 0.93)):
+        (folder / name).write_text('{"test_accuracy": 0.1}\n{"test_accuracy": %s}\n' % accuracy)
+    report = mlsim.report(mlsim.simulate(SMALL), accuracy={"e2m4": ["1.jsonl", folder / "2.jsonl"], "fp32": "3.jsonl"})
+    page = report.text("html")
+    assert "<td>2</td><td>91.00</td><td>90.00</td><td>92.00</td>" in page
+    assert "<td>1</td><td>93.00</td>" in page
+    with pytest.raises(mlsim.Error, match="accuracy: 'e9' is no machine of this report, expected one of e2m4"):
+        mlsim.report(mlsim.simulate(SMALL), accuracy={"e9": "1.jsonl"}).text("html")
+    with pytest.raises(mlsim.Error, match="accuracy: is list, expected a dict of files of metrics"):
+        mlsim.report(mlsim.simulate(SMALL), accuracy=["1.jsonl"])
+
+
+def test_memory_that_takes_time():
+    array = {"dram_bytes_per_cycle": 2.5, "dram_latency_cycles": 40, "sram_read_bytes_per_cycle": 4}
+    limited = mlsim.simulate(SMALL, engine="analytic", array=array)
+    unlimited = mlsim.simulate(SMALL, engine="analytic", array=dict.fromkeys(array))
+    assert limited["array"]["dram_bytes_per_cycle"] == 2.5
+    assert limited["array"]["sram_write_bytes_per_cycle"] is None
+    assert "dram_bytes_per_cycle" not in unlimited["array"]
+    for layer, fast in zip(limited["layers"], unlimited["layers"]):
+        for run, other in zip(layer["passes"], fast["passes"]):
+            cycles, least = run["cycles"], other["cycles"]
+            assert cycles["array"] - least["array"] == cycles["dram_stalls"] + cycles["sram_stalls"] > 0
+            assert cycles["quantizer"] - least["quantizer"] == cycles["quantizer_stalls"]
+            assert "dram_stalls" not in least
 
 
 def test_sweep_is_that_of_the_command(folder):
@@ -182,7 +212,7 @@ def test_errors_are_the_sentences_of_the_command(document, options, folder):
         (lambda: mlsim.report(mlsim.simulate(SMALL)).text("csv", detail=True), "detail: is of the format text, expected"),
         (lambda: mlsim.report(mlsim.simulate(SMALL)).save("r.pdf"), "path: is 'r.pdf', expected a name that ends in"),
         (lambda: mlsim.sweep(SMALL), "nothing to sweep: expected formats, or exponent_bits with mantissa_bits"),
-        (lambda: mlsim.sweep(SMALL, ["e2m4"], exponent_bits=1), "formats and exponent_bits are given, expected one"),
+        (lambda: mlsim.sweep(SMALL, ["e2m4"], exponent_bits=1), "exponent_bits is given, expected both exponent_bits and"),
         (lambda: mlsim.sweep(SMALL, ["e2m4+e2m4"]), "has 'e2m4+e2m4', expected a format, or three"),
         (lambda: mlsim.sweep(SMALL, [4]), "sweep: /formats/0: is 4, expected a text"),
         (lambda: mlsim.sweep(SMALL, ["e2m4"], grouping="x7"), "grouping 'x7' is none of nc, n, c, none"),

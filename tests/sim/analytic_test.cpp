@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <random>
 #include <string>
 #include <utility>
@@ -98,6 +99,45 @@ TEST(Analytic, WorkedExamplesOfBlocks) {
   EXPECT_EQ(array_cycles("nvfp4"), 1054U);
 }
 
+// The worked example of docs/memory.md.
+TEST(Analytic, WorkedExampleOfMemory) {
+  ArrayConfig config;
+  config.dram_bytes_per_cycle = {8000};
+  config.dram_latency_cycles = 100;
+  config.dram_burst_bytes = 64;
+  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4});
+  EXPECT_EQ(p.cycles.array, 10440U + 4 * 128);
+  EXPECT_EQ(p.cycles.dram_stalls, 10952U - 9374);
+  EXPECT_EQ(p.cycles.fill_stalls, 144U);
+  EXPECT_EQ(p.cycles.quantizer, 4U + 1800);
+  EXPECT_EQ(p.cycles.quantizer_stalls, 1804U - 1028);
+  const PassPrediction unlimited = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, {}, {kE2m4});
+  EXPECT_EQ(p.traffic, unlimited.traffic);
+  EXPECT_EQ(p.counts, unlimited.counts);
+}
+
+TEST(Analytic, WorkedExampleOfSramPorts) {
+  ArrayConfig config;
+  config.sram_read_bytes_per_cycle = {8000};
+  config.sram_write_bytes_per_cycle = {16000};
+  const CycleCounts cycles = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}).cycles;
+  EXPECT_EQ(cycles.array, 18933U);
+  EXPECT_EQ(cycles.sram_stalls, 18933U - 9374);
+  EXPECT_EQ(cycles.dram_stalls, 0U);
+  EXPECT_EQ(cycles.quantizer, 8196U);
+  EXPECT_EQ(cycles.quantizer_stalls, 7168U);
+}
+
+TEST(Analytic, RefusesTimeBeyondItsIntegers) {
+  ArrayConfig config;
+  config.rows = config.columns = config.elements_per_scaler = 1;
+  config.dram_bytes_per_cycle = {1};
+  const ConvolutionShape shape{.batch = 1 << 20, .in_channels = 1, .out_channels = 1 << 20, .in_size = {128, 128}};
+  EXPECT_THAT(
+      [&] { predict_pass(Pass::kForward, shape, kE2m4, kE2m4, config, {}); },
+      testing::ThrowsMessage<std::runtime_error>("forward: takes 2^62 cycles or more with the memory of the array"));
+}
+
 TEST(Analytic, BaselinesNeedNoGroupScaler) {
   const Format none = models::parse_format("e2m4/none");
   for (const Pass pass : models::kPasses) {
@@ -156,7 +196,10 @@ class Walk {
       runs_ = {outer_};
       if (l != nullptr) find_runs(pass, conv_group, l->layout, r->layout);
       for (std::int64_t row = 0; row < rows_; row += config.rows) {
-        for (const Phase& phase : phases_) run_phase(phase, std::min<std::int64_t>(config.rows, rows_ - row));
+        for (const Phase& phase : phases_) {
+          first_panel_ = row == 0 && &phase == phases_.data();
+          run_phase(phase, std::min<std::int64_t>(config.rows, rows_ - row));
+        }
       }
     }
     if (steps_.empty()) return;
@@ -178,16 +221,36 @@ class Walk {
   std::uint64_t column_scales = 0;
   std::uint64_t row_tile_phases = 0;
 
- private:
   struct Phase {
     std::int64_t columns = 0;
     std::int64_t taps = 0;
   };
   struct Step {
-    std::uint64_t fill;
-    std::uint64_t compute;
+    std::uint64_t fill = 0;
+    std::uint64_t compute = 0;
+    std::int64_t taps = 0;
+    std::int64_t started_groups = 0;
+    bool fills_rows = true;
   };
+  struct Tile {
+    Phase phase;
+    std::int64_t rows = 0;
+    std::int64_t columns = 0;
+    std::int64_t groups = 0;
+    bool fills_rows = true;
+    bool first_of_panel = true;
+    bool in_first_panel = true;  // of its conv group
+    std::size_t first_step = 0;
+    std::size_t end_step = 0;
+  };
+  const std::vector<Tile>& tiles() const { return tiles_; }
+  const std::vector<Step>& steps() const { return steps_; }
+  const std::vector<Phase>& phases() const { return phases_; }
+  std::int64_t rows() const { return rows_; }
+  std::int64_t outer() const { return outer_; }
+  std::int64_t share() const { return share_; }
 
+ private:
   void find_phases(Pass pass, const ConvolutionShape& shape) {
     const std::int64_t kernel = shape.kernel[0] * shape.kernel[1];
     const std::int64_t outputs = shape.out_size()[0] * shape.out_size()[1];
@@ -258,7 +321,11 @@ class Walk {
     bool fills_rows = true;
     for (std::int64_t column = 0; column < phase.columns; column += config_.columns) {
       const std::size_t first = steps_.size();
+      tiles_.push_back({phase, live_rows, std::min<std::int64_t>(config_.columns, phase.columns - column),
+                        static_cast<std::int64_t>(groups_of(phase).size()), fills_rows, column == 0, first_panel_,
+                        first, first});
       run_tile(phase, live_rows, std::min<std::int64_t>(config_.columns, phase.columns - column), fills_rows);
+      tiles_.back().end_step = steps_.size();
       if (steps_.size() == first + 1) fills_rows = false;  // the row panel stays in its half
     }
   }
@@ -267,23 +334,25 @@ class Walk {
     const std::vector<std::int64_t> groups = groups_of(phase);
     std::int64_t taps = 0;  // of the step
     std::int64_t stalls = 0;
+    std::int64_t started = 0;  // groups
     const auto end_step = [&] {
       if (taps == 0) return;
       const auto fill = [&](std::int64_t lanes, std::int64_t ports) {
         return unsigned_of((lanes * taps + ports - 1) / ports);
       };
       const std::uint64_t row_fill = fills_rows ? fill(live_rows, config_.row_feeder.fill_ports) : 0;
-      steps_.push_back(
-          {std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)), unsigned_of(taps + stalls)});
+      steps_.push_back({std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)),
+                        unsigned_of(taps + stalls), taps, started, fills_rows});
       if (fills_rows) row_fills += unsigned_of(live_rows * taps);
       row_reads += unsigned_of(live_rows * taps);
       column_fills += unsigned_of(live_columns * taps);
-      taps = stalls = 0;
+      taps = stalls = started = 0;
     };
     for (const std::int64_t group_taps : groups) {
       if (taps + group_taps > step_taps_) end_step();
       for (std::int64_t tap = 0; tap < group_taps; ++tap) {
         if (taps == step_taps_) end_step();
+        if (tap == 0) ++started;
         ++taps;
       }
       const std::int64_t stall = std::max<std::int64_t>(share_ - group_taps, 0);
@@ -308,6 +377,8 @@ class Walk {
   std::vector<std::int64_t> runs_;  // of the convolution group
   std::vector<Phase> phases_;
   std::vector<Step> steps_;
+  std::vector<Tile> tiles_;
+  bool first_panel_ = true;
 };
 
 class RandomLayers {
@@ -360,6 +431,20 @@ class RandomLayers {
     return config;
   }
 
+  // The same with a memory that takes time, and operands that fit or do not.
+  ArrayConfig array_with_memory() {
+    ArrayConfig config = array();
+    config.quantizer_lanes = static_cast<int>(pick(1, 9));
+    constexpr std::array<std::int64_t, 4> kBytes{1, 100, 2000, 100000};
+    config.global_sram_bytes = kBytes[static_cast<std::size_t>(pick(0, 3))];
+    if (pick(0, 7) > 0) config.dram_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1, 40000) : pick(1, 20) * 1000};
+    if (pick(0, 2) > 0) config.dram_latency_cycles = pick(0, pick(0, 1) == 0 ? 20 : 300);
+    if (pick(0, 2) > 0) config.dram_burst_bytes = pick(1, 64);
+    if (pick(0, 2) == 0) config.sram_read_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1000, 20000) : pick(1, 30) * 1000};
+    if (pick(0, 2) == 0) config.sram_write_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1000, 20000) : pick(1, 30) * 1000};
+    return config;
+  }
+
  private:
   std::mt19937_64 generator_;
 };
@@ -391,6 +476,179 @@ std::uint64_t scales_of_shares(const Format& format, const models::Shape& shape,
   const auto grid = layout.grid(shape);
   return unsigned_of(grid[0] * blocks * grid[2] * grid[3]);
 }
+
+// The memory of docs/memory.md, one tile, step and sequence of bursts after the other.
+class MemoryWalk {
+ public:
+  MemoryWalk(const Case& test, const ArrayConfig& config)
+      : config_(config), walk_(test.pass, test.shape, test.left, test.right, config), cycles(walk_.cycles) {
+    const bool left_in_rows = test.pass == Pass::kBackwardWeight;
+    rows_ = operand(test.shape, left_in_rows ? test.left : test.right,
+                    left_in_rows ? left_operand(test.pass) : right_operand(test.pass));
+    columns_ = operand(test.shape, left_in_rows ? test.right : test.left,
+                       left_in_rows ? right_operand(test.pass) : left_operand(test.pass));
+    for (const Walk::Phase& phase : walk_.phases()) all_taps_ += unsigned_of(phase.taps);
+    groups_ = unsigned_of(test.shape.groups);
+    const models::Shape shape = test.shape.result_shape(test.pass);
+    run(4 * (unsigned_of(models::element_count(shape)) - walk_.results));
+    for (const Format& format : test.results) quantize(format, shape);
+  }
+
+ private:
+  struct Operand {
+    std::uint64_t element_bits = 0;
+    std::uint64_t scale_bits = 0;
+    std::uint64_t packed = 0;
+    std::uint64_t shares = 0;  // of all conv groups
+    bool fits = false;
+  };
+
+  Operand operand(const ConvolutionShape& layer, const Format& format, models::Operand which) const {
+    const models::Shape shape = layer.shape_of(which);
+    Operand operand;
+    operand.element_bits = unsigned_of(models::element_bits(format));
+    operand.scale_bits = stored_scale_bits(format);
+    const std::uint64_t elements = unsigned_of(models::element_count(shape)) * operand.element_bits;
+    const auto* scaled = std::get_if<models::ScaledFormat>(&format);
+    const std::uint64_t scales = scaled == nullptr ? 0 : unsigned_of(scaled->layout.count(shape));
+    operand.packed = elements + scales * operand.scale_bits;
+    // Weights, whose second dimension is that of one conv group, never stand in columns.
+    if (which != models::Operand::kWeight) {
+      operand.shares = elements + scales_of_shares(format, shape, layer.groups) * operand.scale_bits;
+    }
+    operand.fits = 3 * operand.packed <= 8 * unsigned_of(config_.global_sram_bytes);
+    return operand;
+  }
+
+  static std::uint64_t time(std::uint64_t bytes, const ByteRate& rate) {
+    const std::uint64_t thousandths = unsigned_of(rate.thousandths);
+    return thousandths == 0 ? 0 : (bytes * 1000 + thousandths - 1) / thousandths;
+  }
+  // Of a sequence: bytes, each part of it in bursts of its own.
+  std::uint64_t sequence(const std::vector<std::uint64_t>& parts, const ByteRate& port) const {
+    const std::uint64_t burst = unsigned_of(config_.dram_burst_bytes);
+    std::uint64_t bytes = 0;
+    std::uint64_t in_bursts = 0;
+    for (const std::uint64_t part : parts) {
+      bytes += part;
+      in_bursts += (part + burst - 1) / burst * burst;
+    }
+    return std::max(time(in_bursts, config_.dram_bytes_per_cycle), time(bytes, port));
+  }
+
+  // Bytes of the rows and of the columns.
+  std::vector<std::uint64_t> operands_of(const Walk::Tile& tile) const {
+    const auto bytes = [](std::uint64_t bits, std::uint64_t parts) { return (bits + 8 * parts - 1) / (8 * parts); };
+    std::uint64_t row_bytes = 0;
+    if (rows_.fits && tile.first_of_panel) {
+      row_bytes = bytes(rows_.packed * unsigned_of(tile.rows * tile.phase.taps),
+                        groups_ * unsigned_of(walk_.rows()) * all_taps_);
+    } else if (!rows_.fits && tile.fills_rows) {
+      row_bytes = bytes(unsigned_of(tile.rows) * (unsigned_of(tile.phase.taps * walk_.outer()) * rows_.element_bits +
+                                                  unsigned_of(tile.groups) * rows_.scale_bits),
+                        1);
+    }
+    std::uint64_t column_bytes = 0;
+    if (!columns_.fits || tile.in_first_panel) {
+      column_bytes = bytes((columns_.fits ? columns_.packed : columns_.shares) * unsigned_of(tile.columns),
+                           groups_ * unsigned_of(tile.phase.columns));
+    }
+    return {row_bytes, column_bytes};
+  }
+
+  std::uint64_t port_fill(const Walk::Tile& tile, const Walk::Step& step) const {
+    const auto passes = [&](std::int64_t lanes, const Operand& operand) {
+      const std::uint64_t bits = unsigned_of(lanes) * (unsigned_of(step.taps) * operand.element_bits +
+                                                       unsigned_of(step.started_groups) * operand.scale_bits);
+      return time((bits + 7) / 8, config_.sram_read_bytes_per_cycle);
+    };
+    return std::max({step.fill, step.fills_rows ? passes(tile.rows, rows_) : 0, passes(tile.columns, columns_)});
+  }
+
+  void write(std::uint64_t there, std::uint64_t bytes) {
+    const std::uint64_t takes = sequence({bytes}, config_.sram_read_bytes_per_cycle);
+    if (takes > 0) bus_ = std::max(bus_, there) + takes;
+  }
+
+  void run(std::uint64_t untouched) {
+    const std::vector<Walk::Tile>& tiles = walk_.tiles();
+    std::uint64_t most = 0;  // results of a tile
+    for (const Walk::Tile& tile : tiles) most = std::max(most, unsigned_of(tile.rows * tile.columns));
+    const std::uint64_t pass_in = time(4 * most, config_.sram_write_bytes_per_cycle);
+    const std::uint64_t drain = std::max(unsigned_of(walk_.share()), pass_in) + 6;
+    std::uint64_t channel_stalls = 0;
+    std::vector<std::uint64_t> done;  // when the results of a tile are in their banks
+    const auto write_tile = [&](std::size_t t) { write(done[t], 4 * unsigned_of(tiles[t].rows * tiles[t].columns)); };
+    std::uint64_t start = 0;  // of the last step
+    std::uint64_t compute = 0;
+    std::uint64_t asked = 0;
+    for (std::size_t t = 0; t < tiles.size(); ++t) {
+      std::uint64_t begin = start;
+      if (const auto operands = operands_of(tiles[t]); operands[0] + operands[1] > 0) {
+        bus_ = std::max(bus_, asked + unsigned_of(config_.dram_latency_cycles)) +
+               sequence(operands, config_.sram_write_bytes_per_cycle);
+        begin = std::max(begin, bus_);
+      }
+      if (t >= 3) write_tile(t - 3);
+      asked = begin;
+      std::uint64_t computes = 0;
+      for (std::size_t s = tiles[t].first_step; s < tiles[t].end_step; ++s) computes += walk_.steps()[s].compute;
+      std::uint64_t wait = t > 0 && pass_in > computes ? pass_in - computes : 0;
+      for (std::size_t s = tiles[t].first_step; s < tiles[t].end_step; ++s) {
+        const Walk::Step& step = walk_.steps()[s];
+        const std::uint64_t fill = port_fill(tiles[t], step);
+        const std::uint64_t unhindered = start + std::max(compute, step.fill);
+        const std::uint64_t from_sram = start + std::max(compute + wait, fill);
+        start = std::max(start + compute + wait, begin + fill);
+        cycles.sram_stalls += from_sram - unhindered;
+        channel_stalls += start - from_sram;
+        compute = step.compute;
+        begin = start;
+        wait = 0;
+      }
+      done.push_back(start + compute + drain);
+    }
+    for (std::size_t t = tiles.size() > 3 ? tiles.size() - 3 : 0; t < tiles.size(); ++t) write_tile(t);
+    if (!tiles.empty()) cycles.sram_stalls += drain - unsigned_of(walk_.share()) - 6;
+    const std::uint64_t end = tiles.empty() ? 0 : done.back();
+    const std::uint64_t rest = sequence({untouched}, config_.sram_read_bytes_per_cycle);
+    if (tiles.empty() && rest > 0) bus_ = 1;
+    bus_ += rest;
+    channel_stalls += std::max(bus_, end) - end;
+    cycles.array = std::max(bus_, end);
+    // Whose fault it is that the channel is not faster.
+    const auto narrow = [&](const ByteRate& port) {
+      const ByteRate& dram = config_.dram_bytes_per_cycle;
+      return port.limited() && (!dram.limited() || port.bytes() < dram.bytes());
+    };
+    const bool ports = narrow(config_.sram_read_bytes_per_cycle) || narrow(config_.sram_write_bytes_per_cycle);
+    (ports ? cycles.sram_stalls : cycles.dram_stalls) += channel_stalls;
+  }
+
+  void quantize(const Format& format, const models::Shape& shape) {
+    const std::uint64_t results = unsigned_of(models::element_count(shape));
+    const auto* scaled = std::get_if<models::ScaledFormat>(&format);
+    const std::uint64_t scales = scaled == nullptr ? 0 : unsigned_of(scaled->layout.count(shape));
+    const std::uint64_t bits = results * unsigned_of(models::element_bits(format)) + scales * stored_scale_bits(format);
+    const std::uint64_t lanes = unsigned_of(config_.quantizer_lanes);
+    const std::uint64_t batches = (results + lanes - 1) / lanes;
+    const std::uint64_t leaving = std::max(
+        {batches, time(4 * results, config_.sram_read_bytes_per_cycle), sequence({(bits + 7) / 8}, ByteRate{})});
+    cycles.quantizer += leaving + 4;
+    cycles.quantizer_stalls += leaving - batches;
+  }
+
+  const ArrayConfig& config_;
+  const Walk walk_;
+  Operand rows_;
+  Operand columns_;
+  std::uint64_t all_taps_ = 0;
+  std::uint64_t groups_ = 1;
+  std::uint64_t bus_ = 0;
+
+ public:
+  CycleCounts cycles;
+};
 
 void compare_results(const Case& test, const PassPrediction& p, const ArrayConfig& config) {
   const models::Shape shape = test.shape.result_shape(test.pass);
@@ -443,17 +701,17 @@ void compare_with_walk(const Case& test, const ArrayConfig& config) {
   }
 }
 
-// Many phases and few results in each: strides as large as kernels and inputs, or larger.
-TEST(Analytic, AgreesWithAWalkOverEveryStep) {
-  RandomLayers random(7);
-  const std::vector<Format> formats{kE2m4, models::parse_format("e2m4/none"), BaselineFormat::kInt8};
-  for (int i = 0; i < 8000; ++i) {
-    const ArrayConfig config = random.array();
+class RandomCases {
+ public:
+  explicit RandomCases(std::uint64_t seed) : random(seed) {}
+
+  // Many phases and few results in each: strides as large as kernels and inputs, or larger.
+  Case next(int i) {
     Case test{models::kPasses[i % 4 == 0   ? 0
                               : i % 4 == 1 ? 2
                                            : 1],
               random.pick(0, 7) == 0 ? random.linear() : random.shape(),
-              formats[static_cast<std::size_t>(random.pick(0, 2))],
+              formats_[static_cast<std::size_t>(random.pick(0, 2))],
               {},
               {}};
     test.right = test.left;
@@ -463,11 +721,90 @@ TEST(Analytic, AgreesWithAWalkOverEveryStep) {
       test.right = random.format().of(right_operand(test.pass), test.pass);
       test.results = models::next_formats(random.format(), test.pass);
     }
+    return test;
+  }
+
+  RandomLayers random;
+
+ private:
+  const std::vector<Format> formats_{kE2m4, models::parse_format("e2m4/none"), BaselineFormat::kInt8};
+};
+
+std::string describe(int i, const Case& test, const ArrayConfig& config) {
+  return "layer " + std::to_string(i) + ", " + to_string(test.pass) + " in " + to_string(test.left) + " times " +
+         to_string(test.right) + ", " + tests::to_string(test.shape) + ", array " + std::to_string(config.rows) + "x" +
+         std::to_string(config.columns) + ", " + std::to_string(config.dram_bytes_per_cycle.thousandths) +
+         " thousandths of a byte from DRAM, " + std::to_string(config.sram_read_bytes_per_cycle.thousandths) +
+         " from SRAM and " + std::to_string(config.sram_write_bytes_per_cycle.thousandths) + " into it, latency " +
+         std::to_string(config.dram_latency_cycles) + ", bursts of " + std::to_string(config.dram_burst_bytes);
+}
+
+TEST(Analytic, AgreesWithAWalkOverEveryStep) {
+  RandomCases cases(7);
+  for (int i = 0; i < 8000; ++i) {
+    const ArrayConfig config = cases.random.array();
+    const Case test = cases.next(i);
     compare_with_walk(test, config);
-    if (HasFailure()) {
-      FAIL() << "layer " << i << ", " << to_string(test.pass) << " in " << to_string(test.left) << " times "
-             << to_string(test.right) << ", " << tests::to_string(test.shape);
+    if (HasFailure()) FAIL() << describe(i, test, config);
+  }
+}
+
+CycleCounts cycles_of(const Case& test, const ArrayConfig& config) {
+  return predict_pass(test.pass, test.shape, test.left, test.right, config, test.results).cycles;
+}
+
+TEST(Analytic, MemoryAgreesWithAWalkOverEveryTile) {
+  RandomCases cases(11);
+  for (int i = 0; i < 8000; ++i) {
+    const ArrayConfig config = cases.random.array_with_memory();
+    const Case test = cases.next(i);
+    const CycleCounts walked = MemoryWalk(test, config).cycles;
+    const CycleCounts predicted = cycles_of(test, config);
+    EXPECT_EQ(predicted.array, walked.array);
+    EXPECT_EQ(predicted.fill_stalls, walked.fill_stalls);
+    EXPECT_EQ(predicted.scaler_stalls, walked.scaler_stalls);
+    EXPECT_EQ(predicted.dram_stalls, walked.dram_stalls);
+    EXPECT_EQ(predicted.sram_stalls, walked.sram_stalls);
+    EXPECT_EQ(predicted.quantizer, walked.quantizer);
+    EXPECT_EQ(predicted.quantizer_stalls, walked.quantizer_stalls);
+    if (HasFailure()) FAIL() << describe(i, test, config);
+  }
+}
+
+// Stalls by cause are what a memory costs, and more of it never costs anything.
+TEST(Analytic, FasterMemoryNeverCostsCycles) {
+  RandomCases cases(13);
+  for (int i = 0; i < 4000; ++i) {
+    const ArrayConfig config = cases.random.array_with_memory();
+    const Case test = cases.next(i);
+    const CycleCounts cycles = cycles_of(test, config);
+    ArrayConfig unlimited = config;
+    unlimited.dram_bytes_per_cycle = unlimited.sram_read_bytes_per_cycle = unlimited.sram_write_bytes_per_cycle = {};
+    unlimited.dram_latency_cycles = 0;
+    const CycleCounts least = cycles_of(test, unlimited);
+    EXPECT_EQ(least.dram_stalls + least.sram_stalls + least.quantizer_stalls, 0U);
+    EXPECT_EQ(cycles.array - least.array, cycles.dram_stalls + cycles.sram_stalls);
+    EXPECT_EQ(cycles.quantizer - least.quantizer, cycles.quantizer_stalls);
+    EXPECT_EQ(cycles.fill_stalls, least.fill_stalls);
+    EXPECT_EQ(cycles.scaler_stalls, least.scaler_stalls);
+    ArrayConfig no_ports = config;
+    no_ports.sram_read_bytes_per_cycle = no_ports.sram_write_bytes_per_cycle = {};
+    EXPECT_EQ(cycles_of(test, no_ports).sram_stalls, 0U);
+
+    ArrayConfig faster = config;
+    for (ByteRate* rate :
+         {&faster.dram_bytes_per_cycle, &faster.sram_read_bytes_per_cycle, &faster.sram_write_bytes_per_cycle}) {
+      if (rate->limited()) rate->thousandths += cases.random.pick(0, 1) * cases.random.pick(1, 5000);
+      if (cases.random.pick(0, 7) == 0) *rate = {};
     }
+    faster.dram_latency_cycles = cases.random.pick(0, config.dram_latency_cycles);
+    faster.row_feeder.fill_ports += cases.random.pick(0, 3);
+    faster.column_feeder.fill_ports += cases.random.pick(0, 3);
+    faster.quantizer_lanes += static_cast<int>(cases.random.pick(0, 2));
+    const CycleCounts fewer = cycles_of(test, faster);
+    EXPECT_LE(fewer.array, cycles.array);
+    EXPECT_LE(fewer.quantizer, cycles.quantizer);
+    if (HasFailure()) FAIL() << describe(i, test, config);
   }
 }
 
@@ -540,6 +877,12 @@ TEST(Analytic, LargestLayers) {
           const PassPrediction p = predict_pass(pass, shape, left, right, config, models::next_formats(format, pass));
           EXPECT_GT(p.cycles.array, 0U);
           EXPECT_LT(p.cycles.fill_stalls + p.cycles.scaler_stalls, p.cycles.array);
+          ArrayConfig slow = config;
+          slow.dram_bytes_per_cycle = {12800};
+          slow.dram_latency_cycles = 100;
+          const CycleCounts slower = predict_pass(pass, shape, left, right, slow, {}).cycles;
+          EXPECT_GT(slower.dram_stalls, 0U);
+          EXPECT_EQ(slower.array, p.cycles.array + slower.dram_stalls);
           EXPECT_LE(utilization(p.counts, p.cycles, config), 1);
         }
       }

@@ -67,6 +67,28 @@ TEST_F(ArrayConfigFile, SharingThatIsLeftOutFitsTheArray) {
                  "an integer from 1 to 4");
 }
 
+TEST_F(ArrayConfigFile, MemoryTakesNoTimeUnlessTold) {
+  EXPECT_FALSE(ArrayConfig{}.waits_for_memory());
+  EXPECT_EQ(
+      load_array_config(write(R"({"dram_bytes_per_cycle": null, "dram_latency_cycles": null, "dram_burst_bytes": null,
+                    "sram_read_bytes_per_cycle": null, "sram_write_bytes_per_cycle": null})")),
+      ArrayConfig{});
+  const ArrayConfig config =
+      load_array_config(write(R"({"dram_bytes_per_cycle": 12.8, "dram_latency_cycles": 40, "dram_burst_bytes": 32})"));
+  EXPECT_TRUE(config.waits_for_memory());
+  EXPECT_EQ(config.dram_bytes_per_cycle.thousandths, 12800);
+  EXPECT_EQ(config.dram_latency_cycles, 40);
+  EXPECT_EQ(config.dram_burst_bytes, 32);
+  EXPECT_EQ(load_array_config(write(R"({"dram_bytes_per_cycle": 0.001})")).dram_bytes_per_cycle.thousandths, 1);
+  EXPECT_EQ(load_array_config(write(R"({"dram_bytes_per_cycle": 65536})")).dram_bytes_per_cycle.thousandths, 65536000);
+  EXPECT_TRUE(load_array_config(write(R"({"dram_latency_cycles": 1})")).waits_for_memory());
+  const ArrayConfig ports =
+      load_array_config(write(R"({"sram_read_bytes_per_cycle": 16, "sram_write_bytes_per_cycle": 8.5})"));
+  EXPECT_TRUE(ports.waits_for_memory());
+  EXPECT_EQ(ports.sram_read_bytes_per_cycle.thousandths, 16000);
+  EXPECT_EQ(ports.sram_write_bytes_per_cycle.thousandths, 8500);
+}
+
 TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
   expect_refused("[]", ": is []", "expected an object");
   expect_refused("{", "line 1, column 2", "no JSON");
@@ -93,6 +115,17 @@ TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
   expect_refused(R"({"clock_ghz": 0})", "clock_ghz", "0.000001 to 1000");
   expect_refused(R"({"clock_ghz": 1e-320})", "clock_ghz", "0.000001 to 1000");
   expect_refused(R"({"clock_ghz": "fast"})", "clock_ghz", "number");
+  for (const char* rate : {"0", "-1", "0.0001", "12.8125", "65536.001", "1e300", "\"fast\"", "true", "[8]"}) {
+    expect_refused(std::string(R"({"dram_bytes_per_cycle": )") + rate + "}", "/dram_bytes_per_cycle: is ",
+                   "expected a number from 0.001 to 65536 with at most three decimals, or null");
+  }
+  expect_refused(R"({"sram_read_bytes_per_cycle": 0.5})", "/sram_read_bytes_per_cycle: is 0.5",
+                 "expected a number from 1 to 65536 with at most three decimals, or null");
+  expect_refused(R"({"sram_write_bytes_per_cycle": "wide"})", "/sram_write_bytes_per_cycle: is \"wide\"", "or null");
+  expect_refused(R"({"dram_latency_cycles": 1000001})", "/dram_latency_cycles: is 1000001",
+                 "an integer from 0 to 1000000 or null");
+  expect_refused(R"({"dram_latency_cycles": 2.5})", "/dram_latency_cycles: is 2.5", "or null");
+  expect_refused(R"({"dram_burst_bytes": 0})", "/dram_burst_bytes: is 0", "an integer from 1 to 65536 or null");
   EXPECT_THAT([] { load_array_config("no-such-array.json"); },
               testing::ThrowsMessage<std::runtime_error>(HasSubstr("no-such-array.json: cannot be read")));
 }

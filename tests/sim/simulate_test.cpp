@@ -7,6 +7,7 @@
 
 #include <bit>
 #include <cmath>
+#include <random>
 
 #include "models/convolution/cpu/functional_convolution.h"
 #include "models/convolution/reference/reference_convolution.h"
@@ -109,7 +110,10 @@ void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& ra
   EXPECT_EQ(result.cycles.array, predicted.cycles.array);
   EXPECT_EQ(result.cycles.fill_stalls, predicted.cycles.fill_stalls);
   EXPECT_EQ(result.cycles.scaler_stalls, predicted.cycles.scaler_stalls);
+  EXPECT_EQ(result.cycles.dram_stalls, predicted.cycles.dram_stalls);
+  EXPECT_EQ(result.cycles.sram_stalls, predicted.cycles.sram_stalls);
   EXPECT_EQ(result.cycles.quantizer, predicted.cycles.quantizer);
+  EXPECT_EQ(result.cycles.quantizer_stalls, predicted.cycles.quantizer_stalls);
   const Traffic& t = result.traffic;
   const Traffic& p = predicted.traffic;
   EXPECT_EQ(t.dram_row_reads, p.dram_row_reads);
@@ -137,36 +141,67 @@ void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& ra
   }
 }
 
-class RandomLayers : public testing::TestWithParam<ArrayCase> {
- protected:
-  static void run(Detail detail, int passes) {
-    const ArrayConfig& config = GetParam().config;
-    Simulator simulator(detail, config);
-    constexpr std::uint64_t kSeed = 20;
-    for (int i = 0; i < test::repetitions(passes); ++i) {
-      const std::uint64_t seed = kSeed + static_cast<std::uint64_t>(i);
-      for (const bool blocks : {false, true}) {
-        RandomPasses random(seed);
-        const RandomPass pass = blocks ? random.next_of_blocks() : random.next();
-        SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + ")." + (blocks ? "next_of_blocks" : "next") +
-                     "(): " + pass.describe());
-        check(simulator, config, pass);
-        if (HasFailure()) return;
-      }
+void check_random_passes(Detail detail, const ArrayConfig& config, std::uint64_t seed, int passes) {
+  Simulator simulator(detail, config);
+  for (int i = 0; i < test::repetitions(passes); ++i, ++seed) {
+    for (const bool blocks : {false, true}) {
+      RandomPasses random(seed);
+      const RandomPass pass = blocks ? random.next_of_blocks() : random.next();
+      SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + ")." + (blocks ? "next_of_blocks" : "next") +
+                   "(): " + pass.describe());
+      check(simulator, config, pass);
+      if (testing::Test::HasFailure()) return;
     }
   }
-};
+}
+
+class RandomLayers : public testing::TestWithParam<ArrayCase> {};
 
 TEST_P(RandomLayers, CycleDetailEqualsReferenceAndClosedForm) {
-  run(Detail::kCycle, GetParam().cycle_passes);
+  check_random_passes(Detail::kCycle, GetParam().config, 20, GetParam().cycle_passes);
 }
 
 TEST_P(RandomLayers, StructuralDetailEqualsReferenceAndClosedForm) {
-  run(Detail::kStructural, GetParam().structural_passes);
+  check_random_passes(Detail::kStructural, GetParam().config, 20, GetParam().structural_passes);
 }
 
 INSTANTIATE_TEST_SUITE_P(Arrays, RandomLayers, testing::ValuesIn(kArrays),
                          [](const auto& array_case) { return std::string(array_case.param.name); });
+
+// Small arrays, whose layers have many tiles and steps, with memories of any speed.
+ArrayConfig random_array_with_memory(std::uint64_t seed) {
+  std::mt19937_64 generator(seed);
+  const auto pick = [&](std::int64_t low, std::int64_t high) {
+    return std::uniform_int_distribution<std::int64_t>(low, high)(generator);
+  };
+  ArrayConfig config;
+  config.rows = static_cast<int>(pick(1, 6));
+  config.columns = static_cast<int>(pick(1, 6));
+  config.elements_per_scaler = static_cast<int>(pick(1, config.rows * config.columns));
+  config.row_feeder = {pick(2, 40) * config.rows, pick(1, 9)};
+  config.column_feeder = {pick(2, 40) * config.columns, pick(1, 9)};
+  config.quantizer_lanes = static_cast<int>(pick(1, 9));
+  constexpr std::array<std::int64_t, 4> kBytes{1, 100, 2000, 100000};
+  config.global_sram_bytes = kBytes[static_cast<std::size_t>(pick(0, 3))];
+  if (pick(0, 7) > 0) config.dram_bytes_per_cycle = {pick(0, 1) == 0 ? pick(500, 40000) : pick(1, 20) * 1000};
+  if (pick(0, 2) > 0) config.dram_latency_cycles = pick(0, pick(0, 1) == 0 ? 20 : 300);
+  if (pick(0, 2) > 0) config.dram_burst_bytes = pick(1, 64);
+  if (pick(0, 2) == 0) config.sram_read_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1000, 20000) : pick(1, 30) * 1000};
+  if (pick(0, 2) == 0) config.sram_write_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1000, 20000) : pick(1, 30) * 1000};
+  return config;
+}
+
+class RandomMemories : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(RandomMemories, CycleDetailEqualsReferenceAndClosedForm) {
+  check_random_passes(Detail::kCycle, random_array_with_memory(GetParam()), 1000 * GetParam(), 60);
+}
+
+TEST_P(RandomMemories, StructuralDetailEqualsReferenceAndClosedForm) {
+  check_random_passes(Detail::kStructural, random_array_with_memory(GetParam()), 1000 * GetParam(), 20);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomMemories, testing::Range(std::uint64_t{0}, std::uint64_t{40}));
 
 // Layers of real networks, too large for the reference, against the functional engine.
 TEST(Simulator, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -433,6 +434,44 @@ TEST(Trace, AScopeWithoutASignalIsRefused) {
       testing::ThrowsMessage<std::runtime_error>(
           testing::HasSubstr("--trace-scope accelerator.array.element_9_*: no signal")));
   EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+// A tile of 54 weights and 36 activations of 7 bits, each with 9 bits of scale a plane, and of 4 results.
+TEST(Trace, ChannelMovesTheBytesOfATile) {
+  const std::string path = testing::TempDir() + "memory-" + std::to_string(getpid()) + ".vcd";
+  const SmallLayer layer;
+  ArrayConfig config = small_array();
+  config.dram_bytes_per_cycle = {2000};
+  config.dram_latency_cycles = 5;
+  config.sram_read_bytes_per_cycle = {1000};
+  PassResult result;
+  {
+    Simulator simulator(Detail::kStructural, config, TraceRequest{.file = path});
+    result = simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {},
+                                     ResultQuantization{{layer.activation.format}, {}});
+    simulator.finish_trace();
+  }
+  ValueChangeDump dump(path);
+  std::array<std::uint64_t, 4> moves{};
+  std::uint64_t busy = 0;
+  std::uint64_t rising = 0;
+  std::int64_t clock = 0;
+  while (dump.advance()) {
+    const std::int64_t level = dump.value("accelerator.clock");
+    rising += level == 1 && clock == 0 ? 1 : 0;
+    if (level == 0 && clock == 1) {
+      ++moves[static_cast<std::size_t>(dump.value("accelerator.dram_channel.moves"))];
+      busy += static_cast<std::uint64_t>(dump.value("accelerator.row_sram_port.busy"));
+    }
+    clock = level;
+  }
+  EXPECT_EQ(moves[1], (54U + (36 * 7 + 3 * 9 + 7) / 8 + 1) / 2);
+  EXPECT_EQ(moves[2], 16U) << "slowed down by the port of the SRAM";
+  EXPECT_EQ(moves[3], ((4U * 7 + 2 * 9 + 7) / 8 + 1) / 2);
+  EXPECT_EQ(busy, (54U * 7 + 6 * 9) / 8);
+  EXPECT_EQ(rising, result.cycles.total()) << "no cycle goes by uncounted";
+  std::filesystem::remove(path);
+  std::filesystem::remove(gtkw_file(path));
 }
 
 TEST(Trace, UnwritableFileIsRefused) {

@@ -11,6 +11,11 @@ kMlsimHtmlStyle:
     .incbin "app/report/html/page.css"
     .byte 0
 
+    .globl kMlsimHtmlTables
+kMlsimHtmlTables:
+    .incbin "app/report/html/tables.js"
+    .byte 0
+
     .globl kMlsimHtmlPlots
 kMlsimHtmlPlots:
     .incbin "app/report/html/plots.js"

@@ -2,55 +2,79 @@
 // which works because the plots are SVG.
 'use strict';
 (() => {
-  const { report, labels, sweep } = JSON.parse(document.getElementById('data').textContent);
+  const { report, labels, sweep, machines } = JSON.parse(document.getElementById('data').textContent);
   const results = report.results.map((result, i) => ({ ...result, label: labels[i] }));
   const several = results.length > 1;
 
   const kLines = [
     ['operations only', 'operations_only_pj'],
-    ['with everything but memory', 'computing_pj'],
+    ['computing', 'computing_pj'],
     ['memory', 'memory_pj'],
   ];
-  const kColours = [
-    '#d55e00', '#0072b2', '#009e73', '#cc79a7', '#56b4e9', '#e69f00', '#8c8c8c', '#b58900', '#7b52c7', '#a0522d',
-    '#7cb518', '#e7298a',
-  ];
-  // With each colour in turn, so that more series than colours can be told apart.
-  const kMarkers = ['circle', 'square', 'triangle-up', 'diamond', 'cross', 'triangle-down'];
+  // A format has its colour in every plot and table; past eight of them its marker changes too (page_parts.cpp).
+  const kColours = ['var(--f0)', 'var(--f1)', 'var(--f2)', 'var(--f3)', 'var(--f4)', 'var(--f5)', 'var(--f6)', 'var(--f7)'];
+  const kMarkers = ['circle', 'square', 'triangle-up', 'diamond'];
+  const kBaselineMarkers = ['circle', 'square', 'triangle-up', 'diamond', 'triangle-down', 'cross'];
+  const colourOf = (source) => kColours[source % kColours.length];
+  const markerOf = (source) => kMarkers[Math.floor(source / kColours.length) % kMarkers.length];
+  const kParts = ['var(--p0)', 'var(--p1)', 'var(--p2)', 'var(--p3)', 'var(--p4)'];
   const ink = 'var(--ink)';
+  const faint = 'var(--faint)';
   const rule = 'var(--rule)';
   const font = getComputedStyle(document.body).fontFamily;
+  const kFontSize = 12;
   const config = {
     background: null,
     font,
     view: { stroke: null },
     axis: {
-      labelColor: ink, titleColor: ink, gridColor: rule, domainColor: rule, tickColor: rule, labelLimit: 160,
-      labelFontSize: 12, titleFontSize: 12, titleFontWeight: 'normal',
+      labelColor: ink, titleColor: ink, gridColor: rule, domainColor: rule, tickColor: rule,
+      labelFontSize: kFontSize, titleFontSize: kFontSize, titleFontWeight: 'normal', titleLimit: 0,
     },
-    legend: { labelColor: ink, titleColor: ink, labelFontSize: 12, titleFontSize: 12, orient: 'top', labelLimit: 220 },
+    legend: { labelColor: ink, titleColor: ink, labelFontSize: kFontSize, titleFontSize: kFontSize, orient: 'top', offset: 8,
+      layout: { top: { direction: 'vertical', anchor: 'start', margin: 4 } },
+    },
     range: { category: kColours },
   };
 
   const kUnits = [[1e12, 'J'], [1e9, 'mJ'], [1e6, 'µJ'], [1e3, 'nJ'], [1, 'pJ']];
   const joules = (pj) => {
     const [size, name] = kUnits.find(([size]) => pj >= size) ?? [1, 'pJ'];
-    return `${Number((pj / size).toPrecision(3))} ${name}`;
+    return `${(pj / size).toPrecision(3)} ${name}`;
   };
   const jouleAxis = { title: 'energy', labelExpr: "replace(format(datum.value, '~s'), regexp('([^0-9.]?)$'), ' $1J')", tickCount: 5 };
   // Beyond 2^53 not every integer is a number here, so that its digits would be made up.
   const countText = (count) => (Number.isSafeInteger(count) ? count.toLocaleString('en-US') : count.toExponential(3));
   const percent = (part, whole) => (whole > 0 ? `${(100 * part / whole).toFixed(1)} %` : '-');
 
+  const canvas = document.createElement('canvas').getContext('2d');
+  const widthOf = (text) => {
+    canvas.font = `${kFontSize}px ${font}`;
+    return canvas.measureText(text).width;
+  };
+
+  const namesWidth = (width) => Math.max(110, width * 0.4);
   // Category axes of one line for each part of the name that ' | ' separates.
-  const names = (title) => ({ title, labelExpr: "split(datum.label, ' | ')", domain: false, ticks: false });
-  const legend = (width, extra) => ({ columns: Math.max(1, Math.floor(width / 190)), ...extra });
+  const names = (title, width) => ({
+    title, labelExpr: "split(datum.label, ' | ')", domain: false, ticks: false, labelLimit: namesWidth(width),
+  });
+  // As many columns as hold the longest entry, and rows that are about as long. Legends begin where an axis of names ends.
+  const besideNames = (width) => width - namesWidth(width) - 10;
+  const legend = (width, entries, extra) => {
+    const longest = Math.max(0, ...entries.map(widthOf)) + 40;
+    const rows = Math.ceil(entries.length / Math.max(1, Math.floor((width - 20) / longest)));
+    return { columns: Math.ceil(entries.length / Math.max(1, rows)), labelLimit: width - 40, title: null, ...extra };
+  };
   const radio = (name, value, options, label) => ({ name, value, bind: { input: 'radio', options, name: label } });
   const shown = { name: 'shown', select: { type: 'point', fields: ['series'] }, bind: 'legend' };
   const faded = { condition: { param: 'shown', value: 1 }, value: 0.15 };
   const once = (values) => [...new Set(values)];
   const passesOf = (result) => Object.keys(result.totals).filter((name) => name !== 'all' && !name.startsWith('of '));
   const beside = (result, name) => (several ? `${result.label} | ${name}` : name);
+  const ofFormats = (width, extra) => ({
+    field: 'series', type: 'nominal', scale: { domain: labels, range: labels.map((_, i) => colourOf(i)) },
+    legend: legend(width, labels), ...extra,
+  });
 
   // Name of each baseline of each result: its own where results agree about it, else with the result's.
   const baselineNames = (valuesOf) => {
@@ -62,54 +86,234 @@
     })));
   };
 
-  const kPlots = {
-    baselines(width) {
-      const naming = baselineNames((result, kind) => kLines.map(([, key]) => result.totals.all.baselines[kind][key]));
-      const values = new Map();
-      const add = (name, series, energy) => {
-        for (const [line, key] of kLines) {
-          const { low, value, high } = energy[key];
-          values.set(`${name}\n${line}`, {
-            name, series, line, low: low * 1e-12, value: value * 1e-12, high: high * 1e-12,
-            tip: `${joules(value)} (${joules(low)} to ${joules(high)})`,
-          });
+  // Layers of large networks turn pages: `page` is that of a layer, `param` what chooses one.
+  const kLayersOfAPage = 25;
+  const layerNames = once(results.flatMap((result) => result.layers.map(({ name }) => name)));
+  const pageOf = new Map(layerNames.map((name, i) => [name, Math.floor(i / kLayersOfAPage)]));
+  const pageParams = () => {
+    if (layerNames.length <= kLayersOfAPage) return [];
+    const options = once([...pageOf.values()]);
+    const last = (page) => Math.min((page + 1) * kLayersOfAPage, layerNames.length);
+    return [{
+      name: 'page', value: 0, bind: {
+        input: 'select', name: 'Layers: ', options,
+        labels: options.map((page) => `${page * kLayersOfAPage + 1} to ${last(page)} of ${layerNames.length}`),
+      },
+    }];
+  };
+  const pageFilter = layerNames.length <= kLayersOfAPage ? '' : ' && datum.page === page';
+
+  const logTicks = ([low, high], digits) => {
+    const ticks = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); ++power) {
+      for (const digit of digits) {
+        const tick = Number(`${digit}e${power}`);
+        if (tick >= low && tick <= high) ticks.push(tick);
+      }
+    }
+    return ticks;
+  };
+  // As many round figures as have room in `space` pixels.
+  const logAxis = (title, domain, space) => {
+    const kRoom = 42;
+    const place = (tick) => space * Math.log(tick / domain[0]) / Math.log(domain[1] / domain[0]);
+    const sets = [[1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9], [1, 1.5, 2, 3, 4, 5, 6, 8], [1, 2, 3, 5], [1, 2, 5], [1]];
+    const fits = (ticks) => ticks.every((tick, i) => i === 0 || place(tick) - place(ticks[i - 1]) >= kRoom);
+    const all = sets.map((digits) => logTicks(domain, digits));
+    const values = all.find(fits) ?? all[sets.length - 1];
+    return { title, values, labelExpr: "format(datum.value, '~g')", grid: true };
+  };
+
+  // Where labels of points stand, in pixels: each beside its point, or at the end of a line to it, and on no other
+  // label, point or obstacle. A label for which there is no such place is left to the tooltip.
+  const placeLabels = (points, width, height, obstacles = []) => {
+    const kHigh = kFontSize + 2;
+    const taken = [...obstacles, ...points.map(({ x, y }) => [x - 6, y - 6, x + 6, y + 6])];
+    const isFree = ([left, top, right, bottom]) => left >= 0 && top >= 0 && right <= width && bottom <= height &&
+        taken.every(([l, t, r, b]) => right <= l || left >= r || bottom <= t || top >= b);
+    const directions = [0, 180, 45, 315, 135, 225, 90, 270, 20, 340, 160, 200].map((degrees) => degrees * Math.PI / 180);
+    const place = ({ x, y, text }) => {
+      const wide = widthOf(text) + 4;
+      for (const distance of [9, 16, 26, 38, 52, 70, 90]) {
+        for (const angle of directions) {
+          const [endX, endY] = [x + distance * Math.cos(angle), y - distance * Math.sin(angle)];
+          const side = Math.cos(angle) > 0.2 ? 0 : Math.cos(angle) < -0.2 ? 1 : 0.5;
+          const left = endX - side * wide;
+          const box = [left, endY - kHigh / 2, left + wide, endY + kHigh / 2];
+          if (isFree(box)) return { box, line: distance > 16 ? [endX, endY] : null };
         }
-      };
-      for (const result of results) add(result.label, several ? 'these formats' : 'this format', result.totals.all.energy);
-      results.forEach((result, i) => {
-        for (const [kind, energy] of Object.entries(result.totals.all.baselines)) add(naming[i][kind], 'baselines', energy);
-      });
-      const rows = [...values.values()];
+      }
+      return null;
+    };
+    return points.map((point) => {
+      const found = point.text ? place(point) : null;
+      if (found) taken.push(found.box);
+      return found;
+    });
+  };
+
+  // Machines by energy and another figure, each with its name. `rows`: name, source, pj, y, capped, text, tip.
+  const kPadding = { left: 52, right: 14, top: 10, bottom: 42 };
+  const scatter = (width, rows, [low, high], title, tooltip) => {
+    const inner = width - kPadding.left - kPadding.right;
+    const height = Math.round(Math.min(400, Math.max(280, inner * 0.55)));
+    const energies = rows.map(({ pj }) => pj);
+    const domain = [Math.min(...energies) / 1.12, Math.max(...energies) * 1.12];
+    const span = Math.log(domain[1] / domain[0]);
+    const toX = (pj) => inner * Math.log(pj / domain[0]) / span;
+    const toY = (y) => height * (high - y) / (high - low);
+    const places = placeLabels(rows.map(({ pj, y, text }) => ({ x: toX(pj), y: toY(y), text })), inner, height);
+    const fromX = (x) => domain[0] * Math.exp(span * x / inner);
+    const fromY = (y) => high - (high - low) * y / height;
+    const texts = [];
+    const lines = [];
+    places.forEach((found, i) => {
+      if (!found) return;
+      const [left, top, right, bottom] = found.box;
+      texts.push({ x: fromX((left + right) / 2), y: fromY((top + bottom) / 2), text: rows[i].text });
+      if (found.line) lines.push({ x: rows[i].pj, y: rows[i].y, x2: fromX(found.line[0]), y2: fromY(found.line[1]) });
+    });
+    const x = { field: 'x', type: 'quantitative', scale: { type: 'log', domain, nice: false },
+      axis: logAxis('pJ a multiply-add, with memory', domain, inner) };
+    const y = { field: 'y', type: 'quantitative', scale: { domain: [low, high], nice: false, zero: false },
+      axis: { title, tickCount: 6 } };
+    const points = rows.map((row) => ({ ...row, x: row.pj, colour: row.source === null ? faint : colourOf(row.source) }));
+    const point = (extra) => ({ type: 'point', size: 80, strokeWidth: 2, opacity: 1, ...extra });
+    const marks = (filter, mark) => ({
+      transform: [{ filter }], mark,
+      encoding: {
+        x, y, shape: { field: 'shape', type: 'nominal', scale: null },
+        [mark.filled ? 'fill' : 'stroke']: { field: 'colour', type: 'nominal', scale: null }, tooltip,
+      },
+    });
+    return {
+      data: { values: points }, width: inner, height, padding: kPadding, autosize: 'none',
+      layer: [
+        { data: { values: lines }, mark: { type: 'rule', color: faint, strokeWidth: 0.75 },
+          encoding: { x, y, x2: { field: 'x2' }, y2: { field: 'y2' } } },
+        { transform: [{ filter: 'datum.low < datum.high' }], mark: { type: 'rule', color: ink, strokeWidth: 1.5 },
+          encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' } } },
+        marks('datum.source === null', point({ filled: false })),
+        marks('datum.source !== null', point({ filled: true })),
+        { data: { values: texts }, mark: { type: 'text', color: ink, fontSize: kFontSize, baseline: 'middle' },
+          encoding: { x, y, text: { field: 'text' } } },
+      ],
+    };
+  };
+  const nameTip = [{ field: 'name', title: 'machine' }, { field: 'pj', title: 'pJ, with memory', format: '.3f' }];
+  const shapeOf = (machine, baselines) => (machine.source === null
+    ? kBaselineMarkers[baselines.indexOf(machine) % kBaselineMarkers.length] : markerOf(machine.source));
+
+  // Decibels up to which formats spread out; what is beyond stands at the upper edge.
+  const decibelEnds = (values, formatValues) => {
+    const finite = (formatValues.length > 0 ? formatValues : values).filter((value) => typeof value === 'number');
+    if (finite.length === 0) return [0, 1];
+    const most = Math.max(...finite);
+    const reach = Math.max(10, (most - Math.min(...finite)) * 0.6);
+    const kept = values.filter((value) => typeof value === 'number' && value <= most + reach);
+    const [low, high] = [Math.min(...kept), Math.max(...kept)];
+    const margin = Math.max(2, (high - low) * 0.12);
+    return [low - margin, high + 2 * margin];
+  };
+
+  const kPlots = {
+    roofline(width) {
+      const rows = results.flatMap((result) => result.layers.flatMap((layer) =>
+        Object.entries(layer.passes).map(([pass, figures]) => ({
+          series: result.label, layer: layer.name, pass, x: figures.operations_per_dram_byte, y: figures.tops,
+          needed: figures.needed_gigabytes_per_second,
+          utilization: typeof figures.utilization === 'number' ? percent(figures.utilization, 1) : '-',
+        })))).filter(({ x, y }) => x > 0 && y > 0);
+      if (rows.length === 0) return null;
+      const peaks = once(results.map((result) => result.roofline.peak_tops));
+      const ends = (values, margin) => [Math.min(...values) / margin, Math.max(...values) * margin];
+      const xs = ends(rows.map(({ x }) => x), 1.4);
+      const ys = ends([...rows.map(({ y }) => y), ...peaks], 1.4);
+      const peak = Math.max(...peaks);
+      const lines = [];
+      for (const top of peaks) {
+        const line = `all elements busy: ${Number(top.toPrecision(3))} TOPS`;
+        lines.push({ line, x: xs[0], y: top }, { line, x: xs[1], y: top });
+      }
+      for (const { name, gigabytes_per_second: rate } of results[0].roofline.example_bandwidths) {
+        const begin = Math.max(xs[0], ys[0] * 1e3 / rate);
+        const end = Math.min(xs[1], peak * 1e3 / rate);
+        const line = `${name}: ${rate} GB/s`;
+        if (begin < end) lines.push({ line, x: begin, y: begin * rate / 1e3 }, { line, x: end, y: end * rate / 1e3 });
+      }
+      const lineNames = once(lines.map(({ line }) => line));
+      const x = { field: 'x', type: 'quantitative', scale: { type: 'log', domain: xs, nice: false },
+        axis: logAxis('operations for a byte of DRAM traffic', xs, width - 80) };
+      const y = { field: 'y', type: 'quantitative', scale: { type: 'log', domain: ys, nice: false },
+        axis: logAxis('TOPS', ys, 600) };
+      const passes = once(rows.map(({ pass }) => pass));
+      const byPass = labels.length <= kColours.length;
+      const shape = byPass
+        ? { field: 'pass', type: 'nominal', scale: { domain: passes, range: kMarkers }, legend: legend(width, passes, { symbolFillColor: faint, symbolStrokeWidth: 0, symbolOpacity: 1 }) }
+        : { field: 'series', type: 'nominal', scale: { domain: labels, range: labels.map((_, i) => markerOf(i)) }, legend: legend(width, labels) };
       return {
-        description: 'Energy of all passes, of each format and each baseline, with error bars.',
-        data: { values: rows },
-        params: [radio('line', kLines[0][0], kLines.map(([line]) => line), 'Line: ')],
-        transform: [{ filter: 'datum.line === line' }],
-        height: { step: 26 },
-        encoding: {
-          y: { field: 'name', type: 'nominal', sort: once(rows.map((row) => row.name)), axis: names(null) },
-          tooltip: [
-            { field: 'name', title: 'machine' }, { field: 'line', title: 'line' }, { field: 'tip', title: 'energy' },
-          ],
-        },
+        description: 'Each layer and pass: operations for a byte of DRAM traffic, and the rate at which they are done.',
+        height: Math.round(Math.min(420, Math.max(300, width * 0.5))),
         layer: [
+          { data: { values: lines }, mark: { type: 'line', color: ink, strokeWidth: 1.5 },
+            encoding: { x, y, strokeDash: { field: 'line', type: 'nominal', scale: { domain: lineNames, range: [[1, 0], [6, 3], [2, 3], [8, 2, 2, 2]] },
+              legend: legend(width, lineNames, { symbolStrokeColor: ink, symbolType: 'stroke', symbolSize: 300 }) } } },
           {
-            params: [shown],
-            mark: { type: 'bar', height: { band: 0.7 } },
+            data: { values: rows }, params: [shown], mark: { type: 'point', filled: true, size: 55 },
             encoding: {
-              x: { field: 'value', type: 'quantitative', axis: { ...jouleAxis, title: 'energy of all passes' } },
-              color: {
-                field: 'series', type: 'nominal', sort: once(rows.map((row) => row.series)),
-                legend: legend(width, { title: null }),
-              },
-              opacity: faded,
+              x, y, shape, color: ofFormats(width, { legend: legend(width, labels, { symbolOpacity: 1 }) }),
+              opacity: { condition: { param: 'shown', value: 0.8 }, value: 0.06 },
+              tooltip: [
+                { field: 'series', title: 'format' }, { field: 'layer', title: 'layer' }, { field: 'pass', title: 'pass' },
+                { field: 'x', title: 'operations a byte', format: '.3~r' }, { field: 'y', title: 'TOPS', format: '.3~r' },
+                { field: 'needed', title: 'needed, GB/s', format: '.3~r' }, { field: 'utilization', title: 'utilization' },
+              ],
             },
           },
-          {
-            mark: { type: 'rule', color: ink, strokeWidth: 1.5 },
-            encoding: { x: { field: 'low', type: 'quantitative' }, x2: { field: 'high' } },
-          },
         ],
+        resolve: { scale: { color: 'independent', shape: 'independent' } },
+      };
+    },
+
+    tradeoff(width) {
+      const measured = machines.filter(({ pj, db }) => pj > 0 && db !== null);
+      const baselines = measured.filter(({ source }) => source === null);
+      const own = measured.filter(({ source }) => source !== null);
+      const [low, high] = decibelEnds(measured.map(({ db }) => db), own.map(({ db }) => db));
+      const edge = high - (high - low) * 0.03;
+      const rows = measured.map((machine) => {
+        const capped = !(machine.db < edge);
+        const db = typeof machine.db === 'number' ? machine.db.toFixed(1) : machine.db;
+        return {
+          name: machine.name, source: machine.source, pj: machine.pj, y: capped ? edge : machine.db,
+          shape: capped ? 'triangle-up' : shapeOf(machine, baselines), db,
+          text: capped ? `${machine.name}: ${db}${typeof machine.db === 'number' ? ' dB' : ''}` : machine.name,
+        };
+      });
+      return {
+        description: 'Energy with memory and mean SQNR of each machine.',
+        ...scatter(width, rows, [low, high], 'mean SQNR, dB', [...nameTip, { field: 'db', title: 'mean SQNR, dB' }]),
+      };
+    },
+
+    accuracy(width) {
+      const trained = machines.filter(({ pj, accuracy }) => pj > 0 && accuracy);
+      const baselines = machines.filter(({ source }) => source === null);
+      const rows = trained.map((machine) => {
+        const { mean, low, high, runs } = machine.accuracy;
+        return {
+          name: machine.name, text: machine.name, source: machine.source, pj: machine.pj, y: 100 * mean, low: 100 * low,
+          high: 100 * high, runs, shape: shapeOf(machine, baselines),
+        };
+      });
+      if (rows.length === 0) return null;
+      const lowest = Math.min(...rows.map(({ low }) => low));
+      const highest = Math.max(...rows.map(({ high }) => high));
+      const margin = Math.max(0.2, (highest - lowest) * 0.15);
+      return {
+        description: 'Energy with memory and test accuracy of each machine.',
+        ...scatter(width, rows, [lowest - margin, highest + margin], 'test accuracy, %',
+          [...nameTip, { field: 'y', title: 'test accuracy, %', format: '.2f' }, { field: 'runs', title: 'runs' }]),
       };
     },
 
@@ -137,11 +341,11 @@
         height: { step: several ? 34 : 28 },
         mark: { type: 'bar', height: { band: 0.75 } },
         encoding: {
-          y: { field: 'name', type: 'nominal', sort: once(rows.map((row) => row.name)), axis: names(null) },
+          y: { field: 'name', type: 'nominal', sort: once(rows.map((row) => row.name)), axis: names(null, width) },
           x: { field: 'value', type: 'quantitative', axis: jouleAxis },
           color: {
             field: 'series', type: 'nominal', sort: order, scale: { scheme: 'tableau20' },
-            legend: legend(width, { title: null }),
+            legend: legend(besideNames(width), order),
           },
           order: { field: 'index' },
           opacity: faded,
@@ -156,12 +360,11 @@
     error(width) {
       const passes = once(results.flatMap(passesOf));
       const kinds = Object.keys(results[0].totals.all.baselines);
-      const number = (value) => (typeof value === 'number' ? value : null);
       const naming = baselineNames((result, kind) => result.layers.map((layer) =>
           passes.map((pass) => layer.passes[pass]?.baseline_sqnr_db?.[kind])));
       const values = new Map();
       const add = (series, layer, pass, db) => {
-        if (number(db) !== null) values.set(`${series}\n${layer}\n${pass}`, { series, layer, pass, db });
+        if (typeof db === 'number') values.set(`${series}\n${layer}\n${pass}`, { series, layer, pass, db, page: pageOf.get(layer) });
       };
       results.forEach((result, i) => {
         for (const layer of result.layers) {
@@ -174,25 +377,33 @@
       const rows = [...values.values()];
       const drawn = new Set(rows.map((row) => row.series));
       const order = once([...labels, ...naming.flatMap((names) => Object.values(names))]).filter((name) => drawn.has(name));
-      const markerOf = (i) => kMarkers[Math.floor(i / kColours.length) % kMarkers.length];
-      const scaled = (range) => ({
-        field: 'series', type: 'nominal', scale: { domain: order, range }, legend: legend(width, { title: null }),
+      const baselines = order.filter((name) => !labels.includes(name));
+      const ends = decibelEnds(rows.map(({ db }) => db), rows.filter(({ series }) => labels.includes(series)).map(({ db }) => db));
+      for (const row of rows) row.x = Math.min(row.db, ends[1]);
+      const scaled = (field, range) => ({
+        field: 'series', type: 'nominal', scale: { domain: order, range: order.map(range) }, legend: legend(besideNames(width), order),
       });
+      const placeOf = (name) => labels.indexOf(name);
+      const colour = (name) => (placeOf(name) < 0 ? faint : colourOf(placeOf(name)));
+      const shape = (name) => (placeOf(name) < 0 ? kBaselineMarkers[baselines.indexOf(name) % kBaselineMarkers.length]
+        : markerOf(placeOf(name)));
       return {
         description: 'SQNR of each layer in each format and baseline.',
         data: { values: rows },
-        params: [radio('pass', passes[0], passes, 'Pass: '), shown],
-        transform: [{ filter: 'datum.pass === pass' }],
-        height: { step: 16 },
-        mark: { type: 'point', filled: true, size: 50 },
+        params: [radio('pass', passes[0], passes, 'Pass: '), ...pageParams(), shown],
+        transform: [{ filter: `datum.pass === pass${pageFilter}` }],
+        height: { step: 18 },
+        mark: { type: 'point', size: 50, strokeWidth: 1.5 },
         encoding: {
           y: {
-            field: 'layer', type: 'nominal', sort: once(rows.map((row) => row.layer)),
-            axis: { ...names(null), grid: true },
+            field: 'layer', type: 'nominal', sort: layerNames,
+            axis: { ...names(null, width), grid: true },
           },
-          x: { field: 'db', type: 'quantitative', scale: { zero: false }, axis: { title: 'SQNR, dB', tickCount: 6 } },
-          color: scaled(order.map((_, i) => kColours[i % kColours.length])),
-          shape: scaled(order.map((_, i) => markerOf(i))),
+          x: { field: 'x', type: 'quantitative', scale: { domain: ends, nice: false, zero: false },
+            axis: { title: 'SQNR, dB', tickCount: 6 } },
+          stroke: scaled('stroke', colour),
+          fill: scaled('fill', (name) => (placeOf(name) < 0 ? 'transparent' : colour(name))),
+          shape: scaled('shape', shape),
           opacity: faded,
           tooltip: [
             { field: 'layer', title: 'layer' }, { field: 'series', title: 'format' },
@@ -207,10 +418,12 @@
       for (const result of results) {
         for (const pass of passesOf(result)) {
           const total = result.totals[pass];
+          const memory = (total.dram_stalls || 0) + (total.sram_stalls || 0);
           const parts = {
-            computing: total.array_cycles - total.fill_stalls - total.scaler_stalls,
+            computing: total.array_cycles - total.fill_stalls - total.scaler_stalls - memory,
             'fill stalls': total.fill_stalls,
             'scaler stalls': total.scaler_stalls,
+            ...(memory > 0 ? { 'memory stalls': memory } : {}),
             quantizer: total.quantizer_cycles,
           };
           for (const [series, cycles] of Object.entries(parts)) {
@@ -221,18 +434,20 @@
           }
         }
       }
+      const waits = rows.some((row) => row.series === 'memory stalls');
       return {
         description: 'Cycles of each pass: computing, stalls, quantizer.',
         data: { values: rows },
         params: [shown],
         height: { step: several ? 34 : 28 },
-        mark: { type: 'bar', height: { band: 0.75 } },
+        mark: { type: 'bar', height: { band: 0.75 }, stroke: faint, strokeWidth: 0.5 },
         encoding: {
-          y: { field: 'name', type: 'nominal', sort: once(rows.map((row) => row.name)), axis: names(null) },
+          y: { field: 'name', type: 'nominal', sort: once(rows.map((row) => row.name)), axis: names(null, width) },
           x: { field: 'cycles', type: 'quantitative', axis: { title: 'cycles', format: '~s', tickCount: 5 } },
           color: {
-            field: 'series', type: 'nominal', sort: ['computing', 'fill stalls', 'scaler stalls', 'quantizer'],
-            scale: { range: ['#0072b2', '#e69f00', '#d55e00', '#8c8c8c'] }, legend: legend(width, { title: null }),
+            field: 'series', type: 'nominal',
+            sort: ['computing', 'fill stalls', 'scaler stalls', ...(waits ? ['memory stalls'] : []), 'quantizer'],
+            scale: { range: (waits ? [0, 1, 3, 2, 4] : [0, 1, 3, 4]).map((i) => kParts[i]) }, legend: legend(besideNames(width), once(rows.map((row) => row.series))),
           },
           order: { field: 'index' },
           opacity: faded,
@@ -268,12 +483,12 @@
         data: { values: rows },
         params: [shown],
         height: { step: 26 },
-        mark: { type: 'bar', height: { band: 0.7 } },
+        mark: { type: 'bar', height: { band: 0.7 }, stroke: faint, strokeWidth: 0.5 },
         encoding: {
-          y: { field: 'name', type: 'nominal', sort: once(rows.map((row) => row.name)), axis: names(null) },
+          y: { field: 'name', type: 'nominal', sort: once(rows.map((row) => row.name)), axis: names(null, width) },
           x: { field: 'area', type: 'quantitative', axis: { title: 'area, mm²', tickCount: 5 } },
           color: {
-            field: 'series', type: 'nominal', sort: order, legend: legend(width, { title: null }),
+            field: 'series', type: 'nominal', sort: order, scale: { range: kParts }, legend: legend(besideNames(width), order),
           },
           order: { field: 'index' },
           opacity: faded,
@@ -292,8 +507,8 @@
           for (const [pass, { energy }] of Object.entries(layer.passes)) {
             for (const [line, key] of kLines) {
               rows.push({
-                layer: layer.name, series: result.label, pass, line, value: energy[key].value * 1e-12,
-                tip: joules(energy[key].value),
+                layer: layer.name, page: pageOf.get(layer.name), series: result.label, pass, line,
+                value: energy[key].value * 1e-12, tip: joules(energy[key].value),
               });
             }
           }
@@ -305,19 +520,19 @@
         data: { values: rows },
         params: [
           radio('line', kLines[1][0], kLines.map(([line]) => line), 'Line: '),
-          radio('pass', passes[0], passes, 'Pass: '), shown,
+          radio('pass', passes[0], passes, 'Pass: '), ...pageParams(), shown,
         ],
-        transform: [{ filter: 'datum.line === line && datum.pass === pass' }],
+        transform: [{ filter: `datum.line === line && datum.pass === pass${pageFilter}` }],
         height: { step: several ? 9 : 16, for: 'offset' },
         mark: { type: 'bar' },
         encoding: {
           y: {
-            field: 'layer', type: 'nominal', sort: once(rows.map((row) => row.layer)), scale: { paddingInner: 0.25 },
-            axis: names(null),
+            field: 'layer', type: 'nominal', sort: layerNames, scale: { paddingInner: 0.25 },
+            axis: names(null, width),
           },
           yOffset: { field: 'series', sort: labels },
           x: { field: 'value', type: 'quantitative', axis: jouleAxis },
-          color: { field: 'series', type: 'nominal', sort: labels, legend: legend(width, { title: null }) },
+          color: ofFormats(besideNames(width)),
           opacity: faded,
           tooltip: [
             { field: 'layer', title: 'layer' }, { field: 'series', title: 'format' }, { field: 'tip', title: 'energy' },
@@ -327,82 +542,148 @@
     },
 
     sweep(width) {
-      const formatOf = (point) => once([point.activation, point.weight, point.error]).length === 1
-        ? point.activation : `${point.activation}+${point.weight}+${point.error}`;
-      const points = sweep.points.filter((point) => typeof point.mean_sqnr_db === 'number' && point.multiply_adds > 0);
-      // What all formats end in, such as /g8m1/nc, is in the tooltips.
-      const ends = once(points.map((point) => formatOf(point).replace(/^[^/]*/, '')));
-      const rows = points.map((point) => {
-        const format = formatOf(point);
-        const exponent = /^e(\d)/.exec(format);
-        return {
-          format,
-          short: ends.length === 1 ? format.slice(0, format.length - ends[0].length) : format,
-          series: exponent && !format.includes('+') ? exponent[1] : 'mixed',
-          front: point.pareto ? 'yes' : 'no',
-          pj: point.computing_pj / point.multiply_adds,
-          operations: point.operations_only_pj / point.multiply_adds,
-          db: point.mean_sqnr_db,
-          accumulator: `${point.accumulator_bits} bits`,
-          array: `${point.rows} x ${point.columns} / ${point.elements_per_scaler}`,
-          area: point.area_um2 === null ? '-' : (point.area_um2 / 1e6).toFixed(4),
-        };
+      const axes = {
+        energy: { field: 'energy', title: 'pJ a multiply-add, with memory', format: '.3f' },
+        computing: { field: 'computing', title: 'pJ a multiply-add, computing', format: '.3f' },
+        area: { field: 'area', title: 'area, mm²', format: '.4f' },
+        time: { field: 'cycles', title: 'cycles', format: ',' },
+        error: { field: 'db', title: 'mean SQNR, dB', format: '.1f' },
+      };
+      // Energy to the right and error upwards, where the front is of them; two axes, whatever it is of.
+      const chosen = Object.keys(axes).filter((name) => sweep.front.includes(name));
+      const across = axes[chosen[0]];
+      const up = axes[chosen.length > 1 ? chosen[chosen.length - 1] : Object.keys(axes).find((name) => name !== chosen[0])];
+      const seriesOf = (format) => {
+        if (/^(fp|bf|int)\d/.test(format)) return 'baselines';
+        return /^e\d[^+]*$/.test(format) ? `${format[1]}-bit exponent` : 'others';
+      };
+      const each = (point, pj) => pj / point.multiply_adds;
+      const rows = sweep.points.filter((point) => point.multiply_adds > 0).map((point) => ({
+        format: point.format,
+        series: seriesOf(point.format),
+        front: point.pareto ? 'yes' : 'no',
+        energy: each(point, point.with_memory_pj),
+        computing: each(point, point.computing_pj),
+        operations: each(point, point.operations_only_pj),
+        cycles: point.cycles,
+        area: point.area_um2 === null ? null : point.area_um2 / 1e6,
+        db: typeof point.mean_sqnr_db === 'number' ? point.mean_sqnr_db : null,
+        accumulator: point.accumulator_bits === null ? '-' : `${point.accumulator_bits} bits`,
+        array: `${point.rows} x ${point.columns} / ${point.elements_per_scaler}`,
+      })).filter((row) => row[across.field] > 0 && row[up.field] !== null);
+      const series = once(rows.map((row) => row.series)).sort();
+      const entries = legend(width, series, { symbolOpacity: 1 });
+      const padding = { ...kPadding, left: up === axes.time ? 84 : 64, top: 18 + 20 * Math.ceil(series.length / entries.columns) };
+      const inner = width - padding.left - padding.right;
+      const height = Math.round(Math.min(400, Math.max(280, inner * 0.55)));
+      // Baselines may be far more exact than every format.
+      const endsOf = ({ field }) => {
+        const values = rows.map((row) => row[field]);
+        if (field === 'db') return decibelEnds(values, rows.filter((row) => row.series !== 'baselines').map((row) => row.db));
+        return [Math.min(...values) / 1.12, Math.max(...values) * 1.12];
+      };
+      const [xEnds, yEnds] = [endsOf(across), endsOf(up)];
+      const isLog = ({ field }) => field !== 'db';
+      const part = (of, [low, high], value) =>
+        (isLog(of) ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
+      const value = (of, [low, high], at) => (isLog(of) ? low * (high / low) ** at : low + (high - low) * at);
+      const top = yEnds[1] - (yEnds[1] - yEnds[0]) * 0.03;
+      // What all MLS formats end in, such as /g8m1/nc, is in the tooltips.
+      const ends = once(rows.filter(({ format }) => /^e\d/.test(format)).map(({ format }) => format.replace(/^[^/]*/, '')));
+      for (const row of rows) {
+        row.x = row[across.field];
+        row.y = up.field === 'db' ? Math.min(row.db, top) : row[up.field];
+        const short = ends.length === 1 && /^e\d/.test(row.format) ? row.format.replace(ends[0], '') : row.format;
+        const text = up.field === 'db' && row.db > top ? `${short}: ${row.db.toFixed(1)} dB` : short;
+        row.text = row.front === 'yes' || row.series === 'baselines' ? text : '';
+      }
+      const spots = rows.map(({ x, y, text, front }) => ({
+        x: inner * part(across, xEnds, x), y: height * (1 - part(up, yEnds, y)), text, front,
+      }));
+      // The steps of the front, which no name is to lie on; a front of more than two is no line.
+      const hasLine = chosen.length <= 2;
+      const front = spots.filter((spot) => hasLine && spot.front === 'yes').sort((one, other) => one.x - other.x);
+      const steps = front.slice(1).flatMap((next, i) => [
+        [front[i].x, front[i].y - 1, next.x, front[i].y + 1],
+        [next.x - 1, Math.min(front[i].y, next.y), next.x + 1, Math.max(front[i].y, next.y)],
+      ]);
+      const places = placeLabels(spots, inner, height, steps);
+      const at = (px, py) => [value(across, xEnds, px / inner), value(up, yEnds, 1 - py / height)];
+      const texts = [];
+      const pointers = [];
+      places.forEach((found, i) => {
+        if (!found) return;
+        const [left, upper, right, lower] = found.box;
+        const [x, y] = at((left + right) / 2, (upper + lower) / 2);
+        texts.push({ x, y, text: rows[i].text });
+        if (!found.line) return;
+        const [x2, y2] = at(...found.line);
+        pointers.push({ x: rows[i].x, y: rows[i].y, x2, y2 });
       });
-      const x = {
-        field: 'pj', type: 'quantitative', scale: { zero: false, nice: true },
-        axis: { title: 'pJ a multiply-add, with everything but memory', tickCount: 6 },
-      };
-      const y = {
-        field: 'db', type: 'quantitative', scale: { zero: false, nice: true }, axis: { title: 'mean SQNR, dB' },
-      };
-      const onFront = { filter: "datum.front === 'yes'" };
+      const axis = (field, of, domain, length) => ({
+        field, type: 'quantitative', scale: { type: isLog(of) ? 'log' : 'linear', domain, nice: false, zero: false },
+        axis: isLog(of) ? logAxis(of.title, domain, length) : { title: of.title, tickCount: 6 },
+      });
+      const x = axis('x', across, xEnds, inner);
+      const y = axis('y', up, yEnds, height);
       return {
-        description: 'Mean SQNR and energy of each point of the sweep, with the Pareto front.',
-        data: { values: rows },
-        height: 380,
+        description: `Each point of the sweep by ${across.title} and ${up.title}, with the Pareto front.`,
+        data: { values: rows }, width: inner, height, padding, autosize: 'none',
         layer: [
-          {
-            transform: [onFront],
+          { data: { values: pointers }, mark: { type: 'rule', color: faint, strokeWidth: 0.75 },
+            encoding: { x, y, x2: { field: 'x2' }, y2: { field: 'y2' } } },
+          ...(!hasLine ? [] : [{
+            transform: [{ filter: "datum.front === 'yes'" }],
             mark: { type: 'line', color: ink, strokeDash: [4, 3], strokeWidth: 1, interpolate: 'step-after' },
-            encoding: { x, y, order: { field: 'pj', type: 'quantitative' } },
-          },
+            encoding: { x, y, order: { field: 'x', type: 'quantitative' } },
+          }]),
           {
             params: [shown],
             mark: { type: 'point', filled: true },
             encoding: {
               x, y,
-              color: {
-                field: 'series', type: 'nominal', sort: once(rows.map((row) => row.series)).sort(),
-                legend: legend(width, { title: 'exponent bits', symbolOpacity: 1 }),
-              },
+              color: { field: 'series', type: 'nominal', sort: series, legend: entries },
+              shape: { condition: { test: "datum.series === 'baselines'", value: 'triangle-up' }, value: 'circle' },
               size: { condition: { test: "datum.front === 'yes'", value: 110 }, value: 45 },
               opacity: faded,
               tooltip: [
-                { field: 'format', title: 'format' }, { field: 'db', title: 'mean SQNR, dB', format: '.1f' },
-                { field: 'pj', title: 'pJ, all but memory', format: '.3f' },
-                { field: 'operations', title: 'pJ, operations only', format: '.3f' },
+                { field: 'format', title: 'format' },
+                ...[axes.error, axes.energy, axes.computing].map(({ field, title, format }) => ({ field, title, format })),
+                { field: 'operations', title: 'pJ a multiply-add, operations only', format: '.3f' },
+                { field: 'cycles', title: 'cycles', format: ',' },
                 { field: 'accumulator', title: 'accumulator' }, { field: 'array', title: 'array' },
-                { field: 'area', title: 'area, mm²' }, { field: 'front', title: 'on the front' },
+                { field: 'area', title: 'area, mm²', format: '.4f' }, { field: 'front', title: 'on the front' },
               ],
             },
           },
-          {
-            transform: [onFront],
-            mark: { type: 'text', align: 'right', dx: -9, dy: -6, color: ink, fontSize: 11 },
-            encoding: { x, y, text: { field: 'short' } },
-          },
+          { data: { values: texts }, mark: { type: 'text', color: ink, fontSize: kFontSize, baseline: 'middle' },
+            encoding: { x, y, text: { field: 'text' } } },
         ],
       };
     },
   };
 
-  for (const figure of document.querySelectorAll('.plot')) {
-    const spec = kPlots[figure.dataset.plot](figure.parentElement.clientWidth);
-    vegaEmbed(figure, {
-      width: 'container', autosize: { type: 'fit-x', contains: 'padding' }, ...spec,
-    }, {
+  // A plot is drawn for the width that it has, and when it is unfolded. Wider ones would be shrunk on paper.
+  const kWidest = 820;
+  const drawn = new Map();
+  const draw = (figure) => {
+    const width = Math.min(kWidest, figure.parentElement.clientWidth);
+    if (figure.closest('details:not([open])') || drawn.get(figure)?.width === width) return;
+    drawn.get(figure)?.embedded.then((result) => result?.finalize());
+    const spec = kPlots[figure.dataset.plot](width);
+    if (!spec) return;
+    const embedded = vegaEmbed(figure, { width, autosize: { type: 'fit-x', contains: 'padding' }, ...spec }, {
       mode: 'vega-lite', renderer: 'svg', ast: true, actions: false, defaultStyle: false, logLevel: vega.Error, config,
       tooltip: { disableDefaultStyle: true },
     }).catch((error) => console.error(`plot ${figure.dataset.plot}: ${error.message}`));
-  }
+    drawn.set(figure, { width, embedded });
+  };
+  const drawAll = () => document.querySelectorAll('.plot').forEach(draw);
+  for (const details of document.querySelectorAll('details')) details.addEventListener('toggle', drawAll);
+  let waiting = null;
+  addEventListener('resize', () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(drawAll, 200);
+  });
+  drawAll();
 })();

@@ -1,0 +1,118 @@
+#include "evaluation/pass_figures.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "evaluation/evaluation.h"
+#include "tests/support/laws.h"
+#include "tests/support/run_layers.h"
+
+namespace mlsim::evaluation {
+namespace {
+
+using test::kLayer;
+using test::kShape;
+using test::run_layers;
+
+TEST(PassFigures, FollowFromCountsAndPrices) {
+  const Evaluation evaluated({"r.json", run_layers(kLayer, Engine::kFunctional)}, test::laws());
+  const std::vector<PassRecord>& records = evaluated.results().layers[0].passes;
+  ASSERT_EQ(evaluated.passes().size(), 3U);
+  double sum = 0;
+  double shares = 0;
+  for (std::size_t p = 0; p < 3; ++p) {
+    const PassFigures& figures = evaluated.passes()[p];
+    const PassRecord& record = records[p];
+    EXPECT_EQ(figures.layer, 0U);
+    EXPECT_EQ(figures.pass, p);
+    const double bytes = static_cast<double>(record.traffic.dram_row_reads + record.traffic.dram_column_reads +
+                                             record.traffic.dram_result_writes + record.traffic.dram_code_writes) /
+                         8;
+    const auto multiply_adds = static_cast<double>(record.multiply_adds);
+    const double seconds = static_cast<double>(record.cycles.total()) * 1e-9;  // at 1 GHz
+    EXPECT_EQ(figures.dram_bytes, bytes);
+    EXPECT_DOUBLE_EQ(figures.operations_per_byte.value(), 2 * multiply_adds / bytes);
+    EXPECT_DOUBLE_EQ(figures.tops.value(), 2e-12 * multiply_adds / seconds);
+    EXPECT_DOUBLE_EQ(figures.needed_gigabytes_per_second.value(), 1e-9 * bytes / seconds);
+    EXPECT_DOUBLE_EQ(figures.utilization.value(), record.utilization);
+    EXPECT_DOUBLE_EQ(figures.stall_share.value(),
+                     static_cast<double>(record.cycles.fill_stalls + record.cycles.scaler_stalls) /
+                         static_cast<double>(record.cycles.array));
+    EXPECT_EQ(figures.sqnr_db, record.sqnr_db);
+    EXPECT_LE(figures.tops.value(), peak_tops(evaluated.results().array));
+    sum += figures.all_pj;
+    shares += figures.energy_share.value();
+  }
+  EXPECT_NEAR(sum, evaluated.machines().front().all_pj.value, 1e-9 * sum);
+  EXPECT_NEAR(shares, 1, 1e-12);
+}
+
+TEST(PassFigures, OfNoMultiplyAddsAreUndefined) {
+  const char* const without_tap = R"([{ "name": "none", "type": "conv2d", "batch": 1, "in_channels": 1,
+    "out_channels": 1, "in_size": [1, 1], "kernel": [1, 1], "padding": [5, 5], "stride": [3, 3] }])";
+  const Evaluation evaluated({"r.json", run_layers(without_tap, Engine::kAnalytic)}, test::laws());
+  const PassFigures& backward = evaluated.passes()[1];
+  ASSERT_EQ(evaluated.results().layers[0].passes[1].cycles.array, 0U);
+  EXPECT_FALSE(backward.utilization.has_value());
+  EXPECT_FALSE(backward.stall_share.has_value());
+  EXPECT_EQ(evaluated.passes()[0].utilization, 0);
+  EXPECT_EQ(evaluated.passes()[0].tops, 0);
+}
+
+TEST(PeakTops, AreTwoForEachElementAndCycle) {
+  sim::ArrayConfig array;
+  array.rows = 8;
+  array.columns = 32;
+  array.clock_ghz = 0.5;
+  EXPECT_DOUBLE_EQ(peak_tops(array), 0.256);
+}
+
+PassFigures figures(double share, double utilization, double stalls, std::optional<double> sqnr) {
+  PassFigures figures;
+  figures.energy_share = share;
+  figures.utilization = utilization;
+  figures.stall_share = stalls;
+  figures.sqnr_db = sqnr;
+  return figures;
+}
+
+TEST(HotSpots, AreTheExtremes) {
+  constexpr double kExact = std::numeric_limits<double>::infinity();
+  const double undefined = std::nan("");
+  const HotSpots spots = hot_spots({figures(0.2, 0.9, 0, undefined), figures(0.5, 0.7, 0.1, kExact),
+                                    figures(0.3, 0.7, 0.4, 30), figures(0, 0.8, 0.4, 20)});
+  EXPECT_EQ(spots.most_energy, 1U);
+  EXPECT_EQ(spots.least_utilization, 1U) << "the first of equal ones";
+  EXPECT_EQ(spots.most_stalls, 2U);
+  EXPECT_EQ(spots.largest_error, 3U);
+}
+
+TEST(HotSpots, AreNoneWhereNothingStandsOut) {
+  constexpr double kExact = std::numeric_limits<double>::infinity();
+  const HotSpots exact = hot_spots({figures(1, 1, 0, kExact)});
+  EXPECT_FALSE(exact.most_stalls.has_value());
+  EXPECT_FALSE(exact.largest_error.has_value());
+  EXPECT_FALSE(hot_spots({figures(1, 1, 0, {})}).largest_error.has_value());
+  EXPECT_FALSE(hot_spots({}).most_energy.has_value());
+}
+
+TEST(ExampleBandwidths, AreThoseOfTheirStandards) {
+  ASSERT_EQ(example_bandwidths().size(), 2U);
+  EXPECT_DOUBLE_EQ(example_bandwidths()[0].gigabytes_per_second, 3200e6 * 64 / 8 / 1e9);
+  EXPECT_DOUBLE_EQ(example_bandwidths()[1].gigabytes_per_second, 2000e6 * 1024 / 8 / 1e9);
+  for (const Bandwidth& bandwidth : example_bandwidths()) EXPECT_FALSE(bandwidth.source.empty());
+}
+
+TEST(WaitingPasses, NeedMoreThanAMemoryGives) {
+  std::vector<PassFigures> passes(3);
+  passes[0].needed_gigabytes_per_second = 25.6;
+  passes[1].needed_gigabytes_per_second = 25.7;
+  EXPECT_EQ(waiting_passes(passes, example_bandwidths()[0]), 1U);
+  EXPECT_EQ(waiting_passes(passes, example_bandwidths()[1]), 0U);
+}
+
+}  // namespace
+}  // namespace mlsim::evaluation
