@@ -156,7 +156,7 @@ std::vector<std::string> labels_of(const std::vector<Evaluation>& evaluations) {
 }
 
 std::string format_name(const LayerRecord& layer) {
-  const std::string name = models::to_string(models::OperandFormats{
+  std::string name = models::to_string(models::OperandFormats{
       layer.formats[Operand::kActivation], layer.formats[Operand::kWeight], layer.formats[Operand::kError]});
   if (name.find('+') == std::string::npos) return name;
   return fmt::format("activation {}, weight {}, error {}", models::to_string(layer.formats[Operand::kActivation]),
