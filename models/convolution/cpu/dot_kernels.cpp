@@ -277,10 +277,8 @@ void pack_phase_quads(const PhasePacking& packing, const PackedWeights& packed) 
       _mm512_mask_storeu_epi32(packed.corrections + place * kDotChannels, used,
                                _mm512_sub_epi32(_mm512_setzero_si512(), sums));
       _mm_mask_storeu_ps(packed.units + place, static_cast<__mmask8>((1U << count) - 1), four_units);
-      for (std::size_t i = 0; i < 4; ++i) {
-        kernels[i] += packing.kernel_size;
-        ++units[i];
-      }
+      for (const std::uint8_t*& kernel : kernels) kernel += packing.kernel_size;
+      for (const float*& unit : units) ++unit;
     }
   }
 }
@@ -418,7 +416,7 @@ void correlate_products(const DotTile& tile, float* HWY_RESTRICT y, std::int64_t
   store_totals(tile, total, y, pitch);
 }
 
-template <int kVectors>
+template <int kChannels, int kVectors>
 void correlate_phases(const DotTile& tile, float* HWY_RESTRICT y, std::int64_t pitch) {
   const FloatTag df;
   const IntTag di;
@@ -428,9 +426,9 @@ void correlate_phases(const DotTile& tile, float* HWY_RESTRICT y, std::int64_t p
   const std::int32_t* HWY_RESTRICT corrections = tile.corrections;
   const std::uint32_t* HWY_RESTRICT source = tile.source + tile.offsets[0];
   const std::uint32_t* HWY_RESTRICT single = tile.source + tile.offsets[1];
-  hn::Vec<FloatTag> total[kDotChannels][kVectors];
+  hn::Vec<FloatTag> total[kChannels][kVectors];
 #pragma GCC unroll 8
-  for (int c = 0; c < kDotChannels; ++c) {
+  for (int c = 0; c < kChannels; ++c) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) total[c][v] = hn::Zero(df);
   }
@@ -445,7 +443,7 @@ void correlate_phases(const DotTile& tile, float* HWY_RESTRICT y, std::int64_t p
       total[0][v] = hn::MulAdd(tap, weight, total[0][v]);
     }
 #pragma GCC unroll 8
-    for (int c = 1; c < kDotChannels; ++c) {
+    for (int c = 1; c < kChannels; ++c) {
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         const Ints sum = add_dot(hn::Set(di, corrections[c]), x[v], hn::Set(di, weights[c]));
@@ -454,8 +452,8 @@ void correlate_phases(const DotTile& tile, float* HWY_RESTRICT y, std::int64_t p
     }
     source += tile.plane;
     single += tile.plane;
-    weights += kDotChannels;
-    corrections += kDotChannels;
+    weights += kChannels;
+    corrections += kChannels;
   }
   store_totals(tile, total, y, pitch);
 }
@@ -464,7 +462,7 @@ template <int kChannels, int kVectors>
 void correlate_quads(const DotTile& tile, float* y, std::int64_t pitch) {
   if (tile.single) return correlate_products<kChannels, kVectors>(tile, y, pitch);
   if constexpr (kChannels == kDotChannels) {
-    if (tile.phases) return correlate_phases<kVectors>(tile, y, pitch);
+    if (tile.phases) return correlate_phases<kChannels, kVectors>(tile, y, pitch);
   }
   switch (tile.quads) {
     case 1:
