@@ -67,10 +67,10 @@ class HeatMap {
   }
 
   std::string html() const {
-    return fmt::format("<div class=\"choice\" data-name=\"{}\">\n", escaped(label_)) + spots_html() +
-           "<div class=\"scroll wide\" tabindex=\"0\" role=\"region\" aria-labelledby=\"" +
-           fmt::format("heat-{}\">\n<table class=\"heat sortable paged\">\n", source_ + 1) + head_html() + body_html() +
-           "</table>\n</div>\n</div>\n";
+    return fmt::format(
+        "<div class=\"choice\" data-name=\"{}\">\n{}<div class=\"scroll wide\" tabindex=\"0\" role=\"region\" "
+        "aria-labelledby=\"heat-{}\">\n<table class=\"heat sortable paged\">\n{}{}</table>\n</div>\n</div>\n",
+        escaped(label_), spots_html(), source_ + 1, head_html(), body_html());
   }
 
  private:
@@ -85,7 +85,7 @@ class HeatMap {
         "</th>",
         source_ + 1, swatch(source_), escaped(label_));
     for (const models::Pass pass : passes_) {
-      html += fmt::format("<th scope=\"colgroup\" class=\"group\" colspan=\"4\">{}</th>", models::to_string(pass));
+      html += fmt::format(R"(<th scope="colgroup" class="group" colspan="4">{}</th>)", models::to_string(pass));
     }
     html += "</tr>\n<tr>";
     for (std::size_t p = 0; p < passes_.size(); ++p) {
@@ -99,7 +99,7 @@ class HeatMap {
   std::string body_html() const {
     std::string html = "<tbody>\n";
     for (std::size_t l = 0; l < evaluated_.results().layers.size(); ++l) {
-      html += fmt::format("<tr><th scope=\"row\" class=\"name stick\">{}</th>",
+      html += fmt::format(R"(<tr><th scope="row" class="name stick">{}</th>)",
                           escaped(evaluated_.results().layers[l].name));
       for (const models::Pass pass : passes_) {
         const auto place = places_.find({l, pass});

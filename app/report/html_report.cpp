@@ -280,11 +280,25 @@ std::string facts_html(const std::vector<ReportSection>& sections) {
   return html + "</div>\n";
 }
 
+// Of a report what the plots show: without the operations and the baselines of each layer, which are most of it.
+Json plotted(Json report) {
+  for (Json& result : report["results"]) {
+    for (const char* key : {"activities", "machines", "sharing", "table_range", "training_step"}) result.erase(key);
+    for (Json& layer : result["layers"]) {
+      for (Json& pass : layer["passes"]) {
+        pass.erase("baselines");
+        pass["energy"].erase("operations");
+      }
+    }
+  }
+  return report;
+}
+
 // What the plots are drawn from.
 Json page_data(const std::vector<evaluation::Evaluation>& evaluations, const std::optional<SweepSource>& sweep,
                const Accuracies& accuracies) {
   Json data = Json::object();
-  data["report"] = json_report(evaluations);
+  data["report"] = plotted(json_report(evaluations));
   data["labels"] = labels_of(evaluations);
   data["sweep"] = sweep ? Json(sweep->document) : Json();
   data["machines"] = Json::array();
@@ -404,7 +418,8 @@ Body body_of(const std::vector<evaluation::Evaluation>& evaluations, const std::
            figure_html("roofline", "Roofline") + "<div class=\"tables\">\n" +
                to_html(bandwidth_table(evaluations), "bandwidth-1", "") + "</div>\n");
   body.add("layers", "Layers and passes",
-           "The darker, the more energy, idle elements, stalls or error. A click on a heading sorts.",
+           "The darker, the more energy, idle elements, stalls or error. <span class=\"screen\">A click on a heading "
+           "sorts.</span>",
            heat_map_html(evaluations));
   add_tradeoffs(body, machines);
   body.add("overview", "Formats side by side",

@@ -96,7 +96,7 @@ std::string bar_html(const SummaryRow& row, double end, const std::string& value
     const double pj = (machine.parts.*kParts[p].range).value;
     const double width = place(pj);
     const double share = machine.all_pj.value > 0 ? pj / machine.all_pj.value : 0;
-    html += fmt::format("<span class=\"p{}\" style=\"width:{:.3f}%\" title=\"{}: {}, {}\">{}</span>", p, width,
+    html += fmt::format(R"(<span class="p{}" style="width:{:.3f}%" title="{}: {}, {}">{}</span>)", p, width,
                         kParts[p].name, joules(pj), percent(share), width > kRoomForText ? percent(share, 0) : "");
   }
   html += fmt::format("<b style=\"left:{:.3f}%;width:{:.3f}%\" title=\"{} to {}\"></b></div>\n",
@@ -159,7 +159,7 @@ std::string escaped(std::string_view text) {
 std::string swatch(std::size_t source) {
   constexpr std::size_t kColours = 8;  // as in page.css and plots.js
   static constexpr const char* kShapes[] = {"●", "■", "▲", "◆"};
-  return fmt::format("<i class=\"swatch f{}\" aria-hidden=\"true\">{}</i>", source % kColours,
+  return fmt::format(R"(<i class="swatch f{}" aria-hidden="true">{}</i>)", source % kColours,
                      kShapes[source / kColours % std::size(kShapes)]);
 }
 

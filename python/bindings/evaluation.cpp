@@ -111,6 +111,12 @@ std::string report(const JsonReader& request, const evaluation::Progress& progre
   app::ReportExtras extras;
   extras.detail = request["detail"].flag();
   if (has(request, "sweep")) extras.sweep = app::parse_sweep(request["sweep"].text(), "sweep");
+  if (has(request, "accuracy")) {
+    const JsonReader accuracies = request["accuracy"];
+    for (std::size_t i = 0; i < accuracies.size(); ++i) {
+      extras.accuracies.push_back({accuracies[i]["name"].text(), accuracies[i]["file"].text()});
+    }
+  }
   std::optional<workloads::Network> network;
   if (has(request, "step")) network = network_of(request["step"]);
   std::vector<evaluation::Evaluation> evaluations;

@@ -111,6 +111,18 @@ def _results_source(value: Union[Path, Document], index: int) -> Dict[str, Any]:
     return source
 
 
+def _accuracies(accuracy: Optional[Mapping[str, Any]]) -> Optional[List[Dict[str, str]]]:
+    if accuracy is None:
+        return None
+    if not isinstance(accuracy, Mapping):
+        raise Error(f"accuracy: is {type(accuracy).__name__}, expected a dict of files of metrics")
+    return [
+        {"name": str(name), "file": _path(file, f"accuracy['{name}']")}
+        for name, files in accuracy.items()
+        for file in (files if isinstance(files, (list, tuple)) else [files])
+    ]
+
+
 def report(
     results: Union[Path, Document, Sequence[Union[Path, Document]]],
     table: Path = "horowitz-45nm",
@@ -118,6 +130,7 @@ def report(
     *,
     step: Union[Path, Document, None] = None,
     sweep: Optional[Document] = None,
+    accuracy: Optional[Mapping[str, Union[Path, Sequence[Path]]]] = None,
 ) -> Report:
     """Prices results: energy, area and error, each against the float baselines, as `mlsim report` does.
 
@@ -127,6 +140,8 @@ def report(
     step: a network, a file, a shipped one by name or a dict, whose convolutions the results are, to price the rest of a
         training step.
     sweep: of mlsim.sweep, for the plots of Report.text("html").
+    accuracy: metrics files of mlsim-train, one or several runs, by the format or the baseline that was trained, for the
+        plots of Report.text("html").
 
     Returns the report as a dict, the schema mlsim.report/1; energies in pJ with error bars, areas in µm². Raises
     mlsim.Error with the command's sentences.
@@ -141,6 +156,7 @@ def report(
         "activity": _name(activity, "activity"),
         "step": None if step is None else _source(step, "step"),
         "sweep": None if sweep is None else to_text(sweep, "sweep"),
+        "accuracy": _accuracies(accuracy),
     }
     document = json.loads(_native.report(to_text({**request, "format": "json", "detail": False}, "report")))
     return Report(document, request)

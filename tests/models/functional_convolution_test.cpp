@@ -473,12 +473,12 @@ ConvolutionShape random_depthwise(Random& random) {
   const bool usual = between(random, 0, 1) == 0;
   constexpr std::array<std::int64_t, 4> kLargest{6, 16, 34, 131};
   for (const std::size_t axis : {0U, 1U}) {
-    shape.kernel[axis] = usual ? 3 : between(random, 1, 4);
+    shape.kernel[axis] = usual ? 3 : between(random, 1, between(random, 0, 2) == 0 ? 8 : 4);
     shape.stride[axis] = usual ? shape.stride[0] : between(random, 1, 2);
     if (usual && axis == 0) shape.stride = {between(random, 1, 2), 1};
     shape.padding[axis] = usual ? Padding(1) : Padding(between(random, 0, 4), between(random, 0, 4));
     const std::int64_t largest = kLargest[static_cast<std::size_t>(between(random, 0, axis == 0 ? 2 : 3))];
-    shape.in_size[axis] = between(random, std::min<std::int64_t>(shape.kernel[axis], largest), largest);
+    shape.in_size[axis] = between(random, shape.kernel[axis], std::max(shape.kernel[axis], largest));
   }
   if (usual) shape.stride[1] = shape.stride[0];
   return shape;

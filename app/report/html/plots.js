@@ -58,11 +58,12 @@
   const names = (title, width) => ({
     title, labelExpr: "split(datum.label, ' | ')", domain: false, ticks: false, labelLimit: namesWidth(width),
   });
-  // As many columns as hold the longest entry. Legends begin where an axis of names ends.
+  // As many columns as hold the longest entry, and rows that are about as long. Legends begin where an axis of names ends.
   const besideNames = (width) => width - namesWidth(width) - 10;
   const legend = (width, entries, extra) => {
     const longest = Math.max(0, ...entries.map(widthOf)) + 40;
-    return { columns: Math.max(1, Math.floor((width - 20) / longest)), labelLimit: width - 40, title: null, ...extra };
+    const rows = Math.ceil(entries.length / Math.max(1, Math.floor((width - 20) / longest)));
+    return { columns: Math.ceil(entries.length / Math.max(1, rows)), labelLimit: width - 40, title: null, ...extra };
   };
   const radio = (name, value, options, label) => ({ name, value, bind: { input: 'radio', options, name: label } });
   const shown = { name: 'shown', select: { type: 'point', fields: ['series'] }, bind: 'legend' };
@@ -141,7 +142,7 @@
       return null;
     };
     return points.map((point) => {
-      const found = place(point);
+      const found = point.text ? place(point) : null;
       if (found) taken.push(found.box);
       return found;
     });
@@ -252,7 +253,7 @@
         layer: [
           { data: { values: lines }, mark: { type: 'line', color: ink, strokeWidth: 1.5 },
             encoding: { x, y, strokeDash: { field: 'line', type: 'nominal', scale: { domain: lineNames, range: [[1, 0], [6, 3], [2, 3], [8, 2, 2, 2]] },
-              legend: legend(width, lineNames, { symbolStrokeColor: ink, symbolType: 'stroke', symbolSize: 300, columns: width > 620 ? 3 : 1 }) } } },
+              legend: legend(width, lineNames, { symbolStrokeColor: ink, symbolType: 'stroke', symbolSize: 300 }) } } },
           {
             data: { values: rows }, params: [shown], mark: { type: 'point', filled: true, size: 55 },
             encoding: {
@@ -540,19 +541,22 @@
       const axes = {
         energy: { field: 'energy', title: 'pJ a multiply-add, with memory', format: '.3f' },
         computing: { field: 'computing', title: 'pJ a multiply-add, computing', format: '.3f' },
-        time: { field: 'cycles', title: 'cycles', format: ',' },
         area: { field: 'area', title: 'area, mm²', format: '.4f' },
+        time: { field: 'cycles', title: 'cycles', format: ',' },
         error: { field: 'db', title: 'mean SQNR, dB', format: '.1f' },
       };
       // Energy to the right and error upwards, where the front is of them; two axes, whatever it is of.
-      const order = ['energy', 'computing', 'area', 'time', 'error'];
-      const chosen = order.filter((name) => sweep.front.includes(name));
+      const chosen = Object.keys(axes).filter((name) => sweep.front.includes(name));
       const across = axes[chosen[0]];
-      const up = axes[chosen.length > 1 ? chosen[chosen.length - 1] : order.find((name) => name !== chosen[0])];
+      const up = axes[chosen.length > 1 ? chosen[chosen.length - 1] : Object.keys(axes).find((name) => name !== chosen[0])];
+      const seriesOf = (format) => {
+        if (/^(fp|bf|int)\d/.test(format)) return 'baselines';
+        return /^e\d[^+]*$/.test(format) ? `${format[1]}-bit exponent` : 'others';
+      };
       const each = (point, pj) => pj / point.multiply_adds;
       const rows = sweep.points.filter((point) => point.multiply_adds > 0).map((point) => ({
         format: point.format,
-        series: /^e\d/.test(point.format) && !point.format.includes('+') ? point.format[1] : 'others',
+        series: seriesOf(point.format),
         front: point.pareto ? 'yes' : 'no',
         energy: each(point, point.with_memory_pj),
         computing: each(point, point.computing_pj),
@@ -562,39 +566,73 @@
         db: typeof point.mean_sqnr_db === 'number' ? point.mean_sqnr_db : null,
         accumulator: point.accumulator_bits === null ? '-' : `${point.accumulator_bits} bits`,
         array: `${point.rows} x ${point.columns} / ${point.elements_per_scaler}`,
-      })).filter((row) => row[across.field] !== null && row[up.field] !== null);
-      // What all formats end in, such as /g8m1/nc, is in the tooltips.
-      const ends = once(rows.map((row) => row.format.replace(/^[^/]*/, '')).filter((end) => end !== ''));
-      for (const row of rows) row.short = ends.length === 1 ? row.format.replace(ends[0], '') : row.format;
-      const axis = (of) => ({
-        field: of.field, type: 'quantitative', scale: { zero: false, nice: true },
-        axis: { title: of.title, tickCount: 6 },
-      });
-      const x = axis(across);
-      const y = axis(up);
-      const onFront = { filter: "datum.front === 'yes'" };
+      })).filter((row) => row[across.field] > 0 && row[up.field] !== null);
       const series = once(rows.map((row) => row.series)).sort();
-      const line = {
-        transform: [onFront],
-        mark: { type: 'line', color: ink, strokeDash: [4, 3], strokeWidth: 1, interpolate: 'step-after' },
-        encoding: { x, y, order: { field: across.field, type: 'quantitative' } },
+      const entries = legend(width, series, { symbolOpacity: 1 });
+      const padding = { ...kPadding, left: up === axes.time ? 84 : 64, top: 18 + 20 * Math.ceil(series.length / entries.columns) };
+      const inner = width - padding.left - padding.right;
+      const height = Math.round(Math.min(400, Math.max(280, inner * 0.55)));
+      // Baselines may be far more exact than every format.
+      const endsOf = ({ field }) => {
+        const values = rows.map((row) => row[field]);
+        if (field === 'db') return decibelEnds(values, rows.filter((row) => row.series !== 'baselines').map((row) => row.db));
+        return [Math.min(...values) / 1.12, Math.max(...values) * 1.12];
       };
+      const [xEnds, yEnds] = [endsOf(across), endsOf(up)];
+      const isLog = ({ field }) => field !== 'db';
+      const part = (of, [low, high], value) =>
+        (isLog(of) ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
+      const value = (of, [low, high], at) => (isLog(of) ? low * (high / low) ** at : low + (high - low) * at);
+      const top = yEnds[1] - (yEnds[1] - yEnds[0]) * 0.03;
+      // What all MLS formats end in, such as /g8m1/nc, is in the tooltips.
+      const ends = once(rows.filter(({ format }) => /^e\d/.test(format)).map(({ format }) => format.replace(/^[^/]*/, '')));
+      for (const row of rows) {
+        row.x = row[across.field];
+        row.y = up.field === 'db' ? Math.min(row.db, top) : row[up.field];
+        const short = ends.length === 1 && /^e\d/.test(row.format) ? row.format.replace(ends[0], '') : row.format;
+        const text = up.field === 'db' && row.db > top ? `${short}: ${row.db.toFixed(1)} dB` : short;
+        row.text = row.front === 'yes' || row.series === 'baselines' ? text : '';
+      }
+      const places = placeLabels(rows.map(({ x, y, text }) => ({
+        x: inner * part(across, xEnds, x), y: height * (1 - part(up, yEnds, y)), text,
+      })), inner, height);
+      const at = (px, py) => [value(across, xEnds, px / inner), value(up, yEnds, 1 - py / height)];
+      const texts = [];
+      const pointers = [];
+      places.forEach((found, i) => {
+        if (!found) return;
+        const [left, upper, right, lower] = found.box;
+        const [x, y] = at((left + right) / 2, (upper + lower) / 2);
+        texts.push({ x, y, text: rows[i].text });
+        if (!found.line) return;
+        const [x2, y2] = at(...found.line);
+        pointers.push({ x: rows[i].x, y: rows[i].y, x2, y2 });
+      });
+      const axis = (field, of, domain, length) => ({
+        field, type: 'quantitative', scale: { type: isLog(of) ? 'log' : 'linear', domain, nice: false, zero: false },
+        axis: isLog(of) ? logAxis(of.title, domain, length) : { title: of.title, tickCount: 6 },
+      });
+      const x = axis('x', across, xEnds, inner);
+      const y = axis('y', up, yEnds, height);
       return {
         description: `Each point of the sweep by ${across.title} and ${up.title}, with the Pareto front.`,
-        data: { values: rows },
-        height: 380,
+        data: { values: rows }, width: inner, height, padding, autosize: 'none',
         layer: [
+          { data: { values: pointers }, mark: { type: 'rule', color: faint, strokeWidth: 0.75 },
+            encoding: { x, y, x2: { field: 'x2' }, y2: { field: 'y2' } } },
           // A front of more than two is no line.
-          ...(chosen.length <= 2 ? [line] : []),
+          ...(chosen.length > 2 ? [] : [{
+            transform: [{ filter: "datum.front === 'yes'" }],
+            mark: { type: 'line', color: ink, strokeDash: [4, 3], strokeWidth: 1, interpolate: 'step-after' },
+            encoding: { x, y, order: { field: 'x', type: 'quantitative' } },
+          }]),
           {
             params: [shown],
             mark: { type: 'point', filled: true },
             encoding: {
               x, y,
-              color: {
-                field: 'series', type: 'nominal', sort: series,
-                legend: legend(width, series, { title: 'exponent bits', symbolOpacity: 1 }),
-              },
+              color: { field: 'series', type: 'nominal', sort: series, legend: entries },
+              shape: { condition: { test: "datum.series === 'baselines'", value: 'triangle-up' }, value: 'circle' },
               size: { condition: { test: "datum.front === 'yes'", value: 110 }, value: 45 },
               opacity: faded,
               tooltip: [
@@ -607,11 +645,8 @@
               ],
             },
           },
-          {
-            transform: [onFront],
-            mark: { type: 'text', align: 'right', dx: -9, dy: -6, color: ink, fontSize: 11 },
-            encoding: { x, y, text: { field: 'short' } },
-          },
+          { data: { values: texts }, mark: { type: 'text', color: ink, fontSize: kFontSize, baseline: 'middle' },
+            encoding: { x, y, text: { field: 'text' } } },
         ],
       };
     },

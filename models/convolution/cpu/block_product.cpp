@@ -90,6 +90,15 @@ class Panels {
   float& unit(std::int64_t group, std::int64_t i) {
     return units_[static_cast<std::size_t>((i / width_ * words_.groups + group) * width_ + i % width_)];
   }
+  // Those of a group from one on, unit_of(0), unit_of(1), …
+  template <typename UnitOf>
+  void set_units(std::int64_t group, const Run& part, const UnitOf& unit_of) {
+    for (std::int64_t i = 0, length = 0; i < part.count; i += length) {
+      length = std::min(width_ - (part.first + i) % width_, part.count - i);
+      float* target = &unit(group, part.first + i);
+      for (std::int64_t k = 0; k < length; ++k) target[k] = unit_of(i + k);
+    }
+  }
 
   // Of one panel, once its words are there.
   void correct(std::int64_t panel) {
@@ -127,6 +136,7 @@ class ProductOperand {
       for (std::int64_t x = 0; x < used[1]; ++x) tiles_.push_back(grid_.index(0, 0, y * stride[0], x * stride[1]));
     }
     dense_ = positions() == plane_;
+    for (std::int64_t p = 0; p < positions(); ++p) tile_each_ = tile_each_ && tile(p) == p;
   }
 
   std::int64_t positions() const { return static_cast<std::int64_t>(tiles_.size()); }
@@ -160,6 +170,7 @@ class ProductOperand {
   // Units of the tiles of a plane; tile() has that of each position.
   const float* units(std::int64_t i0, std::int64_t i1) const { return units_.data() + grid_.index(i0, i1); }
   std::int64_t tile(std::int64_t position) const { return tiles_[static_cast<std::size_t>(position)]; }
+  bool tile_each() const { return tile_each_; }  // tile() is the position itself
 
   void pack(const WordRow& row) const { pack_words(row, decoder_); }
 
@@ -174,6 +185,7 @@ class ProductOperand {
   std::array<std::int64_t, 2> stride_;
   std::vector<std::int64_t> tiles_;
   bool dense_;
+  bool tile_each_ = true;
 };
 
 class BlockProducts {
@@ -386,9 +398,13 @@ class BlockProducts {
         return lane_.codes({image, outer}, {first, length}, room.data() + k * chunk.count);
       });
       for (std::int64_t group = 0; !chunk.by_rows && group < chunk.lanes.words().groups; ++group) {
-        const float* tiles = lane_.units(image, runs_[static_cast<std::size_t>(group)].first);
-        for (std::int64_t p = 0; p < length; ++p)
-          chunk.lanes.unit(group, chunk.shift + lane + p) = tiles[lane_.tile(first + p)];
+        const float* units = lane_.units(image, runs_[static_cast<std::size_t>(group)].first);
+        const Run part{chunk.shift + lane, length};
+        if (lane_.tile_each()) {
+          chunk.lanes.set_units(group, part, [&](std::int64_t p) { return units[first + p]; });
+        } else {
+          chunk.lanes.set_units(group, part, [&](std::int64_t p) { return units[lane_.tile(first + p)]; });
+        }
       }
     }
   }

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <vector>
 
-#include "models/convolution/cpu/prepared_planes.h"
+#include "models/convolution/cpu/plane_windows.h"
 #include "models/convolution/cpu/refusals.h"
 #include "models/convolution/cpu/scale_kernels.h"
 #include "models/convolution/cpu/scratch.h"
@@ -24,23 +23,24 @@ class DepthwiseGradient {
         batch_(request.shape.batch),
         channels_(request.shape.groups),
         in_size_(request.shape.in_size),
-        out_size_(request.shape.out_size()),
-        rows_(axis_phases(Pass::kForward, request.shape, 0)),
-        columns_(axis_phases(Pass::kForward, request.shape, 1)),
-        planes_(rows_, columns_, in_size_),
-        errors_(out_size_[0], out_size_[1], {1, 1}, planes_.plane().pitch) {
-    errors_.size = (ceil_div(out_size_[0] * errors_.pitch, kPlaneBytes) + 1) * kPlaneBytes;
-    for (std::int64_t i = 0; i < kGradientTaps; ++i) {
-      taps_.places[static_cast<std::size_t>(i)] =
-          planes_.place(plane_tap(rows_[0], i / kGradientSide), plane_tap(columns_[0], i % kGradientSide));
+        out_size_(request.shape.out_size()) {
+    const AxisPhase columns = axis_phases(Pass::kForward, request.shape, 1).front();
+    const PlaneWindows windows(axis_phases(Pass::kForward, request.shape, 0).front(), columns, kGradientSide,
+                               in_size_[1]);
+    const VectorShape vector = windows.vector(ceil_div(out_size_[1], kGroup) * kGroup, kPlaneLanes / kGroup);
+    for (std::int64_t first = 0; first < out_size_[1]; first += vector.columns) {
+      columns_.push_back(make_column(windows, vector, first));
     }
-    add_masks();
-    taps_.exact = request.exact_float;
+    rows_ = {windows.rows(vector), columns_, vector.rows * out_size_[1], request.exact_float};
+    activations_ = BytePlanes::reading(in_size_[0] * in_size_[1], windows.begin(), windows.end(vector));
+    // Vectors of no errors follow a column.
+    const std::int64_t rows_read = (rows_.windows.vectors + kGradientSide) * vector.rows;
+    errors_ = BytePlanes::reading(out_size_[0] * out_size_[1], 0, rows_read * out_size_[1] + kPlaneLanes);
   }
 
   void run(float* results) const {
-    const ByteTable error_table(error_.format.element, 0);
-    const ByteTable activation_table(activation_.format.element, kDotOffset);
+    const ByteDecoder error_decoder(error_.format.element, 0);
+    const ByteDecoder activation_decoder(activation_.format.element, kDotOffset);
     const std::int64_t out_plane = out_size_[0] * out_size_[1];
     const std::int64_t in_plane = in_size_[0] * in_size_[1];
     const Scratch<float> error_units = pair_units(error_, 0, batch_ * channels_);
@@ -50,32 +50,31 @@ class DepthwiseGradient {
       const std::int64_t first = task * in_a_row;
       const std::int64_t count = std::min(in_a_row, channels_ - first);
       // As many as are prepared before they are read.
-      const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / (planes_.plane().size + errors_.size), 1,
+      const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / (activations_.step + errors_.step), 1,
                                                             std::min(kMostAtOnce, count));
-      const auto activations = make_scratch<std::uint8_t>(at_once * planes_.plane().size);
-      const auto errors = make_scratch<std::uint8_t>(at_once * errors_.size);
-      planes_.clear(activations.get(), at_once);
-      std::fill_n(errors.get(), at_once * errors_.size, std::uint8_t{0});
+      const auto activations = make_scratch<std::uint8_t>(at_once * activations_.step);
+      const auto errors = make_scratch<std::uint8_t>(at_once * errors_.step);
+      activations_.clear(activations.get(), at_once, kDotOffset);
+      errors_.clear(errors.get(), at_once, 0);
       std::vector<float> sums(static_cast<std::size_t>(count * kGradientLanes), 0.0F);
       for (std::int64_t image = 0; image < batch_; ++image) {
         for (std::int64_t begin = first; begin < first + count; begin += at_once) {
           const std::int64_t planes = std::min(at_once, first + count - begin);
           const std::int64_t pair = image * channels_ + begin;
-          fill_byte_planes(planes_.plane(), activation_table, activation_.codes.data() + pair * in_plane, planes,
+          fill_byte_planes(activations_, activation_decoder, activation_.codes.data() + pair * in_plane, planes,
                            activations.get());
-          fill_byte_planes(errors_, error_table, error_.codes.data() + pair * out_plane, planes, errors.get());
-          const GradientRun run{
-              activations.get(),        planes_.plane().size,         errors.get(), errors_.size, planes,
-              error_units.get() + pair, activation_units.get() + pair};
-          add_gradients(taps_, run, sums.data() + (begin - first) * kGradientLanes);
+          fill_byte_planes(errors_, error_decoder, error_.codes.data() + pair * out_plane, planes, errors.get());
+          const GradientRun run{activations.get() + activations_.place,
+                                activations_.step,
+                                errors.get(),
+                                errors_.step,
+                                planes,
+                                error_units.get() + pair,
+                                activation_units.get() + pair};
+          add_gradients(rows_, run, sums.data() + (begin - first) * kGradientLanes);
         }
       }
-      for (std::int64_t c = 0; c < count; ++c) {
-        for (std::int64_t i = 0; i < kGradientTaps; ++i) {
-          results[(first + c) * kGradientTaps + i] =
-              sums[static_cast<std::size_t>(c * kGradientLanes + i)] * tensor_scale_;
-        }
-      }
+      write_gradients(sums.data(), count, tensor_scale_, results + first * kGradientTaps);
     });
   }
 
@@ -83,25 +82,21 @@ class DepthwiseGradient {
   static constexpr std::int64_t kPreparedBytes = 48 << 10;
   static constexpr std::int64_t kMostAtOnce = 16;
   static constexpr std::int64_t kMostChannels = 256;
+  static constexpr std::int64_t kGroup = 4;  // errors that a dot product takes
 
-  // Which errors meet an element in a column of the kernel, in vectors that repeat.
-  void add_masks() {
-    const std::int64_t pitch = errors_.pitch;
-    const AxisPhase& columns = columns_[0];
-    const std::int64_t repeat = pitch / std::gcd(pitch, kPlaneBytes);
-    taps_.vectors = ceil_div(out_size_[0] * pitch, kPlaneBytes);
-    for (std::int64_t v = 0; v < std::min(taps_.vectors, repeat); ++v) {
-      std::array<std::uint64_t, kGradientSide> masks{};
-      for (std::int64_t i = 0; i < kPlaneBytes; ++i) {
-        const std::int64_t first = columns.base + (v * kPlaneBytes + i) % pitch * columns.source_step;
-        for (std::int64_t j = 0; j < kGradientSide; ++j) {
-          if (first + j < 0 || first + j >= in_size_[1]) continue;
-          masks[static_cast<std::size_t>(j)] |= std::uint64_t{1} << i;
-        }
-      }
-      masks_.push_back(masks);
+  GradientColumn make_column(const PlaneWindows& windows, const VectorShape& vector, std::int64_t first) const {
+    GradientColumn column{windows.window(first), {first, 0, {}}};
+    for (std::int64_t i = 0; i < kPlaneBytes; ++i) {
+      const std::int64_t error = i / kPlaneLanes * kGroup + i % kGroup;
+      const std::int64_t row = error / vector.lanes;
+      const std::int64_t x = error % vector.lanes;
+      if (row >= vector.rows || x >= vector.columns || first + x >= out_size_[1]) continue;
+      column.errors.mask |= std::uint64_t{1} << i;
+      column.errors.picks[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(row * out_size_[1] + x);
+      const std::int64_t tap = i / kGroup % kGradientRow;
+      if (tap < kGradientSide) windows.pick(column.activations, i, row, x, tap);
     }
-    taps_.masks = masks_;
+    return column;
   }
 
   const ScaledTensor& error_;
@@ -111,12 +106,10 @@ class DepthwiseGradient {
   std::int64_t channels_;
   std::array<std::int64_t, 2> in_size_;
   std::array<std::int64_t, 2> out_size_;
-  std::vector<AxisPhase> rows_;
-  std::vector<AxisPhase> columns_;
-  PreparedPlanes planes_;
-  BytePlane errors_;
-  GradientTaps taps_;
-  std::vector<std::array<std::uint64_t, kGradientSide>> masks_;
+  std::vector<GradientColumn> columns_;
+  GradientRows rows_;
+  BytePlanes activations_;
+  BytePlanes errors_;
 };
 
 }  // namespace

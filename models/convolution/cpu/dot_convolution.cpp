@@ -87,18 +87,26 @@ class ByteCorrelation {
         groups_(shape.groups),
         outer_(shape.outer_count(pass)),
         channels_((forward_ ? shape.out_channels : shape.in_channels) / shape.groups),
-        block_(channels_ == 1 ? 1 : kDotChannels),
-        blocks_(ceil_div(channels_, block_)),
         kernel_(shape.kernel),
         source_size_(forward_ ? shape.in_size : shape.out_size()),
         result_size_(forward_ ? shape.out_size() : shape.in_size),
         rows_(axis_phases(pass, shape, 0)),
         columns_(axis_phases(pass, shape, 1)),
+        share_(alternate(rows_) && alternate(columns_)),
+        block_(channels_ == 1 && !share_ ? 1 : kDotChannels),
+        blocks_(share_ ? channels_ : ceil_div(channels_, block_)),
         lanes_(static_cast<std::int64_t>(dot_lanes())),
         row_{.step = forward_ ? shape.stride[1] : 1} {
     find_padding();
-    for (const AxisPhase& rows : rows_) {
-      for (const AxisPhase& columns : columns_) add_phase(rows, columns);
+    if (share_) {
+      shared_ = {PhasePair(rows_, result_size_[0]), PhasePair(columns_, result_size_[1])};
+      add_phase(shared_[0].both, shared_[1].both);
+      add_phase(shared_[0].one, shared_[1].one);
+      phases_[0].offsets.push_back(phases_[1].offsets[0]);
+    } else {
+      for (const AxisPhase& rows : rows_) {
+        for (const AxisPhase& columns : columns_) add_phase(rows, columns);
+      }
     }
     plane_ += lanes_;  // what a row's last vector holds beyond its end
   }
@@ -123,7 +131,7 @@ class ByteCorrelation {
         const std::int64_t pair = first * image_planes + index;
         fill_plane(pair, units[pair], planes.get() + index * plane_);
       });
-      for (std::size_t p = 0; p < phases_.size(); ++p) {
+      for (std::size_t p = 0; p < correlations(); ++p) {
         correlate_images(phases_[p], weights[p], images, planes.get(), units.get() + first * image_planes,
                          results + first * groups_ * channels_ * result_size_[0] * result_size_[1]);
       }
@@ -131,6 +139,26 @@ class ByteCorrelation {
   }
 
  private:
+  // Results of stride 2 whose phases along an axis take one and two taps: of the same two elements, so that the four
+  // phases of a plane share a quad.
+  struct PhasePair {
+    PhasePair() = default;
+    PhasePair(const std::vector<AxisPhase>& phases, std::int64_t results)
+        : one(phases[phases[0].taps() == 1 ? 0 : 1]), both(phases[phases[0].taps() == 1 ? 1 : 0]), first(one.first) {
+      one.count = both.count = ceil_div(results, 2);
+    }
+    AxisPhase one;  // of as many results as the two together have at most
+    AxisPhase both;
+    std::int64_t first = 0;  // whose phase has the one tap
+  };
+  static bool alternate(const std::vector<AxisPhase>& phases) {
+    return phases.size() == 2 && phases[0].step == 2 && phases[0].taps() + phases[1].taps() == 3;
+  }
+  // Of the tile's channels, the phase of these rows and columns: the one of a single tap is the first one.
+  std::int64_t phase_index(std::int64_t row, std::int64_t column) const {
+    return 2 * (row ^ shared_[0].first) + (column ^ shared_[1].first);
+  }
+
   // Results that share their taps, cut into quads of quad_rows × quad_columns taps. Part of each source plane is
   // [row phase][quad column][row][column], as many columns as there are results in a row.
   struct Phase {
@@ -148,7 +176,8 @@ class ByteCorrelation {
     std::int64_t positions() const { return rows->count * columns->count; }
   };
 
-  // [group][channel block][outer][quad][channel], the others without quads.
+  // [group][channel block][outer][quad][channel], the others without quads. Where phases share quads, they stand for
+  // the channels of a block, and units are [group][channel][outer].
   struct Weights {
     Scratch<std::int32_t> bytes;
     Scratch<std::int32_t> corrections;
@@ -190,7 +219,7 @@ class ByteCorrelation {
         phase.taps.push_back(taps);
       }
     }
-    plane_ += phase.row_phases * phase.column_quads * phase.extent * columns.count;
+    plane_ += ceil_div(phase.row_phases * phase.column_quads * phase.extent * columns.count, lanes_) * lanes_;
     plane_rows_ = std::max(plane_rows_, lead_rows_ + rows.base + (phase.extent - 1) * rows.source_step +
                                             phase.row_phases - 1 + phase.quad_rows);
     phases_.push_back(std::move(phase));
@@ -211,45 +240,95 @@ class ByteCorrelation {
   }
 
   std::vector<Weights> make_weights(const std::uint8_t* bytes, const float* units) const {
-    const std::int64_t size = kernel_[0] * kernel_[1];
     const std::int64_t block_size = outer_ * block_;
     const std::int64_t count = groups_ * blocks_ * block_size;
     std::vector<Weights> weights;
     std::int64_t cost = 0;
-    for (const Phase& phase : phases_) {
-      const auto quads = static_cast<std::int64_t>(phase.taps.size());
+    for (std::size_t p = 0; p < correlations(); ++p) {
+      const auto quads = static_cast<std::int64_t>(phases_[p].taps.size());
       weights.push_back(
           {make_scratch<std::int32_t>(count * quads), make_scratch<std::int32_t>(count), make_scratch<float>(count)});
       cost += block_size * (quads + 2);
     }
+    if (share_) {
+      pack_shared(bytes, units, weights[0]);
+      return weights;
+    }
     parallel_tasks(groups_ * blocks_, cost, [&](std::int64_t index) {
-      const std::int64_t group = index / blocks_;
-      const std::int64_t step = forward_ ? 1 : channels_;
-      DotPacking packing{
-          .kernel_step = step * size, .unit_step = step, .outer = outer_, .channels = static_cast<int>(block_)};
-      for (std::int64_t c = 0; c < block_; ++c) {
-        // Channels that there are not take the weights of the last one; nobody reads their results.
-        const std::int64_t channel = std::min(index % blocks_ * block_ + c, channels_ - 1);
-        const std::int64_t pair =
-            forward_ ? (group * channels_ + channel) * outer_ : group * outer_ * channels_ + channel;
-        packing.kernels[static_cast<std::size_t>(c)] = bytes + pair * size;
-        packing.units[static_cast<std::size_t>(c)] = units + pair;
-      }
-      std::vector<DotPacking> packings;
-      std::vector<PackedWeights> packed;
-      for (std::size_t p = 0; p < phases_.size(); ++p) {
-        const Phase& phase = phases_[p];
-        packing.taps = phase.taps.data();
-        packing.quads = static_cast<std::int64_t>(phase.taps.size());
-        packing.single = phase.single;
-        packings.push_back(packing);
-        packed.push_back({weights[p].bytes.get() + index * block_size * packing.quads,
-                          weights[p].corrections.get() + index * block_size,
-                          weights[p].units.get() + index * block_size});
-      }
-      if (!packings.empty()) pack_phases(packings, packed);
+      for (std::size_t p = 0; p < phases_.size(); ++p) pack_block(phases_[p], bytes, units, index, weights[p]);
     });
     return weights;
+  }
+
+  // Phases are correlated for themselves, or all of them at once.
+  std::size_t correlations() const { return share_ ? 1 : phases_.size(); }
+
+  // Where the weights of a result channel of a group begin.
+  std::int64_t weight_pair(std::int64_t group, std::int64_t channel) const {
+    return forward_ ? (group * channels_ + channel) * outer_ : group * outer_ * channels_ + channel;
+  }
+
+  void pack_block(const Phase& phase, const std::uint8_t* bytes, const float* units, std::int64_t index,
+                  const Weights& weights) const {
+    const std::int64_t size = kernel_[0] * kernel_[1];
+    const std::int64_t step = forward_ ? 1 : channels_;
+    DotPacking packing{.kernel_step = step * size,
+                       .unit_step = step,
+                       .outer = outer_,
+                       .taps = phase.taps.data(),
+                       .quads = static_cast<std::int64_t>(phase.taps.size()),
+                       .channels = static_cast<int>(block_),
+                       .single = phase.single};
+    for (std::int64_t c = 0; c < block_; ++c) {
+      // Channels that there are not take the weights of the last one; nobody reads their results.
+      const std::int64_t channel = std::min(index % blocks_ * block_ + c, channels_ - 1);
+      const std::int64_t pair = weight_pair(index / blocks_, channel);
+      packing.kernels[static_cast<std::size_t>(c)] = bytes + pair * size;
+      packing.units[static_cast<std::size_t>(c)] = units + pair;
+    }
+    const std::int64_t at = index * outer_ * block_;
+    pack_weights(packing,
+                 {weights.bytes.get() + at * packing.quads, weights.corrections.get() + at, weights.units.get() + at});
+  }
+
+  // Those of some channels, whose kernels are lines of memory together.
+  void pack_shared(const std::uint8_t* bytes, const float* units, const Weights& weights) const {
+    constexpr std::int64_t kAtOnce = 8;
+    const std::int64_t size = kernel_[0] * kernel_[1];
+    const std::int64_t runs = ceil_div(channels_, kAtOnce);
+    const PhasePacking packing{.kernel_size = size, .step = channels_, .outer = outer_, .taps = shared_taps()};
+    parallel_tasks(groups_ * runs, kAtOnce * outer_ * 4, [&](std::int64_t index) {
+      const std::int64_t group = index / runs;
+      const std::int64_t first = index % runs * kAtOnce;
+      PhasePacking run = packing;
+      run.channels = std::min(kAtOnce, channels_ - first);
+      run.kernel = bytes + weight_pair(group, first) * size;
+      run.unit = units + weight_pair(group, first);
+      const std::int64_t at = (group * channels_ + first) * outer_;
+      pack_phases(
+          run, {weights.bytes.get() + at * block_, weights.corrections.get() + at * block_, weights.units.get() + at});
+    });
+  }
+
+  // Which taps each phase takes of the quad that all share.
+  std::array<Quad, kDotChannels> shared_taps() const {
+    std::array<Quad, kDotChannels> all;
+    for (const AxisPhase& rows : rows_) {
+      for (const AxisPhase& columns : columns_) {
+        Quad& taps = all[static_cast<std::size_t>(phase_index(rows.first, columns.first))];
+        taps.fill(-1);
+        const bool single = rows.taps() * columns.taps() == 1;
+        const std::int64_t begin =
+            single ? 0 : 2 * (rows.base - shared_[0].both.base) + columns.base - shared_[1].both.base;
+        for (std::int64_t y = 0; y < rows.taps(); ++y) {
+          for (std::int64_t x = 0; x < columns.taps(); ++x) {
+            taps[static_cast<std::size_t>(begin + 2 * y + x)] = static_cast<std::int32_t>(
+                rows.kernel[static_cast<std::size_t>(y)] * kernel_[1] + columns.kernel[static_cast<std::size_t>(x)]);
+          }
+        }
+      }
+    }
+    return all;
   }
 
   // Quads of all phases, of an index pair of the source.
@@ -306,7 +385,9 @@ class ByteCorrelation {
           .quads = quads,
           .source_units = units + image_group * outer_,
           .single = phase.single,
+          .phases = share_,
           .channels = static_cast<int>(block_),
+          .used_channels = static_cast<int>(block_),
           .positions = std::min(tile_positions, phase.positions() - position),
           .tensor_scale = tensor_scale_,
       };
@@ -315,6 +396,11 @@ class ByteCorrelation {
         const std::int64_t at = (group * blocks_ + block) * outer_ * block_;
         tile.weights = weights.bytes.get() + at * quads;
         tile.corrections = weights.corrections.get() + at;
+        if (share_) {
+          tile.weight_units = weights.units.get() + at / block_;
+          spread_phases(tile, position, results + (image_group * channels_ + block) * plane);
+          continue;
+        }
         tile.weight_units = weights.units.get() + at;
         tile.used_channels = static_cast<int>(std::min(block_, channels_ - block * block_));
         float* target = results + (image_group * channels_ + block * block_) * plane;
@@ -357,6 +443,32 @@ class ByteCorrelation {
     }
   }
 
+  // Computes a tile of all phases of a result channel.
+  void spread_phases(const DotTile& tile, std::int64_t position, float* target) const {
+    constexpr std::int64_t kMost = kDotVectors * 64;
+    std::array<float, static_cast<std::size_t>(kDotChannels * kMost)> y;
+    correlate_dots(tile, y.data(), kMost);
+    const std::int64_t columns = shared_[1].both.count;
+    const std::int64_t width = result_size_[1];
+    std::int64_t column = position % columns;
+    std::int64_t row = position / columns * 2;
+    for (std::int64_t done = 0; done < tile.positions; row += 2, column = 0) {
+      const std::int64_t count = std::min(columns - column, tile.positions - done);
+      for (std::int64_t i = 0; i < std::min<std::int64_t>(result_size_[0] - row, 2); ++i) {
+        const float* even = y.data() + phase_index(i, 0) * kMost + done;
+        const float* odd = y.data() + phase_index(i, 1) * kMost + done;
+        float* place = target + (row + i) * width + 2 * column;
+        const std::int64_t pairs = std::min(count, width / 2 - column);
+        for (std::int64_t x = 0; x < pairs; ++x) {
+          place[2 * x] = even[x];
+          place[2 * x + 1] = odd[x];
+        }
+        if (pairs < count) place[2 * pairs] = even[pairs];
+      }
+      done += count;
+    }
+  }
+
   bool forward_;
   const ScaledTensor& source_;
   const ScaledTensor& weight_;
@@ -366,13 +478,15 @@ class ByteCorrelation {
   std::int64_t groups_;
   std::int64_t outer_;     // source channels of a group
   std::int64_t channels_;  // result channels of a group
-  std::int64_t block_;
-  std::int64_t blocks_;
   std::array<std::int64_t, 2> kernel_;
   std::array<std::int64_t, 2> source_size_;
   std::array<std::int64_t, 2> result_size_;
   std::vector<AxisPhase> rows_;
   std::vector<AxisPhase> columns_;
+  bool share_;  // phases share quads
+  std::array<PhasePair, 2> shared_;
+  std::int64_t block_;  // channels that a tile computes, or phases of one
+  std::int64_t blocks_;
   std::int64_t lanes_;
   ByteRow row_;  // of a decoded source plane
   std::int64_t row_bytes_ = 0;

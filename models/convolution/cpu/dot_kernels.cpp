@@ -13,6 +13,7 @@
 #include "hwy/foreach_target.h"
 // After foreach_target.h.
 #include "hwy/highway.h"
+#include "models/convolution/cpu/byte_reader-inl.h"
 
 #if HWY_TARGET == HWY_AVX3_DL
 // In place of HWY_BEFORE_NAMESPACE: clang takes the first list of features that is pushed, and no further one.
@@ -68,31 +69,40 @@ std::size_t lanes_of_dots() {
 
 #if HWY_TARGET == HWY_AVX3_DL
 
-void decode_rows(const std::uint8_t* table, const std::uint16_t* codes, std::int64_t rows, std::int64_t columns,
-                 std::uint8_t* bytes, std::int64_t pitch) {
-  const hn::ScalableTag<std::uint8_t> d;
-  const auto part = [&](std::size_t i) HWY_ATTR { return hn::LoadU(d, table + i * hn::Lanes(d)).raw; };
-  const __m512i even = hn::Add(hn::Iota(d, 0), hn::Iota(d, 0)).raw;
+void decode_rows(const std::uint8_t* table, int code_bits, const std::uint16_t* codes, std::int64_t rows,
+                 std::int64_t columns, std::uint8_t* bytes, std::int64_t pitch) {
+  const ByteReader reader(table, code_bits);
   const auto first_bits = [](std::int64_t count) {
-    return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << std::max<std::int64_t>(count, 0)) - 1;
+    return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
   };
-  for (std::int64_t row = 0; row < rows; ++row, codes += columns, bytes += pitch) {
-    for (std::int64_t i = 0; i < columns; i += 64) {
-      const std::uint64_t used = first_bits(columns - i);
-      const __m512i low_codes = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(used), codes + i);
-      const __m512i high_codes = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(used >> 32), codes + i + 32);
-      const __m512i code = _mm512_permutex2var_epi8(low_codes, even, high_codes);
-      const __m512i low = _mm512_permutex2var_epi8(part(0), code, part(1));
-      const __m512i high = _mm512_permutex2var_epi8(part(2), code, part(3));
-      _mm512_mask_storeu_epi8(bytes + i, used, _mm512_mask_blend_epi8(_mm512_movepi8_mask(code), low, high));
+  constexpr std::int64_t kShort = 16;
+  if (columns <= kShort && rows > 1) {
+    // Some rows at once, which are then put in their places.
+    alignas(64) std::array<std::uint8_t, 64 + kShort> together;
+    const std::int64_t at_once = 64 / columns;
+    const auto used = static_cast<__mmask16>(first_bits(columns));
+    for (std::int64_t row = 0; row < rows; row += at_once) {
+      const std::int64_t count = std::min(rows - row, at_once);
+      _mm512_store_si512(together.data(), reader(codes + row * columns, count * columns));
+      for (std::int64_t i = 0; i < count; ++i, bytes += pitch) {
+        const auto* from = reinterpret_cast<const __m128i*>(together.data() + i * columns);
+        _mm_mask_storeu_epi8(bytes, used, _mm_loadu_si128(from));
+      }
     }
+    return;
+  }
+  for (std::int64_t row = 0; row < rows; ++row, codes += columns, bytes += pitch) {
+    std::int64_t i = 0;
+    for (; i + 64 <= columns; i += 64) _mm512_storeu_si512(bytes + i, reader.whole(codes + i));
+    if (i == columns) continue;
+    _mm512_mask_storeu_epi8(bytes + i, first_bits(columns - i), reader(codes + i, columns - i));
   }
 }
 
 #else
 
-void decode_rows(const std::uint8_t* table, const std::uint16_t* codes, std::int64_t rows, std::int64_t columns,
-                 std::uint8_t* bytes, std::int64_t pitch) {
+void decode_rows(const std::uint8_t* table, int /*code_bits*/, const std::uint16_t* codes, std::int64_t rows,
+                 std::int64_t columns, std::uint8_t* bytes, std::int64_t pitch) {
   for (std::int64_t row = 0; row < rows; ++row, codes += columns, bytes += pitch) {
     for (std::int64_t i = 0; i < columns; ++i) bytes[i] = table[codes[i]];
   }
@@ -134,27 +144,19 @@ void scale(const std::uint8_t* source, float unit, std::int64_t pitch, std::int6
 
 #if HWY_TARGET == HWY_AVX3_DL
 
-// Quads of the first 16 places of four kernels, [quad][channel].
-class QuadTurner {
- public:
-  // `places`: four of each quad; -1 stands for a zero.
-  explicit QuadTurner(const std::array<std::int8_t, 16>& places)
-      : pick_(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(places.data())))) {}
+// The first 16 bytes of four kernels.
+HWY_INLINE __m512i join_kernels(const std::array<const std::uint8_t*, 4>& kernels) {
+  const auto load = [&](std::size_t i)
+                        HWY_ATTR { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(kernels[i])); };
+  const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(load(0)), load(1), 1);
+  const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(load(2)), load(3), 1);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
 
-  HWY_INLINE __m512i operator()(const DotPacking& packing, std::int64_t outer) const {
-    const auto kernel = [&](std::size_t c) HWY_ATTR {
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(packing.kernels[c] + outer * packing.kernel_step));
-    };
-    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(kernel(0)), kernel(1), 1);
-    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(kernel(2)), kernel(3), 1);
-    const __m512i all = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-    const __m512i turn = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    return _mm512_permutexvar_epi32(turn, _mm512_shuffle_epi8(all, pick_));
-  }
-
- private:
-  __m512i pick_;
-};
+// Picks of those bytes, the same of each kernel; -1 stands for a zero.
+HWY_INLINE __m512i picks_of(const std::array<std::int8_t, 16>& places) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(places.data())));
+}
 
 // Packs up to four quads of the first 16 places of four kernels at a time; returns for how many outer indices.
 std::int64_t pack_blocks(const DotPacking& packing, std::int32_t* weights, std::int32_t* corrections) {
@@ -168,11 +170,14 @@ std::int64_t pack_blocks(const DotPacking& packing, std::int32_t* weights, std::
       places[static_cast<std::size_t>(4 * quad) + t] = static_cast<std::int8_t>(place);
     }
   }
-  const QuadTurner turner(places);
+  const __m512i picks = picks_of(places);
+  const __m512i turn = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   const __m512i offset = _mm512_set1_epi8(static_cast<char>(kDotOffset));
   const auto used = static_cast<__mmask16>((1 << (kDotChannels * packing.quads)) - 1);
   for (std::int64_t outer = 0; outer < packing.outer; ++outer) {
-    const __m512i quads = turner(packing, outer);
+    std::array<const std::uint8_t*, 4> kernels;
+    for (std::size_t c = 0; c < 4; ++c) kernels[c] = packing.kernels[c] + outer * packing.kernel_step;
+    const __m512i quads = _mm512_permutexvar_epi32(turn, _mm512_shuffle_epi8(join_kernels(kernels), picks));
     _mm512_mask_storeu_epi32(weights + outer * packing.quads * kDotChannels, used, quads);
     const __m512i sums = _mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, quads);
     const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(sums), _mm512_extracti64x4_epi64(sums, 1));
@@ -203,6 +208,18 @@ void pack_products(const DotPacking& packing, std::int32_t* weights) {
   }
 }
 
+// Returns the sum of a quad's weights.
+std::int32_t pack_quad(const Quad& taps, const std::uint8_t* kernel, std::int32_t& quad) {
+  std::array<std::int8_t, 4> k{};
+  std::int32_t sum = 0;
+  for (std::size_t t = 0; t < 4; ++t) {
+    if (taps[t] >= 0) k[t] = static_cast<std::int8_t>(kernel[taps[t]]);
+    sum += k[t];
+  }
+  quad = std::bit_cast<std::int32_t>(k);
+  return sum;
+}
+
 void pack(const DotPacking& packing, const PackedWeights& packed) {
   std::int32_t* weights = packed.weights;
   std::int32_t* corrections = packed.corrections;
@@ -216,13 +233,7 @@ void pack(const DotPacking& packing, const PackedWeights& packed) {
       const std::uint8_t* kernel = packing.kernels[static_cast<std::size_t>(c)] + outer * packing.kernel_step;
       std::int32_t sum = 0;
       for (std::int64_t quad = 0; quad < packing.quads; ++quad) {
-        std::array<std::int8_t, 4> k{};
-        for (std::size_t t = 0; t < 4; ++t) {
-          const std::int32_t place = packing.taps[quad][t];
-          if (place >= 0) k[t] = static_cast<std::int8_t>(kernel[place]);
-          sum += k[t];
-        }
-        weights[(outer * packing.quads + quad) * channels + c] = std::bit_cast<std::int32_t>(k);
+        sum += pack_quad(packing.taps[quad], kernel, weights[(outer * packing.quads + quad) * channels + c]);
       }
       corrections[outer * channels + c] = -kDotOffset * sum;
     }
@@ -236,62 +247,62 @@ void pack(const DotPacking& packing, const PackedWeights& packed) {
 
 #if HWY_TARGET == HWY_AVX3_DL
 
-// Four channels, and up to four packings of one quad each, at a time: each quad of each channel is a lane. Returns
-// whether the packings are so.
-bool pack_quads(std::span<const DotPacking> packings, std::span<const PackedWeights> packed) {
-  const DotPacking& first = packings.front();
-  if (first.channels != kDotChannels || packings.size() > 4) return false;
+// Four outer indices at a time, of all channels, whose kernels and units are neighbours in memory.
+void pack_phase_quads(const PhasePacking& packing, const PackedWeights& packed) {
   std::array<std::int8_t, 16> places;
-  places.fill(-1);
-  for (std::size_t i = 0; i < packings.size(); ++i) {
-    if (packings[i].quads != 1) return false;
-    for (std::size_t t = 0; t < 4; ++t) {
-      const std::int32_t place = packings[i].taps[0][t];
-      if (place >= 16) return false;
-      places[4 * i + t] = static_cast<std::int8_t>(place);
-    }
-  }
-  const QuadTurner turner(places);
+  for (std::size_t i = 0; i < places.size(); ++i) places[i] = static_cast<std::int8_t>(packing.taps[i / 4][i % 4]);
+  const __m512i picks = picks_of(places);
   const __m512i offset = _mm512_set1_epi8(static_cast<char>(kDotOffset));
-  alignas(64) std::array<std::int32_t, 16> quads;
-  alignas(64) std::array<std::int32_t, 16> corrections;
-  for (std::int64_t outer = 0; outer < first.outer; ++outer) {
-    const __m512i turned = turner(first, outer);
-    _mm512_store_si512(quads.data(), turned);
-    const __m512i sums = _mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, turned);
-    _mm512_store_si512(corrections.data(), _mm512_sub_epi32(_mm512_setzero_si512(), sums));
-    const auto unit = [&](std::size_t c) { return first.units[c][outer * first.unit_step]; };
-    const __m128 units = _mm_setr_ps(unit(0), unit(1), unit(2), unit(3));
-    for (std::size_t i = 0; i < packings.size(); ++i) {
-      const std::int64_t place = outer * kDotChannels;
-      const __m128i quad = _mm_load_si128(reinterpret_cast<const __m128i*>(quads.data() + 4 * i));
-      auto* target = reinterpret_cast<__m128i*>(packed[i].weights + place);
-      if (packings[i].single) {
-        const __m128 k = _mm_cvtepi32_ps(_mm_srai_epi32(_mm_slli_epi32(quad, 24), 24));
-        _mm_storeu_si128(target, _mm_castps_si128(_mm_mul_ps(k, units)));
-        continue;
+  const __m512i spread = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+  constexpr __mmask16 kSingle = 0x1111;
+  for (std::int64_t outer = 0; outer < packing.outer; outer += 4) {
+    const std::int64_t count = std::min<std::int64_t>(packing.outer - outer, 4);
+    const auto used = static_cast<__mmask16>((1U << (4 * count)) - 1);
+    std::array<const std::uint8_t*, 4> kernels;
+    std::array<const float*, 4> units;
+    for (std::size_t i = 0; i < 4; ++i) {
+      const std::int64_t pair = (outer + std::min(static_cast<std::int64_t>(i), count - 1)) * packing.step;
+      kernels[i] = packing.kernel + pair * packing.kernel_size;
+      units[i] = packing.unit + pair;
+    }
+    for (std::int64_t channel = 0; channel < packing.channels; ++channel) {
+      const std::int64_t place = channel * packing.outer + outer;
+      const __m512i quads = _mm512_shuffle_epi8(join_kernels(kernels), picks);
+      const __m512i sums = _mm512_dpbusd_epi32(_mm512_setzero_si512(), offset, quads);
+      const __m128 four_units = _mm_setr_ps(*units[0], *units[1], *units[2], *units[3]);
+      const __m512 k = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(quads, 24), 24));
+      const __m512 products = _mm512_mul_ps(k, _mm512_permutexvar_ps(spread, _mm512_castps128_ps512(four_units)));
+      _mm512_mask_storeu_epi32(packed.weights + place * kDotChannels, used,
+                               _mm512_mask_mov_epi32(quads, kSingle, _mm512_castps_si512(products)));
+      _mm512_mask_storeu_epi32(packed.corrections + place * kDotChannels, used,
+                               _mm512_sub_epi32(_mm512_setzero_si512(), sums));
+      _mm_mask_storeu_ps(packed.units + place, static_cast<__mmask8>((1U << count) - 1), four_units);
+      for (std::size_t i = 0; i < 4; ++i) {
+        kernels[i] += packing.kernel_size;
+        ++units[i];
       }
-      _mm_storeu_si128(target, quad);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(packed[i].corrections + place),
-                       _mm_load_si128(reinterpret_cast<const __m128i*>(corrections.data() + 4 * i)));
-      _mm_storeu_ps(packed[i].units + place, units);
     }
   }
-  return true;
 }
 
 #else
 
-bool pack_quads(std::span<const DotPacking>, std::span<const PackedWeights>) {
-  return false;
+void pack_phase_quads(const PhasePacking& packing, const PackedWeights& packed) {
+  for (std::int64_t i = 0; i < packing.channels * packing.outer; ++i) {
+    const std::int64_t pair = i % packing.outer * packing.step + i / packing.outer;
+    const std::uint8_t* kernel = packing.kernel + pair * packing.kernel_size;
+    const std::int64_t place = i * kDotChannels;
+    for (std::int64_t phase = 0; phase < kDotChannels; ++phase) {
+      const Quad& taps = packing.taps[static_cast<std::size_t>(phase)];
+      packed.corrections[place + phase] = -kDotOffset * pack_quad(taps, kernel, packed.weights[place + phase]);
+    }
+    const auto k = static_cast<std::int8_t>(kernel[packing.taps[0][0]]);
+    packed.weights[place] = std::bit_cast<std::int32_t>(static_cast<float>(k) * packing.unit[pair]);
+    packed.units[i] = packing.unit[pair];
+  }
 }
 
 #endif
-
-void pack_all(std::span<const DotPacking> packings, std::span<const PackedWeights> packed) {
-  if (pack_quads(packings, packed)) return;
-  for (std::size_t i = 0; i < packings.size(); ++i) pack(packings[i], packed[i]);
-}
 
 // Writes the first `count` lanes, scaled.
 void store_some(hn::Vec<FloatTag> x, std::size_t count, float* y) {
@@ -407,9 +418,54 @@ void correlate_products(const DotTile& tile, float* HWY_RESTRICT y, std::int64_t
   store_totals(tile, total, y, pitch);
 }
 
+template <int kVectors>
+void correlate_phases(const DotTile& tile, float* HWY_RESTRICT y, std::int64_t pitch) {
+  const FloatTag df;
+  const IntTag di;
+  const WordTag du;
+  const std::size_t lanes = hn::Lanes(df);
+  const std::int32_t* HWY_RESTRICT weights = tile.weights;
+  const std::int32_t* HWY_RESTRICT corrections = tile.corrections;
+  const std::uint32_t* HWY_RESTRICT source = tile.source + tile.offsets[0];
+  const std::uint32_t* HWY_RESTRICT single = tile.source + tile.offsets[1];
+  hn::Vec<FloatTag> total[kDotChannels][kVectors];
+#pragma GCC unroll 8
+  for (int c = 0; c < kDotChannels; ++c) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) total[c][v] = hn::Zero(df);
+  }
+  for (std::int64_t outer = 0; outer < tile.outer; ++outer) {
+    const auto unit = hn::Mul(hn::Set(df, tile.source_units[outer]), hn::Set(df, tile.weight_units[outer]));
+    const auto weight = hn::BitCast(df, hn::Set(di, weights[0]));
+    Words x[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      x[v] = hn::LoadU(du, source + static_cast<std::size_t>(v) * lanes);
+      const auto tap = hn::BitCast(df, hn::LoadU(du, single + static_cast<std::size_t>(v) * lanes));
+      total[0][v] = hn::MulAdd(tap, weight, total[0][v]);
+    }
+#pragma GCC unroll 8
+    for (int c = 1; c < kDotChannels; ++c) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) {
+        const Ints sum = add_dot(hn::Set(di, corrections[c]), x[v], hn::Set(di, weights[c]));
+        total[c][v] = hn::MulAdd(hn::ConvertTo(df, sum), unit, total[c][v]);
+      }
+    }
+    source += tile.plane;
+    single += tile.plane;
+    weights += kDotChannels;
+    corrections += kDotChannels;
+  }
+  store_totals(tile, total, y, pitch);
+}
+
 template <int kChannels, int kVectors>
 void correlate_quads(const DotTile& tile, float* y, std::int64_t pitch) {
   if (tile.single) return correlate_products<kChannels, kVectors>(tile, y, pitch);
+  if constexpr (kChannels == kDotChannels) {
+    if (tile.phases) return correlate_phases<kVectors>(tile, y, pitch);
+  }
   switch (tile.quads) {
     case 1:
       return correlate_tile<kChannels, kVectors, 1>(tile, y, pitch);
@@ -615,7 +671,7 @@ HWY_EXPORT(decode_rows);
 HWY_EXPORT(interleave);
 HWY_EXPORT(scale);
 HWY_EXPORT(pack);
-HWY_EXPORT(pack_all);
+HWY_EXPORT(pack_phase_quads);
 HWY_EXPORT(correlate_any_tile);
 HWY_EXPORT(add_any_weight_tile);
 HWY_EXPORT(sum_error_quads);
@@ -639,7 +695,7 @@ ByteDecoder::ByteDecoder(const ElementFormat& format, int offset) : code_bits_(f
 
 void ByteDecoder::decode(const std::uint16_t* codes, std::int64_t rows, std::int64_t columns, std::uint8_t* bytes,
                          std::int64_t pitch) const {
-  HWY_DYNAMIC_DISPATCH(decode_rows)(table_.data(), codes, rows, columns, bytes, pitch);
+  HWY_DYNAMIC_DISPATCH(decode_rows)(table_.data(), code_bits_, codes, rows, columns, bytes, pitch);
 }
 
 void interleave_bytes(const std::array<const std::uint8_t*, 4>& sources, std::int64_t pitch, std::int64_t rows,
@@ -656,8 +712,8 @@ void pack_weights(const DotPacking& packing, const PackedWeights& packed) {
   HWY_DYNAMIC_DISPATCH(pack)(packing, packed);
 }
 
-void pack_phases(std::span<const DotPacking> packings, std::span<const PackedWeights> packed) {
-  HWY_DYNAMIC_DISPATCH(pack_all)(packings, packed);
+void pack_phases(const PhasePacking& packing, const PackedWeights& packed) {
+  HWY_DYNAMIC_DISPATCH(pack_phase_quads)(packing, packed);
 }
 
 void correlate_dots(const DotTile& tile, float* y, std::int64_t pitch) {

@@ -78,8 +78,20 @@ struct PackedWeights {
 };
 void pack_weights(const DotPacking& packing, const PackedWeights& packed);
 
-// The same for packings that differ in their taps alone.
-void pack_phases(std::span<const DotPacking> packings, std::span<const PackedWeights> packed);
+// The kernels of neighbouring result channels whose results are of kDotChannels phases, which stand for a tile's
+// channels: the first one of a single tap, the others of taps of the one quad that all share.
+struct PhasePacking {
+  const std::uint8_t* kernel = nullptr;  // k of the first outer index and channel; kPackSlack bytes more
+  const float* unit = nullptr;           // likewise
+  std::int64_t kernel_size = 1;
+  std::int64_t step = 1;  // kernels and units from one outer index to the next
+  std::int64_t outer = 1;
+  std::int64_t channels = 1;
+  std::array<Quad, kDotChannels> taps{};  // places below kPackSlack; the single one is the first of its quad
+};
+// Of each channel what DotTile has; units are [outer], and in the weights of the first phase, which are binary32
+// numbers.
+void pack_phases(const PhasePacking& packing, const PackedWeights& packed);
 
 // A run of neighbouring results of one image, for one or kDotChannels result channels. Each quad is four taps: the
 // result at position p takes the bytes of source[outer · plane + offsets[quad] + p], which are k + kDotOffset, times
@@ -95,9 +107,11 @@ struct DotTile {
   const float* source_units = nullptr;        // [outer]: what a product's 1 stands for is the product of these two
   const float* weight_units = nullptr;        // [outer][channel]
   bool single = false;                        // the weights alone, as binary32 numbers like the source
-  int channels = 1;                           // 1 or kDotChannels
-  int used_channels = 1;                      // whose results are written
-  std::int64_t positions = 1;                 // 1 to kDotVectors vectors
+  // Channels are phases of one, as packed; offsets are those of the quads and of the single taps' binary32 numbers.
+  bool phases = false;
+  int channels = 1;            // 1 or kDotChannels
+  int used_channels = 1;       // whose results are written
+  std::int64_t positions = 1;  // 1 to kDotVectors vectors
   float tensor_scale = 1;
 };
 

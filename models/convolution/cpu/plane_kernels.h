@@ -1,4 +1,4 @@
-// The vector loops of depthwise layers: a plane of results from a plane of bytes, by dot products.
+// The vector loops of depthwise layers: planes of results from planes of bytes, by dot products.
 #pragma once
 
 #include <array>
@@ -9,119 +9,98 @@
 
 namespace mlsim::models {
 
-// Results, bytes and the lanes of masks that the loops take at once.
+// Results, and bytes, that a vector has.
 inline constexpr std::int64_t kPlaneLanes = 16;
 inline constexpr std::int64_t kPlaneBytes = 64;
-// Bytes that hold a tap of every lane, and some to its left and right.
-inline constexpr std::int64_t kPlaneWindow = 32;
 
-// How the codes of a plane lie as bytes of k + kDotOffset: row y, column x in the phase (y % steps, x % steps) of each
-// axis, at its row y / step, column x / step; phases of rows at `places`, and rows `pitch` apart.
-class BytePlane {
- public:
-  BytePlane() = default;
-  BytePlane(std::int64_t the_rows, std::int64_t the_columns, std::array<std::int64_t, 2> the_steps,
-            std::int64_t the_pitch);
+// How planes of codes lie as bytes: rows without gaps, the first element of each plane at `place`, planes `step` bytes
+// apart. All other bytes are those of code 0.
+struct BytePlanes {
+  std::int64_t elements = 0;
+  std::int64_t place = 0;
+  std::int64_t step = 0;
 
-  std::int64_t rows = 0;
-  std::int64_t columns = 0;
-  std::array<std::int64_t, 2> steps{1, 1};              // each 1 or 2
-  std::array<std::array<std::int64_t, 2>, 2> places{};  // [row phase][column phase] of the first element
-  std::int64_t pitch = 0;
-  std::int64_t size = 0;  // bytes from one plane to the next
-
-  // Where both steps are 2, rows whose codes are taken at once, or 0; and which of them each phase takes to so many of
-  // its bytes.
-  struct Picks {
-    std::uint64_t mask = 0;
-    alignas(64) std::array<std::uint8_t, 64> from{};
-  };
-  std::int64_t rows_at_once = 0;
-  std::array<std::array<Picks, 2>, 2> picks{};
+  // From `zero` on these bytes are read, of elements and zeros; both count from the first element.
+  static BytePlanes reading(std::int64_t elements, std::int64_t first, std::int64_t end);
+  // Makes memory for some planes ready, once for all that are written to it.
+  void clear(std::uint8_t* bytes, std::int64_t count, std::uint8_t zero) const;
 };
 
-// k + offset of every code of a format.
-struct ByteTable {
-  ByteTable(const ElementFormat& format, int offset);
-  std::array<std::uint8_t, 256> bytes{};
-  bool is_short = false;  // codes have at most 7 bits
-};
+// Writes the elements of `count` planes.
+void fill_byte_planes(const BytePlanes& planes, const ByteDecoder& decoder, const std::uint16_t* codes,
+                      std::int64_t count, std::uint8_t* bytes);
 
-// Writes the elements of `count` planes, and those of code 0 up to kPlaneBytes beyond the last one of a row.
-void fill_byte_planes(const BytePlane& plane, const ByteTable& table, const std::uint16_t* codes, std::int64_t count,
-                      std::uint8_t* bytes);
-
-// Four taps of every result of a phase: those of result p are four bytes of the kPlaneBytes from first + p on and of
-// the ones from second + p on, for lane i at picks[4 · i …], which count through both.
-struct PlaneQuad {
-  std::int64_t first = 0;
-  std::int64_t second = 0;
+// Which bytes of a window make a vector: byte i is the one at picks[i] where bit i of the mask is set, else a zero.
+struct WindowPicks {
+  std::int64_t window = 0;  // where the first one begins, from a plane's first element on
+  std::uint64_t mask = 0;
   alignas(64) std::array<std::uint8_t, 64> picks{};
 };
 
-// Results that share their taps, in rows without gaps.
-inline constexpr std::size_t kMostPlaneQuads = 4;
-struct PlanePhase {
-  std::span<const PlaneQuad> quads;  // 1 to kMostPlaneQuads
-  bool both = false;                 // some pick lies in the second window
-  // Which picks exist, the others being zeros, of vectors that repeat.
-  std::span<const std::uint64_t> masks;
-  std::int64_t results = 0;
+// Rows of a kernel meet the vectors in a column of them: row i of the kernel meets vector v in the window that lies
+// (step · v + i) · pitch bytes behind the column's first one.
+inline constexpr std::int64_t kMostPlaneRows = 4;
+struct WindowRows {
+  std::int64_t kernel_rows = 1;  // 1 to kMostPlaneRows
+  std::int64_t step = 1;
+  std::int64_t pitch = 0;
+  std::int64_t vectors = 1;
+};
+
+// A column of vectors of results: of each lane, the taps of a row of the kernel; bits of the results that are written,
+// and of the column's last vector.
+struct ResultColumn {
+  WindowPicks taps;
+  std::int64_t first = 0;  // result
+  std::uint32_t written = 0;
+  std::uint32_t written_last = 0;
+};
+
+// Results that share their rows of taps.
+struct ResultRows {
+  WindowRows windows;
+  std::span<const ResultColumn> columns;
+  // 2: neighbouring results are of two phases in turn, which take the same bytes and differ in weights.
+  std::int64_t phases = 1;
+  std::int64_t results_step = 0;  // between vectors of a column
 };
 
 // Planes of neighbouring channels of an image.
 struct PlaneRun {
-  const std::uint8_t* bytes = nullptr;
-  std::int64_t bytes_step = 0;  // from one plane to the next
+  const std::uint8_t* bytes = nullptr;  // k + kDotOffset, the first element of the first plane
+  std::int64_t bytes_step = 0;          // from one plane to the next
   std::int64_t count = 1;
-  std::int64_t channel = 0;                   // the first one
-  const std::int32_t* weights = nullptr;      // [channel block][quad][kDotChannels], the others without quads
-  const std::int32_t* corrections = nullptr;  // -kDotOffset times the sum of the weights
-  const float* units = nullptr;               // of each plane, what a product's 1 stands for
+  std::int64_t channel = 0;  // the first one
+  // Of each phase: [channel block][kernel row][kDotChannels], four taps each; and without rows, -kDotOffset times the
+  // sum of the weights.
+  std::array<const std::int32_t*, 2> weights{};
+  std::array<const std::int32_t*, 2> corrections{};
+  const float* units = nullptr;  // of each plane, what a product's 1 stands for
   float tensor_scale = 1;
 };
 
 // Writes the sums times unit and tensor scale, those of each plane y_step behind those of the one before it. Whole
 // windows are read.
-void correlate_planes(const PlanePhase& phase, const PlaneRun& run, float* y, std::int64_t y_step);
+void correlate_planes(const ResultRows& rows, const PlaneRun& run, float* y, std::int64_t y_step);
 
-// Planes whose elements are kPlaneBytes at most: every tap of every vector of results is picked from them.
-struct SmallPlanes {
-  std::int64_t elements = 0;
-  std::int64_t results = 0;
-  std::int64_t quads = 1;                // 1 to kMostPlaneQuads
-  std::span<const PlaneQuad> picks;      // [vector of results][quad], whose windows are the plane
-  std::span<const std::uint64_t> masks;  // likewise, which of them exist
-};
-
-// The same from codes: each plane of results takes the next `elements` of them. `run` has no bytes.
-void correlate_small_planes(const SmallPlanes& planes, const ByteTable& table, const std::uint16_t* codes,
-                            const PlaneRun& run, float* y);
-
-// Results of two phases of columns.
-struct PhasePair {
-  const float* even = nullptr;  // readable up to kPlaneLanes in a row
-  const float* odd = nullptr;
-  std::int64_t rows = 1;
-  std::int64_t columns = 1;  // of each
-  std::int64_t pitch = 0;    // between rows
-};
-
-// Writes each row to target[0], target[1], …, even and odd ones in turn, rows `target_pitch` apart.
-void interleave_rows(const PhasePair& pair, float* target, std::int64_t target_pitch);
-
-// Rows and columns of the kernels whose backward weight is summed along planes.
+// Rows and columns of the kernels whose backward weight is summed along planes; tap (i, j) is summed in lane
+// kGradientRow · i + j.
 inline constexpr std::int64_t kGradientSide = 3;
 inline constexpr std::int64_t kGradientTaps = kGradientSide * kGradientSide;
+inline constexpr std::int64_t kGradientRow = 4;
 inline constexpr std::int64_t kGradientLanes = 16;
 
-// Position p of the errors meets the activation's byte places[tap] + p.
-struct GradientTaps {
-  std::array<std::int64_t, kGradientTaps> places{};
-  std::int64_t vectors = 1;  // of kPlaneBytes positions
-  // Which errors of a vector meet an element, for each column of the kernel; they repeat.
-  std::span<const std::array<std::uint64_t, kGradientSide>> masks;
-  bool exact = false;  // every sum times its units is a binary32 number
+// A column of vectors of errors. Lanes are four groups of four neighbouring errors, each of which meets the activations
+// of every column of the kernel in a lane, and zeros in the last one.
+struct GradientColumn {
+  WindowPicks activations;
+  WindowPicks errors;  // of a window of kPlaneLanes
+};
+struct GradientRows {
+  WindowRows windows;  // of the activations
+  std::span<const GradientColumn> columns;
+  std::int64_t errors_step = 0;  // between vectors of a column
+  bool exact = false;            // every sum times its units is a binary32 number
 };
 
 // Planes of some channels of an image: of k + kDotOffset, and of k.
@@ -135,7 +114,10 @@ struct GradientRun {
   const float* activation_units = nullptr;
 };
 
-// Adds each tap's sum times both units, rounded to binary32 first, to sums[plane · kGradientLanes + tap].
-void add_gradients(const GradientTaps& taps, const GradientRun& run, float* sums);
+// Adds each tap's sum times both units, rounded to binary32 first, to sums[plane · kGradientLanes + lane].
+void add_gradients(const GradientRows& rows, const GradientRun& run, float* sums);
+
+// Writes the sums of each plane's taps, one tap after another, times the tensor scale.
+void write_gradients(const float* sums, std::int64_t count, float tensor_scale, float* results);
 
 }  // namespace mlsim::models
