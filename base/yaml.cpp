@@ -48,6 +48,8 @@ class Converter {
 
   json value_of(const YAML::Node& node, const std::string& pointer, int depth) {
     if (++values_ > kMostYamlValues) refuse(file_, "", fmt::format("has more than {} values", kMostYamlValues));
+    bytes_ += pointer.size() + (node.IsScalar() ? node.Scalar().size() : 0);
+    if (bytes_ > kMostYamlBytes) refuse(file_, "", fmt::format("has more than {} bytes", kMostYamlBytes));
     // What is deeper would exhaust the stack of those who walk it, as a list that is an alias of itself would here.
     if (depth > kDeepestJson) refuse(file_, "", fmt::format("is nested deeper than {} levels", kDeepestJson));
     if (node.IsScalar()) return node.Tag() == "?" ? resolved(node.Scalar()) : json(node.Scalar());
@@ -72,6 +74,7 @@ class Converter {
  private:
   const std::string& file_;
   std::size_t values_ = 0;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace

@@ -75,9 +75,8 @@ std::optional<std::pair<std::size_t, Json>> journal_line(std::string_view text, 
 
 // Of any operand.
 bool is_block_scaled(const PerOperand<models::Format>& formats) {
-  return std::any_of(formats.values.begin(), formats.values.end(), [](const models::Format& format) {
-    return std::holds_alternative<models::ScaledFormat>(format);
-  });
+  return std::any_of(formats.values.begin(), formats.values.end(),
+                     [](const models::Format& format) { return std::holds_alternative<models::ScaledFormat>(format); });
 }
 
 }  // namespace

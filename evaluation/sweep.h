@@ -36,7 +36,8 @@ struct SweepAxes {
   std::vector<int> elements_per_scaler;  // empty: as the arrays have it
 };
 
-// Every combination, formats slowest; formats without an accumulator of a width of their own have each combination once. Throws std::runtime_error for a combination that is no array.
+// Every combination, formats slowest; formats without an accumulator of a width of their own have each combination
+// once. Throws std::runtime_error for a combination that is no array.
 std::vector<SweepPoint> sweep_points(const SweepAxes& axes);
 
 // What all points of a sweep have in common.

@@ -314,7 +314,7 @@ class TopologyReader {
       slashed_.add(fmt::format("'{}' becomes '{}'", row.cells[0], name));
     }
     if (lines_.emplace(name, row.line).second) return name;
-    std::size_t number = 2;
+    std::size_t& number = repetitions_.emplace(name, 2).first->second;
     while (!lines_.emplace(fmt::format("{}_{}", name, number), row.line).second) ++number;
     std::string other = fmt::format("{}_{}", name, number);
     repeated_.add(fmt::format("'{}' of line {} is also that of line {} and becomes '{}'", name, row.line,
@@ -364,6 +364,7 @@ class TopologyReader {
   Columns columns_;
   Network network_;
   std::map<std::string, std::size_t> lines_;
+  std::map<std::string, std::size_t> repetitions_;  // the number that a repeated name was given last
   Seen mended_;
   Seen nameless_;
   Seen slashed_;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -249,7 +250,11 @@ class ErtReader {
       }
     }
     check_arguments(action);
-    if (!prices_.emplace(*operation, action["energy"].number(0) / bits).second) {
+    const double price = action["energy"].number(0) / bits;
+    if (!std::isfinite(price)) {
+      action["energy"].refuse_value(fmt::format("an energy that is finite when divided by {} bits", bits));
+    }
+    if (!prices_.emplace(*operation, price).second) {
       name.refuse(fmt::format("gives a second energy of {}, expected one of each operation", energy::name(*operation)));
     }
   }

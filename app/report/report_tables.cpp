@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <optional>
 #include <set>
-#include <string_view>
 
 #include "app/report/cells.h"
 #include "app/report/section_tables.h"
@@ -77,6 +76,7 @@ class OverviewRows {
       std::vector<std::optional<energy::Range>> ranges;
       for (const Evaluation& evaluated : evaluations_) ranges.push_back(ratio(evaluated, b));
       std::vector<double> values;
+      values.reserve(ranges.size());
       for (const auto& range : ranges) values.push_back(range ? range->value : std::nan(""));
       add(fmt::format("{} / this format, {}", evaluation::baseline_machines()[b].name, name),
           bars == Bars::kShown ? fixed_ranges(ranges) : fixed_column(values));
@@ -156,21 +156,12 @@ std::vector<std::string> labels_of(const std::vector<Evaluation>& evaluations) {
 }
 
 std::string format_name(const LayerRecord& layer) {
-  const auto name = [&](Operand operand) { return models::to_string(layer.formats[operand]); };
-  const std::string activation = name(Operand::kActivation);
-  const std::string weight = name(Operand::kWeight);
-  const std::string error = name(Operand::kError);
-  if (activation == weight && activation == error) return activation;
-  // As in fp8 and mxfp8.
-  constexpr std::string_view kForward = "-e4m3";
-  constexpr std::string_view kBackward = "-e5m2";
-  const std::size_t at = activation.find(kForward);
-  if (activation == weight && at != std::string::npos) {
-    const std::string tail = activation.substr(at + kForward.size());
-    const std::string family = activation.substr(0, at);
-    if (error == family + std::string(kBackward) + tail) return family + tail;
-  }
-  return fmt::format("activation {}, weight {}, error {}", activation, weight, error);
+  const std::string name = models::to_string(models::OperandFormats{
+      layer.formats[Operand::kActivation], layer.formats[Operand::kWeight], layer.formats[Operand::kError]});
+  if (name.find('+') == std::string::npos) return name;
+  return fmt::format("activation {}, weight {}, error {}", models::to_string(layer.formats[Operand::kActivation]),
+                     models::to_string(layer.formats[Operand::kWeight]),
+                     models::to_string(layer.formats[Operand::kError]));
 }
 
 std::string provenance_text(const evaluation::Provenance& provenance) {

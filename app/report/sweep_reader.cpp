@@ -129,6 +129,12 @@ nlohmann::json value_of_cell(const std::string& name, const std::string& cell, c
 nlohmann::json document_of_csv(std::string_view text, const std::string& file) {
   const std::vector<workloads::TextRow> rows = workloads::read_rows(text, file);
   if (rows.size() < 2) base::refuse(file, "", "has no points, expected what mlsim sweep writes as CSV");
+  // It would stand in the place of what the columns of the passes become.
+  const std::vector<std::string>& names = rows[0].cells;
+  if (std::find(names.begin(), names.end(), "passes") != names.end()) {
+    base::refuse(file, fmt::format("line {}", rows[0].line),
+                 "has a column 'passes', expected one for each figure, such as forward_overflows");
+  }
   nlohmann::json sweep = {{"schema", "mlsim.sweep/1"}, {"points", nlohmann::json::array()}};
   for (std::size_t r = 1; r < rows.size(); ++r) {
     nlohmann::json point = {{"passes", nlohmann::json::object()}};

@@ -75,10 +75,9 @@ std::string sweep_table(const Json& sweep) {
   const Json& points = sweep["points"];
   std::size_t width = 18;
   for (const Json& point : points) width = std::max(width, point["format"].get_ref<const std::string&>().size());
-  std::string text =
-      fmt::format("{:<{}} {:>32}\n{:<{}} {:>5} {:>12} {:>10} {:>9} {:>11} {:>10} {:>9} {:>8} {:>9}\n", "", width + 18,
-                  "energy of a multiply-add, pJ", "format", width, "acc.", "array", "operations", "computing",
-                  "with memory", "cycles", "mm²", "SQNR dB", "overflows");
+  std::string text = fmt::format("{:<{}} {:>32}\n{:<{}} {:>5} {:>12} {:>10} {:>9} {:>11} {:>10} {:>9} {:>8} {:>9}\n",
+                                 "", width + 18, "energy of a multiply-add, pJ", "format", width, "acc.", "array",
+                                 "operations", "computing", "with memory", "cycles", "mm²", "SQNR dB", "overflows");
   for (const Json& point : points) {
     const Json& bits = point["accumulator_bits"];
     text += fmt::format(

@@ -9,8 +9,8 @@
 #include <stdexcept>
 #include <vector>
 
-#include "app/report/sweep_reader.h"
 #include "app/report/report.h"
+#include "app/report/sweep_reader.h"
 #include "app/report/sweep_report.h"
 #include "base/json.h"
 #include "base/json_reader.h"
@@ -224,8 +224,7 @@ std::string sweep(const JsonReader& request, const evaluation::Progress& progres
   if (evaluation::is_systemc(engine)) request["engine"].refuse_value("functional or analytic");
   const energy::Laws laws = laws_of(request);
   const workloads::Workload workload = workload_of(request["workload"]);
-  const evaluation::SweepSetting setting{workload, engine, laws,
-                                         evaluation::parse_activity(request["activity"].text()),
+  const evaluation::SweepSetting setting{workload, engine, laws, evaluation::parse_activity(request["activity"].text()),
                                          front_of(request, engine)};
   const std::vector<evaluation::SweepPoint> points = evaluation::sweep_points(axes_of(request, workload));
   for (const evaluation::SweepPoint& point : points) evaluation::check_products(point, workload);

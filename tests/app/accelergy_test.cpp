@@ -220,6 +220,10 @@ power_gate: null
             "map.yaml: /mac: is no action of own.yaml, expected one that it has");
   EXPECT_THAT(error("compute: sram_read" + rest),
               HasSubstr("own.yaml: /ERT/tables/1/actions/0/name: gives a second energy"));
+  EXPECT_EQ(
+      error("compute: {operation: shift, bits: 1.0e-320}" + rest),
+      "own.yaml: /ERT/tables/0/actions/0/energy: is 0.5, expected an energy that is finite when divided by 1e-320 "
+      "bits");
   EXPECT_EQ(error("[1]"), "map.yaml: is [1], expected an object");
   EXPECT_THAT(error("compute: mantissa_multiply"),
               HasSubstr("chip.glb.read (sram_read); chip.glb.update (sram_write)"));

@@ -145,6 +145,9 @@ TEST_F(Sweep, ReadsCsvAsJson) {
   EXPECT_THAT(error(""), HasSubstr("bad.csv: has no points, expected what mlsim sweep writes as CSV"));
   EXPECT_THAT(error("a,b\n1,2\n"), HasSubstr("bad.csv: "));
   EXPECT_THAT(error("format,cycles\nfp32,many\n"), HasSubstr("bad.csv: line 2, cycles: is 'many', expected a number"));
+  EXPECT_EQ(error("passes,forward_overflows\n1,2\n"),
+            (folder_.path() / "bad.csv").string() +
+                ": line 1: has a column 'passes', expected one for each figure, such as forward_overflows");
   std::string text = folder_.read("s.csv");
   text.replace(text.find(",false,"), 7, ",perhaps,");
   EXPECT_THAT(error(text), HasSubstr("pareto: is 'perhaps'"));

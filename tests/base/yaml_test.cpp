@@ -67,6 +67,10 @@ TEST(Yaml, RefusesWhatGrowsWithoutEnd) {
     lines += "]\n";
   }
   EXPECT_EQ(error_of_yaml(lines), "a.yaml: has more than 1048576 values");
+  // Few values that are long.
+  std::string texts = "a: &a " + std::string(std::size_t{1} << 18, 'x') + "\nb: [*a";
+  for (int i = 0; i < 300; ++i) texts += ", *a";
+  EXPECT_EQ(error_of_yaml(texts + "]\n"), "a.yaml: has more than 67108864 bytes");
 }
 
 }  // namespace

@@ -114,6 +114,19 @@ def test_report_of_a_step_and_with_a_sweep():
     assert "mxfp4" in report.text("html")
 
 
+def test_report_with_test_accuracies(folder):
+    for name, accuracy in (("1.jsonl", 0.9), ("2.jsonl", 0.92), ("3.jsonl", 0.93)):
+        (folder / name).write_text('{"test_accuracy": 0.1}\n{"test_accuracy": %s}\n' % accuracy)
+    report = mlsim.report(mlsim.simulate(SMALL), accuracy={"e2m4": ["1.jsonl", folder / "2.jsonl"], "fp32": "3.jsonl"})
+    page = report.text("html")
+    assert "<td>2</td><td>91.00</td><td>90.00</td><td>92.00</td>" in page
+    assert "<td>1</td><td>93.00</td>" in page
+    with pytest.raises(mlsim.Error, match="accuracy: 'e9' is no machine of this report, expected one of e2m4"):
+        mlsim.report(mlsim.simulate(SMALL), accuracy={"e9": "1.jsonl"}).text("html")
+    with pytest.raises(mlsim.Error, match="accuracy: is list, expected a dict of files of metrics"):
+        mlsim.report(mlsim.simulate(SMALL), accuracy=["1.jsonl"])
+
+
 def test_memory_that_takes_time():
     array = {"dram_bytes_per_cycle": 2.5, "dram_latency_cycles": 40, "sram_read_bytes_per_cycle": 4}
     limited = mlsim.simulate(SMALL, engine="analytic", array=array)
@@ -127,19 +140,6 @@ def test_memory_that_takes_time():
             assert cycles["array"] - least["array"] == cycles["dram_stalls"] + cycles["sram_stalls"] > 0
             assert cycles["quantizer"] - least["quantizer"] == cycles["quantizer_stalls"]
             assert "dram_stalls" not in least
-
-
-def test_report_with_test_accuracies(folder):
-    for name, accuracy in (("1.jsonl", 0.9), ("2.jsonl", 0.92), ("3.jsonl", 0.93)):
-        (folder / name).write_text('{"test_accuracy": 0.1}\n{"test_accuracy": %s}\n' % accuracy)
-    report = mlsim.report(mlsim.simulate(SMALL), accuracy={"e2m4": ["1.jsonl", folder / "2.jsonl"], "fp32": "3.jsonl"})
-    page = report.text("html")
-    assert "<td>2</td><td>91.00</td><td>90.00</td><td>92.00</td>" in page
-    assert "<td>1</td><td>93.00</td>" in page
-    with pytest.raises(mlsim.Error, match="accuracy: 'e9' is no machine of this report, expected one of e2m4"):
-        mlsim.report(mlsim.simulate(SMALL), accuracy={"e9": "1.jsonl"}).text("html")
-    with pytest.raises(mlsim.Error, match="accuracy: is list, expected a dict of files of metrics"):
-        mlsim.report(mlsim.simulate(SMALL), accuracy=["1.jsonl"])
 
 
 def test_sweep_is_that_of_the_command(folder):

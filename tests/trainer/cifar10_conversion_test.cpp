@@ -108,7 +108,13 @@ TEST(Cifar10Conversion, RefusesLabels) {
   const TemporaryFolder folder;
   EXPECT_THAT(error_of([&] { read_labels(folder.path() / "none.json"); }), HasSubstr("none.json: cannot be opened"));
   EXPECT_THAT(error_of([&] { read_labels(folder.write("broken.json", "[1, 2")); }),
-              HasSubstr("broken.json: is not a JSON array of labels"));
+              HasSubstr("broken.json: line 1, column 6: is no JSON: "));
+  EXPECT_THAT(error_of([&] { read_labels(folder.write("object.json", "{}")); }),
+              HasSubstr("object.json: is not a JSON array of labels"));
+  // Enough to exhaust the stack of what would print it.
+  const std::string nest = std::string(1 << 20, '[') + std::string(1 << 20, ']');
+  EXPECT_THAT(error_of([&] { read_labels(folder.write("nest.json", nest)); }),
+              HasSubstr("nest.json: is nested deeper than 64 levels"));
   for (const char* const label : {"10", "-1", "1.5", "\"1\"", "18446744073709551615"}) {
     EXPECT_THAT(error_of([&] { read_labels(folder.write("odd.json", std::string("[0, ") + label + "]")); }),
                 HasSubstr("the label at index 1 is " + std::string(label) + ", expected a whole number from 0 to 9"));

@@ -232,6 +232,14 @@ TEST(ScaleSim, GivesEveryLayerANameOfItsOwn) {
   EXPECT_EQ(names, (std::vector<std::string>{"a", "a_2", "a_3", "a_2_2", "a_4"}));
 }
 
+// Trying all suffixes for each row anew would take an hour.
+TEST(ScaleSim, TakesManyRowsOfOneName) {
+  constexpr int kRows = 100'000;
+  std::string text;
+  for (int i = 0; i < kRows; ++i) text += "a, 1, 1, 1,\n";
+  EXPECT_EQ(parse_scale_sim(text, "net.csv").layers.back().name, "a_100000");
+}
+
 // Each of the channels of a depthwise convolution has all filters of the row.
 TEST(ScaleSim, RunsDepthwiseConvolutions) {
   const Network network = parse_scale_sim(

@@ -326,7 +326,7 @@ TEST(ParseWorkload, TakesIntegersHoweverTheyAreWritten) {
                                     {"9007199254740994.0", "9.007199254740994e+15"},
                                     {"-1.0", "-1"},
                                     {"1.5", "1.5"}}) {
-    EXPECT_EQ(error_of([&] { with(seed, "2"); }), std::string("w.json: /seed: is ") + shown + expected);
+    EXPECT_EQ(error_of([&, seed = seed] { with(seed, "2"); }), std::string("w.json: /seed: is ") + shown + expected);
   }
   EXPECT_EQ(error_of([&] { with("1", "18446744073709551615"); }),
             "w.json: /layers/0/batch: is 18446744073709551615, expected an integer from 1 to 1048576");

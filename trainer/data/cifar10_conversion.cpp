@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/input_file.h"
+#include "base/json.h"
 #include "base/output_file.h"
 
 namespace mlsim::trainer {
@@ -80,14 +81,15 @@ std::vector<std::uint8_t> read_png_rows(const std::filesystem::path& file) {
 
 std::vector<std::uint8_t> read_labels(const std::filesystem::path& file) {
   const std::vector<std::uint8_t> bytes = base::RegularFile(file, "a list of labels").read_rest(kMostLabelBytes);
-  const nlohmann::json json = nlohmann::json::parse(bytes, nullptr, false);
+  const nlohmann::json json =
+      base::parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file.string());
   if (!json.is_array()) throw std::runtime_error(fmt::format("{}: is not a JSON array of labels", file.string()));
   std::vector<std::uint8_t> labels;
   labels.reserve(json.size());
   for (const nlohmann::json& entry : json) {
-    if (!entry.is_number_integer() || entry.get<std::int64_t>() < 0 || entry.get<std::int64_t>() >= kClasses) {
+    if (!entry.is_number_unsigned() || entry.get<std::uint64_t>() >= kClasses) {
       throw std::runtime_error(fmt::format("{}: the label at index {} is {}, expected a whole number from 0 to {}",
-                                           file.string(), labels.size(), entry.dump(), kClasses - 1));
+                                           file.string(), labels.size(), base::shown(entry), kClasses - 1));
     }
     labels.push_back(entry.get<std::uint8_t>());
   }

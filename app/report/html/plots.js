@@ -103,9 +103,8 @@
   };
   const pageFilter = layerNames.length <= kLayersOfAPage ? '' : ' && datum.page === page';
 
-  const logTicks = (low, high) => {
+  const logTicks = ([low, high], digits) => {
     const ticks = [];
-    const digits = high / low < 10 ? [1, 1.5, 2, 3, 4, 5, 6, 8] : [1, 2, 5];
     for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); ++power) {
       for (const digit of digits) {
         const tick = Number(`${digit}e${power}`);
@@ -114,17 +113,22 @@
     }
     return ticks;
   };
-  const logAxis = (title, [low, high], space) => {
-    let values = logTicks(low, high);
-    if (values.length * 45 > space) values = values.filter((value) => /^[^1-9]*1/.test(value.toExponential()));
+  // As many round figures as have room in `space` pixels.
+  const logAxis = (title, domain, space) => {
+    const kRoom = 42;
+    const place = (tick) => space * Math.log(tick / domain[0]) / Math.log(domain[1] / domain[0]);
+    const sets = [[1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9], [1, 1.5, 2, 3, 4, 5, 6, 8], [1, 2, 3, 5], [1, 2, 5], [1]];
+    const fits = (ticks) => ticks.every((tick, i) => i === 0 || place(tick) - place(ticks[i - 1]) >= kRoom);
+    const all = sets.map((digits) => logTicks(domain, digits));
+    const values = all.find(fits) ?? all[sets.length - 1];
     return { title, values, labelExpr: "format(datum.value, '~g')", grid: true };
   };
 
   // Where labels of points stand, in pixels: each beside its point, or at the end of a line to it, and on no other
-  // label or point. A label for which there is no such place is left to the tooltip.
-  const placeLabels = (points, width, height) => {
+  // label, point or obstacle. A label for which there is no such place is left to the tooltip.
+  const placeLabels = (points, width, height, obstacles = []) => {
     const kHigh = kFontSize + 2;
-    const taken = points.map(({ x, y }) => [x - 6, y - 6, x + 6, y + 6]);
+    const taken = [...obstacles, ...points.map(({ x, y }) => [x - 6, y - 6, x + 6, y + 6])];
     const isFree = ([left, top, right, bottom]) => left >= 0 && top >= 0 && right <= width && bottom <= height &&
         taken.every(([l, t, r, b]) => right <= l || left >= r || bottom <= t || top >= b);
     const directions = [0, 180, 45, 315, 135, 225, 90, 270, 20, 340, 160, 200].map((degrees) => degrees * Math.PI / 180);
@@ -593,9 +597,17 @@
         const text = up.field === 'db' && row.db > top ? `${short}: ${row.db.toFixed(1)} dB` : short;
         row.text = row.front === 'yes' || row.series === 'baselines' ? text : '';
       }
-      const places = placeLabels(rows.map(({ x, y, text }) => ({
-        x: inner * part(across, xEnds, x), y: height * (1 - part(up, yEnds, y)), text,
-      })), inner, height);
+      const spots = rows.map(({ x, y, text, front }) => ({
+        x: inner * part(across, xEnds, x), y: height * (1 - part(up, yEnds, y)), text, front,
+      }));
+      // The steps of the front, which no name is to lie on; a front of more than two is no line.
+      const hasLine = chosen.length <= 2;
+      const front = spots.filter((spot) => hasLine && spot.front === 'yes').sort((one, other) => one.x - other.x);
+      const steps = front.slice(1).flatMap((next, i) => [
+        [front[i].x, front[i].y - 1, next.x, front[i].y + 1],
+        [next.x - 1, Math.min(front[i].y, next.y), next.x + 1, Math.max(front[i].y, next.y)],
+      ]);
+      const places = placeLabels(spots, inner, height, steps);
       const at = (px, py) => [value(across, xEnds, px / inner), value(up, yEnds, 1 - py / height)];
       const texts = [];
       const pointers = [];
@@ -620,8 +632,7 @@
         layer: [
           { data: { values: pointers }, mark: { type: 'rule', color: faint, strokeWidth: 0.75 },
             encoding: { x, y, x2: { field: 'x2' }, y2: { field: 'y2' } } },
-          // A front of more than two is no line.
-          ...(chosen.length > 2 ? [] : [{
+          ...(!hasLine ? [] : [{
             transform: [{ filter: "datum.front === 'yes'" }],
             mark: { type: 'line', color: ink, strokeDash: [4, 3], strokeWidth: 1, interpolate: 'step-after' },
             encoding: { x, y, order: { field: 'x', type: 'quantitative' } },

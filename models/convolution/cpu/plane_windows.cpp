@@ -1,12 +1,13 @@
 #include "models/convolution/cpu/plane_windows.h"
 
+#include <utility>
+
 #include "models/convolution/cpu/scratch.h"
 
 namespace mlsim::models {
 
-PlaneWindows::PlaneWindows(const AxisPhase& rows, const AxisPhase& columns, std::int64_t taps,
-                           std::int64_t source_columns)
-    : rows_(rows), columns_(columns), taps_(taps), pitch_(source_columns) {}
+PlaneWindows::PlaneWindows(AxisPhase rows, AxisPhase columns, std::int64_t taps, std::int64_t source_columns)
+    : rows_(std::move(rows)), columns_(std::move(columns)), taps_(taps), pitch_(source_columns) {}
 
 VectorShape PlaneWindows::vector(std::int64_t lanes, std::int64_t most_rows) const {
   if (lanes > kPlaneLanes) return {1, kPlaneLanes, kPlaneLanes};

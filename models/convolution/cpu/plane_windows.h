@@ -20,7 +20,7 @@ struct VectorShape {
 class PlaneWindows {
  public:
   // Taps of one row and column of results after another; `taps` are those of a row.
-  PlaneWindows(const AxisPhase& rows, const AxisPhase& columns, std::int64_t taps, std::int64_t source_columns);
+  PlaneWindows(AxisPhase rows, AxisPhase columns, std::int64_t taps, std::int64_t source_columns);
 
   // Whole rows, at most so many of them, of which each takes so many lanes; or a part of a row.
   VectorShape vector(std::int64_t lanes, std::int64_t most_rows) const;
