@@ -182,7 +182,8 @@ const std::vector<Topic>& topics() {
        {"errors"}},
       {"cycles",
        "Cycles and stalls",
-       "Fill stalls wait for operands, scaler stalls for a shared group-scale unit; both are parts of the array’s "
+       "Fill stalls wait for operands, scaler stalls for a shared group-scale unit, DRAM and SRAM stalls for memory; "
+       "all are parts of the array’s "
        "cycles. The quantizer runs after the array.",
        {"work", "sharing"}},
       {"blocks",
@@ -410,13 +411,14 @@ Body body_of(const std::vector<evaluation::Evaluation>& evaluations, const std::
            "All passes of all layers on each machine. A baseline is the same array and dataflow with elements of its "
            "own format. The error bar is the worst case of the published prices.",
            energy_html(evaluations));
-  body.add("roofline", "Roofline",
-           fmt::format("Each layer and pass: operations for a byte of DRAM traffic, and how fast they are done. The "
-                       "simulated machine does not wait for DRAM; the slanted lines are what two memories would let it "
-                       "do: {}. A dot above such a line would wait for that memory.",
-                       bandwidths_text()),
-           figure_html("roofline", "Roofline") + "<div class=\"tables\">\n" +
-               to_html(bandwidth_table(evaluations), "bandwidth-1", "") + "</div>\n");
+  body.add(
+      "roofline", "Roofline",
+      fmt::format("Each layer and pass: operations for a byte of DRAM traffic, and how fast they are done. An array "
+                  "waits for DRAM only where its file limits it; the slanted lines are what two memories would let "
+                  "it do: {}. A dot above such a line would wait for that memory.",
+                  bandwidths_text()),
+      figure_html("roofline", "Roofline") + "<div class=\"tables\">\n" +
+          to_html(bandwidth_table(evaluations), "bandwidth-1", "") + "</div>\n");
   body.add("layers", "Layers and passes",
            "The darker, the more energy, idle elements, stalls or error. <span class=\"screen\">A click on a heading "
            "sorts.</span>",

@@ -116,7 +116,9 @@ constexpr std::pair<const char*, const char*> kGlossary[] = {
     {"memory", "operand buffers, global SRAM and DRAM; “with memory” is computing and memory"},
     {"element", "a processing element of the array; with all of them busy, utilization is 100 %"},
     {"utilization", "multiply-adds for each element and cycle of the array"},
-    {"stalls", "cycles in which the array waits: for operands (fill) or for a shared group-scale unit (scaler)"},
+    {"stalls",
+     "cycles in which the array waits: for operands (fill), for a shared group-scale unit (scaler) or for memory "
+     "(DRAM, SRAM)"},
     {"SQNR",
      "signal to quantization noise of a convolution’s results against binary64, in dB; more is better, about "
      "6 dB are one bit"},
