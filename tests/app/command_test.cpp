@@ -296,7 +296,8 @@ TEST_F(Command, ResultsWithoutAFiniteErrorAreReadBack) {
       EXPECT_EQ(report["results"][0]["totals"]["forward"]["mean_sqnr_db"], "infinite error") << format;
     }
     ASSERT_EQ(run("sweep " + workload + " --formats e2m4,mxfp4,fp16 --out s.json").status, 0);
-    for (const json& point : read_json("s.json")["points"]) {
+    const json sweep = read_json("s.json");
+    for (const json& point : sweep["points"]) {
       EXPECT_EQ(point["mean_sqnr_db"], "infinite error");
       EXPECT_EQ(point["passes"]["forward"]["cosine_error"], "undefined");
       EXPECT_EQ(point["pareto"], false);

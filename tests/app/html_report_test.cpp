@@ -267,7 +267,8 @@ TEST_F(HtmlReport, ShowsTestAccuracies) {
   EXPECT_THAT(html, HasSubstr("data-plot=\"accuracy\""));
   EXPECT_THAT(html, HasSubstr(">e2m1/g8m1/nc</th><td>2</td><td>91.00</td><td>90.00</td><td>92.00</td></tr>"));
   EXPECT_THAT(html, HasSubstr(">fp32</th><td>1</td><td>93.00</td><td>93.00</td><td>93.00</td></tr>"));
-  for (const json& machine : data_of(html)["machines"]) {
+  const json data = data_of(html);
+  for (const json& machine : data["machines"]) {
     EXPECT_EQ(machine.contains("accuracy"), machine["name"] == "e2m1/g8m1/nc" || machine["name"] == "fp32") << machine;
   }
 }
