@@ -20,7 +20,7 @@ void simulate(benchmark::State& state) {
   const models::ScaledTensor left = bench::quantized_operand(shape, models::left_operand(pass), "e2m4");
   const models::ScaledTensor right = bench::quantized_operand(shape, models::right_operand(pass), "e2m4");
   std::uint64_t cycles = 0;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     cycles = simulator.simulate_pass(pass, shape, left, right, {}, std::nullopt).cycles.total();
   }
   state.SetLabel(models::to_string(pass));

@@ -504,7 +504,7 @@ double decibels_from_json(const Json& json) {
     if (json == *decibels_in_words(value)) return value;
   }
   if (!json.is_number()) {
-    throw std::runtime_error("expected a number of dB, null, \"exact\", \"infinite error\" or \"undefined\"");
+    throw std::runtime_error(R"(expected a number of dB, null, "exact", "infinite error" or "undefined")");
   }
   return json.get<double>();
 }

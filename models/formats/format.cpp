@@ -362,7 +362,7 @@ std::string to_string(const Format& format) {
 }
 
 std::string to_string(const OperandFormats& formats) {
-  const std::string activation = to_string(formats[0]);
+  std::string activation = to_string(formats[0]);
   const std::string weight = to_string(formats[1]);
   const std::string error = to_string(formats[2]);
   if (weight == activation && error == activation) return activation;
