@@ -6,7 +6,10 @@ build=${1-build/release}
 bench=$build/bench
 out=results/performance
 
-for set in 3x3 1x1 depthwise linear; do "$bench/ratios" --set $set --pass all; done | tee $out/ratios.txt
+{
+  for set in 3x3 1x1 depthwise; do "$bench/ratios" --set $set --pass all --rounds 9; done
+  "$bench/ratios" --set linear --pass all
+} | tee $out/ratios.txt
 "$bench/ratios" --set blocks --pass all --rounds 3 | tee $out/ratios-blocks.txt
 for set in 3x3 1x1 depthwise; do "$bench/ratios" --set $set --instructions AVX2; done | tee $out/ratios-avx2.txt
 {
