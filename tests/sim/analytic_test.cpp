@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "sim/array_config.h"
+#include "tests/sim/random_arrays.h"
 #include "tests/support/random_layers.h"
 #include "tests/support/random_tensors.h"
 
@@ -385,9 +386,7 @@ class RandomLayers {
  public:
   explicit RandomLayers(std::uint64_t seed) : generator_(seed) {}
 
-  std::int64_t pick(std::int64_t low, std::int64_t high) {
-    return std::uniform_int_distribution<std::int64_t>(low, high)(generator_);
-  }
+  std::int64_t pick(std::int64_t low, std::int64_t high) { return tests::between(generator_, low, high); }
 
   ConvolutionShape shape() {
     ConvolutionShape shape;
@@ -419,31 +418,8 @@ class RandomLayers {
   // Of any system, with tiles of any kind.
   models::ScaledFormat format() { return tests::random_block_format(generator_); }
 
-  // Small ones, so that layers have many tiles and steps.
-  ArrayConfig array() {
-    ArrayConfig config;
-    config.rows = static_cast<int>(pick(1, 6));
-    config.columns = static_cast<int>(pick(1, 6));
-    config.elements_per_scaler = static_cast<int>(pick(1, config.rows * config.columns));
-    config.row_feeder = {pick(2, 40) * config.rows, pick(1, 9)};
-    config.column_feeder = {pick(2, 40) * config.columns, pick(1, 9)};
-    config.global_sram_bytes = 1;  // no operand fits
-    return config;
-  }
-
-  // The same with a memory that takes time, and operands that fit or do not.
-  ArrayConfig array_with_memory() {
-    ArrayConfig config = array();
-    config.quantizer_lanes = static_cast<int>(pick(1, 9));
-    constexpr std::array<std::int64_t, 4> kBytes{1, 100, 2000, 100000};
-    config.global_sram_bytes = kBytes[static_cast<std::size_t>(pick(0, 3))];
-    if (pick(0, 7) > 0) config.dram_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1, 40000) : pick(1, 20) * 1000};
-    if (pick(0, 2) > 0) config.dram_latency_cycles = pick(0, pick(0, 1) == 0 ? 20 : 300);
-    if (pick(0, 2) > 0) config.dram_burst_bytes = pick(1, 64);
-    if (pick(0, 2) == 0) config.sram_read_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1000, 20000) : pick(1, 30) * 1000};
-    if (pick(0, 2) == 0) config.sram_write_bytes_per_cycle = {pick(0, 1) == 0 ? pick(1000, 20000) : pick(1, 30) * 1000};
-    return config;
-  }
+  ArrayConfig array() { return random_array(generator_); }
+  ArrayConfig array_with_memory() { return random_array_with_memory(generator_, 1); }
 
  private:
   std::mt19937_64 generator_;

@@ -1,0 +1,47 @@
+// Random small arrays, whose layers have many tiles and steps.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "sim/array_config.h"
+#include "tests/support/random_tensors.h"
+
+namespace mlsim::sim {
+
+// No operand fits in its SRAM.
+inline ArrayConfig random_array(tests::Random& random) {
+  using tests::between;
+  ArrayConfig config;
+  config.rows = static_cast<int>(between(random, 1, 6));
+  config.columns = static_cast<int>(between(random, 1, 6));
+  config.elements_per_scaler = static_cast<int>(between(random, 1, config.rows * config.columns));
+  config.row_feeder.buffer_elements = between(random, 2, 40) * config.rows;
+  config.row_feeder.fill_ports = between(random, 1, 9);
+  config.column_feeder.buffer_elements = between(random, 2, 40) * config.columns;
+  config.column_feeder.fill_ports = between(random, 1, 9);
+  config.global_sram_bytes = 1;
+  return config;
+}
+
+// The same with a memory that takes time, and operands that fit or do not. `slowest` is of the channel to DRAM, in
+// thousandths of bytes a cycle.
+inline ArrayConfig random_array_with_memory(tests::Random& random, std::int64_t slowest) {
+  using tests::between;
+  ArrayConfig config = random_array(random);
+  config.quantizer_lanes = static_cast<int>(between(random, 1, 9));
+  constexpr std::array<std::int64_t, 4> kBytes{1, 100, 2000, 100000};
+  config.global_sram_bytes = kBytes[static_cast<std::size_t>(between(random, 0, 3))];
+  // Any number of thousandths, or whole bytes.
+  const auto rate = [&](std::int64_t low, std::int64_t high, std::int64_t whole) -> ByteRate {
+    return {between(random, 0, 1) == 0 ? between(random, low, high) : between(random, 1, whole) * 1000};
+  };
+  if (between(random, 0, 7) > 0) config.dram_bytes_per_cycle = rate(slowest, 40000, 20);
+  if (between(random, 0, 2) > 0) config.dram_latency_cycles = between(random, 0, between(random, 0, 1) == 0 ? 20 : 300);
+  if (between(random, 0, 2) > 0) config.dram_burst_bytes = between(random, 1, 64);
+  if (between(random, 0, 2) == 0) config.sram_read_bytes_per_cycle = rate(1000, 20000, 30);
+  if (between(random, 0, 2) == 0) config.sram_write_bytes_per_cycle = rate(1000, 20000, 30);
+  return config;
+}
+
+}  // namespace mlsim::sim
