@@ -13,4 +13,12 @@ std::vector<std::string> split(std::string_view text, char separator) {
   }
 }
 
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return result;
+}
+
 }  // namespace mlsim::base

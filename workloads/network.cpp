@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cctype>
 #include <system_error>
 #include <utility>
 
 #include "base/error.h"
 #include "base/input_file.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "workloads/convolution_check.h"
 #include "workloads/embedded_files.h"
 #include "workloads/onnx/import.h"
@@ -234,9 +234,7 @@ Network parse_network(std::string_view text, const std::string& file) {
 }
 
 bool has_extension(const std::filesystem::path& path, std::string_view extension) {
-  const std::string own = path.extension().string();
-  return std::equal(own.begin(), own.end(), extension.begin(), extension.end(),
-                    [](char x, char y) { return std::tolower(static_cast<unsigned char>(x)) == y; });
+  return base::lower(path.extension().string()) == extension;
 }
 
 bool is_shipped(const std::string& file_or_name, const std::filesystem::path& folder) {

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/terminal.h"
+#include "base/text.h"
 #include "workloads/delimited_text.h"
 
 namespace mlsim::workloads {
@@ -32,12 +33,6 @@ constexpr std::string_view kExpected =
     "(M, N, K)";
 
 enum class Role : std::uint8_t { kNumber, kBatch, kSparsity, kUnknown };
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return result;
-}
 
 bool is_digits(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
@@ -88,7 +83,7 @@ Columns Columns::of_header(const TextRow& header) {
   std::vector<std::size_t> letters;
   std::size_t numbers = 0;
   for (std::size_t i = 1; i < header.cells.size(); ++i) {
-    const std::string word = lower(header.cells[i]);
+    const std::string word = base::lower(header.cells[i]);
     Role role = Role::kNumber;
     if (word.find("batch") != std::string::npos) {
       role = Role::kBatch;
@@ -190,7 +185,7 @@ class TopologyReader {
 
   // A header among the layers, where files were put together.
   static bool is_header(const TextRow& row) {
-    const std::string words = lower(fmt::format("{}", fmt::join(row.cells, " ")));
+    const std::string words = base::lower(fmt::format("{}", fmt::join(row.cells, " ")));
     const bool names_numbers = words.find("filter") != std::string::npos && words.find("channel") != std::string::npos;
     return names_numbers || (product_letter(row.cell(1)) && product_letter(row.cell(2)) && product_letter(row.cell(3)));
   }

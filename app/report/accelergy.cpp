@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +19,7 @@
 #include "base/input_file.h"
 #include "base/json.h"
 #include "base/json_reader.h"
+#include "base/text.h"
 #include "base/yaml.h"
 
 namespace mlsim::app {
@@ -152,11 +152,6 @@ std::string without_ranges(const std::string& component) {
   return result;
 }
 
-std::string lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
-}
-
 // Operations that an action may stand for, by the words in its name and its component's; all where none is told.
 std::vector<std::string> fitting_operations(const std::string& component, const std::string& action) {
   using Words = std::vector<std::string_view>;
@@ -179,9 +174,9 @@ std::vector<std::string> fitting_operations(const std::string& component, const 
     const auto found = std::find_if(table.begin(), table.end(), [&](const auto& row) { return has(text, row.first); });
     return found == table.end() ? Words{""} : found->second;
   };
-  const Words by_action = wanted(actions, lower(action));
+  const Words by_action = wanted(actions, base::lower(action));
   const bool memory = by_action == Words{"_read"} || by_action == Words{"_write"};
-  const Words by_component = memory ? wanted(components, lower(component)) : Words{""};
+  const Words by_component = memory ? wanted(components, base::lower(component)) : Words{""};
   std::vector<std::string> names;
   for (const Operation operation : energy::kOperations) {
     std::string name(energy::name(operation));

@@ -14,5 +14,10 @@ TEST(Split, GivesThePartsBetweenSeparators) {
   EXPECT_THAT(split(",a,,", ','), ElementsAre("", "a", "", ""));
 }
 
+TEST(Lower, LeavesWhatIsNoLetterOfAscii) {
+  EXPECT_EQ(lower("IFMAP Height, 3x3 É.CSV"), "ifmap height, 3x3 É.csv");
+  EXPECT_EQ(lower(""), "");
+}
+
 }  // namespace
 }  // namespace mlsim::base

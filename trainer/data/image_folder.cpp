@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cctype>
 #include <cmath>
 #include <numeric>
 #include <span>
@@ -16,6 +15,7 @@
 #include "base/hash.h"
 #include "base/input_file.h"
 #include "base/parallel.h"
+#include "base/text.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -53,9 +53,7 @@ std::vector<Found> entries_of(const std::filesystem::path& folder) {
 }
 
 bool is_image(const std::string& name) {
-  std::string extension = std::filesystem::path(name).extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string extension = base::lower(std::filesystem::path(name).extension().string());
   return extension == ".jpg" || extension == ".jpeg" || extension == ".png";
 }
 
