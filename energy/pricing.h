@@ -22,6 +22,7 @@ struct Breakdown {
   // With registers, group scaling, conversion and quantization: all of computing.
   Range computing() const { return sum(Line::kOperation) + sum(Line::kOverhead); }
   Range memory() const { return sum(Line::kMemory); }
+  Range with_memory() const { return computing() + memory(); }
 
   Breakdown& operator+=(const Breakdown& other);
   friend Breakdown operator+(Breakdown left, const Breakdown& right) { return left += right; }

@@ -44,7 +44,7 @@ MachineFigures figures_of(const energy::UnitArea& area, const CycleTotals& cycle
   machine.seconds = seconds;
   machine.computing_pj = energy.computing();
   machine.memory_pj = energy.memory();
-  machine.all_pj = machine.computing_pj + machine.memory_pj;
+  machine.all_pj = energy.with_memory();
   machine.parts = energy_parts(energy);
   if (machine.all_pj.value > 0) machine.memory_share = machine.memory_pj.value / machine.all_pj.value;
   if (cycles.array != 0) {

@@ -15,7 +15,7 @@ std::optional<double> quotient(double part, double whole) {
 
 PassFigures figures_of(const PassRecord& record, const energy::Breakdown& energy, const sim::ArrayConfig& array) {
   PassFigures figures;
-  figures.all_pj = energy.computing().value + energy.memory().value;
+  figures.all_pj = energy.with_memory().value;
   figures.utilization = utilization_of(record);
   const sim::CycleCounts& cycles = record.cycles;
   double stalls = 0;

@@ -162,7 +162,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   row["operations_only_pj"] = total.operations_only().value;
   row["computing_pj"] = total.computing().value;
   row["memory_pj"] = total.memory().value;
-  row["with_memory_pj"] = total.computing().value + total.memory().value;
+  row["with_memory_pj"] = total.with_memory().value;
   row["area_um2"] = number_or_null(prices.area.total());  // a table may have no areas
   row["mean_sqnr_db"] = decibels_to_json(sqnr.mean());
   row["passes"] = std::move(passes);
