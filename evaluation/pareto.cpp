@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 namespace mlsim::evaluation {
@@ -18,25 +20,33 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+struct Described {
+  Objective objective;
+  const char* name;
+  const char* description;
+  const char* key;  // of a row; mean SQNR is turned around
+};
+constexpr Described kDescribed[] = {{Objective::kEnergy, "energy", "energy with memory", "with_memory_pj"},
+                                    {Objective::kComputing, "computing", "energy of computing", "computing_pj"},
+                                    {Objective::kTime, "time", "time", "cycles"},
+                                    {Objective::kArea, "area", "area", "area_um2"},
+                                    {Objective::kError, "error", "error (mean SQNR)", "mean_sqnr_db"}};
+
+const Described& described(Objective objective) {
+  return *std::find_if(std::begin(kDescribed), std::end(kDescribed),
+                       [&](const Described& one) { return one.objective == objective; });
+}
+
+std::string all_names() {
+  std::vector<std::string_view> names;
+  for (const Described& one : kDescribed) names.emplace_back(one.name);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 std::optional<double> value_of(const Json& row, Objective objective) {
-  const auto number = [&](const char* key) -> std::optional<double> {
-    const Json& value = row[key];
-    return value.is_null() ? std::nullopt : std::optional(value.get<double>());
-  };
-  switch (objective) {
-    case Objective::kEnergy:
-      return number("with_memory_pj");
-    case Objective::kComputing:
-      return number("computing_pj");
-    case Objective::kTime:
-      return number("cycles");
-    case Objective::kArea:
-      return number("area_um2");
-    case Objective::kError:
-      if (row["mean_sqnr_db"].is_null()) return std::nullopt;
-      return -decibels_from_json(row["mean_sqnr_db"]);
-  }
-  return std::nullopt;
+  const Json& value = row[described(objective).key];
+  if (value.is_null()) return std::nullopt;
+  return objective == Objective::kError ? -decibels_from_json(value) : value.get<double>();
 }
 
 // Nothing where it lacks one of them.
@@ -65,44 +75,18 @@ bool is_at_least_as_good(const Candidate& one, const Candidate& other) {
 }  // namespace
 
 const char* to_string(Objective objective) {
-  switch (objective) {
-    case Objective::kEnergy:
-      return "energy";
-    case Objective::kComputing:
-      return "computing";
-    case Objective::kTime:
-      return "time";
-    case Objective::kArea:
-      return "area";
-    case Objective::kError:
-      return "error";
-  }
-  return "";
+  return described(objective).name;
 }
 
 const char* description_of(Objective objective) {
-  switch (objective) {
-    case Objective::kEnergy:
-      return "energy with memory";
-    case Objective::kComputing:
-      return "energy of computing";
-    case Objective::kTime:
-      return "time";
-    case Objective::kArea:
-      return "area";
-    case Objective::kError:
-      return "error (mean SQNR)";
-  }
-  return "";
+  return described(objective).description;
 }
 
 Objective parse_objective(const std::string& text) {
-  std::vector<std::string> names;
-  for (const Objective objective : kObjectives) {
-    if (text == to_string(objective)) return objective;
-    names.emplace_back(to_string(objective));
-  }
-  throw std::runtime_error(fmt::format("has '{}', expected one of {}", text, fmt::join(names, ", ")));
+  const auto* const found = std::find_if(std::begin(kDescribed), std::end(kDescribed),
+                                         [&](const Described& one) { return text == one.name; });
+  if (found != std::end(kDescribed)) return found->objective;
+  throw std::runtime_error(fmt::format("has '{}', expected one of {}", text, all_names()));
 }
 
 std::vector<Objective> default_front(Engine engine) {
@@ -118,8 +102,7 @@ void check_front(const std::vector<Objective>& objectives, Engine engine) {
       throw std::runtime_error("has error, which the analytic engine does not measure, expected others");
     }
   }
-  if (objectives.empty())
-    throw std::runtime_error("is empty, expected at least one of energy, computing, time, area, error");
+  if (objectives.empty()) throw std::runtime_error("is empty, expected at least one of " + all_names());
 }
 
 void mark_pareto_front(std::vector<Json>& rows, const std::vector<Objective>& objectives) {

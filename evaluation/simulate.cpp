@@ -253,19 +253,14 @@ class Simulation {
   // Of all passes, by the closed form.
   Length predicted_length() const {
     Length length;
-    for (const workloads::Layer& layer : workload_.layers) {
-      for (const Pass pass : layer.passes) {
-        const auto format_of = [&](Operand operand) {
-          return models::format_of(layer.operand(operand).format, operand, pass);
-        };
-        length.cycles += sim::dataflow_of(options_.array)
-                             .predict(pass, layer.shape, format_of(models::left_operand(pass)),
-                                      format_of(models::right_operand(pass)), options_.array,
-                                      result_formats(layer, pass, options_.array))
-                             .cycles.total();
-        length.multiply_adds += static_cast<double>(layer.shape.multiply_adds(pass));
-      }
-    }
+    for_each_pass(
+        [&](const workloads::Layer& layer, Pass pass, const models::Format& left, const models::Format& right) {
+          length.cycles +=
+              sim::dataflow_of(options_.array)
+                  .predict(pass, layer.shape, left, right, options_.array, result_formats(layer, pass, options_.array))
+                  .cycles.total();
+          length.multiply_adds += static_cast<double>(layer.shape.multiply_adds(pass));
+        });
     return length;
   }
 
@@ -288,20 +283,27 @@ class Simulation {
                        size->bytes_a_cycle * (kIdleShare + (1 - kIdleShare) * at_work) * static_cast<double>(cycles)});
   }
 
-  // Calls `use` with layer, pass and both operands' formats for each pass that the SystemC machine can run.
+  // Calls `use` with layer, pass and both operands' formats.
   template <typename Use>
-  void for_each_scaled_pass(const Use& use) const {
+  void for_each_pass(const Use& use) const {
     for (const workloads::Layer& layer : workload_.layers) {
       for (const Pass pass : layer.passes) {
         const auto format_of = [&](Operand operand) {
           return models::format_of(layer.operand(operand).format, operand, pass);
         };
-        const models::Format left = format_of(models::left_operand(pass));
-        const models::Format right = format_of(models::right_operand(pass));
-        if (!is_scaled(left) || !is_scaled(right)) continue;
-        use(layer, pass, std::get<models::ScaledFormat>(left), std::get<models::ScaledFormat>(right));
+        use(layer, pass, format_of(models::left_operand(pass)), format_of(models::right_operand(pass)));
       }
     }
+  }
+
+  // The same for each pass that the SystemC machine can run.
+  template <typename Use>
+  void for_each_scaled_pass(const Use& use) const {
+    for_each_pass(
+        [&](const workloads::Layer& layer, Pass pass, const models::Format& left, const models::Format& right) {
+          if (!is_scaled(left) || !is_scaled(right)) return;
+          use(layer, pass, std::get<models::ScaledFormat>(left), std::get<models::ScaledFormat>(right));
+        });
   }
 
   sim::BusWidths bus_widths() const {

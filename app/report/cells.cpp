@@ -32,6 +32,29 @@ int digits_for(double value) {
   return value > 0 ? std::clamp(2 - static_cast<int>(std::floor(std::log10(value / kNext))), 0, 6) : 0;
 }
 
+// Of the finite ones, by their size.
+double largest_of(const std::vector<double>& values) {
+  double largest = 0;
+  for (const double value : values) {
+    if (std::isfinite(value)) largest = std::max(largest, std::abs(value));
+  }
+  return largest;
+}
+
+// For three digits of all in a column but those that are a hundred times smaller than the largest.
+int digits_for(const std::vector<double>& values) {
+  const double largest = largest_of(values);
+  double smallest = largest;
+  for (const double value : values) {
+    if (std::abs(value) >= largest / 100) smallest = std::min(smallest, std::abs(value));
+  }
+  return digits_for(smallest);
+}
+
+std::string fixed(double value, int digits) {
+  return std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "-";
+}
+
 }  // namespace
 
 std::string three_digits(double value) {
@@ -68,18 +91,10 @@ std::string decibels(const std::optional<double>& value) {
 }
 
 std::vector<std::string> fixed_column(const std::vector<double>& values) {
-  double largest = 0;
-  for (const double value : values) {
-    if (std::isfinite(value)) largest = std::max(largest, std::abs(value));
-  }
-  double smallest = largest;
-  for (const double value : values) {
-    if (std::abs(value) >= largest / 100) smallest = std::min(smallest, std::abs(value));
-  }
-  const int digits = digits_for(smallest);
+  const int digits = digits_for(values);
   std::vector<std::string> cells;
   cells.reserve(values.size());
-  for (const double value : values) cells.push_back(std::isfinite(value) ? fmt::format("{:.{}f}", value, digits) : "-");
+  for (const double value : values) cells.push_back(fixed(value, digits));
   return cells;
 }
 
@@ -87,22 +102,22 @@ std::vector<std::string> fixed_ranges(const std::vector<std::optional<Range>>& r
   std::vector<double> values;
   values.reserve(ranges.size());
   for (const std::optional<Range>& range : ranges) values.push_back(range ? range->value : std::nan(""));
-  std::vector<std::string> cells = fixed_column(values);
-  for (std::size_t i = 0; i < cells.size(); ++i) {
-    if (!std::isfinite(values[i])) continue;
-    const std::size_t point = cells[i].find('.');
-    const int digits = point == std::string::npos ? 0 : static_cast<int>(cells[i].size() - point - 1);
-    cells[i] += fmt::format(" ({:.{}f}-{:.{}f})", ranges[i]->low, digits, ranges[i]->high, digits);
+  const int digits = digits_for(values);
+  std::vector<std::string> cells;
+  cells.reserve(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::string& cell = cells.emplace_back(fixed(values[i], digits));
+    if (std::isfinite(values[i]))
+      cell += fmt::format(" ({:.{}f}-{:.{}f})", ranges[i]->low, digits, ranges[i]->high, digits);
   }
   return cells;
 }
 
 EnergyColumn energy_ranges(const std::vector<Range>& pj) {
-  double largest = 0;
-  for (const Range& range : pj) {
-    if (std::isfinite(range.value)) largest = std::max(largest, range.value);
-  }
-  const EnergyUnit unit = unit_of(largest);
+  std::vector<double> values;
+  values.reserve(pj.size());
+  for (const Range& range : pj) values.push_back(range.value);
+  const EnergyUnit unit = unit_of(largest_of(values));
   std::vector<std::optional<Range>> scaled;
   scaled.reserve(pj.size());
   for (const Range& range : pj) {
@@ -112,11 +127,7 @@ EnergyColumn energy_ranges(const std::vector<Range>& pj) {
 }
 
 EnergyColumn energy_column(const std::vector<double>& pj) {
-  double largest = 0;
-  for (const double value : pj) {
-    if (std::isfinite(value)) largest = std::max(largest, value);
-  }
-  const EnergyUnit unit = unit_of(largest);
+  const EnergyUnit unit = unit_of(largest_of(pj));
   std::vector<double> scaled;
   scaled.reserve(pj.size());
   for (const double value : pj) scaled.push_back(value / unit.pj);

@@ -14,8 +14,6 @@
 #include "app/report/summary.h"
 #include "app/report/sweep_report.h"
 #include "app/report/table_columns.h"
-#include "base/error.h"
-#include "base/input_file.h"
 #include "base/json.h"
 #include "base/terminal.h"
 
@@ -199,6 +197,14 @@ const std::vector<Topic>& topics() {
   return all;
 }
 
+std::string figure_html(const char* plot, const char* title) {
+  return fmt::format("<figure class=\"plot\" data-plot=\"{}\" aria-label=\"{}, plotted\"></figure>\n", plot, title);
+}
+
+std::string tables_html(const std::string& tables) {
+  return fmt::format("<div class=\"tables\">\n{}</div>\n", tables);
+}
+
 // Those of one source.
 std::string topic_tables(const Topic& topic, const std::vector<ReportSection>& sections, std::size_t source) {
   std::string tables;
@@ -217,14 +223,11 @@ std::string topic_html(const Topic& topic, const std::vector<ReportSection>& sec
   for (std::size_t s = 0; s < sections.size(); ++s) {
     const std::string tables = topic_tables(topic, sections, s);
     if (tables.empty()) continue;
-    choices += fmt::format("<div class=\"choice\" data-name=\"{}\">\n<div class=\"tables\">\n{}</div>\n</div>\n",
-                           escaped(sections[s].label), tables);
+    choices += fmt::format("<div class=\"choice\" data-name=\"{}\">\n{}</div>\n", escaped(sections[s].label),
+                           tables_html(tables));
   }
   if (choices.empty()) return "";
-  const std::string plot =
-      topic.plotted ? fmt::format("<figure class=\"plot\" data-plot=\"{0}\" aria-label=\"{1}, plotted\"></figure>\n",
-                                  topic.id, topic.title)
-                    : "";
+  const std::string plot = topic.plotted ? figure_html(topic.id, topic.title) : "";
   return fmt::format(
       "<details id=\"{0}\">\n<summary>{1}</summary>\n<p>{2}</p>\n{3}<div class=\"choices\" data-label=\"Format\">\n{4}"
       "</div>\n</details>\n",
@@ -248,25 +251,6 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
          decibels_text(point["mean_sqnr_db"]), overflows_text(point["passes"])});
   }
   return table;
-}
-
-std::string sweep_html(const SweepSource& sweep) {
-  const nlohmann::json& points = sweep.document["points"];
-  const nlohmann::json& front = sweep.document["front"];
-  const bool is_of_error = std::find(front.begin(), front.end(), "error") != front.end();
-  // A sweep without values has no errors, one without errors no decibels, and one without multiply-adds no energy of
-  // one, so there is nothing to plot.
-  const bool has_plot = std::any_of(points.begin(), points.end(), [&](const auto& point) {
-    return (point["mean_sqnr_db"].is_number() || !is_of_error) && point["multiply_adds"].template get<double>() > 0;
-  });
-  return fmt::format(
-      "<section id=\"sweep\">\n<h2>Sweep</h2>\n<p>{}: {}. Each point is a format on an array. On the "
-      "Pareto front no other point is at least as good in {} and better in one of them.</p>\n{}"
-      "<div class=\"tables\">\n{}</div>\n</section>\n",
-      escaped(sweep.file), escaped(sweep.document["workload"].get_ref<const std::string&>()),
-      front_text(Json(sweep.document)),
-      has_plot ? "<figure class=\"plot\" data-plot=\"sweep\" aria-label=\"Sweep, plotted\"></figure>\n" : "",
-      to_html(sweep_table(sweep.document), "sweep-1", ""));
 }
 
 std::string facts_html(const std::vector<ReportSection>& sections) {
@@ -335,10 +319,6 @@ struct Body {
   }
 };
 
-std::string figure_html(const char* plot, const char* title) {
-  return fmt::format("<figure class=\"plot\" data-plot=\"{}\" aria-label=\"{}, plotted\"></figure>\n", plot, title);
-}
-
 ReportTable accuracy_table(const Json& machines) {
   ReportTable table{"accuracy", "Test accuracy, %, after the last epoch; the range is that of the runs"};
   table.head = {"machine", "runs", "mean", "lowest", "highest"};
@@ -367,9 +347,26 @@ void add_tradeoffs(Body& body, const Json& machines) {
   if (!table.rows.empty()) {
     body.add("accuracy", "Energy against test accuracy",
              "Test accuracy of networks trained in each format, and energy with memory of a multiply-add.",
-             figure_html("accuracy", "Energy against test accuracy") + "<div class=\"tables\">\n" +
-                 to_html(table, "accuracy-1", "") + "</div>\n");
+             figure_html("accuracy", "Energy against test accuracy") + tables_html(to_html(table, "accuracy-1", "")));
   }
+}
+
+void add_sweep(Body& body, const SweepSource& sweep) {
+  const nlohmann::json& points = sweep.document["points"];
+  const auto front = sweep.document["front"].get<std::vector<std::string>>();
+  const bool is_of_error = std::find(front.begin(), front.end(), "error") != front.end();
+  // A sweep without values has no errors, one without errors no decibels, and one without multiply-adds no energy of
+  // one, so there is nothing to plot.
+  const bool has_plot = std::any_of(points.begin(), points.end(), [&](const auto& point) {
+    return (point["mean_sqnr_db"].is_number() || !is_of_error) && point["multiply_adds"].template get<double>() > 0;
+  });
+  body.add("sweep", "Sweep",
+           fmt::format("{}: {}. Each point is a format on an array. On the Pareto front no other point is at least as "
+                       "good in {} and better in one of them.",
+                       escaped(sweep.file), escaped(sweep.document["workload"].get_ref<const std::string&>()),
+                       front_text(front)),
+           (has_plot ? figure_html("sweep", "Sweep") : "") +
+               tables_html(to_html(sweep_table(sweep.document), "sweep-1", "")));
 }
 
 // What the passes of each source ask of DRAM.
@@ -417,8 +414,7 @@ Body body_of(const std::vector<evaluation::Evaluation>& evaluations, const std::
                   "waits for DRAM only where its file limits it; the slanted lines are what two memories would let "
                   "it do: {}. A dot above such a line would wait for that memory.",
                   bandwidths_text()),
-      figure_html("roofline", "Roofline") + "<div class=\"tables\">\n" +
-          to_html(bandwidth_table(evaluations), "bandwidth-1", "") + "</div>\n");
+      figure_html("roofline", "Roofline") + tables_html(to_html(bandwidth_table(evaluations), "bandwidth-1", "")));
   body.add("layers", "Layers and passes",
            "The darker, the more energy, idle elements, stalls or error. <span class=\"screen\">A click on a heading "
            "sorts.</span>",
@@ -426,11 +422,8 @@ Body body_of(const std::vector<evaluation::Evaluation>& evaluations, const std::
   add_tradeoffs(body, machines);
   body.add("overview", "Formats side by side",
            "What each format takes; a row such as fp32 / this format says how many times that the baseline takes.",
-           "<div class=\"tables\">\n" + to_html(overview_table(evaluations), "overview-1", "") + "</div>\n");
-  if (sweep) {
-    body.navigation += "<a href=\"#sweep\">Sweep</a>\n";
-    body.html += sweep_html(*sweep);
-  }
+           tables_html(to_html(overview_table(evaluations), "overview-1", "")));
+  if (sweep) add_sweep(body, *sweep);
   return body;
 }
 

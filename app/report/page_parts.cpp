@@ -55,7 +55,7 @@ std::string tiles_html(const std::vector<Evaluation>& evaluations) {
 }
 
 // What stands out among several sources.
-std::string lead_of(const std::vector<Evaluation>& evaluations) {
+std::string lead_of(const std::vector<Evaluation>& evaluations, const std::vector<std::string>& sentences) {
   const std::vector<std::string> labels = labels_of(evaluations);
   std::size_t cheapest = 0;
   std::size_t closest = 0;
@@ -64,14 +64,13 @@ std::string lead_of(const std::vector<Evaluation>& evaluations) {
     if (own(evaluations[i]).all_pj.value < own(evaluations[cheapest]).all_pj.value) cheapest = i;
     if (error(i) > error(closest)) closest = i;
   }
-  const std::string first = summary_sentences(evaluations)[cheapest];
   std::string lead =
       fmt::format("Of {} formats {} takes the least energy with memory", evaluations.size(), labels[cheapest]);
   if (std::isfinite(error(closest))) {
     lead += fmt::format(" and {} has the smallest error ({} dB SQNR)", labels[closest],
                         decibels(own(evaluations[closest]).sqnr_db));
   }
-  return lead + ". " + first;
+  return lead + ". " + sentences[cheapest];
 }
 
 struct Part {
@@ -171,7 +170,7 @@ std::string summary_html(const std::vector<Evaluation>& evaluations) {
   std::string html = "<section id=\"summary\" aria-label=\"Summary\">\n";
   if (sentences.size() > kMostSentences) {
     html += fmt::format("<p class=\"sentence\">{}</p>\n<details>\n<summary>A sentence for each format</summary>\n",
-                        escaped(lead_of(evaluations)));
+                        escaped(lead_of(evaluations, sentences)));
     for (const std::string& sentence : sentences) html += fmt::format("<p>{}</p>\n", escaped(sentence));
     html += "</details>\n";
   } else {

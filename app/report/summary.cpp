@@ -16,6 +16,10 @@ namespace {
 using evaluation::Evaluation;
 using evaluation::MachineFigures;
 
+bool is_named_in_sentences(const std::string& baseline) {
+  return baseline == "fp32" || baseline == "fp8" || baseline == "int8";
+}
+
 // "3.49 times below fp32", or above it where the ratio is below one.
 std::string against(const MachineFigures& baseline) {
   if (!baseline.all_ratio) return "";
@@ -31,7 +35,7 @@ std::string sentence_of(const Evaluation& evaluated, const std::string& label) {
   if (own.memory_share) text += fmt::format(", which is {} of it", percent(own.memory_share, 0));
   std::string separator = ": ";
   for (const MachineFigures& machine : evaluated.machines()) {
-    if (machine.baseline != "fp32" && machine.baseline != "fp8" && machine.baseline != "int8") continue;
+    if (!is_named_in_sentences(machine.baseline)) continue;
     const std::string comparison = against(machine);
     if (comparison.empty()) continue;
     text += separator + comparison;
@@ -53,7 +57,7 @@ std::string step_sentence(const Evaluation& evaluated) {
                                  evaluated.source().step->network, energy.cells.front(), energy.unit);
   std::string separator = ": ";
   for (const evaluation::StepMachine& machine : machines) {
-    if (machine.baseline != "fp32" && machine.baseline != "fp8" && machine.baseline != "int8") continue;
+    if (!is_named_in_sentences(machine.baseline)) continue;
     text += fmt::format("{}{} times that with {}", separator, factor(machine.all_factor), machine.baseline);
     separator = ", ";
   }

@@ -91,15 +91,15 @@ std::string sweep_table(const Json& sweep) {
         decibels_text(point["mean_sqnr_db"]), overflows_text(point["passes"]),
         point["pareto"].get<bool>() ? "  *" : "");
   }
-  return text + fmt::format("* on the Pareto front of {}\n", front_text(sweep));
+  return text +
+         fmt::format("* on the Pareto front of {}\n", front_text(sweep["front"].get<std::vector<std::string>>()));
 }
 
-std::string front_text(const Json& sweep) {
+std::string front_text(const std::vector<std::string>& front) {
   std::string text;
-  const Json& front = sweep["front"];
   for (std::size_t i = 0; i < front.size(); ++i) {
     text += i == 0 ? "" : i + 1 == front.size() ? " and " : ", ";
-    text += evaluation::description_of(evaluation::parse_objective(front[i].get<std::string>()));
+    text += evaluation::description_of(evaluation::parse_objective(front[i]));
   }
   return text;
 }

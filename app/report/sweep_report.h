@@ -12,8 +12,8 @@ namespace mlsim::app {
 
 // Of the document that sweep_json makes. At most 120 columns wide, but for long names of formats.
 std::string sweep_table(const nlohmann::ordered_json& sweep);
-// What its front is of, in words.
-std::string front_text(const nlohmann::ordered_json& sweep);
+// What a front is of, in words; `front` is that of the document.
+std::string front_text(const std::vector<std::string>& front);
 
 std::string sweep_csv(const evaluation::SweepSetting& setting, const std::vector<nlohmann::ordered_json>& rows);
 

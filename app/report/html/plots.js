@@ -152,32 +152,47 @@
     });
   };
 
+  // The layers of a plot's names: what leads to one that stands apart, and the names. `rows` have x, y and a text, maybe
+  // none; `points` are the same in pixels, which `toData` turns into x and y.
+  const nameLayers = (rows, points, [width, height], toData, encoding, obstacles) => {
+    const texts = [];
+    const lines = [];
+    placeLabels(points, width, height, obstacles).forEach((found, i) => {
+      if (!found) return;
+      const [left, top, right, bottom] = found.box;
+      const [x, y] = toData((left + right) / 2, (top + bottom) / 2);
+      texts.push({ x, y, text: rows[i].text });
+      if (!found.line) return;
+      const [x2, y2] = toData(...found.line);
+      lines.push({ x: rows[i].x, y: rows[i].y, x2, y2 });
+    });
+    return [
+      { data: { values: lines }, mark: { type: 'rule', color: faint, strokeWidth: 0.75 },
+        encoding: { ...encoding, x2: { field: 'x2' }, y2: { field: 'y2' } } },
+      { data: { values: texts }, mark: { type: 'text', color: ink, fontSize: kFontSize, baseline: 'middle' },
+        encoding: { ...encoding, text: { field: 'text' } } },
+    ];
+  };
+
   // Machines by energy and another figure, each with its name. `rows`: name, source, pj, y, capped, text, tip.
   const kPadding = { left: 52, right: 14, top: 10, bottom: 42 };
+  const heightOf = (inner) => Math.round(Math.min(400, Math.max(280, inner * 0.55)));
   const scatter = (width, rows, [low, high], title, tooltip) => {
     const inner = width - kPadding.left - kPadding.right;
-    const height = Math.round(Math.min(400, Math.max(280, inner * 0.55)));
+    const height = heightOf(inner);
     const energies = rows.map(({ pj }) => pj);
     const domain = [Math.min(...energies) / 1.12, Math.max(...energies) * 1.12];
     const span = Math.log(domain[1] / domain[0]);
     const toX = (pj) => inner * Math.log(pj / domain[0]) / span;
     const toY = (y) => height * (high - y) / (high - low);
-    const places = placeLabels(rows.map(({ pj, y, text }) => ({ x: toX(pj), y: toY(y), text })), inner, height);
-    const fromX = (x) => domain[0] * Math.exp(span * x / inner);
-    const fromY = (y) => high - (high - low) * y / height;
-    const texts = [];
-    const lines = [];
-    places.forEach((found, i) => {
-      if (!found) return;
-      const [left, top, right, bottom] = found.box;
-      texts.push({ x: fromX((left + right) / 2), y: fromY((top + bottom) / 2), text: rows[i].text });
-      if (found.line) lines.push({ x: rows[i].pj, y: rows[i].y, x2: fromX(found.line[0]), y2: fromY(found.line[1]) });
-    });
+    const toData = (x, y) => [domain[0] * Math.exp(span * x / inner), high - (high - low) * y / height];
     const x = { field: 'x', type: 'quantitative', scale: { type: 'log', domain, nice: false },
       axis: logAxis('pJ a multiply-add, with memory', domain, inner) };
     const y = { field: 'y', type: 'quantitative', scale: { domain: [low, high], nice: false, zero: false },
       axis: { title, tickCount: 6 } };
     const points = rows.map((row) => ({ ...row, x: row.pj, colour: row.source === null ? faint : colourOf(row.source) }));
+    const [pointers, texts] = nameLayers(points, points.map((row) => ({ x: toX(row.x), y: toY(row.y), text: row.text })),
+      [inner, height], toData, { x, y });
     const point = (extra) => ({ type: 'point', size: 80, strokeWidth: 2, opacity: 1, ...extra });
     const marks = (filter, mark) => ({
       transform: [{ filter }], mark,
@@ -189,14 +204,12 @@
     return {
       data: { values: points }, width: inner, height, padding: kPadding, autosize: 'none',
       layer: [
-        { data: { values: lines }, mark: { type: 'rule', color: faint, strokeWidth: 0.75 },
-          encoding: { x, y, x2: { field: 'x2' }, y2: { field: 'y2' } } },
+        pointers,
         { transform: [{ filter: 'datum.low < datum.high' }], mark: { type: 'rule', color: ink, strokeWidth: 1.5 },
           encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' } } },
         marks('datum.source === null', point({ filled: false })),
         marks('datum.source !== null', point({ filled: true })),
-        { data: { values: texts }, mark: { type: 'text', color: ink, fontSize: kFontSize, baseline: 'middle' },
-          encoding: { x, y, text: { field: 'text' } } },
+        texts,
       ],
     };
   };
@@ -575,7 +588,7 @@
       const entries = legend(width, series, { symbolOpacity: 1 });
       const padding = { ...kPadding, left: up === axes.time ? 84 : 64, top: 18 + 20 * Math.ceil(series.length / entries.columns) };
       const inner = width - padding.left - padding.right;
-      const height = Math.round(Math.min(400, Math.max(280, inner * 0.55)));
+      const height = heightOf(inner);
       // Baselines may be far more exact than every format.
       const endsOf = ({ field }) => {
         const values = rows.map((row) => row[field]);
@@ -607,31 +620,19 @@
         [front[i].x, front[i].y - 1, next.x, front[i].y + 1],
         [next.x - 1, Math.min(front[i].y, next.y), next.x + 1, Math.max(front[i].y, next.y)],
       ]);
-      const places = placeLabels(spots, inner, height, steps);
-      const at = (px, py) => [value(across, xEnds, px / inner), value(up, yEnds, 1 - py / height)];
-      const texts = [];
-      const pointers = [];
-      places.forEach((found, i) => {
-        if (!found) return;
-        const [left, upper, right, lower] = found.box;
-        const [x, y] = at((left + right) / 2, (upper + lower) / 2);
-        texts.push({ x, y, text: rows[i].text });
-        if (!found.line) return;
-        const [x2, y2] = at(...found.line);
-        pointers.push({ x: rows[i].x, y: rows[i].y, x2, y2 });
-      });
+      const toData = (px, py) => [value(across, xEnds, px / inner), value(up, yEnds, 1 - py / height)];
       const axis = (field, of, domain, length) => ({
         field, type: 'quantitative', scale: { type: isLog(of) ? 'log' : 'linear', domain, nice: false, zero: false },
         axis: isLog(of) ? logAxis(of.title, domain, length) : { title: of.title, tickCount: 6 },
       });
       const x = axis('x', across, xEnds, inner);
       const y = axis('y', up, yEnds, height);
+      const [pointers, texts] = nameLayers(rows, spots, [inner, height], toData, { x, y }, steps);
       return {
         description: `Each point of the sweep by ${across.title} and ${up.title}, with the Pareto front.`,
         data: { values: rows }, width: inner, height, padding, autosize: 'none',
         layer: [
-          { data: { values: pointers }, mark: { type: 'rule', color: faint, strokeWidth: 0.75 },
-            encoding: { x, y, x2: { field: 'x2' }, y2: { field: 'y2' } } },
+          pointers,
           ...(!hasLine ? [] : [{
             transform: [{ filter: "datum.front === 'yes'" }],
             mark: { type: 'line', color: ink, strokeDash: [4, 3], strokeWidth: 1, interpolate: 'step-after' },
@@ -656,8 +657,7 @@
               ],
             },
           },
-          { data: { values: texts }, mark: { type: 'text', color: ink, fontSize: kFontSize, baseline: 'middle' },
-            encoding: { x, y, text: { field: 'text' } } },
+          texts,
         ],
       };
     },
