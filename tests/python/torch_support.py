@@ -109,7 +109,7 @@ class Traced:
                     raise AssertionError(f"{layer}: {name} is in one of simulation and autograd alone")
                 if gradient is None:
                     continue
-                numbers = gradient.detach().float().contiguous().numpy().reshape(found[name].shape)
+                numbers = gradient.detach().cpu().float().contiguous().numpy().reshape(found[name].shape)
                 worst = max(worst, float(np.abs(numbers - found[name]).max() / max(np.abs(numbers).max(), 1e-30)))
         return worst
 
