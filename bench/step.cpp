@@ -72,7 +72,7 @@ using Times = std::array<double, 7>;
 // One layer's operands, and what a step makes of them.
 class Layer {
  public:
-  Layer(const models::ConvolutionShape& shape, const std::string& format, bool against_onednn)
+  Layer(const models::ConvolutionShape& shape, const std::string& format)
       : shape_(shape), format_(models::parse_scaled_format(format)) {
     std::size_t results = 0;
     for (const Pass pass : models::kPasses) {
@@ -82,8 +82,12 @@ class Layer {
     for (const Operand operand : models::kOperands) {
       values_[static_cast<std::size_t>(operand)] = bench::random_operand(shape, operand);
     }
-    if (!against_onednn) return;
-    for (const Pass pass : models::kPasses) onednn_.emplace_back(pass, shape, bench::Arithmetic::kBinary32);
+  }
+
+  // oneDNN divides the work among threads when a convolution is prepared.
+  void prepare_onednn() {
+    onednn_.clear();
+    for (const Pass pass : models::kPasses) onednn_.emplace_back(pass, shape_, bench::Arithmetic::kBinary32);
   }
 
   Times run(int threads) {
@@ -164,8 +168,9 @@ class Threads {
 };
 
 // Medians of each part.
-Times measure(Layer& layer, int threads, int rounds) {
+Times measure(Layer& layer, int threads, int rounds, bool against_onednn) {
   const Threads limit(threads);
+  if (against_onednn) layer.prepare_onednn();
   layer.run(threads);
   std::array<std::vector<double>, std::tuple_size_v<Times>> all;
   for (int i = 0; i < rounds; ++i) {
@@ -192,10 +197,10 @@ void print_step(const base::CommandLine& line) {
   for (const workloads::NetworkLayer& description : workloads::load_network(network).layers) {
     if (description.type != workloads::LayerType::kConvolution) continue;
     const models::ConvolutionShape shape = description.convolution_shape(batch);
-    Layer layer(shape, line.text("format"), against);
+    Layer layer(shape, line.text("format"));
     for (const Pass pass : models::kPasses) multiply_adds += shape.multiply_adds(pass);
     for (int threads = 1; threads <= tbb::info::default_concurrency(); ++threads) {
-      const Times times = measure(layer, threads, line.whole_number<int>("rounds"));
+      const Times times = measure(layer, threads, line.whole_number<int>("rounds"), against);
       for (std::size_t part = 0; part < times.size(); ++part) steps[threads][part] += times[part];
     }
   }
