@@ -199,8 +199,12 @@ class Session {
         model_->parameters(),
         torch::optim::SGDOptions(recipe_.learning_rate).momentum(recipe_.momentum).weight_decay(recipe_.weight_decay));
     if (!run_.checkpoint.empty() || !run_.resume.empty()) data_fingerprint_ = data_.fingerprint();
-    if (!run_.resume.empty()) load_checkpoint();
-    if (!run_.weights.empty()) load_weights();
+    if (!run_.resume.empty()) {
+      from_file(run_.resume, [&] { load_checkpoint(); });
+    }
+    if (!run_.weights.empty()) {
+      from_file(run_.weights, [&] { load_weights(); });
+    }
     // A file that cannot be written is better known now than after an epoch.
     if (!run_.checkpoint.empty()) base::AtomicFile{run_.checkpoint};
     if (run_.trace) check_trace();
@@ -523,6 +527,18 @@ class Session {
   }
 
   std::string fingerprint_text() const { return fmt::format("{:016x}", data_fingerprint_); }
+
+  // What libtorch finds wrong in a checkpoint, as a refusal of the file.
+  template <typename Function>
+  static void from_file(const std::filesystem::path& file, const Function& load) {
+    try {
+      load();
+    } catch (const std::runtime_error&) {
+      throw;
+    } catch (const std::exception&) {
+      throw std::runtime_error(fmt::format("{}: cannot be read, expected a checkpoint of mlsim-train", file.string()));
+    }
+  }
 
   // Opens the archive of a checkpoint and returns its recipe.
   nlohmann::json open_checkpoint(const std::filesystem::path& file, torch::serialize::InputArchive& archive) const {
