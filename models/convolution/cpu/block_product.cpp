@@ -25,6 +25,7 @@ constexpr std::int64_t kStreamedResults = 1 << 20;  // so many that they do not 
 constexpr std::int64_t kFewPositions = 96;          // at least so many are taken from a plane at once
 constexpr std::int64_t kManyPositions = 1600;       // and at most
 constexpr std::int64_t kWindowPositions = 300;      // as many as are worth a copy for each kernel position
+constexpr std::int64_t kSharedWindows = 128;        // output channels that pay for such a copy
 constexpr std::int64_t kAhead = 8;                  // channels whose codes are asked for
 constexpr std::int64_t kOwnImage = 128;             // results of an image that need not share vectors with the next one
 
@@ -763,7 +764,7 @@ std::optional<std::string> block_product_refusal(const ConvolutionRequest& reque
     if (!by_image) return "the kernel has several positions";
     const auto out = shape.out_size();
     if (out[0] * out[1] > kWindowPositions) return "windows of the kernel are large";
-    if (shape.out_channels < kProductPanel) return "output channels are few";
+    if (shape.out_channels < kSharedWindows) return "output channels are few";
   } else {
     for (const Padding& padding : shape.padding) {
       if (padding.begin != 0 || padding.end != 0) return "planes are padded";
