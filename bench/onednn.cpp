@@ -232,7 +232,7 @@ void set_onednn_threads(int count) {
 }
 
 void limit_onednn(const std::string& instructions) {
-  if (instructions == "SSE4") dnnl::set_max_cpu_isa(dnnl::cpu_isa::sse41);
+  if (instructions == "SSE2") dnnl::set_max_cpu_isa(dnnl::cpu_isa::sse41);
   if (instructions == "AVX2") dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx2);
   if (instructions == "AVX3") dnnl::set_max_cpu_isa(dnnl::cpu_isa::avx512_core);
 }

@@ -33,7 +33,8 @@ class OneDnnPass {
 
 // Of oneDNN's own OpenMP runtime, and the calling thread among them.
 void set_onednn_threads(int count);
-// Limits oneDNN to an instruction set, as Highway names those: SSE4, AVX2, AVX3, AVX3_DL. To be called before all else.
+// Limits oneDNN to an instruction set, as Highway names those: SSE2 (SSE4.1 is the least that oneDNN has), AVX2, AVX3,
+// AVX3_DL. To be called before all else.
 void limit_onednn(const std::string& instructions);
 // "oneDNN 2.6.3, OpenMP"
 std::string onednn_version();
