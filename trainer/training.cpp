@@ -25,6 +25,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/hash.h"
 #include "base/input_file.h"
 #include "base/json.h"
 #include "base/output_file.h"
@@ -523,6 +524,7 @@ class Session {
     const auto start = std::chrono::steady_clock::now();
     const std::optional<Tally> evaluation = evaluate();
     if (!evaluation) return false;
+    if (ranks_ != nullptr) check_equal_weights();
     const Tally& test = *evaluation;
     const Tally training = std::exchange(tally_, {});
     const double data_seconds = std::exchange(data_seconds_, 0);
@@ -582,6 +584,28 @@ class Session {
       return std::nullopt;
     }
     return tally;
+  }
+
+  // Ranks whose networks were no longer the same would go on side by side.
+  void check_equal_weights() const {
+    base::Hash hash;
+    for (const auto& tensors : {model_->parameters(), model_->buffers()}) {
+      for (const torch::Tensor& tensor : tensors) {
+        const torch::Tensor dense = tensor.detach().cpu().contiguous();
+        hash.add({static_cast<const char*>(dense.data_ptr()), dense.nbytes()});
+      }
+    }
+    const auto low = static_cast<std::int32_t>(hash.value() & 0x7FFFFFFF);
+    const auto high = static_cast<std::int32_t>(hash.value() >> 33);
+    // The largest of all is the smallest of all.
+    torch::Tensor numbers = torch::tensor({low, high, -low, -high}, torch::kInt).to(device());
+    ranks_->maximum(numbers);
+    numbers = numbers.cpu();
+    const std::int32_t* const largest = numbers.data_ptr<std::int32_t>();
+    if (largest[0] == -largest[2] && largest[1] == -largest[3]) return;
+    throw std::runtime_error(fmt::format(
+        "after step {} the ranks have different weights, expected the same machine, program and threads for all",
+        step_));
   }
 
   // Figures of which each is 0 on all ranks but one.
