@@ -17,8 +17,8 @@ namespace mlsim::trainer {
 // Ranks have equal parts of a batch, one after the other in the order of its images.
 class BatchPart {
  public:
-  // With `own_scales` each rank quantizes by the largest magnitudes of its part, otherwise by those of the batch. Random
-  // words are those of the batch's elements in either case.
+  // With `own_scales` each rank quantizes by the largest magnitudes of its part, otherwise by those of the batch.
+  // Random words are those of the batch's elements in either case.
   BatchPart(Ranks& ranks, std::int64_t images, bool own_scales)
       : ranks_(&ranks), images_(images), own_scales_(own_scales) {}
 

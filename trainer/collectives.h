@@ -1,12 +1,12 @@
 // What the processes of a training do together, by a library: Gloo between processors, NCCL between GPUs.
 #pragma once
 
-#include <torch/csrc/distributed/c10d/Store.hpp>
 #include <torch/types.h>
 
 #include <chrono>
 #include <memory>
 #include <string>
+#include <torch/csrc/distributed/c10d/Store.hpp>
 
 namespace mlsim::trainer {
 

@@ -51,9 +51,9 @@ struct ConvolutionLayer {
 // models::functional_convolution instead. An operand that two passes take in the same tiles is quantized once, another
 // one for each pass, each time from binary32. The gradient of quantization itself is taken as 1. `state` is read in
 // both directions and must outlive the backward pass. Of a part of a batch, activation and error are quantized as the
-// batch is; the gradient of the weight is that of the part. Throws std::runtime_error with the layer and the operand for a
-// NaN or an infinity; on a GPU the result is NaN instead. There the convolutions run in TF32 where fits_tf32 tells that
-// it keeps the operands.
+// batch is; the gradient of the weight is that of the part. Throws std::runtime_error with the layer and the operand
+// for a NaN or an infinity; on a GPU the result is NaN instead. There the convolutions run in TF32 where fits_tf32
+// tells that it keeps the operands.
 torch::Tensor mls_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
                               const ConvolutionLayer& layer, const PassState& state);
 

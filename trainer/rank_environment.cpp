@@ -46,8 +46,8 @@ RankEnvironment read_rank_environment(const Variable& variable) {
   require(variable, "MASTER_ADDR", beside);
   require(variable, "MASTER_PORT", beside);
   result.address = variable("MASTER_ADDR");
-  result.port = static_cast<std::uint16_t>(
-      whole_number(variable, "MASTER_PORT", 1, std::numeric_limits<std::uint16_t>::max()));
+  result.port =
+      static_cast<std::uint16_t>(whole_number(variable, "MASTER_PORT", 1, std::numeric_limits<std::uint16_t>::max()));
   result.local_rank = result.rank;
   if (variable("LOCAL_RANK") != nullptr) {
     result.local_rank = whole_number(variable, "LOCAL_RANK", 0, result.size - 1);

@@ -2,8 +2,6 @@
 
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
-#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include <chrono>
 #include <condition_variable>
@@ -12,6 +10,8 @@
 #include <mutex>
 #include <stdexcept>
 #include <thread>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <utility>
 #include <vector>
 
@@ -23,7 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::minutes kMostJoining{5};
-constexpr std::chrono::seconds kBetweenSigns{1};
+constexpr std::chrono::milliseconds kBetweenSigns{1000};
 // A rank that gives no sign for so long is gone: its machine may be, and no connection tells.
 constexpr std::chrono::seconds kMostSilence{60};
 // In which a process that notices a loss by itself ends by itself.
@@ -61,9 +61,10 @@ class Ranks::Members {
       store_ = open_store(environment, environment.rank == 0 && !environment.launcher_keeps_store);
       watching_store_ = open_store(environment, false);
     } catch (const std::exception& error) {
-      throw std::runtime_error(fmt::format("{}: cannot meet the other ranks at {} ({}), expected MASTER_ADDR and "
-                                           "MASTER_PORT to be those of the machine of rank 0, and the port to be free",
-                                           name(), place, first_line(error)));
+      throw std::runtime_error(
+          fmt::format("{}: cannot meet the other ranks at {} ({}), expected MASTER_ADDR and "
+                      "MASTER_PORT to be those of the machine of rank 0, and the port to be free",
+                      name(), place, first_line(error)));
     }
     watcher_ = std::thread([this] { watch(); });
     try {
@@ -138,8 +139,8 @@ class Ranks::Members {
       }
       throw_if_lost();
       if (Clock::now() > end) {
-        throw std::runtime_error(fmt::format("{}: {} of {} ranks have met at {} within {} minutes, expected all", name(),
-                                             joined, environment_.size, place, kMostJoining.count()));
+        throw std::runtime_error(fmt::format("{}: {} of {} ranks have met at {} within {} minutes, expected all",
+                                             name(), joined, environment_.size, place, kMostJoining.count()));
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
@@ -163,7 +164,7 @@ class Ranks::Members {
     if (!gone.empty()) throw std::runtime_error(lost(gone));
   }
 
-  bool waits(std::chrono::seconds time) {
+  bool waits(std::chrono::milliseconds time) {
     std::unique_lock lock(mutex_);
     return !ended_.wait_for(lock, time, [&] { return ending_; });
   }
@@ -208,7 +209,8 @@ class Ranks::Members {
       } else {
         tell_loss(*watching_store_, environment_.rank);
         // Where the store ends with this process, the others should have seen it.
-        if (environment_.rank == 0 && !environment_.launcher_keeps_store) std::this_thread::sleep_for(2 * kBetweenSigns);
+        if (environment_.rank == 0 && !environment_.launcher_keeps_store)
+          std::this_thread::sleep_for(kBetweenSigns * 3 / 2);
       }
     } catch (const std::exception&) {
       // It cannot be told; the others see that the store or this rank is gone.

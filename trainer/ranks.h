@@ -18,9 +18,9 @@ namespace mlsim::trainer {
 // whose object goes without leave() is gone for the others.
 class Ranks {
  public:
-  // Waits until all are there, up to five minutes. From then on a thread watches that the others live: `on_loss` is called
-  // by it with a sentence where one is gone and this process has not ended three seconds later, as it does not while
-  // it waits for a GPU; it must end the process.
+  // Waits until all are there, up to five minutes. From then on a thread watches that the others live: `on_loss` is
+  // called by it with a sentence where one is gone and this process has not ended three seconds later, as it does not
+  // while it waits for a GPU; it must end the process.
   Ranks(const RankEnvironment& environment, std::function<void(const std::string&)> on_loss);
   ~Ranks();
   Ranks(const Ranks&) = delete;

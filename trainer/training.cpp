@@ -321,8 +321,9 @@ class Session {
     for (const auto& [key, value] : ours.items()) {
       const nlohmann::json other = theirs.value(key, nlohmann::json());
       if (other == value) continue;
-      throw std::runtime_error(fmt::format("rank {} of {}: has {} {}, rank 0 has {}, expected the same run on all ranks",
-                                           rank(), ranks(), key, value.dump(), other.dump()));
+      throw std::runtime_error(
+          fmt::format("rank {} of {}: has {} {}, rank 0 has {}, expected the same run on all ranks", rank(), ranks(),
+                      key, value.dump(), other.dump()));
     }
   }
 

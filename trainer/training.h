@@ -33,10 +33,11 @@ struct Recipe {
   // Names of the convolutions that stay binary32; nothing: the first one.
   std::optional<std::vector<std::string>> float_layers;
   bool quantize_linear = false;  // the linear layer's operands too
-  // Of several ranks: whether each quantizes its part of a batch by itself; whether batch norm takes their parts together.
+  // Of several ranks: whether each quantizes its part of a batch by itself; whether batch norm takes their parts
+  // together.
   bool scale_per_rank = false;
   bool sync_batch_norm = false;
-  std::uint64_t seed = 0;        // of initial weights, order and augmentation; quantization has the same
+  std::uint64_t seed = 0;  // of initial weights, order and augmentation; quantization has the same
   std::uint64_t batch = 128;
   std::uint64_t steps = 1;
   Schedule schedule = Schedule::kCosine;
@@ -108,12 +109,13 @@ struct TrainingResult {
 };
 
 // Trains a network on the data. Of several ranks all call it with the same recipe, data, resume and weights, and all
-// get the same reports; rank 0 alone writes the checkpoint. Throws std::runtime_error with a sentence for exact arithmetic with other operands than
-// block-scaled ones or on a GPU, for an unknown name of a layer, for a trace that cannot be made (a step that is not
-// reached, operands of several kinds, a folder that cannot be written or has files of another trace), for a checkpoint
-// that cannot be read or written, was damaged or is one of another recipe, other data or another network, for images
-// that cannot be read or do not fit the model, for a device that is not there, for a loss that is no number any more,
-// for ranks that cannot share the batch or a trace, that have other recipes or are gone, and for what libtorch refuses.
+// get the same reports; rank 0 alone writes the checkpoint. Throws std::runtime_error with a sentence for exact
+// arithmetic with other operands than block-scaled ones or on a GPU, for an unknown name of a layer, for a trace that
+// cannot be made (a step that is not reached, operands of several kinds, a folder that cannot be written or has files
+// of another trace), for a checkpoint that cannot be read or written, was damaged or is one of another recipe, other
+// data or another network, for images that cannot be read or do not fit the model, for a device that is not there, for
+// a loss that is no number any more, for ranks that cannot share the batch or a trace, that have other recipes or are
+// gone, and for what libtorch refuses.
 TrainingResult train(const Dataset& data, const TrainingRun& run);
 
 }  // namespace mlsim::trainer

@@ -109,9 +109,8 @@ void round_all(std::span<const float> input, const BaselineGrid& grid, float sca
     for (std::size_t block = range.begin(); block != range.end(); ++block) {
       const std::size_t first = block * kBlock;
       const std::size_t count = std::min(kBlock, input.size() - first);
-      const std::uint32_t* const words = options.rounding == Rounding::kStochastic
-                                             ? random_words(options, first, count, room.data())
-                                             : room.data();
+      const std::uint32_t* const words =
+          options.rounding == Rounding::kStochastic ? random_words(options, first, count, room.data()) : room.data();
       round_to_grid(rounding, &input[first], words, count, output + first);
     }
   });

@@ -217,8 +217,8 @@ std::uint32_t raise(const TensorPart& part, std::uint32_t largest, std::vector<s
   return largest;
 }
 
-Scales find_scales(std::span<const float> input, const Shape& shape, const ScaledFormat& format,
-                   const TensorPart* part, const std::string& name) {
+Scales find_scales(std::span<const float> input, const Shape& shape, const ScaledFormat& format, const TensorPart* part,
+                   const std::string& name) {
   if (shape.size() < 2 || shape.size() > 4) {
     throw std::runtime_error(name + ": has " + std::to_string(shape.size()) + " dimensions, expected 2 to 4");
   }
@@ -311,9 +311,8 @@ QuantizationCounts round_all(std::span<const float> input, const Scales& scales,
       const std::size_t count = std::min(kBlock, input.size() - first);
       const ElementScales element_scales =
           buffer.of(scales, static_cast<std::int64_t>(first), static_cast<std::int64_t>(count));
-      const std::uint32_t* const words = options.rounding == Rounding::kStochastic
-                                             ? random_words(options, first, count, room.data())
-                                             : room.data();
+      const std::uint32_t* const words =
+          options.rounding == Rounding::kStochastic ? random_words(options, first, count, room.data()) : room.data();
       const float* values = input.data() + first;
       if (scales.tiny) {
         std::copy_n(values, count, lifted.begin());

@@ -16,8 +16,8 @@ enum class Rounding : std::uint8_t { kNearest, kStochastic };
 Rounding parse_rounding(const std::string& text);  // throws std::runtime_error for anything but nearest, stochastic
 std::string to_string(Rounding rounding);
 
-// Where a tensor lies in a larger one, cut along dimension 0, whose other parts are elsewhere. What quantizes all parts at
-// the same time with this gives them the bits that they have in the larger tensor.
+// Where a tensor lies in a larger one, cut along dimension 0, whose other parts are elsewhere. What quantizes all parts
+// at the same time with this gives them the bits that they have in the larger tensor.
 struct TensorPart {
   std::uint64_t first_element = 0;  // of the larger tensor in C order: it says which random words the elements take
   // Raises the largest magnitude of the tensor and then those of its tiles, as the bits of binary32, to those of the
@@ -57,8 +57,8 @@ struct QuantizedTensor {
 };
 
 // Quantizes a tensor of 2 to 4 dimensions, fast: vectorized and threaded, equal to reference_quantize bit by bit.
-// Throws std::runtime_error for a NaN or an infinity, with `name` and the index of the first one; for one in another part
-// of the tensor too, without its index.
+// Throws std::runtime_error for a NaN or an infinity, with `name` and the index of the first one; for one in another
+// part of the tensor too, without its index.
 QuantizedTensor quantize(std::span<const float> input, const Shape& shape, const ScaledFormat& format,
                          const QuantizerOptions& options, const std::string& name);
 QuantizedTensor quantize(const Tensor<float>& input, const ScaledFormat& format, const QuantizerOptions& options,

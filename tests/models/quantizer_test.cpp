@@ -231,7 +231,8 @@ TEST(Quantizer, QuantizesPartsAsTheWhole) {
         const Tensor<double> numbers = dequantize(expected.tensor);
         for (std::size_t i = 0; i < scaled.size(); ++i) {
           const double number = double{scaled[i]} * double{expected.tensor.tensor_scale};
-          if (std::isfinite(scaled[i])) ASSERT_EQ(number, numbers.values[first + i]) << i;
+          if (!std::isfinite(scaled[i])) continue;
+          ASSERT_EQ(number, numbers.values[first + i]) << i;
         }
       });
     }

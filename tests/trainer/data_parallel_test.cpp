@@ -29,13 +29,13 @@ void write_data(const TemporaryFolder& folder, std::uint32_t test_images = 20) {
   folder.write("recipe.json", kRecipe);
 }
 
-// A command that starts a rank of two in the background, with its process number in $pidN and what it prints in outN.txt
-// and logN.txt.
+// A command that starts a rank of two in the background, with its process number in $pidN and what it prints in
+// outN.txt and logN.txt.
 std::string start(int rank, std::uint16_t port, const std::string& arguments) {
   const std::string number = std::to_string(rank);
-  return "RANK=" + number + " WORLD_SIZE=2 LOCAL_RANK=" + number + " MASTER_ADDR=127.0.0.1 MASTER_PORT=" +
-         std::to_string(port) + " '" MLSIM_TRAIN "' --threads 1 " + arguments + " > out" + number + ".txt 2> log" +
-         number + ".txt & pid" + number + "=$!\n";
+  return "RANK=" + number + " WORLD_SIZE=2 LOCAL_RANK=" + number +
+         " MASTER_ADDR=127.0.0.1 MASTER_PORT=" + std::to_string(port) + " '" MLSIM_TRAIN "' --threads 1 " + arguments +
+         " > out" + number + ".txt 2> log" + number + ".txt & pid" + number + "=$!\n";
 }
 
 std::string wait_for_line(const std::string& file) {
@@ -99,7 +99,8 @@ TEST(DataParallel, MakesAStepOfTheWholeBatch) {
     EXPECT_EQ(folder.read("out1.txt"), "");
   }
   // Of 600 images each rank evaluates some batches: without learning, as one process does.
-  const std::string still = "--steps 1 --sync-batch-norm --learning-rate 0 --format fp32 --float-layers none --metrics ";
+  const std::string still =
+      "--steps 1 --sync-batch-norm --learning-rate 0 --format fp32 --float-layers none --metrics ";
   ASSERT_EQ(run_alone(folder, still + "one.jsonl"), 0) << folder.read("log.txt");
   ASSERT_THAT(run_both(folder, still + "two.jsonl"), ElementsAre(0, 0)) << logs(folder);
   EXPECT_EQ(metrics_of(folder, "one.jsonl")[0]["test_accuracy"], metrics_of(folder, "two.jsonl")[0]["test_accuracy"]);
@@ -109,7 +110,8 @@ TEST(DataParallel, MakesAStepOfTheWholeBatch) {
 TEST(DataParallel, RepeatsARunBitByBit) {
   const TemporaryFolder folder;
   write_data(folder);
-  for (const std::string options : {"", "--scale-per-rank ", "--arithmetic exact --sync-batch-norm --format mxfp8/k5 "}) {
+  for (const std::string options :
+       {"", "--scale-per-rank ", "--arithmetic exact --sync-batch-norm --format mxfp8/k5 "}) {
     for (const std::string name : {"first", "second"}) {
       ASSERT_THAT(
           run_both(folder, "--epochs 2 " + options + "--metrics " + name + ".jsonl --checkpoint " + name + ".pt"),
@@ -145,9 +147,8 @@ TEST(DataParallel, EndsWhereARankIsKilled) {
     const TemporaryFolder folder;
     write_data(folder);
     const std::string number = std::to_string(killed);
-    const std::vector<int> statuses =
-        run_both(folder, "--epochs 1000000 --metrics m.jsonl --checkpoint c.pt",
-                 wait_for_line("m.jsonl") + "kill -KILL $pid" + number + "\n");
+    const std::vector<int> statuses = run_both(folder, "--epochs 1000000 --metrics m.jsonl --checkpoint c.pt",
+                                               wait_for_line("m.jsonl") + "kill -KILL $pid" + number + "\n");
     const int other = 1 - killed;
     EXPECT_EQ(statuses[static_cast<std::size_t>(killed)], 128 + 9);
     EXPECT_EQ(statuses[static_cast<std::size_t>(other)], 2);
@@ -177,18 +178,18 @@ TEST(DataParallel, RefusesWithASentence) {
     EXPECT_THAT(run_both(folder, arguments), ElementsAre(2, 2)) << arguments;
     return folder.read("log0.txt");
   };
-  EXPECT_EQ(error("--steps 1 --batch 9"),
-            "mlsim-train: error: --batch 9: is no multiple of the 2 ranks (WORLD_SIZE), expected equal parts for them\n");
+  EXPECT_EQ(
+      error("--steps 1 --batch 9"),
+      "mlsim-train: error: --batch 9: is no multiple of the 2 ranks (WORLD_SIZE), expected equal parts for them\n");
   EXPECT_EQ(error("--steps 1 --trace t --trace-step 0"),
             "mlsim-train: error: --trace: 2 ranks (WORLD_SIZE) have each a part of the step's operands, expected one "
             "process\n");
   EXPECT_THAT(error("--steps 1 --format mxfp4/k4"), HasSubstr("--batch 10: 2 ranks cut the 4 images"));
-  EXPECT_THAT(run(folder, {kOptions + "--steps 1", kOptions + "--steps 1 --random-bits 8"}),
-              ElementsAre(2, 2));
+  EXPECT_THAT(run(folder, {kOptions + "--steps 1", kOptions + "--steps 1 --random-bits 8"}), ElementsAre(2, 2));
   EXPECT_EQ(folder.read("log1.txt"),
             "mlsim-train: error: rank 1 of 2: has random-bits 8, rank 0 has 16, expected the same run on all ranks\n");
-  const std::string command = "cd '" + folder.path().string() + "' && WORLD_SIZE=2 '" MLSIM_TRAIN "' " + kOptions +
-                              " > out.txt 2> log.txt";
+  const std::string command =
+      "cd '" + folder.path().string() + "' && WORLD_SIZE=2 '" MLSIM_TRAIN "' " + kOptions + " > out.txt 2> log.txt";
   EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 2);
   EXPECT_EQ(folder.read("log.txt"),
             "mlsim-train: error: environment: RANK is not set, expected it beside WORLD_SIZE\n");

@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdint>
+#include <iterator>
+#include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "trainer/collectives.h"

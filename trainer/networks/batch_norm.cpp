@@ -1,6 +1,8 @@
 #include "trainer/networks/batch_norm.h"
 
+#include <ATen/Context.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>
 
 #include <utility>
 
@@ -8,6 +10,10 @@
 
 namespace mlsim::trainer {
 namespace {
+
+// Torch's defaults.
+constexpr double kMomentum = 0.1;
+constexpr double kEpsilon = 1e-5;
 
 // A number for each channel beside images.
 torch::Tensor beside_images(const torch::Tensor& channels) {
@@ -32,7 +38,7 @@ class SharedNorm : public torch::autograd::Function<SharedNorm> {
  public:
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& input,
                                const torch::Tensor& weight, const torch::Tensor& bias,
-                               const c10::intrusive_ptr<Shared>& shared, double epsilon) {
+                               const c10::intrusive_ptr<Shared>& shared) {
     const auto count = static_cast<double>(shared->count);
     const torch::Tensor sums = sum_of_channels(input);
     shared->ranks.sum(sums);
@@ -41,7 +47,7 @@ class SharedNorm : public torch::autograd::Function<SharedNorm> {
     const torch::Tensor squares = sum_of_channels(centered.square());
     shared->ranks.sum(squares);
     shared->variance = squares / count;
-    const torch::Tensor inverse = (shared->variance + epsilon).rsqrt().to(torch::kFloat);
+    const torch::Tensor inverse = (shared->variance + kEpsilon).rsqrt().to(torch::kFloat);
     const torch::Tensor normalized = centered * beside_images(inverse);
     context->save_for_backward({normalized, weight, inverse});
     context->saved_data["shared"] = c10::IValue::make_capsule(shared);
@@ -60,29 +66,39 @@ class SharedNorm : public torch::autograd::Function<SharedNorm> {
     shared->ranks.sum(sums);
     const torch::Tensor means = (sums / static_cast<double>(shared->count)).to(torch::kFloat);
     const std::int64_t channels = of_bias.numel();
-    const torch::Tensor data =
-        (error - beside_images(means.narrow(0, 0, channels)) -
-         normalized * beside_images(means.narrow(0, channels, channels))) *
-        beside_images(saved[1] * saved[2]);
+    const torch::Tensor data = (error - beside_images(means.narrow(0, 0, channels)) -
+                                normalized * beside_images(means.narrow(0, channels, channels))) *
+                               beside_images(saved[1] * saved[2]);
     // Those of the parameters are this rank's, added to the others' with all gradients.
-    return {data, of_weight.to(torch::kFloat), of_bias.to(torch::kFloat), torch::Tensor(), torch::Tensor()};
+    return {data, of_weight.to(torch::kFloat), of_bias.to(torch::kFloat), torch::Tensor()};
   }
 };
 
 }  // namespace
 
+BatchNormModule::BatchNormModule(std::int64_t channels, const PassState& state)
+    : state_(&state),
+      weight_(register_parameter("weight", torch::ones({channels}))),
+      bias_(register_parameter("bias", torch::zeros({channels}))),
+      running_mean_(register_buffer("running_mean", torch::zeros({channels}))),
+      running_variance_(register_buffer("running_var", torch::ones({channels}))),
+      batches_(register_buffer("num_batches_tracked", torch::tensor(0, torch::kLong))) {}
+
 torch::Tensor BatchNormModule::forward(const torch::Tensor& input) {
-  if (!is_training() || state_->norm_ranks == nullptr) return torch::nn::BatchNorm2dImpl::forward(input);
-  Ranks& ranks = *state_->norm_ranks;
-  const std::int64_t count = input.numel() / input.size(1) * ranks.size();
-  const auto shared = c10::make_intrusive<Shared>(ranks, count);
-  torch::Tensor result = SharedNorm::apply(input, weight, bias, shared, options.eps());
+  if (is_training()) batches_ += 1;
+  if (is_training() && state_->norm_ranks != nullptr) return shared(input);
+  return torch::batch_norm(input, weight_, bias_, running_mean_, running_variance_, is_training(), kMomentum, kEpsilon,
+                           at::globalContext().userEnabledCuDNN());
+}
+
+torch::Tensor BatchNormModule::shared(const torch::Tensor& input) {
+  const std::int64_t count = input.numel() / input.size(1) * state_->norm_ranks->size();
+  const auto statistics = c10::make_intrusive<Shared>(*state_->norm_ranks, count);
+  torch::Tensor result = SharedNorm::apply(input, weight_, bias_, statistics);
   const torch::NoGradGuard no_gradients;
-  const double part = options.momentum().value();
-  running_mean.mul_(1 - part).add_(shared->mean, part);
   const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
-  running_var.mul_(1 - part).add_((shared->variance * unbiased).to(torch::kFloat), part);
-  num_batches_tracked.add_(1);
+  running_mean_.mul_(1 - kMomentum).add_(statistics->mean, kMomentum);
+  running_variance_.mul_(1 - kMomentum).add_((statistics->variance * unbiased).to(torch::kFloat), kMomentum);
   return result;
 }
 

@@ -86,11 +86,9 @@ ResNet::ResNet(const ResNetFamily& family, int blocks_per_stage, const DataShape
       };
       const ResidualBlock::Stage first = next_stage(".conv1", in_channels, 3, stride);
       const ResidualBlock::Stage second = next_stage(".conv2", channels, 3, 1);
-      const ResidualBlock::Stage projection = narrows && family.projections
-                                                  ? next_stage(".downsample.0", in_channels, 1, stride)
-                                                  : ResidualBlock::Stage{};
-      blocks_.push_back(
-          std::make_shared<ResidualBlock>(channels - in_channels, stride, first, second, projection));
+      const ResidualBlock::Stage projection =
+          narrows && family.projections ? next_stage(".downsample.0", in_channels, 1, stride) : ResidualBlock::Stage{};
+      blocks_.push_back(std::make_shared<ResidualBlock>(channels - in_channels, stride, first, second, projection));
       blocks->push_back(blocks_.back());
     }
     register_module(stage_name, blocks);
