@@ -208,12 +208,19 @@ class Ranks::Members {
         watching_store_->add(sign_of(environment_.rank), kLeft);
       } else {
         tell_loss(*watching_store_, environment_.rank);
-        // Where the store ends with this process, the others should have seen it.
-        if (environment_.rank == 0 && !environment_.launcher_keeps_store)
-          std::this_thread::sleep_for(kBetweenSigns * 3 / 2);
+        watching_store_->add("ended", 1);
+        if (environment_.rank == 0 && !environment_.launcher_keeps_store) wait_for_others();
       }
     } catch (const std::exception&) {
       // It cannot be told; the others see that the store or this rank is gone.
+    }
+  }
+
+  // Where the store ends with this process, the others should have seen what has happened.
+  void wait_for_others() {
+    const Clock::time_point end = Clock::now() + 2 * kBetweenSigns;
+    while (watching_store_->add("ended", 0) < environment_.size && Clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
   }
 

@@ -127,8 +127,8 @@ TEST(DataParallel, RepeatsARunBitByBit) {
 TEST(DataParallel, GoesOnAfterASignalToOneRank) {
   const TemporaryFolder folder;
   write_data(folder);
-  const std::string options = "--epochs 30 --metrics m.jsonl --checkpoint c.pt ";
-  ASSERT_THAT(run_both(folder, "--epochs 30 --metrics whole.jsonl --checkpoint whole.pt"), ElementsAre(0, 0))
+  const std::string options = "--epochs 16 --metrics m.jsonl --checkpoint c.pt ";
+  ASSERT_THAT(run_both(folder, "--epochs 16 --metrics whole.jsonl --checkpoint whole.pt"), ElementsAre(0, 0))
       << logs(folder);
   ASSERT_THAT(run_both(folder, options, wait_for_line("m.jsonl") + "kill -TERM $pid1\n"), ElementsAre(130, 130))
       << logs(folder);

@@ -217,7 +217,7 @@ TEST(BatchPart, RefusesTilesThatItCannotShare) {
       EXPECT_EQ(error(format), "nothing was thrown") << format;
     }
     EXPECT_EQ(error("mxfp4/k4"),
-              "--batch 12: 2 ranks cut the 4 images that share a scale of mxfp4/t4x1x1x1 (error) into parts of 6, "
+              "--batch 12: 2 ranks cut the 4 images that share a scale of mxfp4/k4 (error) into parts of 6, "
               "expected parts that are a multiple of them, or --scale-per-rank");
     EXPECT_EQ(error("mxfp4/k4", true), "nothing was thrown");
   });
