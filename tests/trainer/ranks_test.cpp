@@ -11,6 +11,7 @@
 #include <exception>
 #include <functional>
 #include <thread>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <vector>
 
 #include "models/baseline/baseline.h"
@@ -30,9 +31,19 @@ using models::Operand;
 using models::Rounding;
 using testing::HasSubstr;
 
+enum class Store { kOfRank0, kOfLauncher };
+
 // Runs `work` for each rank at the same time; the first exception is thrown here.
-void for_ranks(int size, const std::function<void(Ranks&)>& work) {
+void for_ranks(int size, const std::function<void(Ranks&)>& work, Store keeper = Store::kOfRank0) {
   const std::uint16_t port = test::free_port();
+  c10::intrusive_ptr<c10d::TCPStore> of_launcher;
+  if (keeper == Store::kOfLauncher) {
+    c10d::TCPStoreOptions options;
+    options.port = port;
+    options.isServer = true;
+    options.waitWorkers = false;
+    of_launcher = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
+  }
   std::vector<std::exception_ptr> errors(static_cast<std::size_t>(size));
   std::vector<std::thread> threads;
   for (int rank = 0; rank < size; ++rank) {
@@ -44,6 +55,7 @@ void for_ranks(int size, const std::function<void(Ranks&)>& work) {
         environment.address = "127.0.0.1";
         environment.port = port;
         environment.attempt = "0";
+        environment.launcher_keeps_store = of_launcher != nullptr;
         Ranks ranks(environment, [](const std::string& sentence) { ADD_FAILURE() << sentence; });
         ranks.connect(false);
         work(ranks);
@@ -98,6 +110,15 @@ TEST(Ranks, FindTheLargestAndHearTheLeader) {
     EXPECT_EQ(numbers[2].item<int>(), 0x7F800000);
     EXPECT_EQ(ranks.of_leader("name", "text of " + std::to_string(ranks.rank())), "text of 0");
   });
+}
+
+TEST(Ranks, MeetInTheStoreOfALauncher) {
+  const auto work = [](Ranks& ranks) {
+    torch::Tensor number = torch::full({1}, ranks.rank() + 1.0F);
+    ranks.sum(number);
+    EXPECT_EQ(number.item<float>(), 3.0F);
+  };
+  for_ranks(2, work, Store::kOfLauncher);
 }
 
 TEST(Ranks, EndWithASentenceWhereOneIsGone) {
