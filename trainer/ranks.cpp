@@ -31,6 +31,9 @@ constexpr std::chrono::seconds kGrace{3};
 // Added to the signs of a rank that has left: more than it gives in a life.
 constexpr std::int64_t kLeft = std::int64_t{1} << 40;
 
+// Numbers whose way takes longer than their sending.
+constexpr std::int64_t kMostFew = 8192;
+
 using Store = c10::intrusive_ptr<c10d::Store>;
 
 Store open_store(const RankEnvironment& environment, bool as_server) {
@@ -249,19 +252,28 @@ void Ranks::maximum(const at::Tensor& numbers) {
 }
 
 void Ranks::sum(const at::Tensor& numbers) {
-  // Each rank adds a part of the numbers and sends the sums to all.
   const torch::NoGradGuard no_gradients;
   const std::int64_t count = numbers.numel();
-  const std::int64_t part = (count + size() - 1) / size();
-  torch::Tensor own = at::zeros({part * size()}, numbers.options());
-  own.narrow(0, 0, count).copy_(numbers);
-  const torch::Tensor received = at::empty_like(own);
-  members_->together([&] { members_->collectives().exchange(own, received); });
+  // Few numbers go to all ranks, which each add all of them. Of many each rank adds a part and sends the sums to all.
+  const bool few = count <= kMostFew;
+  const std::int64_t part = few ? count : (count + size() - 1) / size();
+  torch::Tensor sent = at::zeros({part * size()}, numbers.options());
+  if (few) {
+    sent.view({size(), part}).copy_(numbers.expand({size(), part}));
+  } else {
+    sent.narrow(0, 0, count).copy_(numbers);
+  }
+  const torch::Tensor received = at::empty_like(sent);
+  members_->together([&] { members_->collectives().exchange(sent, received); });
   const torch::Tensor parts = received.view({size(), part});
   const torch::Tensor total = parts[0].clone();
   for (std::int64_t rank = 1; rank < size(); ++rank) total.add_(parts[rank]);
-  own.view({size(), part}).copy_(total.expand({size(), part}));
-  members_->together([&] { members_->collectives().exchange(own, received); });
+  if (few) {
+    numbers.copy_(total);
+    return;
+  }
+  sent.view({size(), part}).copy_(total.expand({size(), part}));
+  members_->together([&] { members_->collectives().exchange(sent, received); });
   numbers.copy_(received.narrow(0, 0, count));
 }
 

@@ -88,7 +88,7 @@ torch::Tensor random_tensor(tests::Random& random, at::IntArrayRef shape) {
 
 TEST(Ranks, AddInTheirOrder) {
   tests::Random random(3);
-  for (const std::int64_t count : {1, 2, 7, 1000}) {
+  for (const std::int64_t count : {1, 2, 7, 1000, 8192, 8194, 100000}) {
     const torch::Tensor values = random_tensor(random, {3, count});
     std::array<torch::Tensor, 3> sums;
     for_ranks(3, [&](Ranks& ranks) {

@@ -20,7 +20,7 @@ torch::Tensor beside_images(const torch::Tensor& channels) {
   return channels.view({1, -1, 1, 1});
 }
 
-// Sums over the images of all ranks, in binary64.
+// Sums over this rank's images, in binary64.
 torch::Tensor sum_of_channels(const torch::Tensor& images) {
   return images.sum({0, 2, 3}, false, torch::kDouble);
 }
@@ -39,14 +39,21 @@ class SharedNorm : public torch::autograd::Function<SharedNorm> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& input,
                                const torch::Tensor& weight, const torch::Tensor& bias,
                                const c10::intrusive_ptr<Shared>& shared) {
-    const auto count = static_cast<double>(shared->count);
-    const torch::Tensor sums = sum_of_channels(input);
+    // Of each rank's mean, its square, and the variance around it: all that the ranks' common ones are made of.
+    const double size = shared->ranks.size();
+    const double own_count = static_cast<double>(shared->count) / size;
+    const torch::Tensor own_mean = sum_of_channels(input) / own_count;
+    const torch::Tensor own_variance =
+        sum_of_channels((input - beside_images(own_mean.to(torch::kFloat))).square()) / own_count;
+    const std::int64_t channels = own_mean.numel();
+    const torch::Tensor sums = at::cat({own_mean, own_mean.square(), own_variance});
     shared->ranks.sum(sums);
-    shared->mean = (sums / count).to(torch::kFloat);
+    const torch::Tensor mean = sums.narrow(0, 0, channels) / size;
+    shared->mean = mean.to(torch::kFloat);
+    shared->variance =
+        ((sums.narrow(0, channels, channels) + sums.narrow(0, 2 * channels, channels)) / size - mean.square())
+            .clamp_min(0);
     const torch::Tensor centered = input - beside_images(shared->mean);
-    const torch::Tensor squares = sum_of_channels(centered.square());
-    shared->ranks.sum(squares);
-    shared->variance = squares / count;
     const torch::Tensor inverse = (shared->variance + kEpsilon).rsqrt().to(torch::kFloat);
     const torch::Tensor normalized = centered * beside_images(inverse);
     context->save_for_backward({normalized, weight, inverse});
