@@ -437,7 +437,7 @@ TEST(Training, SurvivesDamagedCheckpointsThatHaveNoChecksum) {
   const std::string whole = checkpoint.substr(0, checkpoint.rfind("\nmlsim-train CRC-32 "));
   run.checkpoint.clear();
   run.on_start = [] { throw std::runtime_error("all is read"); };
-  std::mt19937_64 random(15);
+  std::mt19937_64 random(16);
   std::map<std::string, int> seen;
   constexpr int kDamages = 60;
   for (int i = 0; i < kDamages; ++i) {
