@@ -531,7 +531,7 @@ void raise(const models::QuantizerOptions& options, const Memory& at, std::size_
 void quantize_scaled(const Memory& memory, const TensorShape& shape, ElementOrder order,
                      const models::ScaledFormat& format, const models::QuantizerOptions& options) {
   Task task{constants_of(format, options), shape, tiles_of(format.layout, shape, order)};
-  task.tiles.cut = options.part != nullptr && format.layout.tile[0] > static_cast<std::int64_t>(shape.d0);
+  task.tiles.cut = options.part != nullptr && format.layout.tile[0] >= static_cast<std::int64_t>(shape.d0);
   launch_find_maxima(shape, task.tiles, order, memory);
   raise(options, memory, 1 + task.tiles.count());
   switch (format.scale.kind) {

@@ -83,7 +83,7 @@ struct Tiles {
   std::size_t stride0 = 0;    // between the numbers of tiles that are neighbours along each
   std::size_t stride1 = 0;
   std::size_t stride_position = 0;
-  bool cut = false;  // along dimension 0: the tiles of a part go on in other parts of the tensor
+  bool cut = false;  // a part that has one tile along dimension 0, of a tensor that may have more
 
   MLSIM_HOST_DEVICE bool planes_apart() const { return rows_apart || columns_apart; }
   MLSIM_HOST_DEVICE std::size_t count() const { return grid0 * grid1 * positions; }
