@@ -55,9 +55,10 @@ class Step:
 
 def engine(program: str, batch: int, format: str) -> float:
     """Milliseconds of bench/step with one thread."""
-    done = subprocess.run([program, "resnet20", str(batch), format], check=True, capture_output=True, text=True)
-    rows = [line.split() for line in done.stdout.splitlines()[1:]]
-    return next(float(row[3]) for row in rows if row[2] == "1")
+    done = subprocess.run([program, "resnet20", "--batch", str(batch), "--format", format], check=True, capture_output=True,
+                          text=True)
+    names, *rows = [line.replace("step ms", "step_ms").split() for line in done.stdout.splitlines()]
+    return next(float(row[names.index("step_ms")]) for row in rows if row[names.index("threads")] == "1")
 
 
 def main() -> None:
