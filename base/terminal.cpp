@@ -104,8 +104,8 @@ void keep_standard_streams() {
   }
 }
 
-StatusLine::StatusLine(std::string name, bool quiet)
-    : name_(std::move(name)), on_terminal_(!quiet && isatty(STDERR_FILENO) != 0) {}
+StatusLine::StatusLine(std::string name, bool quiet, bool is_forwarded)
+    : name_(std::move(name)), on_terminal_(!quiet && (is_forwarded || isatty(STDERR_FILENO) != 0)) {}
 
 void StatusLine::show(const std::string& what) const {
   if (on_terminal_) print_error("\r\x1b[K" + name_ + ": " + printable(what));

@@ -29,8 +29,8 @@ void keep_standard_streams();
 // One line on a terminal, overwritten; nothing elsewhere.
 class StatusLine {
  public:
-  // Nothing is shown on a terminal either where it is quiet.
-  explicit StatusLine(std::string name, bool quiet = false);
+  // Nothing is shown on a terminal either where it is quiet. Standard error may go to one by way of another process.
+  explicit StatusLine(std::string name, bool quiet = false, bool is_forwarded = false);
   ~StatusLine() { clear(); }
   StatusLine(const StatusLine&) = delete;
   StatusLine& operator=(const StatusLine&) = delete;

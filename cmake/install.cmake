@@ -42,6 +42,10 @@ foreach(program mlsim mlsim-train mlsim-cifar10-convert)
   endif()
 endforeach()
 
+if(TARGET mlsim_mpi)
+  install(TARGETS mlsim_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/mlsim)
+endif()
+
 set(data ${CMAKE_INSTALL_DATADIR}/mlsim)
 install(DIRECTORY workloads/networks workloads/examples DESTINATION ${data}/workloads FILES_MATCHING PATTERN *.json)
 install(FILES workloads/network.schema.json workloads/workload.schema.json DESTINATION ${data}/workloads)

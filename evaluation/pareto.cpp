@@ -68,8 +68,8 @@ struct Candidate {
   std::size_t row;
 };
 
-bool is_at_least_as_good(const Candidate& one, const Candidate& other) {
-  return std::equal(one.values.begin(), one.values.end(), other.values.begin(), std::less_equal<>());
+bool is_at_least_as_good(const std::vector<double>& one, const std::vector<double>& other) {
+  return std::equal(one.begin(), one.end(), other.begin(), std::less_equal<>());
 }
 
 }  // namespace
@@ -117,12 +117,33 @@ void mark_pareto_front(std::vector<Json>& rows, const std::vector<Objective>& ob
   std::vector<const Candidate*> front;
   for (const Candidate& candidate : candidates) {
     const bool is_beaten = std::any_of(front.begin(), front.end(), [&](const Candidate* other) {
-      return is_at_least_as_good(*other, candidate) && other->values != candidate.values;
+      return is_at_least_as_good(other->values, candidate.values) && other->values != candidate.values;
     });
     if (is_beaten) continue;
     front.push_back(&candidate);
     rows[candidate.row]["pareto"] = true;
   }
+}
+
+void ParetoFront::add(std::size_t point, const Json& row) {
+  std::optional<std::vector<double>> values = values_of(row, objectives_);
+  if (!values) return;
+  for (Equals& member : members_) {
+    if (!is_at_least_as_good(member.values, *values)) continue;
+    if (member.values != *values) return;
+    member.points.push_back(point);
+    points_.insert(point);
+    return;
+  }
+  const auto beaten = std::partition(members_.begin(), members_.end(), [&](const Equals& member) {
+    return !is_at_least_as_good(*values, member.values);
+  });
+  for (auto member = beaten; member != members_.end(); ++member) {
+    for (const std::size_t gone : member->points) points_.erase(gone);
+  }
+  members_.erase(beaten, members_.end());
+  members_.push_back({std::move(*values), {point}});
+  points_.insert(point);
 }
 
 }  // namespace mlsim::evaluation

@@ -1,9 +1,12 @@
 // The Pareto front of a sweep's points.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "evaluation/results.h"
@@ -30,5 +33,28 @@ void check_front(const std::vector<Objective>& objectives, Engine engine);
 // Marks in each row of run_point, as "pareto", whether no other row is at least as good in all objectives and better in
 // one of them. A row without one of them, or without a multiply-add, is not on the front.
 void mark_pareto_front(std::vector<nlohmann::ordered_json>& rows, const std::vector<Objective>& objectives);
+
+// The front of the points that are known so far, in whatever order they come: once all are, that of mark_pareto_front.
+class ParetoFront {
+ public:
+  explicit ParetoFront(std::vector<Objective> objectives) : objectives_(std::move(objectives)) {}
+
+  void add(std::size_t point, const nlohmann::ordered_json& row);
+  bool contains(std::size_t point) const { return points_.contains(point); }
+  std::size_t size() const { return points_.size(); }
+  // In order.
+  const std::set<std::size_t>& points() const { return points_; }
+
+ private:
+  // Points that are equally good in every objective.
+  struct Equals {
+    std::vector<double> values;
+    std::vector<std::size_t> points;
+  };
+
+  std::vector<Objective> objectives_;
+  std::vector<Equals> members_;
+  std::set<std::size_t> points_;
+};
 
 }  // namespace mlsim::evaluation

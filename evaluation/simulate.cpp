@@ -37,25 +37,75 @@ using models::Operand;
 using models::Pass;
 using models::Tensor;
 
+template <typename Values>
+std::size_t bytes_in(const Values& values) {
+  return values.size() * sizeof values[0];
+}
+
 // An operand as passes take it, in one of the two forms.
 struct QuantizedOperand {
   models::Format format;
   models::ScaledTensor scaled;
   models::BaselineTensor baseline;
   std::vector<std::uint8_t> nonzero;
+
+  std::size_t bytes() const {
+    return sizeof *this + bytes_in(scaled.scales) + bytes_in(scaled.codes) + bytes_in(baseline.values) +
+           bytes_in(nonzero);
+  }
 };
 
-// A layer's operands. Passes that tile one alike share it.
-struct LayerValues {
-  PerOperand<Tensor<float>> input;
-  PerOperand<std::uint64_t> hashes;                                              // of the inputs
-  std::array<PerOperand<std::shared_ptr<const QuantizedOperand>>, 3> quantized;  // by pass
+// An operand as it is read or drawn.
+struct InputOperand {
+  Tensor<float> tensor;
+  std::uint64_t hash = 0;
 
+  std::size_t bytes() const { return sizeof *this + bytes_in(tensor.values); }
+};
+
+// An operand in the forms that a layer's passes take, which share it where they tile it alike, and what is recorded.
+struct OperandForms {
+  std::array<std::shared_ptr<const QuantizedOperand>, 3> by_pass;
+  OperandRecord record;
+
+  std::size_t bytes() const {
+    std::size_t sum = sizeof *this;
+    for (std::size_t p = 0; p < by_pass.size(); ++p) {
+      if (by_pass[p] && std::find(by_pass.begin(), by_pass.begin() + static_cast<std::ptrdiff_t>(p), by_pass[p]) ==
+                            by_pass.begin() + static_cast<std::ptrdiff_t>(p)) {
+        sum += by_pass[p]->bytes();
+      }
+    }
+    return sum;
+  }
+};
+
+// The result of a pass in binary64.
+struct ExactResult {
+  std::vector<double> values;
+
+  std::size_t bytes() const { return sizeof *this + bytes_in(values); }
+};
+
+// A layer that has been run, whose measured figures hold on every array of as many taps a cycle.
+struct MeasuredLayer {
+  LayerRecord record;
+  PerOperand<std::uint64_t> hashes;
+
+  std::size_t bytes() const { return sizeof *this + record.name.size() + bytes_in(record.passes); }
+};
+
+// A layer's operands.
+struct LayerValues {
+  PerOperand<std::shared_ptr<const InputOperand>> input;
+  PerOperand<std::shared_ptr<const OperandForms>> quantized;
+
+  const Tensor<float>& input_of(Operand operand) const { return input[operand]->tensor; }
   const QuantizedOperand& left(Pass pass) const {
-    return *quantized[static_cast<std::size_t>(pass)][models::left_operand(pass)];
+    return *quantized[models::left_operand(pass)]->by_pass[static_cast<std::size_t>(pass)];
   }
   const QuantizedOperand& right(Pass pass) const {
-    return *quantized[static_cast<std::size_t>(pass)][models::right_operand(pass)];
+    return *quantized[models::right_operand(pass)]->by_pass[static_cast<std::size_t>(pass)];
   }
 };
 
@@ -124,30 +174,66 @@ ValueOrigin origin_of(const workloads::OperandSource& source) {
   return std::holds_alternative<workloads::SyntheticValues>(source) ? ValueOrigin::kSynthetic : ValueOrigin::kModel;
 }
 
-LayerValues load_values(const workloads::Workload& workload, std::size_t index, LayerRecord& record) {
+// What is kept of other simulations, or else made now.
+template <typename Value, typename Make>
+std::shared_ptr<const Value> shared_or_made(SharedWork* shared, SharedWork::Use use, const std::string& key,
+                                            const Make& make) {
+  if (shared == nullptr) return std::make_shared<const Value>(make());
+  return shared->get<Value>(use, key, make);
+}
+
+InputOperand load_input(const workloads::Layer& layer, std::size_t index, Operand operand, SharedWork* shared) {
+  InputOperand input{workloads::load_operand(layer, operand)};
+  input.hash = base::Hash().add(std::span<const float>(input.tensor.values)).value();
+  // Whatever times a file has, all points of a sweep are of the same values.
+  if (shared != nullptr && !shared->is_as_before(fmt::format("{} {}", index, models::to_string(operand)), input.hash)) {
+    throw std::runtime_error(operand_name(layer, operand) +
+                             " has changed since the sweep began, expected it to stay as it was");
+  }
+  return input;
+}
+
+LayerValues load_values(const workloads::Workload& workload, std::size_t index, LayerRecord& record,
+                        SharedWork* shared) {
   const workloads::Layer& layer = workload.layers[index];
   LayerValues values;
   base::side_by_side(models::kOperands.size(), [&](std::size_t o) {
     const Operand operand = models::kOperands[o];
     if (!needs(layer, operand)) return;
-    values.input[operand] = workloads::load_operand(layer, operand);
+    const std::string key = fmt::format("{} {}", index, models::to_string(operand));
+    values.input[operand] = shared_or_made<InputOperand>(shared, SharedWork::Use::kEveryPoint, key,
+                                                         [&] { return load_input(layer, index, operand, shared); });
+    const models::Format& format = layer.operand(operand).format;
+    const std::string form_key = shared == nullptr ? "" : fmt::format("{} {}", key, models::to_string(format));
+    values.quantized[operand] = shared_or_made<OperandForms>(shared, SharedWork::Use::kNeighbours, form_key, [&] {
+      OperandForms forms;
+      OperandQuantizer quantizer(values.input_of(operand), workloads::quantizer_options(workload, index, operand),
+                                 operand_name(layer, operand));
+      for (const Pass pass : layer.passes) {
+        if (!models::takes(pass, operand)) continue;
+        forms.by_pass[static_cast<std::size_t>(pass)] =
+            quantizer.in(models::format_of(format, operand, pass), forms.record);
+      }
+      return forms;
+    });
+    record.operands[operand] = values.quantized[operand]->record;
     record.operands[operand].values = origin_of(layer.operand(operand).source);
-    values.hashes[operand] = base::Hash().add(std::span<const float>(values.input[operand].values)).value();
-    OperandQuantizer quantizer(values.input[operand], workloads::quantizer_options(workload, index, operand),
-                               operand_name(layer, operand));
-    for (const Pass pass : layer.passes) {
-      if (!models::takes(pass, operand)) continue;
-      values.quantized[static_cast<std::size_t>(pass)][operand] =
-          quantizer.in(models::format_of(layer.operand(operand).format, operand, pass), record.operands[operand]);
-    }
   });
   return values;
 }
 
+PerOperand<std::uint64_t> hashes_of(const LayerValues& values) {
+  PerOperand<std::uint64_t> hashes;
+  for (const Operand operand : models::kOperands) {
+    if (values.input[operand]) hashes[operand] = values.input[operand]->hash;
+  }
+  return hashes;
+}
+
 // The result of a pass in binary64.
 std::vector<double> exact_result(Pass pass, const models::ConvolutionShape& shape, const LayerValues& values) {
-  return models::direct_convolution<double>(pass, shape, values.input[models::left_operand(pass)].values,
-                                            values.input[models::right_operand(pass)].values);
+  return models::direct_convolution<double>(pass, shape, values.input_of(models::left_operand(pass)).values,
+                                            values.input_of(models::right_operand(pass)).values);
 }
 
 // In which results are quantized for the passes that take them.
@@ -159,14 +245,14 @@ std::vector<models::Format> result_formats(const workloads::Layer& layer, Pass p
 // What a baseline does with a layer's operands, each quantized once: one entry for each pass.
 std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, const workloads::Layer& layer,
                                                const LayerValues& values,
-                                               const std::vector<std::vector<double>>& exact) {
+                                               const std::vector<std::shared_ptr<const ExactResult>>& exact) {
   PerOperand<models::BaselineTensor> tensors;
   PerOperand<std::vector<std::uint8_t>> nonzero;
   base::side_by_side(models::kOperands.size(), [&](std::size_t o) {
     const Operand operand = models::kOperands[o];
     if (!needs(layer, operand)) return;
     tensors[operand] =
-        models::quantize_baseline(values.input[operand], machine.formats[operand], models::to_string(operand));
+        models::quantize_baseline(values.input_of(operand), machine.formats[operand], models::to_string(operand));
     nonzero[operand] = models::nonzero_elements(tensors[operand]);
   });
   std::vector<MeasuredBaseline> measured(layer.passes.size());
@@ -180,7 +266,7 @@ std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, c
     if (std::isinf(tensors[left].scale * tensors[right].scale)) return;
     const models::ConvolutionResult result =
         models::baseline_convolution(pass, layer.shape, tensors[left], tensors[right]);
-    measured[p].sqnr_db = models::sqnr_db<float>(exact[p], result.values.values);
+    measured[p].sqnr_db = models::sqnr_db<float>(exact[p]->values, result.values.values);
   });
   return measured;
 }
@@ -342,7 +428,47 @@ class Simulation {
 
   LayerRecord run_layer_in_memory(std::size_t index) {
     const workloads::Layer& layer = workload_.layers[index];
-    LayerRecord record;
+    const bool computed = options_.engine != Engine::kAnalytic && !layer.is_shape_only();
+    if (is_systemc(options_.engine) && !computed) {
+      throw std::runtime_error(fmt::format("{}: layer '{}' has neither tensors nor values, which the {} engine needs",
+                                           workload_.name, layer.name, to_string(options_.engine)));
+    }
+    if (!computed || options_.shared == nullptr) return measure_layer(index, computed).record;
+    bool is_new = false;
+    const auto measured = options_.shared->get<MeasuredLayer>(SharedWork::Use::kNeighbours, key_of(index), [&] {
+      is_new = true;
+      return measure_layer(index, true);
+    });
+    LayerRecord record = measured->record;
+    tensor_hashes_[index] = measured->hashes;
+    if (is_new) return record;
+    for (PassRecord& pass : record.passes) {
+      PassRecord here = predict_pass(layer, pass.pass, true);
+      take_over(pass, here);
+      pass = std::move(here);
+    }
+    return record;
+  }
+
+  // What the measured figures of a layer depend on.
+  std::string key_of(std::size_t index) const {
+    const workloads::Layer& layer = workload_.layers[index];
+    std::string key = fmt::format("layer {} {} {} {}", index, accumulator_.bits,
+                                  static_cast<int>(accumulator_.overflow), accumulator_.taps_per_cycle);
+    for (const Operand operand : models::kOperands) {
+      key += fmt::format(" {}", models::to_string(layer.operand(operand).format));
+    }
+    if (!options_.measure_activity) return key;
+    // How registers change is up to the array, but for its group-scale units, which take no part in it.
+    sim::ArrayConfig array = options_.array;
+    array.elements_per_scaler = 1;
+    return key + array_to_json(array).dump();
+  }
+
+  MeasuredLayer measure_layer(std::size_t index, bool computed) {
+    const workloads::Layer& layer = workload_.layers[index];
+    MeasuredLayer measured;
+    LayerRecord& record = measured.record;
     record.name = layer.name;
     record.linear = layer.linear;
     record.shape = layer.shape;
@@ -350,20 +476,15 @@ class Simulation {
       record.formats[operand] = layer.operand(operand).format;
       record.rounding[operand] = layer.operand(operand).rounding;
     }
-    const bool computed = options_.engine != Engine::kAnalytic && !layer.is_shape_only();
-    if (is_systemc(options_.engine) && !computed) {
-      throw std::runtime_error(fmt::format("{}: layer '{}' has neither tensors nor values, which the {} engine needs",
-                                           workload_.name, layer.name, to_string(options_.engine)));
-    }
     report(index, "quantizing");
-    const LayerValues values = computed ? load_values(workload_, index, record) : LayerValues{};
-    if (computed) tensor_hashes_[index] = values.hashes;
+    const LayerValues values = computed ? load_values(workload_, index, record, options_.shared) : LayerValues{};
+    if (computed) tensor_hashes_[index] = measured.hashes = hashes_of(values);
     // Results of the passes in binary64, for the baselines.
-    std::vector<std::vector<double>> exact(layer.passes.size());
+    std::vector<std::shared_ptr<const ExactResult>> exact(layer.passes.size());
     record.passes.resize(layer.passes.size());
     const auto run = [&](std::size_t p) {
       report(index, models::to_string(layer.passes[p]));
-      std::vector<double> result;
+      std::shared_ptr<const ExactResult> result;
       record.passes[p] = run_pass(index, layer.passes[p], computed ? &values : nullptr, result);
       if (options_.measure_baselines) exact[p] = std::move(result);
     };
@@ -372,14 +493,14 @@ class Simulation {
     } else {
       base::side_by_side(layer.passes.size(), run);
     }
-    if (!computed || !options_.measure_baselines) return record;
+    if (!computed || !options_.measure_baselines) return measured;
     for (const BaselineMachine& machine : baseline_machines()) {
       if (machine.sums_in_fp16) continue;
       report(index, "in " + machine.name);
-      const std::vector<MeasuredBaseline> measured = measure_baseline(machine, layer, values, exact);
-      for (std::size_t p = 0; p < measured.size(); ++p) record.passes[p].baselines.push_back(measured[p]);
+      const std::vector<MeasuredBaseline> baseline = measure_baseline(machine, layer, values, exact);
+      for (std::size_t p = 0; p < baseline.size(); ++p) record.passes[p].baselines.push_back(baseline[p]);
     }
-    return record;
+    return measured;
   }
 
   void report(std::size_t index, const std::string& what) {
@@ -388,9 +509,8 @@ class Simulation {
         fmt::format("layer {} of {}, {}: {}", index + 1, workload_.layers.size(), workload_.layers[index].name, what));
   }
 
-  // Without values, what the closed form predicts.
-  PassRecord run_pass(std::size_t index, Pass pass, const LayerValues* values, std::vector<double>& exact) {
-    const workloads::Layer& layer = workload_.layers[index];
+  // What the closed form says of a pass.
+  PassRecord predict_pass(const workloads::Layer& layer, Pass pass, bool has_values) const {
     const auto format_of = [&](Operand operand) {
       return models::format_of(layer.operand(operand).format, operand, pass);
     };
@@ -406,25 +526,52 @@ class Simulation {
     record.counts = prediction.counts;
     record.cycles = prediction.cycles;
     record.traffic = prediction.traffic;
-    record.overflows_are_counted = values != nullptr || !is_scaled(left) ||
+    record.overflows_are_counted = has_values || !is_scaled(left) ||
                                    record.accumulator_bits >= full_accumulator_bits(layer.shape, pass, left, right);
-    if (values != nullptr) {
-      Tensor<float> result;
-      const auto compute_exact = [&] { exact = exact_result(pass, layer.shape, *values); };
-      if (is_systemc(options_.engine)) {
-        result = simulate_pass(index, pass, *values, record);
-        compute_exact();
-      } else {
-        base::parallel_invoke([&] { result = compute(index, pass, *values, record); }, compute_exact);
-      }
-      models::ErrorSums sums;
-      sums.add(std::span<const double>(exact), std::span<const float>(result.values));
-      record.sqnr_db = sums.sqnr_db();
-      record.cosine_error = sums.cosine_error();
-      if (options_.tensors) {
-        result.shape = workloads::file_shape(layer, result.shape);
-        workloads::write_npy(tensor_file(options_, layer, pass), result);
-      }
+    record.utilization = sim::utilization(record.counts, record.cycles, options_.array);
+    return record;
+  }
+
+  // What was measured of a pass on another array.
+  static void take_over(const PassRecord& measured, PassRecord& record) {
+    record.zero_products = measured.zero_products;
+    record.toggles = measured.toggles;
+    record.sqnr_db = measured.sqnr_db;
+    record.cosine_error = measured.cosine_error;
+    if (measured.accumulator_bits != 0) {
+      record.counts = measured.counts;
+    } else {
+      // A baseline's engine counts nothing else.
+      record.counts.overflows = measured.counts.overflows;
+      record.counts.non_finite = measured.counts.non_finite;
+    }
+  }
+
+  // Without values, what the closed form predicts.
+  PassRecord run_pass(std::size_t index, Pass pass, const LayerValues* values,
+                      std::shared_ptr<const ExactResult>& exact) {
+    const workloads::Layer& layer = workload_.layers[index];
+    PassRecord record = predict_pass(layer, pass, values != nullptr);
+    if (values == nullptr) return record;
+    Tensor<float> result;
+    const auto compute_exact = [&] {
+      const std::string key = fmt::format("exact {} {}", index, models::to_string(pass));
+      exact = shared_or_made<ExactResult>(options_.shared, SharedWork::Use::kEveryPoint, key,
+                                          [&] { return ExactResult{exact_result(pass, layer.shape, *values)}; });
+    };
+    if (is_systemc(options_.engine)) {
+      result = simulate_pass(index, pass, *values, record);
+      compute_exact();
+    } else {
+      base::parallel_invoke([&] { result = compute(index, pass, *values, record); }, compute_exact);
+    }
+    models::ErrorSums sums;
+    sums.add(std::span<const double>(exact->values), std::span<const float>(result.values));
+    record.sqnr_db = sums.sqnr_db();
+    record.cosine_error = sums.cosine_error();
+    if (options_.tensors) {
+      result.shape = workloads::file_shape(layer, result.shape);
+      workloads::write_npy(tensor_file(options_, layer, pass), result);
     }
     record.utilization = sim::utilization(record.counts, record.cycles, options_.array);
     return record;
@@ -467,6 +614,7 @@ class Simulation {
                       : models::baseline_convolution(pass, layer.shape, left.baseline, right.baseline);
     };
     const auto count = [&] {
+      if (!options_.measure_activity) return;
       record.zero_products = models::count_zero_products(pass, layer.shape, left.nonzero, right.nonzero);
       if (!scaled) return;
       record.toggles =

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "evaluation/results.h"
+#include "evaluation/shared_work.h"
 #include "sim/array_config.h"
 #include "sim/simulate.h"
 #include "workloads/workload.h"
@@ -24,7 +25,12 @@ struct TraceForecast {
 struct SimulationOptions {
   Engine engine = Engine::kFunctional;
   sim::ArrayConfig array;
-  bool measure_baselines = true;                 // SQNR of the baselines, where there are values
+  bool measure_baselines = true;  // SQNR of the baselines, where there are values
+  // Zeros of products and bits that change in registers, where there are values. Prices of dense operands need neither.
+  bool measure_activity = true;
+  // Of other simulations of the same workload in other formats and on other arrays, by the functional engine, without
+  // baselines and tensors; none for a simulation on its own.
+  SharedWork* shared = nullptr;
   std::optional<std::filesystem::path> tensors;  // folder for LAYER.PASS.npy
   std::optional<sim::TraceRequest> trace;        // of the structural engine
   // Told the size of the trace before the first pass.

@@ -1,28 +1,21 @@
 #include "evaluation/sweep.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <oneapi/tbb/task_arena.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
+#include <initializer_list>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <span>
-#include <string_view>
+#include <stdexcept>
 #include <utility>
 
 #include "base/error.h"
 #include "base/hash.h"
-#include "base/input_file.h"
-#include "base/json.h"
-#include "base/output_file.h"
 #include "base/parallel.h"
 #include "evaluation/mean_decibels.h"
 #include "evaluation/pricing.h"
@@ -32,75 +25,27 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-[[noreturn]] void fail(const std::filesystem::path& path, const char* what) {
-  base::refuse(path.string(), "", fmt::format("{}: {}", what, std::strerror(errno)));
-}
-
-void write_all(int file, const std::string& text, const std::filesystem::path& path) {
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t count = write(file, text.data() + done, text.size() - done);
-    if (count < 0 && errno != EINTR) fail(path, "cannot be written");
-    if (count > 0) done += static_cast<std::size_t>(count);
+std::uint64_t hash_of_rest(base::RegularFile& file) {
+  base::Hash hash;
+  std::vector<std::uint8_t> piece(std::size_t{1} << 20);
+  while (file.left() > 0) {
+    const auto bytes = std::span(piece).first(std::min<std::uint64_t>(piece.size(), file.left()));
+    file.read(bytes);
+    hash.add({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
   }
-  if (fdatasync(file) != 0) fail(path, "cannot be written");
+  return hash.value();
 }
 
-// Of a line of the sweep `identity`: lines of others do not have it.
-std::string checksum(const std::string& identity, std::size_t point, const std::string& row) {
-  return fmt::format("{:016x}", base::Hash().add(identity).add(std::to_string(point)).add(row).value());
-}
+constexpr const char* kTensor = "a tensor that each point of a sweep can read";
 
-// A finished point as a line of a journal.
-std::string line_of(const std::string& identity, std::size_t point, const Json& row) {
-  return base::to_text(
-             Json({{"point", point}, {"row", row}, {"check", checksum(identity, point, base::to_text(row))}})) +
-         "\n";
-}
-
-// The point of a line and its row; nothing where it is damaged or is none of the sweep's.
-std::optional<std::pair<std::size_t, Json>> journal_line(std::string_view text, const std::string& identity,
-                                                         std::size_t points) {
-  try {
-    const Json line = base::parse_ordered_json(text, "");
-    const auto point = line.at("point").get<std::size_t>();
-    if (!line.at("point").is_number_unsigned() || point >= points) return std::nullopt;
-    if (line.at("check") != checksum(identity, point, base::to_text(line.at("row")))) return std::nullopt;
-    return std::pair{point, line.at("row")};
-  } catch (const base::Error&) {
-  } catch (const Json::exception&) {
-  }
-  return std::nullopt;
-}
-
-// Of any operand.
-bool is_block_scaled(const PerOperand<models::Format>& formats) {
-  return std::any_of(formats.values.begin(), formats.values.end(),
-                     [](const models::Format& format) { return std::holds_alternative<models::ScaledFormat>(format); });
+// Refuses a file whose content is another than it was.
+void require_content(const std::filesystem::path& path, std::uint64_t hash) {
+  base::RegularFile file(path, kTensor);
+  if (hash_of_rest(file) == hash) return;
+  base::refuse(path.string(), "", "has changed since the sweep began, expected it to stay as it was");
 }
 
 }  // namespace
-
-std::vector<SweepPoint> sweep_points(const SweepAxes& axes) {
-  std::vector<SweepPoint> points;
-  for (const PerOperand<models::Format>& formats : axes.formats) {
-    // Floating-point units and int8 have no accumulator of a width of their own.
-    const bool has_accumulator = is_block_scaled(formats);
-    for (const int bits : axes.accumulator_bits) {
-      if (!has_accumulator && bits != axes.accumulator_bits.front()) continue;
-      for (const auto& [name, array] : axes.arrays) {
-        SweepPoint point{formats, bits, array, name};
-        if (axes.elements_per_scaler.empty()) points.push_back(point);
-        for (const int share : axes.elements_per_scaler) {
-          point.array.elements_per_scaler = share;
-          point.array.check(fmt::format("--sharing {} of {}", share, name));
-          points.push_back(point);
-        }
-      }
-    }
-  }
-  return points;
-}
 
 Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progress& progress) {
   workloads::Workload varied = setting.workload;
@@ -110,6 +55,8 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   options.engine = setting.engine;
   options.array = point.array;
   options.measure_baselines = false;
+  options.measure_activity = setting.activity != Activity::kDense;
+  options.shared = setting.engine == Engine::kFunctional ? setting.shared : nullptr;
   const Results results = simulate(varied, options, progress);
   const Price prices = price(work_of(results, Machines::kOwn), setting.laws, {{}, setting.activity});
 
@@ -169,8 +116,36 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   return row;
 }
 
+void require_row(const Json& row, const std::string& file) {
+  const auto has = [](const Json& object, std::initializer_list<const char*> keys) {
+    return object.is_object() && std::all_of(keys.begin(), keys.end(), [&](const char* key) {
+             return object.contains(key) && !object[key].is_structured();
+           });
+  };
+  const auto is_number = [&](const char* key) { return row[key].is_number(); };
+  bool is_whole = has(row, {"format", "activation", "weight", "error", "array", "rows", "columns",
+                            "elements_per_scaler", "accumulator_bits", "multiply_adds", "cycles", "operations_only_pj",
+                            "computing_pj", "memory_pj", "with_memory_pj", "area_um2", "mean_sqnr_db"}) &&
+                  row.contains("passes") && row["passes"].is_object() && row["format"].is_string() &&
+                  is_number("multiply_adds") && is_number("cycles") && is_number("operations_only_pj") &&
+                  is_number("computing_pj") && is_number("with_memory_pj") && is_number("rows") &&
+                  is_number("columns") && is_number("elements_per_scaler") &&
+                  (row["area_um2"].is_null() || is_number("area_um2")) &&
+                  (row["accumulator_bits"].is_null() || is_number("accumulator_bits"));
+  if (is_whole) {
+    is_whole = std::all_of(row["passes"].begin(), row["passes"].end(), [&](const Json& pass) {
+      return has(pass, {"sqnr_db", "cosine_error", "overflows", "non_finite"});
+    });
+  }
+  try {
+    if (is_whole && !row["mean_sqnr_db"].is_null()) decibels_from_json(row["mean_sqnr_db"]);
+  } catch (const std::runtime_error&) {
+    is_whole = false;
+  }
+  if (!is_whole) base::refuse(file, "", "has a row that is none of a sweep");
+}
+
 SweepTensors::SweepTensors(const workloads::Workload& workload) {
-  base::Hash hash;
   std::set<std::filesystem::path> models;
   for (const workloads::Layer& layer : workload.layers) {
     for (const models::Operand operand : models::kOperands) {
@@ -178,177 +153,73 @@ SweepTensors::SweepTensors(const workloads::Workload& workload) {
       if (const auto* path = std::get_if<std::filesystem::path>(&source)) {
         constexpr std::uint64_t kLongestHeader = (std::uint64_t{1} << 20) + 12;
         const auto values = static_cast<std::uint64_t>(models::element_count(layer.shape.shape_of(operand)));
-        base::RegularFile file(*path, "a tensor that each point of a sweep can read");
+        base::RegularFile file(*path, kTensor);
         if (file.size() > sizeof(float) * values + kLongestHeader) {
           file.refuse(fmt::format("has {} bytes, more than the {} values of the {} of layer '{}' take", file.size(),
                                   values, models::to_string(operand), layer.name));
         }
-        add(*path, file, hash);
+        add(*path, file);
       } else if (const auto* stored = std::get_if<std::shared_ptr<const workloads::StoredTensor>>(&source)) {
         // Many tensors of a model are in one file.
         const std::filesystem::path beside = (*stored)->file();
         if (beside.empty() || !models.insert(beside).second) continue;
         base::RegularFile file(beside, "values that each point of a sweep can read");
-        add(beside, file, hash);
+        add(beside, file);
       }
     }
   }
+  base::Hash hash;
+  for (const File& file : files_) hash.add(std::to_string(file.hash));
   hash_ = hash.value();
 }
 
-void SweepTensors::add(const std::filesystem::path& path, base::RegularFile& file, base::Hash& hash) {
-  stamps_.emplace_back(path, base::stamp_of(path));
-  std::vector<std::uint8_t> piece(std::size_t{1} << 20);
-  while (file.left() > 0) {
-    const auto bytes = std::span(piece).first(std::min<std::uint64_t>(piece.size(), file.left()));
-    file.read(bytes);
-    hash.add({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+void SweepTensors::add(const std::filesystem::path& path, base::RegularFile& file) {
+  const base::FileStamp stamp = base::stamp_of(path);
+  files_.push_back({path, stamp, hash_of_rest(file)});
+}
+
+void SweepTensors::require_unchanged() {
+  for (File& file : files_) {
+    const base::FileStamp stamp = base::stamp_of(file.path);
+    if (stamp == file.stamp) continue;
+    require_content(file.path, file.hash);
+    file.stamp = stamp;
   }
 }
 
-void SweepTensors::require_unchanged() const {
-  for (const auto& [path, stamp] : stamps_) {
-    if (base::stamp_of(path) != stamp) {
-      base::refuse(path.string(), "", "has changed since the sweep began, expected it to stay as it was");
-    }
-  }
+void SweepTensors::require_unchanged_contents() const {
+  for (const File& file : files_) require_content(file.path, file.hash);
 }
 
-void run_points(const SweepSetting& setting, const std::vector<SweepPoint>& points, std::vector<Json>& rows,
-                const std::function<void(std::size_t point)>& done, const Progress& progress) {
-  std::vector<std::size_t> open;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (rows[i].is_null()) open.push_back(i);
-  }
-  std::mutex mutex;
+std::function<std::size_t(std::size_t point)> family_of(const SweepSetting& setting, const SweepPoints& points) {
+  if (setting.engine == Engine::kAnalytic) return [](std::size_t point) { return point; };
+  return [&points](std::size_t point) { return points.family(point); };
+}
+
+std::vector<std::size_t> all_points(const SweepPoints& points) {
+  std::vector<std::size_t> all(points.size());
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  return all;
+}
+
+void run_points(const SweepSetting& setting, const SweepPoints& points,
+                const std::function<std::optional<std::size_t>()>& next,
+                const std::function<void(std::size_t point, Json row)>& done, const Progress& progress) {
+  std::mutex asking;
+  std::mutex telling;
   const auto at_once = static_cast<std::size_t>(tbb::this_task_arena::max_concurrency());
-  base::in_order(open.size(), at_once, [&](std::size_t o) {
-    Json row = run_point(setting, points[open[o]], progress);
-    const std::lock_guard lock(mutex);
-    rows[open[o]] = std::move(row);
-    done(open[o]);
+  // As often as there may be something to run.
+  base::in_order(points.size(), at_once, [&](std::size_t /*turn*/) {
+    std::optional<std::size_t> point;
+    {
+      const std::lock_guard lock(asking);
+      point = next();
+    }
+    if (!point) return;
+    Json row = run_point(setting, points.at(*point), progress);
+    const std::lock_guard lock(telling);
+    done(*point, std::move(row));
   });
-}
-
-std::string non_finite_remark(const std::vector<Json>& rows) {
-  std::size_t points = 0;
-  std::string first;
-  for (const Json& row : rows) {
-    const auto has_some = [](const auto& entry) { return entry["non_finite"].is_number() && entry["non_finite"] != 0; };
-    if (std::none_of(row["passes"].begin(), row["passes"].end(), has_some)) continue;
-    if (points++ == 0) first = row["format"];
-  }
-  if (points == 0) return "";
-  return fmt::format("points with results that are infinite or NaN: {}, the first of {}", points, first);
-}
-
-struct SweepJournal::State {
-  // A journal without a point is nothing to take up.
-  ~State() {
-    if (file < 0) return;
-    if (is_empty) unlink(path.c_str());
-    close(file);
-  }
-
-  // Opens the journal and locks it. A sweep that ends removes its journal while it holds the lock: a lock on a file
-  // that is gone is worth nothing.
-  void open_locked(const std::filesystem::path& output) {
-    while (true) {
-      base::require_regular_file(path);
-      file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_APPEND | O_NOFOLLOW, 0666);
-      if (file < 0) fail(path, "cannot be written");
-      if (flock(file, LOCK_EX | LOCK_NB) != 0) {
-        base::refuse(path.string(), "", "another sweep is writing " + output.string());
-      }
-      struct stat held {};
-      struct stat named {};
-      if (fstat(file, &held) == 0 && stat(path.c_str(), &named) == 0 && held.st_ino == named.st_ino) return;
-      close(std::exchange(file, -1));
-    }
-  }
-
-  // Takes up the whole lines behind the header; the bytes that they have.
-  std::size_t take_up(std::string_view lines, std::size_t points) {
-    std::vector<bool> known(points, false);
-    std::size_t whole = 0;
-    while (true) {
-      const std::size_t end = lines.find('\n', whole);
-      // A kill may have cut the last line off.
-      if (end == std::string_view::npos) return whole;
-      std::optional<std::pair<std::size_t, Json>> line =
-          journal_line(lines.substr(whole, end - whole), identity, points);
-      whole = end + 1;
-      if (!line || known[line->first]) {
-        ++dropped;
-        continue;
-      }
-      known[line->first] = true;
-      finished.push_back(std::move(*line));
-    }
-  }
-
-  std::string identity;
-  std::filesystem::path path;
-  int file = -1;
-  std::mutex mutex;
-  std::vector<std::pair<std::size_t, Json>> finished;
-  std::size_t dropped = 0;
-  bool is_empty = false;  // known to be a journal without a point
-  bool was_of_another = false;
-};
-
-SweepJournal::SweepJournal(const std::filesystem::path& output, const std::string& identity, std::size_t points)
-    : state_(std::make_unique<State>()) {
-  State& state = *state_;
-  state.identity = identity;
-  state.path = file_of(output);
-  state.open_locked(output);
-
-  const std::string text = base::read_text(state.path, base::kLargestResults);
-  const std::string header = base::to_text(Json({{"sweep", identity}})) + "\n";
-  // A kill may have cut the header off.
-  constexpr std::string_view kBegin = "{\"sweep\":";
-  if (text.substr(0, kBegin.size()) != kBegin.substr(0, text.size())) {
-    base::refuse(state.path.string(), "", "is no journal of a sweep, expected none or another --out");
-  }
-  std::size_t good = 0;
-  if (text.starts_with(header)) {
-    good = header.size() + state.take_up(std::string_view(text).substr(header.size()), points);
-  }
-  state.is_empty = state.finished.empty();
-  state.was_of_another = good == 0 && text.find('\n') != std::string::npos && text.find('\n') + 1 < text.size();
-  if (ftruncate(state.file, static_cast<off_t>(good)) != 0) fail(state.path, "cannot be written");
-  if (good == 0) write_all(state.file, header, state.path);
-}
-
-SweepJournal::~SweepJournal() = default;
-
-std::filesystem::path SweepJournal::file_of(const std::filesystem::path& output) {
-  return base::name_beside(output, ".journal");
-}
-
-bool SweepJournal::was_of_another() const {
-  return state_->was_of_another;
-}
-
-std::size_t SweepJournal::dropped() const {
-  return state_->dropped;
-}
-
-const std::vector<std::pair<std::size_t, Json>>& SweepJournal::finished() const {
-  return state_->finished;
-}
-
-void SweepJournal::add(std::size_t point, const Json& row) {
-  const std::string line = line_of(state_->identity, point, row);
-  const std::lock_guard lock(state_->mutex);
-  write_all(state_->file, line, state_->path);
-  state_->is_empty = false;
-}
-
-void SweepJournal::remove() {
-  std::filesystem::remove(state_->path);
-  state_->is_empty = false;
 }
 
 }  // namespace mlsim::evaluation

@@ -97,11 +97,11 @@ std::vector<PerOperand<models::Format>> joined(std::vector<PerOperand<models::Fo
   return formats;
 }
 
-void check_products(const SweepPoint& point, const workloads::Workload& workload) {
+void check_products(const PerOperand<models::Format>& formats, const workloads::Workload& workload) {
   for (const workloads::Layer& layer : workload.layers) {
     for (const models::Pass pass : layer.passes) {
-      const models::Format& left = point.formats[layer.role(models::left_operand(pass))];
-      const models::Format& right = point.formats[layer.role(models::right_operand(pass))];
+      const models::Format& left = formats[layer.role(models::left_operand(pass))];
+      const models::Format& right = formats[layer.role(models::right_operand(pass))];
       if (models::family_of(left) == models::family_of(right)) continue;
       throw std::runtime_error(
           fmt::format("--formats: {} would multiply {} by {}, expected block-scaled, floating-point or int8 for both",

@@ -46,6 +46,6 @@ std::vector<PerOperand<models::Format>> joined(std::vector<PerOperand<models::Fo
                                                const std::vector<PerOperand<models::Format>>& more);
 
 // Throws std::runtime_error for formats of which a pass of the workload multiplies two that do not go together.
-void check_products(const SweepPoint& point, const workloads::Workload& workload);
+void check_products(const PerOperand<models::Format>& formats, const workloads::Workload& workload);
 
 }  // namespace mlsim::evaluation

@@ -32,11 +32,13 @@ constexpr const char* kNoMemory = "mlsim: error: more memory is needed than ther
 struct Task {
   const mlsim::base::Command& (*command)();
   void (*run)(const mlsim::base::CommandLine& line);
+  // Of a command that several processes run together; false where this one is on its own.
+  bool (*run_on_ranks)(const std::vector<std::string>& arguments) = nullptr;
 };
 constexpr std::array kTasks{Task{mlsim::app::quantize_command, mlsim::app::run_quantize},
                             Task{mlsim::app::simulate_command, mlsim::app::run_simulate},
                             Task{mlsim::app::report_command, mlsim::app::run_report},
-                            Task{mlsim::app::sweep_command, mlsim::app::run_sweep},
+                            Task{mlsim::app::sweep_command, mlsim::app::run_sweep, mlsim::app::run_sweep_on_ranks},
                             Task{mlsim::app::counts_command, mlsim::app::run_counts}};
 
 const Task& find_task(const std::string& name) {
@@ -78,6 +80,7 @@ int run(const std::vector<std::string>& arguments) {
     std::cout << mlsim::base::bash_completion(program());
   } else {
     const Task& task = find_task(command);
+    if (task.run_on_ranks != nullptr && task.run_on_ranks(rest)) return 0;
     const mlsim::base::CommandLine line(task.command(), rest);
     if (line.flag("help")) {
       std::cout << mlsim::base::help_text(task.command());

@@ -1,70 +1,37 @@
 #include "app/cli/sweep_command.h"
 
-#include <fmt/core.h>
+#include <oneapi/tbb/task_arena.h>
 
-#include <algorithm>
 #include <chrono>
-#include <functional>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "app/cli/options.h"
-#include "app/report/sweep_report.h"
+#include "app/cli/sweep_job.h"
+#include "app/cli/sweep_merge.h"
+#include "app/cli/sweep_output.h"
 #include "base/error.h"
-#include "base/hash.h"
-#include "base/json.h"
-#include "base/output_file.h"
-#include "base/terminal.h"
-#include "base/text.h"
+#include "base/ranks.h"
+#include "evaluation/cluster_sweep.h"
+#include "evaluation/point_dispenser.h"
 #include "evaluation/sweep.h"
 #include "evaluation/sweep_axes.h"
 
 namespace mlsim::app {
 namespace {
 
-using evaluation::Activity;
-using evaluation::array_to_json;
-using evaluation::check_products;
-using evaluation::Engine;
-using evaluation::joined;
-using evaluation::mark_pareto_front;
-using evaluation::Objective;
-using evaluation::parse_activity;
-using evaluation::parse_engine;
-using evaluation::PerOperand;
-using evaluation::run_points;
-using evaluation::shape_to_json;
-using evaluation::sweep_formats;
-using evaluation::sweep_points;
-using evaluation::SweepAxes;
-using evaluation::SweepJournal;
-using evaluation::SweepPoint;
-using evaluation::SweepSetting;
-using evaluation::SweepTensors;
+using evaluation::DonePoint;
+using evaluation::NextPoint;
+using evaluation::PointDispenser;
+using evaluation::PointRunner;
 using evaluation::WidthRange;
-using evaluation::WidthRanges;
 using Json = nlohmann::ordered_json;
-using models::Operand;
-
-base::WholeNumber limits_of(const WidthRange& widths) {
-  return {static_cast<std::uint64_t>(widths.low), static_cast<std::uint64_t>(widths.high)};
-}
-
-// `low:high` or one number.
-WidthRange parse_range(const std::string& text, const WidthRange& widths) {
-  const std::vector<std::string> ends = base::split(text, ':');
-  if (ends.size() > 2) throw std::runtime_error(fmt::format("is '{}', expected LOW:HIGH or a number", text));
-  for (const std::string& end : ends) {
-    const std::string reason = base::complaint(limits_of(widths), end);
-    if (!reason.empty()) throw std::runtime_error(reason);
-  }
-  const WidthRange range{std::stoi(ends.front()), std::stoi(ends.back())};
-  if (range.low > range.high) throw std::runtime_error(fmt::format("is '{}', expected the lower end first", text));
-  return range;
-}
 
 base::Parsed range_within(const WidthRange& widths) {
   return {[widths](const std::string& text) { parse_range(text, widths); }};
@@ -77,193 +44,158 @@ base::Parsed list_within(const base::WholeNumber& limits, const std::string& als
   });
 }
 
-std::vector<PerOperand<models::Format>> formats_of(const base::CommandLine& line) {
-  const auto groupings = [&] { return base::split(line.text("grouping"), ','); };
-  const bool has_widths = line.has("exponent-bits") && line.has("mantissa-bits");
-  if (!has_widths) {
-    for (const char* option : {"exponent-bits", "mantissa-bits", "scale-exponent-bits", "scale-fraction-bits"}) {
-      if (!line.given(option)) continue;
-      throw std::runtime_error(
-          fmt::format("--{} is given, expected both --exponent-bits and --mantissa-bits beside it", option));
-    }
-  }
-  std::vector<PerOperand<models::Format>> formats;
-  if (line.has("formats")) {
-    formats = joined({}, sweep_formats(base::split(line.text("formats"), ','),
-                                       line.given("grouping") ? groupings() : std::vector<std::string>()));
-    if (!has_widths) return formats;
-  } else if (!has_widths) {
-    throw std::runtime_error("nothing to sweep: expected --formats, or --exponent-bits with --mantissa-bits");
-  }
-  WidthRanges ranges;
-  ranges.exponent = parse_range(line.text("exponent-bits"), evaluation::kExponentWidths);
-  ranges.mantissa = parse_range(line.text("mantissa-bits"), evaluation::kMantissaWidths);
-  ranges.scale_exponent = parse_range(line.text("scale-exponent-bits"), evaluation::kScaleExponentWidths);
-  ranges.scale_fraction = parse_range(line.text("scale-fraction-bits"), evaluation::kScaleFractionWidths);
-  return joined(std::move(formats), sweep_formats(ranges, groupings()));
-}
-
-std::vector<Objective> front_of(const base::CommandLine& line, Engine engine) {
-  if (!line.has("pareto")) return evaluation::default_front(engine);
-  std::vector<Objective> objectives;
-  for (const std::string& name : base::split(line.text("pareto"), ',')) {
-    objectives.push_back(evaluation::parse_objective(name));
-  }
-  try {
-    evaluation::check_front(objectives, engine);
-  } catch (const std::runtime_error& error) {
-    base::refuse("", "--pareto", error.what());
-  }
-  return objectives;
-}
-
-SweepAxes axes_of(const base::CommandLine& line, const workloads::Workload& workload) {
-  const auto parts = [&](const char* option) {
-    return line.has(option) ? base::split(line.text(option), ',') : std::vector<std::string>();
-  };
-  SweepAxes axes;
-  axes.formats = formats_of(line);
-  axes.accumulator_bits = {workload.accumulator.bits};
-  if (line.has("accumulator-bits")) axes.accumulator_bits.clear();
-  for (const std::string& bits : parts("accumulator-bits")) {
-    axes.accumulator_bits.push_back(bits == "full" ? 0 : std::stoi(bits));
-  }
-  if (line.has("array")) axes.arrays.clear();
-  for (const std::string& file : parts("array")) axes.arrays.emplace_back(file, sim::load_array_config(file));
-  for (const std::string& share : parts("sharing")) axes.elements_per_scaler.push_back(std::stoi(share));
-  return axes;
-}
-
-// What a journal must have been written for to be taken up again: this program, the inputs' contents and everything
-// that is varied.
-std::string identity_of(const workloads::Workload& workload, const SweepTensors& tensors,
-                        const std::vector<SweepPoint>& points, const std::string& engine, const energy::Laws& laws,
-                        Activity activity) {
-  base::Hash hash;
-  const auto mix = [&](const std::string& text) { hash.add(text); };
-  mix(MLSIM_VERSION);
-  mix("rows with the names of their formats");
-  mix(fmt::format("{:016x}", workload.content_hash));
-  mix(engine);
-  mix(to_string(activity));
-  mix(fmt::format("{} {:016x}", laws.table().name, laws.table().content_hash));
-  for (const workloads::Layer& layer : workload.layers) {
-    // They may come from a network in a file of its own.
-    mix(layer.name);
-    mix(shape_to_json(layer.shape).dump());
-    for (const models::Pass pass : layer.passes) mix(models::to_string(pass));
-  }
-  mix(fmt::format("{:016x}", tensors.hash()));
-  for (const SweepPoint& point : points) {
-    for (const Operand operand : models::kOperands) mix(models::to_string(point.formats[operand]));
-    mix(fmt::format("{} {} {}", point.accumulator_bits, point.array_name, array_to_json(point.array).dump()));
-  }
-  return fmt::format("{:016x}", hash.value());
-}
-
-class SweepProgress {
- public:
-  SweepProgress(std::size_t points, bool quiet) : points_(points), line_("mlsim sweep", quiet) {}
-
-  void show(std::size_t done, std::size_t done_here) const {
-    if (!line_.is_on_terminal()) return;
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    const std::string left = done_here == 0 ? ""
-                                            : fmt::format(", {:.0f} s left", seconds / static_cast<double>(done_here) *
-                                                                                 static_cast<double>(points_ - done));
-    line_.show(fmt::format("{} of {} points{}", done, points_, left));
-    if (done == points_) line_.clear();
-  }
-
- private:
-  std::size_t points_;
-  base::StatusLine line_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
-
-// The points that a stopped sweep has computed, with its journal, where the sweep has an output; else no rows.
-std::unique_ptr<SweepJournal> open_journal(const base::CommandLine& line, const std::string& identity,
-                                           std::vector<Json>& rows) {
-  const std::filesystem::path out = line.path("out");
-  if (out.empty()) return nullptr;
-  base::create_folder_of(out);
-  // A place that cannot be written to is known at once.
-  { const base::AtomicFile probe(out); }
-  auto journal = std::make_unique<SweepJournal>(out, identity, rows.size());
-  if (journal->was_of_another()) {
-    print_warnings(line, {fmt::format("{}: its journal was of another sweep and is begun anew", out.string())});
-  }
-  if (journal->dropped() > 0) {
-    print_warnings(line, {fmt::format("{}: {} damaged or foreign lines of its journal are dropped", out.string(),
-                                      journal->dropped())});
-  }
-  for (const auto& [point, row] : journal->finished()) rows.at(point) = row;
-  return journal;
-}
-
 std::vector<base::Option> sweep_options() {
-  return {{.name = "formats",
-           .value_name = "F,...",
-           .help = "formats, such as e2m4, mxfp8 or nvfp4/b16; ACTIVATION+WEIGHT+ERROR gives each operand its own",
-           .kind = list_of([](const std::string& part) { evaluation::parse_sweep_formats(part); })},
-          {.name = "exponent-bits",
-           .value_name = "A:B",
-           .help = "widths of the element's exponent, 0 to 4",
-           .kind = range_within(evaluation::kExponentWidths)},
-          {.name = "mantissa-bits",
-           .value_name = "C:D",
-           .help = "widths of the element's mantissa, 0 to 10",
-           .kind = range_within(evaluation::kMantissaWidths)},
-          {.name = "scale-exponent-bits",
-           .value_name = "A:B",
-           .help = "widths of the group scale's exponent, 0 to 8; beside --exponent-bits",
-           .kind = range_within(evaluation::kScaleExponentWidths),
-           .preset = "8"},
-          {.name = "scale-fraction-bits",
-           .value_name = "C:D",
-           .help = "widths of the group scale's fraction, 0 to 3; likewise",
-           .kind = range_within(evaluation::kScaleFractionWidths),
-           .preset = "1"},
-          {.name = "grouping",
-           .value_name = "G,...",
-           .help = "nc, n, c, none, bB, kB or a tile, such as b16, k32 or t16x16x1x1: of the widths, and of each of "
-                   "--formats that names none",
-           .kind = list_of(evaluation::check_grouping),
-           .preset = "nc"},
-          {.name = "accumulator-bits",
-           .value_name = "N,...",
-           .help = "widths of the accumulator, 2 to 64; full is the one that no sum can overflow",
-           .kind = list_within(limits_of(evaluation::kAccumulatorWidths), "full")},
-          {.name = "array", .value_name = "FILE,...", .help = "arrays", .kind = base::File{}},
-          {.name = "sharing",
-           .value_name = "N,...",
-           .help = "elements that share a group-scale unit",
-           .kind = list_within({1, evaluation::kMostSharing})},
-          {.name = "engine",
-           .value_name = "E",
-           .help = "functional, or analytic: no values, so no errors",
-           .kind = base::Choice{{"functional", "analytic"}},
-           .preset = "functional"},
-          batch_option(),
-          values_option(),
-          strict_option(),
-          activity_option(),
-          table_option(),
-          {.name = "pareto",
-           .value_name = "O,...",
-           .help = "what the front is of: energy (with memory), computing (without), time, area, error; if not given, "
-                   "computing and error, and of the analytic engine energy and time",
-           .kind = list_of([](const std::string& part) { evaluation::parse_objective(part); })},
-          {.name = "out", .value_name = "FILE", .help = "FILE.csv or FILE.json", .kind = base::File{}},
-          jobs_option(),
-          quiet_option()};
+  return {
+      {.name = "formats",
+       .value_name = "F,...",
+       .help = "formats, such as e2m4, mxfp8 or nvfp4/b16; ACTIVATION+WEIGHT+ERROR gives each operand its own",
+       .kind = list_of([](const std::string& part) { evaluation::parse_sweep_formats(part); })},
+      {.name = "exponent-bits",
+       .value_name = "A:B",
+       .help = "widths of the element's exponent, 0 to 4",
+       .kind = range_within(evaluation::kExponentWidths)},
+      {.name = "mantissa-bits",
+       .value_name = "C:D",
+       .help = "widths of the element's mantissa, 0 to 10",
+       .kind = range_within(evaluation::kMantissaWidths)},
+      {.name = "scale-exponent-bits",
+       .value_name = "A:B",
+       .help = "widths of the group scale's exponent, 0 to 8; beside --exponent-bits",
+       .kind = range_within(evaluation::kScaleExponentWidths),
+       .preset = "8"},
+      {.name = "scale-fraction-bits",
+       .value_name = "C:D",
+       .help = "widths of the group scale's fraction, 0 to 3; likewise",
+       .kind = range_within(evaluation::kScaleFractionWidths),
+       .preset = "1"},
+      {.name = "grouping",
+       .value_name = "G,...",
+       .help = "nc, n, c, none, bB, kB or a tile, such as b16, k32 or t16x16x1x1: of the widths, and of each of "
+               "--formats that names none",
+       .kind = list_of(evaluation::check_grouping),
+       .preset = "nc"},
+      {.name = "accumulator-bits",
+       .value_name = "N,...",
+       .help = "widths of the accumulator, 2 to 64; full is the one that no sum can overflow",
+       .kind = list_within(limits_of(evaluation::kAccumulatorWidths), "full")},
+      {.name = "array", .value_name = "FILE,...", .help = "arrays", .kind = base::File{}},
+      {.name = "sharing",
+       .value_name = "N,...",
+       .help = "elements that share a group-scale unit",
+       .kind = list_within({1, evaluation::kMostSharing})},
+      {.name = "engine",
+       .value_name = "E",
+       .help = "functional, or analytic: no values, so no errors",
+       .kind = base::Choice{{"functional", "analytic"}},
+       .preset = "functional"},
+      batch_option(),
+      values_option(),
+      strict_option(),
+      activity_option(),
+      table_option(),
+      {.name = "pareto",
+       .value_name = "O,...",
+       .help = "what the front is of: energy (with memory), computing (without), time, area, error; if not given, "
+               "computing and error, and of the analytic engine energy and time",
+       .kind = list_of([](const std::string& part) { evaluation::parse_objective(part); })},
+      {.name = "sample",
+       .value_name = "N",
+       .help = "so many of all combinations, drawn at random",
+       .kind = base::WholeNumber{1, evaluation::kMostSweepPoints}},
+      {.name = "sampling",
+       .value_name = "HOW",
+       .help = "of --sample: random, or latin-hypercube, which draws the values of each axis equally often",
+       .kind = base::Choice{{std::begin(evaluation::kSamplings), std::end(evaluation::kSamplings)}},
+       .preset = evaluation::kSamplings[0]},
+      {.name = "seed", .value_name = "S", .help = "of --sample", .kind = base::WholeNumber{}, .preset = "1"},
+      {.name = "out",
+       .value_name = "FILE",
+       .help = "FILE.csv or FILE.json, of a shard FILE.jsonl",
+       .kind = base::File{}},
+      {.name = "shard",
+       .value_name = "I/N",
+       .help = "part I of N of the points, for jobs that run side by side; --merge puts the files together",
+       .kind = base::Parsed{[](const std::string& text) { evaluation::parse_shard(text); }}},
+      {.name = "merge", .help = "write the file of a sweep whose shards, all of them, are given in place of WORKLOAD"},
+      {.name = "cache",
+       .value_name = "MIB",
+       .help = "the most memory for what points have in common",
+       .kind = base::WholeNumber{0, 1 << 20},
+       .preset = "512"},
+      jobs_option(),
+      quiet_option()};
 }
 
-// What an interrupted sweep says.
-std::string farewell_of(const std::filesystem::path& out) {
-  if (out.empty()) return "\nmlsim: sweep interrupted, nothing is kept without --out\n";
-  return fmt::format("\nmlsim: sweep interrupted, its finished points are in {}: the same command goes on from there\n",
-                     base::printable(SweepJournal::file_of(out).string()));
+base::Operand sweep_operand() {
+  base::Operand operand = source_operand("WORKLOAD");
+  operand.many = true;  // shards of --merge
+  return operand;
+}
+
+// Runs points in this process.
+PointRunner runner_of(SweepJob& job) {
+  return [&job](const NextPoint& next, const DonePoint& done) {
+    // Tensors are looked at in shared folders too, where that takes time.
+    constexpr std::chrono::seconds kBetween{1};
+    std::chrono::steady_clock::time_point looked{};
+    run_points(job.setting(), job.points(), next, [&](std::size_t point, Json row) {
+      if (const auto now = std::chrono::steady_clock::now(); now - looked >= kBetween) {
+        job.tensors().require_unchanged();
+        looked = now;
+      }
+      done(point, std::move(row));
+    });
+    job.tensors().require_unchanged_contents();
+  };
+}
+
+bool is_answered_alone(const base::CommandLine& line) {
+  return line.flag("help") || line.flag("merge");
+}
+
+// Rank 0 of several: reads, runs and writes.
+void lead_sweep(const std::vector<std::string>& arguments, std::unique_ptr<base::Ranks> ranks) {
+  std::optional<evaluation::SweepLeader> leader(*ranks);
+  const base::CommandLine line(sweep_command(), arguments);
+  if (line.flag("help")) {
+    std::cout << base::help_text(line.command());
+    return;
+  }
+  if (line.flag("merge")) return merge_sweep(line);
+  if (line.operands().front() == "-") {
+    throw std::runtime_error("WORKLOAD is -, standard input, which one rank alone has; expected a file");
+  }
+  const std::unique_ptr<tbb::global_control> limit = limit_threads(line);
+  SweepJob job(line);
+  print_warnings(line, job.setting().workload.remarks);
+  leader->gather(job.identity());
+  SweepOutput output(line, job, ranks->size());
+  PointDispenser dispenser(output.open(), family_of(job.setting(), job.points()));
+  leader->run(dispenser, runner_of(job), [&](std::size_t point, const Json& row) { output.take(point, row); });
+  // The others need not wait for the file.
+  leader.reset();
+  ranks.reset();
+  output.finish();
+}
+
+// Any other rank: says nothing itself.
+void follow_sweep(const std::vector<std::string>& arguments, base::Ranks& ranks) {
+  evaluation::SweepFollower follower(ranks);
+  std::unique_ptr<tbb::global_control> limit;
+  std::optional<SweepJob> job;
+  try {
+    const base::CommandLine line(sweep_command(), arguments);
+    if (!is_answered_alone(line) && line.operands().front() != "-") {
+      limit = limit_threads(line);
+      job.emplace(line);
+    }
+  } catch (const std::exception& error) {
+    follower.report_problem(error.what());
+    return follower.run(nullptr);
+  }
+  if (!job) return follower.run(nullptr);
+  follower.report_ready(static_cast<std::size_t>(tbb::this_task_arena::max_concurrency()), job->identity());
+  follower.run(runner_of(*job));
 }
 
 }  // namespace
@@ -278,61 +210,48 @@ const base::Command& sweep_command() {
           "what --pareto names. With --out the points are written as CSV or JSON, by the name's ending; a sweep that "
           "was "
           "stopped goes on where it was when the same command is given again. Lists are separated by commas.\n"
+          "\n"
+          "Started by mpirun or srun, the processes run one sweep together. --shard I/N runs a part by itself; mlsim "
+          "sweep --merge SHARD.jsonl... --out FILE puts the parts together.\n"
           "\n" +
           sources_text("WORKLOAD"),
-      .operands = {source_operand("WORKLOAD")},
+      .operands = {sweep_operand()},
       .groups = {{.title = "options", .options = sweep_options()}}};
   return command;
 }
 
 void run_sweep(const base::CommandLine& line) {
-  const Engine engine = parse_engine(line.text("engine"));
-  const Activity activity = parse_activity(line.text("activity"));
-  const std::filesystem::path out = line.path("out");
-  if (!out.empty() && out.extension() != ".csv" && out.extension() != ".json") {
-    base::refuse("", "--out", fmt::format("is '{}', expected a name that ends in .csv or .json", out.string()));
-  }
+  if (line.flag("merge")) return merge_sweep(line);
   const std::unique_ptr<tbb::global_control> limit = limit_threads(line);
-  const energy::Laws laws = find_laws(line.text("table"));
-  const workloads::Workload workload = workloads::open_workload(line.operands().front(), source_options(line));
-  print_warnings(line, workload.remarks);
-  const SweepSetting setting{workload, engine, laws, activity, front_of(line, engine)};
-  const std::vector<SweepPoint> points = sweep_points(axes_of(line, workload));
-  for (const SweepPoint& point : points) check_products(point, workload);
+  SweepJob job(line);
+  print_warnings(line, job.setting().workload.remarks);
+  SweepOutput output(line, job, 1);
+  PointDispenser dispenser(output.open(), family_of(job.setting(), job.points()));
+  runner_of(job)([&] { return dispenser.next(0); },
+                 [&](std::size_t point, const Json& row) {
+                   output.take(point, row);
+                   dispenser.done(0, point);
+                 });
+  output.finish();
+}
 
-  std::vector<std::filesystem::path> inputs = workload.files;
-  inputs.push_back(laws.table().file);
-  if (line.has("array")) {
-    for (const std::string& file : base::split(line.text("array"), ',')) inputs.emplace_back(file);
+bool run_sweep_on_ranks(const std::vector<std::string>& arguments) {
+  const std::optional<base::Launch> launch = base::launch();
+  if (!launch) return false;
+  std::unique_ptr<base::Ranks> ranks;
+  try {
+    ranks = base::start_ranks(*launch);
+  } catch (const std::runtime_error&) {
+    // Where one cannot start, none can; rank 0 says so.
+    if (launch->rank > 0) return true;
+    throw;
   }
-  if (!out.empty()) base::check_outputs({out, SweepJournal::file_of(out)}, inputs);
-
-  std::vector<Json> rows(points.size());
-  const SweepTensors tensors(workload);
-  const std::string identity =
-      out.empty() ? "" : identity_of(workload, tensors, points, line.text("engine"), laws, activity);
-  const std::unique_ptr<SweepJournal> journal = open_journal(line, identity, rows);
-  const base::Farewell farewell(farewell_of(out));
-  const SweepProgress progress(rows.size(), line.flag("quiet"));
-  const auto finished =
-      static_cast<std::size_t>(std::count_if(rows.begin(), rows.end(), [](const Json& row) { return !row.is_null(); }));
-  std::size_t done_here = 0;
-  run_points(setting, points, rows, [&](std::size_t point) {
-    tensors.require_unchanged();
-    if (journal) journal->add(point, rows[point]);
-    ++done_here;
-    progress.show(finished + done_here, done_here);
-  });
-  mark_pareto_front(rows, setting.front);
-  const std::string remark = evaluation::non_finite_remark(rows);
-  if (!remark.empty()) print_warnings(line, {remark});
-  const Json document = sweep_json(setting, rows);
-  if (journal) {
-    base::write_file(out, out.extension() == ".csv" ? sweep_csv(setting, rows) : base::to_text(document, 2) + "\n");
-    journal->remove();
+  if (ranks->rank() == 0) {
+    lead_sweep(arguments, std::move(ranks));
+  } else {
+    follow_sweep(arguments, *ranks);
   }
-  // What is written to a file is not said as well where quiet is asked for.
-  if (!journal || !line.flag("quiet")) std::cout << base::printable_lines(sweep_table(document)) << std::flush;
+  return true;
 }
 
 }  // namespace mlsim::app

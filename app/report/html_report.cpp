@@ -351,6 +351,17 @@ void add_tradeoffs(Body& body, const Json& machines) {
   }
 }
 
+// What of a large sweep is shown; nothing where all of it is.
+std::string thinning_text(const SweepSource& sweep) {
+  const std::size_t shown = sweep.document["points"].size();
+  if (shown >= sweep.points) return "";
+  const std::size_t front = std::min(shown, sweep.front);
+  const std::string others =
+      shown > front ? fmt::format(" and {} of the others", shown - front) : " and none of the others";
+  return fmt::format(" Shown are {} of the file’s {} points: {} of the {} on the front{}, drawn at random.", shown,
+                     sweep.points, front == sweep.front ? "all" : std::to_string(front), sweep.front, others);
+}
+
 void add_sweep(Body& body, const SweepSource& sweep) {
   const nlohmann::json& points = sweep.document["points"];
   const auto front = sweep.document["front"].get<std::vector<std::string>>();
@@ -362,9 +373,9 @@ void add_sweep(Body& body, const SweepSource& sweep) {
   });
   body.add("sweep", "Sweep",
            fmt::format("{}: {}. Each point is a format on an array. On the Pareto front no other point is at least as "
-                       "good in {} and better in one of them.",
+                       "good in {} and better in one of them.{}",
                        escaped(sweep.file), escaped(sweep.document["workload"].get_ref<const std::string&>()),
-                       front_text(front)),
+                       front_text(front), thinning_text(sweep)),
            (has_plot ? figure_html("sweep", "Sweep") : "") +
                tables_html(to_html(sweep_table(sweep.document), "sweep-1", "")));
 }

@@ -1,6 +1,7 @@
 // What goes into a report beside the results that it is of. Its tests are those of html_report and report.
 #pragma once
 
+#include <cstddef>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -12,7 +13,9 @@ namespace mlsim::app {
 
 struct SweepSource {
   std::string file;
-  nlohmann::json document;  // schema mlsim.sweep/1, as mlsim sweep writes it
+  nlohmann::json document;  // schema mlsim.sweep/1, as mlsim sweep writes it, with a part of the points
+  std::size_t points = 0;   // that the file has
+  std::size_t front = 0;    // of them on the front
 };
 
 struct ReportExtras {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -16,6 +17,7 @@
 #include "base/input_file.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "evaluation/sweep_points.h"
 #include "models/formats/format.h"
 #include "workloads/delimited_text.h"
 #include "workloads/network.h"
@@ -125,8 +127,28 @@ nlohmann::json value_of_cell(const std::string& name, const std::string& cell, c
   base::refuse(file, fmt::format("line {}, {}", line, name), fmt::format("is '{}', expected a number", cell));
 }
 
+// Which points are kept, in order, of those of which it is known whether they are on the front.
+std::vector<std::size_t> chosen_points(const std::vector<bool>& is_on_front, std::size_t most) {
+  std::vector<std::size_t> front;
+  std::vector<std::size_t> others;
+  for (std::size_t i = 0; i < is_on_front.size(); ++i) (is_on_front[i] ? front : others).push_back(i);
+  constexpr std::uint64_t kSeed = 1;
+  std::vector<std::size_t> chosen;
+  const std::size_t of_front = std::min(most, front.size());
+  for (const std::uint64_t i : evaluation::random_subset(front.size(), of_front, kSeed)) chosen.push_back(front[i]);
+  for (const std::uint64_t i : evaluation::random_subset(others.size(), most - of_front, kSeed)) {
+    chosen.push_back(others[i]);
+  }
+  std::sort(chosen.begin(), chosen.end());
+  return chosen;
+}
+
+std::size_t count_of(const std::vector<bool>& is_on_front) {
+  return static_cast<std::size_t>(std::count(is_on_front.begin(), is_on_front.end(), true));
+}
+
 // What mlsim sweep writes as CSV, in the form that it has as JSON.
-nlohmann::json document_of_csv(std::string_view text, const std::string& file) {
+SweepSource document_of_csv(std::string_view text, const std::string& file, std::size_t most) {
   const std::vector<workloads::TextRow> rows = workloads::read_rows(text, file);
   if (rows.size() < 2) base::refuse(file, "", "has no points, expected what mlsim sweep writes as CSV");
   // It would stand in the place of what the columns of the passes become.
@@ -136,7 +158,11 @@ nlohmann::json document_of_csv(std::string_view text, const std::string& file) {
                  "has a column 'passes', expected one for each figure, such as forward_overflows");
   }
   nlohmann::json sweep = {{"schema", "mlsim.sweep/1"}, {"points", nlohmann::json::array()}};
-  for (std::size_t r = 1; r < rows.size(); ++r) {
+  std::vector<bool> is_on_front(rows.size() - 1, false);
+  const auto pareto = static_cast<std::size_t>(std::find(names.begin(), names.end(), "pareto") - names.begin());
+  for (std::size_t r = 1; r < rows.size(); ++r) is_on_front[r - 1] = rows[r].cell(pareto) == "true";
+  for (const std::size_t chosen : chosen_points(is_on_front, most)) {
+    const std::size_t r = chosen + 1;
     nlohmann::json point = {{"passes", nlohmann::json::object()}};
     for (std::size_t c = 0; c < rows[0].cells.size(); ++c) {
       const std::string& name = rows[0].cells[c];
@@ -155,7 +181,25 @@ nlohmann::json document_of_csv(std::string_view text, const std::string& file) {
     }
     sweep["points"].push_back(std::move(point));
   }
-  return sweep;
+  return {file, std::move(sweep), is_on_front.size(), count_of(is_on_front)};
+}
+
+// A document with a part of its points.
+SweepSource thinned(nlohmann::json document, const std::string& file, std::size_t most) {
+  if (!document.is_object() || !document.contains("points") || !document["points"].is_array()) {
+    return {file, std::move(document), 0, 0};
+  }
+  nlohmann::json& points = document["points"];
+  std::vector<bool> is_on_front;
+  for (const nlohmann::json& point : points) {
+    is_on_front.push_back(point.is_object() && point.contains("pareto") && point["pareto"] == true);
+  }
+  if (points.size() > most) {
+    nlohmann::json kept = nlohmann::json::array();
+    for (const std::size_t i : chosen_points(is_on_front, most)) kept.push_back(std::move(points[i]));
+    points = std::move(kept);
+  }
+  return {file, std::move(document), is_on_front.size(), count_of(is_on_front)};
 }
 
 SweepSource checked(SweepSource sweep) {
@@ -176,16 +220,14 @@ SweepSource checked(SweepSource sweep) {
 
 }  // namespace
 
-SweepSource parse_sweep(std::string_view text, const std::string& file) {
-  return checked({file, base::parse_json(text, file)});
+SweepSource parse_sweep(std::string_view text, const std::string& file, std::size_t most) {
+  return checked(thinned(base::parse_json(text, file), file, most));
 }
 
-SweepSource load_sweep(const std::string& path) {
+SweepSource load_sweep(const std::string& path, std::size_t most) {
   const std::string text = base::read_text(path, base::kLargestResults);
-  if (workloads::has_extension(path, ".csv")) {
-    return checked({path, document_of_csv(text, path)});
-  }
-  return parse_sweep(text, path);
+  if (workloads::has_extension(path, ".csv")) return checked(document_of_csv(text, path, most));
+  return parse_sweep(text, path, most);
 }
 
 }  // namespace mlsim::app

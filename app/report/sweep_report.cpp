@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <ostream>
 
 #include "app/report/report_tables.h"
 #include "base/json.h"
+#include "base/output_file.h"
 #include "evaluation/results.h"
 
 namespace mlsim::app {
@@ -27,48 +29,102 @@ std::string cell(const Json& value) {
   return base::to_text(value);
 }
 
-std::vector<std::string> front_names(const evaluation::SweepSetting& setting) {
+std::vector<std::string> front_names(const evaluation::SweepHead& head) {
   std::vector<std::string> names;
-  for (const evaluation::Objective objective : setting.front) names.emplace_back(to_string(objective));
+  for (const evaluation::Objective objective : head.front) names.emplace_back(to_string(objective));
   return names;
 }
 
-}  // namespace
+// A row as a line of CSV, and the names of its columns.
+struct CsvRow {
+  std::string names;
+  std::string cells;
 
-std::string sweep_csv(const evaluation::SweepSetting& setting, const std::vector<Json>& rows) {
-  std::string text;
-  for (const Json& row : rows) {
-    std::string header;
-    std::string line;
+  explicit CsvRow(const Json& row) {
     for (const auto& [key, value] : row.items()) {
       if (key == "passes") {
         for (const auto& [pass, entry] : value.items()) {
           for (const auto& [name, number] : entry.items()) {
-            header += fmt::format(",{}_{}", pass, name);
-            line += "," + cell(number);
+            names += fmt::format("{}_{},", pass, name);
+            cells += cell(number) + ",";
           }
         }
       } else {
-        header += "," + key;
-        line += "," + cell(value);
+        names += key + ",";
+        cells += cell(value) + ",";
       }
     }
-    if (text.empty()) text = header.substr(1) + ",workload,engine,activity,cost_table,front\n";
-    text += fmt::format("{},{},{},{},{},{}\n", line.substr(1), csv_cell(setting.workload.name),
-                        to_string(setting.engine), to_string(setting.activity),
-                        csv_cell(table_name(setting.laws.table())), fmt::join(front_names(setting), " "));
   }
-  return text;
+};
+
+void write_csv(std::ostream& stream, const evaluation::SweepHead& head, const SweepRows& rows) {
+  const std::string last = fmt::format("{},{},{},{},{}\n", csv_cell(head.workload), head.engine, head.activity,
+                                       csv_cell(head.cost_table), fmt::join(front_names(head), " "));
+  for (std::size_t point = 0; point < rows.points; ++point) {
+    const CsvRow row(rows.row(point));
+    if (point == 0) stream << row.names << "workload,engine,activity,cost_table,front\n";
+    stream << row.cells << last;
+  }
 }
 
-Json sweep_json(const evaluation::SweepSetting& setting, const std::vector<Json>& rows) {
+// The document without points is written around them.
+void write_json(std::ostream& stream, const evaluation::SweepHead& head, const SweepRows& rows) {
+  const std::string frame = base::to_text(sweep_json(head, {}), 2) + "\n";
+  const std::size_t place = frame.rfind("[]");
+  stream << frame.substr(0, place) << "[";
+  for (std::size_t point = 0; point < rows.points; ++point) {
+    stream << (point == 0 ? "\n    " : ",\n    ");
+    // Texts within JSON have no ends of lines.
+    for (const char c : base::to_text(rows.row(point), 2)) {
+      stream << c;
+      if (c == '\n') stream << "    ";
+    }
+  }
+  stream << "\n  ]" << frame.substr(place + 2);
+}
+
+}  // namespace
+
+evaluation::SweepHead head_of(const evaluation::SweepSetting& setting) {
+  return {setting.workload.name, to_string(setting.engine), to_string(setting.activity),
+          table_name(setting.laws.table()), setting.front};
+}
+
+Json sweep_json(const evaluation::SweepHead& head, const std::vector<Json>& rows) {
   return {{"schema", "mlsim.sweep/1"},
-          {"workload", setting.workload.name},
-          {"engine", to_string(setting.engine)},
-          {"activity", to_string(setting.activity)},
-          {"cost_table", table_name(setting.laws.table())},
-          {"front", front_names(setting)},
+          {"workload", head.workload},
+          {"engine", head.engine},
+          {"activity", head.activity},
+          {"cost_table", head.cost_table},
+          {"front", front_names(head)},
           {"points", rows}};
+}
+
+void write_sweep(const std::filesystem::path& path, const evaluation::SweepHead& head, const SweepRows& rows) {
+  base::AtomicFile file(path);
+  if (path.extension() == ".csv") {
+    write_csv(file.stream(), head, rows);
+  } else {
+    write_json(file.stream(), head, rows);
+  }
+  file.commit();
+}
+
+std::string printed_table(const evaluation::SweepHead& head, const SweepRows& rows,
+                          const std::set<std::size_t>& front) {
+  std::vector<Json> shown;
+  if (rows.points <= kMostPrinted) {
+    for (std::size_t point = 0; point < rows.points; ++point) shown.push_back(rows.row(point));
+    return sweep_table(sweep_json(head, shown));
+  }
+  for (const std::size_t point : front) {
+    if (shown.size() == kMostPrinted) break;
+    shown.push_back(rows.row(point));
+  }
+  const std::string which = front.size() > shown.size()
+                                ? fmt::format("the first {} of the {} on the front", shown.size(), front.size())
+                                : fmt::format("the {} on the front", front.size());
+  return sweep_table(sweep_json(head, shown)) + fmt::format("of {} points, {} are shown\n", rows.points, which);
 }
 
 std::string sweep_table(const Json& sweep) {

@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
@@ -16,8 +18,10 @@
 #include "base/json_reader.h"
 #include "base/output_file.h"
 #include "energy/cost_table.h"
+#include "evaluation/point_dispenser.h"
 #include "evaluation/simulate.h"
 #include "evaluation/sweep_axes.h"
+#include "evaluation/sweep_collector.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/interruptible.h"
 #include "python/bindings/module.h"
@@ -219,21 +223,41 @@ evaluation::SweepAxes axes_of(const JsonReader& request, const workloads::Worklo
   return axes;
 }
 
+std::optional<evaluation::SweepSample> sample_of(const JsonReader& request) {
+  if (!has(request, "sample")) return std::nullopt;
+  evaluation::SweepSample sample;
+  sample.points = request["sample"].integer<std::uint64_t>(1, evaluation::kMostSweepPoints);
+  sample.seed = request["seed"].integer<std::uint64_t>(0, std::numeric_limits<std::uint64_t>::max());
+  sample.sampling = static_cast<evaluation::Sampling>(
+      request["sampling"].one_of({evaluation::kSamplings[0], evaluation::kSamplings[1]}));
+  return sample;
+}
+
 std::string sweep(const JsonReader& request, const evaluation::Progress& progress) {
   const evaluation::Engine engine = evaluation::parse_engine(request["engine"].text());
   if (evaluation::is_systemc(engine)) request["engine"].refuse_value("functional or analytic");
   const energy::Laws laws = laws_of(request);
   const workloads::Workload workload = workload_of(request["workload"]);
-  const evaluation::SweepSetting setting{workload, engine, laws, evaluation::parse_activity(request["activity"].text()),
-                                         front_of(request, engine)};
-  const std::vector<evaluation::SweepPoint> points = evaluation::sweep_points(axes_of(request, workload));
-  for (const evaluation::SweepPoint& point : points) evaluation::check_products(point, workload);
-  std::vector<Json> rows(points.size());
-  const evaluation::SweepTensors tensors(workload);
+  evaluation::SharedWork shared(evaluation::kSharedBytes);
+  const evaluation::SweepSetting setting{
+      workload, engine, laws, evaluation::parse_activity(request["activity"].text()), front_of(request, engine),
+      &shared};
+  const evaluation::SweepPoints points(axes_of(request, workload), sample_of(request));
+  for (const auto& formats : points.axes().formats) evaluation::check_products(formats, workload);
+  evaluation::SweepTensors tensors(workload);
+  evaluation::SweepCollector collector(points.size(), setting.front, nullptr);
+  evaluation::PointDispenser dispenser(evaluation::all_points(points), evaluation::family_of(setting, points));
   evaluation::run_points(
-      setting, points, rows, [&](std::size_t) { tensors.require_unchanged(); }, progress);
-  evaluation::mark_pareto_front(rows, setting.front);
-  return base::to_text(with_remark(app::sweep_json(setting, rows), evaluation::non_finite_remark(rows)));
+      setting, points, [&] { return dispenser.next(0); },
+      [&](std::size_t point, const Json& row) {
+        tensors.require_unchanged();
+        collector.add(point, row);
+        dispenser.done(0, point);
+      },
+      progress);
+  std::vector<Json> rows;
+  for (std::size_t point = 0; point < points.size(); ++point) rows.push_back(collector.row(point));
+  return base::to_text(with_remark(app::sweep_json(app::head_of(setting), rows), collector.non_finite_remark()));
 }
 
 std::string counts(const JsonReader& request, const evaluation::Progress& /*progress*/) {
@@ -254,7 +278,8 @@ std::string sweep_file(const JsonReader& request, const evaluation::Progress& /*
 
 std::string sweep_table(const JsonReader& request, const evaluation::Progress& /*progress*/) {
   const std::string text = request["text"].text();
-  return app::sweep_table(app::parse_sweep(text, "sweep").document);
+  constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
+  return app::sweep_table(app::parse_sweep(text, "sweep", kAll).document);
 }
 
 using Task = std::string (*)(const JsonReader& request, const evaluation::Progress& progress);

@@ -194,6 +194,9 @@ def sweep(
     activity: str = "dense",
     table: Path = "horowitz-45nm",
     pareto: Union[str, Sequence[str], None] = None,
+    sample: Optional[int] = None,
+    sampling: str = "random",
+    seed: int = 1,
     threads: Optional[int] = None,
     folder: Optional[Path] = None,
 ) -> Sweep:
@@ -210,6 +213,8 @@ def sweep(
     activity, table: as of report. threads: as of simulate.
     pareto: what the front is of: one or a list of "energy" (with memory), "computing" (without), "time", "area" and
         "error"; None: computing and error, and of the analytic engine energy and time.
+    sample: so many of all combinations, by seed: "random", or "latin-hypercube", which draws the values of each axis
+        equally often.
 
     Returns the points as a dict, the schema mlsim.sweep/1 (docs/sweep.md), energies in pJ, areas in µm². Raises
     mlsim.Error with the command's sentences; KeyboardInterrupt ends it.
@@ -230,6 +235,9 @@ def sweep(
         "activity": _name(activity, "activity"),
         "table": _path(table, "table"),
         "pareto": _list(pareto),
+        "sample": sample,
+        "sampling": _name(sampling, "sampling"),
+        "seed": seed,
         "threads": _threads(threads),
     }
     return Sweep(_document(_native.sweep(to_text(request, "sweep"))))

@@ -394,6 +394,36 @@ TEST_F(HtmlReport, ShowsTheSweep) {
   EXPECT_THAT(analytic, HasSubstr(">Pareto</th><td>-</td>"));
 }
 
+// The front, a sample that is always the same, and a sentence that says so.
+TEST_F(HtmlReport, ThinsALargeSweep) {
+  json large = small_sweep();
+  large["points"].clear();
+  for (int i = 0; i < 5000; ++i) {
+    large["points"].push_back(sweep_point("f" + std::to_string(i), 20, i % 100 == 7));
+  }
+  const SweepSource thinned = parse_sweep(large.dump(), "s.json");
+  EXPECT_EQ(thinned.points, 5000U);
+  EXPECT_EQ(thinned.front, 50U);
+  const json& points = thinned.document["points"];
+  ASSERT_EQ(points.size(), kMostPointsShown);
+  EXPECT_EQ(std::count_if(points.begin(), points.end(), [](const json& point) { return point["pareto"] == true; }), 50);
+  const auto number = [](const json& point) { return std::stoi(point["format"].get<std::string>().substr(1)); };
+  EXPECT_TRUE(std::is_sorted(points.begin(), points.end(),
+                             [&](const json& one, const json& other) { return number(one) < number(other); }));
+  // From everywhere: about 780 of the first 2000.
+  const auto first = std::count_if(points.begin(), points.end(), [&](const json& p) { return number(p) < 2000; });
+  EXPECT_NEAR(static_cast<double>(first), 800, 100);
+  EXPECT_EQ(parse_sweep(large.dump(), "s.json").document, thinned.document);
+  EXPECT_THAT(page({shipped("e2m4")}, thinned),
+              HasSubstr("Shown are 2000 of the file’s 5000 points: all of the 50 on the front and 1950 of the others, "
+                        "drawn at random."));
+  EXPECT_THAT(page({shipped("e2m4")}, parse_sweep(small_sweep().dump(), "s.json")), Not(HasSubstr("Shown are")));
+
+  for (json& point : large["points"]) point["pareto"] = true;
+  EXPECT_THAT(page({shipped("e2m4")}, parse_sweep(large.dump(), "s.json")),
+              HasSubstr("2000 of the 5000 on the front and none of the others"));
+}
+
 TEST_F(HtmlReport, RefusesWhatIsNoSweep) {
   const test::TemporaryFolder folder;
   const auto refused = [&](const json& document, const std::string& place) {

@@ -153,6 +153,56 @@ TEST_F(Sweep, ReadsCsvAsJson) {
   EXPECT_THAT(error(text), HasSubstr("pareto: is 'perhaps'"));
 }
 
+TEST_F(Sweep, ASampleHasRowsOfTheWholeSweep) {
+  const std::string what = "--exponent-bits 0:4 --mantissa-bits 1:6 --sharing 1,2,4,8 --engine analytic ";
+  ASSERT_EQ(run(what + "--out whole.json").status, 0);
+  const json whole = json::parse(folder_.read("whole.json"))["points"];
+  for (const std::string sampling : {"random", "latin-hypercube"}) {
+    const std::string sample = what + "--sample 30 --seed 5 --sampling " + sampling;
+    ASSERT_EQ(run(sample + " --out a.json").status, 0);
+    ASSERT_EQ(run(sample + " --jobs 1 --out b.json").status, 0);
+    EXPECT_EQ(folder_.read("a.json"), folder_.read("b.json"));
+    json points = json::parse(folder_.read("a.json"))["points"];
+    ASSERT_EQ(points.size(), 30U);
+    std::size_t place = 0;
+    for (json& point : points) {
+      point.erase("pareto");
+      const auto is_it = [&](json other) {
+        other.erase("pareto");
+        return other == point;
+      };
+      while (place < whole.size() && !is_it(whole[place])) ++place;
+      ASSERT_LT(place, whole.size()) << point;
+      ++place;
+    }
+    ASSERT_EQ(run(what + "--sample 30 --seed 6 --sampling " + sampling + " --out c.json").status, 0);
+    EXPECT_NE(folder_.read("a.json"), folder_.read("c.json"));
+  }
+}
+
+// What points share is no part of a result: with and without it, and beside more or fewer points.
+TEST_F(Sweep, WhatIsKeptChangesNothing) {
+  const std::string what =
+      "--formats e2m4,int8,e2m1+e2m4+e2m1 --accumulator-bits full,12 --sharing 2,8 --activity gated --out ";
+  ASSERT_EQ(run(what + "kept.csv").status, 0);
+  ASSERT_EQ(run(what + "anew.csv --cache 0").status, 0);
+  EXPECT_EQ(folder_.read("kept.csv"), folder_.read("anew.csv"));
+}
+
+TEST_F(Sweep, OfManyPointsItPrintsTheFront) {
+  const test::CommandResult result = run(
+      "--exponent-bits 0:4 --mantissa-bits 1:6 --scale-fraction-bits 0:3 --sharing 1,2,4,8,16,32,64,128,256 --engine "
+      "analytic --pareto area,time --out s.json");
+  ASSERT_EQ(result.status, 0) << result.err;
+  const json points = json::parse(folder_.read("s.json"))["points"];
+  ASSERT_GT(points.size(), 1000U);
+  const auto front =
+      std::count_if(points.begin(), points.end(), [](const json& point) { return point["pareto"] == true; });
+  EXPECT_THAT(result.out,
+              HasSubstr(fmt::format("of {} points, the {} on the front are shown\n", points.size(), front)));
+  EXPECT_EQ(std::count(result.out.begin(), result.out.end(), '\n'), front + 4);
+}
+
 TEST_F(Sweep, GroupingsAreAnAxisOfFormatsWithoutOne) {
   ASSERT_EQ(run("--formats mxfp4,nvfp4/k16,fp8,e2m1 --grouping b4,k8 --engine analytic --out s.json").status, 0);
   std::vector<std::string> formats;

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <random>
 
 #include "tests/support/temporary_folder.h"
@@ -25,7 +27,12 @@ TEST(Pareto, MarksTheFrontOfEnergyAndError) {
                                  row(0.1, "undefined")};
   mark_pareto_front(rows, default_front(Engine::kFunctional));
   const bool expected[] = {true, true, false, false, false, true, true, false, false, false};
-  for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i]["pareto"], expected[i]) << i;
+  ParetoFront front(default_front(Engine::kFunctional));
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(rows[i]["pareto"], expected[i]) << i;
+    front.add(i, rows[i]);
+  }
+  EXPECT_EQ(front.points(), (std::set<std::size_t>{0, 1, 5, 6}));
   for (ordered_json& r : rows) r["multiply_adds"] = 0;
   mark_pareto_front(rows, default_front(Engine::kFunctional));
   for (const ordered_json& r : rows) EXPECT_EQ(r["pareto"], false);
@@ -57,6 +64,18 @@ TEST(Pareto, IsThatOfItsDefinitionInAnyObjectives) {
       }
       EXPECT_EQ(rows[i]["pareto"], !is_beaten);
     }
+    // The same, known point by point, in any order.
+    std::vector<std::size_t> order(rows.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::shuffle(order.begin(), order.end(), random);
+    ParetoFront front(objectives);
+    for (const std::size_t i : order) front.add(i, rows[i]);
+    std::size_t marked = 0;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      EXPECT_EQ(front.contains(i), rows[i]["pareto"].get<bool>());
+      marked += front.contains(i) ? 1 : 0;
+    }
+    EXPECT_EQ(front.size(), marked);
   }
 }
 

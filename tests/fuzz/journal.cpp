@@ -2,23 +2,22 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
-#include "evaluation/sweep.h"
+#include "evaluation/sweep_journal.h"
 #include "tests/fuzz/reader.h"
 
 namespace mlsim::fuzz {
 namespace {
 
 std::vector<std::size_t> missing(const evaluation::SweepJournal& journal, std::size_t points) {
-  std::vector<bool> known(points, false);
-  for (const auto& [point, value] : journal.finished()) {
-    require(point < points && !known[point], "a point that the sweep has not, or has twice");
-    known[point] = true;
-  }
   std::vector<std::size_t> result;
   for (std::size_t point = 0; point < points; ++point) {
-    if (!known[point]) result.push_back(point);
+    if (!journal.has(point)) {
+      result.push_back(point);
+    } else {
+      journal.row(point);
+    }
   }
+  require(journal.finished() + result.size() == points, "points that are there are counted otherwise");
   return result;
 }
 

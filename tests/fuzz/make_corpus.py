@@ -183,7 +183,7 @@ def data_set_seeds():
 
 
 def journal_line(point, row, identity="id"):
-    """As evaluation/sweep.cpp writes it; the checksum is FNV-1a of texts that 0xFF ends."""
+    """As evaluation/sweep_lines.cpp writes it; the checksum is FNV-1a of texts that 0xFF ends."""
     check = 0xCBF29CE484222325
     for text in (identity, str(point), row):
         for byte in text.encode() + b"\xff":
@@ -201,6 +201,27 @@ def journal_seeds():
     put("journal", "beyond", header + journal_line(4, row) + journal_line(2, "[]").replace("check", "chekc"))
     put("journal", "another", header.replace("id", "di") + journal_line(0, row, "di"))
     put("journal", "none", "text\n")
+
+
+def shard_seeds():
+    header = (
+        '{"schema":"mlsim.sweep-shard/1","sweep":"id","shard":1,"shards":1,"points":2,"rows":2,"workload":"w",'
+        '"engine":"analytic","activity":"dense","cost_table":"t","front":["energy","time"]}\n'
+    )
+    row = (
+        '{"format":"e2m4","activation":"e2m4","weight":"e2m4","error":"e2m4","array":"default","rows":16,'
+        '"columns":16,"elements_per_scaler":8,"accumulator_bits":null,"multiply_adds":8,"cycles":4,'
+        '"operations_only_pj":1.5,"computing_pj":2.5,"memory_pj":3.5,"with_memory_pj":6.0,"area_um2":7.5,'
+        '"mean_sqnr_db":null,"passes":{"forward":{"sqnr_db":null,"cosine_error":null,"overflows":0,'
+        '"non_finite":null}}}'
+    )
+    lines = journal_line(0, row) + journal_line(1, row)
+    put("shard", "whole", header + lines)
+    put("shard", "cut-off", (header + lines)[:-9])
+    put("shard", "part", header.replace('"shards":1', '"shards":2') + lines)
+    put("shard", "no-row", header + journal_line(0, row) + journal_line(1, "[]"))
+    put("shard", "no-energy", header + journal_line(0, row) + journal_line(1, row.replace("6.0", '"6"')))
+    put("shard", "none", '{"schema":"mlsim.sweep/1"}\n')
 
 
 def documents(mlsim):
@@ -251,6 +272,7 @@ def main():
     onnx_seeds()
     data_set_seeds()
     journal_seeds()
+    shard_seeds()
     documents(sys.argv[1])
     copies()
 

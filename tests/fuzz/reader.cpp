@@ -27,6 +27,7 @@ constexpr std::array kReaders{
     Reader{"npy", read_npy},
     Reader{"onnx", read_onnx},
     Reader{"results", read_results},
+    Reader{"shard", read_shard},
     Reader{"sweep", read_sweep},
     Reader{"topology", read_topology},
     Reader{"workload", read_workload},

@@ -54,6 +54,7 @@ void read_onnx(std::string_view bytes);
 void read_png(std::string_view bytes);
 void read_recipe(std::string_view bytes);
 void read_results(std::string_view bytes);
+void read_shard(std::string_view bytes);
 void read_sweep(std::string_view bytes);
 void read_topology(std::string_view bytes);
 void read_workload(std::string_view bytes);

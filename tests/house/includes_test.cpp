@@ -146,6 +146,9 @@ class Breaches {
     if (is_onnx(line.include) && !file.starts_with("workloads/onnx/")) {
       add(file, line, included, "protocol buffers in workloads/onnx alone");
     }
+    if (line.include == "mpi.h" && file != "base/mpi_ranks.cpp") {
+      add(file, line, included, "MPI in base/mpi_ranks.cpp alone");
+    }
     if (own != "models") return;
     if (is_json(line.include)) add(file, line, included, "no JSON in models");
     std::set<std::string> seen;
@@ -261,6 +264,9 @@ TEST(Includes, KeepLibrariesInTheirRooms) {
   EXPECT_THAT(breaches({{"workloads/a.cpp", "#include <onnx/onnx_pb.h>\n"}}),
               ElementsAre("workloads/a.cpp: line 1: includes <onnx/onnx_pb.h>, expected protocol buffers in "
                           "workloads/onnx alone"));
+  EXPECT_THAT(breaches({{"base/mpi_ranks.cpp", "#include <mpi.h>\n"}}), IsEmpty());
+  EXPECT_THAT(breaches({{"evaluation/a.cpp", "#include <mpi.h>\n"}}),
+              ElementsAre("evaluation/a.cpp: line 1: includes <mpi.h>, expected MPI in base/mpi_ranks.cpp alone"));
   EXPECT_THAT(breaches({{"models/a.h", "#include <nlohmann/json_fwd.hpp>\n"}}),
               ElementsAre("models/a.h: line 1: includes <nlohmann/json_fwd.hpp>, expected no JSON in models"));
   EXPECT_THAT(breaches({{"base/json.h", "#include <nlohmann/json.hpp>\n"},

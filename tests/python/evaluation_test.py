@@ -151,6 +151,10 @@ def test_sweep_is_that_of_the_command(folder):
           "array": str(EDGE), "engine": "analytic", "activity": "zeros", "table": "tpuv4i-7nm"},
          ["--exponent-bits", "1:2", "--mantissa-bits", "1", "--scale-fraction-bits", "0:1", "--sharing", "4,8",
           "--array", EDGE, "--engine", "analytic", "--activity", "zeros", "--table", "tpuv4i-7nm"]),
+        ({"exponent_bits": (0, 3), "mantissa_bits": (1, 8), "engine": "analytic", "sample": 7, "seed": 3,
+          "sampling": "latin-hypercube"},
+         ["--exponent-bits", "0:3", "--mantissa-bits", "1:8", "--engine", "analytic", "--sample", "7", "--seed", "3",
+          "--sampling", "latin-hypercube"]),
     ):  # fmt: skip
         table = run_command("sweep", "w.json", *options, "--out", "s.json", folder=folder)
         sweep = mlsim.sweep("w.json", threads=2, **arguments)
@@ -220,6 +224,8 @@ def test_errors_are_the_sentences_of_the_command(document, options, folder):
         (lambda: mlsim.sweep(SMALL, exponent_bits=(3, 1), mantissa_bits=1), "sweep: /exponent_bits: is [3,1], expected"),
         (lambda: mlsim.sweep(SMALL, exponent_bits=9, mantissa_bits=1), "sweep: /exponent_bits/0: is 9, expected"),
         (lambda: mlsim.sweep(SMALL, ["e2m4"], accumulator_bits=1), "sweep: /accumulator_bits/0: is 1, expected"),
+        (lambda: mlsim.sweep(SMALL, ["e2m4"], sample=0), "sweep: /sample: is 0, expected"),
+        (lambda: mlsim.sweep(SMALL, ["e2m4"], sample=1, sampling="grid"), "sweep: /sampling: is \"grid\", expected"),
         (lambda: mlsim.sweep(SMALL, ["e2m4"], sharing=0), "sweep: /sharing/0: is 0, expected"),
         (lambda: mlsim.sweep(SMALL, ["e2m4"], engine="cycle"), "sweep: /engine: is \"cycle\", expected functional or"),
         (lambda: mlsim.counts("resnet20", batch=0), "counts: /batch: is 0, expected an integer from 1 to 1048576"),

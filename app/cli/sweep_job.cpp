@@ -1,0 +1,195 @@
+#include "app/cli/sweep_job.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "app/cli/options.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/output_file.h"
+#include "base/text.h"
+
+namespace mlsim::app {
+
+using evaluation::Engine;
+using evaluation::joined;
+using evaluation::Objective;
+using evaluation::PerOperand;
+using evaluation::sweep_formats;
+using evaluation::SweepAxes;
+using evaluation::SweepJournal;
+using evaluation::SweepSample;
+using evaluation::WidthRange;
+using evaluation::WidthRanges;
+
+base::WholeNumber limits_of(const WidthRange& widths) {
+  return {static_cast<std::uint64_t>(widths.low), static_cast<std::uint64_t>(widths.high)};
+}
+
+// `low:high` or one number.
+WidthRange parse_range(const std::string& text, const WidthRange& widths) {
+  const std::vector<std::string> ends = base::split(text, ':');
+  if (ends.size() > 2) throw std::runtime_error(fmt::format("is '{}', expected LOW:HIGH or a number", text));
+  for (const std::string& end : ends) {
+    const std::string reason = base::complaint(limits_of(widths), end);
+    if (!reason.empty()) throw std::runtime_error(reason);
+  }
+  const WidthRange range{std::stoi(ends.front()), std::stoi(ends.back())};
+  if (range.low > range.high) throw std::runtime_error(fmt::format("is '{}', expected the lower end first", text));
+  return range;
+}
+
+namespace {
+
+std::vector<PerOperand<models::Format>> formats_of(const base::CommandLine& line) {
+  const auto groupings = [&] { return base::split(line.text("grouping"), ','); };
+  const bool has_widths = line.has("exponent-bits") && line.has("mantissa-bits");
+  if (!has_widths) {
+    for (const char* option : {"exponent-bits", "mantissa-bits", "scale-exponent-bits", "scale-fraction-bits"}) {
+      if (!line.given(option)) continue;
+      throw std::runtime_error(
+          fmt::format("--{} is given, expected both --exponent-bits and --mantissa-bits beside it", option));
+    }
+  }
+  std::vector<PerOperand<models::Format>> formats;
+  if (line.has("formats")) {
+    formats = joined({}, sweep_formats(base::split(line.text("formats"), ','),
+                                       line.given("grouping") ? groupings() : std::vector<std::string>()));
+    if (!has_widths) return formats;
+  } else if (!has_widths) {
+    throw std::runtime_error("nothing to sweep: expected --formats, or --exponent-bits with --mantissa-bits");
+  }
+  WidthRanges ranges;
+  ranges.exponent = parse_range(line.text("exponent-bits"), evaluation::kExponentWidths);
+  ranges.mantissa = parse_range(line.text("mantissa-bits"), evaluation::kMantissaWidths);
+  ranges.scale_exponent = parse_range(line.text("scale-exponent-bits"), evaluation::kScaleExponentWidths);
+  ranges.scale_fraction = parse_range(line.text("scale-fraction-bits"), evaluation::kScaleFractionWidths);
+  return joined(std::move(formats), sweep_formats(ranges, groupings()));
+}
+
+std::vector<Objective> front_of(const base::CommandLine& line, Engine engine) {
+  if (!line.has("pareto")) return evaluation::default_front(engine);
+  std::vector<Objective> objectives;
+  for (const std::string& name : base::split(line.text("pareto"), ',')) {
+    objectives.push_back(evaluation::parse_objective(name));
+  }
+  try {
+    evaluation::check_front(objectives, engine);
+  } catch (const std::runtime_error& error) {
+    base::refuse("", "--pareto", error.what());
+  }
+  return objectives;
+}
+
+SweepAxes axes_of(const base::CommandLine& line, const workloads::Workload& workload) {
+  const auto parts = [&](const char* option) {
+    return line.has(option) ? base::split(line.text(option), ',') : std::vector<std::string>();
+  };
+  SweepAxes axes;
+  axes.formats = formats_of(line);
+  axes.accumulator_bits = {workload.accumulator.bits};
+  if (line.has("accumulator-bits")) axes.accumulator_bits.clear();
+  for (const std::string& bits : parts("accumulator-bits")) {
+    axes.accumulator_bits.push_back(bits == "full" ? 0 : std::stoi(bits));
+  }
+  if (line.has("array")) axes.arrays.clear();
+  for (const std::string& file : parts("array")) axes.arrays.emplace_back(file, sim::load_array_config(file));
+  for (const std::string& share : parts("sharing")) axes.elements_per_scaler.push_back(std::stoi(share));
+  return axes;
+}
+
+std::optional<SweepSample> sample_of(const base::CommandLine& line) {
+  if (!line.has("sample")) {
+    for (const char* option : {"seed", "sampling"}) {
+      if (line.given(option)) base::refuse("", std::string("--") + option, "is given, expected --sample beside it");
+    }
+    return std::nullopt;
+  }
+  SweepSample sample;
+  sample.points = line.whole_number("sample");
+  sample.seed = line.whole_number("seed");
+  sample.sampling = line.text("sampling") == evaluation::kSamplings[0] ? evaluation::Sampling::kRandom
+                                                                       : evaluation::Sampling::kLatinHypercube;
+  return sample;
+}
+
+// The output, whose name's ending says what it is.
+std::filesystem::path output_of(const base::CommandLine& line) {
+  std::filesystem::path out = line.path("out");
+  const auto ends_in = [&](const char* ending) { return out.extension() == ending; };
+  if (line.has("shard")) {
+    if (ends_in(".jsonl")) return out;
+    const std::string what = out.empty() ? "is missing" : fmt::format("is '{}'", out.string());
+    base::refuse("", "--out", what + ", expected a name that ends in .jsonl for a shard");
+  }
+  if (out.empty() || ends_in(".csv") || ends_in(".json")) return out;
+  base::refuse("", "--out", fmt::format("is '{}', expected a name that ends in .csv or .json", out.string()));
+}
+
+const std::string& source_of(const base::CommandLine& line) {
+  if (line.operands().size() == 1) return line.operands().front();
+  throw std::runtime_error(
+      fmt::format("'{}' is one argument too many (see mlsim sweep --help)", line.operands().at(1)));
+}
+
+// Files that the command reads, which an output must not be.
+std::vector<std::filesystem::path> inputs_of(const base::CommandLine& line, const workloads::Workload& workload,
+                                             const energy::Laws& laws) {
+  std::vector<std::filesystem::path> inputs = workload.files;
+  inputs.push_back(laws.table().file);
+  if (!line.has("array")) return inputs;
+  for (const std::string& file : base::split(line.text("array"), ',')) inputs.emplace_back(file);
+  return inputs;
+}
+
+}  // namespace
+
+SweepJob::SweepJob(const base::CommandLine& line)
+    : out_(output_of(line)),
+      laws_(find_laws(line.text("table"))),
+      workload_(workloads::open_workload(source_of(line), source_options(line))),
+      shared_(line.whole_number("cache") << 20),
+      setting_{workload_,
+               evaluation::parse_engine(line.text("engine")),
+               laws_,
+               evaluation::parse_activity(line.text("activity")),
+               front_of(line, evaluation::parse_engine(line.text("engine"))),
+               &shared_},
+      points_(axes_of(line, workload_), sample_of(line)),
+      tensors_((check_formats(), workload_)) {
+  if (!out_.empty()) base::check_outputs({out_, SweepJournal::file_of(out_)}, inputs_of(line, workload_, laws_));
+  if (line.has("shard")) shard_ = evaluation::parse_shard(line.text("shard"));
+  own_ = shard_ ? points_of(*shard_, points_, setting_.engine == Engine::kFunctional) : all_points(points_);
+  identity_ = identity_of();
+}
+
+void SweepJob::check_formats() const {
+  for (const PerOperand<models::Format>& formats : points_.axes().formats) {
+    evaluation::check_products(formats, workload_);
+  }
+}
+
+// This program, the inputs' contents and everything that is varied.
+std::string SweepJob::identity_of() const {
+  base::Hash hash;
+  hash.add(MLSIM_VERSION);
+  hash.add("rows with the names of their formats");
+  hash.add(fmt::format("{:016x}", workload_.content_hash));
+  hash.add(to_string(setting_.engine));
+  hash.add(to_string(setting_.activity));
+  hash.add(fmt::format("{} {:016x}", laws_.table().name, laws_.table().content_hash));
+  for (const workloads::Layer& layer : workload_.layers) {
+    // They may come from a network in a file of its own.
+    hash.add(layer.name);
+    hash.add(evaluation::shape_to_json(layer.shape).dump());
+    for (const models::Pass pass : layer.passes) hash.add(models::to_string(pass));
+  }
+  hash.add(fmt::format("{:016x}", tensors_.hash()));
+  points_.add_to(hash);
+  return fmt::format("{:016x}", hash.value());
+}
+
+}  // namespace mlsim::app

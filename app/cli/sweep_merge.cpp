@@ -1,0 +1,58 @@
+#include "app/cli/sweep_merge.h"
+
+#include <fmt/core.h>
+
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "app/cli/options.h"
+#include "app/report/sweep_report.h"
+#include "base/error.h"
+#include "base/output_file.h"
+#include "base/terminal.h"
+#include "evaluation/sweep_collector.h"
+#include "evaluation/sweep_shard.h"
+
+namespace mlsim::app {
+
+using Json = nlohmann::ordered_json;
+
+void merge_sweep(const base::CommandLine& line) {
+  for (const base::OptionGroup& group : line.command().groups) {
+    for (const base::Option& option : group.options) {
+      const bool belongs = option.name == "merge" || option.name == "out" || option.name == "quiet";
+      if (belongs || !line.given(option.name)) continue;
+      base::refuse("", "--" + option.name, "is given beside --merge, expected --out and --quiet alone");
+    }
+  }
+  const std::filesystem::path out = line.path("out");
+  if (out.extension() != ".csv" && out.extension() != ".json") {
+    base::refuse("", "--out",
+                 fmt::format("{}, expected a name that ends in .csv or .json",
+                             out.empty() ? "is missing" : fmt::format("is '{}'", out.string())));
+  }
+  const std::vector<std::filesystem::path> files(line.operands().begin(), line.operands().end());
+  base::check_outputs({out}, files);
+  const evaluation::ShardSet shards(files);
+  evaluation::ParetoFront front(shards.head().front);
+  evaluation::NonFinitePoints non_finite;
+  for (std::size_t point = 0; point < shards.points(); ++point) {
+    const Json row = shards.row(point);
+    front.add(point, row);
+    non_finite.add(point, row);
+  }
+  if (!non_finite.remark().empty()) print_warnings(line, {non_finite.remark()});
+  const SweepRows rows{shards.points(), [&](std::size_t point) {
+                         Json row = shards.row(point);
+                         row["pareto"] = front.contains(point);
+                         return row;
+                       }};
+  base::create_folder_of(out);
+  write_sweep(out, shards.head(), rows);
+  if (line.flag("quiet")) return;
+  std::cout << base::printable_lines(printed_table(shards.head(), rows, front.points())) << std::flush;
+}
+
+}  // namespace mlsim::app

@@ -1,0 +1,10 @@
+// mlsim sweep --merge: the shards of a sweep as the file that one command would have written.
+#pragma once
+
+#include "base/command_line.h"
+
+namespace mlsim::app {
+
+void merge_sweep(const base::CommandLine& line);
+
+}  // namespace mlsim::app
