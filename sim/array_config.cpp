@@ -1,8 +1,10 @@
 #include "sim/array_config.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "base/error.h"
 #include "base/input_file.h"
@@ -33,6 +35,7 @@ constexpr Limits kBurstBytes{1, 65536};
 constexpr Limits kDramThousandths{1, std::int64_t{65536} * 1000};  // of bytes a cycle
 constexpr Limits kPortThousandths{1000, kDramThousandths.high};
 constexpr const char* kOrNull = " or null";
+constexpr std::array<DataflowKind, 2> kDataflowKinds{DataflowKind::kOutputStationary, DataflowKind::kWeightStationary};
 
 [[noreturn]] void refuse(const std::string& file, const std::string& pointer, const std::string& found,
                          const std::string& expected) {
@@ -88,6 +91,17 @@ void read_memory(const JsonReader& object, ArrayConfig& config) {
   }
 }
 
+void read_dataflow(const JsonReader& value, DataflowKind& kind) {
+  const Json& json = value.json();
+  for (const DataflowKind known : kDataflowKinds) {
+    if (json == to_string(known)) {
+      kind = known;
+      return;
+    }
+  }
+  value.refuse_value("\"output-stationary\" or \"weight-stationary\"");
+}
+
 void read_feeder(const JsonReader& object, FeederConfig& feeder) {
   object.refuse_unknown({"buffer_elements", "fill_ports"});
   read_integer(object, "buffer_elements", kBufferElements, feeder.buffer_elements);
@@ -95,6 +109,17 @@ void read_feeder(const JsonReader& object, FeederConfig& feeder) {
 }
 
 }  // namespace
+
+std::string to_string(DataflowKind kind) {
+  return kind == DataflowKind::kOutputStationary ? "output-stationary" : "weight-stationary";
+}
+
+DataflowKind parse_dataflow_kind(const std::string& text) {
+  for (const DataflowKind kind : kDataflowKinds) {
+    if (to_string(kind) == text) return kind;
+  }
+  throw std::runtime_error("dataflow '" + text + "' is none of output-stationary, weight-stationary");
+}
 
 void ArrayConfig::check(const std::string& file, const std::string& pointer) const {
   const auto in_range = [&](const std::string& key, std::int64_t value, const Limits& limits) {
@@ -104,6 +129,10 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
   in_range("columns", columns, kExtents);
   in_range("elements_per_scaler", elements_per_scaler, {1, std::int64_t{rows} * columns});
   in_range("taps_per_cycle", taps_per_cycle, kTapsPerCycle);
+  if (dataflow == DataflowKind::kWeightStationary && taps_per_cycle != 1) {
+    refuse(file, pointer + "/taps_per_cycle", std::to_string(taps_per_cycle),
+           "1 with the weight-stationary dataflow, whose elements add one product each to a sum that passes by");
+  }
   const auto check_feeder = [&](const std::string& key, const FeederConfig& feeder, int lanes) {
     if (feeder.buffer_elements < 2 * lanes || feeder.buffer_elements > kBufferElements.high) {
       refuse(file, pointer + "/" + key + "/buffer_elements", std::to_string(feeder.buffer_elements),
@@ -132,11 +161,12 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
 
 ArrayConfig read_array_config(const Json& json, const std::string& file, const std::string& pointer) {
   const JsonReader reader(json, file, pointer);
-  reader.refuse_unknown({"rows", "columns", "elements_per_scaler", "taps_per_cycle", "row_feeder", "column_feeder",
+  reader.refuse_unknown({"dataflow", "rows", "columns", "elements_per_scaler", "taps_per_cycle", "row_feeder", "column_feeder",
                          "quantizer_lanes", "quantize_results", "global_sram_bytes", "clock_ghz",
                          "dram_bytes_per_cycle", "dram_latency_cycles", "dram_burst_bytes", "sram_read_bytes_per_cycle",
                          "sram_write_bytes_per_cycle"});
   ArrayConfig config;
+  if (reader.has("dataflow")) read_dataflow(reader["dataflow"], config.dataflow);
   read_integer(reader, "rows", kExtents, config.rows);
   read_integer(reader, "columns", kExtents, config.columns);
   const int elements = config.rows * config.columns;

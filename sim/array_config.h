@@ -9,6 +9,14 @@
 
 namespace mlsim::sim {
 
+// Which tensor stays in the elements of the array (docs/dataflow.md).
+enum class DataflowKind : std::uint8_t {
+  kOutputStationary,  // results
+  kWeightStationary,  // the operand of the rows
+};
+std::string to_string(DataflowKind kind);               // output-stationary, weight-stationary
+DataflowKind parse_dataflow_kind(const std::string& text);  // throws std::runtime_error for another name
+
 // The buffer of the feeder that supplies the rows, or the columns, of the array.
 struct FeederConfig {
   std::int64_t buffer_elements = 8192;  // both halves together
@@ -17,6 +25,7 @@ struct FeederConfig {
 };
 
 struct ArrayConfig {
+  DataflowKind dataflow = DataflowKind::kOutputStationary;
   int rows = 16;
   int columns = 16;
   int elements_per_scaler = 8;  // processing elements that share one group-scale unit

@@ -71,12 +71,18 @@ int BusWidths::of(std::string_view name, int type_bits) const {
     int type_bits;  // tells an element's shift from that of a group-scale unit
     int BusWidths::*width;
   };
-  static constexpr std::array<Bus, 12> kBuses{{{"significand", 16, &BusWidths::significand_},
+  static constexpr std::array<Bus, 18> kBuses{{{"significand", 16, &BusWidths::significand_},
                                                {"exponent", 8, &BusWidths::exponent_},
                                                {"product", 32, &BusWidths::product_},
                                                {"shift", 8, &BusWidths::shift_},
                                                {"accumulator", 64, &BusWidths::accumulator_},
                                                {"handed_over", 64, &BusWidths::accumulator_},
+                                               {"own_significand", 16, &BusWidths::significand_},
+                                               {"column_significand", 16, &BusWidths::significand_},
+                                               {"own_exponent", 8, &BusWidths::exponent_},
+                                               {"column_exponent", 8, &BusWidths::exponent_},
+                                               {"sum", 64, &BusWidths::accumulator_},
+                                               {"sum_in", 64, &BusWidths::accumulator_},
                                                {"scale_significand", 8, &BusWidths::scale_significand_},
                                                {"scale_exponent", 16, &BusWidths::scale_exponent_},
                                                {"address", 64, &BusWidths::address_},

@@ -2,12 +2,16 @@
 
 #include "sim/output_stationary/analytic.h"
 #include "sim/output_stationary/operand_toggles.h"
+#include "sim/weight_stationary/analytic.h"
+#include "sim/weight_stationary/operand_toggles.h"
 
 namespace mlsim::sim {
 
-const Dataflow& dataflow_of(const ArrayConfig& /*config*/) {
+const Dataflow& dataflow_of(const ArrayConfig& config) {
   static constexpr Dataflow kOutputStationary{"output-stationary", predict_pass, count_operand_toggles};
-  return kOutputStationary;
+  static constexpr Dataflow kWeightStationary{"weight-stationary", weight_stationary::predict_pass,
+                                              weight_stationary::count_operand_toggles};
+  return config.dataflow == DataflowKind::kWeightStationary ? kWeightStationary : kOutputStationary;
 }
 
 double utilization(const models::OperationCounts& counts, const CycleCounts& cycles, const ArrayConfig& config) {

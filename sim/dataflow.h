@@ -39,7 +39,7 @@ struct Dataflow {
                                   const ArrayConfig& config);
 };
 
-// The dataflow of an array. Output-stationary is the only one so far.
+// The dataflow of an array.
 const Dataflow& dataflow_of(const ArrayConfig& config);
 
 // Multiply-adds for each element and array cycle, at most 1.

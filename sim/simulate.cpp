@@ -17,6 +17,7 @@
 #include "sim/output_stationary/schedule.h"
 #include "sim/systemc/accelerator.h"
 #include "sim/systemc/vcd_trace.h"
+#include "sim/weight_stationary/folds.h"
 
 namespace mlsim::sim {
 namespace {
@@ -152,6 +153,7 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   job.row_operand = left_in_rows ? &left : &right;
   job.column_operand = left_in_rows ? &right : &left;
   job.accumulator_bits = accumulator.bits != 0 ? accumulator.bits : full_bits;
+  job.sum_word_bits = weight_stationary::sum_word_bits(full_bits);
   job.overflow = accumulator.overflow;
   job.can_overflow = job.accumulator_bits < full_bits;
   job.has_exponents = left.format.element.exponent_bits > 0 || right.format.element.exponent_bits > 0;

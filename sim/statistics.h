@@ -10,7 +10,8 @@ struct CycleCounts {
   std::uint64_t quantizer = 0;  // after the array; 0 where results are not quantized
   // Parts of `array` in which no element adds anything:
   std::uint64_t fill_stalls = 0;    // the next operands are not in their buffer yet
-  std::uint64_t scaler_stalls = 0;  // the group-scale units still serve the group before
+  // The group-scale units still serve the sums before or, weight-stationary, a fold's partial sums are on their way.
+  std::uint64_t scaler_stalls = 0;
   std::uint64_t dram_stalls = 0;    // operands are not in the SRAM yet, or the last results not in DRAM
   std::uint64_t sram_stalls = 0;    // a port of the SRAM is slower than what it serves
   // A part of `quantizer`: results are not out of the SRAM, or codes not in DRAM yet.
@@ -44,6 +45,9 @@ struct Traffic {
   std::uint64_t sram_column_reads = 0;    // fills of the column feeder, likewise
   std::uint64_t sram_result_writes = 0;   // banks of the group-scale units
   std::uint64_t sram_result_reads = 0;    // results on their way to DRAM, and into the quantizer
+  // Weight-stationary: partial sums between the folds of a tile.
+  std::uint64_t sram_sum_writes = 0;
+  std::uint64_t sram_sum_reads = 0;
   // Feeder buffers
   std::uint64_t row_buffer_writes = 0;
   std::uint64_t row_buffer_reads = 0;
@@ -52,7 +56,8 @@ struct Traffic {
 
   std::uint64_t dram() const { return dram_row_reads + dram_column_reads + dram_result_writes + dram_code_writes; }
   std::uint64_t sram() const {
-    return sram_operand_writes + sram_row_reads + sram_column_reads + sram_result_writes + sram_result_reads;
+    return sram_operand_writes + sram_row_reads + sram_column_reads + sram_result_writes + sram_result_reads +
+           sram_sum_writes + sram_sum_reads;
   }
   std::uint64_t buffers() const {
     return row_buffer_writes + row_buffer_reads + column_buffer_writes + column_buffer_reads;
@@ -67,6 +72,8 @@ struct Traffic {
     sram_column_reads += other.sram_column_reads;
     sram_result_writes += other.sram_result_writes;
     sram_result_reads += other.sram_result_reads;
+    sram_sum_writes += other.sram_sum_writes;
+    sram_sum_reads += other.sram_sum_reads;
     row_buffer_writes += other.row_buffer_writes;
     row_buffer_reads += other.row_buffer_reads;
     column_buffer_writes += other.column_buffer_writes;

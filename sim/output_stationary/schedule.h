@@ -1,5 +1,6 @@
 // The order in which a pass runs on the array: tiles of results, their steps, and the taps of each step. Controller and
-// feeders of both details walk it. docs/dataflow.md describes the mapping.
+// feeders of both details walk it. docs/dataflow.md describes the mapping. Weight-stationary arrays walk it, too, with
+// tiles and steps of their own (sim/weight_stationary/folds.h).
 #pragma once
 
 #include <algorithm>
@@ -58,6 +59,7 @@ struct Step {
   std::int64_t taps = 0;
   std::int64_t started_groups = 0;  // reduction groups whose first tap it has
   std::int64_t stalls = 0;          // cycles that groups which end in it wait for the group-scale units
+  bool ends_group = false;          // weight-stationary: it is the last fold of its reduction group
   bool fills_rows = true;           // false where the row panel is still in its half
   int row_half = 0;
   int column_half = 0;
@@ -78,6 +80,9 @@ class Schedule {
   const std::vector<Phase>& phases() const { return phases_; }  // those that have a tap
   std::int64_t results() const;                                 // computed on the array
   int share() const { return share_; }                          // most elements that a group-scale unit serves
+  bool weight_stationary() const { return weight_stationary_; }
+  // From the end of a tile's computation to its last result in its bank.
+  std::int64_t drain() const;
   // Height and width of the planes of the operand of the rows, and of that of the columns.
   const std::array<std::int64_t, 2>& row_plane() const { return row_plane_; }
   const std::array<std::int64_t, 2>& plane() const { return plane_; }
@@ -117,8 +122,10 @@ class Schedule {
   models::Pass pass_;
   models::ConvolutionShape shape_;
   models::Reduction reduction_;
+  bool weight_stationary_;
   int array_rows_;
   int array_columns_;
+  std::int64_t tile_columns_;  // of results
   std::int64_t row_ports_;
   std::int64_t column_ports_;
   std::int64_t step_taps_;  // the most taps of a step
@@ -143,6 +150,7 @@ class StepWalk {
  private:
   void start_tile();
   void cut_step();
+  void cut_fold();
   void end_group();
 
   const Schedule* schedule_;

@@ -2,9 +2,14 @@
 
 #include <algorithm>
 
+#include "sim/weight_stationary/folds.h"
+
 namespace mlsim::sim {
 
 std::size_t scaler_count(const ArrayConfig& config) {
+  if (config.dataflow == DataflowKind::kWeightStationary) {
+    return static_cast<std::size_t>(weight_stationary::scaler_count(config));
+  }
   return static_cast<std::size_t>((config.rows * config.columns + config.elements_per_scaler - 1) /
                                   config.elements_per_scaler);
 }

@@ -4,15 +4,21 @@
 #include <bit>
 #include <cassert>
 
+#include "sim/weight_stationary/folds.h"
+
 namespace mlsim::sim {
 
 FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
     : side_(side),
-      lanes_(side == Side::kRows ? config.rows : config.columns),
+      weight_stationary_(config.dataflow == DataflowKind::kWeightStationary),
+      array_columns_(config.columns),
+      lanes_(side == Side::kRows    ? config.rows
+             : weight_stationary_ ? static_cast<int>(weight_stationary::tile_positions(config))
+                                  : config.columns),
       ports_(side == Side::kRows ? config.row_feeder.fill_ports : config.column_feeder.fill_ports),
       sram_bits_(8 * static_cast<std::uint64_t>(config.global_sram_bytes)) {
   const FeederConfig& feeder = side == Side::kRows ? config.row_feeder : config.column_feeder;
-  const std::int64_t taps = feeder.buffer_elements / 2 / lanes_;
+  const std::int64_t taps = weight_stationary_ ? config.columns : feeder.buffer_elements / 2 / lanes_;
   const auto words = static_cast<std::size_t>(taps * lanes_);
   for (Half& half : halves_) {
     half.lanes.resize(static_cast<std::size_t>(lanes_));
@@ -40,7 +46,8 @@ void FeederBuffer::load(const Job& job) {
   scale_bits_ = static_cast<std::uint64_t>(format.scale.stored_bits());
 
   traffic_ = {};
-  registers_.assign(static_cast<std::size_t>(lanes_), 0);
+  const int registers = !weight_stationary_ ? lanes_ : side_ == Side::kRows ? lanes_ * array_columns_ : array_columns_;
+  registers_.assign(static_cast<std::size_t>(registers), 0);
   toggled_bits_ = 0;
   const std::uint64_t packed = static_cast<std::uint64_t>(operand_->size()) * element_bits_ +
                                static_cast<std::uint64_t>(grid_.count()) * scale_bits_;
@@ -68,7 +75,10 @@ void FeederBuffer::start_fill() {
   const auto index = static_cast<std::size_t>(side_ == Side::kRows ? step.row_half : step.column_half);
   filling_ = &halves_[index];
   filling_->live = side_ == Side::kRows ? step.live_rows : step.live_columns;
+  filling_->filled_taps = step.taps;
   filling_->taps = &schedule_->phases()[step.phase].taps;
+  // A bank a column of a weight-stationary array, one of which is written at a time.
+  fill_ports_ = weight_stationary_ ? std::min<std::int64_t>(ports_, filling_->live) : ports_;
   read_bits_[index] = static_cast<std::uint64_t>(filling_->live) * element_bits_;
   for (int lane = 0; lane < filling_->live; ++lane) {
     filling_->lanes[static_cast<std::size_t>(lane)] =
@@ -110,10 +120,36 @@ void FeederBuffer::count_read(int half, std::size_t tap) {
   const std::size_t first = tap * static_cast<std::size_t>(lanes_);
   for (std::size_t lane = 0; lane < static_cast<std::size_t>(source.live); ++lane) {
     if (source.valid[first + lane] == 0) continue;
-    const std::uint16_t code = source.codes[first + lane];
-    toggled_bits_ += static_cast<std::uint64_t>(std::popcount(static_cast<std::uint16_t>(registers_[lane] ^ code)));
-    registers_[lane] = code;
+    take(source.codes[first + lane], registers_[lane]);
   }
+}
+
+void FeederBuffer::count_position(int half, std::size_t position) {
+  const Half& source = halves_[static_cast<std::size_t>(half)];
+  const auto taps = static_cast<std::size_t>(source.filled_taps);
+  traffic_.buffer_reads += taps * element_bits_;
+  for (std::size_t tap = 0; tap < taps; ++tap) {
+    const std::size_t word = tap * static_cast<std::size_t>(lanes_) + position;
+    if (source.valid[word] != 0) take(source.codes[word], registers_[tap]);
+  }
+}
+
+void FeederBuffer::count_load(int half) {
+  const Half& source = halves_[static_cast<std::size_t>(half)];
+  const auto taps = static_cast<std::size_t>(source.filled_taps);
+  const auto live = static_cast<std::size_t>(source.live);
+  traffic_.buffer_reads += taps * live * element_bits_;
+  for (std::size_t tap = 0; tap < taps; ++tap) {
+    for (std::size_t lane = 0; lane < live; ++lane) {
+      take(source.codes[tap * static_cast<std::size_t>(lanes_) + lane],
+           registers_[lane * static_cast<std::size_t>(array_columns_) + tap]);
+    }
+  }
+}
+
+void FeederBuffer::take(std::uint16_t code, std::uint16_t& reg) {
+  toggled_bits_ += static_cast<std::uint64_t>(std::popcount(static_cast<std::uint16_t>(reg ^ code)));
+  reg = code;
 }
 
 models::TileScale FeederBuffer::scale(const Half& half, std::size_t lane, std::int64_t outer, std::int64_t tap) const {
@@ -156,7 +192,7 @@ void FeederBuffer::next_tap() {
 }
 
 void FeederBuffer::fill() {
-  std::int64_t left = ports_;
+  std::int64_t left = fill_ports_;
   std::int64_t filled_words = 0;
   while (left > 0 && tap_ < taps_) {
     const int end = static_cast<int>(std::min<std::int64_t>(filling_->live, lane_ + left));

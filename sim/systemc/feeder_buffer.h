@@ -27,6 +27,7 @@ class FeederBuffer {
   // One half: the operands of a step, tap by tap, each with `lanes` places of which `live` are in use.
   struct Half {
     int live = 0;
+    std::int64_t filled_taps = 0;  // of the step that it was filled for
     std::vector<Lane> lanes;
     const std::vector<Tap>* taps = nullptr;  // of the phase
     std::vector<std::uint16_t> codes;        // 0 where padding, and where the scale is zero
@@ -46,6 +47,11 @@ class FeederBuffer {
   void fill();
   // The lanes of a tap are read, and those that are valid go into the lanes' operand registers.
   void count_read(int half, std::size_t tap);
+
+  // Weight-stationary: the operands of a position pass the elements, a tap each column of the array, and go into the
+  // columns' registers where they are valid; all operands of a half go into the elements' registers.
+  void count_position(int half, std::size_t position);
+  void count_load(int half);
 
   const Half& half(int index) const { return halves_[static_cast<std::size_t>(index)]; }
   int lanes() const { return lanes_; }
@@ -68,14 +74,19 @@ class FeederBuffer {
   // Rows that do not fit in the SRAM pass through it whenever they are filled.
   bool streams_from_dram() const { return side_ == Side::kRows && !in_sram_; }
 
+  void take(std::uint16_t code, std::uint16_t& reg);
+
   Side side_;
+  bool weight_stationary_;
+  int array_columns_;
   int lanes_;
   std::int64_t ports_;
   std::uint64_t sram_bits_;
   std::array<Half, 2> halves_;
   std::array<std::uint64_t, 2> read_bits_{};
   FeederTraffic traffic_;
-  std::vector<std::uint16_t> registers_;  // codes of the lanes
+  // Codes of the lanes; weight-stationary: of the elements, row by row, or of the array's columns.
+  std::vector<std::uint16_t> registers_;
   std::uint64_t toggled_bits_ = 0;        // of the registers
 
   // Registers of the job.
@@ -94,6 +105,7 @@ class FeederBuffer {
   // The fill under way.
   std::optional<StepWalk> walk_;
   bool first_fill_ = true;
+  std::int64_t fill_ports_ = 0;
   Half* filling_ = nullptr;
   std::int64_t taps_ = 0;
   std::int64_t tap_ = 0;

@@ -29,6 +29,7 @@ struct Job {
   const models::ScaledTensor* row_operand = nullptr;
   const models::ScaledTensor* column_operand = nullptr;
   int accumulator_bits = 0;  // 2..64
+  int sum_word_bits = 32;    // weight-stationary: of a partial sum inside a group, in its memory
   models::Overflow overflow = models::Overflow::kSaturate;
   bool can_overflow = false;  // the accumulator is narrower than the widest sum
   bool has_exponents = true;  // of at least one operand
