@@ -137,8 +137,9 @@ void add_quantization(const PassOf& of, const PricedMachine& machine, energy::Co
 void add_traffic(const sim::Traffic& traffic, energy::Counts& counts) {
   counts[Operation::kBufferRead] = traffic.row_buffer_reads + traffic.column_buffer_reads;
   counts[Operation::kBufferWrite] = traffic.row_buffer_writes + traffic.column_buffer_writes;
-  counts[Operation::kSramRead] = traffic.sram_row_reads + traffic.sram_column_reads + traffic.sram_result_reads;
-  counts[Operation::kSramWrite] = traffic.sram_operand_writes + traffic.sram_result_writes;
+  counts[Operation::kSramRead] =
+      traffic.sram_row_reads + traffic.sram_column_reads + traffic.sram_result_reads + traffic.sram_sum_reads;
+  counts[Operation::kSramWrite] = traffic.sram_operand_writes + traffic.sram_result_writes + traffic.sram_sum_writes;
   counts[Operation::kDramRead] = traffic.dram_row_reads + traffic.dram_column_reads;
   counts[Operation::kDramWrite] = traffic.dram_result_writes + traffic.dram_code_writes;
 }

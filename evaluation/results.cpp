@@ -77,6 +77,13 @@ void visit_traffic(Traffic& traffic, const Visitor& visit) {
   visit("column_buffer_reads", traffic.column_buffer_reads);
 }
 
+// Of a weight-stationary array.
+template <typename Traffic, typename Visitor>
+void visit_sum_traffic(Traffic& traffic, const Visitor& visit) {
+  visit("sram_sum_writes", traffic.sram_sum_writes);
+  visit("sram_sum_reads", traffic.sram_sum_reads);
+}
+
 template <typename Toggles, typename Visitor>
 void visit_toggles(Toggles& toggles, const Visitor& visit) {
   visit("rows", toggles.row_bits);
@@ -268,6 +275,9 @@ Json pass_to_json(const PassRecord& record, const sim::ArrayConfig& array) {
   if (!record.overflows_are_counted) json["counts"]["overflows"] = nullptr;
   if (record.sqnr_db) json["counts"]["non_finite"] = record.counts.non_finite;
   visit_traffic(record.traffic, Writer{json["traffic_bits"]});
+  if (array.dataflow == sim::DataflowKind::kWeightStationary) {
+    visit_sum_traffic(record.traffic, Writer{json["traffic_bits"]});
+  }
   return json;
 }
 
@@ -333,6 +343,9 @@ PassRecord pass_from_json(const Place& place) {
   });
   if (counts.has("non_finite")) record.counts.non_finite = count_at(counts["non_finite"]);
   visit_traffic(record.traffic, CountReader{place["traffic_bits"]});
+  if (place["traffic_bits"].has("sram_sum_writes")) {
+    visit_sum_traffic(record.traffic, CountReader{place["traffic_bits"]});
+  }
   if (place.has("toggled_bits")) {
     record.toggles.emplace();
     visit_toggles(*record.toggles, CountReader{place["toggled_bits"]});
@@ -590,6 +603,7 @@ Json shape_to_json(const models::ConvolutionShape& shape) {
 Json array_to_json(const sim::ArrayConfig& array) {
   Json json = Json::object();
   visit_array(array, Writer{json});
+  if (array.dataflow != sim::DataflowKind::kOutputStationary) json["dataflow"] = to_string(array.dataflow);
   if (array.taps_per_cycle != 1) json["taps_per_cycle"] = array.taps_per_cycle;
   if (array.waits_for_memory()) visit_memory(array, MemoryWriter{json});
   visit_feeder(array.row_feeder, Writer{json["row_feeder"]});
