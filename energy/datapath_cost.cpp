@@ -42,6 +42,8 @@ void check(const Surroundings& surroundings) {
   check("the number of random bits", surroundings.random_bits, 0, 64);
   check("the activity of the left operand", surroundings.left_activity, 0, 2);
   check("the activity of the right operand", surroundings.right_activity, 0, 2);
+  check("the loads of the left operand", surroundings.left_loads.value_or(0), 0, kLargest);
+  check("the loads of the right operand", surroundings.right_loads.value_or(0), 0, kLargest);
 }
 
 constexpr int kFloatBits = 32;
@@ -52,10 +54,31 @@ bool is_scaled(BaselineFormat format) {
   return format != BaselineFormat::kFp32 && format != BaselineFormat::kBf16 && format != BaselineFormat::kInt8;
 }
 
+// The registers of an operand in a processing element, or its share of one.
+struct OperandRegister {
+  int fanout = 1;
+  double activity = 1;
+  std::optional<double> loads;
+
+  Cost cost(const Laws& laws, int bits) const {
+    if (!loads) return laws.registers(bits, activity) * (1.0 / fanout);
+    Cost both = laws.registers(bits, activity) * 2.0;
+    both.energy_pj *= *loads;
+    return both;
+  }
+};
+
+OperandRegister left_register(const Surroundings& of) {
+  return {of.left_fanout, of.left_activity, of.left_loads};
+}
+
+OperandRegister right_register(const Surroundings& of) {
+  return {of.right_fanout, of.right_activity, of.right_loads};
+}
+
 // Registers of both operands in a processing element, or its share of them.
 Cost operand_registers(const Laws& laws, int left_bits, int right_bits, const Surroundings& surroundings) {
-  return laws.registers(left_bits, surroundings.left_activity) * (1.0 / surroundings.left_fanout) +
-         laws.registers(right_bits, surroundings.right_activity) * (1.0 / surroundings.right_fanout);
+  return left_register(surroundings).cost(laws, left_bits) + right_register(surroundings).cost(laws, right_bits);
 }
 
 // What holds an operand where it, or the other one, is zero: gates that find the zero in the lane's register and, where
@@ -65,8 +88,9 @@ struct OperandGate {
   Cost nonzero;  // those that are not gated
 };
 
-OperandGate operand_gate(const Laws& laws, int bits, int fanout, double activity) {
-  const Cost lane = laws.registers(bits, activity) * (1.0 / fanout);
+OperandGate operand_gate(const Laws& laws, int bits, const OperandRegister& of) {
+  const int fanout = of.fanout;
+  const Cost lane = of.cost(laws, bits);
   OperandGate gate;
   gate.always = laws.multiplier(bits, 1) * (1.0 / fanout);
   if (fanout == 1) {
@@ -103,9 +127,8 @@ Cost price_activity(const Laws& laws, const Switching& element, const Surroundin
         bars.around_integer(element.register_pj * element.zero_share + operands.energy_pj);
     return operands;
   }
-  const OperandGate left = operand_gate(laws, element.left_bits, surroundings.left_fanout, surroundings.left_activity);
-  const OperandGate right =
-      operand_gate(laws, element.right_bits, surroundings.right_fanout, surroundings.right_activity);
+  const OperandGate left = operand_gate(laws, element.left_bits, left_register(surroundings));
+  const OperandGate right = operand_gate(laws, element.right_bits, right_register(surroundings));
   const Cost always = left.always + right.always;
   const Cost nonzero = left.nonzero + right.nonzero;
   cost.price_pj[Operation::kRegister] = bars.around_integer(element.register_pj + always.energy_pj + nonzero.energy_pj);
@@ -183,7 +206,7 @@ DatapathCost price_scaled(const Laws& laws, const ScaledDatapath& datapath, cons
   const Cost fractions = scale_fractions(laws, datapath);
   const Cost convert = laws.integer_to_float(datapath.scaled_sum_bits());
   const Cost add = laws.float_adder(BaselineFormat::kFp32);
-  const Cost sum_register = laws.registers(kFloatBits);
+  const Cost sum_register = surroundings.sums_in_memory ? Cost{} : laws.registers(kFloatBits);
   const Cost tensor_scale = datapath.has_tensor_scale() ? laws.float_multiplier(BaselineFormat::kFp32) : Cost{};
 
   DatapathCost cost;

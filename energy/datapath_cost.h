@@ -56,6 +56,12 @@ struct Surroundings {
   // Of the bits of the operands' registers, how many change with a new operand, relative to random ones (half).
   double left_activity = 1;
   double right_activity = 1;
+  // Of an operand that stays in its element, which has a second register for the next one: how many of both registers'
+  // loads come to a multiply-add, each. None: the operand is new with every multiply-add.
+  std::optional<double> left_loads{};
+  std::optional<double> right_loads{};
+  // Binary32 sums over the groups lie in the shared SRAM instead of in a register for each element.
+  bool sums_in_memory = false;
   // What results are quantized to, on a machine with a quantizer for each system of formats. None: it has one, the
   // dearer of its operands'.
   std::optional<models::Format> quantized{};

@@ -9,6 +9,7 @@
 #include "evaluation/counted_operations.h"
 #include "models/formats/tensor.h"
 #include "sim/dataflow.h"
+#include "sim/weight_stationary/folds.h"
 
 namespace mlsim::evaluation {
 namespace {
@@ -31,6 +32,10 @@ bool left_feeds_rows(Pass pass) {
   return pass == Pass::kBackwardWeight;
 }
 
+bool is_weight_stationary(const sim::ArrayConfig& array) {
+  return array.dataflow == sim::DataflowKind::kWeightStationary;
+}
+
 energy::Surroundings surroundings_of(Pass pass, const models::Format& left, const models::Format& right,
                                      const sim::ArrayConfig& array, int random_bits) {
   const bool left_rows = left_feeds_rows(pass);
@@ -45,6 +50,15 @@ energy::Surroundings surroundings_of(Pass pass, const models::Format& left, cons
                               8;
   surroundings.sram_bytes = static_cast<double>(array.global_sram_bytes);
   surroundings.random_bits = random_bits;
+  if (is_weight_stationary(array)) {
+    // The operand of the rows has no buffer but the elements' registers, and a fold is there for all positions of a
+    // tile.
+    (left_rows ? surroundings.left_fanout : surroundings.right_fanout) = 1;
+    (left_rows ? surroundings.left_loads : surroundings.right_loads) =
+        1.0 / static_cast<double>(sim::weight_stationary::tile_positions(array));
+    surroundings.buffer_bytes = column_bits * static_cast<double>(array.column_feeder.buffer_elements) / 8;
+    surroundings.sums_in_memory = true;
+  }
   return surroundings;
 }
 
@@ -134,9 +148,21 @@ void add_quantization(const PassOf& of, const PricedMachine& machine, energy::Co
   }
 }
 
-void add_traffic(const sim::Traffic& traffic, energy::Counts& counts) {
-  counts[Operation::kBufferRead] = traffic.row_buffer_reads + traffic.column_buffer_reads;
-  counts[Operation::kBufferWrite] = traffic.row_buffer_writes + traffic.column_buffer_writes;
+// What the traffic costs. A buffer that is registers in the elements costs what they do.
+void add_traffic(const PassOf& of, const sim::Traffic& traffic, const models::Format& row_format, PassWork& work) {
+  energy::Counts& counts = work.counts;
+  if (is_weight_stationary(of.results.array)) {
+    counts[Operation::kBufferRead] = traffic.column_buffer_reads;
+    counts[Operation::kBufferWrite] = traffic.column_buffer_writes;
+    if (of.record.multiply_adds > 0) {
+      const double taken = static_cast<double>(traffic.row_buffer_reads) / models::element_bits(row_format);
+      (left_feeds_rows(of.record.pass) ? work.surroundings.left_loads : work.surroundings.right_loads) =
+          taken / static_cast<double>(of.record.multiply_adds);
+    }
+  } else {
+    counts[Operation::kBufferRead] = traffic.row_buffer_reads + traffic.column_buffer_reads;
+    counts[Operation::kBufferWrite] = traffic.row_buffer_writes + traffic.column_buffer_writes;
+  }
   counts[Operation::kSramRead] =
       traffic.sram_row_reads + traffic.sram_column_reads + traffic.sram_result_reads + traffic.sram_sum_reads;
   counts[Operation::kSramWrite] = traffic.sram_operand_writes + traffic.sram_result_writes + traffic.sram_sum_writes;
@@ -165,11 +191,11 @@ PassWork work_of_pass(const PassOf& of, const PricedMachine& machine, std::uint6
         sim::dataflow_of(of.results.array)
             .predict(pass, of.layer.shape, left, right, of.results.array, machine.results(pass));
     work.cycles = prediction.cycles;
-    add_traffic(prediction.traffic, work.counts);
+    add_traffic(of, prediction.traffic, left_feeds_rows(pass) ? left : right, work);
     return work;
   }
   work.cycles = of.record.cycles;
-  add_traffic(of.record.traffic, work.counts);
+  add_traffic(of, of.record.traffic, left_feeds_rows(pass) ? left : right, work);
   const std::optional<ToggleShare> share =
       of.record.toggles ? toggle_share(*of.record.toggles, of.record.traffic) : std::nullopt;
   if (share) {
@@ -393,9 +419,11 @@ Price price(const Work& work, const energy::Laws& laws, const PricingOptions& op
 energy::Units units_of(const sim::ArrayConfig& array) {
   energy::Units units;
   units.processing_elements = std::int64_t{array.rows} * array.columns;
-  units.group_scale_units = (units.processing_elements + array.elements_per_scaler - 1) / array.elements_per_scaler;
+  units.group_scale_units = is_weight_stationary(array) ? sim::weight_stationary::scaler_count(array)
+                                                        : (units.processing_elements + array.elements_per_scaler - 1) /
+                                                              array.elements_per_scaler;
   units.quantizers = array.quantize_results ? array.quantizer_lanes : 0;
-  units.operand_buffers = 2;
+  units.operand_buffers = is_weight_stationary(array) ? 1 : 2;
   units.srams = 1;
   return units;
 }

@@ -81,14 +81,24 @@ bool is_block_scaled(const PerOperand<models::Format>& formats) {
 
 }  // namespace
 
+bool differ_in_dataflow(const std::vector<SweepPoint>& points) {
+  return std::any_of(points.begin(), points.end(), [](const SweepPoint& point) {
+    return point.array.dataflow != sim::DataflowKind::kOutputStationary;
+  });
+}
+
 std::vector<SweepPoint> sweep_points(const SweepAxes& axes) {
   std::vector<SweepPoint> points;
   for (const PerOperand<models::Format>& formats : axes.formats) {
     // Floating-point units and int8 have no accumulator of a width of their own.
     const bool has_accumulator = is_block_scaled(formats);
+    NamedArrays arrays = axes.arrays;
+    if (axes.arrays_of_formats) {
+      for (auto& more : axes.arrays_of_formats(formats)) arrays.push_back(std::move(more));
+    }
     for (const int bits : axes.accumulator_bits) {
       if (!has_accumulator && bits != axes.accumulator_bits.front()) continue;
-      for (const auto& [name, array] : axes.arrays) {
+      for (const auto& [name, array] : arrays) {
         SweepPoint point{formats, bits, array, name};
         if (axes.elements_per_scaler.empty()) points.push_back(point);
         for (const int share : axes.elements_per_scaler) {
@@ -119,6 +129,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
     row[models::to_string(operand)] = models::to_string(point.formats[operand]);
   }
   row["array"] = point.array_name;
+  if (setting.tells_dataflow) row["dataflow"] = to_string(point.array.dataflow);
   row["rows"] = point.array.rows;
   row["columns"] = point.array.columns;
   row["elements_per_scaler"] = point.array.elements_per_scaler;
@@ -167,6 +178,17 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   row["mean_sqnr_db"] = decibels_to_json(sqnr.mean());
   row["passes"] = std::move(passes);
   return row;
+}
+
+double area_of(const SweepSetting& setting, const PerOperand<models::Format>& formats, const sim::ArrayConfig& array) {
+  workloads::Workload varied = setting.workload;
+  workloads::set_formats(varied, formats.values);
+  SimulationOptions options;
+  options.engine = Engine::kAnalytic;
+  options.array = array;
+  options.measure_baselines = false;
+  const Results results = simulate(varied, options, [](const std::string&) {});
+  return price(work_of(results, Machines::kOwn), setting.laws, {{}, Activity::kDense}).area.total();
 }
 
 SweepTensors::SweepTensors(const workloads::Workload& workload) {

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/input_file.h"
 #include "energy/laws.h"
+#include "evaluation/array_shapes.h"
 #include "evaluation/pareto.h"
 #include "evaluation/pricing.h"
 #include "evaluation/results.h"
@@ -34,7 +35,12 @@ struct SweepAxes {
   std::vector<int> accumulator_bits{0};
   std::vector<std::pair<std::string, sim::ArrayConfig>> arrays{{"default", {}}};
   std::vector<int> elements_per_scaler;  // empty: as the arrays have it
+  // More arrays, which depend on the formats; none where it is empty.
+  std::function<NamedArrays(const PerOperand<models::Format>&)> arrays_of_formats{};
 };
+
+// Whether any point's array is not output-stationary.
+bool differ_in_dataflow(const std::vector<SweepPoint>& points);
 
 // Every combination, formats slowest; formats without an accumulator of a width of their own have each combination
 // once. Throws std::runtime_error for a combination that is no array.
@@ -47,12 +53,16 @@ struct SweepSetting {
   const energy::Laws& laws;
   Activity activity = Activity::kDense;
   std::vector<Objective> front;  // what mark_pareto_front compared the points in
+  bool tells_dataflow = false;   // of each point
 };
 
 // Runs one point: an object with what varies, energies in pJ, area in µm², cycles, and for each pass SQNR in dB, cosine
 // error and overflows (docs/sweep.md).
 nlohmann::ordered_json run_point(
     const SweepSetting& setting, const SweepPoint& point, const Progress& progress = [](const std::string&) {});
+
+// The area of a machine of such formats for the workload, in µm²; not finite where the table has no areas.
+double area_of(const SweepSetting& setting, const PerOperand<models::Format>& formats, const sim::ArrayConfig& array);
 
 // Fills the rows that are null, some points at a time; `done` is told of each, one call at a time. What a call of
 // `done` or `progress` throws ends the sweep.

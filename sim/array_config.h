@@ -14,7 +14,7 @@ enum class DataflowKind : std::uint8_t {
   kOutputStationary,  // results
   kWeightStationary,  // the operand of the rows
 };
-std::string to_string(DataflowKind kind);               // output-stationary, weight-stationary
+std::string to_string(DataflowKind kind);                   // output-stationary, weight-stationary
 DataflowKind parse_dataflow_kind(const std::string& text);  // throws std::runtime_error for another name
 
 // The buffer of the feeder that supplies the rows, or the columns, of the array.

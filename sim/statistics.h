@@ -9,11 +9,11 @@ struct CycleCounts {
   std::uint64_t array = 0;      // from the first fill to the last result in its bank
   std::uint64_t quantizer = 0;  // after the array; 0 where results are not quantized
   // Parts of `array` in which no element adds anything:
-  std::uint64_t fill_stalls = 0;    // the next operands are not in their buffer yet
+  std::uint64_t fill_stalls = 0;  // the next operands are not in their buffer yet
   // The group-scale units still serve the sums before or, weight-stationary, a fold's partial sums are on their way.
   std::uint64_t scaler_stalls = 0;
-  std::uint64_t dram_stalls = 0;    // operands are not in the SRAM yet, or the last results not in DRAM
-  std::uint64_t sram_stalls = 0;    // a port of the SRAM is slower than what it serves
+  std::uint64_t dram_stalls = 0;  // operands are not in the SRAM yet, or the last results not in DRAM
+  std::uint64_t sram_stalls = 0;  // a port of the SRAM is slower than what it serves
   // A part of `quantizer`: results are not out of the SRAM, or codes not in DRAM yet.
   std::uint64_t quantizer_stalls = 0;
 

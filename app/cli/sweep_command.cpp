@@ -27,12 +27,17 @@ namespace {
 
 using evaluation::Activity;
 using evaluation::array_to_json;
+using evaluation::ArrayChoice;
+using evaluation::arrays_of;
 using evaluation::check_products;
+using evaluation::differ_in_dataflow;
 using evaluation::Engine;
 using evaluation::joined;
 using evaluation::mark_pareto_front;
+using evaluation::NamedArrays;
 using evaluation::Objective;
 using evaluation::parse_activity;
+using evaluation::parse_array_choice;
 using evaluation::parse_engine;
 using evaluation::PerOperand;
 using evaluation::run_points;
@@ -46,6 +51,7 @@ using evaluation::SweepSetting;
 using evaluation::SweepTensors;
 using evaluation::WidthRange;
 using evaluation::WidthRanges;
+using evaluation::with_dataflows;
 using Json = nlohmann::ordered_json;
 using models::Operand;
 
@@ -117,6 +123,37 @@ std::vector<Objective> front_of(const base::CommandLine& line, Engine engine) {
   return objectives;
 }
 
+// Of --array and --dataflow.
+std::vector<ArrayChoice> array_choices(const base::CommandLine& line) {
+  std::vector<ArrayChoice> choices;
+  std::vector<sim::DataflowKind> dataflows;
+  if (!line.has("array")) choices.emplace_back();
+  if (line.has("array")) {
+    for (const std::string& part : base::split(line.text("array"), ',')) choices.push_back(parse_array_choice(part));
+  }
+  if (line.has("dataflow")) {
+    for (const std::string& part : base::split(line.text("dataflow"), ',')) {
+      dataflows.push_back(sim::parse_dataflow_kind(part));
+    }
+  }
+  return with_dataflows(choices, dataflows);
+}
+
+// Arrays of a given area, which depends on the formats.
+void add_arrays_of_area(const base::CommandLine& line, const SweepSetting& setting, SweepAxes& axes) {
+  std::vector<ArrayChoice> choices = array_choices(line);
+  std::erase_if(choices, [](const ArrayChoice& choice) { return choice.area_mm2 == 0; });
+  if (choices.empty()) return;
+  axes.arrays_of_formats = [choices, &setting](const PerOperand<models::Format>& formats) {
+    const auto area = [&](const sim::ArrayConfig& array) { return evaluation::area_of(setting, formats, array); };
+    NamedArrays arrays;
+    for (const ArrayChoice& choice : choices) {
+      for (auto& array : arrays_of(choice, area)) arrays.push_back(std::move(array));
+    }
+    return arrays;
+  };
+}
+
 SweepAxes axes_of(const base::CommandLine& line, const workloads::Workload& workload) {
   const auto parts = [&](const char* option) {
     return line.has(option) ? base::split(line.text(option), ',') : std::vector<std::string>();
@@ -128,8 +165,11 @@ SweepAxes axes_of(const base::CommandLine& line, const workloads::Workload& work
   for (const std::string& bits : parts("accumulator-bits")) {
     axes.accumulator_bits.push_back(bits == "full" ? 0 : std::stoi(bits));
   }
-  if (line.has("array")) axes.arrays.clear();
-  for (const std::string& file : parts("array")) axes.arrays.emplace_back(file, sim::load_array_config(file));
+  axes.arrays.clear();
+  for (const ArrayChoice& choice : array_choices(line)) {
+    if (choice.area_mm2 > 0) continue;
+    for (auto& array : arrays_of(choice, {})) axes.arrays.push_back(std::move(array));
+  }
   for (const std::string& share : parts("sharing")) axes.elements_per_scaler.push_back(std::stoi(share));
   return axes;
 }
@@ -234,7 +274,15 @@ std::vector<base::Option> sweep_options() {
            .value_name = "N,...",
            .help = "widths of the accumulator, 2 to 64; full is the one that no sum can overflow",
            .kind = list_within(limits_of(evaluation::kAccumulatorWidths), "full")},
-          {.name = "array", .value_name = "FILE,...", .help = "arrays", .kind = base::File{}},
+          {.name = "array",
+           .value_name = "A,...",
+           .help = "arrays: files, or auto:N, every shape of N elements, or auto:Xmm2, the shapes that fit in an area; "
+                   "auto:N:FILE has the other keys of a file",
+           .kind = list_of([](const std::string& part) { evaluation::parse_array_choice(part); })},
+          {.name = "dataflow",
+           .value_name = "D,...",
+           .help = "output-stationary, weight-stationary: in the place of what the arrays have",
+           .kind = list_of([](const std::string& part) { sim::parse_dataflow_kind(part); })},
           {.name = "sharing",
            .value_name = "N,...",
            .help = "elements that share a group-scale unit",
@@ -296,14 +344,19 @@ void run_sweep(const base::CommandLine& line) {
   const energy::Laws laws = find_laws(line.text("table"));
   const workloads::Workload workload = workloads::open_workload(line.operands().front(), source_options(line));
   print_warnings(line, workload.remarks);
-  const SweepSetting setting{workload, engine, laws, activity, front_of(line, engine)};
-  const std::vector<SweepPoint> points = sweep_points(axes_of(line, workload));
+  SweepSetting setting{workload, engine, laws, activity, front_of(line, engine)};
+  SweepAxes axes = axes_of(line, workload);
+  add_arrays_of_area(line, setting, axes);
+  const std::vector<SweepPoint> points = sweep_points(axes);
+  setting.tells_dataflow = differ_in_dataflow(points);
   for (const SweepPoint& point : points) check_products(point, workload);
 
   std::vector<std::filesystem::path> inputs = workload.files;
   inputs.push_back(laws.table().file);
   if (line.has("array")) {
-    for (const std::string& file : base::split(line.text("array"), ',')) inputs.emplace_back(file);
+    for (const ArrayChoice& choice : array_choices(line)) {
+      if (!choice.file.empty()) inputs.emplace_back(choice.file);
+    }
   }
   if (!out.empty()) base::check_outputs({out, SweepJournal::file_of(out)}, inputs);
 

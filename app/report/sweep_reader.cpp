@@ -55,6 +55,7 @@ constexpr const char* kSweepSchema = R"json({
           "activation": { "type": "string" },
           "weight": { "type": "string" },
           "error": { "type": "string" },
+          "dataflow": { "enum": ["output-stationary", "weight-stationary"] },
           "rows": { "type": "integer", "minimum": 1, "maximum": 1024 },
           "columns": { "type": "integer", "minimum": 1, "maximum": 1024 },
           "elements_per_scaler": { "type": "integer", "minimum": 1, "maximum": 1048576 },
@@ -111,8 +112,8 @@ void complete(nlohmann::json& sweep) {
 // A cell of a CSV file as the value that JSON has.
 nlohmann::json value_of_cell(const std::string& name, const std::string& cell, const std::string& file,
                              std::size_t line) {
-  constexpr std::string_view kTexts[] = {"format", "activation", "weight",   "error",     "array",
-                                         "engine", "workload",   "activity", "cost_table"};
+  constexpr std::string_view kTexts[] = {"format",   "activation", "weight",   "error",    "array",
+                                         "dataflow", "engine",     "workload", "activity", "cost_table"};
   if (std::find(std::begin(kTexts), std::end(kTexts), name) != std::end(kTexts)) {
     // Written before what a spreadsheet would take for a formula.
     return cell.starts_with('\'') ? cell.substr(1) : cell;

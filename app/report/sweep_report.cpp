@@ -83,8 +83,8 @@ std::string sweep_table(const Json& sweep) {
     text += fmt::format(
         "{:<{}} {:>5} {:>12} {:>10} {:>9} {:>11} {:>10} {:>9} {:>8} {:>9}{}\n",
         point["format"].get_ref<const std::string&>(), width, bits.is_null() ? "-" : std::to_string(bits.get<int>()),
-        fmt::format("{}x{}/{}", point["rows"].get<int>(), point["columns"].get<int>(),
-                    point["elements_per_scaler"].get<int>()),
+        fmt::format("{}{}x{}/{}", point.value("dataflow", "") == "weight-stationary" ? "WS " : "",
+                    point["rows"].get<int>(), point["columns"].get<int>(), point["elements_per_scaler"].get<int>()),
         picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
         picojoules_each(point, "with_memory_pj"), count_text(point["cycles"]),
         point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),

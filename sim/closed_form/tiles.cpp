@@ -10,8 +10,8 @@ Steps joined(const Steps& a, const Steps& b) {
   if (a.count == 0) return b;
   if (b.count == 0) return a;
   const std::int64_t between = std::max(a.last_compute, b.first_fill);
-  return {a.first_fill, b.last_compute, a.cycles + b.cycles + between,
-          a.waits + b.waits + between - a.last_compute, a.count + b.count};
+  return {a.first_fill, b.last_compute, a.cycles + b.cycles + between, a.waits + b.waits + between - a.last_compute,
+          a.count + b.count};
 }
 
 Steps repeated(const Steps& a, std::int64_t times) {

@@ -269,8 +269,8 @@ void StepWalk::advance() {
 void StepWalk::start_tile() {
   const Schedule& s = *schedule_;
   step_.live_rows = static_cast<int>(std::min<std::int64_t>(s.array_rows_, s.rows_ - step_.row_tile * s.array_rows_));
-  step_.live_columns = static_cast<int>(
-      std::min(s.tile_columns_, s.phases_[step_.phase].columns - step_.column_tile * s.tile_columns_));
+  step_.live_columns =
+      static_cast<int>(std::min(s.tile_columns_, s.phases_[step_.phase].columns - step_.column_tile * s.tile_columns_));
   step_.fills_rows = true;
   step_.first_of_panel = step_.column_tile == 0;
   step_.first_of_tile = true;

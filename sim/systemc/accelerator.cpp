@@ -152,8 +152,8 @@ void Accelerator::add_stationary_array(const ArrayConfig& config) {
 }
 
 void Accelerator::add_stationary_cycle_array(const ArrayConfig& config) {
-  stationary_cycle_array_ = std::make_unique<StationaryCycleArray>("array", config, row_feeder_.buffer(),
-                                                                   column_feeder_.buffer(), banks_);
+  stationary_cycle_array_ =
+      std::make_unique<StationaryCycleArray>("array", config, row_feeder_.buffer(), column_feeder_.buffer(), banks_);
   wire_stationary(*stationary_cycle_array_);
 }
 

@@ -12,7 +12,7 @@ FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
     : side_(side),
       weight_stationary_(config.dataflow == DataflowKind::kWeightStationary),
       array_columns_(config.columns),
-      lanes_(side == Side::kRows    ? config.rows
+      lanes_(side == Side::kRows  ? config.rows
              : weight_stationary_ ? static_cast<int>(weight_stationary::tile_positions(config))
                                   : config.columns),
       ports_(side == Side::kRows ? config.row_feeder.fill_ports : config.column_feeder.fill_ports),

@@ -87,7 +87,7 @@ class FeederBuffer {
   FeederTraffic traffic_;
   // Codes of the lanes; weight-stationary: of the elements, row by row, or of the array's columns.
   std::vector<std::uint16_t> registers_;
-  std::uint64_t toggled_bits_ = 0;        // of the registers
+  std::uint64_t toggled_bits_ = 0;  // of the registers
 
   // Registers of the job.
   const Schedule* schedule_ = nullptr;

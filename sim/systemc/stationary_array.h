@@ -88,9 +88,9 @@ class StationaryArray : public sc_core::sc_module {
   std::deque<PositionTag> tags_;                // beside the sums that pass along the rows
   std::deque<std::vector<RowEnd>> folds_ends_;  // of folds under way that end a group
 
-  ElementWires own_;                               // the operands that stay, row by row
-  ElementWires column_wires_;                      // those that pass by
-  sc_core::sc_vector<sc_core::sc_signal<bool>> passes_;  // of each column
+  ElementWires own_;                                             // the operands that stay, row by row
+  ElementWires column_wires_;                                    // those that pass by
+  sc_core::sc_vector<sc_core::sc_signal<bool>> passes_;          // of each column
   sc_core::sc_vector<sc_core::sc_signal<std::int64_t>> sum_in_;  // of each row
   sc_core::sc_signal<PositionTag> arrived_;
   RowEnds ends_;

@@ -152,8 +152,8 @@ void StationaryCycleArray::end_group(const Sum* sums) {
   for (std::size_t row = 0; row < live; ++row) {
     const float result = partial[row] * job_->tensor_scale;
     if (!std::isfinite(result)) ++counts_.non_finite;
-    banks_.store(
-        static_cast<std::uint64_t>(row_source_->lanes[row].result + column_source_->lanes[position_].result), result);
+    banks_.store(static_cast<std::uint64_t>(row_source_->lanes[row].result + column_source_->lanes[position_].result),
+                 result);
   }
 }
 

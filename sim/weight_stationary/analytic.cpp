@@ -84,7 +84,9 @@ class Mapping {
   }
 
   std::int64_t groups_of_run(const Phases& p) const { return taps_apart_ ? p.taps : 1; }
-  std::int64_t group_taps(const RunLength& run, const Phases& p) const { return run.length * (taps_apart_ ? 1 : p.taps); }
+  std::int64_t group_taps(const RunLength& run, const Phases& p) const {
+    return run.length * (taps_apart_ ? 1 : p.taps);
+  }
   // Of a result.
   std::int64_t groups(const std::vector<RunLength>& runs, const Phases& p) const {
     std::int64_t sum = 0;
@@ -206,8 +208,8 @@ Moved Mapping::operands(const Place& place) const {
     std::int64_t taps = 0;  // of all phases
     tiles_.for_phases([&](const Phases& p, std::int64_t count) { taps += count * p.taps; });
     if (tile.first_of_panel) {
-      row_bytes = closed_form::bytes_of_share(row_bits(), tile.rows * place.phases.taps,
-                                              shape_.groups * tiles_.rows * taps);
+      row_bytes =
+          closed_form::bytes_of_share(row_bits(), tile.rows * place.phases.taps, shape_.groups * tiles_.rows * taps);
     }
   } else if (tile.fills_rows) {
     const std::int64_t elements = outer_ * place.phases.taps * models::element_bits(row_format_);
@@ -217,8 +219,8 @@ Moved Mapping::operands(const Place& place) const {
   std::int64_t column_bytes = 0;
   const std::int64_t parts = shape_.groups * place.phases.columns;
   if (!fits_in_sram(column_bits())) {
-    column_bytes = closed_form::bytes_of_share(
-        closed_form::packed_shares(column_format_, column_shape_, shape_.groups), tile.columns, parts);
+    column_bytes = closed_form::bytes_of_share(closed_form::packed_shares(column_format_, column_shape_, shape_.groups),
+                                               tile.columns, parts);
   } else if (tile.first_of_group) {
     column_bytes = closed_form::bytes_of_share(column_bits(), tile.columns, parts);
   }
@@ -269,8 +271,8 @@ void Mapping::add_memory(CycleCounts& cycles) {
 
   const auto untouched =
       models::element_count(shape_.result_shape(pass_)) - static_cast<std::int64_t>(computed_results());
-  const std::int64_t rest = closed_form::sequence(closed_form::moved(kFloatBytes * untouched, config_), read_port_,
-                                                  config_);
+  const std::int64_t rest =
+      closed_form::sequence(closed_form::moved(kFloatBytes * untouched, config_), read_port_, config_);
   const auto row = tiles_.all<TileRow>([&](const Place& place) { return tile_times(place); },
                                        [&](const auto& runs, const Phases& p) { return keeps_rows(runs, p); }, true);
   // A pass without any tile has a cycle of reset.
@@ -304,26 +306,24 @@ Traffic Mapping::traffic() const {
   const auto column_width = static_cast<std::uint64_t>(models::element_bits(column_format_));
   const std::int64_t rows = tiles_.rows;
   Traffic traffic;
-  traffic.row_buffer_writes =
-      row_width * total([&](const auto& runs, const Phases& p) { return rows * outer_ * p.taps * row_panels(runs, p); });
+  traffic.row_buffer_writes = row_width * total([&](const auto& runs, const Phases& p) {
+                                return rows * outer_ * p.taps * row_panels(runs, p);
+                              });
   traffic.row_buffer_reads = traffic.row_buffer_writes;
   traffic.column_buffer_writes = column_width * total([&](const auto& /*runs*/, const Phases& p) {
-    return p.columns * outer_ * p.taps * tiles_.row_tiles();
-  });
+                                   return p.columns * outer_ * p.taps * tiles_.row_tiles();
+                                 });
   traffic.column_buffer_reads = traffic.column_buffer_writes;
   traffic.sram_row_reads =
-      traffic.row_buffer_writes + static_cast<std::uint64_t>(closed_form::scale_bits(row_format_)) *
-                                      total([&](const auto& runs, const Phases& p) {
-                                        return rows * groups(runs, p) * row_panels(runs, p);
-                                      });
+      traffic.row_buffer_writes +
+      static_cast<std::uint64_t>(closed_form::scale_bits(row_format_)) *
+          total([&](const auto& runs, const Phases& p) { return rows * groups(runs, p) * row_panels(runs, p); });
   traffic.sram_column_reads =
-      traffic.column_buffer_writes + static_cast<std::uint64_t>(closed_form::scale_bits(column_format_)) *
-                                         total([&](const auto& runs, const Phases& p) {
-                                           return p.columns * groups(runs, p) * tiles_.row_tiles();
-                                         });
+      traffic.column_buffer_writes +
+      static_cast<std::uint64_t>(closed_form::scale_bits(column_format_)) *
+          total([&](const auto& runs, const Phases& p) { return p.columns * groups(runs, p) * tiles_.row_tiles(); });
   traffic.sram_sum_writes = total([&](const auto& runs, const Phases& p) {
-    return rows * p.columns *
-           (open_folds(runs, p) * word_bits_ + (groups(runs, p) - 1) * 8 * kFloatBytes);
+    return rows * p.columns * (open_folds(runs, p) * word_bits_ + (groups(runs, p) - 1) * 8 * kFloatBytes);
   });
   traffic.sram_sum_reads = traffic.sram_sum_writes;
 
@@ -333,8 +333,8 @@ Traffic Mapping::traffic() const {
   tiles_.for_phases([&](const Phases&, std::int64_t count) { panels += count * tiles_.row_tiles(); });
   traffic.dram_column_reads = fits_in_sram(column_bits())
                                   ? column_bits()
-                                  : static_cast<std::uint64_t>(panels) * closed_form::packed_shares(
-                                                                             column_format_, column_shape_, shape_.groups);
+                                  : static_cast<std::uint64_t>(panels) *
+                                        closed_form::packed_shares(column_format_, column_shape_, shape_.groups);
   traffic.sram_operand_writes = traffic.dram_row_reads + traffic.dram_column_reads;
   return traffic;
 }

@@ -89,8 +89,8 @@ class Walk {
     for (Group group = schedule_.first_group(conv_group);; schedule_.advance(group, conv_group, phase)) {
       const std::int64_t taps = schedule_.group_taps(group, phase);
       for (std::int64_t t = 0; t < taps; ++t) {
-        use(t % array_columns_, TapAt{group.begin + (apart ? t : t / inner),
-                                      static_cast<std::size_t>(apart ? group.tap : t % inner)});
+        use(t % array_columns_,
+            TapAt{group.begin + (apart ? t : t / inner), static_cast<std::size_t>(apart ? group.tap : t % inner)});
       }
       folds += (taps + array_columns_ - 1) / array_columns_;
       if (schedule_.is_last(group, phase)) return folds;

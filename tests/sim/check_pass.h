@@ -55,7 +55,8 @@ inline void check(Simulator& simulator, const ArrayConfig& config, const RandomP
   EXPECT_EQ(result.zero_products,
             models::count_zero_products(random.pass, random.shape, models::nonzero_elements(random.left),
                                         models::nonzero_elements(random.right)));
-  EXPECT_EQ(result.toggles, dataflow_of(config).count_toggles(random.pass, random.shape, random.left, random.right, config));
+  EXPECT_EQ(result.toggles,
+            dataflow_of(config).count_toggles(random.pass, random.shape, random.left, random.right, config));
 
   const std::vector<models::ScaledFormat>& formats = random.quantization.formats;
   PassPrediction predicted = dataflow_of(config).predict(random.pass, random.shape, random.left.format,

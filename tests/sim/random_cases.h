@@ -78,7 +78,8 @@ inline std::uint64_t stored_scale_bits(const models::Format& format) {
 }
 
 // Scales of the channels of each convolution group, counted tile by tile.
-inline std::uint64_t scales_of_shares(const models::Format& format, const models::Shape& shape, std::int64_t conv_groups) {
+inline std::uint64_t scales_of_shares(const models::Format& format, const models::Shape& shape,
+                                      std::int64_t conv_groups) {
   const auto* scaled = std::get_if<models::ScaledFormat>(&format);
   if (scaled == nullptr) return 0;
   const models::ScaleLayout& layout = scaled->layout;
@@ -117,7 +118,8 @@ class RandomCases {
   RandomLayers random;
 
  private:
-  const std::vector<models::Format> formats_{models::parse_format("e2m4"), models::parse_format("e2m4/none"), models::BaselineFormat::kInt8};
+  const std::vector<models::Format> formats_{models::parse_format("e2m4"), models::parse_format("e2m4/none"),
+                                             models::BaselineFormat::kInt8};
 };
 
 inline std::string describe(int i, const Case& test, const ArrayConfig& config) {

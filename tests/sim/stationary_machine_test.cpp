@@ -88,11 +88,11 @@ INSTANTIATE_TEST_SUITE_P(Seeds, StationaryMemories, testing::Range(std::uint64_t
 
 // Layers of real networks, too large for the reference, against the functional engine.
 TEST(StationaryMachine, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
-  const std::array<models::ConvolutionShape, 4> layers{{
-      {2, 16, 16, {32, 32}, {3, 3}, {1, 1}, {1, 1}, 1},    // ResNet-20
-      {2, 32, 64, {16, 16}, {3, 3}, {2, 2}, {1, 1}, 1},    // ResNet-20, down-sampling
-      {1, 256, 64, {14, 14}, {1, 1}, {1, 1}, {0, 0}, 1},   // ResNet-50
-      {1, 48, 48, {28, 28}, {3, 3}, {2, 2}, {1, 1}, 48}}};  // MobileNetV2, depthwise
+  const std::array<models::ConvolutionShape, 4> layers{
+      {{2, 16, 16, {32, 32}, {3, 3}, {1, 1}, {1, 1}, 1},     // ResNet-20
+       {2, 32, 64, {16, 16}, {3, 3}, {2, 2}, {1, 1}, 1},     // ResNet-20, down-sampling
+       {1, 256, 64, {14, 14}, {1, 1}, {1, 1}, {0, 0}, 1},    // ResNet-50
+       {1, 48, 48, {28, 28}, {3, 3}, {2, 2}, {1, 1}, 48}}};  // MobileNetV2, depthwise
   const ArrayConfig config = array(16, 16, 8, {}, {});
   Simulator simulator(Detail::kCycle, config);
   RandomPasses random(99);
@@ -113,7 +113,8 @@ TEST(StationaryMachine, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
         expect_same(result.values, expected.values);
         EXPECT_EQ(result.counts, expected.counts);
         EXPECT_EQ(result.toggles, dataflow_of(config).count_toggles(pass, shape, left, right, config));
-        const PassPrediction predicted = dataflow_of(config).predict(pass, shape, left.format, right.format, config, {});
+        const PassPrediction predicted =
+            dataflow_of(config).predict(pass, shape, left.format, right.format, config, {});
         EXPECT_EQ(result.cycles, predicted.cycles);
         EXPECT_EQ(result.traffic, predicted.traffic);
       }

@@ -1,7 +1,5 @@
 // The closed form of the weight-stationary dataflow where it can be followed by hand, and against a walk over every
 // fold and tile; stationary_machine_test compares it with the simulation.
-#include "sim/weight_stationary/analytic.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,6 +10,7 @@
 
 #include "sim/output_stationary/analytic.h"
 #include "sim/output_stationary/schedule.h"
+#include "sim/weight_stationary/analytic.h"
 #include "sim/weight_stationary/folds.h"
 #include "sim/weight_stationary/operand_toggles.h"
 #include "tests/sim/random_cases.h"
@@ -104,8 +103,8 @@ TEST(WeightStationary, WorkedExamplesOfGroupsAndPorts) {
 TEST(WeightStationary, BaselinesNeedNoGroupScaler) {
   for (const Pass pass : models::kPasses) {
     const PassPrediction none = predict(pass, resnet20_layer(), "e2m4/none", stationary());
-    const PassPrediction fp8 = predict_pass(pass, resnet20_layer(), BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3,
-                                            stationary(), {});
+    const PassPrediction fp8 =
+        predict_pass(pass, resnet20_layer(), BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3, stationary(), {});
     EXPECT_EQ(fp8.cycles.array + 1, none.cycles.array);
     EXPECT_EQ(fp8.counts.float_adds, 0U);
     EXPECT_EQ(fp8.traffic.row_buffer_reads * 7, none.traffic.row_buffer_reads * 8);
@@ -402,8 +401,8 @@ class CycleWalk {
     }
     std::uint64_t column_bytes = 0;
     if (!columns_.fits || tile.in_first_panel) {
-      column_bytes = bytes((columns_.fits ? columns_.packed : columns_.shares) * tile.columns,
-                           groups * tile.phase_columns);
+      column_bytes =
+          bytes((columns_.fits ? columns_.packed : columns_.shares) * tile.columns, groups * tile.phase_columns);
     }
     return {row_bytes, column_bytes};
   }
@@ -607,7 +606,8 @@ TEST(WeightStationary, TogglesOfRandomPassesOnRandomArrays) {
     config.rows = random.pick(1, 20);
     config.columns = random.pick(1, 20);
     config.column_feeder.buffer_elements = std::int64_t{2} * config.columns * random.pick(1, 40);
-    EXPECT_EQ(count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config), walk_registers(pass, config));
+    EXPECT_EQ(count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config),
+              walk_registers(pass, config));
     if (HasFailure()) break;
   }
 }
