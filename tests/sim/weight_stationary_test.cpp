@@ -44,8 +44,8 @@ ConvolutionShape resnet20_layer() {
 
 PassPrediction predict(Pass pass, const ConvolutionShape& shape, const char* name, const ArrayConfig& config) {
   const models::ScaledFormat format = models::parse_scaled_format(name);
-  return predict_pass(pass, shape, format.of(left_operand(pass), pass), format.of(right_operand(pass), pass), config,
-                      {});
+  return weight_stationary::predict_pass(pass, shape, format.of(left_operand(pass), pass),
+                                         format.of(right_operand(pass), pass), config, {});
 }
 
 // The worked example of docs/dataflow.md.
@@ -103,8 +103,8 @@ TEST(WeightStationary, WorkedExamplesOfGroupsAndPorts) {
 TEST(WeightStationary, BaselinesNeedNoGroupScaler) {
   for (const Pass pass : models::kPasses) {
     const PassPrediction none = predict(pass, resnet20_layer(), "e2m4/none", stationary());
-    const PassPrediction fp8 =
-        predict_pass(pass, resnet20_layer(), BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3, stationary(), {});
+    const PassPrediction fp8 = weight_stationary::predict_pass(pass, resnet20_layer(), BaselineFormat::kFp8E4m3,
+                                                               BaselineFormat::kFp8E4m3, stationary(), {});
     EXPECT_EQ(fp8.cycles.array + 1, none.cycles.array);
     EXPECT_EQ(fp8.counts.float_adds, 0U);
     EXPECT_EQ(fp8.traffic.row_buffer_reads * 7, none.traffic.row_buffer_reads * 8);
@@ -112,9 +112,13 @@ TEST(WeightStationary, BaselinesNeedNoGroupScaler) {
 }
 
 TEST(WeightStationary, RefusesMixedKindsOfFormats) {
-  EXPECT_THAT([] { predict_pass(Pass::kForward, resnet20_layer(), kE2m4, BaselineFormat::kInt8, stationary(), {}); },
-              testing::ThrowsMessage<std::runtime_error>(
-                  testing::HasSubstr("expected two block-scaled formats or two baseline")));
+  EXPECT_THAT(
+      [] {
+        weight_stationary::predict_pass(Pass::kForward, resnet20_layer(), kE2m4, BaselineFormat::kInt8, stationary(),
+                                        {});
+      },
+      testing::ThrowsMessage<std::runtime_error>(
+          testing::HasSubstr("expected two block-scaled formats or two baseline")));
 }
 
 // Operations do not depend on the dataflow.
@@ -123,8 +127,10 @@ TEST(WeightStationary, CountsTheSameOperations) {
   for (int i = 0; i < 2000; ++i) {
     const ArrayConfig config = cases.random.array();
     const Case test = cases.next(i);
-    EXPECT_EQ(predict_pass(test.pass, test.shape, test.left, test.right, stationary(config), test.results).counts,
-              sim::predict_pass(test.pass, test.shape, test.left, test.right, config, test.results).counts);
+    EXPECT_EQ(
+        weight_stationary::predict_pass(test.pass, test.shape, test.left, test.right, stationary(config), test.results)
+            .counts,
+        sim::predict_pass(test.pass, test.shape, test.left, test.right, config, test.results).counts);
     if (testing::Test::HasFailure()) FAIL() << describe(i, test, config);
   }
 }
@@ -473,7 +479,7 @@ class CycleWalk {
 };
 
 PassPrediction prediction_of(const Case& test, const ArrayConfig& config) {
-  return predict_pass(test.pass, test.shape, test.left, test.right, config, test.results);
+  return weight_stationary::predict_pass(test.pass, test.shape, test.left, test.right, config, test.results);
 }
 
 void compare_cycles(const CycleCounts& predicted, const CycleCounts& walked) {
@@ -606,7 +612,7 @@ TEST(WeightStationary, TogglesOfRandomPassesOnRandomArrays) {
     config.rows = random.pick(1, 20);
     config.columns = random.pick(1, 20);
     config.column_feeder.buffer_elements = std::int64_t{2} * config.columns * random.pick(1, 40);
-    EXPECT_EQ(count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config),
+    EXPECT_EQ(weight_stationary::count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config),
               walk_registers(pass, config));
     if (HasFailure()) break;
   }
@@ -630,7 +636,8 @@ TEST(WeightStationary, TogglesOfOneRowByHand) {
   config.columns = 2;
   // Weights are loaded once: 1 and 2 bits. The first column takes 0111 1001 0000 behind a padding, the second the same
   // before one: 3 + 3 + 2 each.
-  EXPECT_EQ(count_operand_toggles(Pass::kForward, shape, activation, weight, config), (OperandToggles{1 + 2, 16}));
+  EXPECT_EQ(weight_stationary::count_operand_toggles(Pass::kForward, shape, activation, weight, config),
+            (OperandToggles{1 + 2, 16}));
 }
 
 }  // namespace
