@@ -89,7 +89,7 @@ NamedArrays shapes_of_area(const ArrayChoice& choice, const AreaOf& area_of) {
     add(choice, with_shape(base, rows, most), arrays);
   }
   if (!arrays.empty()) return arrays;
-  throw std::runtime_error(fmt::format("--array {}: not even one element fits beside its memories", choice.text));
+  throw std::runtime_error(fmt::format("--array {}: not even one element and its quantizers fit", choice.text));
 }
 
 }  // namespace

@@ -19,14 +19,6 @@ double block_area(const energy::UnitArea& machine, std::string_view name) {
   return sum;
 }
 
-double computing_area(const energy::UnitArea& machine) {
-  double sum = 0;
-  for (const energy::AreaBlock& block : machine.blocks) {
-    if (block.name != "operand_buffers" && block.name != "srams") sum += block.area_um2;
-  }
-  return sum;
-}
-
 // Images of the results: the batch that all layers share, if they share one.
 std::optional<std::int64_t> images_of(const Results& results) {
   if (results.layers.empty()) return std::nullopt;
@@ -96,6 +88,14 @@ double multiply_adds_of(const Results& results) {
 }
 
 }  // namespace
+
+double computing_area(const energy::UnitArea& machine) {
+  double sum = 0;
+  for (const energy::AreaBlock& block : machine.blocks) {
+    if (block.name != "operand_buffers" && block.name != "srams") sum += block.area_um2;
+  }
+  return sum;
+}
 
 EnergyParts energy_parts(const energy::Breakdown& energy) {
   using energy::Operation;

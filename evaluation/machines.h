@@ -62,6 +62,9 @@ struct MachineFigures {
   } equal_throughput;
 };
 
+// Of what computes: all but memories, in µm².
+double computing_area(const energy::UnitArea& machine);
+
 // The results' machine, then the baselines.
 std::vector<MachineFigures> machine_figures(const Results& results, const Price& price, const Total& all);
 

@@ -24,6 +24,7 @@
 #include "base/json.h"
 #include "base/output_file.h"
 #include "base/parallel.h"
+#include "evaluation/machines.h"
 #include "evaluation/mean_decibels.h"
 #include "evaluation/pricing.h"
 
@@ -180,7 +181,8 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   return row;
 }
 
-double area_of(const SweepSetting& setting, const PerOperand<models::Format>& formats, const sim::ArrayConfig& array) {
+double computing_area_of(const SweepSetting& setting, const PerOperand<models::Format>& formats,
+                         const sim::ArrayConfig& array) {
   workloads::Workload varied = setting.workload;
   workloads::set_formats(varied, formats.values);
   SimulationOptions options;
@@ -188,7 +190,7 @@ double area_of(const SweepSetting& setting, const PerOperand<models::Format>& fo
   options.array = array;
   options.measure_baselines = false;
   const Results results = simulate(varied, options, [](const std::string&) {});
-  return price(work_of(results, Machines::kOwn), setting.laws, {{}, Activity::kDense}).area.total();
+  return computing_area(price(work_of(results, Machines::kOwn), setting.laws, {{}, Activity::kDense}).area);
 }
 
 SweepTensors::SweepTensors(const workloads::Workload& workload) {

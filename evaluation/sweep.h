@@ -61,8 +61,10 @@ struct SweepSetting {
 nlohmann::ordered_json run_point(
     const SweepSetting& setting, const SweepPoint& point, const Progress& progress = [](const std::string&) {});
 
-// The area of a machine of such formats for the workload, in µm²; not finite where the table has no areas.
-double area_of(const SweepSetting& setting, const PerOperand<models::Format>& formats, const sim::ArrayConfig& array);
+// The area of what computes in a machine of such formats for the workload, without memories, in µm²; not finite where
+// the table has no areas.
+double computing_area_of(const SweepSetting& setting, const PerOperand<models::Format>& formats,
+                         const sim::ArrayConfig& array);
 
 // Fills the rows that are null, some points at a time; `done` is told of each, one call at a time. What a call of
 // `done` or `progress` throws ends the sweep.

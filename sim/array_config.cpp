@@ -161,7 +161,7 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
 
 ArrayConfig read_array_config(const Json& json, const std::string& file, const std::string& pointer) {
   const JsonReader reader(json, file, pointer);
-  reader.refuse_unknown({"dataflow", "rows", "columns", "elements_per_scaler", "taps_per_cycle", "row_feeder",
+  reader.refuse_unknown({"rows", "columns", "dataflow", "elements_per_scaler", "taps_per_cycle", "row_feeder",
                          "column_feeder", "quantizer_lanes", "quantize_results", "global_sram_bytes", "clock_ghz",
                          "dram_bytes_per_cycle", "dram_latency_cycles", "dram_burst_bytes", "sram_read_bytes_per_cycle",
                          "sram_write_bytes_per_cycle"});

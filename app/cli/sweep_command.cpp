@@ -145,7 +145,9 @@ void add_arrays_of_area(const base::CommandLine& line, const SweepSetting& setti
   std::erase_if(choices, [](const ArrayChoice& choice) { return choice.area_mm2 == 0; });
   if (choices.empty()) return;
   axes.arrays_of_formats = [choices, &setting](const PerOperand<models::Format>& formats) {
-    const auto area = [&](const sim::ArrayConfig& array) { return evaluation::area_of(setting, formats, array); };
+    const auto area = [&](const sim::ArrayConfig& array) {
+      return evaluation::computing_area_of(setting, formats, array);
+    };
     NamedArrays arrays;
     for (const ArrayChoice& choice : choices) {
       for (auto& array : arrays_of(choice, area)) arrays.push_back(std::move(array));
