@@ -54,6 +54,14 @@ TEST_F(ArrayConfigFile, LeftOutKeysKeepTheirDefaults) {
   EXPECT_EQ(config.column_feeder.buffer_elements, FeederConfig{}.buffer_elements);
 }
 
+TEST_F(ArrayConfigFile, Dataflows) {
+  EXPECT_EQ(load_array_config(write(R"({"dataflow": "output-stationary"})")), ArrayConfig{});
+  EXPECT_EQ(load_array_config(write(R"({"dataflow": "weight-stationary"})")).dataflow, DataflowKind::kWeightStationary);
+  for (const DataflowKind kind : {DataflowKind::kOutputStationary, DataflowKind::kWeightStationary}) {
+    EXPECT_EQ(parse_dataflow_kind(to_string(kind)), kind);
+  }
+}
+
 TEST_F(ArrayConfigFile, TakesIntegersHoweverTheyAreWritten) {
   EXPECT_EQ(load_array_config(write(R"({"rows": 16.0, "columns": 1e1})")).rows, 16);
   EXPECT_EQ(load_array_config(write(R"({"rows": 16.0, "columns": 1e1})")).columns, 10);
@@ -125,6 +133,11 @@ TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
   expect_refused(R"({"dram_latency_cycles": 1000001})", "/dram_latency_cycles: is 1000001",
                  "an integer from 0 to 1000000 or null");
   expect_refused(R"({"dram_latency_cycles": 2.5})", "/dram_latency_cycles: is 2.5", "or null");
+  expect_refused(R"({"dataflow": "row-stationary"})", "/dataflow: is \"row-stationary\"",
+                 "expected \"output-stationary\" or \"weight-stationary\"");
+  expect_refused(R"({"dataflow": 1})", "/dataflow: is 1", "expected \"output-stationary\"");
+  expect_refused(R"({"dataflow": "weight-stationary", "taps_per_cycle": 4})", "/taps_per_cycle: is 4",
+                 "expected 1 with the weight-stationary dataflow");
   expect_refused(R"({"dram_burst_bytes": 0})", "/dram_burst_bytes: is 0", "an integer from 1 to 65536 or null");
   EXPECT_THAT([] { load_array_config("no-such-array.json"); },
               testing::ThrowsMessage<std::runtime_error>(HasSubstr("no-such-array.json: cannot be read")));

@@ -1,0 +1,96 @@
+// Dataflows and shapes of arrays on the command line.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+#include "app/report/sweep_reader.h"
+#include "tests/support/command.h"
+
+namespace mlsim {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+constexpr const char* kWorkload = R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 1, "format": "e2m4",
+  "layers": [
+    { "name": "conv", "type": "conv2d", "batch": 2, "in_channels": 8, "out_channels": 8, "in_size": [12, 12],
+      "kernel": [3, 3], "padding": [1, 1] } ] })";
+
+class DataflowSweep : public testing::Test {
+ protected:
+  DataflowSweep() { folder_.write("workload.json", kWorkload); }
+
+  test::CommandResult run(const std::string& arguments) const {
+    return test::run_mlsim(MLSIM_COMMAND, folder_, "sweep workload.json --engine analytic " + arguments);
+  }
+  json points(const std::string& arguments) const {
+    const test::CommandResult result = run(arguments + " --out s.json");
+    EXPECT_EQ(result.status, 0) << result.err;
+    return json::parse(folder_.read("s.json"))["points"];
+  }
+
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(DataflowSweep, HasAPointForEachDataflow) {
+  const json both = points("--formats e2m4,fp8 --dataflow output-stationary,weight-stationary");
+  ASSERT_EQ(both.size(), 4U);
+  EXPECT_EQ(both[0]["dataflow"], "output-stationary");
+  EXPECT_EQ(both[1]["dataflow"], "weight-stationary");
+  EXPECT_NE(both[0]["cycles"], both[1]["cycles"]);
+  EXPECT_EQ(both[0]["multiply_adds"], both[1]["multiply_adds"]);
+  // Nothing of it where there is one dataflow as ever.
+  const json one = points("--formats e2m4,fp8");
+  EXPECT_FALSE(one[0].contains("dataflow"));
+  EXPECT_EQ(one[0]["cycles"], both[0]["cycles"]);
+  EXPECT_THAT(run("--formats e2m4 --dataflow weight-stationary").out, HasSubstr("WS 16x16/8"));
+}
+
+TEST_F(DataflowSweep, TablesAreReadAsTheyAreWritten) {
+  ASSERT_EQ(run("--formats e2m4 --dataflow output-stationary,weight-stationary --out s.csv").status, 0);
+  ASSERT_EQ(run("--formats e2m4 --dataflow output-stationary,weight-stationary --out s.json").status, 0);
+  const auto csv = app::load_sweep((folder_.path() / "s.csv").string());
+  const auto json = app::load_sweep((folder_.path() / "s.json").string());
+  for (const std::size_t point : {0U, 1U}) {
+    EXPECT_EQ(csv["points"][point]["dataflow"], json["points"][point]["dataflow"]);
+    EXPECT_EQ(csv["points"][point]["cycles"], json["points"][point]["cycles"]);
+  }
+}
+
+TEST_F(DataflowSweep, TriesShapes) {
+  const json shapes = points("--formats nvfp4 --array auto:64 --dataflow output-stationary,weight-stationary");
+  EXPECT_EQ(shapes.size(), 14U);
+  for (const json& point : shapes) EXPECT_EQ(point["rows"].get<int>() * point["columns"].get<int>(), 64);
+  // Formats of smaller elements have more of them in the same area.
+  const json areas = points("--formats nvfp4,fp32 --array auto:0.2mm2");
+  const auto most = [&](const char* format) {
+    int most = 0;
+    for (const json& point : areas) {
+      if (point["activation"] != format) continue;
+      most = std::max(most, point["rows"].get<int>() * point["columns"].get<int>());
+    }
+    return most;
+  };
+  EXPECT_GT(most("nvfp4/k16"), 3 * most("fp32"));
+  EXPECT_GT(most("fp32"), 0);
+}
+
+TEST_F(DataflowSweep, RefusesWithASentence) {
+  for (const auto& [arguments, part] : {std::pair{"--array auto:0", "expected auto:N with 1 to 1048576 elements"},
+                                        std::pair{"--array auto:2053", "no shape of at most 1024 rows and columns"},
+                                        std::pair{"--array auto:0.0000001mm2", "not even one element"},
+                                        std::pair{"--array auto:4:no.json", "no.json: cannot be read"},
+                                        std::pair{"--dataflow row-stationary", "none of output-stationary"}}) {
+    const test::CommandResult result = run("--formats e2m4 " + std::string(arguments));
+    EXPECT_EQ(result.status, 2) << arguments;
+    EXPECT_THAT(result.err, HasSubstr(part)) << arguments;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+}
+
+}  // namespace
+}  // namespace mlsim
