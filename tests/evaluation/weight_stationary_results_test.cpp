@@ -1,5 +1,4 @@
 // What results, prices and sweeps say of a weight-stationary array.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -8,20 +7,16 @@
 #include "evaluation/pricing.h"
 #include "evaluation/results.h"
 #include "evaluation/simulate.h"
-#include "sim/weight_stationary/folds.h"
 #include "tests/support/laws.h"
 #include "tests/support/run_layers.h"
-#include "tests/support/temporary_folder.h"
 
 namespace mlsim::evaluation {
 namespace {
 
 using energy::Operation;
 using nlohmann::json;
+using test::kLayer;
 using test::run_layers;
-
-constexpr const char* kLayer = R"({ "name": "conv", "type": "conv2d", "batch": 2, "in_channels": 8, "out_channels": 8,
-  "in_size": [8, 8], "kernel": [3, 3], "padding": [1, 1], "values": {} })";
 
 sim::ArrayConfig stationary() {
   sim::ArrayConfig array;
@@ -73,7 +68,7 @@ TEST(WeightStationaryPrices, AreOfSumsInMemoryAndRegistersInElements) {
             t.sram_row_reads + t.sram_column_reads + t.sram_result_reads + t.sram_sum_reads);
   EXPECT_EQ(own.counts[Operation::kSramWrite], t.sram_operand_writes + t.sram_result_writes + t.sram_sum_writes);
   EXPECT_EQ(own.counts[Operation::kBufferRead], t.column_buffer_reads);
-  // Weights stand in the elements: each is loaded three times, 9 taps in folds of 4, for 128 positions at most.
+  // Weights stay in the elements, and each load serves all positions of a tile.
   ASSERT_TRUE(own.surroundings.right_loads.has_value());
   EXPECT_FALSE(own.surroundings.left_loads.has_value());
   EXPECT_EQ(own.surroundings.right_fanout, 1);
