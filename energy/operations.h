@@ -17,6 +17,10 @@ enum class Operation : std::uint8_t {
   kExponentAdd,
   kShift,
   kIntegerAccumulate,
+  // Of elements that multiply several pairs at once, which add their products in a tree: together with the additions to
+  // an accumulator one for a multiply-add; and one for such an addition.
+  kTreeAdd,
+  kAccumulatorRegister,
   // One for a multiply-add of any machine: its registers, and what else the operations beside it do not cover.
   kRegister,
   // One of each for a use of the group-scale unit.

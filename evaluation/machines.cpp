@@ -48,8 +48,8 @@ MachineFigures figures_of(const energy::UnitArea& area, const CycleTotals& cycle
   machine.parts = energy_parts(energy);
   if (machine.all_pj.value > 0) machine.memory_share = machine.memory_pj.value / machine.all_pj.value;
   if (cycles.array != 0) {
-    machine.utilization = multiply_adds / (static_cast<double>(cycles.array) * static_cast<double>(array.rows) *
-                                           static_cast<double>(array.columns));
+    machine.utilization =
+        multiply_adds / (static_cast<double>(cycles.array) * static_cast<double>(array.multipliers()));
   }
   machine.watts = machine.computing_pj.value * 1e-12 / seconds;
   machine.tops = 2 * multiply_adds / seconds / 1e12;

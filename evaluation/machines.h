@@ -36,7 +36,7 @@ struct MachineFigures {
   EnergyParts parts;                       // of it
   std::optional<double> memory_share;      // of all_pj
   std::optional<energy::Range> all_ratio;  // all_pj as a multiple of the results' own machine's
-  std::optional<double> utilization;       // multiply-adds for each element and array cycle
+  std::optional<double> utilization;       // multiply-adds for each multiplier and array cycle
   std::optional<double> sqnr_db;           // mean over layers and passes; infinite where all are exact
   double watts = 0;                        // of computing
   double tops = 0;

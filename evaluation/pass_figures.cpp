@@ -77,7 +77,7 @@ HotSpots hot_spots(const std::vector<PassFigures>& figures) {
 }
 
 double peak_tops(const sim::ArrayConfig& array) {
-  return 2.0 * array.rows * array.columns * array.clock_ghz / 1e3;
+  return 2.0 * static_cast<double>(array.multipliers()) * array.clock_ghz / 1e3;
 }
 
 const std::vector<Bandwidth>& example_bandwidths() {

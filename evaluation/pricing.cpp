@@ -17,13 +17,14 @@ using energy::Operation;
 using models::Operand;
 using models::Pass;
 
-energy::Datapath datapath_of(const models::Format& left, const models::Format& right, int accumulator_bits,
-                             bool sums_in_fp16 = false) {
+energy::Datapath datapath_of(const models::Format& left, const models::Format& right, const sim::ArrayConfig& array,
+                             int accumulator_bits, bool sums_in_fp16 = false) {
   if (const auto* scaled = std::get_if<models::ScaledFormat>(&left)) {
-    return energy::ScaledDatapath{*scaled, std::get<models::ScaledFormat>(right), accumulator_bits};
+    return energy::ScaledDatapath{*scaled, std::get<models::ScaledFormat>(right), accumulator_bits,
+                                  array.taps_per_cycle};
   }
   return energy::BaselineDatapath{std::get<models::BaselineFormat>(left), std::get<models::BaselineFormat>(right),
-                                  sums_in_fp16};
+                                  sums_in_fp16, array.taps_per_cycle};
 }
 
 // Weights feed rows; so do errors where there are none.
@@ -151,18 +152,26 @@ PassWork work_of_pass(const PassOf& of, const PricedMachine& machine, std::uint6
   const bool own = machine.formats == of.layer.formats;
 
   PassWork work;
-  work.datapath = datapath_of(left, right, machine.accumulator_bits, machine.sums_in_fp16);
+  work.datapath = datapath_of(left, right, of.results.array, machine.accumulator_bits, machine.sums_in_fp16);
   work.surroundings = surroundings_of(pass, left, right, of.results.array,
                                       rounds_stochastically(of.layer, machine, pass) ? of.results.random_bits : 0);
   if (mixes_systems(machine)) work.surroundings.quantized = machine.results(pass).front();
   work.zero_products = zero_products;
-  work.counts = energy::multiply_add_counts(work.datapath, of.record.multiply_adds);
+  std::optional<sim::PassPrediction> predicted;
+  if (!own) {
+    predicted = sim::dataflow_of(of.results.array)
+                    .predict(pass, of.layer.shape, left, right, of.results.array, machine.results(pass));
+  }
+  const std::uint64_t multiply_adds = of.record.multiply_adds;
+  std::uint64_t additions = multiply_adds;
+  if (of.results.array.taps_per_cycle > 1) {
+    additions = std::min(additions, predicted ? predicted->counts.integer_adds : of.record.counts.integer_adds);
+  }
+  work.counts = energy::multiply_add_counts(work.datapath, multiply_adds, additions);
   add_sums(of, machine, work.counts);
   add_quantization(of, machine, work.counts);
-  if (!own) {
-    const sim::PassPrediction prediction =
-        sim::dataflow_of(of.results.array)
-            .predict(pass, of.layer.shape, left, right, of.results.array, machine.results(pass));
+  if (predicted) {
+    const sim::PassPrediction& prediction = *predicted;
     work.cycles = prediction.cycles;
     add_traffic(prediction.traffic, work.counts);
     return work;
@@ -306,7 +315,7 @@ Machine machine_of(const Results& results, const energy::Laws& laws) {
       if (layer.rounding[operand] == models::Rounding::kStochastic) random_bits = results.random_bits;
     }
   }
-  return {energy::price_datapath(laws, datapath_of(format, format, accumulator_bits(results)),
+  return {energy::price_datapath(laws, datapath_of(format, format, results.array, accumulator_bits(results)),
                                  surroundings_of(Pass::kForward, format, format, results.array, random_bits)),
           units_of(results.array)};
 }

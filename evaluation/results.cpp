@@ -44,6 +44,12 @@ void visit_counts(Counts& counts, const Visitor& visit) {
   visit("overflows", counts.overflows);
 }
 
+template <typename Counts, typename Visitor>
+void visit_tree_counts(Counts& counts, const Visitor& visit) {
+  visit_tree_operations(
+      counts, [&](energy::Operation operation, auto& count) { visit(energy::name(operation).data(), count); });
+}
+
 template <typename Cycles, typename Visitor>
 void visit_cycles(Cycles& cycles, const Visitor& visit) {
   visit("array", cycles.array);
@@ -265,6 +271,7 @@ Json pass_to_json(const PassRecord& record, const sim::ArrayConfig& array) {
   }
   if (record.toggles) visit_toggles(*record.toggles, Writer{json["toggled_bits"]});
   visit_counts(record.counts, Writer{json["counts"]});
+  if (array.taps_per_cycle != 1) visit_tree_counts(record.counts, Writer{json["counts"]});
   if (!record.overflows_are_counted) json["counts"]["overflows"] = nullptr;
   if (record.sqnr_db) json["counts"]["non_finite"] = record.counts.non_finite;
   visit_traffic(record.traffic, Writer{json["traffic_bits"]});
@@ -330,6 +337,9 @@ PassRecord pass_from_json(const Place& place) {
   record.overflows_are_counted = !counts["overflows"].json().is_null();
   visit_counts(record.counts, [&](const char* key, std::uint64_t& value) {
     if (key != std::string_view("overflows") || record.overflows_are_counted) CountReader{counts}(key, value);
+  });
+  visit_tree_counts(record.counts, [&](const char* key, std::uint64_t& value) {
+    if (counts.has(key)) CountReader{counts}(key, value);
   });
   if (counts.has("non_finite")) record.counts.non_finite = count_at(counts["non_finite"]);
   visit_traffic(record.traffic, CountReader{place["traffic_bits"]});

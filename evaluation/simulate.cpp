@@ -277,8 +277,8 @@ class Simulation {
     if (!options_.on_trace) return;
     // What changes where no element works, of what does where all do.
     constexpr double kIdleShare = 0.15;
-    const double elements = static_cast<double>(options_.array.rows) * options_.array.columns;
-    const double at_work = length.multiply_adds / (elements * static_cast<double>(all));
+    const auto multipliers = static_cast<double>(options_.array.multipliers());
+    const double at_work = length.multiply_adds / (multipliers * static_cast<double>(all));
     options_.on_trace({size->signals, cycles,
                        size->bytes_a_cycle * (kIdleShare + (1 - kIdleShare) * at_work) * static_cast<double>(cycles)});
   }
@@ -541,12 +541,6 @@ std::vector<std::filesystem::path> output_files(const SimulationOptions& options
     for (const Pass pass : layer.passes) files.push_back(tensor_file(options, layer, pass));
   }
   return files;
-}
-
-void check_array(const SimulationOptions& options, const std::string& file) {
-  if (!is_systemc(options.engine) || options.array.taps_per_cycle == 1) return;
-  base::refuse(file, "/taps_per_cycle",
-               fmt::format("is {}, expected 1 with the engines cycle and structural", options.array.taps_per_cycle));
 }
 
 std::filesystem::path tensor_file(const SimulationOptions& options, const workloads::Layer& layer, Pass pass) {

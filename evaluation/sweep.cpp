@@ -79,7 +79,25 @@ bool is_block_scaled(const PerOperand<models::Format>& formats) {
                      [](const models::Format& format) { return std::holds_alternative<models::ScaledFormat>(format); });
 }
 
+// What is varied of an array's key, else as the array has it.
+std::vector<int> choices(const std::vector<int>& varied, int own) {
+  return varied.empty() ? std::vector<int>{own} : varied;
+}
+
+// Throws std::runtime_error for a combination that is no array.
+void check_choices(const SweepAxes& axes, const SweepPoint& point) {
+  std::string varied;
+  if (!axes.elements_per_scaler.empty()) varied += fmt::format("--sharing {} ", point.array.elements_per_scaler);
+  if (!axes.taps_per_cycle.empty()) varied += fmt::format("--taps-per-cycle {} ", point.array.taps_per_cycle);
+  if (!varied.empty()) point.array.check(fmt::format("{}of {}", varied, point.array_name));
+}
+
 }  // namespace
+
+bool differ_in_taps(const std::vector<SweepPoint>& points) {
+  return std::any_of(points.begin(), points.end(),
+                     [](const SweepPoint& point) { return point.array.taps_per_cycle != 1; });
+}
 
 std::vector<SweepPoint> sweep_points(const SweepAxes& axes) {
   std::vector<SweepPoint> points;
@@ -89,12 +107,13 @@ std::vector<SweepPoint> sweep_points(const SweepAxes& axes) {
     for (const int bits : axes.accumulator_bits) {
       if (!has_accumulator && bits != axes.accumulator_bits.front()) continue;
       for (const auto& [name, array] : axes.arrays) {
-        SweepPoint point{formats, bits, array, name};
-        if (axes.elements_per_scaler.empty()) points.push_back(point);
-        for (const int share : axes.elements_per_scaler) {
-          point.array.elements_per_scaler = share;
-          point.array.check(fmt::format("--sharing {} of {}", share, name));
-          points.push_back(point);
+        for (const int share : choices(axes.elements_per_scaler, array.elements_per_scaler)) {
+          for (const int taps : choices(axes.taps_per_cycle, array.taps_per_cycle)) {
+            SweepPoint& point = points.emplace_back(SweepPoint{formats, bits, array, name});
+            point.array.elements_per_scaler = share;
+            point.array.taps_per_cycle = taps;
+            check_choices(axes, point);
+          }
         }
       }
     }
@@ -122,6 +141,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   row["rows"] = point.array.rows;
   row["columns"] = point.array.columns;
   row["elements_per_scaler"] = point.array.elements_per_scaler;
+  if (setting.tells_taps) row["taps_per_cycle"] = point.array.taps_per_cycle;
   row["accumulator_bits"] = is_block_scaled(point.formats) ? Json(prices.accumulator_bits) : Json();
 
   energy::WideCount multiply_adds;

@@ -34,11 +34,15 @@ struct SweepAxes {
   std::vector<int> accumulator_bits{0};
   std::vector<std::pair<std::string, sim::ArrayConfig>> arrays{{"default", {}}};
   std::vector<int> elements_per_scaler;  // empty: as the arrays have it
+  std::vector<int> taps_per_cycle;       // likewise
 };
 
 // Every combination, formats slowest; formats without an accumulator of a width of their own have each combination
 // once. Throws std::runtime_error for a combination that is no array.
 std::vector<SweepPoint> sweep_points(const SweepAxes& axes);
+
+// Whether any has elements of several multipliers.
+bool differ_in_taps(const std::vector<SweepPoint>& points);
 
 // What all points of a sweep have in common.
 struct SweepSetting {
@@ -47,6 +51,7 @@ struct SweepSetting {
   const energy::Laws& laws;
   Activity activity = Activity::kDense;
   std::vector<Objective> front;  // what mark_pareto_front compared the points in
+  bool tells_taps = false;       // of each point, its taps_per_cycle
 };
 
 // Runs one point: an object with what varies, energies in pJ, area in µm², cycles, and for each pass SQNR in dB, cosine

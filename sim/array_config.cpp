@@ -96,6 +96,10 @@ void read_feeder(const JsonReader& object, FeederConfig& feeder) {
 
 }  // namespace
 
+std::int64_t ArrayConfig::words_of_half() const {
+  return std::min(row_feeder.buffer_elements / 2 / rows, column_feeder.buffer_elements / 2 / columns) / taps_per_cycle;
+}
+
 void ArrayConfig::check(const std::string& file, const std::string& pointer) const {
   const auto in_range = [&](const std::string& key, std::int64_t value, const Limits& limits) {
     if (!limits.contain(value)) refuse(file, pointer + "/" + key, std::to_string(value), limits.expectation());
@@ -105,9 +109,11 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
   in_range("elements_per_scaler", elements_per_scaler, {1, std::int64_t{rows} * columns});
   in_range("taps_per_cycle", taps_per_cycle, kTapsPerCycle);
   const auto check_feeder = [&](const std::string& key, const FeederConfig& feeder, int lanes) {
-    if (feeder.buffer_elements < 2 * lanes || feeder.buffer_elements > kBufferElements.high) {
+    const std::int64_t fewest = std::int64_t{2} * taps_per_cycle * lanes;
+    if (feeder.buffer_elements < fewest || feeder.buffer_elements > kBufferElements.high) {
+      const std::string word = taps_per_cycle == 1 ? "one element" : std::to_string(taps_per_cycle) + " elements";
       refuse(file, pointer + "/" + key + "/buffer_elements", std::to_string(feeder.buffer_elements),
-             std::to_string(2 * lanes) + " (two halves of one element for each of the " + std::to_string(lanes) +
+             std::to_string(fewest) + " (two halves of " + word + " for each of the " + std::to_string(lanes) +
                  " lanes) to " + std::to_string(kBufferElements.high));
     }
     in_range(key + "/fill_ports", feeder.fill_ports, kFillPorts);

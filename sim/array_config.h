@@ -20,8 +20,8 @@ struct ArrayConfig {
   int rows = 16;
   int columns = 16;
   int elements_per_scaler = 8;  // processing elements that share one group-scale unit
-  // Products whose exact sum is one addition of an accumulator. It changes what narrow accumulators do, so far in
-  // values alone: cycles and prices are those of one product a cycle, and the SystemC engines take 1 alone.
+  // Multipliers of an element, whose products are one addition to its accumulator. It changes what narrow accumulators
+  // do. Feeders read as many elements a lane at once: a word of their buffers.
   int taps_per_cycle = 1;
   FeederConfig row_feeder;
   FeederConfig column_feeder;
@@ -37,6 +37,11 @@ struct ArrayConfig {
   ByteRate sram_read_bytes_per_cycle;
   ByteRate sram_write_bytes_per_cycle;
   bool operator==(const ArrayConfig&) const = default;
+
+  // Of the whole array: the most multiply-adds of a cycle.
+  std::int64_t multipliers() const { return std::int64_t{rows} * columns * taps_per_cycle; }
+  // That half of both feeders' buffers holds for each lane.
+  std::int64_t words_of_half() const;
 
   // Whether memory takes time at all.
   bool waits_for_memory() const {

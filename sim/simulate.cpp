@@ -99,11 +99,6 @@ struct Simulator::Design {
 Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::optional<TraceRequest>& trace)
     : config_(config) {
   config.check("array");
-  if (config.taps_per_cycle != 1) {
-    throw std::runtime_error("the array adds " + std::to_string(config.taps_per_cycle) +
-                             " products at once (taps_per_cycle), which the engines functional and analytic take; the "
-                             "engines cycle and structural add one");
-  }
   // SystemC itself knows whether it has had one.
   if (sc_core::sc_get_status() != sc_core::SC_ELABORATION || !sc_core::sc_get_top_level_objects().empty()) {
     throw std::runtime_error("a second array cannot be simulated in the same process, expected one of its own");
@@ -142,8 +137,9 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   const Schedule schedule(pass, shape, left.format.layout, right.format.layout, config_);
   const int full_bits = full_accumulator_bits(left.format.element, right.format.element, schedule.reduction().taps());
 
-  if (accumulator.taps_per_cycle != 1) {
-    throw std::runtime_error(to_string(pass) + ": the machine's elements add one product at a time, not " +
+  if (accumulator.taps_per_cycle != config_.taps_per_cycle) {
+    throw std::runtime_error(to_string(pass) + ": the elements of the machine add " +
+                             std::to_string(config_.taps_per_cycle) + " products at once, not " +
                              std::to_string(accumulator.taps_per_cycle));
   }
   Job job;

@@ -131,6 +131,7 @@ SweepAxes axes_of(const base::CommandLine& line, const workloads::Workload& work
   if (line.has("array")) axes.arrays.clear();
   for (const std::string& file : parts("array")) axes.arrays.emplace_back(file, sim::load_array_config(file));
   for (const std::string& share : parts("sharing")) axes.elements_per_scaler.push_back(std::stoi(share));
+  for (const std::string& taps : parts("taps-per-cycle")) axes.taps_per_cycle.push_back(std::stoi(taps));
   return axes;
 }
 
@@ -239,6 +240,10 @@ std::vector<base::Option> sweep_options() {
            .value_name = "N,...",
            .help = "elements that share a group-scale unit",
            .kind = list_within({1, evaluation::kMostSharing})},
+          {.name = "taps-per-cycle",
+           .value_name = "N,...",
+           .help = "multipliers of an element, whose products are one addition",
+           .kind = list_within({1, evaluation::kMostTapsPerCycle})},
           {.name = "engine",
            .value_name = "E",
            .help = "functional, or analytic: no values, so no errors",
@@ -296,8 +301,9 @@ void run_sweep(const base::CommandLine& line) {
   const energy::Laws laws = find_laws(line.text("table"));
   const workloads::Workload workload = workloads::open_workload(line.operands().front(), source_options(line));
   print_warnings(line, workload.remarks);
-  const SweepSetting setting{workload, engine, laws, activity, front_of(line, engine)};
+  SweepSetting setting{workload, engine, laws, activity, front_of(line, engine)};
   const std::vector<SweepPoint> points = sweep_points(axes_of(line, workload));
+  setting.tells_taps = differ_in_taps(points);
   for (const SweepPoint& point : points) check_products(point, workload);
 
   std::vector<std::filesystem::path> inputs = workload.files;

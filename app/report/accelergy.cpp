@@ -55,7 +55,10 @@ Component component_of(Operation operation) {
     case Operation::kIntegerAccumulate:
     case Operation::kFloatAccumulate:
       return {"element", "accumulator_adder"};
+    case Operation::kTreeAdd:
+      return {"element", "adder_tree"};
     case Operation::kRegister:
+    case Operation::kAccumulatorRegister:
       return {"element", "registers"};
     case Operation::kGroupExponentAdd:
       return {"group_scale_unit", "exponent_adder"};

@@ -243,8 +243,10 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
     table.rows.push_back(
         {point["format"].get<std::string>(), point["pareto"].get<bool>() ? "Pareto" : "",
          point["accumulator_bits"].is_null() ? "-" : fmt::format("{} bits", point["accumulator_bits"].get<int>()),
-         fmt::format("{} x {} / {}", point["rows"].get<int>(), point["columns"].get<int>(),
-                     point["elements_per_scaler"].get<int>()),
+         fmt::format(
+             "{} x {}{} / {}", point["rows"].get<int>(), point["columns"].get<int>(),
+             point.value("taps_per_cycle", 1) > 1 ? fmt::format(" x {}", point["taps_per_cycle"].get<int>()) : "",
+             point["elements_per_scaler"].get<int>()),
          picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
          picojoules_each(point, "with_memory_pj"), count_text(point["cycles"]),
          point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),

@@ -23,10 +23,12 @@ ReportTable machine_table(const Evaluation& evaluated) {
   const sim::ArrayConfig& array = evaluated.results().array;
   const bool samples = evaluated.machines().front().sample_pj.has_value();
   ReportTable table{"machines",
-                    fmt::format("Machines of {} x {} elements at {:g} GHz, all passes; a multiply-add is two "
+                    fmt::format("Machines of {} x {} elements{} at {:g} GHz, all passes; a multiply-add is two "
                                 "operations; the area is that of elements, group-scale units and "
                                 "quantizers; pJ/MAC and TOPS/W without memory where nothing else is said",
-                                array.rows, array.columns, array.clock_ghz)};
+                                array.rows, array.columns,
+                                array.taps_per_cycle > 1 ? fmt::format(" of {} multipliers", array.taps_per_cycle) : "",
+                                array.clock_ghz)};
   using Figures = MachineFigures;
   TableColumns columns(table, evaluated.machines());
   columns.texts("machine", [](const Figures& machine) { return machine_name(machine.baseline); });

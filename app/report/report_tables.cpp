@@ -25,6 +25,7 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
   const bool simulated = is_systemc(results.engine);
   std::string machine =
       fmt::format("{} x {} elements, {} to a group-scale unit", array.rows, array.columns, array.elements_per_scaler);
+  if (array.taps_per_cycle > 1) machine += fmt::format(", {} multipliers in each", array.taps_per_cycle);
   const int accumulator_bits = evaluated.price().accumulator_bits;
   if (accumulator_bits > 0) machine += fmt::format(", accumulators of {} bits", accumulator_bits);
   const std::string table = table_name(evaluated.table());

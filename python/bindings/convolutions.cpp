@@ -247,6 +247,10 @@ py::dict counts_of(const PassResult& self) {
   evaluation::visit_operations(self.counts, [&](energy::Operation operation, std::uint64_t count) {
     result[py::str(std::string(energy::name(operation)))] = count;
   });
+  // Of additions of several products alone.
+  evaluation::visit_tree_operations(self.counts, [&](energy::Operation operation, std::uint64_t count) {
+    if (count > 0) result[py::str(std::string(energy::name(operation)))] = count;
+  });
   result["overflows"] = self.counts.overflows;
   result["non_finite"] = self.counts.non_finite;
   return result;

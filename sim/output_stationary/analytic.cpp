@@ -1,9 +1,11 @@
 #include "sim/output_stationary/analytic.h"
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
 #include <vector>
 
+#include "models/convolution/accumulator_additions.h"
 #include "models/convolution/datapath.h"
 #include "sim/output_stationary/closed_forms.h"
 #include "sim/output_stationary/tile_row.h"
@@ -193,8 +195,7 @@ class Mapping {
         outer_(shape.outer_count(pass)),
         rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),
         row_tiles_(ceiling(rows_, config.rows)),
-        step_taps_(std::min(config.row_feeder.buffer_elements / 2 / config.rows,
-                            config.column_feeder.buffer_elements / 2 / config.columns)),
+        step_words_(config.words_of_half()),
         row_format_(pass == Pass::kBackwardWeight ? left : right),
         column_format_(pass == Pass::kBackwardWeight ? right : left),
         row_shape_(shape.shape_of(pass == Pass::kBackwardWeight ? left_operand(pass) : right_operand(pass))),
@@ -220,6 +221,7 @@ class Mapping {
   // All but the traffic of results.
   Traffic traffic() const;
   models::OperationCounts counts() const;
+  std::uint64_t additions(std::uint64_t products) const;
   // Results that are computed: those of the phases.
   std::uint64_t computed_results() const;
 
@@ -279,15 +281,41 @@ class Mapping {
   std::int64_t group_taps(const RunLength& run, const Phases& phases) const {
     return run.length * (taps_apart_ ? 1 : phases.taps);
   }
-  std::int64_t stall(std::int64_t taps) const { return std::max<std::int64_t>(share_ - taps, 0); }
+  // Cycles in which an element multiplies so many taps of a group, and those that the group waits beyond them.
+  std::int64_t words(std::int64_t taps) const { return ceiling(taps, config_.taps_per_cycle); }
+  std::int64_t stall(std::int64_t taps) const { return std::max<std::int64_t>(share_ - words(taps), 0); }
   std::int64_t column_tiles(const Phases& phases) const { return ceiling(phases.columns, config_.columns); }
   // Whether a tile is one step, so that the row panel is filled once.
-  bool keeps_rows(const Phases& phases) const { return phases.taps <= step_taps_ / outer_; }
-  std::int64_t row_panels(const Phases& phases) const { return keeps_rows(phases) ? 1 : column_tiles(phases); }
+  bool keeps_rows(const std::vector<RunLength>& runs, const Phases& phases) const {
+    std::int64_t left = step_words_;
+    for (const RunLength& run : runs) {
+      const std::int64_t group = words(group_taps(run, phases));
+      const std::int64_t count = run.count * groups_of_run(phases);
+      if (group > left / count) return false;
+      left -= count * group;
+    }
+    return true;
+  }
+  std::int64_t row_panels(const std::vector<RunLength>& runs, const Phases& phases) const {
+    return keeps_rows(runs, phases) ? 1 : column_tiles(phases);
+  }
+  // Σ f(runs, phases) over the phases of all convolution groups.
+  template <typename Function>
+  std::uint64_t total_of_panels(const Function& f) const {
+    const auto sum_of = [&](std::int64_t limit) {
+      std::int64_t sum = 0;
+      for_conv_groups(limit, [&](const std::vector<RunLength>& runs, std::int64_t groups) {
+        for_phases([&](const Phases& phases, std::int64_t count) { sum += groups * count * f(runs, phases); });
+      });
+      return sum;
+    };
+    return static_cast<std::uint64_t>(shape_.groups / period() * sum_of(period()) + sum_of(shape_.groups % period()));
+  }
 
   // Taps of a tile that are filled and used together.
   struct Taps {
     std::int64_t taps = 0;
+    std::int64_t words = 0;
     std::int64_t stalls = 0;
     std::int64_t started_groups = 0;  // reduction groups whose first tap is one of them
   };
@@ -330,9 +358,9 @@ class Mapping {
   bool has_exponents_ = false;
   bool taps_apart_ = false;
   std::int64_t outer_;
-  std::int64_t rows_;       // of a conv group
-  std::int64_t row_tiles_;  // likewise
-  std::int64_t step_taps_;  // that fit in half a buffer
+  std::int64_t rows_;        // of a conv group
+  std::int64_t row_tiles_;   // likewise
+  std::int64_t step_words_;  // that fit in half a buffer
   const Format& row_format_;
   const Format& column_format_;
   models::Shape row_shape_;
@@ -353,15 +381,17 @@ Steps Mapping::step(const Tile& tile, const Taps& taps) const {
   };
   const std::int64_t row_fill = tile.fills_rows ? fill(tile.rows, config_.row_feeder, row_format_) : 0;
   return one_step(std::max(row_fill, fill(tile.columns, config_.column_feeder, column_format_)),
-                  taps.taps + taps.stalls);
+                  taps.words + taps.stalls);
 }
 
 // A reduction group that is larger than a step.
 Steps Mapping::cut_group(const Tile& tile, std::int64_t taps) const {
-  const std::int64_t full = (taps - 1) / step_taps_;
-  const Steps first = step(tile, {step_taps_, 0, 1});
-  return joined(joined(first, repeated(step(tile, {step_taps_, 0, 0}), full - 1)),
-                step(tile, {taps - full * step_taps_, stall(taps), 0}));
+  const std::int64_t step_taps = step_words_ * config_.taps_per_cycle;
+  const std::int64_t full = (taps - 1) / step_taps;
+  const std::int64_t rest = taps - full * step_taps;
+  const Steps first = step(tile, {step_taps, step_words_, 0, 1});
+  return joined(joined(first, repeated(step(tile, {step_taps, step_words_, 0, 0}), full - 1)),
+                step(tile, {rest, words(rest), stall(taps), 0}));
 }
 
 // The steps of a tile: whole groups, as many as fit.
@@ -370,7 +400,8 @@ Steps Mapping::tile_steps(const Place& place) const {
   Steps all;
   Taps open;  // of the step that may take more
   const auto put = [&](std::int64_t count, std::int64_t taps) {
-    open = {open.taps + count * taps, open.stalls + count * stall(taps), open.started_groups + count};
+    open = {open.taps + count * taps, open.words + count * words(taps), open.stalls + count * stall(taps),
+            open.started_groups + count};
   };
   const auto close = [&] {
     all = joined(all, step(tile, open));
@@ -379,18 +410,19 @@ Steps Mapping::tile_steps(const Place& place) const {
   for (const RunLength& run : place.runs) {
     const std::int64_t taps = group_taps(run, place.phases);
     const std::int64_t count = run.count * groups_of_run(place.phases);
-    if (taps > step_taps_) {
+    const std::int64_t group = words(taps);
+    if (group > step_words_) {
       close();
       all = joined(all, repeated(cut_group(tile, taps), count));
       continue;
     }
-    const std::int64_t fits = std::min(count, (step_taps_ - open.taps) / taps);
+    const std::int64_t fits = std::min(count, (step_words_ - open.words) / group);
     put(fits, taps);
     if (fits == count) continue;
     close();
-    const std::int64_t whole = step_taps_ / taps;  // groups of a step
+    const std::int64_t whole = step_words_ / group;  // groups of a step
     const std::int64_t full = (count - fits - 1) / whole;
-    all = joined(all, repeated(step(tile, {whole * taps, whole * stall(taps), whole}), full));
+    all = joined(all, repeated(step(tile, {whole * taps, whole * group, whole * stall(taps), whole}), full));
     put(count - fits - full * whole, taps);
   }
   close();
@@ -401,9 +433,10 @@ Steps Mapping::tile_steps(const Place& place) const {
 // So that the results of a tile have passed before those of the next come: a tile computes for no less.
 std::int64_t Mapping::tile_wait(const Place& place) const {
   if (write_cycles_ == 0) return 0;
-  std::int64_t computes = outer_ * place.phases.taps;
+  std::int64_t computes = 0;
   for (const RunLength& run : place.runs) {
-    computes += run.count * groups_of_run(place.phases) * stall(group_taps(run, place.phases));
+    const std::int64_t taps = group_taps(run, place.phases);
+    computes += run.count * groups_of_run(place.phases) * (words(taps) + stall(taps));
   }
   return std::max<std::int64_t>(write_cycles_ - computes, 0);
 }
@@ -458,7 +491,7 @@ template <typename Row, typename Make>
 Row Mapping::panel(const Place& panel, const Make& make) const {
   const std::int64_t whole = panel.phases.columns / config_.columns;
   const std::int64_t rest = panel.phases.columns % config_.columns;
-  const bool keeps = keeps_rows(panel.phases);
+  const bool keeps = keeps_rows(panel.runs, panel.phases);
   const auto row_of = [&](std::int64_t columns, bool first) {
     return make(Place{panel.runs, panel.phases,
                       Tile{panel.tile.rows, columns, first || !keeps, first, panel.tile.first_of_group}});
@@ -568,10 +601,24 @@ std::uint64_t Mapping::computed_results() const {
   return total([&](const Phases& phases) { return rows_ * phases.columns; });
 }
 
+// To all accumulators, where one is of several products.
+std::uint64_t Mapping::additions(std::uint64_t products) const {
+  if (config_.taps_per_cycle == 1) return products;
+  const models::AccumulatorAdditions additions(pass_, shape_, taps_apart_, config_.taps_per_cycle);
+  std::map<std::int64_t, std::int64_t> known;  // by the length of a run
+  const std::int64_t sum = total_of_runs([&](const RunLength& run) {
+    const auto [entry, is_new] = known.try_emplace(run.length);
+    if (is_new) entry->second = static_cast<std::int64_t>(additions.of_run(run.length));
+    return entry->second;
+  });
+  return static_cast<std::uint64_t>(sum);
+}
+
 models::OperationCounts Mapping::counts() const {
   models::OperationCounts counts;
   counts.mantissa_multiplies = shape_.multiply_adds(pass_);
-  counts.integer_adds = counts.mantissa_multiplies;
+  counts.integer_adds = additions(counts.mantissa_multiplies);
+  counts.tree_adds = counts.mantissa_multiplies - counts.integer_adds;
   if (!scaled_) return counts;
   if (has_exponents_) {
     counts.exponent_adds = counts.mantissa_multiplies;
@@ -589,18 +636,24 @@ models::OperationCounts Mapping::counts() const {
 Traffic Mapping::traffic() const {
   const auto row_width = static_cast<std::uint64_t>(element_bits(row_format_));
   const auto column_width = static_cast<std::uint64_t>(element_bits(column_format_));
-  const auto row_fills = [&](const Phases& p) { return rows_ * outer_ * p.taps * row_panels(p); };
+  const auto row_fills = [&](const std::vector<RunLength>& runs, const Phases& p) {
+    return rows_ * outer_ * p.taps * row_panels(runs, p);
+  };
   const auto row_reads = [&](const Phases& p) { return rows_ * outer_ * p.taps * column_tiles(p); };
-  const auto row_scales = [&](const Phases& p) { return rows_ * row_panels(p); };
+  const auto row_scales = [&](const std::vector<RunLength>& runs, const Phases& p) {
+    std::int64_t groups = 0;
+    for (const RunLength& run : runs) groups += run.count * groups_of_run(p);
+    return rows_ * groups * row_panels(runs, p);
+  };
   const auto column_fills = [&](const Phases& p) { return p.columns * outer_ * p.taps * row_tiles_; };
   const auto column_scales = [&](const Phases& p) { return p.columns * row_tiles_; };
   Traffic traffic;
-  traffic.row_buffer_writes = total(row_fills) * row_width;
+  traffic.row_buffer_writes = total_of_panels(row_fills) * row_width;
   traffic.row_buffer_reads = total(row_reads) * row_width;
   traffic.column_buffer_writes = total(column_fills) * column_width;
   traffic.column_buffer_reads = traffic.column_buffer_writes;
   traffic.sram_row_reads =
-      traffic.row_buffer_writes + total_of_groups(row_scales) * static_cast<std::uint64_t>(scale_bits(row_format_));
+      traffic.row_buffer_writes + total_of_panels(row_scales) * static_cast<std::uint64_t>(scale_bits(row_format_));
   traffic.sram_column_reads = traffic.column_buffer_writes +
                               total_of_groups(column_scales) * static_cast<std::uint64_t>(scale_bits(column_format_));
 

@@ -35,12 +35,12 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
       array_columns_(config.columns),
       row_ports_(config.row_feeder.fill_ports),
       column_ports_(config.column_feeder.fill_ports),
-      step_taps_(std::min(config.row_feeder.buffer_elements / 2 / config.rows,
-                          config.column_feeder.buffer_elements / 2 / config.columns)),
+      taps_per_cycle_(config.taps_per_cycle),
+      step_words_(config.words_of_half()),
       rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),
       row_plane_(pass == Pass::kBackwardWeight ? shape.out_size() : shape.kernel),
       plane_(pass == Pass::kBackwardData ? shape.out_size() : shape.in_size) {
-  assert(step_taps_ >= 1);
+  assert(step_words_ >= 1);
   add_phases();
   if (pass == Pass::kBackwardData) row_outer_planes_ = shape.in_channels / shape.groups;
   if (pass == Pass::kBackwardWeight) {
@@ -60,7 +60,7 @@ std::int64_t Schedule::most_live_columns() const {
 std::int64_t Schedule::tile_cycles(std::int64_t conv_group, std::size_t phase) const {
   std::int64_t cycles = 0;
   for (Group group = first_group(conv_group);; advance(group, conv_group, phase)) {
-    cycles += group_taps(group, phase) + group_stall(group, phase);
+    cycles += group_words(group, phase) + group_stall(group, phase);
     if (is_last(group, phase)) return cycles;
   }
 }
@@ -123,8 +123,12 @@ std::int64_t Schedule::group_taps(const Group& group, std::size_t phase) const {
   return reduction_.taps_apart() ? length : length * static_cast<std::int64_t>(phases_[phase].taps.size());
 }
 
+std::int64_t Schedule::group_words(const Group& group, std::size_t phase) const {
+  return ceiling(group_taps(group, phase), taps_per_cycle_);
+}
+
 std::int64_t Schedule::group_stall(const Group& group, std::size_t phase) const {
-  return std::max<std::int64_t>(share_ - group_taps(group, phase), 0);
+  return std::max<std::int64_t>(share_ - group_words(group, phase), 0);
 }
 
 std::int64_t Schedule::results() const {
@@ -204,7 +208,7 @@ std::int64_t Schedule::fill_cycles(const Step& step) const {
 }
 
 std::int64_t Schedule::compute_cycles(const Step& step) const {
-  return step.taps + step.stalls;
+  return step.words + step.stalls;
 }
 
 StepWalk::StepWalk(const Schedule& schedule) : schedule_(&schedule), done_(schedule.phases_.empty()) {
@@ -268,18 +272,22 @@ void StepWalk::cut_step() {
   step_.stalls = 0;
   tile_ends_ = false;
   const std::int64_t taps = s.group_taps(next_group_, step_.phase);
-  if (taps > s.step_taps_) {
-    step_.taps = std::min(s.step_taps_, taps - next_tap_);
+  const std::int64_t words = s.group_words(next_group_, step_.phase);
+  if (words > s.step_words_) {
+    step_.taps = std::min(s.step_words_ * s.taps_per_cycle_, taps - next_tap_);
+    step_.words = ceiling(step_.taps, s.taps_per_cycle_);
     next_tap_ += step_.taps;
     if (next_tap_ == taps) end_group();
     return;
   }
   step_.taps = taps;
+  step_.words = words;
   end_group();
   while (!tile_ends_) {
-    const std::int64_t more = s.group_taps(next_group_, step_.phase);
-    if (step_.taps + more > s.step_taps_) break;
-    step_.taps += more;
+    const std::int64_t more = s.group_words(next_group_, step_.phase);
+    if (step_.words + more > s.step_words_) break;
+    step_.taps += s.group_taps(next_group_, step_.phase);
+    step_.words += more;
     ++step_.started_groups;
     end_group();
   }

@@ -194,9 +194,9 @@ void Controller::begin_step() {
   const Schedule& schedule = *job_->schedule;
   step_ = next_->step();
   compute_left_ = schedule.compute_cycles(step_);
-  tap_ = 0;
+  word_ = 0;
   group_ = step_.first_group;
-  cycle_of_group_ = step_.first_tap;
+  cycle_of_group_ = step_.first_tap / schedule.taps_per_cycle();
   start_group();
   row_half.write(step_.row_half != 0);
   column_half.write(step_.column_half != 0);
@@ -217,16 +217,16 @@ void Controller::begin_step() {
 
 void Controller::start_group() {
   const Schedule& schedule = *job_->schedule;
-  group_taps_ = schedule.group_taps(group_, step_.phase);
-  group_cycles_ = group_taps_ + schedule.group_stall(group_, step_.phase);
+  group_words_ = schedule.group_words(group_, step_.phase);
+  group_cycles_ = group_words_ + schedule.group_stall(group_, step_.phase);
 }
 
 void Controller::issue() {
-  const bool reads = cycle_of_group_ < group_taps_;
+  const bool reads = cycle_of_group_ < group_words_;
   const bool ends = cycle_of_group_ + 1 == group_cycles_;
   read_enable.write(reads);
   if (reads) {
-    tap.write(static_cast<std::uint32_t>(tap_++));
+    tap.write(static_cast<std::uint32_t>(word_++));
   } else {
     ++cycles_.scaler_stalls;
   }

@@ -19,7 +19,7 @@ class Controller : public sc_core::sc_module {
   // To the feeders: begin with the fill of the next step; read a tap.
   sc_core::sc_out<bool> fill_start;
   sc_core::sc_out<bool> read_enable;
-  sc_core::sc_out<std::uint32_t> tap;  // in the halves being read
+  sc_core::sc_out<std::uint32_t> tap;  // in the halves being read: a word of them
   sc_core::sc_out<bool> row_half;
   sc_core::sc_out<bool> column_half;
   sc_core::sc_out<bool> group_end;             // the last cycle of a reduction group
@@ -100,10 +100,10 @@ class Controller : public sc_core::sc_module {
   std::deque<std::uint64_t> results_due_;  // cycles in which tile_done is raised
   Step step_;                              // the step that is computed
   std::int64_t compute_left_ = 0;
-  std::int64_t tap_ = 0;
+  std::int64_t word_ = 0;
   Group group_;
   std::int64_t cycle_of_group_ = 0;
-  std::int64_t group_taps_ = 0;
+  std::int64_t group_words_ = 0;
   std::int64_t group_cycles_ = 0;
   std::int64_t drain_left_ = 0;
   std::int64_t quantize_left_ = 0;
