@@ -138,9 +138,9 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   const int full_bits = full_accumulator_bits(left.format.element, right.format.element, schedule.reduction().taps());
 
   if (accumulator.taps_per_cycle != config_.taps_per_cycle) {
-    throw std::runtime_error(to_string(pass) + ": the elements of the machine add " +
-                             std::to_string(config_.taps_per_cycle) + " products at once, not " +
-                             std::to_string(accumulator.taps_per_cycle));
+    throw std::runtime_error(to_string(pass) + ": an addition is of " + std::to_string(accumulator.taps_per_cycle) +
+                             " products, expected the taps_per_cycle of the array, " +
+                             std::to_string(config_.taps_per_cycle));
   }
   Job job;
   job.pass = pass;

@@ -54,77 +54,77 @@ std::int64_t touched_words(std::int64_t begin, std::int64_t length, std::int64_t
 
 }  // namespace
 
-// Both ends of what exists fall as the place moves on.
-std::vector<AccumulatorAdditions::AxisClass> AccumulatorAdditions::classes_of(const Axis& axis) {
-  std::vector<AxisClass> classes;
+// use(begin, end, places) for runs of places of which the same others meet the extent. Both ends fall as places move
+// on.
+template <typename Use>
+void AccumulatorAdditions::for_each_class(const Axis& axis, const Use& use) {
   for (std::int64_t place = 0; place < axis.places;) {
     const std::int64_t low = axis.shift - place * axis.place_step;  // of other · other_step
     const std::int64_t high = low + axis.extent - 1;
     const std::int64_t begin = std::clamp<std::int64_t>(ceiling(low, axis.other_step), 0, axis.others);
     const std::int64_t end = std::clamp<std::int64_t>(floor_quotient(high, axis.other_step) + 1, 0, axis.others);
-    if (end == 0) break;
+    if (end == 0) return;
     // The first place at which one of them is less.
-    const std::int64_t to_high =
-        floor_quotient(axis.shift + axis.extent - 1 - (end - 1) * axis.other_step, axis.place_step) + 1;
-    std::int64_t next = std::min(axis.places, to_high);
+    const std::int64_t last = axis.shift + axis.extent - 1 - (end - 1) * axis.other_step;
+    std::int64_t next = std::min(axis.places, floor_quotient(last, axis.place_step) + 1);
     if (begin > 0) {
       next = std::min(next, ceiling(axis.shift - (begin - 1) * axis.other_step, axis.place_step));
     }
-    if (begin < end) classes.push_back({axis.others, begin, end, next - place});
+    if (begin < end) use(begin, end, next - place);
     place = next;
   }
-  return classes;
 }
 
-std::vector<AccumulatorAdditions::AxisClass> AccumulatorAdditions::backward_data_classes(const ConvolutionShape& shape,
-                                                                                         std::size_t axis) {
+// use(taps, begin, end, results) for phases of results that meet the same kernel positions.
+template <typename Use>
+void AccumulatorAdditions::for_each_backward_data_class(const ConvolutionShape& shape, std::size_t axis,
+                                                        const Use& use) {
   const std::int64_t in = shape.in_size[axis];
+  const std::int64_t out = shape.out_size()[axis];
   const std::int64_t kernel = shape.kernel[axis];
   const std::int64_t stride = shape.stride[axis];
   const std::int64_t dilation = shape.dilation[axis];
   const std::int64_t padding = shape.padding[axis].begin;
   // Kernel positions that meet the same results lie `period` apart, and these results the stride.
   const std::int64_t period = stride / std::gcd(stride, dilation);
-  std::vector<AxisClass> classes;
   for (std::int64_t first = 0; first < std::min(kernel, period); ++first) {
     const std::int64_t distance = first * dilation - padding;
     const std::int64_t result = distance - floor_quotient(distance, stride) * stride;
     if (result >= in) continue;
     const std::int64_t taps = ceiling(kernel - first, period);
     const std::int64_t step = period * dilation / stride;  // of the error, from tap to tap
-    // Result i meets the error at i - distance / stride - tap · step: the last tap first, that grows with either.
+    // Result i meets the error at i - (distance - result) / stride - tap · step. With the last tap first, both grow.
     const std::int64_t shift = (distance - result) / stride + (taps - 1) * step;
-    for (AxisClass same : classes_of({ceiling(in - result, stride), 1, taps, step, shift, shape.out_size()[axis]})) {
-      same = {taps, taps - same.end, taps - same.begin, same.results};
-      classes.push_back(same);
-    }
+    for_each_class({ceiling(in - result, stride), 1, taps, step, shift, out},
+                   [&](std::int64_t begin, std::int64_t end, std::int64_t results) {
+                     use(taps, taps - end, taps - begin, results);
+                   });
   }
-  return classes;
 }
 
 std::vector<AccumulatorAdditions::AxisClass> AccumulatorAdditions::classes_of(Pass pass, const ConvolutionShape& shape,
                                                                               std::size_t axis) {
-  const std::int64_t out = shape.out_size()[axis];
-  const std::int64_t kernel = shape.kernel[axis];
-  const std::int64_t stride = shape.stride[axis];
-  const std::int64_t dilation = shape.dilation[axis];
-  const std::int64_t padding = shape.padding[axis].begin;
-  std::vector<AxisClass> classes;
-  switch (pass) {
-    case Pass::kForward:
-      classes = classes_of({out, stride, kernel, dilation, padding, shape.in_size[axis]});
-      break;
-    case Pass::kBackwardData:
-      classes = backward_data_classes(shape, axis);
-      break;
-    case Pass::kBackwardWeight:
-      classes = classes_of({kernel, dilation, out, stride, padding, shape.in_size[axis]});
-      break;
+  std::map<std::array<std::int64_t, 3>, std::int64_t> results_of;
+  if (pass == Pass::kBackwardData) {
+    for_each_backward_data_class(shape, axis,
+                                 [&](std::int64_t taps, std::int64_t begin, std::int64_t end, std::int64_t results) {
+                                   results_of[{taps, begin, end}] += results;
+                                 });
+  } else {
+    const std::int64_t out = shape.out_size()[axis];
+    const std::int64_t kernel = shape.kernel[axis];
+    const std::int64_t stride = shape.stride[axis];
+    const std::int64_t dilation = shape.dilation[axis];
+    const std::int64_t shift = shape.padding[axis].begin;
+    const Axis forward{out, stride, kernel, dilation, shift, shape.in_size[axis]};
+    const Axis backward{kernel, dilation, out, stride, shift, shape.in_size[axis]};
+    const Axis& taken = pass == Pass::kForward ? forward : backward;
+    for_each_class(taken, [&](std::int64_t begin, std::int64_t end, std::int64_t results) {
+      results_of[{taken.others, begin, end}] += results;
+    });
   }
-  std::map<std::array<std::int64_t, 3>, std::int64_t> results;
-  for (const AxisClass& each : classes) results[{each.nominal, each.begin, each.end}] += each.results;
-  classes.clear();
-  for (const auto& [taps, count] : results) classes.push_back({taps[0], taps[1], taps[2], count});
+  std::vector<AxisClass> classes;
+  for (const auto& [taps, results] : results_of) classes.push_back({taps[0], taps[1], taps[2], results});
   return classes;
 }
 

@@ -36,9 +36,11 @@ class AccumulatorAdditions {
     std::int64_t extent = 0;
   };
 
-  static std::vector<AxisClass> classes_of(const Axis& axis);
+  template <typename Use>
+  static void for_each_class(const Axis& axis, const Use& use);
+  template <typename Use>
+  static void for_each_backward_data_class(const ConvolutionShape& shape, std::size_t axis, const Use& use);
   static std::vector<AxisClass> classes_of(Pass pass, const ConvolutionShape& shape, std::size_t axis);
-  static std::vector<AxisClass> backward_data_classes(const ConvolutionShape& shape, std::size_t axis);
   std::int64_t additions(std::int64_t length, const AxisClass& down, const AxisClass& across) const;
 
   bool taps_apart_;

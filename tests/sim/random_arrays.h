@@ -24,6 +24,16 @@ inline ArrayConfig random_array(tests::Random& random) {
   return config;
 }
 
+// The same with elements of several multipliers, and buffers of a few words.
+inline ArrayConfig with_random_multipliers(tests::Random& random, ArrayConfig config) {
+  using tests::between;
+  config.taps_per_cycle = static_cast<int>(between(random, 2, between(random, 0, 1) == 0 ? 9 : 64));
+  const std::int64_t fewest = std::int64_t{2} * config.taps_per_cycle;
+  config.row_feeder = {between(random, fewest, 12 * fewest) * config.rows, between(random, 1, 60)};
+  config.column_feeder = {between(random, fewest, 12 * fewest) * config.columns, between(random, 1, 60)};
+  return config;
+}
+
 // The same with a memory that takes time, and operands that fit or do not. `slowest` is of the channel to DRAM, in
 // thousandths of bytes a cycle.
 inline ArrayConfig random_array_with_memory(tests::Random& random, std::int64_t slowest) {
