@@ -89,6 +89,18 @@ TEST_F(ArrayConfigFile, MemoryTakesNoTimeUnlessTold) {
   EXPECT_EQ(ports.sram_write_bytes_per_cycle.thousandths, 8500);
 }
 
+TEST_F(ArrayConfigFile, BuffersHoldTwoWordsOfALane) {
+  EXPECT_EQ(load_array_config(write(R"({"taps_per_cycle": 256})")).words_of_half(), 1);
+  EXPECT_EQ(load_array_config(write(R"({"taps_per_cycle": 9})")).words_of_half(), 28);
+  EXPECT_EQ(load_array_config(write(R"({"taps_per_cycle": 32, "columns": 64})")).words_of_half(), 2);
+  EXPECT_EQ(load_array_config(write(R"({"taps_per_cycle": 3})")).multipliers(), 16 * 16 * 3);
+  expect_refused(R"({"taps_per_cycle": 257})", "/row_feeder/buffer_elements: is 8192",
+                 "8224 (two halves of 257 elements for each of the 16 lanes) to");
+  expect_refused(R"({"taps_per_cycle": 4, "column_feeder": {"buffer_elements": 127}})",
+                 "/column_feeder/buffer_elements: is 127", "128 (two halves of 4 elements for each of the 16 lanes)");
+  expect_refused(R"({"taps_per_cycle": 0})", "/taps_per_cycle: is 0", "an integer from 1 to 1024");
+}
+
 TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
   expect_refused("[]", ": is []", "expected an object");
   expect_refused("{", "line 1, column 2", "no JSON");
