@@ -131,9 +131,11 @@ struct Tree {
 
 Tree adder_tree(const Laws& laws, int inputs, int bits) {
   Tree tree{{}, bits};
-  for (int left = inputs; left > 1; left -= left / 2) {
-    tree.all += laws.adder(tree.sum_bits) * (left / 2);
+  for (int left = inputs; left > 1;) {
+    const int adders = left / 2;
+    tree.all += laws.adder(tree.sum_bits) * adders;
     ++tree.sum_bits;
+    left -= adders;
   }
   return tree;
 }

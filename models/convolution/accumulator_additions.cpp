@@ -124,6 +124,7 @@ std::vector<AccumulatorAdditions::AxisClass> AccumulatorAdditions::classes_of(Pa
     });
   }
   std::vector<AxisClass> classes;
+  classes.reserve(results_of.size());
   for (const auto& [taps, results] : results_of) classes.push_back({taps[0], taps[1], taps[2], results});
   return classes;
 }

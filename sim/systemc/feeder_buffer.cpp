@@ -44,7 +44,7 @@ void FeederBuffer::load(const Job& job) {
   scale_bits_ = static_cast<std::uint64_t>(format.scale.stored_bits());
 
   traffic_ = {};
-  registers_.assign(static_cast<std::size_t>(lanes_ * taps_per_cycle_), 0);
+  registers_.assign(static_cast<std::size_t>(lanes_) * static_cast<std::size_t>(taps_per_cycle_), 0);
   toggled_bits_ = 0;
   const std::uint64_t packed = static_cast<std::uint64_t>(operand_->size()) * element_bits_ +
                                static_cast<std::uint64_t>(grid_.count()) * scale_bits_;
