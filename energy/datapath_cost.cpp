@@ -136,6 +136,12 @@ QuantizerCost machine_quantizer(const Laws& laws, const models::Format& left, co
   return one.use_pj() < other.use_pj() ? other : one;
 }
 
+double idle_register_bits(int accumulator_bits, int left_bits, int right_bits, const Surroundings& surroundings) {
+  if (surroundings.zero_gating) return 0;
+  return accumulator_bits + static_cast<double>(left_bits) / surroundings.left_fanout +
+         static_cast<double>(right_bits) / surroundings.right_fanout;
+}
+
 // Quantization and memory: the same way for every machine.
 void price_surroundings(const Laws& laws, const QuantizerCost& quantizer, const Surroundings& surroundings,
                         DatapathCost& cost) {
@@ -155,7 +161,7 @@ void price_surroundings(const Laws& laws, const QuantizerCost& quantizer, const 
   cost.price_pj[Operation::kBufferWrite] = cost.price_pj[Operation::kBufferRead];
   cost.price_pj[Operation::kSramRead] = exact(laws.sram_access_pj(surroundings.sram_bytes, 1));
   cost.price_pj[Operation::kSramWrite] = cost.price_pj[Operation::kSramRead];
-  cost.price_pj[Operation::kDramRead] = laws.dram_access_pj(1);
+  cost.price_pj[Operation::kDramRead] = laws.dram_access_pj(1, surroundings.dram);
   cost.price_pj[Operation::kDramWrite] = cost.price_pj[Operation::kDramRead];
   cost.operand_buffer_area_um2 = laws.sram_area_um2(surroundings.buffer_bytes);
   cost.sram_area_um2 = laws.sram_area_um2(surroundings.sram_bytes);
@@ -201,6 +207,9 @@ DatapathCost price_scaled(const Laws& laws, const ScaledDatapath& datapath, cons
       price_activity(laws, {datapath.left.element.code_bits(), datapath.right.element.code_bits(), rest, kZeroShareMls},
                      surroundings, cost);
 
+  cost.idle_register_bits = idle_register_bits(accumulator, datapath.left.element.code_bits(),
+                                               datapath.right.element.code_bits(), surroundings);
+
   cost.processing_element = area_of({{"multiplier", multiply.area_um2},
                                      {"exponent_adder", exponent.area_um2},
                                      {"shifter", shift.area_um2},
@@ -226,7 +235,8 @@ DatapathCost price_baseline(const Laws& laws, const BaselineDatapath& datapath, 
   if (integer && datapath.sums_in_fp16) {
     throw std::runtime_error("the datapath sums int8 in fp16, expected floats");
   }
-  const Cost accumulator = laws.registers(datapath.sums_in_fp16 ? 16 : 32);
+  const int accumulator_bits = datapath.sums_in_fp16 ? 16 : 32;
+  const Cost accumulator = laws.registers(accumulator_bits);
 
   DatapathCost cost;
   Cost tensor_scale;
@@ -255,6 +265,8 @@ DatapathCost price_baseline(const Laws& laws, const BaselineDatapath& datapath, 
                                        {models::element_bits(datapath.left), models::element_bits(datapath.right),
                                         accumulator.energy_pj, integer ? kZeroShareInteger : kZeroShareFloat},
                                        surroundings, cost);
+  cost.idle_register_bits = idle_register_bits(accumulator_bits, models::element_bits(datapath.left),
+                                               models::element_bits(datapath.right), surroundings);
   cost.processing_element = area_of({{"multiplier", multiply.area_um2},
                                      {"accumulator_adder", add.area_um2},
                                      {"accumulator_register", accumulator.area_um2},

@@ -59,6 +59,7 @@ struct Surroundings {
   // What results are quantized to, on a machine with a quantizer for each system of formats. None: it has one, the
   // dearer of its operands'.
   std::optional<models::Format> quantized{};
+  std::optional<DramTechnology> dram{};  // none: the DRAM of the cost table
 };
 
 struct AreaBlock {
@@ -76,6 +77,9 @@ struct DatapathCost {
   PerOperation<Range> price_pj;
   // The same where the product is zero; as above for what is not of a multiply-add (is_of_multiply_add).
   PerOperation<Range> zero_price_pj;
+  // Bits of a processing element's registers that a clock reaches where the element does nothing: its accumulator and
+  // its share of the operands' registers. None where elements hold still at a zero, since that is what an idle one has.
+  double idle_register_bits = 0;
   UnitArea processing_element;
   UnitArea group_scale_unit;           // for a baseline: what turns a sum into a result
   UnitArea quantizer;                  // one element a cycle

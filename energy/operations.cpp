@@ -35,6 +35,9 @@ constexpr std::array<Description, kOperationCount> kDescriptions{{
     {"sram_write", Line::kMemory, "bits", "a bit written to the shared SRAM"},
     {"dram_read", Line::kMemory, "bits", "a bit read from DRAM"},
     {"dram_write", Line::kMemory, "bits", "a bit written to DRAM"},
+    {"idle_clocking", Line::kOverhead, "cycles", "the clock of an idle element's registers, a cycle"},
+    {"leakage", Line::kOverhead, "cycles", "what elements, group-scale units and quantizers leak in a cycle"},
+    {"memory_leakage", Line::kMemory, "cycles", "what operand buffers and SRAM leak in a cycle"},
 }};
 
 }  // namespace

@@ -6,7 +6,9 @@
 #include <stdexcept>
 #include <variant>
 
+#include "energy/standing.h"
 #include "evaluation/counted_operations.h"
+#include "evaluation/residence.h"
 #include "models/formats/tensor.h"
 #include "sim/dataflow.h"
 
@@ -44,6 +46,7 @@ energy::Surroundings surroundings_of(Pass pass, const models::Format& left, cons
                                        column_bits * static_cast<double>(array.column_feeder.buffer_elements)) /
                               8;
   surroundings.sram_bytes = static_cast<double>(array.global_sram_bytes);
+  surroundings.dram = array.dram_technology;
   surroundings.random_bits = random_bits;
   return surroundings;
 }
@@ -58,6 +61,8 @@ struct PassOf {
   const Results& results;
   const LayerRecord& layer;
   const PassRecord& record;
+  const Residences& residences;
+  std::size_t index = 0;  // of the layer
 };
 
 // A machine that a pass is priced on.
@@ -121,7 +126,7 @@ void add_sums(const PassOf& of, const PricedMachine& machine, energy::Counts& co
 
 // What is done with results, for every kind of machine: all of it for each of their formats, as in a pass over them.
 void add_quantization(const PassOf& of, const PricedMachine& machine, energy::Counts& counts) {
-  if (!of.results.array.quantize_results) return;
+  if (!of.results.array.quantizes_results()) return;
   const Pass pass = of.record.pass;
   const models::Shape shape = of.layer.shape.result_shape(pass);
   const auto results = static_cast<std::uint64_t>(models::element_count(shape));
@@ -139,7 +144,7 @@ void add_traffic(const sim::Traffic& traffic, energy::Counts& counts) {
   counts[Operation::kBufferWrite] = traffic.row_buffer_writes + traffic.column_buffer_writes;
   counts[Operation::kSramRead] = traffic.sram_row_reads + traffic.sram_column_reads + traffic.sram_result_reads;
   counts[Operation::kSramWrite] = traffic.sram_operand_writes + traffic.sram_result_writes;
-  counts[Operation::kDramRead] = traffic.dram_row_reads + traffic.dram_column_reads;
+  counts[Operation::kDramRead] = traffic.dram_row_reads + traffic.dram_column_reads + traffic.dram_result_reads;
   counts[Operation::kDramWrite] = traffic.dram_result_writes + traffic.dram_code_writes;
 }
 
@@ -160,9 +165,9 @@ PassWork work_of_pass(const PassOf& of, const PricedMachine& machine, std::uint6
   add_sums(of, machine, work.counts);
   add_quantization(of, machine, work.counts);
   if (!own) {
-    const sim::PassPrediction prediction =
-        sim::dataflow_of(of.results.array)
-            .predict(pass, of.layer.shape, left, right, of.results.array, machine.results(pass));
+    const sim::PassPrediction prediction = sim::dataflow_of(of.results.array)
+                                               .predict(pass, of.layer.shape, left, right, of.results.array,
+                                                        of.residences.exchange(of.index, pass, &machine.formats));
     work.cycles = prediction.cycles;
     add_traffic(prediction.traffic, work.counts);
     return work;
@@ -199,7 +204,7 @@ struct PricedPass {
   energy::UnitArea area;
 };
 
-PricedPass price_pass(const PassWork& work, const energy::Units& units, const energy::Laws& laws, Activity activity,
+PricedPass price_pass(const PassWork& work, const Work& all, const energy::Laws& laws, Activity activity,
                       const OwnPrices& known = {}) {
   energy::Surroundings surroundings = work.surroundings;
   surroundings.zero_gating = activity == Activity::kGated;
@@ -209,8 +214,12 @@ PricedPass price_pass(const PassWork& work, const energy::Units& units, const en
   }
   energy::DatapathCost cost = energy::price_datapath(laws, work.datapath, surroundings);
   if (!known.empty()) replace_prices(known, energy::price_datapath(laws, work.datapath, work.surroundings), cost);
-  return {energy::price(work.counts, cost, activity == Activity::kDense ? 0 : work.zero_products),
-          energy::machine_area(cost, units)};
+  PricedPass priced{energy::price(work.counts, cost, activity == Activity::kDense ? 0 : work.zero_products),
+                    energy::machine_area(cost, all.units)};
+  energy::add_standing(laws.table(), cost,
+                       {work.cycles.total(), work.counts[Operation::kRegister], all.clock_ghz, all.units},
+                       priced.energy);
+  return priced;
 }
 
 // Of the array: the widest of its passes.
@@ -352,10 +361,13 @@ Work work_of(const Results& results, Machines machines) {
   Work work;
   work.accumulator_bits = accumulator_bits(results);
   work.units = units_of(results.array);
-  for (const LayerRecord& layer : results.layers) {
+  work.clock_ghz = results.array.clock_ghz;
+  const Residences residences(step_layers(results), results.array);
+  for (std::size_t index = 0; index < results.layers.size(); ++index) {
+    const LayerRecord& layer = results.layers[index];
     std::vector<Work::Pass>& passes = work.layers.emplace_back();
     for (const PassRecord& record : layer.passes) {
-      const PassOf of{results, layer, record};
+      const PassOf of{results, layer, record, residences, index};
       Work::Pass& pass = passes.emplace_back();
       pass.own = work_of_pass(of, {layer.formats, work.accumulator_bits}, zero_products(record).count);
       if (machines == Machines::kOwn) continue;
@@ -374,12 +386,12 @@ Price price(const Work& work, const energy::Laws& laws, const PricingOptions& op
     std::vector<PassPrice>& passes = price.layers.emplace_back();
     for (const Work::Pass& pass : layer) {
       PassPrice& pass_price = passes.emplace_back();
-      PricedPass own = price_pass(pass.own, work.units, laws, options.activity, options.own);
+      PricedPass own = price_pass(pass.own, work, laws, options.activity, options.own);
       pass_price.energy = own.energy;
       keep_larger(price.area, own.area);
       price.baseline_areas.resize(pass.baselines.size());
       for (std::size_t b = 0; b < pass.baselines.size(); ++b) {
-        PricedPass baseline = price_pass(pass.baselines[b], work.units, laws, options.activity);
+        PricedPass baseline = price_pass(pass.baselines[b], work, laws, options.activity);
         pass_price.baselines.push_back(baseline.energy);
         pass_price.baseline_cycles.emplace_back(pass.baselines[b].cycles);
         keep_larger(price.baseline_areas[b], baseline.area);
@@ -393,7 +405,7 @@ energy::Units units_of(const sim::ArrayConfig& array) {
   energy::Units units;
   units.processing_elements = std::int64_t{array.rows} * array.columns;
   units.group_scale_units = (units.processing_elements + array.elements_per_scaler - 1) / array.elements_per_scaler;
-  units.quantizers = array.quantize_results ? array.quantizer_lanes : 0;
+  units.quantizers = array.quantizes_results() ? array.quantizer_lanes : 0;
   units.operand_buffers = 2;
   units.srams = 1;
   return units;

@@ -26,6 +26,7 @@
 #include "base/parallel.h"
 #include "evaluation/mean_decibels.h"
 #include "evaluation/pricing.h"
+#include "evaluation/totals.h"
 
 namespace mlsim::evaluation {
 namespace {
@@ -163,6 +164,8 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   row["computing_pj"] = total.computing().value;
   row["memory_pj"] = total.memory().value;
   row["with_memory_pj"] = total.with_memory().value;
+  row["energy_delay_js"] =
+      energy_delay_js(total.with_memory().value, static_cast<double>(cycles) / (point.array.clock_ghz * 1e9));
   row["area_um2"] = number_or_null(prices.area.total());  // a table may have no areas
   row["mean_sqnr_db"] = decibels_to_json(sqnr.mean());
   row["passes"] = std::move(passes);

@@ -1,8 +1,11 @@
 #include "sim/array_config.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/input_file.h"
@@ -88,6 +91,21 @@ void read_memory(const JsonReader& object, ArrayConfig& config) {
   }
 }
 
+constexpr std::array<std::string_view, 3> kResultForms{"both", "binary32", "codes"};  // in the order of ResultForm
+
+// `quantize_results` is an older name for two of the forms.
+void read_results(const JsonReader& object, ArrayConfig& config) {
+  if (object.has("results")) config.results = static_cast<ResultForm>(object["results"].one_of(kResultForms));
+  if (!object.has("quantize_results")) return;
+  const bool quantizes = object["quantize_results"].flag();
+  if (!object.has("results")) {
+    config.results = quantizes ? ResultForm::kBoth : ResultForm::kBinary32;
+  } else if (quantizes != config.quantizes_results()) {
+    object["quantize_results"].refuse(std::string("expected ") + (quantizes ? "false" : "true") + " beside results \"" +
+                                      to_string(config.results) + "\"");
+  }
+}
+
 void read_feeder(const JsonReader& object, FeederConfig& feeder) {
   object.refuse_unknown({"buffer_elements", "fill_ports"});
   read_integer(object, "buffer_elements", kBufferElements, feeder.buffer_elements);
@@ -95,6 +113,10 @@ void read_feeder(const JsonReader& object, FeederConfig& feeder) {
 }
 
 }  // namespace
+
+const char* to_string(ResultForm form) {
+  return kResultForms.at(static_cast<std::size_t>(form)).data();
+}
 
 void ArrayConfig::check(const std::string& file, const std::string& pointer) const {
   const auto in_range = [&](const std::string& key, std::int64_t value, const Limits& limits) {
@@ -116,6 +138,10 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
   check_feeder("column_feeder", column_feeder, columns);
   in_range("quantizer_lanes", quantizer_lanes, kQuantizerLanes);
   in_range("global_sram_bytes", global_sram_bytes, kSramBytes);
+  if (keep_between_layers && !quantizes_results()) {
+    refuse(file, pointer + "/keep_between_layers", "true",
+           "false where results are binary32: what is kept for the next layer are codes");
+  }
   const auto check_rate = [&](const std::string& key, const ByteRate& rate, const Limits& limits) {
     if (!rate.limited() || limits.contain(rate.thousandths)) return;
     refuse(file, pointer + "/" + key, printed(rate.bytes()), rate_expectation(limits));
@@ -133,9 +159,9 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
 ArrayConfig read_array_config(const Json& json, const std::string& file, const std::string& pointer) {
   const JsonReader reader(json, file, pointer);
   reader.refuse_unknown({"rows", "columns", "elements_per_scaler", "taps_per_cycle", "row_feeder", "column_feeder",
-                         "quantizer_lanes", "quantize_results", "global_sram_bytes", "clock_ghz",
-                         "dram_bytes_per_cycle", "dram_latency_cycles", "dram_burst_bytes", "sram_read_bytes_per_cycle",
-                         "sram_write_bytes_per_cycle"});
+                         "quantizer_lanes", "quantize_results", "results", "keep_between_layers", "global_sram_bytes",
+                         "clock_ghz", "dram_technology", "dram_bytes_per_cycle", "dram_latency_cycles",
+                         "dram_burst_bytes", "sram_read_bytes_per_cycle", "sram_write_bytes_per_cycle"});
   ArrayConfig config;
   read_integer(reader, "rows", kExtents, config.rows);
   read_integer(reader, "columns", kExtents, config.columns);
@@ -151,9 +177,14 @@ ArrayConfig read_array_config(const Json& json, const std::string& file, const s
   if (reader.has("row_feeder")) read_feeder(reader["row_feeder"], config.row_feeder);
   if (reader.has("column_feeder")) read_feeder(reader["column_feeder"], config.column_feeder);
   read_integer(reader, "quantizer_lanes", kQuantizerLanes, config.quantizer_lanes);
-  if (reader.has("quantize_results")) config.quantize_results = reader["quantize_results"].flag();
+  read_results(reader, config);
+  if (reader.has("keep_between_layers")) config.keep_between_layers = reader["keep_between_layers"].flag();
   read_integer(reader, "global_sram_bytes", kSramBytes, config.global_sram_bytes);
   if (reader.has("clock_ghz")) config.clock_ghz = reader["clock_ghz"].number();
+  if (is_given(reader, "dram_technology")) {
+    config.dram_technology =
+        static_cast<energy::DramTechnology>(reader["dram_technology"].one_of(energy::kDramTechnologyNames));
+  }
   read_memory(reader, config);
   config.check(file, pointer);
   return config;

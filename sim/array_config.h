@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
+#include "energy/dram_technology.h"
 #include "sim/byte_rate.h"
 
 namespace mlsim::sim {
@@ -16,6 +18,14 @@ struct FeederConfig {
   bool operator==(const FeederConfig&) const = default;
 };
 
+// In what form results leave for DRAM.
+enum class ResultForm : std::uint8_t {
+  kBoth,      // in binary32, and quantized into the format of their next role
+  kBinary32,  // as they are: there is no quantizer
+  kCodes,     // quantized alone
+};
+const char* to_string(ResultForm form);  // both, binary32, codes
+
 struct ArrayConfig {
   int rows = 16;
   int columns = 16;
@@ -25,10 +35,13 @@ struct ArrayConfig {
   int taps_per_cycle = 1;
   FeederConfig row_feeder;
   FeederConfig column_feeder;
-  int quantizer_lanes = 16;                     // results a cycle
-  bool quantize_results = true;                 // into the format of their next role
+  int quantizer_lanes = 16;  // results a cycle
+  ResultForm results = ResultForm::kBoth;
+  bool keep_between_layers = false;             // codes of results that the next layer takes, where they fit
   std::int64_t global_sram_bytes = 512 * 1024;  // a third each for left operand, right operand and results
   double clock_ghz = 1;                         // for reports only
+  // What an access to DRAM is priced as; none: as a table's own figure has it.
+  std::optional<energy::DramTechnology> dram_technology;
   // The channel to DRAM (docs/memory.md).
   ByteRate dram_bytes_per_cycle;
   std::int64_t dram_latency_cycles = 0;  // from a request for operands to their first byte
@@ -38,6 +51,7 @@ struct ArrayConfig {
   ByteRate sram_write_bytes_per_cycle;
   bool operator==(const ArrayConfig&) const = default;
 
+  bool quantizes_results() const { return results != ResultForm::kBinary32; }
   // Whether memory takes time at all.
   bool waits_for_memory() const {
     return dram_bytes_per_cycle.limited() || dram_latency_cycles > 0 || sram_read_bytes_per_cycle.limited() ||

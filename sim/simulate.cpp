@@ -157,13 +157,19 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   job.has_exponents = left.format.element.exponent_bits > 0 || right.format.element.exponent_bits > 0;
   job.scaler = models::GroupScaler(left.format.element, right.format.element);
   job.tensor_scale = product_scale(pass, left, right);
-  if (config_.quantize_results) job.quantization = quantization;
+  if (config_.quantizes_results()) job.quantization = quantization;
+  if (job.quantization) job.residence = job.quantization->residence;
+  job.results = result_path(config_, models::element_count(shape.result_shape(pass)),
+                            job.quantization && !job.quantization->formats.empty());
   check_widths(pass, left.format.element, right.format.element, job.accumulator_bits);
 
-  std::vector<models::Format> result_formats;
-  if (job.quantization) result_formats.assign(job.quantization->formats.begin(), job.quantization->formats.end());
+  Exchange exchange;
+  if (job.quantization) {
+    exchange = {job.quantization->formats.begin(), job.quantization->formats.end()};
+    exchange.residence = job.residence;
+  }
   const std::uint64_t predicted =
-      dataflow_of(config_).predict(pass, shape, left.format, right.format, config_, result_formats).cycles.total();
+      dataflow_of(config_).predict(pass, shape, left.format, right.format, config_, exchange).cycles.total();
 
   Accelerator& accelerator = design_->accelerator;
   accelerator.load(job);

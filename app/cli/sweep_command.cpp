@@ -251,8 +251,9 @@ std::vector<base::Option> sweep_options() {
           table_option(),
           {.name = "pareto",
            .value_name = "O,...",
-           .help = "what the front is of: energy (with memory), computing (without), time, area, error; if not given, "
-                   "computing and error, and of the analytic engine energy and time",
+           .help = "what the front is of: energy (with memory), computing (without), time, edp (energy times time), "
+                   "area, error; if "
+                   "not given, computing and error, and of the analytic engine energy and time",
            .kind = list_of([](const std::string& part) { evaluation::parse_objective(part); })},
           {.name = "out", .value_name = "FILE", .help = "FILE.csv or FILE.json", .kind = base::File{}},
           jobs_option(),

@@ -38,6 +38,8 @@ ReportTable machine_table(const Evaluation& evaluated) {
   columns.numbers("TOPS/W", [](const Figures& machine) { return machine.tops_per_watt; });
   columns.numbers("TOPS/W with memory", [](const Figures& machine) { return machine.tops_per_watt_with_memory; });
   columns.energies("with memory", [](const Figures& machine) { return machine.all_pj.value; });
+  columns.energy_delays("EDP", [](const Figures& machine) { return machine.energy_delay_js * 1e12; });
+  columns.texts("bound by", [](const Figures& machine) { return evaluation::bound_in_a_word(machine.cycles); });
   if (samples) columns.energies("a sample", [](const Figures& machine) { return machine.sample_pj.value(); });
   return table;
 }

@@ -40,7 +40,7 @@ constexpr const char* kSweepSchema = R"json({
     "front": {
       "type": "array",
       "minItems": 1,
-      "items": { "enum": ["energy", "computing", "time", "area", "error"] }
+      "items": { "enum": ["energy", "computing", "time", "edp", "area", "error"] }
     },
     "points": {
       "type": "array",

@@ -182,6 +182,19 @@ std::int64_t bytes_of_share(std::uint64_t bits, std::int64_t share, std::int64_t
   return static_cast<std::int64_t>((static_cast<models::Int128>(bits) * share + bits_of_all - 1) / bits_of_all);
 }
 
+bool is_quantized(const Format& format) {
+  return format != Format{models::BaselineFormat::kFp32};
+}
+
+// Of a pass whose results are `count`.
+ResultPath path_of(const Exchange& exchange, std::int64_t count, const ArrayConfig& config) {
+  if (!config.quantizes_results()) return result_path(config, count, false);
+  for (const Format& format : exchange.results) {
+    if (is_quantized(format)) return result_path(config, count, true);
+  }
+  return result_path(config, count, false, exchange.residence.path(0).to_dram);
+}
+
 // A pass on the array: what stands in its rows and columns, and how its tiles are cut into steps.
 class Mapping {
  public:
@@ -213,6 +226,12 @@ class Mapping {
                          std::min<std::int64_t>(config.columns, most_columns));
   }
 
+  // What of the operands and the results does not pass through DRAM.
+  void set_exchange(const Exchange& exchange) {
+    rows_are_there_ = exchange.residence.rows;
+    columns_are_there_ = exchange.residence.columns;
+    results_leave_ = path_of(exchange, models::element_count(shape_.result_shape(pass_)), config_).leave;
+  }
   // Array cycles and their stalls.
   CycleCounts cycles() const;
   // What the memory adds to them; from here on this mapping waits for the ports of the SRAM.
@@ -302,6 +321,8 @@ class Mapping {
   }
   TileRow tile_times(const Place& place) const;
   Moved operands(const Place& place) const;
+  std::int64_t row_bytes(const Place& place) const;
+  std::int64_t column_bytes(const Place& place) const;
 
   // A row of all tiles, made of one for each tile: `make` gives it for a Place. Where `brings` is set, the tiles in the
   // first panel of a conv group are others than those that follow.
@@ -340,6 +361,9 @@ class Mapping {
   std::vector<PhaseRow> phases_;
   std::vector<ConvGroups> conv_groups_;  // until their cuts repeat
   std::int64_t share_ = 0;               // the most elements that a group-scale unit serves in a tile
+  bool rows_are_there_ = false;          // in the SRAM, before the pass
+  bool columns_are_there_ = false;
+  bool results_leave_ = true;  // for DRAM, in binary32
   // Of the SRAM, where its ports are taken into account.
   ByteRate read_port_;
   std::int64_t write_cycles_ = 0;  // in which the results of the largest tile pass
@@ -411,28 +435,33 @@ std::int64_t Mapping::tile_wait(const Place& place) const {
 // What a tile brings from DRAM: of an operand that fits in the SRAM its share, the first time that it is used, else
 // what docs/dataflow.md counts.
 Moved Mapping::operands(const Place& place) const {
+  const std::int64_t rows = rows_are_there_ ? 0 : row_bytes(place);
+  const std::int64_t columns = columns_are_there_ ? 0 : column_bytes(place);
+  return moved(rows, config_) + moved(columns, config_);
+}
+
+std::int64_t Mapping::row_bytes(const Place& place) const {
   const Tile& tile = place.tile;
-  std::int64_t row_bytes = 0;
   if (fits_in_sram(row_bits())) {
+    if (!tile.first_of_panel) return 0;
     std::int64_t taps = 0;  // of all phases
     for_phases([&](const Phases& phases, std::int64_t count) { taps += count * phases.taps; });
-    if (tile.first_of_panel) {
-      row_bytes = bytes_of_share(row_bits(), tile.rows * place.phases.taps, shape_.groups * rows_ * taps);
-    }
-  } else if (tile.fills_rows) {
-    std::int64_t groups = 0;
-    for (const RunLength& run : place.runs) groups += run.count * groups_of_run(place.phases);
-    const std::int64_t elements = outer_ * place.phases.taps * element_bits(row_format_);
-    row_bytes = ceiling(tile.rows * (elements + groups * scale_bits(row_format_)), 8);
+    return bytes_of_share(row_bits(), tile.rows * place.phases.taps, shape_.groups * rows_ * taps);
   }
-  std::int64_t column_bytes = 0;
+  if (!tile.fills_rows) return 0;
+  std::int64_t groups = 0;
+  for (const RunLength& run : place.runs) groups += run.count * groups_of_run(place.phases);
+  const std::int64_t elements = outer_ * place.phases.taps * element_bits(row_format_);
+  return ceiling(tile.rows * (elements + groups * scale_bits(row_format_)), 8);
+}
+
+std::int64_t Mapping::column_bytes(const Place& place) const {
+  const Tile& tile = place.tile;
   const std::int64_t parts = shape_.groups * place.phases.columns;
   if (!fits_in_sram(column_bits())) {
-    column_bytes = bytes_of_share(packed_shares(column_format_, column_shape_, shape_.groups), tile.columns, parts);
-  } else if (tile.first_of_group) {
-    column_bytes = bytes_of_share(column_bits(), tile.columns, parts);
+    return bytes_of_share(packed_shares(column_format_, column_shape_, shape_.groups), tile.columns, parts);
   }
-  return moved(row_bytes, config_) + moved(column_bytes, config_);
+  return tile.first_of_group ? bytes_of_share(column_bits(), tile.columns, parts) : 0;
 }
 
 TileRow Mapping::tile_times(const Place& place) const {
@@ -445,7 +474,9 @@ TileRow Mapping::tile_times(const Place& place) const {
   times.last_compute = steps.last_compute;
   times.has_operands = brought.bytes > 0;
   times.operands = sequence(brought, config_.sram_write_bytes_per_cycle, config_);
-  times.results = sequence(moved(4 * place.tile.rows * place.tile.columns, config_), read_port_, config_);
+  if (results_leave_) {
+    times.results = sequence(moved(4 * place.tile.rows * place.tile.columns, config_), read_port_, config_);
+  }
   times.latency = config_.dram_latency_cycles;
   times.drain = drain();
   TileRow row;
@@ -555,7 +586,7 @@ void Mapping::add_memory(CycleCounts& cycles) {
 
   const auto untouched =
       models::element_count(shape_.result_shape(pass_)) - static_cast<std::int64_t>(computed_results());
-  const std::int64_t rest = sequence(moved(4 * untouched, config_), read_port_, config_);
+  const std::int64_t rest = results_leave_ ? sequence(moved(4 * untouched, config_), read_port_, config_) : 0;
   const auto row = all_tiles<TileRow>([&](const Place& place) { return tile_times(place); }, true);
   // A pass without any tile has a cycle of reset.
   const std::int64_t end = row.empty() ? (rest > 0 ? rest + 1 : 0) : row.end(rest);
@@ -612,46 +643,73 @@ Traffic Mapping::traffic() const {
       fits_in_sram(column_bits())
           ? column_bits()
           : static_cast<std::uint64_t>(panels) * packed_shares(column_format_, column_shape_, shape_.groups);
+  if (rows_are_there_) traffic.dram_row_reads = 0;
+  if (columns_are_there_) traffic.dram_column_reads = 0;
   traffic.sram_operand_writes = traffic.dram_row_reads + traffic.dram_column_reads;
   return traffic;
 }
 
+// Cycles in which all that a run of the quantizer moves has passed: results out of the SRAM, and back from DRAM before;
+// codes to DRAM, one sequence after the other, and into the SRAM.
+std::int64_t quantizer_moves(std::int64_t results, const Moved& codes, const CodePath& path, bool results_return,
+                             const ArrayConfig& config) {
+  const models::Int128 bytes = 4 * static_cast<models::Int128>(results);
+  models::Int128 channel = path.to_dram ? cycles_of(config.dram_bytes_per_cycle, codes.in_bursts) : 0;
+  if (results_return) {
+    channel += config.dram_latency_cycles;
+    channel += sequence(moved(4 * results, config), config.sram_write_bytes_per_cycle, config);
+  }
+  const std::int64_t stay = path.stay ? cycles_of(config.sram_write_bytes_per_cycle, codes.bytes) : 0;
+  return std::max({cycles_of(config.sram_read_bytes_per_cycle, bytes), stay,
+                   static_cast<std::int64_t>(std::min<models::Int128>(channel, TileRow::kForever))});
+}
+
 // What is moved of the results, and the quantizer's cycles.
-void add_results(const models::Shape& shape, std::uint64_t computed, const std::vector<Format>& formats,
+void add_results(const models::Shape& shape, std::uint64_t computed, const Exchange& exchange,
                  const ArrayConfig& config, PassPrediction& prediction) {
-  const auto results = static_cast<std::uint64_t>(models::element_count(shape));
+  const std::int64_t count = models::element_count(shape);
+  const auto bits = 32 * static_cast<std::uint64_t>(count);
+  const ResultPath way = path_of(exchange, count, config);
   Traffic& traffic = prediction.traffic;
-  traffic.dram_result_writes = 32 * results;
   traffic.sram_result_writes = 32 * computed;
-  traffic.sram_result_reads = 32 * results;
-  if (!config.quantize_results) return;
-  for (const Format& format : formats) {
-    if (format == Format{models::BaselineFormat::kFp32}) continue;
-    const std::uint64_t code_bits = packed_bits(format, shape);
-    const std::int64_t batches = ceiling(static_cast<std::int64_t>(results), config.quantizer_lanes);
-    const std::int64_t read = cycles_of(config.sram_read_bytes_per_cycle, 4 * static_cast<models::Int128>(results));
+  if (way.leave) {
+    traffic.dram_result_writes = bits;
+    traffic.sram_result_reads = bits;
+  }
+  if (!config.quantizes_results()) return;
+  for (std::size_t i = 0; i < exchange.results.size(); ++i) {
+    if (!is_quantized(exchange.results[i])) continue;
+    const CodePath path = exchange.residence.path(i);
+    const std::uint64_t code_bits = packed_bits(exchange.results[i], shape);
     const Moved codes = moved(ceiling(static_cast<std::int64_t>(code_bits), 8), config);
-    const std::int64_t leaving = std::max(read, cycles_of(config.dram_bytes_per_cycle, codes.in_bursts));
-    const std::int64_t stalls = std::max<std::int64_t>(leaving - batches, 0);
+    const std::int64_t batches = ceiling(count, config.quantizer_lanes);
+    const std::int64_t stalls =
+        std::max<std::int64_t>(quantizer_moves(count, codes, path, way.come_back, config) - batches, 0);
     prediction.cycles.quantizer += static_cast<std::uint64_t>(batches + stalls + kQuantizerPipeline);
     prediction.cycles.quantizer_stalls += static_cast<std::uint64_t>(stalls);
-    traffic.sram_result_reads += 32 * results;
-    traffic.dram_code_writes += code_bits;
+    traffic.sram_result_reads += bits;
+    if (way.come_back) {
+      traffic.dram_result_reads += bits;
+      traffic.sram_result_writes += bits;
+    }
+    if (path.to_dram) traffic.dram_code_writes += code_bits;
+    if (path.stay) traffic.sram_result_writes += code_bits;
   }
 }
 
 }  // namespace
 
 PassPrediction predict_pass(Pass pass, const ConvolutionShape& shape, const Format& left, const Format& right,
-                            const ArrayConfig& config, const std::vector<Format>& results) {
+                            const ArrayConfig& config, const Exchange& exchange) {
   if (is_scaled(left) != is_scaled(right)) {
     throw std::runtime_error(to_string(pass) + ": operands of " + to_string(left) + " and " + to_string(right) +
                              ", expected two block-scaled formats or two baseline formats");
   }
   Mapping mapping(pass, shape, left, right, config);
+  mapping.set_exchange(exchange);
   PassPrediction prediction{mapping.counts(), mapping.cycles(), mapping.traffic()};
   if (config.waits_for_memory()) mapping.add_memory(prediction.cycles);
-  add_results(shape.result_shape(pass), mapping.computed_results(), results, config, prediction);
+  add_results(shape.result_shape(pass), mapping.computed_results(), exchange, config, prediction);
   check_time(pass, static_cast<std::int64_t>(prediction.cycles.quantizer_stalls));
   return prediction;
 }

@@ -262,6 +262,7 @@ void Controller::run_quantizer() {
 void Controller::end_array() {
   state_ = State::kQuantize;
   quantizations_left_ = job_->quantization ? job_->quantization->formats.size() : 0;
+  quantizations_begun_ = 0;
   start_quantizer();
 }
 
@@ -276,8 +277,19 @@ void Controller::start_quantizer() {
   quantize_left_ =
       (models::element_count(result) + config_.quantizer_lanes - 1) / config_.quantizer_lanes + kQuantizerPipeline;
   const ByteRate& port = config_.sram_read_bytes_per_cycle;
-  read_left_ = cycles_of(port, 4 * models::element_count(result)) + kQuantizerPipeline;
+  read_left_ =
+      std::max(cycles_of(port, 4 * models::element_count(result)), keeping_cycles(result)) + kQuantizerPipeline;
+  ++quantizations_begun_;
   quantizer_start.write(true);
+}
+
+// In which the codes of the format at hand pass into the SRAM, where they stay there.
+std::int64_t Controller::keeping_cycles(const models::Shape& result) const {
+  if (!job_->residence.path(quantizations_begun_).stay) return 0;
+  const models::ScaledFormat& format = job_->quantization->formats[quantizations_begun_];
+  const std::int64_t bits = models::element_count(result) * format.element.code_bits() +
+                            format.layout.count(result) * format.scale.stored_bits();
+  return cycles_of(config_.sram_write_bytes_per_cycle, (bits + 7) / 8);
 }
 
 void Controller::end_job() {

@@ -76,6 +76,7 @@ class Controller : public sc_core::sc_module {
   void issue();
   void end_array();
   void start_quantizer();
+  std::int64_t keeping_cycles(const models::Shape& result) const;
   void end_job();
 
   const ArrayConfig config_;
@@ -107,8 +108,9 @@ class Controller : public sc_core::sc_module {
   std::int64_t group_cycles_ = 0;
   std::int64_t drain_left_ = 0;
   std::int64_t quantize_left_ = 0;
-  std::int64_t read_left_ = 0;  // cycles in which the results pass out of the SRAM
+  std::int64_t read_left_ = 0;  // cycles in which the results pass out of the SRAM, and codes into it
   std::size_t quantizations_left_ = 0;
+  std::size_t quantizations_begun_ = 0;
 };
 
 }  // namespace mlsim::sim

@@ -44,8 +44,9 @@ void FeederBuffer::load(const Job& job) {
   toggled_bits_ = 0;
   const std::uint64_t packed = static_cast<std::uint64_t>(operand_->size()) * element_bits_ +
                                static_cast<std::uint64_t>(grid_.count()) * scale_bits_;
-  in_sram_ = 3 * packed <= sram_bits_;
-  if (in_sram_) traffic_.dram_reads = packed;
+  const bool is_there = rows ? job.residence.rows : job.residence.columns;
+  in_sram_ = is_there || 3 * packed <= sram_bits_;
+  if (in_sram_ && !is_there) traffic_.dram_reads = packed;
 
   // A half that no step fills has no lanes.
   for (Half& half : halves_) half.live = 0;

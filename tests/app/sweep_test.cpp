@@ -98,11 +98,11 @@ TEST_F(Sweep, TakesAFormatForEachOperand) {
 
 TEST_F(Sweep, TakesWidthsAndFormatsTogether) {
   ASSERT_EQ(run("--formats fp32,fp8,mxfp8,e2m1 --exponent-bits 2 --mantissa-bits 1:2 --accumulator-bits full,12 "
-                "--engine analytic --pareto time,area,energy --out s.json")
+                "--engine analytic --pareto time,area,edp --out s.json")
                 .status,
             0);
   const json sweep = json::parse(folder_.read("s.json"));
-  EXPECT_EQ(sweep["front"], json({"time", "area", "energy"}));
+  EXPECT_EQ(sweep["front"], json({"time", "area", "edp"}));
   std::vector<std::string> points;
   bool has_front = false;
   for (const json& point : sweep["points"]) {
@@ -112,6 +112,9 @@ TEST_F(Sweep, TakesWidthsAndFormatsTogether) {
                                                           : "full"));
     EXPECT_EQ(point["with_memory_pj"].get<double>(),
               point["computing_pj"].get<double>() + point["memory_pj"].get<double>());
+    // At 1 GHz.
+    EXPECT_DOUBLE_EQ(point["energy_delay_js"].get<double>(),
+                     point["with_memory_pj"].get<double>() * 1e-12 * point["cycles"].get<double>() * 1e-9);
     has_front = has_front || point["pareto"].get<bool>();
   }
   // Baselines have no accumulator of a width, and e2m1 is there once.

@@ -163,8 +163,82 @@ TEST(Analytic, UnquantizedResults) {
   const Format fp32 = BaselineFormat::kFp32;
   EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), fp32, fp32, config, {fp32}).cycles.quantizer, 0U);
   EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {}).cycles.quantizer, 0U);
-  config.quantize_results = false;
+  config.results = ResultForm::kBinary32;
   EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}).cycles.quantizer, 0U);
+}
+
+// The layer of docs/memory.md, whose 65536 bytes of results fit in a third of the SRAM.
+TEST(Analytic, CodesAloneLeaveTheChip) {
+  ArrayConfig config;
+  config.dram_bytes_per_cycle.thousandths = 8000;
+  config.dram_latency_cycles = 100;
+  config.dram_burst_bytes = 64;
+  config.results = ResultForm::kCodes;
+  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4});
+  EXPECT_EQ(p.traffic.dram_result_writes, 0U);
+  EXPECT_EQ(p.traffic.dram_result_reads, 0U);
+  EXPECT_EQ(p.traffic.dram_code_writes, 114832U);
+  EXPECT_EQ(p.traffic.sram_result_writes, 32 * 16384U);
+  EXPECT_EQ(p.traffic.sram_result_reads, 32 * 16384U);
+  // Operands are there before each tile but the first, which begins at 420: 420 + 144 + 64 * 144 + 14.
+  EXPECT_EQ(p.cycles.array, 9794U);
+  EXPECT_EQ(p.cycles.dram_stalls, 420U);
+  EXPECT_EQ(p.cycles.quantizer, 1804U);
+}
+
+TEST(Analytic, ResultsThatDoNotFitLeaveAndComeBack) {
+  ArrayConfig config;
+  config.global_sram_bytes = 3 * 65536 - 1;
+  config.results = ResultForm::kCodes;
+  const auto predict = [&] { return predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}); };
+  const PassPrediction p = predict();
+  EXPECT_EQ(p.traffic.dram_result_writes, 32 * 16384U);
+  EXPECT_EQ(p.traffic.dram_result_reads, 32 * 16384U);
+  EXPECT_EQ(p.traffic.sram_result_writes, 2 * 32 * 16384U);
+  EXPECT_EQ(p.traffic.sram_result_reads, 2 * 32 * 16384U);
+  EXPECT_EQ(p.cycles.quantizer, 1028U);
+  // With 8 bytes a cycle: 100 until they come, 8192 for the results, 1800 for the codes.
+  config.dram_bytes_per_cycle.thousandths = 8000;
+  config.dram_latency_cycles = 100;
+  config.dram_burst_bytes = 64;
+  EXPECT_EQ(predict().cycles.quantizer, 4 + 100 + 8192 + 1800U);
+  config.global_sram_bytes = 3 * 65536;
+  EXPECT_EQ(predict().cycles.quantizer, 1804U);
+}
+
+TEST(Analytic, WhatStaysDoesNotCrossTheChannel) {
+  ArrayConfig config;
+  config.keep_between_layers = true;
+  Exchange exchange{kE2m4};
+  exchange.residence = {false, true, {{false, true}}};
+  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, exchange);
+  EXPECT_EQ(p.traffic.dram_row_reads, 18432U);
+  EXPECT_EQ(p.traffic.dram_column_reads, 0U);
+  EXPECT_EQ(p.traffic.sram_operand_writes, 18432U);
+  EXPECT_EQ(p.traffic.dram_code_writes, 0U);
+  EXPECT_EQ(p.traffic.sram_result_writes, 32 * 16384U + 114832U);
+  EXPECT_EQ(p.traffic.dram_result_writes, 32 * 16384U);
+  // Codes that stay pass a port of the SRAM: 14354 bytes at 4 a cycle.
+  config.sram_write_bytes_per_cycle.thousandths = 4000;
+  EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, exchange).cycles.quantizer,
+            4 + 3589U);
+}
+
+// The codes of fp32 are its results.
+TEST(Analytic, ResultsOfFp32AreTheirOwnCodes) {
+  const Format fp32 = BaselineFormat::kFp32;
+  ArrayConfig config;
+  Exchange exchange{fp32};
+  const auto writes = [&] {
+    return predict_pass(Pass::kForward, resnet20_layer(1), fp32, fp32, config, exchange).traffic.dram_result_writes;
+  };
+  EXPECT_EQ(writes(), 32 * 16384U);
+  config.results = ResultForm::kCodes;
+  EXPECT_EQ(writes(), 32 * 16384U);
+  exchange.residence.codes = {{false, true}};
+  EXPECT_EQ(writes(), 0U);
+  config.results = ResultForm::kBoth;
+  EXPECT_EQ(writes(), 32 * 16384U);
 }
 
 TEST(Analytic, RefusesMixedKindsOfFormats) {
@@ -420,6 +494,7 @@ class RandomLayers {
 
   ArrayConfig array() { return random_array(generator_); }
   ArrayConfig array_with_memory() { return random_array_with_memory(generator_, 1); }
+  Residence residence(std::size_t formats) { return random_residence(generator_, formats); }
 
  private:
   std::mt19937_64 generator_;
@@ -432,6 +507,13 @@ struct Case {
   Format left;
   Format right;
   std::vector<Format> results;
+  Residence residence{};
+
+  Exchange exchange() const {
+    Exchange all(results);
+    all.residence = residence;
+    return all;
+  }
 };
 
 std::uint64_t stored_scale_bits(const Format& format) {
@@ -465,9 +547,16 @@ class MemoryWalk {
                        left_in_rows ? right_operand(test.pass) : left_operand(test.pass));
     for (const Walk::Phase& phase : walk_.phases()) all_taps_ += unsigned_of(phase.taps);
     groups_ = unsigned_of(test.shape.groups);
+    residence_ = test.residence;
     const models::Shape shape = test.shape.result_shape(test.pass);
-    run(4 * (unsigned_of(models::element_count(shape)) - walk_.results));
-    for (const Format& format : test.results) quantize(format, shape);
+    const std::uint64_t results = unsigned_of(models::element_count(shape));
+    const bool fit = 3 * 32 * results <= 8 * unsigned_of(config.global_sram_bytes);
+    const bool codes_alone = config.results == ResultForm::kCodes && !test.results.empty();
+    leave_ = !codes_alone || !fit;
+    come_back_ = codes_alone && !fit;
+    run(leave_ ? 4 * (results - walk_.results) : 0);
+    if (config.results == ResultForm::kBinary32) return;
+    for (std::size_t i = 0; i < test.results.size(); ++i) quantize(test.results[i], residence_.path(i), shape);
   }
 
  private:
@@ -516,7 +605,9 @@ class MemoryWalk {
   std::vector<std::uint64_t> operands_of(const Walk::Tile& tile) const {
     const auto bytes = [](std::uint64_t bits, std::uint64_t parts) { return (bits + 8 * parts - 1) / (8 * parts); };
     std::uint64_t row_bytes = 0;
-    if (rows_.fits && tile.first_of_panel) {
+    if (residence_.rows) {
+      row_bytes = 0;
+    } else if (rows_.fits && tile.first_of_panel) {
       row_bytes = bytes(rows_.packed * unsigned_of(tile.rows * tile.phase.taps),
                         groups_ * unsigned_of(walk_.rows()) * all_taps_);
     } else if (!rows_.fits && tile.fills_rows) {
@@ -525,7 +616,7 @@ class MemoryWalk {
                         1);
     }
     std::uint64_t column_bytes = 0;
-    if (!columns_.fits || tile.in_first_panel) {
+    if (!residence_.columns && (!columns_.fits || tile.in_first_panel)) {
       column_bytes = bytes((columns_.fits ? columns_.packed : columns_.shares) * unsigned_of(tile.columns),
                            groups_ * unsigned_of(tile.phase.columns));
     }
@@ -543,7 +634,7 @@ class MemoryWalk {
 
   void write(std::uint64_t there, std::uint64_t bytes) {
     const std::uint64_t takes = sequence({bytes}, config_.sram_read_bytes_per_cycle);
-    if (takes > 0) bus_ = std::max(bus_, there) + takes;
+    if (takes > 0 && leave_) bus_ = std::max(bus_, there) + takes;
   }
 
   void run(std::uint64_t untouched) {
@@ -601,15 +692,21 @@ class MemoryWalk {
     (ports ? cycles.sram_stalls : cycles.dram_stalls) += channel_stalls;
   }
 
-  void quantize(const Format& format, const models::Shape& shape) {
+  // Results that come back and codes that leave share the channel.
+  void quantize(const Format& format, const CodePath& path, const models::Shape& shape) {
     const std::uint64_t results = unsigned_of(models::element_count(shape));
     const auto* scaled = std::get_if<models::ScaledFormat>(&format);
     const std::uint64_t scales = scaled == nullptr ? 0 : unsigned_of(scaled->layout.count(shape));
     const std::uint64_t bits = results * unsigned_of(models::element_bits(format)) + scales * stored_scale_bits(format);
     const std::uint64_t lanes = unsigned_of(config_.quantizer_lanes);
     const std::uint64_t batches = (results + lanes - 1) / lanes;
-    const std::uint64_t leaving = std::max(
-        {batches, time(4 * results, config_.sram_read_bytes_per_cycle), sequence({(bits + 7) / 8}, ByteRate{})});
+    std::uint64_t channel = path.to_dram ? sequence({(bits + 7) / 8}, ByteRate{}) : 0;
+    if (come_back_) {
+      channel += unsigned_of(config_.dram_latency_cycles) + sequence({4 * results}, config_.sram_write_bytes_per_cycle);
+    }
+    const std::uint64_t keeping = path.stay ? time((bits + 7) / 8, config_.sram_write_bytes_per_cycle) : 0;
+    const std::uint64_t leaving =
+        std::max({batches, time(4 * results, config_.sram_read_bytes_per_cycle), channel, keeping});
     cycles.quantizer += leaving + 4;
     cycles.quantizer_stalls += leaving - batches;
   }
@@ -621,6 +718,9 @@ class MemoryWalk {
   std::uint64_t all_taps_ = 0;
   std::uint64_t groups_ = 1;
   std::uint64_t bus_ = 0;
+  Residence residence_;
+  bool leave_ = true;  // results, for DRAM in binary32
+  bool come_back_ = false;
 
  public:
   CycleCounts cycles;
@@ -643,7 +743,7 @@ void compare_results(const Case& test, const PassPrediction& p, const ArrayConfi
 }
 
 void compare_with_walk(const Case& test, const ArrayConfig& config) {
-  const auto& [pass, shape, left, right, formats] = test;
+  const auto& [pass, shape, left, right, formats, residence] = test;
   const Walk walk(pass, shape, left, right, config);
   const PassPrediction p = predict_pass(pass, shape, left, right, config, formats);
   const bool scaled = std::holds_alternative<models::ScaledFormat>(left);
@@ -726,14 +826,15 @@ TEST(Analytic, AgreesWithAWalkOverEveryStep) {
 }
 
 CycleCounts cycles_of(const Case& test, const ArrayConfig& config) {
-  return predict_pass(test.pass, test.shape, test.left, test.right, config, test.results).cycles;
+  return predict_pass(test.pass, test.shape, test.left, test.right, config, test.exchange()).cycles;
 }
 
 TEST(Analytic, MemoryAgreesWithAWalkOverEveryTile) {
   RandomCases cases(11);
   for (int i = 0; i < 8000; ++i) {
     const ArrayConfig config = cases.random.array_with_memory();
-    const Case test = cases.next(i);
+    Case test = cases.next(i);
+    test.residence = cases.random.residence(test.results.size());
     const CycleCounts walked = MemoryWalk(test, config).cycles;
     const CycleCounts predicted = cycles_of(test, config);
     EXPECT_EQ(predicted.array, walked.array);

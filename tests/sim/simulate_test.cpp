@@ -45,13 +45,18 @@ ArrayConfig array(int rows, int columns, int share, FeederConfig row_feeder, Fee
   return config;
 }
 
+ArrayConfig of_codes(ArrayConfig config) {
+  config.results = ResultForm::kCodes;
+  return config;
+}
+
 ArrayConfig with_small_sram(ArrayConfig config) {
   config.global_sram_bytes = 600;
   config.quantizer_lanes = 3;
   return config;
 }
 
-const std::array<ArrayCase, 9> kArrays{{
+const std::array<ArrayCase, 11> kArrays{{
     {"Default16x16", {}, 600, 60},
     {"One", array(1, 1, 1, {2, 1}, {2, 1}), 200, 100},
     {"OneBuffered", array(1, 1, 1, {24, 3}, {40, 2}), 200, 100},
@@ -61,6 +66,8 @@ const std::array<ArrayCase, 9> kArrays{{
     {"Square4Share16", array(4, 4, 16, {512, 4}, {512, 4}), 400, 150},
     {"Square16ShareAll", array(16, 16, 256, {1024, 16}, {1024, 16}), 200, 25},
     {"Wide4x32", with_small_sram(array(4, 32, 8, {200, 4}, {1600, 8})), 400, 60},
+    {"CodesAlone", of_codes(array(4, 4, 4, {512, 4}, {512, 4})), 200, 60},
+    {"CodesOfResultsThatComeBack", of_codes(with_small_sram(array(4, 3, 4, {64, 4}, {64, 4}))), 200, 60},
 }};
 
 // A NaN is a NaN, whatever its bits.
@@ -103,8 +110,10 @@ void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& ra
   EXPECT_EQ(result.toggles, count_operand_toggles(random.pass, random.shape, random.left, random.right, config));
 
   const std::vector<models::ScaledFormat>& formats = random.quantization.formats;
-  PassPrediction predicted = predict_pass(random.pass, random.shape, random.left.format, random.right.format, config,
-                                          {formats.begin(), formats.end()});
+  Exchange exchange(formats.begin(), formats.end());
+  if (config.quantizes_results()) exchange.residence = random.quantization.residence;
+  PassPrediction predicted =
+      predict_pass(random.pass, random.shape, random.left.format, random.right.format, config, exchange);
   predicted.counts.overflows = expected.counts.overflows;
   predicted.counts.non_finite = expected.counts.non_finite;
   EXPECT_EQ(predicted.counts, expected.counts);
@@ -119,6 +128,8 @@ void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& ra
   const Traffic& p = predicted.traffic;
   EXPECT_EQ(t.dram_row_reads, p.dram_row_reads);
   EXPECT_EQ(t.dram_column_reads, p.dram_column_reads);
+  EXPECT_EQ(t.dram_result_writes, p.dram_result_writes);
+  EXPECT_EQ(t.dram_result_reads, p.dram_result_reads);
   EXPECT_EQ(t.dram_code_writes, p.dram_code_writes);
   EXPECT_EQ(t.sram_row_reads, p.sram_row_reads);
   EXPECT_EQ(t.sram_column_reads, p.sram_column_reads);
@@ -130,7 +141,7 @@ void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& ra
   EXPECT_EQ(t.column_buffer_reads, p.column_buffer_reads);
   EXPECT_TRUE(t == p);
 
-  if (expected.counts.non_finite > 0) {
+  if (expected.counts.non_finite > 0 || !config.quantizes_results()) {
     EXPECT_TRUE(result.quantized.empty());
     return;
   }
