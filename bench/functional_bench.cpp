@@ -26,7 +26,7 @@ void convolve(benchmark::State& state, const models::ConvolutionShape& shape, co
   const auto pass = static_cast<Pass>(state.range(0));
   const models::ScaledTensor left = bench::quantized_operand(shape, models::left_operand(pass), format);
   const models::ScaledTensor right = bench::quantized_operand(shape, models::right_operand(pass), format);
-  for (auto _ : state) benchmark::DoNotOptimize(engine(pass, shape, left, right, models::Accumulator{}));
+  for ([[maybe_unused]] const auto _ : state) benchmark::DoNotOptimize(engine(pass, shape, left, right, models::Accumulator{}));
   state.SetLabel(models::to_string(pass));
   state.counters["multiply_adds"] =
       benchmark::Counter(static_cast<double>(shape.multiply_adds(pass)), benchmark::Counter::kIsIterationInvariantRate);
@@ -83,7 +83,7 @@ void dot_kernel(benchmark::State& state) {
                              .used_channels = models::kDotChannels,
                              .positions = positions};
   std::vector<float> results(static_cast<std::size_t>(models::kDotChannels * positions));
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto _ : state) {
     models::correlate_dots(tile, results.data(), positions);
     benchmark::DoNotOptimize(results.data());
     benchmark::ClobberMemory();
@@ -96,7 +96,7 @@ BENCHMARK(dot_kernel);
 
 void peak(benchmark::State& state, std::uint64_t (*loop)()) {
   std::uint64_t multiply_adds = 0;
-  for (auto _ : state) multiply_adds = loop();
+  for ([[maybe_unused]] const auto _ : state) multiply_adds = loop();
   if (multiply_adds == 0) state.SkipWithError("this processor has no such instruction");
   state.counters["multiply_adds"] =
       benchmark::Counter(static_cast<double>(multiply_adds), benchmark::Counter::kIsIterationInvariantRate);
@@ -111,7 +111,7 @@ void direct(benchmark::State& state) {
   const auto pass = static_cast<Pass>(state.range(0));
   const models::Tensor<float> left = bench::random_operand(shape, models::left_operand(pass));
   const models::Tensor<float> right = bench::random_operand(shape, models::right_operand(pass));
-  for (auto _ : state) {
+  for ([[maybe_unused]] const auto _ : state) {
     benchmark::DoNotOptimize(models::direct_convolution<T>(pass, shape, left.values, right.values));
   }
   state.SetLabel(models::to_string(pass));
@@ -132,7 +132,7 @@ void quantizer(benchmark::State& state, models::Rounding rounding) {
   models::QuantizerOptions options;
   options.rounding = rounding;
   const models::ScaledFormat format = models::parse_scaled_format("e2m4");
-  for (auto _ : state) benchmark::DoNotOptimize(models::quantize(input, format, options, "input"));
+  for ([[maybe_unused]] const auto _ : state) benchmark::DoNotOptimize(models::quantize(input, format, options, "input"));
   state.counters["elements"] =
       benchmark::Counter(static_cast<double>(input.size()), benchmark::Counter::kIsIterationInvariantRate);
 }

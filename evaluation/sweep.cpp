@@ -27,6 +27,7 @@
 #include "evaluation/machines.h"
 #include "evaluation/mean_decibels.h"
 #include "evaluation/pricing.h"
+#include "evaluation/totals.h"
 
 namespace mlsim::evaluation {
 namespace {
@@ -80,6 +81,19 @@ bool is_block_scaled(const PerOperand<models::Format>& formats) {
                      [](const models::Format& format) { return std::holds_alternative<models::ScaledFormat>(format); });
 }
 
+// What is varied of an array's key, else as the array has it.
+std::vector<int> choices(const std::vector<int>& varied, int own) {
+  return varied.empty() ? std::vector<int>{own} : varied;
+}
+
+// Throws std::runtime_error for a combination that is no array.
+void check_choices(const SweepAxes& axes, const SweepPoint& point) {
+  std::string varied;
+  if (!axes.elements_per_scaler.empty()) varied += fmt::format("--sharing {} ", point.array.elements_per_scaler);
+  if (!axes.taps_per_cycle.empty()) varied += fmt::format("--taps-per-cycle {} ", point.array.taps_per_cycle);
+  if (!varied.empty()) point.array.check(fmt::format("{}of {}", varied, point.array_name));
+}
+
 }  // namespace
 
 bool differ_in_dataflow(const std::vector<SweepPoint>& points) {
@@ -88,24 +102,26 @@ bool differ_in_dataflow(const std::vector<SweepPoint>& points) {
   });
 }
 
+bool differ_in_taps(const std::vector<SweepPoint>& points) {
+  return std::any_of(points.begin(), points.end(),
+                     [](const SweepPoint& point) { return point.array.taps_per_cycle != 1; });
+}
+
 std::vector<SweepPoint> sweep_points(const SweepAxes& axes) {
   std::vector<SweepPoint> points;
   for (const PerOperand<models::Format>& formats : axes.formats) {
     // Floating-point units and int8 have no accumulator of a width of their own.
     const bool has_accumulator = is_block_scaled(formats);
-    NamedArrays arrays = axes.arrays;
-    if (axes.arrays_of_formats) {
-      for (auto& more : axes.arrays_of_formats(formats)) arrays.push_back(std::move(more));
-    }
     for (const int bits : axes.accumulator_bits) {
       if (!has_accumulator && bits != axes.accumulator_bits.front()) continue;
-      for (const auto& [name, array] : arrays) {
-        SweepPoint point{formats, bits, array, name};
-        if (axes.elements_per_scaler.empty()) points.push_back(point);
-        for (const int share : axes.elements_per_scaler) {
-          point.array.elements_per_scaler = share;
-          point.array.check(fmt::format("--sharing {} of {}", share, name));
-          points.push_back(point);
+      for (const auto& [name, array] : axes.arrays) {
+        for (const int share : choices(axes.elements_per_scaler, array.elements_per_scaler)) {
+          for (const int taps : choices(axes.taps_per_cycle, array.taps_per_cycle)) {
+            SweepPoint& point = points.emplace_back(SweepPoint{formats, bits, array, name});
+            point.array.elements_per_scaler = share;
+            point.array.taps_per_cycle = taps;
+            check_choices(axes, point);
+          }
         }
       }
     }
@@ -134,6 +150,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   row["rows"] = point.array.rows;
   row["columns"] = point.array.columns;
   row["elements_per_scaler"] = point.array.elements_per_scaler;
+  if (setting.tells_taps) row["taps_per_cycle"] = point.array.taps_per_cycle;
   row["accumulator_bits"] = is_block_scaled(point.formats) ? Json(prices.accumulator_bits) : Json();
 
   energy::WideCount multiply_adds;
@@ -175,6 +192,8 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   row["computing_pj"] = total.computing().value;
   row["memory_pj"] = total.memory().value;
   row["with_memory_pj"] = total.with_memory().value;
+  row["energy_delay_js"] =
+      energy_delay_js(total.with_memory().value, static_cast<double>(cycles) / (point.array.clock_ghz * 1e9));
   row["area_um2"] = number_or_null(prices.area.total());  // a table may have no areas
   row["mean_sqnr_db"] = decibels_to_json(sqnr.mean());
   row["passes"] = std::move(passes);

@@ -35,8 +35,7 @@ struct SweepAxes {
   std::vector<int> accumulator_bits{0};
   std::vector<std::pair<std::string, sim::ArrayConfig>> arrays{{"default", {}}};
   std::vector<int> elements_per_scaler;  // empty: as the arrays have it
-  // More arrays, which depend on the formats; none where it is empty.
-  std::function<NamedArrays(const PerOperand<models::Format>&)> arrays_of_formats{};
+  std::vector<int> taps_per_cycle;       // likewise
 };
 
 // Whether any point's array is not output-stationary.
@@ -46,6 +45,9 @@ bool differ_in_dataflow(const std::vector<SweepPoint>& points);
 // once. Throws std::runtime_error for a combination that is no array.
 std::vector<SweepPoint> sweep_points(const SweepAxes& axes);
 
+// Whether any has elements of several multipliers.
+bool differ_in_taps(const std::vector<SweepPoint>& points);
+
 // What all points of a sweep have in common.
 struct SweepSetting {
   const workloads::Workload& workload;
@@ -54,6 +56,7 @@ struct SweepSetting {
   Activity activity = Activity::kDense;
   std::vector<Objective> front;  // what mark_pareto_front compared the points in
   bool tells_dataflow = false;   // of each point
+  bool tells_taps = false;       // of each point, its taps_per_cycle
 };
 
 // Runs one point: an object with what varies, energies in pJ, area in µm², cycles, and for each pass SQNR in dB, cosine

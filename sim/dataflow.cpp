@@ -17,7 +17,7 @@ const Dataflow& dataflow_of(const ArrayConfig& config) {
 double utilization(const models::OperationCounts& counts, const CycleCounts& cycles, const ArrayConfig& config) {
   if (cycles.array == 0) return 0;
   return static_cast<double>(counts.mantissa_multiplies) /
-         (static_cast<double>(cycles.array) * config.rows * config.columns);
+         (static_cast<double>(cycles.array) * static_cast<double>(config.multipliers()));
 }
 
 }  // namespace mlsim::sim

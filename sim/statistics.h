@@ -38,12 +38,13 @@ struct Traffic {
   std::uint64_t dram_row_reads = 0;      // the operand of the rows, packed, with its scales
   std::uint64_t dram_column_reads = 0;   // the operand of the columns, likewise
   std::uint64_t dram_result_writes = 0;  // binary32
+  std::uint64_t dram_result_reads = 0;   // binary32 on their way back to the quantizer
   std::uint64_t dram_code_writes = 0;    // quantized results with their scales, for each of their formats
   // Global SRAM
   std::uint64_t sram_operand_writes = 0;  // what comes from DRAM
   std::uint64_t sram_row_reads = 0;       // fills of the row feeder, with a scale for each group
   std::uint64_t sram_column_reads = 0;    // fills of the column feeder, likewise
-  std::uint64_t sram_result_writes = 0;   // banks of the group-scale units
+  std::uint64_t sram_result_writes = 0;   // banks of the group-scale units, results that come back, codes that stay
   std::uint64_t sram_result_reads = 0;    // results on their way to DRAM, and into the quantizer
   // Weight-stationary: partial sums between the folds of a tile.
   std::uint64_t sram_sum_writes = 0;
@@ -54,7 +55,9 @@ struct Traffic {
   std::uint64_t column_buffer_writes = 0;
   std::uint64_t column_buffer_reads = 0;
 
-  std::uint64_t dram() const { return dram_row_reads + dram_column_reads + dram_result_writes + dram_code_writes; }
+  std::uint64_t dram() const {
+    return dram_row_reads + dram_column_reads + dram_result_writes + dram_result_reads + dram_code_writes;
+  }
   std::uint64_t sram() const {
     return sram_operand_writes + sram_row_reads + sram_column_reads + sram_result_writes + sram_result_reads +
            sram_sum_writes + sram_sum_reads;
@@ -66,6 +69,7 @@ struct Traffic {
     dram_row_reads += other.dram_row_reads;
     dram_column_reads += other.dram_column_reads;
     dram_result_writes += other.dram_result_writes;
+    dram_result_reads += other.dram_result_reads;
     dram_code_writes += other.dram_code_writes;
     sram_operand_writes += other.sram_operand_writes;
     sram_row_reads += other.sram_row_reads;

@@ -47,7 +47,8 @@ class Gpu {
 
   // Values and scale, bit by bit those of models::quantize_scaled (S_g · x and S_t) or of
   // models::quantize_baseline_scaled, but with a scale of NaN in place of a refusal. The step that was set is added to
-  // the upper half of the options' stream. The tiles are those of the format's layout. The result is in channels-last
+  // the upper half of the options' stream. The tiles are those of the format's layout. Where the tensor is a part, the
+  // maxima to raise lie in the GPU's memory. The result is in channels-last
   // order where a tensor in a block-scaled format is.
   virtual ScaledValues quantize(const torch::Tensor& tensor, const models::Format& format,
                                 const models::QuantizerOptions& options) = 0;
@@ -68,7 +69,8 @@ class Gpu {
   virtual void replay() = 0;
 };
 
-// Throws std::runtime_error where this build or the machine has no CUDA.
-std::unique_ptr<Gpu> make_gpu();
+// The GPU of an index, which becomes the current one. Throws std::runtime_error where this build or the machine has no
+// CUDA, or fewer GPUs.
+std::unique_ptr<Gpu> make_gpu(int index = 0);
 
 }  // namespace mlsim::trainer

@@ -20,7 +20,8 @@ std::string metrics_line(const EpochReport& report) {
                               {"test_loss", report.test_loss},
                               {"test_accuracy", report.test_accuracy},
                               {"train_seconds", report.train_seconds},
-                              {"test_seconds", report.test_seconds}};
+                              {"test_seconds", report.test_seconds},
+                              {"data_seconds", report.data_seconds}};
   if (report.overflows) {
     for (const models::Pass pass : models::kPasses) {
       line["overflows"][to_string(pass)] = (*report.overflows)[static_cast<std::size_t>(pass)];

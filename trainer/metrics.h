@@ -12,7 +12,7 @@
 namespace mlsim::trainer {
 
 // Keys: epoch, step, learning_rate, train_loss, train_accuracy, test_loss, test_accuracy, train_seconds, test_seconds,
-// and in exact arithmetic overflows (an object: forward, backward_data, backward_weight).
+// data_seconds, and in exact arithmetic overflows (an object: forward, backward_data, backward_weight).
 // Accuracies are 0..1.
 std::string metrics_line(const EpochReport& report);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <span>
 #include <tuple>
 #include <utility>
@@ -12,6 +13,7 @@
 
 #include "models/baseline/baseline.h"
 #include "models/convolution/cpu/functional_convolution.h"
+#include "trainer/batch_part.h"
 #include "workloads/workload.h"
 
 namespace mlsim::trainer {
@@ -59,6 +61,13 @@ models::QuantizerOptions options_of(Operand operand, const ConvolutionLayer& lay
   };
 }
 
+// Where an operand lies in that of the batch that it is quantized with, if it is a part.
+std::optional<models::TensorPart> part_of(Operand operand, const torch::Tensor& tensor, const models::Format& format,
+                                          const PassState& state) {
+  if (state.part == nullptr || state.evaluating || operand == Operand::kWeight) return std::nullopt;
+  return state.part->of(tensor, format);
+}
+
 std::string name_of(Operand operand, const ConvolutionLayer& layer) {
   return layer.name + " " + to_string(operand);
 }
@@ -71,7 +80,9 @@ ScaledValues quantize_values(const torch::Tensor& tensor, Operand operand, model
   const PassState& state = call.state;
   const models::Format format = models::format_of(state.quantization[operand].format, operand, pass);
   if (is_binary32(format)) return {tensor, {}};
-  const models::QuantizerOptions options = options_of(operand, call.layer, state);
+  models::QuantizerOptions options = options_of(operand, call.layer, state);
+  const std::optional<models::TensorPart> part = part_of(operand, tensor, format, state);
+  if (part) options.part = &*part;
   if (state.gpu != nullptr) return state.gpu->quantize(tensor, format, options);
   const torch::Tensor dense = tensor.contiguous();
   torch::Tensor values = at::empty_like(dense);
@@ -90,10 +101,13 @@ ScaledValues quantize_values(const torch::Tensor& tensor, Operand operand, model
 PassOperand quantize_operand(const torch::Tensor& tensor, Operand operand, models::Pass pass, const Call& call) {
   if (!call.is_exact()) return {quantize_values(tensor, operand, pass, call), nullptr};
   const torch::Tensor dense = tensor.contiguous();
-  const auto& format = std::get<models::ScaledFormat>(call.state.quantization[operand].format);
+  const models::ScaledFormat format =
+      std::get<models::ScaledFormat>(call.state.quantization[operand].format).of(operand, pass);
+  models::QuantizerOptions options = options_of(operand, call.layer, call.state);
+  const std::optional<models::TensorPart> part = part_of(operand, dense, format, call.state);
+  if (part) options.part = &*part;
   models::QuantizedTensor quantized =
-      models::quantize(values_of(dense), shape_of(dense), format.of(operand, pass),
-                       options_of(operand, call.layer, call.state), name_of(operand, call.layer));
+      models::quantize(values_of(dense), shape_of(dense), format, options, name_of(operand, call.layer));
   return {{}, std::make_shared<const models::ScaledTensor>(std::move(quantized.tensor))};
 }
 

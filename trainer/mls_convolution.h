@@ -15,6 +15,9 @@
 
 namespace mlsim::trainer {
 
+class BatchPart;
+class Ranks;
+
 // What a network's convolutions share during a pass through it.
 struct PassState {
   Quantization quantization;
@@ -26,6 +29,9 @@ struct PassState {
   std::array<std::uint64_t, 3>* overflows = nullptr;
   bool evaluating = false;  // every operand is rounded to nearest unless Quantization tells otherwise
   Gpu* gpu = nullptr;       // where the tensors are; null: in the processor's memory
+  // The part of the batch that a training pass has; null: all of it.
+  const BatchPart* part = nullptr;
+  Ranks* norm_ranks = nullptr;  // with which batch norm shares its statistics in training; null: with none
 };
 
 // What tells one convolution from another.
@@ -44,9 +50,10 @@ struct ConvolutionLayer {
 // exactly, and multiplies the result by the product of the two tensor scales. Exact arithmetic gives the bits of
 // models::functional_convolution instead. An operand that two passes take in the same tiles is quantized once, another
 // one for each pass, each time from binary32. The gradient of quantization itself is taken as 1. `state` is read in
-// both directions and must outlive the backward pass. Throws std::runtime_error with the layer and the operand for a
-// NaN or an infinity; on a GPU the result is NaN instead. There the convolutions run in TF32 where fits_tf32 tells that
-// it keeps the operands.
+// both directions and must outlive the backward pass. Of a part of a batch, activation and error are quantized as the
+// batch is; the gradient of the weight is that of the part. Throws std::runtime_error with the layer and the operand
+// for a NaN or an infinity; on a GPU the result is NaN instead. There the convolutions run in TF32 where fits_tf32
+// tells that it keeps the operands.
 torch::Tensor mls_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
                               const ConvolutionLayer& layer, const PassState& state);
 

@@ -183,6 +183,8 @@ std::vector<base::Option> training_options() {
        .help = "seed of every random draw",
        .kind = base::WholeNumber{},
        .preset = "1"},
+      {.name = "sync-batch-norm", .help = "of several ranks: batch norm over the images of all, not of each"},
+      {.name = "scale-per-rank", .help = "of several ranks: scales of each one's images, not of the whole batch"},
       {.name = "device",
        .value_name = "D",
        .help = "cpu or cuda",
@@ -366,6 +368,8 @@ Recipe read_recipe_of_run(const base::CommandLine& line) {
     recipe.float_layers = names_in(float_layers);
   }
   recipe.quantize_linear = line.flag("quantize-linear");
+  recipe.sync_batch_norm = line.flag("sync-batch-norm");
+  recipe.scale_per_rank = line.flag("scale-per-rank");
   recipe.model = parse_model(line.text("model"));
   recipe.seed = line.whole_number("seed");
   recipe.batch = line.whole_number("batch");
@@ -390,6 +394,7 @@ Options options_of(const base::CommandLine& line) {
   if (line.has("milestones")) options.milestones = parse_milestones(line.text("milestones"));
   if (!line.has("steps")) options.epochs = kDefaultEpochs;
   if (line.has("epochs")) options.epochs = line.whole_number("epochs");
+  options.threads_given = line.has("threads");
   TrainingRun& run = options.run;
   run.recipe = read_recipe_of_run(line);
   run.threads = line.has("threads")

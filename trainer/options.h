@@ -16,6 +16,7 @@ struct Options {
   bool version = false;
   bool check_data = false;  // read all data once instead of training
   bool quiet = false;       // say nothing but errors
+  bool threads_given = false;
   DatasetKind dataset = DatasetKind::kCifar10;
   std::filesystem::path data;         // its folder
   std::size_t image_size = 0;         // of a folder of images; 0 for the others

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <new>
@@ -22,6 +23,8 @@
 #include "trainer/options.h"
 #include "trainer/print.h"
 #include "trainer/progress.h"
+#include "trainer/rank_environment.h"
+#include "trainer/ranks.h"
 
 namespace {
 
@@ -29,6 +32,8 @@ using namespace mlsim::trainer;
 
 // What shells report for a program that SIGINT ended.
 constexpr int kInterrupted = 130;
+// Where another rank is gone.
+constexpr int kLost = 2;
 
 std::atomic<bool> stop{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
@@ -95,8 +100,30 @@ int check_data(const Dataset& data, int threads, bool quiet) {
   return damages.empty() ? 0 : 2;
 }
 
+// What the other ranks leave to rank 0.
+void follow(Options& options) {
+  options.quiet = true;
+  options.metrics.clear();
+  options.save_recipe.clear();
+  options.run.checkpoint.clear();
+}
+
+// Meets the other ranks, if the process is one of several.
+std::unique_ptr<Ranks> meet(const RankEnvironment& environment, Options& options) {
+  if (environment.size == 1 || options.check_data) return nullptr;
+  if (environment.rank != 0) follow(options);
+  if (!options.threads_given) options.run.threads = std::max(options.run.threads / environment.local_size, 1);
+  return std::make_unique<Ranks>(environment, [](const std::string& sentence) {
+    fail(sentence, kLost);
+    mlsim::base::remove_unfinished_files();
+    std::_Exit(kLost);
+  });
+}
+
 int run(const Options& given) {
   Options options = given;
+  const std::unique_ptr<Ranks> ranks = meet(read_rank_environment(std::getenv), options);
+  options.run.ranks = ranks.get();
   const std::unique_ptr<Dataset> data = open_dataset(options.dataset, options.data, options.image_size);
   if (const auto* const images = dynamic_cast<const ImageFolder*>(data.get()); images != nullptr && !options.quiet) {
     mlsim::base::print_error("mlsim-train: " + mlsim::base::printable(images->findings()) + "\n");
@@ -152,6 +179,7 @@ int run(const Options& given) {
   options.run.stop = &stop;
 
   const TrainingResult result = train(*data, options.run);
+  if (ranks) ranks->leave();
   stop_on_signals.reset();
   const bool nothing_left = !result.stopped && result.steps_before == result.steps_done && !evaluated;
   if (nothing_left && !options.quiet) {
@@ -160,6 +188,7 @@ int run(const Options& given) {
   }
   if (!result.stopped) return 0;
   progress.clear();
+  if (ranks && !ranks->leads()) return kInterrupted;
   mlsim::base::print_error(fmt::format("mlsim-train: interrupted after step {}{}\n", result.steps_done,
                                        options.run.checkpoint.empty()
                                            ? ", nothing is saved without --checkpoint"

@@ -25,12 +25,16 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/hash.h"
 #include "base/input_file.h"
 #include "base/json.h"
 #include "base/output_file.h"
+#include "trainer/batch_part.h"
 #include "trainer/data/batch_queue.h"
 #include "trainer/gpu.h"
 #include "trainer/networks/network.h"
+#include "trainer/ranks.h"
+#include "trainer/step_sum.h"
 #include "trainer/trace.h"
 
 namespace mlsim::trainer {
@@ -65,7 +69,7 @@ torch::Tensor correct_labels(const torch::Tensor& logits, const torch::Tensor& l
 }
 
 // Everything of a run that a checkpoint must agree with. Most have the names of options; steps stand for epochs.
-nlohmann::json to_json(const Recipe& recipe, const Dataset& data) {
+nlohmann::json to_json(const Recipe& recipe, const Dataset& data, int ranks) {
   nlohmann::json json{{"dataset", data.name()},
                       {"image-size", data.shape().side},
                       {"classes", data.shape().classes},
@@ -73,6 +77,9 @@ nlohmann::json to_json(const Recipe& recipe, const Dataset& data) {
                       {"model", to_string(recipe.model)},
                       {"seed", recipe.seed},
                       {"batch", recipe.batch},
+                      {"ranks", ranks},
+                      {"scale-per-rank", recipe.scale_per_rank},
+                      {"sync-batch-norm", recipe.sync_batch_norm},
                       {"steps", recipe.steps},
                       {"schedule", recipe.schedule == Schedule::kCosine ? "cosine" : "step"},
                       {"milestone-steps", recipe.milestones},
@@ -167,25 +174,26 @@ std::string_view checked_archive(std::string_view checkpoint, const std::string&
 
 class Session {
  public:
-  Session(const Dataset& data, const TrainingRun& run) : data_(data), run_(run), recipe_(run.recipe) {
+  Session(const Dataset& data, const TrainingRun& run)
+      : data_(data),
+        run_(run),
+        recipe_(run.recipe),
+        ranks_(run.ranks),
+        images_(run.recipe.batch / static_cast<std::uint64_t>(ranks())) {
     if (recipe_.batch > data_.train_size()) {
       throw std::runtime_error(
           fmt::format("a batch of {} images is larger than the training set of {}", recipe_.batch, data_.train_size()));
     }
     check_arithmetic();
+    check_ranks();
     torch::manual_seed(recipe_.seed);
     model_ = make_network(recipe_.model, data_.shape());
     if (recipe_.float_layers) model_->keep_float(*recipe_.float_layers);
     if (recipe_.quantize_linear) model_->quantize_linear();
-    if (recipe_.batch * model_->smallest_side() * model_->smallest_side() < 2) {
-      throw std::runtime_error(fmt::format(
-          "--batch 1: leaves one value of a channel to the last batch norm of {} on images of {}×{} pixels, "
-          "expected more images or larger ones",
-          to_string(recipe_.model), data_.shape().side, data_.shape().side));
-    }
+    check_batch_norm();
     PassState& state = model_->state();
     if (recipe_.device == Device::kCuda) {
-      gpu_ = make_gpu();
+      gpu_ = make_gpu(ranks_ != nullptr ? ranks_->local_rank() : 0);
       if (const MemoryDataset* const memory = data_.in_memory()) {
         gpu_->keep_images(memory->train(), memory->normalization());
       }
@@ -198,7 +206,7 @@ class Session {
     optimizer_ = std::make_unique<torch::optim::SGD>(
         model_->parameters(),
         torch::optim::SGDOptions(recipe_.learning_rate).momentum(recipe_.momentum).weight_decay(recipe_.weight_decay));
-    if (!run_.checkpoint.empty() || !run_.resume.empty()) data_fingerprint_ = data_.fingerprint();
+    if (writes_checkpoints() || !run_.resume.empty()) data_fingerprint_ = data_.fingerprint();
     if (!run_.resume.empty()) {
       from_file(run_.resume, [&] { load_checkpoint(); });
     }
@@ -206,8 +214,9 @@ class Session {
       from_file(run_.weights, [&] { load_weights(); });
     }
     // A file that cannot be written is better known now than after an epoch.
-    if (!run_.checkpoint.empty()) base::AtomicFile{run_.checkpoint};
+    if (writes_checkpoints()) base::AtomicFile{run_.checkpoint};
     if (run_.trace) check_trace();
+    if (ranks_ != nullptr) join_ranks();
   }
 
   TrainingResult train() {
@@ -252,7 +261,71 @@ class Session {
     }
   }
 
-  bool is_stopped() const { return run_.stop != nullptr && run_.stop->load(); }
+  int ranks() const { return ranks_ != nullptr ? ranks_->size() : 1; }
+  std::size_t rank() const { return ranks_ != nullptr ? static_cast<std::size_t>(ranks_->rank()) : 0; }
+  bool writes_checkpoints() const { return rank() == 0 && !run_.checkpoint.empty(); }
+
+  bool is_asked_to_stop() const { return run_.stop != nullptr && run_.stop->load(); }
+  // Whether all ranks are to stop, which they agree on in each step.
+  bool is_stopped() const { return ranks_ != nullptr ? ranks_stop_ : is_asked_to_stop(); }
+
+  void check_ranks() const {
+    if (ranks_ == nullptr) return;
+    if (recipe_.batch % static_cast<std::uint64_t>(ranks()) != 0) {
+      throw std::runtime_error(
+          fmt::format("--batch {}: is no multiple of the {} ranks (WORLD_SIZE), expected equal parts for them",
+                      recipe_.batch, ranks()));
+    }
+    if (run_.trace) {
+      throw std::runtime_error(fmt::format(
+          "--trace: {} ranks (WORLD_SIZE) have each a part of the step's operands, expected one process", ranks()));
+    }
+  }
+
+  void check_batch_norm() const {
+    const std::uint64_t images = recipe_.sync_batch_norm ? recipe_.batch : images_;
+    if (images * model_->smallest_side() * model_->smallest_side() >= 2) return;
+    throw std::runtime_error(
+        fmt::format("--batch {}: leaves one value of a channel to the last batch norm of {} on images of {}×{} pixels, "
+                    "expected more images or larger ones{}",
+                    recipe_.batch, to_string(recipe_.model), data_.shape().side, data_.shape().side,
+                    ranks_ != nullptr ? " for each rank, or --sync-batch-norm" : ""));
+  }
+
+  // Once network and device are there, and every rank has read what it is to read.
+  void join_ranks() {
+    check_recipe_of_leader();
+    ranks_->connect(gpu_ != nullptr);
+    part_.emplace(*ranks_, static_cast<std::int64_t>(images_), recipe_.scale_per_rank);
+    part_->check(recipe_.quantization);
+    PassState& state = model_->state();
+    state.part = &*part_;
+    std::vector<torch::Tensor> statistics;
+    if (recipe_.sync_batch_norm) {
+      state.norm_ranks = ranks_;
+    } else {
+      for (const torch::Tensor& buffer : model_->buffers()) {
+        if (buffer.is_floating_point()) statistics.push_back(buffer);
+      }
+    }
+    step_sum_.emplace(*ranks_, model_->parameters(), std::move(statistics));
+  }
+
+  // Ranks that were started with other options would wait for each other, or learn nothing.
+  void check_recipe_of_leader() {
+    nlohmann::json ours = to_json(recipe_, data_, ranks());
+    ours["images to train on"] = data_.train_size();
+    ours["images to test on"] = data_.test_size();
+    ours["steps done"] = step_;
+    const nlohmann::json theirs = nlohmann::json::parse(ranks_->of_leader("recipe", ours.dump()));
+    for (const auto& [key, value] : ours.items()) {
+      const nlohmann::json other = theirs.value(key, nlohmann::json());
+      if (other == value) continue;
+      throw std::runtime_error(
+          fmt::format("rank {} of {}: has {} {}, rank 0 has {}, expected the same run on all ranks", rank(), ranks(),
+                      key, value.dump(), other.dump()));
+    }
+  }
 
   void check_arithmetic() const {
     const Quantization& quantization = recipe_.quantization;
@@ -268,15 +341,15 @@ class Session {
     }
   }
 
-  // The images of an epoch from a step on.
+  // This rank's images of an epoch from a step on.
   struct Epoch {
     Epoch(const Session& session, std::uint64_t epoch, std::uint64_t first_step, std::uint64_t steps)
         : number(epoch),
           order(session.data_.train_size(), session.recipe_.seed, epoch),
           batches(
               [this, &session](std::size_t step) {
-                const std::uint64_t batch = session.recipe_.batch;
-                return session.data_.training_batch(order, step * batch, batch);
+                const std::size_t first = step * session.recipe_.batch + session.rank() * session.images_;
+                return session.data_.training_batch(order, first, session.images_);
               },
               first_step, steps) {}
     std::uint64_t number;
@@ -305,19 +378,25 @@ class Session {
       state.trace = &trace;
       state.trace_samples = run_.trace->samples;
     }
-    state.overflows = &tally_.overflows;
+    std::array<std::uint64_t, 3> overflows{};
+    state.overflows = &overflows;
     model_->train();
     static_cast<torch::optim::SGDOptions&>(optimizer_->param_groups()[0].options())
         .lr(learning_rate_at(recipe_, step_));
-    const auto [loss, correct] = gpu_ ? step_on_gpu(epoch, first) : step_on_cpu(epoch.batches.next());
-    tally_.add(loss, correct, static_cast<std::int64_t>(recipe_.batch));
+    StepResult result = gpu_ ? step_on_gpu(epoch, first) : step_on_cpu(next_batch(epoch));
+    state.overflows = nullptr;
+    result.overflows = overflows;
+    if (ranks_ != nullptr) add_ranks(result);
+    check_loss(result.loss);
+    tally_.add(result.loss, result.correct, static_cast<std::int64_t>(recipe_.batch));
+    for (std::size_t pass = 0; pass < overflows.size(); ++pass) tally_.overflows[pass] += result.overflows[pass];
     if (state.trace != nullptr) {
       state.trace = nullptr;
       write_trace(run_.trace->folder, fmt::format("{}-{}", to_string(recipe_.model), data_.name()), state.quantization,
                   step_, trace);
       report_difference(trace);
     }
-    return loss;
+    return result.loss;
   }
 
   void report_difference(const std::vector<TracedConvolution>& trace) const {
@@ -331,28 +410,70 @@ class Session {
   }
 
   struct StepResult {
-    double loss;
-    std::int64_t correct;
+    double loss = 0;  // of several ranks first this one's part of the mean
+    std::int64_t correct = 0;
+    std::array<std::uint64_t, 3> overflows{};  // by models::Pass
   };
 
-  StepResult step_on_cpu(Batch batch) {
-    optimizer_->zero_grad();
-    const torch::Tensor labels = labels_of(batch);
-    const torch::Tensor logits = model_->forward(images_of(batch));
-    const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, labels);
-    const auto loss_value = loss.item<double>();
-    check_loss(loss_value);
-    loss.backward();
-    optimizer_->step();
-    return {loss_value, correct_labels(logits.detach(), labels).item<std::int64_t>()};
+  Batch next_batch(Epoch& epoch) {
+    const auto start = std::chrono::steady_clock::now();
+    Batch batch = epoch.batches.next();
+    data_seconds_ += seconds_since(start);
+    return batch;
   }
 
-  // The batch of the epoch from image `first` on, in the GPU's memory.
+  // The mean over the batch, or what this rank's images add to it.
+  torch::Tensor loss_of(const torch::Tensor& logits, const torch::Tensor& labels) const {
+    namespace functional = torch::nn::functional;
+    if (ranks_ == nullptr) return functional::cross_entropy(logits, labels);
+    return functional::cross_entropy(logits, labels, functional::CrossEntropyFuncOptions().reduction(torch::kSum))
+        .div(static_cast<double>(recipe_.batch));
+  }
+
+  // Sums of the figures of all ranks; they also agree on whether to stop after the step.
+  void add_ranks(StepResult& result) {
+    const auto number = [](auto value) { return static_cast<double>(value); };
+    const torch::Tensor figures =
+        torch::tensor({result.loss, number(result.correct), number(is_asked_to_stop()), number(result.overflows[0]),
+                       number(result.overflows[1]), number(result.overflows[2])},
+                      torch::kDouble)
+            .to(device());
+    ranks_->sum(figures);
+    const torch::Tensor sums = figures.cpu();
+    const double* const sum = sums.data_ptr<double>();
+    result.loss = sum[0];
+    result.correct = static_cast<std::int64_t>(sum[1]);
+    ranks_stop_ = ranks_stop_ || sum[2] > 0;
+    for (std::size_t pass = 0; pass < 3; ++pass) result.overflows[pass] = static_cast<std::uint64_t>(sum[3 + pass]);
+  }
+
+  torch::Device device() const { return gpu_ ? gpu_->device() : torch::Device(torch::kCPU); }
+
+  StepResult step_on_cpu(Batch batch) {
+    if (step_sum_) {
+      forget_gradients();
+    } else {
+      optimizer_->zero_grad();
+    }
+    const torch::Tensor labels = labels_of(batch);
+    const torch::Tensor logits = model_->forward(images_of(batch));
+    const torch::Tensor loss = loss_of(logits, labels);
+    const auto loss_value = loss.item<double>();
+    // Ranks know only the whole one.
+    if (ranks_ == nullptr) check_loss(loss_value);
+    loss.backward();
+    if (step_sum_) step_sum_->add();
+    optimizer_->step();
+    return {loss_value, correct_labels(logits.detach(), labels).item<std::int64_t>(), {}};
+  }
+
+  // This rank's part of the epoch's batch that begins at image `first`, in the GPU's memory.
   const DeviceBatch& batch_on_gpu(Epoch& epoch, std::size_t first) {
     const MemoryDataset* const memory = data_.in_memory();
-    if (memory == nullptr) return gpu_->copy(epoch.batches.next(), data_.shape());
+    if (memory == nullptr) return gpu_->copy(next_batch(epoch), data_.shape());
+    first += rank() * images_;
     std::vector<Placement> placements;
-    for (std::size_t i = 0; i < recipe_.batch; ++i) placements.push_back(memory->placement(epoch.order, first + i));
+    for (std::size_t i = 0; i < images_; ++i) placements.push_back(memory->placement(epoch.order, first + i));
     return gpu_->place(placements);
   }
 
@@ -361,15 +482,17 @@ class Session {
     gpu_->set_step(step_, learning_rate_at(recipe_, step_));
     const auto work = [&] {
       const torch::Tensor logits = model_->forward(batch.images);
-      const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, batch.labels);
+      const torch::Tensor loss = loss_of(logits, batch.labels);
       loss.backward();
+      if (step_sum_) step_sum_->add();
       gpu_->update(*optimizer_);
       const torch::Tensor correct = correct_labels(logits.detach(), batch.labels);
       step_figures_ = torch::stack({loss.detach().to(torch::kDouble), correct.to(torch::kDouble)});
     };
-    // A traced step copies its operands to the processor, which a recording cannot.
+    // A traced step copies its operands to the processor, which a recording cannot; what goes between ranks is not
+    // recorded.
     const bool traced = model_->state().trace != nullptr;
-    if (traced || steps_here_ < kStepsBeforeRecording) {
+    if (traced || ranks_ != nullptr || steps_here_ < kStepsBeforeRecording) {
       forget_gradients();
       work();
     } else if (!gpu_->recorded()) {
@@ -382,9 +505,7 @@ class Session {
     }
     ++steps_here_;
     const torch::Tensor figures = step_figures_.cpu();
-    const auto loss = figures[0].item<double>();
-    check_loss(loss);
-    return {loss, static_cast<std::int64_t>(figures[1].item<double>())};
+    return {figures[0].item<double>(), static_cast<std::int64_t>(figures[1].item<double>()), {}};
   }
 
   // The next backward pass stores gradients instead of adding to them.
@@ -404,8 +525,10 @@ class Session {
     const auto start = std::chrono::steady_clock::now();
     const std::optional<Tally> evaluation = evaluate();
     if (!evaluation) return false;
+    if (ranks_ != nullptr) check_equal_weights();
     const Tally& test = *evaluation;
     const Tally training = std::exchange(tally_, {});
+    const double data_seconds = std::exchange(data_seconds_, 0);
     if (!run_.on_epoch) return true;
     run_.on_epoch({.epoch = epoch,
                    .steps_done = step_,
@@ -416,45 +539,89 @@ class Session {
                    .test_accuracy = test.accuracy(),
                    .train_seconds = train_seconds,
                    .test_seconds = seconds_since(start),
+                   .data_seconds = data_seconds,
                    .overflows = recipe_.quantization.arithmetic == Arithmetic::kExact
                                     ? std::optional(training.overflows)
                                     : std::nullopt});
     return true;
   }
 
-  // Nothing where it was stopped.
+  // Nothing where it was stopped. Ranks take turns with the batches.
   std::optional<Tally> evaluate() {
     const torch::NoGradGuard no_gradients;
     model_->eval();
     model_->state().evaluating = true;
     model_->state().overflows = nullptr;
-    Tally tally;
     const std::size_t batches = (data_.test_size() + kEvaluationBatch - 1) / kEvaluationBatch;
+    const auto count = static_cast<std::size_t>(ranks());
+    const std::size_t turns = batches > rank() ? (batches - rank() + count - 1) / count : 0;
     BatchQueue queue(
-        [this](std::size_t number) {
-          const std::size_t first = number * kEvaluationBatch;
+        [&](std::size_t turn) {
+          const std::size_t first = (turn * count + rank()) * kEvaluationBatch;
           return data_.test_batch(first, std::min(kEvaluationBatch, data_.test_size() - first));
         },
-        test_batches_.size(), batches);
-    for (std::size_t number = 0; number < batches && !is_stopped(); ++number) {
-      const DeviceBatch batch = test_batch(number, queue);
+        test_batches_.size(), turns);
+    // Mean loss, correct labels and images of each batch.
+    torch::Tensor figures = torch::zeros({static_cast<std::int64_t>(batches), 3}, torch::kDouble);
+    for (std::size_t turn = 0; turn < turns && !is_stopped() && !is_asked_to_stop(); ++turn) {
+      const DeviceBatch batch = test_batch(turn, queue);
       const torch::Tensor logits = model_->forward(batch.images);
-      tally.add(torch::nn::functional::cross_entropy(logits, batch.labels).item<double>(),
-                correct_labels(logits, batch.labels).item<std::int64_t>(), batch.labels.size(0));
+      const torch::Tensor own = figures[static_cast<std::int64_t>(turn * count + rank())];
+      own[0] = torch::nn::functional::cross_entropy(logits, batch.labels).item<double>();
+      own[1] = static_cast<double>(correct_labels(logits, batch.labels).item<std::int64_t>());
+      own[2] = static_cast<double>(batch.labels.size(0));
     }
     model_->state().evaluating = false;
+    if (ranks_ != nullptr) figures = added(figures);
+    Tally tally;
+    for (std::size_t number = 0; number < batches; ++number) {
+      const torch::Tensor batch = figures[static_cast<std::int64_t>(number)];
+      tally.add(batch[0].item<double>(), static_cast<std::int64_t>(batch[1].item<double>()),
+                static_cast<std::int64_t>(batch[2].item<double>()));
+    }
     // The last image may have come before the signal.
-    if (static_cast<std::size_t>(tally.images) < data_.test_size()) return std::nullopt;
+    if (static_cast<std::size_t>(tally.images) < data_.test_size()) {
+      ranks_stop_ = ranks_ != nullptr;
+      return std::nullopt;
+    }
     return tally;
   }
 
-  // A batch of the test set where the model is. A GPU keeps those of images that are in memory.
+  // Ranks whose networks were no longer the same would go on side by side.
+  void check_equal_weights() const {
+    base::Hash hash;
+    for (const auto& tensors : {model_->parameters(), model_->buffers()}) {
+      for (const torch::Tensor& tensor : tensors) {
+        const torch::Tensor dense = tensor.detach().cpu().contiguous();
+        hash.add({static_cast<const char*>(dense.data_ptr()), dense.nbytes()});
+      }
+    }
+    const auto low = static_cast<std::int32_t>(hash.value() & 0x7FFFFFFF);
+    const auto high = static_cast<std::int32_t>(hash.value() >> 33);
+    // The largest of all is the smallest of all.
+    torch::Tensor numbers = torch::tensor({low, high, -low, -high}, torch::kInt).to(device());
+    ranks_->maximum(numbers);
+    numbers = numbers.cpu();
+    const std::int32_t* const largest = numbers.data_ptr<std::int32_t>();
+    if (largest[0] == -largest[2] && largest[1] == -largest[3]) return;
+    throw std::runtime_error(fmt::format(
+        "after step {} the ranks have different weights, expected the same machine, program and threads for all",
+        step_));
+  }
+
+  // Figures of which each is 0 on all ranks but one.
+  torch::Tensor added(const torch::Tensor& figures) const {
+    const torch::Tensor flat = figures.flatten().to(device());
+    ranks_->sum(flat);
+    return flat.cpu().view(figures.sizes());
+  }
+
+  // One of this rank's batches of the test set where the model is. A GPU keeps those of images that are in memory.
   DeviceBatch test_batch(std::size_t number, BatchQueue& queue) {
     if (number < test_batches_.size()) return test_batches_[number];
     Batch batch = queue.next();
-    const torch::Device device = gpu_ ? gpu_->device() : torch::Device(torch::kCPU);
-    DeviceBatch result{images_of(batch).to(device, torch::kFloat, false, true),
-                       labels_of(batch).to(device, torch::kLong, false, true)};
+    DeviceBatch result{images_of(batch).to(device(), torch::kFloat, false, true),
+                       labels_of(batch).to(device(), torch::kLong, false, true)};
     if (gpu_ && data_.in_memory() != nullptr) test_batches_.push_back(result);
     return result;
   }
@@ -492,7 +659,7 @@ class Session {
   std::uint64_t& overflows_of(models::Pass pass) { return tally_.overflows[static_cast<std::size_t>(pass)]; }
 
   void save_checkpoint() {
-    if (run_.checkpoint.empty()) return;
+    if (!writes_checkpoints()) return;
     torch::serialize::OutputArchive model;
     model_->save(model);
     torch::serialize::OutputArchive optimizer;
@@ -500,7 +667,7 @@ class Session {
     torch::serialize::OutputArchive archive;
     archive.write("model", model);
     archive.write("optimizer", optimizer);
-    archive.write("recipe", c10::IValue(to_json(recipe_, data_).dump()));
+    archive.write("recipe", c10::IValue(to_json(recipe_, data_, ranks()).dump()));
     archive.write("data", c10::IValue(fingerprint_text()));
     archive.write("step", c10::IValue(static_cast<std::int64_t>(step_)));
     archive.write("loss", c10::IValue(tally_.loss));
@@ -548,7 +715,7 @@ class Session {
     const std::string_view bytes =
         checked_archive({reinterpret_cast<const char*>(checkpoint.data()), checkpoint.size()}, name);
     try {
-      archive.load_from(bytes.data(), bytes.size(), gpu_ ? gpu_->device() : torch::Device(torch::kCPU));
+      archive.load_from(bytes.data(), bytes.size(), device());
       c10::IValue value;
       archive.read("recipe", value);
       nlohmann::json recipe = nlohmann::json::parse(value.toStringRef());
@@ -557,6 +724,9 @@ class Session {
       recipe.emplace("milestone-steps", nlohmann::json::array());
       recipe.emplace("taps-per-cycle", 1);
       recipe.emplace("quantize-linear", false);
+      recipe.emplace("ranks", 1);
+      recipe.emplace("scale-per-rank", false);
+      recipe.emplace("sync-batch-norm", false);
       return recipe;
     } catch (const std::exception&) {
       throw std::runtime_error(fmt::format("{}: cannot be read, expected a checkpoint of mlsim-train", name));
@@ -568,7 +738,7 @@ class Session {
     const std::string name = run_.weights.string();
     torch::serialize::InputArchive archive;
     const nlohmann::json theirs = open_checkpoint(run_.weights, archive);
-    const nlohmann::json ours = to_json(recipe_, data_);
+    const nlohmann::json ours = to_json(recipe_, data_, ranks());
     for (const char* const key : {"model", "classes"}) {
       const nlohmann::json value = theirs.value(key, nlohmann::json());
       if (value == ours[key]) continue;
@@ -594,7 +764,7 @@ class Session {
   void load_checkpoint() {
     const std::string name = run_.resume.string();
     torch::serialize::InputArchive archive;
-    const nlohmann::json ours = to_json(recipe_, data_);
+    const nlohmann::json ours = to_json(recipe_, data_, ranks());
     const nlohmann::json recipe = open_checkpoint(run_.resume, archive);
     for (const auto& [key, value] : ours.items()) {
       const nlohmann::json theirs = recipe.value(key, nlohmann::json());
@@ -632,6 +802,11 @@ class Session {
   const Dataset& data_;
   const TrainingRun& run_;
   const Recipe& recipe_;
+  Ranks* ranks_;                   // null for a process that is alone
+  std::uint64_t images_;           // of a batch that are this rank's
+  std::optional<BatchPart> part_;  // of several ranks
+  std::optional<StepSum> step_sum_;
+  bool ranks_stop_ = false;
   std::unique_ptr<Gpu> gpu_;  // null on the processor
   std::shared_ptr<Network> model_;
   std::unique_ptr<torch::optim::SGD> optimizer_;
@@ -639,6 +814,7 @@ class Session {
   std::uint64_t data_fingerprint_ = 0;     // where a checkpoint tells it
   std::uint64_t step_ = 0;                 // steps done
   Tally tally_;                            // of the epoch at hand
+  double data_seconds_ = 0;                // in which its steps waited for their images
   std::uint64_t steps_here_ = 0;           // steps of this process
   torch::Tensor step_figures_;             // loss and correct labels of the last step on a GPU
   torch::Tensor recorded_figures_;         // where a replay writes them

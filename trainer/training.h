@@ -23,7 +23,9 @@ enum class Schedule : std::uint8_t {
 
 enum class Device : std::uint8_t { kCpu, kCuda };
 
-// What decides the bits of a training run, besides the data and the number of threads.
+class Ranks;
+
+// What decides the bits of a training run, besides the data and the numbers of threads and of ranks.
 struct Recipe {
   Device device = Device::kCpu;
   Model model = Model::kResNet20;
@@ -31,7 +33,11 @@ struct Recipe {
   // Names of the convolutions that stay binary32; nothing: the first one.
   std::optional<std::vector<std::string>> float_layers;
   bool quantize_linear = false;  // the linear layer's operands too
-  std::uint64_t seed = 0;        // of initial weights, order and augmentation; quantization has the same
+  // Of several ranks: whether each quantizes its part of a batch by itself; whether batch norm takes their parts
+  // together.
+  bool scale_per_rank = false;
+  bool sync_batch_norm = false;
+  std::uint64_t seed = 0;  // of initial weights, order and augmentation; quantization has the same
   std::uint64_t batch = 128;
   std::uint64_t steps = 1;
   Schedule schedule = Schedule::kCosine;
@@ -72,6 +78,7 @@ struct EpochReport {
   double test_accuracy = 0;
   double train_seconds = 0;  // since the last report, or since this run began
   double test_seconds = 0;
+  double data_seconds = 0;  // of the train_seconds, in which steps waited for their images
   // Of accumulators in training, by models::Pass; in exact arithmetic only.
   std::optional<std::array<std::uint64_t, 3>> overflows{};
 };
@@ -79,6 +86,7 @@ struct EpochReport {
 struct TrainingRun {
   Recipe recipe;
   int threads = 1;
+  Ranks* ranks = nullptr;                     // that train together, each with a part of every batch; null: alone
   std::filesystem::path checkpoint;           // written after each epoch, at the end and when stopped; empty: never
   std::filesystem::path resume;               // a checkpoint of the same recipe to go on from; empty: start
   std::filesystem::path weights;              // a checkpoint whose network is the first; empty: a random one
@@ -100,12 +108,14 @@ struct TrainingResult {
   bool stopped = false;            // by TrainingRun::stop, before the last step
 };
 
-// Trains a network on the data. Throws std::runtime_error with a sentence for exact arithmetic with other operands than
-// block-scaled ones or on a GPU, for an unknown name of a layer, for a trace that cannot be made (a step that is not
-// reached, operands of several kinds, a folder that cannot be written or has files of another trace), for a checkpoint
-// that cannot be read or written, was damaged or is one of another recipe, other data or another network, for images
-// that cannot be read or do not fit the model, for a device that is not there, for a loss that is no number any more,
-// and for what libtorch refuses.
+// Trains a network on the data. Of several ranks all call it with the same recipe, data, resume and weights, and all
+// get the same reports; rank 0 alone writes the checkpoint. Throws std::runtime_error with a sentence for exact
+// arithmetic with other operands than block-scaled ones or on a GPU, for an unknown name of a layer, for a trace that
+// cannot be made (a step that is not reached, operands of several kinds, a folder that cannot be written or has files
+// of another trace), for a checkpoint that cannot be read or written, was damaged or is one of another recipe, other
+// data or another network, for images that cannot be read or do not fit the model, for a device that is not there, for
+// a loss that is no number any more, for ranks that cannot share the batch or a trace, that have other recipes or are
+// gone, and for what libtorch refuses.
 TrainingResult train(const Dataset& data, const TrainingRun& run);
 
 }  // namespace mlsim::trainer

@@ -139,21 +139,19 @@ std::vector<ArrayChoice> array_choices(const base::CommandLine& line) {
   return with_dataflows(choices, dataflows);
 }
 
-// Arrays of a given area, which depends on the formats.
+// Arrays of a given area, which depends on the format.
 void add_arrays_of_area(const base::CommandLine& line, const SweepSetting& setting, SweepAxes& axes) {
-  std::vector<ArrayChoice> choices = array_choices(line);
-  std::erase_if(choices, [](const ArrayChoice& choice) { return choice.area_mm2 == 0; });
-  if (choices.empty()) return;
-  axes.arrays_of_formats = [choices, &setting](const PerOperand<models::Format>& formats) {
-    const auto area = [&](const sim::ArrayConfig& array) {
-      return evaluation::computing_area_of(setting, formats, array);
-    };
-    NamedArrays arrays;
-    for (const ArrayChoice& choice : choices) {
-      for (auto& array : arrays_of(choice, area)) arrays.push_back(std::move(array));
+  for (const ArrayChoice& choice : array_choices(line)) {
+    if (choice.area_mm2 == 0) continue;
+    if (axes.formats.size() != 1) {
+      throw std::runtime_error(
+          fmt::format("--array {}: has the area of {} formats, expected one", choice.text, axes.formats.size()));
     }
-    return arrays;
-  };
+    const auto area = [&](const sim::ArrayConfig& array) {
+      return evaluation::computing_area_of(setting, axes.formats.front(), array);
+    };
+    for (auto& array : arrays_of(choice, area)) axes.arrays.push_back(std::move(array));
+  }
 }
 
 SweepAxes axes_of(const base::CommandLine& line, const workloads::Workload& workload) {
@@ -173,6 +171,7 @@ SweepAxes axes_of(const base::CommandLine& line, const workloads::Workload& work
     for (auto& array : arrays_of(choice, {})) axes.arrays.push_back(std::move(array));
   }
   for (const std::string& share : parts("sharing")) axes.elements_per_scaler.push_back(std::stoi(share));
+  for (const std::string& taps : parts("taps-per-cycle")) axes.taps_per_cycle.push_back(std::stoi(taps));
   return axes;
 }
 
@@ -289,6 +288,10 @@ std::vector<base::Option> sweep_options() {
            .value_name = "N,...",
            .help = "elements that share a group-scale unit",
            .kind = list_within({1, evaluation::kMostSharing})},
+          {.name = "taps-per-cycle",
+           .value_name = "N,...",
+           .help = "multipliers of an element, whose products are one addition",
+           .kind = list_within({1, evaluation::kMostTapsPerCycle})},
           {.name = "engine",
            .value_name = "E",
            .help = "functional, or analytic: no values, so no errors",
@@ -301,8 +304,9 @@ std::vector<base::Option> sweep_options() {
           table_option(),
           {.name = "pareto",
            .value_name = "O,...",
-           .help = "what the front is of: energy (with memory), computing (without), time, area, error; if not given, "
-                   "computing and error, and of the analytic engine energy and time",
+           .help = "what the front is of: energy (with memory), computing (without), time, edp (energy times time), "
+                   "area, error; if "
+                   "not given, computing and error, and of the analytic engine energy and time",
            .kind = list_of([](const std::string& part) { evaluation::parse_objective(part); })},
           {.name = "out", .value_name = "FILE", .help = "FILE.csv or FILE.json", .kind = base::File{}},
           jobs_option(),
@@ -351,6 +355,7 @@ void run_sweep(const base::CommandLine& line) {
   add_arrays_of_area(line, setting, axes);
   const std::vector<SweepPoint> points = sweep_points(axes);
   setting.tells_dataflow = differ_in_dataflow(points);
+  setting.tells_taps = differ_in_taps(points);
   for (const SweepPoint& point : points) check_products(point, workload);
 
   std::vector<std::filesystem::path> inputs = workload.files;

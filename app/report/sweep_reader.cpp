@@ -40,7 +40,7 @@ constexpr const char* kSweepSchema = R"json({
     "front": {
       "type": "array",
       "minItems": 1,
-      "items": { "enum": ["energy", "computing", "time", "area", "error"] }
+      "items": { "enum": ["energy", "computing", "time", "edp", "area", "error"] }
     },
     "points": {
       "type": "array",
@@ -59,6 +59,7 @@ constexpr const char* kSweepSchema = R"json({
           "rows": { "type": "integer", "minimum": 1, "maximum": 1024 },
           "columns": { "type": "integer", "minimum": 1, "maximum": 1024 },
           "elements_per_scaler": { "type": "integer", "minimum": 1, "maximum": 1048576 },
+          "taps_per_cycle": { "type": "integer", "minimum": 1, "maximum": 1024 },
           "accumulator_bits": { "type": ["integer", "null"], "minimum": 0, "maximum": 128 },
           "multiply_adds": { "type": "number" },
           "cycles": { "type": "number" },

@@ -105,14 +105,13 @@ void round_all(std::span<const float> input, const BaselineGrid& grid, float sca
   const GridRounding rounding{grid, scale, options.rounding, options.random_bits};
   const std::size_t blocks = (input.size() + kBlock - 1) / kBlock;
   base::parallel_for(Range(0, blocks, kGrain), [&](const Range& range) {
-    alignas(64) std::array<std::uint32_t, kBlock> words{};
+    alignas(64) std::array<std::uint32_t, kBlock + kMoreWords> room{};
     for (std::size_t block = range.begin(); block != range.end(); ++block) {
       const std::size_t first = block * kBlock;
       const std::size_t count = std::min(kBlock, input.size() - first);
-      if (options.rounding == Rounding::kStochastic) {
-        random_words(options.seed, options.stream, first, (count + 3) / 4 * 4, words.data());
-      }
-      round_to_grid(rounding, &input[first], words.data(), count, output + first);
+      const std::uint32_t* const words =
+          options.rounding == Rounding::kStochastic ? random_words(options, first, count, room.data()) : room.data();
+      round_to_grid(rounding, &input[first], words, count, output + first);
     }
   });
 }
@@ -193,9 +192,17 @@ float quantize_baseline_scaled(std::span<const float> input, const Shape& shape,
     }
     return largest;
   };
-  const std::uint32_t largest = base::parallel_reduce(Range(0, blocks, kGrain), std::uint32_t{0}, largest_of,
-                                                      [](std::uint32_t a, std::uint32_t b) { return std::max(a, b); });
-  if (largest >= kInfinityBits) check_finite(input, shape, name);
+  std::uint32_t largest = base::parallel_reduce(Range(0, blocks, kGrain), std::uint32_t{0}, largest_of,
+                                                [](std::uint32_t a, std::uint32_t b) { return std::max(a, b); });
+  if (options.part != nullptr && options.part->raise) {
+    std::array maxima{largest, largest};  // the tensor is one tile
+    options.part->raise(maxima);
+    largest = maxima[0];
+  }
+  if (largest >= kInfinityBits) {
+    check_finite(input, shape, name);
+    throw std::runtime_error(name + ": an element of another part of it is NaN or infinite, expected finite numbers");
+  }
   const float scale = scale_of(format, std::bit_cast<float>(largest));
   if (format == BaselineFormat::kFp32) {
     std::copy(input.begin(), input.end(), output.begin());

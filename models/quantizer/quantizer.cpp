@@ -22,13 +22,16 @@ using Range = tbb::blocked_range<std::size_t>;
 
 constexpr std::uint32_t kInfinityBits = 0x7F800000;
 // Elements rounded at a time: their scales and random words stay in the first-level cache. A multiple of 4, so that
-// Philox blocks are never cut.
+// Philox blocks are not cut in tensors that are whole.
 constexpr std::size_t kBlock = 1024;
 // Elements that are worth a thread's while.
 constexpr std::size_t kGrain = 16 * kBlock;
 
 [[noreturn]] void refuse_first_nonfinite(std::span<const float> input, const Shape& shape, const std::string& name) {
   const auto first = std::find_if(input.begin(), input.end(), [](float x) { return !std::isfinite(x); });
+  if (first == input.end()) {
+    throw std::runtime_error(name + ": an element of another part of it is NaN or infinite, expected finite numbers");
+  }
   auto flat = static_cast<std::int64_t>(first - input.begin());
   std::string index;
   for (std::size_t axis = shape.size(); axis-- > 0;) {
@@ -205,7 +208,16 @@ void find_nvfp4_scales(const std::vector<std::uint32_t>& maxima, float maximum, 
   });
 }
 
-Scales find_scales(std::span<const float> input, const Shape& shape, const ScaledFormat& format,
+// Raises maxima to those of the larger tensor that a tensor is a part of; returns the largest.
+std::uint32_t raise(const TensorPart& part, std::uint32_t largest, std::vector<std::uint32_t>& maxima) {
+  maxima.insert(maxima.begin(), largest);
+  part.raise(maxima);
+  largest = maxima.front();
+  maxima.erase(maxima.begin());
+  return largest;
+}
+
+Scales find_scales(std::span<const float> input, const Shape& shape, const ScaledFormat& format, const TensorPart* part,
                    const std::string& name) {
   if (shape.size() < 2 || shape.size() > 4) {
     throw std::runtime_error(name + ": has " + std::to_string(shape.size()) + " dimensions, expected 2 to 4");
@@ -213,8 +225,9 @@ Scales find_scales(std::span<const float> input, const Shape& shape, const Scale
   assert(element_count(shape) == static_cast<std::int64_t>(input.size()));
   Scales scales;
   scales.grid = TileGrid(format.layout, shape);
-  const std::vector<std::uint32_t> maxima = TileMaxima(input, shape, scales.grid).take();
-  const std::uint32_t largest = maxima.empty() ? 0 : *std::max_element(maxima.begin(), maxima.end());
+  std::vector<std::uint32_t> maxima = TileMaxima(input, shape, scales.grid).take();
+  std::uint32_t largest = maxima.empty() ? 0 : *std::max_element(maxima.begin(), maxima.end());
+  if (part != nullptr && part->raise) largest = raise(*part, largest, maxima);
   if (largest >= kInfinityBits) refuse_first_nonfinite(input, shape, name);
   const auto maximum = std::bit_cast<float>(largest);
   scales.tiles.assign(maxima.size(), smallest_scale(format.scale));
@@ -291,23 +304,22 @@ QuantizationCounts round_all(std::span<const float> input, const Scales& scales,
                                  options.random_bits};
   const auto round_blocks = [&](const Range& blocks, QuantizationCounts counts) {
     ElementScaleBuffer buffer;
-    alignas(64) std::array<std::uint32_t, kBlock> words;
+    alignas(64) std::array<std::uint32_t, kBlock + kMoreWords> room;
     alignas(64) std::array<float, kBlock> lifted;
     for (std::size_t first = blocks.begin() * kBlock; first < std::min(blocks.end() * kBlock, input.size());
          first += kBlock) {
       const std::size_t count = std::min(kBlock, input.size() - first);
       const ElementScales element_scales =
           buffer.of(scales, static_cast<std::int64_t>(first), static_cast<std::int64_t>(count));
-      if (options.rounding == Rounding::kStochastic) {
-        random_words(options.seed, options.stream, first, (count + 3) / 4 * 4, words.data());
-      }
+      const std::uint32_t* const words =
+          options.rounding == Rounding::kStochastic ? random_words(options, first, count, room.data()) : room.data();
       const float* values = input.data() + first;
       if (scales.tiny) {
         std::copy_n(values, count, lifted.begin());
         lift_tiny(scales, format.element.unit_exponent(), static_cast<std::int64_t>(first), {lifted.data(), count});
         values = lifted.data();
       }
-      counts += round(rounding, values, element_scales, words.data(), count, output + first);
+      counts += round(rounding, values, element_scales, words, count, output + first);
     }
     return counts;
   };
@@ -329,7 +341,7 @@ std::string to_string(Rounding rounding) {
 
 QuantizedTensor quantize(std::span<const float> input, const Shape& shape, const ScaledFormat& format,
                          const QuantizerOptions& options, const std::string& name) {
-  Scales scales = find_scales(input, shape, format, name);
+  Scales scales = find_scales(input, shape, format, options.part, name);
   QuantizedTensor result;
   result.tensor = {format, shape, scales.tensor_scale, {}, std::vector<std::uint16_t>(input.size(), 0)};
   if (scales.zero) {
@@ -350,7 +362,7 @@ QuantizedTensor quantize(const Tensor<float>& input, const ScaledFormat& format,
 float quantize_scaled(std::span<const float> input, const Shape& shape, const ScaledFormat& format,
                       const QuantizerOptions& options, const std::string& name, std::span<float> output) {
   assert(output.size() == input.size());
-  const Scales scales = find_scales(input, shape, format, name);
+  const Scales scales = find_scales(input, shape, format, options.part, name);
   if (scales.zero) {
     std::fill(output.begin(), output.end(), 0.0F);
   } else {

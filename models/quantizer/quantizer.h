@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -15,12 +16,27 @@ enum class Rounding : std::uint8_t { kNearest, kStochastic };
 Rounding parse_rounding(const std::string& text);  // throws std::runtime_error for anything but nearest, stochastic
 std::string to_string(Rounding rounding);
 
+// Where a tensor lies in a larger one, cut along dimension 0, whose other parts are elsewhere. What quantizes all parts
+// at the same time with this gives them the bits that they have in the larger tensor.
+struct TensorPart {
+  std::uint64_t first_element = 0;  // of the larger tensor in C order: it says which random words the elements take
+  // Raises the largest magnitude of the tensor and then those of its tiles, as the bits of binary32, to those of the
+  // larger tensor; a tile that is cut is one with its other pieces. Empty: the part has scales of its own.
+  std::function<void(std::span<std::uint32_t> maxima)> raise;
+};
+
 struct QuantizerOptions {
   Rounding rounding = Rounding::kNearest;
   int random_bits = 16;  // R, 1..24
   std::uint64_t seed = 0;
   std::uint64_t stream = 0;
+  const TensorPart* part = nullptr;  // null: the tensor is whole
 };
+
+// Where the first element of a tensor lies in the larger one.
+inline std::uint64_t first_element(const QuantizerOptions& options) {
+  return options.part == nullptr ? 0 : options.part->first_element;
+}
 
 struct QuantizationCounts {
   std::uint64_t saturated = 0;        // rounded above the largest element
@@ -41,7 +57,8 @@ struct QuantizedTensor {
 };
 
 // Quantizes a tensor of 2 to 4 dimensions, fast: vectorized and threaded, equal to reference_quantize bit by bit.
-// Throws std::runtime_error for a NaN or an infinity, with `name` and the index of the first one.
+// Throws std::runtime_error for a NaN or an infinity, with `name` and the index of the first one; for one in another
+// part of the tensor too, without its index.
 QuantizedTensor quantize(std::span<const float> input, const Shape& shape, const ScaledFormat& format,
                          const QuantizerOptions& options, const std::string& name);
 QuantizedTensor quantize(const Tensor<float>& input, const ScaledFormat& format, const QuantizerOptions& options,

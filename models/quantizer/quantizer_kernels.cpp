@@ -503,6 +503,14 @@ void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first,
   HWY_DYNAMIC_DISPATCH(random_words)(seed, stream, first, count, words);
 }
 
+const std::uint32_t* random_words(const QuantizerOptions& options, std::size_t first, std::size_t count,
+                                  std::uint32_t* room) {
+  const std::uint64_t element = first_element(options) + first;
+  const std::uint64_t skipped = element % 4;  // of the block of words that the first element's is in
+  random_words(options.seed, options.stream, element - skipped, (skipped + count + 3) / 4 * 4, room);
+  return room + skipped;
+}
+
 QuantizationCounts round_to_codes(const ElementRounding& rounding, const float* input, const ElementScales& scales,
                                   const std::uint32_t* words, std::size_t count, std::uint16_t* codes) {
   return HWY_DYNAMIC_DISPATCH(round_to_codes)(rounding, input, scales, words, count, codes);

@@ -39,6 +39,12 @@ void find_nvfp4_tiles(const Nvfp4Scaling& scaling, const std::uint32_t* magnitud
 void random_words(std::uint64_t seed, std::uint64_t stream, std::uint64_t first, std::size_t count,
                   std::uint32_t* words);
 
+// The random words of `count` elements of a tensor from element `first` on, wherever it lies in a larger one. They are
+// made in `room`, of kMoreWords more than `count`; the result points to the first.
+inline constexpr std::size_t kMoreWords = 6;
+const std::uint32_t* random_words(const QuantizerOptions& options, std::size_t first, std::size_t count,
+                                  std::uint32_t* room);
+
 // What the elements of one tensor have in common.
 struct ElementRounding {
   ElementFormat format;

@@ -79,10 +79,7 @@ std::string simulate(const JsonReader& request, const evaluation::Progress& prog
   options.engine = evaluation::parse_engine(request["engine"].text());
   options.measure_baselines = request["baselines"].flag();
   options.layers_at_once = 2;
-  if (has(request, "array")) {
-    options.array = array_of(request["array"]);
-    evaluation::check_array(options, request["array"]["file"].text());
-  }
+  if (has(request, "array")) options.array = array_of(request["array"]);
   if (has(request, "tensors")) options.tensors = request["tensors"].text();
   if (has(request, "trace")) options.trace = sim::TraceRequest{request["trace"].text()};
   workloads::Workload workload = workload_of(request["workload"]);
@@ -216,6 +213,12 @@ evaluation::SweepAxes axes_of(const JsonReader& request, const workloads::Worklo
       axes.elements_per_scaler.push_back(list[i].integer<int>(1, evaluation::kMostSharing));
     }
   }
+  if (has(request, "taps_per_cycle")) {
+    const JsonReader list = request["taps_per_cycle"];
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      axes.taps_per_cycle.push_back(list[i].integer<int>(1, evaluation::kMostTapsPerCycle));
+    }
+  }
   return axes;
 }
 
@@ -224,9 +227,11 @@ std::string sweep(const JsonReader& request, const evaluation::Progress& progres
   if (evaluation::is_systemc(engine)) request["engine"].refuse_value("functional or analytic");
   const energy::Laws laws = laws_of(request);
   const workloads::Workload workload = workload_of(request["workload"]);
-  const evaluation::SweepSetting setting{workload, engine, laws, evaluation::parse_activity(request["activity"].text()),
-                                         front_of(request, engine)};
+  evaluation::SweepSetting setting{workload, engine, laws, evaluation::parse_activity(request["activity"].text()),
+                                   front_of(request, engine)};
   const std::vector<evaluation::SweepPoint> points = evaluation::sweep_points(axes_of(request, workload));
+  setting.tells_dataflow = evaluation::differ_in_dataflow(points);
+  setting.tells_taps = evaluation::differ_in_taps(points);
   for (const evaluation::SweepPoint& point : points) evaluation::check_products(point, workload);
   std::vector<Json> rows(points.size());
   const evaluation::SweepTensors tensors(workload);

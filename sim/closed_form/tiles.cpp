@@ -3,22 +3,30 @@
 namespace mlsim::sim::closed_form {
 
 Steps one_step(std::int64_t fill, std::int64_t compute) {
-  return {fill, compute, 0, 0, 1};
+  return {0, fill, compute, 0, 0, 1};
 }
 
 Steps joined(const Steps& a, const Steps& b) {
   if (a.count == 0) return b;
   if (b.count == 0) return a;
-  const std::int64_t between = std::max(a.last_compute, b.first_fill);
-  return {a.first_fill, b.last_compute, a.cycles + b.cycles + between, a.waits + b.waits + between - a.last_compute,
+  const std::int64_t between = std::max(a.last_compute + b.first_wait, b.first_fill);
+  return {a.first_wait,
+          a.first_fill,
+          b.last_compute,
+          a.cycles + b.cycles + between,
+          a.waits + b.waits + between - a.last_compute,
           a.count + b.count};
 }
 
 Steps repeated(const Steps& a, std::int64_t times) {
   if (times == 0 || a.count == 0) return {};
-  const std::int64_t between = std::max(a.last_compute, a.first_fill);
-  return {a.first_fill, a.last_compute, times * a.cycles + (times - 1) * between,
-          times * a.waits + (times - 1) * (between - a.last_compute), times * a.count};
+  const std::int64_t between = std::max(a.last_compute + a.first_wait, a.first_fill);
+  return {a.first_wait,
+          a.first_fill,
+          a.last_compute,
+          times * a.cycles + (times - 1) * between,
+          times * a.waits + (times - 1) * (between - a.last_compute),
+          times * a.count};
 }
 
 TileRow joined(TileRow a, const TileRow& b) {

@@ -1,5 +1,5 @@
 // The tiles of a pass as a closed form sees them: rows of steps and rows of tiles, composed from the few kinds there
-// are instead of one after the other (docs/dataflow.md).
+// are instead of one after the other (docs/dataflow.md). Its tests are those of the closed forms that are made of it.
 #pragma once
 
 #include <algorithm>
@@ -15,6 +15,7 @@ namespace mlsim::sim::closed_form {
 
 // A row of steps: what happens inside it, and its ends, which overlap with what comes before and after.
 struct Steps {
+  std::int64_t first_wait = 0;    // from the computation of the step before to that of the first step, at least
   std::int64_t first_fill = 0;    // L of the first step
   std::int64_t last_compute = 0;  // C of the last step
   std::int64_t cycles = 0;        // Σ max(C_i, L_(i+1)) over the neighbours inside
@@ -59,8 +60,7 @@ struct Place {
 };
 
 // What the tiles of a pass are cut from: results in rows and, in each phase, columns.
-class Tiles {
- public:
+struct Tiles {
   std::int64_t rows = 1;  // of a convolution group
   std::int64_t tile_rows = 1;
   std::int64_t tile_columns = 1;
@@ -88,6 +88,19 @@ class Tiles {
       std::int64_t sum = 0;
       for_conv_groups(limit, [&](const std::vector<RunLength>& runs, std::int64_t count) {
         for_phases([&](const Phases& p, std::int64_t times) { sum += count * times * f(runs, p); });
+      });
+      return sum;
+    };
+    return groups / period() * sum_of(period()) + sum_of(groups % period());
+  }
+
+  // Σ f(run) over the runs of all convolution groups.
+  template <typename Function>
+  std::int64_t total_of_runs(const Function& f) const {
+    const auto sum_of = [&](std::int64_t limit) {
+      std::int64_t sum = 0;
+      for_conv_groups(limit, [&](const std::vector<RunLength>& runs, std::int64_t count) {
+        for (const RunLength& run : runs) sum += count * run.count * f(run);
       });
       return sum;
     };
@@ -123,7 +136,7 @@ class Tiles {
   std::int64_t period() const {
     std::int64_t sum = 0;
     for (const ConvGroups& cut : conv_groups) sum += cut.count;
-    return sum;
+    return std::max<std::int64_t>(sum, 1);
   }
 
   template <typename Row, typename Make, typename Keeps>

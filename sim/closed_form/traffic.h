@@ -1,4 +1,5 @@
-// Bits and bytes of operands and results, and the time in which a memory moves them (docs/memory.md).
+// Bits and bytes of operands and results, and the time in which a memory moves them (docs/memory.md). Its tests are
+// those of the closed forms that are made of it.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include "models/formats/format.h"
 #include "sim/array_config.h"
 #include "sim/dataflow.h"
+#include "sim/exchange.h"
 
 namespace mlsim::sim::closed_form {
 
@@ -39,8 +41,11 @@ void check_time(models::Pass pass, std::int64_t cycles);
 // Of bits that are spread evenly over `parts`, the bytes of so many of them; none where there is no part.
 std::int64_t bytes_of_share(std::uint64_t bits, std::int64_t share, std::int64_t parts);
 
+// The way of the results of a pass, which are `count`.
+ResultPath path_of(const Exchange& exchange, std::int64_t count, const ArrayConfig& config);
+
 // What is moved of the results, of which so many are computed, and the quantizer's cycles.
-void add_results(const models::Shape& shape, std::uint64_t computed, const std::vector<models::Format>& formats,
+void add_results(const models::Shape& shape, std::uint64_t computed, const Exchange& exchange,
                  const ArrayConfig& config, PassPrediction& prediction);
 
 }  // namespace mlsim::sim::closed_form

@@ -40,13 +40,12 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
       tile_columns_(weight_stationary_ ? weight_stationary::tile_positions(config) : config.columns),
       row_ports_(config.row_feeder.fill_ports),
       column_ports_(config.column_feeder.fill_ports),
-      step_taps_(weight_stationary_ ? config.columns
-                                    : std::min(config.row_feeder.buffer_elements / 2 / config.rows,
-                                               config.column_feeder.buffer_elements / 2 / config.columns)),
+      taps_per_cycle_(config.taps_per_cycle),
+      step_words_(weight_stationary_ ? config.columns : config.words_of_half()),
       rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),
       row_plane_(pass == Pass::kBackwardWeight ? shape.out_size() : shape.kernel),
       plane_(pass == Pass::kBackwardData ? shape.out_size() : shape.in_size) {
-  assert(step_taps_ >= 1);
+  assert(step_words_ >= 1);
   add_phases();
   if (pass == Pass::kBackwardData) row_outer_planes_ = shape.in_channels / shape.groups;
   if (pass == Pass::kBackwardWeight) {
@@ -74,7 +73,7 @@ std::int64_t Schedule::drain() const {
 std::int64_t Schedule::tile_cycles(std::int64_t conv_group, std::size_t phase) const {
   std::int64_t cycles = 0;
   for (Group group = first_group(conv_group);; advance(group, conv_group, phase)) {
-    cycles += group_taps(group, phase) + group_stall(group, phase);
+    cycles += group_words(group, phase) + group_stall(group, phase);
     if (is_last(group, phase)) return cycles;
   }
 }
@@ -137,8 +136,12 @@ std::int64_t Schedule::group_taps(const Group& group, std::size_t phase) const {
   return reduction_.taps_apart() ? length : length * static_cast<std::int64_t>(phases_[phase].taps.size());
 }
 
+std::int64_t Schedule::group_words(const Group& group, std::size_t phase) const {
+  return ceiling(group_taps(group, phase), taps_per_cycle_);
+}
+
 std::int64_t Schedule::group_stall(const Group& group, std::size_t phase) const {
-  return std::max<std::int64_t>(share_ - group_taps(group, phase), 0);
+  return std::max<std::int64_t>(share_ - group_words(group, phase), 0);
 }
 
 std::int64_t Schedule::results() const {
@@ -224,7 +227,7 @@ std::int64_t Schedule::fill_cycles(const Step& step) const {
 }
 
 std::int64_t Schedule::compute_cycles(const Step& step) const {
-  return (weight_stationary_ ? step.live_columns : step.taps) + step.stalls;
+  return (weight_stationary_ ? step.live_columns : step.words) + step.stalls;
 }
 
 StepWalk::StepWalk(const Schedule& schedule) : schedule_(&schedule), done_(schedule.phases_.empty()) {
@@ -289,18 +292,22 @@ void StepWalk::cut_step() {
   tile_ends_ = false;
   if (s.weight_stationary_) return cut_fold();
   const std::int64_t taps = s.group_taps(next_group_, step_.phase);
-  if (taps > s.step_taps_) {
-    step_.taps = std::min(s.step_taps_, taps - next_tap_);
+  const std::int64_t words = s.group_words(next_group_, step_.phase);
+  if (words > s.step_words_) {
+    step_.taps = std::min(s.step_words_ * s.taps_per_cycle_, taps - next_tap_);
+    step_.words = ceiling(step_.taps, s.taps_per_cycle_);
     next_tap_ += step_.taps;
     if (next_tap_ == taps) end_group();
     return;
   }
   step_.taps = taps;
+  step_.words = words;
   end_group();
   while (!tile_ends_) {
-    const std::int64_t more = s.group_taps(next_group_, step_.phase);
-    if (step_.taps + more > s.step_taps_) break;
-    step_.taps += more;
+    const std::int64_t more = s.group_words(next_group_, step_.phase);
+    if (step_.words + more > s.step_words_) break;
+    step_.taps += s.group_taps(next_group_, step_.phase);
+    step_.words += more;
     ++step_.started_groups;
     end_group();
   }
@@ -310,7 +317,8 @@ void StepWalk::cut_step() {
 void StepWalk::cut_fold() {
   const Schedule& s = *schedule_;
   const std::int64_t taps = s.group_taps(next_group_, step_.phase);
-  step_.taps = std::min(s.step_taps_, taps - next_tap_);
+  step_.taps = std::min(s.step_words_, taps - next_tap_);
+  step_.words = step_.taps;
   next_tap_ += step_.taps;
   step_.ends_group = next_tap_ == taps;
   step_.stalls = weight_stationary::fold_stalls(step_.ends_group, step_.live_columns, s.share_, s.array_columns_);

@@ -198,6 +198,7 @@ void Accelerator::load(const Job& job) {
   column_feeder_.load(job);
   banks_.load(job);
   quantizer_.load(job);
+  results_leave_ = job.results.leave;
   if (array_) array_->load(job);
   if (cycle_array_) cycle_array_->load(job);
   if (stationary_array_) stationary_array_->load(job);
@@ -234,13 +235,14 @@ Traffic Accelerator::traffic() const {
   Traffic traffic;
   traffic.dram_row_reads = rows.dram_reads;
   traffic.dram_column_reads = columns.dram_reads;
-  traffic.dram_result_writes = result_bits;
+  traffic.dram_result_writes = results_leave_ ? result_bits : 0;
+  traffic.dram_result_reads = quantizer_.returned_bits();
   traffic.dram_code_writes = quantizer_.written_bits();
   traffic.sram_operand_writes = rows.dram_reads + columns.dram_reads;
   traffic.sram_row_reads = rows.sram_reads;
   traffic.sram_column_reads = columns.sram_reads;
-  traffic.sram_result_writes = banks_.written_bits();
-  traffic.sram_result_reads = result_bits + quantizer_.read_bits();
+  traffic.sram_result_writes = banks_.written_bits() + quantizer_.returned_bits() + quantizer_.kept_bits();
+  traffic.sram_result_reads = traffic.dram_result_writes + quantizer_.read_bits();
   const SumTraffic sums = sum_traffic();
   traffic.sram_sum_writes = sums.writes;
   traffic.sram_sum_reads = sums.reads;

@@ -90,6 +90,8 @@ class Accelerator : public sc_core::sc_module {
   sc_core::sc_vector<sc_core::sc_signal<std::uint64_t>> result_address_;
   sc_core::sc_vector<sc_core::sc_signal<std::uint32_t>> result_;
 
+  bool results_leave_ = true;  // for DRAM in binary32, of the job
+
   Controller controller_;
   OperandFeeder row_feeder_;
   OperandFeeder column_feeder_;

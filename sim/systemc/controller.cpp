@@ -218,12 +218,12 @@ void Controller::begin_step() {
   const Schedule& schedule = *job_->schedule;
   step_ = next_->step();
   compute_left_ = schedule.compute_cycles(step_);
-  tap_ = 0;
+  word_ = 0;
   group_ = step_.first_group;
   if (schedule.weight_stationary()) {
     start_fold();
   } else {
-    cycle_of_group_ = step_.first_tap;
+    cycle_of_group_ = step_.first_tap / schedule.taps_per_cycle();
     start_group();
   }
   row_half.write(step_.row_half != 0);
@@ -245,8 +245,8 @@ void Controller::begin_step() {
 
 void Controller::start_group() {
   const Schedule& schedule = *job_->schedule;
-  group_taps_ = schedule.group_taps(group_, step_.phase);
-  group_cycles_ = group_taps_ + schedule.group_stall(group_, step_.phase);
+  group_words_ = schedule.group_words(group_, step_.phase);
+  group_cycles_ = group_words_ + schedule.group_stall(group_, step_.phase);
 }
 
 void Controller::start_fold() {
@@ -262,19 +262,19 @@ void Controller::issue() {
   if (job_->schedule->weight_stationary()) {
     issue_position();
   } else {
-    issue_tap();
+    issue_word();
   }
   --compute_left_;
 }
 
 // Where sums leave the array, the group-scale units take a position's rows one after the other.
 void Controller::issue_position() {
-  const bool reads = tap_ < step_.live_columns && position_wait_ == 0;
+  const bool reads = word_ < step_.live_columns && position_wait_ == 0;
   read_enable.write(reads);
   group_end.write(reads && step_.ends_group);
-  fold_load.write(reads && tap_ == 0 && step_.fills_rows);
+  fold_load.write(reads && word_ == 0 && step_.fills_rows);
   if (reads) {
-    tap.write(static_cast<std::uint32_t>(tap_++));
+    tap.write(static_cast<std::uint32_t>(word_++));
     if (step_.ends_group) position_wait_ = job_->schedule->share();
   } else {
     ++cycles_.scaler_stalls;
@@ -282,12 +282,12 @@ void Controller::issue_position() {
   if (position_wait_ > 0) --position_wait_;
 }
 
-void Controller::issue_tap() {
-  const bool reads = cycle_of_group_ < group_taps_;
+void Controller::issue_word() {
+  const bool reads = cycle_of_group_ < group_words_;
   const bool ends = cycle_of_group_ + 1 == group_cycles_;
   read_enable.write(reads);
   if (reads) {
-    tap.write(static_cast<std::uint32_t>(tap_++));
+    tap.write(static_cast<std::uint32_t>(word_++));
   } else {
     ++cycles_.scaler_stalls;
   }
@@ -322,6 +322,7 @@ void Controller::run_quantizer() {
 void Controller::end_array() {
   state_ = State::kQuantize;
   quantizations_left_ = job_->quantization ? job_->quantization->formats.size() : 0;
+  quantizations_begun_ = 0;
   start_quantizer();
 }
 
@@ -336,8 +337,19 @@ void Controller::start_quantizer() {
   quantize_left_ =
       (models::element_count(result) + config_.quantizer_lanes - 1) / config_.quantizer_lanes + kQuantizerPipeline;
   const ByteRate& port = config_.sram_read_bytes_per_cycle;
-  read_left_ = cycles_of(port, 4 * models::element_count(result)) + kQuantizerPipeline;
+  read_left_ =
+      std::max(cycles_of(port, 4 * models::element_count(result)), keeping_cycles(result)) + kQuantizerPipeline;
+  ++quantizations_begun_;
   quantizer_start.write(true);
+}
+
+// In which the codes of the format at hand pass into the SRAM, where they stay there.
+std::int64_t Controller::keeping_cycles(const models::Shape& result) const {
+  if (!job_->residence.path(quantizations_begun_).stay) return 0;
+  const models::ScaledFormat& format = job_->quantization->formats[quantizations_begun_];
+  const std::int64_t bits = models::element_count(result) * format.element.code_bits() +
+                            format.layout.count(result) * format.scale.stored_bits();
+  return cycles_of(config_.sram_write_bytes_per_cycle, (bits + 7) / 8);
 }
 
 void Controller::end_job() {

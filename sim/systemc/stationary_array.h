@@ -1,5 +1,6 @@
 // A weight-stationary array at structural detail: rows × columns elements whose sums pass along the rows, the
-// group-scale units at the ends of the rows, and the memory of partial sums (docs/dataflow.md).
+// group-scale units at the ends of the rows, and the memory of partial sums (docs/dataflow.md). Its test, and that of
+// its parts, is stationary_machine_test.
 #pragma once
 
 #include <cstdint>

@@ -66,6 +66,12 @@ class Mapping {
     word_bits_ = sum_word_bits(full_accumulator_bits(l.element, r.element, reduction.taps()));
   }
 
+  // What of the operands and the results does not pass through DRAM.
+  void set_exchange(const Exchange& exchange) {
+    rows_are_there_ = exchange.residence.rows;
+    columns_are_there_ = exchange.residence.columns;
+    results_leave_ = closed_form::path_of(exchange, models::element_count(shape_.result_shape(pass_)), config_).leave;
+  }
   CycleCounts cycles() const;
   // What the memory adds to them; from here on this mapping waits for the ports of the SRAM.
   void add_memory(CycleCounts& cycles);
@@ -115,6 +121,8 @@ class Mapping {
   Steps group(const Tile& tile, std::int64_t taps, bool first) const;
   Steps tile_steps(const Place& place) const;
   Moved operands(const Place& place) const;
+  std::int64_t row_bytes(const Place& place) const;
+  std::int64_t column_bytes(const Place& place) const;
   TileRow tile_times(const Place& place) const;
 
   // From the end of a tile's computation to its last result in its bank: along a row, and from there as everywhere.
@@ -147,6 +155,9 @@ class Mapping {
   closed_form::Tiles tiles_;
   std::int64_t share_ = 0;       // the most rows that a group-scale unit serves
   std::int64_t word_bits_ = 32;  // of a partial sum inside a group
+  bool rows_are_there_ = false;  // in the SRAM, before the pass
+  bool columns_are_there_ = false;
+  bool results_leave_ = true;  // for DRAM, in binary32
   // Of the SRAM, where its ports are taken into account.
   ByteRate read_port_;
   ByteRate write_port_;
@@ -202,29 +213,33 @@ Steps Mapping::tile_steps(const Place& place) const {
 // What a tile brings from DRAM: of an operand that fits in the SRAM its share, the first time that it is used, else
 // what docs/dataflow.md counts.
 Moved Mapping::operands(const Place& place) const {
+  const std::int64_t rows = rows_are_there_ ? 0 : row_bytes(place);
+  const std::int64_t columns = columns_are_there_ ? 0 : column_bytes(place);
+  return closed_form::moved(rows, config_) + closed_form::moved(columns, config_);
+}
+
+std::int64_t Mapping::row_bytes(const Place& place) const {
   const Tile& tile = place.tile;
-  std::int64_t row_bytes = 0;
   if (fits_in_sram(row_bits())) {
+    if (!tile.first_of_panel) return 0;
     std::int64_t taps = 0;  // of all phases
     tiles_.for_phases([&](const Phases& p, std::int64_t count) { taps += count * p.taps; });
-    if (tile.first_of_panel) {
-      row_bytes =
-          closed_form::bytes_of_share(row_bits(), tile.rows * place.phases.taps, shape_.groups * tiles_.rows * taps);
-    }
-  } else if (tile.fills_rows) {
-    const std::int64_t elements = outer_ * place.phases.taps * models::element_bits(row_format_);
-    const std::int64_t scales = groups(place.runs, place.phases) * closed_form::scale_bits(row_format_);
-    row_bytes = ceiling(tile.rows * (elements + scales), 8);
+    return closed_form::bytes_of_share(row_bits(), tile.rows * place.phases.taps, shape_.groups * tiles_.rows * taps);
   }
-  std::int64_t column_bytes = 0;
+  if (!tile.fills_rows) return 0;
+  const std::int64_t elements = outer_ * place.phases.taps * models::element_bits(row_format_);
+  const std::int64_t scales = groups(place.runs, place.phases) * closed_form::scale_bits(row_format_);
+  return ceiling(tile.rows * (elements + scales), 8);
+}
+
+std::int64_t Mapping::column_bytes(const Place& place) const {
+  const Tile& tile = place.tile;
   const std::int64_t parts = shape_.groups * place.phases.columns;
   if (!fits_in_sram(column_bits())) {
-    column_bytes = closed_form::bytes_of_share(closed_form::packed_shares(column_format_, column_shape_, shape_.groups),
-                                               tile.columns, parts);
-  } else if (tile.first_of_group) {
-    column_bytes = closed_form::bytes_of_share(column_bits(), tile.columns, parts);
+    const std::uint64_t shares = closed_form::packed_shares(column_format_, column_shape_, shape_.groups);
+    return closed_form::bytes_of_share(shares, tile.columns, parts);
   }
-  return closed_form::moved(row_bytes, config_) + closed_form::moved(column_bytes, config_);
+  return tile.first_of_group ? closed_form::bytes_of_share(column_bits(), tile.columns, parts) : 0;
 }
 
 TileRow Mapping::tile_times(const Place& place) const {
@@ -237,7 +252,7 @@ TileRow Mapping::tile_times(const Place& place) const {
   times.last_compute = steps.last_compute;
   times.has_operands = brought.bytes > 0;
   times.operands = closed_form::sequence(brought, config_.sram_write_bytes_per_cycle, config_);
-  times.results = closed_form::sequence(results, read_port_, config_);
+  if (results_leave_) times.results = closed_form::sequence(results, read_port_, config_);
   times.latency = config_.dram_latency_cycles;
   times.drain = drain();
   TileRow row;
@@ -271,8 +286,8 @@ void Mapping::add_memory(CycleCounts& cycles) {
 
   const auto untouched =
       models::element_count(shape_.result_shape(pass_)) - static_cast<std::int64_t>(computed_results());
-  const std::int64_t rest =
-      closed_form::sequence(closed_form::moved(kFloatBytes * untouched, config_), read_port_, config_);
+  const Moved left = closed_form::moved(kFloatBytes * untouched, config_);
+  const std::int64_t rest = results_leave_ ? closed_form::sequence(left, read_port_, config_) : 0;
   const auto row = tiles_.all<TileRow>([&](const Place& place) { return tile_times(place); },
                                        [&](const auto& runs, const Phases& p) { return keeps_rows(runs, p); }, true);
   // A pass without any tile has a cycle of reset.
@@ -335,6 +350,8 @@ Traffic Mapping::traffic() const {
                                   ? column_bits()
                                   : static_cast<std::uint64_t>(panels) *
                                         closed_form::packed_shares(column_format_, column_shape_, shape_.groups);
+  if (rows_are_there_) traffic.dram_row_reads = 0;
+  if (columns_are_there_) traffic.dram_column_reads = 0;
   traffic.sram_operand_writes = traffic.dram_row_reads + traffic.dram_column_reads;
   return traffic;
 }
@@ -342,15 +359,16 @@ Traffic Mapping::traffic() const {
 }  // namespace
 
 PassPrediction predict_pass(Pass pass, const ConvolutionShape& shape, const Format& left, const Format& right,
-                            const ArrayConfig& config, const std::vector<Format>& results) {
+                            const ArrayConfig& config, const Exchange& exchange) {
   if (closed_form::is_scaled(left) != closed_form::is_scaled(right)) {
     throw std::runtime_error(to_string(pass) + ": operands of " + to_string(left) + " and " + to_string(right) +
                              ", expected two block-scaled formats or two baseline formats");
   }
   Mapping mapping(pass, shape, left, right, config);
+  mapping.set_exchange(exchange);
   PassPrediction prediction{mapping.counts(), mapping.cycles(), mapping.traffic()};
   if (config.waits_for_memory()) mapping.add_memory(prediction.cycles);
-  closed_form::add_results(shape.result_shape(pass), mapping.computed_results(), results, config, prediction);
+  closed_form::add_results(shape.result_shape(pass), mapping.computed_results(), exchange, config, prediction);
   closed_form::check_time(pass, static_cast<std::int64_t>(prediction.cycles.quantizer_stalls));
   return prediction;
 }

@@ -13,7 +13,6 @@ namespace mlsim::sim::weight_stationary {
 
 // Dataflow::predict.
 PassPrediction predict_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::Format& left,
-                            const models::Format& right, const ArrayConfig& config,
-                            const std::vector<models::Format>& results);
+                            const models::Format& right, const ArrayConfig& config, const Exchange& exchange);
 
 }  // namespace mlsim::sim::weight_stationary

@@ -44,7 +44,7 @@ TEST(WeightStationaryResults, AreThoseOfTheStructuralEngine) {
 }
 
 TEST(WeightStationaryResults, SurviveTheirFile) {
-  const Results before = run_layers(kLayer, Engine::kFunctional, "", stationary());
+  const Results before = run_layers(kLayer, Engine::kAnalytic, "", stationary());
   const json document = json::parse(to_json(before).dump());
   EXPECT_EQ(document["array"]["dataflow"], "weight-stationary");
   EXPECT_GT(document["layers"][0]["passes"][0]["traffic_bits"]["sram_sum_reads"], 0);

@@ -2,9 +2,12 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <span>
+#include <stdexcept>
 
 #include "models/quantizer/reference_quantizer.h"
 #include "tests/support/random_tensors.h"
@@ -164,6 +167,87 @@ TEST(Quantizer, ThreadsDoNotMatter) {
       expect_equal(quantize(input, format, options, "x"), reference_quantize(input, format, options, "x"));
     }
   }
+}
+
+// The largest magnitudes of a tensor and of its tiles, as bits.
+std::vector<std::uint32_t> maxima_of(const Tensor<float>& tensor, const TileGrid& grid) {
+  std::vector<std::uint32_t> maxima(1 + static_cast<std::size_t>(grid.count()), 0);
+  for (std::int64_t i = 0; i < tensor.size(); ++i) {
+    grid.for_each_run(i, 1, [&](std::int64_t, std::int64_t, std::int64_t tile, std::int64_t) {
+      const auto bits = std::bit_cast<std::uint32_t>(std::fabs(tensor.values[static_cast<std::size_t>(i)]));
+      for (const std::size_t at : {std::size_t{0}, 1 + static_cast<std::size_t>(tile)}) {
+        maxima[at] = std::max(maxima[at], bits);
+      }
+    });
+  }
+  return maxima;
+}
+
+// Parts of any number of elements, whose tiles are their own or, where they are cut, get the maxima of the whole.
+TEST(Quantizer, QuantizesPartsAsTheWhole) {
+  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+    Random random(seed);
+    ScaledFormat format = tests::random_block_format(random);
+    const std::int64_t rows = between(random, 1, 4);
+    // Tiles within a part, of some whole parts, or of all.
+    constexpr std::array<std::int64_t, 5> kRows{1, 0, 1, 2, 3};
+    const auto choice = static_cast<std::size_t>(between(random, 0, 4));
+    format.layout.tile[0] = choice < 2 ? kRows[choice] : kRows[choice] * rows;
+    SCOPED_TRACE("seed " + std::to_string(seed) + ", " + to_string(format));
+    Shape shape = random_shape(random);
+    shape[0] = 3 * rows;
+    const Tensor<float> whole = tests::random_tensor(random, shape);
+    QuantizerOptions options{.rounding = static_cast<Rounding>(between(random, 0, 1)), .seed = seed, .stream = 3};
+    const QuantizedTensor expected = reference_quantize(whole, format, options, "x");
+    const TileGrid grid(format.layout, shape);
+    const std::vector<std::uint32_t> maxima = maxima_of(whole, grid);
+    const std::int64_t size = whole.size() / 3;
+    shape[0] = rows;
+    const TileGrid own(format.layout, shape);
+    for (std::int64_t part = 0; part < 3; ++part) {
+      const auto first = static_cast<std::size_t>(part * size);
+      const std::span<const float> values(whole.values.data() + first, static_cast<std::size_t>(size));
+      // Tiles are numbered with dimension 0 first.
+      const std::int64_t tiles = own.count() / own.extents()[0];
+      const std::int64_t skipped = grid.layout().tile_of(0, part * rows) * tiles;
+      TensorPart place{first, {}};
+      place.raise = [&](std::span<std::uint32_t> raised) {
+        raised[0] = maxima[0];
+        for (std::size_t tile = 1; tile < raised.size(); ++tile) {
+          ASSERT_LE(raised[tile], maxima[static_cast<std::size_t>(skipped) + tile]);
+          raised[tile] = maxima[static_cast<std::size_t>(skipped) + tile];
+        }
+      };
+      options.part = &place;
+      tests::for_each_vector_target([&] {
+        const QuantizedTensor found = quantize(values, shape, format, options, "x");
+        EXPECT_EQ(found.tensor.tensor_scale, expected.tensor.tensor_scale);
+        const std::vector<std::uint16_t>& codes = expected.tensor.codes;
+        EXPECT_TRUE(std::equal(found.tensor.codes.begin(), found.tensor.codes.end(), codes.begin() + part * size));
+        const std::vector<TileScale>& scales = expected.tensor.scales;
+        EXPECT_TRUE(std::equal(found.tensor.scales.begin(), found.tensor.scales.end(), scales.begin() + skipped));
+        std::vector<float> scaled(values.size());
+        EXPECT_EQ(quantize_scaled(values, shape, format, options, "x", scaled), expected.tensor.tensor_scale);
+        const Tensor<double> numbers = dequantize(expected.tensor);
+        for (std::size_t i = 0; i < scaled.size(); ++i) {
+          const double number = double{scaled[i]} * double{expected.tensor.tensor_scale};
+          if (!std::isfinite(scaled[i])) continue;
+          ASSERT_EQ(number, numbers.values[first + i]) << i;
+        }
+      });
+    }
+    if (HasFailure()) break;
+  }
+}
+
+TEST(Quantizer, RefusesAPartWhoseWholeIsNotFinite) {
+  const Tensor<float> part{{1, 2}, {1, 2}};
+  TensorPart place;
+  place.raise = [](std::span<std::uint32_t> maxima) { maxima[0] = 0x7F800000; };
+  const QuantizerOptions options{.part = &place};
+  EXPECT_THAT([&] { quantize(part, parse_scaled_format("e2m4"), options, "conv1 error"); },
+              ThrowsMessage<std::runtime_error>(
+                  "conv1 error: an element of another part of it is NaN or infinite, expected finite numbers"));
 }
 
 TEST(Quantizer, RefusesWhatIsNotFinite) {

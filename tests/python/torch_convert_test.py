@@ -202,7 +202,8 @@ class Models(Case):
         self.assertGreater(counts, 0)
         self.assertEqual(counts % 2, 0)
         self.assertEqual(list(small().state_dict()), list(model.state_dict()))
-        self.assertTrue(torch.equal(nn.DataParallel(model)(images()[:1] * 0), model(images()[:1] * 0)))
+        if not torch.cuda.is_available():  # torch_cuda_test has it on GPUs
+            self.assertTrue(torch.equal(nn.DataParallel(model)(images()[:1] * 0), model(images()[:1] * 0)))
 
     def test_converting_again(self) -> None:
         model = small()

@@ -161,8 +161,82 @@ TEST(Analytic, UnquantizedResults) {
   const Format fp32 = BaselineFormat::kFp32;
   EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), fp32, fp32, config, {fp32}).cycles.quantizer, 0U);
   EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {}).cycles.quantizer, 0U);
-  config.quantize_results = false;
+  config.results = ResultForm::kBinary32;
   EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}).cycles.quantizer, 0U);
+}
+
+// The layer of docs/memory.md, whose 65536 bytes of results fit in a third of the SRAM.
+TEST(Analytic, CodesAloneLeaveTheChip) {
+  ArrayConfig config;
+  config.dram_bytes_per_cycle.thousandths = 8000;
+  config.dram_latency_cycles = 100;
+  config.dram_burst_bytes = 64;
+  config.results = ResultForm::kCodes;
+  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4});
+  EXPECT_EQ(p.traffic.dram_result_writes, 0U);
+  EXPECT_EQ(p.traffic.dram_result_reads, 0U);
+  EXPECT_EQ(p.traffic.dram_code_writes, 114832U);
+  EXPECT_EQ(p.traffic.sram_result_writes, 32 * 16384U);
+  EXPECT_EQ(p.traffic.sram_result_reads, 32 * 16384U);
+  // Operands are there before each tile but the first, which begins at 420: 420 + 144 + 64 * 144 + 14.
+  EXPECT_EQ(p.cycles.array, 9794U);
+  EXPECT_EQ(p.cycles.dram_stalls, 420U);
+  EXPECT_EQ(p.cycles.quantizer, 1804U);
+}
+
+TEST(Analytic, ResultsThatDoNotFitLeaveAndComeBack) {
+  ArrayConfig config;
+  config.global_sram_bytes = 3 * 65536 - 1;
+  config.results = ResultForm::kCodes;
+  const auto predict = [&] { return predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}); };
+  const PassPrediction p = predict();
+  EXPECT_EQ(p.traffic.dram_result_writes, 32 * 16384U);
+  EXPECT_EQ(p.traffic.dram_result_reads, 32 * 16384U);
+  EXPECT_EQ(p.traffic.sram_result_writes, 2 * 32 * 16384U);
+  EXPECT_EQ(p.traffic.sram_result_reads, 2 * 32 * 16384U);
+  EXPECT_EQ(p.cycles.quantizer, 1028U);
+  // With 8 bytes a cycle: 100 until they come, 8192 for the results, 1800 for the codes.
+  config.dram_bytes_per_cycle.thousandths = 8000;
+  config.dram_latency_cycles = 100;
+  config.dram_burst_bytes = 64;
+  EXPECT_EQ(predict().cycles.quantizer, 4 + 100 + 8192 + 1800U);
+  config.global_sram_bytes = 3 * 65536;
+  EXPECT_EQ(predict().cycles.quantizer, 1804U);
+}
+
+TEST(Analytic, WhatStaysDoesNotCrossTheChannel) {
+  ArrayConfig config;
+  config.keep_between_layers = true;
+  Exchange exchange{kE2m4};
+  exchange.residence = {false, true, {{false, true}}};
+  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, exchange);
+  EXPECT_EQ(p.traffic.dram_row_reads, 18432U);
+  EXPECT_EQ(p.traffic.dram_column_reads, 0U);
+  EXPECT_EQ(p.traffic.sram_operand_writes, 18432U);
+  EXPECT_EQ(p.traffic.dram_code_writes, 0U);
+  EXPECT_EQ(p.traffic.sram_result_writes, 32 * 16384U + 114832U);
+  EXPECT_EQ(p.traffic.dram_result_writes, 32 * 16384U);
+  // Codes that stay pass a port of the SRAM: 14354 bytes at 4 a cycle.
+  config.sram_write_bytes_per_cycle.thousandths = 4000;
+  EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, exchange).cycles.quantizer,
+            4 + 3589U);
+}
+
+// The codes of fp32 are its results.
+TEST(Analytic, ResultsOfFp32AreTheirOwnCodes) {
+  const Format fp32 = BaselineFormat::kFp32;
+  ArrayConfig config;
+  Exchange exchange{fp32};
+  const auto writes = [&] {
+    return predict_pass(Pass::kForward, resnet20_layer(1), fp32, fp32, config, exchange).traffic.dram_result_writes;
+  };
+  EXPECT_EQ(writes(), 32 * 16384U);
+  config.results = ResultForm::kCodes;
+  EXPECT_EQ(writes(), 32 * 16384U);
+  exchange.residence.codes = {{false, true}};
+  EXPECT_EQ(writes(), 0U);
+  config.results = ResultForm::kBoth;
+  EXPECT_EQ(writes(), 32 * 16384U);
 }
 
 TEST(Analytic, RefusesMixedKindsOfFormats) {
@@ -178,8 +252,9 @@ class Walk {
       : config_(config),
         outer_(shape.outer_count(pass)),
         rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),
-        step_taps_(std::min(config.row_feeder.buffer_elements / 2 / config.rows,
-                            config.column_feeder.buffer_elements / 2 / config.columns)) {
+        word_(config.taps_per_cycle),
+        step_words_(std::min(config.row_feeder.buffer_elements / (2 * config.rows * word_),
+                             config.column_feeder.buffer_elements / (2 * config.columns * word_))) {
     find_phases(pass, shape);
     const auto* l = std::get_if<models::ScaledFormat>(&left);
     const auto* r = std::get_if<models::ScaledFormat>(&right);
@@ -328,6 +403,7 @@ class Walk {
   void run_tile(const Phase& phase, std::int64_t live_rows, std::int64_t live_columns, bool fills_rows) {
     const std::vector<std::int64_t> groups = groups_of(phase);
     std::int64_t taps = 0;  // of the step
+    std::int64_t words = 0;
     std::int64_t stalls = 0;
     std::int64_t started = 0;  // groups
     const auto end_step = [&] {
@@ -337,22 +413,27 @@ class Walk {
       };
       const std::uint64_t row_fill = fills_rows ? fill(live_rows, config_.row_feeder.fill_ports) : 0;
       steps_.push_back({std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)),
-                        unsigned_of(taps + stalls), taps, started, fills_rows});
+                        unsigned_of(words + stalls), taps, started, fills_rows});
       if (fills_rows) row_fills += unsigned_of(live_rows * taps);
       row_reads += unsigned_of(live_rows * taps);
       column_fills += unsigned_of(live_columns * taps);
-      taps = stalls = started = 0;
+      taps = words = stalls = started = 0;
     };
     for (const std::int64_t group_taps : groups) {
-      if (taps + group_taps > step_taps_) end_step();
+      const std::int64_t group_words = (group_taps + word_ - 1) / word_;
+      if (words + group_words > step_words_) end_step();
       for (std::int64_t tap = 0; tap < group_taps; ++tap) {
-        if (taps == step_taps_) end_step();
+        // A word begins with each group.
+        if (tap % word_ == 0) {
+          if (words == step_words_) end_step();
+          ++words;
+        }
         if (tap == 0) ++started;
         ++taps;
       }
-      const std::int64_t stall = std::max<std::int64_t>(share_ - group_taps, 0);
+      const std::int64_t stall = std::max<std::int64_t>(share_ - group_words, 0);
       stalls += stall;
-      if (group_taps > step_taps_) end_step();
+      if (group_words > step_words_) end_step();
       cycles.scaler_stalls += unsigned_of(stall);
     }
     end_step();
@@ -366,7 +447,8 @@ class Walk {
   const ArrayConfig& config_;
   std::int64_t outer_;
   std::int64_t rows_;
-  std::int64_t step_taps_;
+  std::int64_t word_;  // taps of it
+  std::int64_t step_words_;
   std::int64_t share_ = 0;
   bool taps_apart_ = false;
   std::vector<std::int64_t> runs_;  // of the convolution group
@@ -388,9 +470,16 @@ class MemoryWalk {
                        left_in_rows ? right_operand(test.pass) : left_operand(test.pass));
     for (const Walk::Phase& phase : walk_.phases()) all_taps_ += unsigned_of(phase.taps);
     groups_ = unsigned_of(test.shape.groups);
+    residence_ = test.residence;
     const models::Shape shape = test.shape.result_shape(test.pass);
-    run(4 * (unsigned_of(models::element_count(shape)) - walk_.results));
-    for (const Format& format : test.results) quantize(format, shape);
+    const std::uint64_t results = unsigned_of(models::element_count(shape));
+    const bool fit = 3 * 32 * results <= 8 * unsigned_of(config.global_sram_bytes);
+    const bool codes_alone = config.results == ResultForm::kCodes && !test.results.empty();
+    leave_ = !codes_alone || !fit;
+    come_back_ = codes_alone && !fit;
+    run(leave_ ? 4 * (results - walk_.results) : 0);
+    if (config.results == ResultForm::kBinary32) return;
+    for (std::size_t i = 0; i < test.results.size(); ++i) quantize(test.results[i], residence_.path(i), shape);
   }
 
  private:
@@ -439,7 +528,9 @@ class MemoryWalk {
   std::vector<std::uint64_t> operands_of(const Walk::Tile& tile) const {
     const auto bytes = [](std::uint64_t bits, std::uint64_t parts) { return (bits + 8 * parts - 1) / (8 * parts); };
     std::uint64_t row_bytes = 0;
-    if (rows_.fits && tile.first_of_panel) {
+    if (residence_.rows) {
+      row_bytes = 0;
+    } else if (rows_.fits && tile.first_of_panel) {
       row_bytes = bytes(rows_.packed * unsigned_of(tile.rows * tile.phase.taps),
                         groups_ * unsigned_of(walk_.rows()) * all_taps_);
     } else if (!rows_.fits && tile.fills_rows) {
@@ -448,7 +539,7 @@ class MemoryWalk {
                         1);
     }
     std::uint64_t column_bytes = 0;
-    if (!columns_.fits || tile.in_first_panel) {
+    if (!residence_.columns && (!columns_.fits || tile.in_first_panel)) {
       column_bytes = bytes((columns_.fits ? columns_.packed : columns_.shares) * unsigned_of(tile.columns),
                            groups_ * unsigned_of(tile.phase.columns));
     }
@@ -466,7 +557,7 @@ class MemoryWalk {
 
   void write(std::uint64_t there, std::uint64_t bytes) {
     const std::uint64_t takes = sequence({bytes}, config_.sram_read_bytes_per_cycle);
-    if (takes > 0) bus_ = std::max(bus_, there) + takes;
+    if (takes > 0 && leave_) bus_ = std::max(bus_, there) + takes;
   }
 
   void run(std::uint64_t untouched) {
@@ -524,15 +615,21 @@ class MemoryWalk {
     (ports ? cycles.sram_stalls : cycles.dram_stalls) += channel_stalls;
   }
 
-  void quantize(const Format& format, const models::Shape& shape) {
+  // Results that come back and codes that leave share the channel.
+  void quantize(const Format& format, const CodePath& path, const models::Shape& shape) {
     const std::uint64_t results = unsigned_of(models::element_count(shape));
     const auto* scaled = std::get_if<models::ScaledFormat>(&format);
     const std::uint64_t scales = scaled == nullptr ? 0 : unsigned_of(scaled->layout.count(shape));
     const std::uint64_t bits = results * unsigned_of(models::element_bits(format)) + scales * stored_scale_bits(format);
     const std::uint64_t lanes = unsigned_of(config_.quantizer_lanes);
     const std::uint64_t batches = (results + lanes - 1) / lanes;
-    const std::uint64_t leaving = std::max(
-        {batches, time(4 * results, config_.sram_read_bytes_per_cycle), sequence({(bits + 7) / 8}, ByteRate{})});
+    std::uint64_t channel = path.to_dram ? sequence({(bits + 7) / 8}, ByteRate{}) : 0;
+    if (come_back_) {
+      channel += unsigned_of(config_.dram_latency_cycles) + sequence({4 * results}, config_.sram_write_bytes_per_cycle);
+    }
+    const std::uint64_t keeping = path.stay ? time((bits + 7) / 8, config_.sram_write_bytes_per_cycle) : 0;
+    const std::uint64_t leaving =
+        std::max({batches, time(4 * results, config_.sram_read_bytes_per_cycle), channel, keeping});
     cycles.quantizer += leaving + 4;
     cycles.quantizer_stalls += leaving - batches;
   }
@@ -544,6 +641,9 @@ class MemoryWalk {
   std::uint64_t all_taps_ = 0;
   std::uint64_t groups_ = 1;
   std::uint64_t bus_ = 0;
+  Residence residence_;
+  bool leave_ = true;  // results, for DRAM in binary32
+  bool come_back_ = false;
 
  public:
   CycleCounts cycles;
@@ -566,7 +666,7 @@ void compare_results(const Case& test, const PassPrediction& p, const ArrayConfi
 }
 
 void compare_with_walk(const Case& test, const ArrayConfig& config) {
-  const auto& [pass, shape, left, right, formats] = test;
+  const auto& [pass, shape, left, right, formats, residence] = test;
   const Walk walk(pass, shape, left, right, config);
   const PassPrediction p = predict_pass(pass, shape, left, right, config, formats);
   const bool scaled = std::holds_alternative<models::ScaledFormat>(left);
@@ -602,8 +702,8 @@ void compare_with_walk(const Case& test, const ArrayConfig& config) {
 
 TEST(Analytic, AgreesWithAWalkOverEveryStep) {
   RandomCases cases(7);
-  for (int i = 0; i < 8000; ++i) {
-    const ArrayConfig config = cases.random.array();
+  for (int i = 0; i < 12000; ++i) {
+    const ArrayConfig config = cases.random.any_array();
     const Case test = cases.next(i);
     compare_with_walk(test, config);
     if (HasFailure()) FAIL() << describe(i, test, config);
@@ -611,14 +711,15 @@ TEST(Analytic, AgreesWithAWalkOverEveryStep) {
 }
 
 CycleCounts cycles_of(const Case& test, const ArrayConfig& config) {
-  return predict_pass(test.pass, test.shape, test.left, test.right, config, test.results).cycles;
+  return predict_pass(test.pass, test.shape, test.left, test.right, config, test.exchange()).cycles;
 }
 
 TEST(Analytic, MemoryAgreesWithAWalkOverEveryTile) {
   RandomCases cases(11);
-  for (int i = 0; i < 8000; ++i) {
-    const ArrayConfig config = cases.random.array_with_memory();
-    const Case test = cases.next(i);
+  for (int i = 0; i < 12000; ++i) {
+    const ArrayConfig config = cases.random.any_array_with_memory();
+    Case test = cases.next(i);
+    test.residence = cases.random.residence(test.results.size());
     const CycleCounts walked = MemoryWalk(test, config).cycles;
     const CycleCounts predicted = cycles_of(test, config);
     EXPECT_EQ(predicted.array, walked.array);
@@ -636,7 +737,7 @@ TEST(Analytic, MemoryAgreesWithAWalkOverEveryTile) {
 TEST(Analytic, FasterMemoryNeverCostsCycles) {
   RandomCases cases(13);
   for (int i = 0; i < 4000; ++i) {
-    const ArrayConfig config = cases.random.array_with_memory();
+    const ArrayConfig config = cases.random.any_array_with_memory();
     const Case test = cases.next(i);
     const CycleCounts cycles = cycles_of(test, config);
     ArrayConfig unlimited = config;
@@ -667,6 +768,49 @@ TEST(Analytic, FasterMemoryNeverCostsCycles) {
     EXPECT_LE(fewer.quantizer, cycles.quantizer);
     if (HasFailure()) FAIL() << describe(i, test, config);
   }
+}
+
+// Where every tile is one step however many multipliers there are: nothing is filled more often, and all is computed in
+// fewer cycles.
+TEST(Analytic, MoreMultipliersNeverCostCyclesWhereTilesAreOneStep) {
+  RandomCases cases(17);
+  for (int i = 0; i < 3000; ++i) {
+    ArrayConfig config = i % 2 == 0 ? cases.random.array() : cases.random.array_with_memory();
+    config.row_feeder.buffer_elements = config.column_feeder.buffer_elements = std::int64_t{1} << 26;
+    const Case test = cases.next(i);
+    CycleCounts before = cycles_of(test, config);
+    for (int multipliers = 2; multipliers <= 64; multipliers += static_cast<int>(cases.random.pick(1, 9))) {
+      config.taps_per_cycle = multipliers;
+      const CycleCounts cycles = cycles_of(test, config);
+      EXPECT_LE(cycles.array, before.array) << multipliers;
+      EXPECT_EQ(cycles.quantizer, before.quantizer);
+      before = cycles;
+    }
+    if (HasFailure()) FAIL() << describe(i, test, config);
+  }
+}
+
+// The worked example of docs/dataflow.md.
+TEST(Analytic, WorkedExampleOfSeveralMultipliers) {
+  ArrayConfig config;
+  config.taps_per_cycle = 9;
+  const PassPrediction waiting = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {});
+  // 16 groups of a word each, which wait 7 cycles; 28 words fit in half a buffer.
+  EXPECT_EQ(waiting.cycles.array, 144U + 63 * 144 + 128 + 8 + 6);
+  EXPECT_EQ(waiting.cycles.scaler_stalls, 64U * 16 * 7);
+  EXPECT_EQ(waiting.cycles.fill_stalls, 144U + 63 * 16);
+  config.elements_per_scaler = 1;
+  config.row_feeder.fill_ports = config.column_feeder.fill_ports = 144;
+  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {});
+  EXPECT_EQ(p.cycles.array, 16U + 63 * 16 + 16 + 1 + 6);
+  EXPECT_NEAR(utilization(p.counts, p.cycles, config), 0.9377, 0.0001);
+  // Every group of every result has a tap that is no padding.
+  EXPECT_EQ(p.counts.integer_adds, 16384U * 16);
+  EXPECT_EQ(p.counts.tree_adds, 16U * 16 * 94 * 94 - 16384 * 16);
+  // Backward weight: 1024 output positions are four steps of 28 words and one of two, in which the next tile has to
+  // fill.
+  const PassPrediction weight = predict_pass(Pass::kBackwardWeight, resnet20_layer(1), kE2m4, kE2m4, config, {});
+  EXPECT_EQ(weight.cycles.array, 28U + 9 * 4 * 28 + 8 * 28 + 2 + 1 + 6);
 }
 
 // As many phases as inputs, each of one result and one tap.

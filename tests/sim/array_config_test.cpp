@@ -97,6 +97,45 @@ TEST_F(ArrayConfigFile, MemoryTakesNoTimeUnlessTold) {
   EXPECT_EQ(ports.sram_write_bytes_per_cycle.thousandths, 8500);
 }
 
+TEST_F(ArrayConfigFile, BuffersHoldTwoWordsOfALane) {
+  EXPECT_EQ(load_array_config(write(R"({"taps_per_cycle": 256})")).words_of_half(), 1);
+  EXPECT_EQ(load_array_config(write(R"({"taps_per_cycle": 9})")).words_of_half(), 28);
+  EXPECT_EQ(load_array_config(write(R"({"taps_per_cycle": 32, "columns": 64})")).words_of_half(), 2);
+  EXPECT_EQ(load_array_config(write(R"({"taps_per_cycle": 3})")).multipliers(), 16 * 16 * 3);
+  expect_refused(R"({"taps_per_cycle": 257})", "/row_feeder/buffer_elements: is 8192",
+                 "8224 (two halves of 257 elements for each of the 16 lanes) to");
+  expect_refused(R"({"taps_per_cycle": 4, "column_feeder": {"buffer_elements": 127}})",
+                 "/column_feeder/buffer_elements: is 127", "128 (two halves of 4 elements for each of the 16 lanes)");
+  expect_refused(R"({"taps_per_cycle": 0})", "/taps_per_cycle: is 0", "an integer from 1 to 1024");
+}
+
+TEST_F(ArrayConfigFile, ResultsHaveAnOlderNameForTwoForms) {
+  EXPECT_EQ(load_array_config(write("{}")).results, ResultForm::kBoth);
+  EXPECT_EQ(load_array_config(write(R"({"results": "both"})")).results, ResultForm::kBoth);
+  EXPECT_EQ(load_array_config(write(R"({"results": "binary32"})")).results, ResultForm::kBinary32);
+  EXPECT_EQ(load_array_config(write(R"({"results": "codes"})")).results, ResultForm::kCodes);
+  EXPECT_EQ(load_array_config(write(R"({"quantize_results": true})")).results, ResultForm::kBoth);
+  EXPECT_EQ(load_array_config(write(R"({"quantize_results": false})")).results, ResultForm::kBinary32);
+  EXPECT_EQ(load_array_config(write(R"({"results": "codes", "quantize_results": true})")).results, ResultForm::kCodes);
+  expect_refused(R"({"results": "codes", "quantize_results": false})", "/quantize_results",
+                 "expected true beside results \"codes\"");
+  expect_refused(R"({"results": "binary32", "quantize_results": true})", "/quantize_results", "expected false");
+  expect_refused(R"({"results": "codes alone"})", "/results", "expected one of \"both\", \"binary32\", \"codes\"");
+}
+
+TEST_F(ArrayConfigFile, NamesItsDramAndKeepsBetweenLayers) {
+  EXPECT_EQ(load_array_config(write("{}")).dram_technology, std::nullopt);
+  EXPECT_EQ(load_array_config(write(R"({"dram_technology": null})")).dram_technology, std::nullopt);
+  EXPECT_EQ(load_array_config(write(R"({"dram_technology": "LPDDR5"})")).dram_technology,
+            energy::DramTechnology::kLpddr5);
+  expect_refused(R"({"dram_technology": "SDRAM"})", "/dram_technology", "expected one of \"DDR4\", \"GDDR6\"");
+  EXPECT_FALSE(load_array_config(write("{}")).keep_between_layers);
+  EXPECT_TRUE(load_array_config(write(R"({"keep_between_layers": true})")).keep_between_layers);
+  expect_refused(R"({"keep_between_layers": 1})", "/keep_between_layers", "true or false");
+  expect_refused(R"({"keep_between_layers": true, "results": "binary32"})", "/keep_between_layers: is true",
+                 "false where results are binary32");
+}
+
 TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
   expect_refused("[]", ": is []", "expected an object");
   expect_refused("{", "line 1, column 2", "no JSON");

@@ -59,8 +59,10 @@ inline void check(Simulator& simulator, const ArrayConfig& config, const RandomP
             dataflow_of(config).count_toggles(random.pass, random.shape, random.left, random.right, config));
 
   const std::vector<models::ScaledFormat>& formats = random.quantization.formats;
-  PassPrediction predicted = dataflow_of(config).predict(random.pass, random.shape, random.left.format,
-                                                         random.right.format, config, {formats.begin(), formats.end()});
+  Exchange exchange(formats.begin(), formats.end());
+  if (config.quantizes_results()) exchange.residence = random.quantization.residence;
+  PassPrediction predicted =
+      dataflow_of(config).predict(random.pass, random.shape, random.left.format, random.right.format, config, exchange);
   predicted.counts.overflows = expected.counts.overflows;
   predicted.counts.non_finite = expected.counts.non_finite;
   EXPECT_EQ(predicted.counts, expected.counts);
@@ -75,6 +77,8 @@ inline void check(Simulator& simulator, const ArrayConfig& config, const RandomP
   const Traffic& p = predicted.traffic;
   EXPECT_EQ(t.dram_row_reads, p.dram_row_reads);
   EXPECT_EQ(t.dram_column_reads, p.dram_column_reads);
+  EXPECT_EQ(t.dram_result_writes, p.dram_result_writes);
+  EXPECT_EQ(t.dram_result_reads, p.dram_result_reads);
   EXPECT_EQ(t.dram_code_writes, p.dram_code_writes);
   EXPECT_EQ(t.sram_row_reads, p.sram_row_reads);
   EXPECT_EQ(t.sram_column_reads, p.sram_column_reads);
@@ -88,7 +92,7 @@ inline void check(Simulator& simulator, const ArrayConfig& config, const RandomP
   EXPECT_EQ(t.column_buffer_reads, p.column_buffer_reads);
   EXPECT_TRUE(t == p);
 
-  if (expected.counts.non_finite > 0) {
+  if (expected.counts.non_finite > 0 || !config.quantizes_results()) {
     EXPECT_TRUE(result.quantized.empty());
     return;
   }
@@ -105,7 +109,8 @@ inline void check_random_passes(Detail detail, const ArrayConfig& config, std::u
   for (int i = 0; i < test::repetitions(passes); ++i, ++seed) {
     for (const bool blocks : {false, true}) {
       RandomPasses random(seed);
-      const RandomPass pass = blocks ? random.next_of_blocks() : random.next();
+      RandomPass pass = blocks ? random.next_of_blocks() : random.next();
+      pass.accumulator.taps_per_cycle = config.taps_per_cycle;
       SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + ")." + (blocks ? "next_of_blocks" : "next") +
                    "(): " + pass.describe());
       check(simulator, config, pass);

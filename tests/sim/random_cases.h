@@ -57,6 +57,12 @@ class RandomLayers {
   models::ScaledFormat format() { return tests::random_block_format(generator_); }
 
   ArrayConfig array() { return random_array(generator_); }
+  Residence residence(std::size_t formats) { return random_residence(generator_, formats); }
+  // Every other one with elements of several multipliers.
+  ArrayConfig any_array() { return pick(0, 1) == 0 ? array() : with_random_multipliers(generator_, array()); }
+  ArrayConfig any_array_with_memory() {
+    return pick(0, 1) == 0 ? array_with_memory() : with_random_multipliers(generator_, array_with_memory());
+  }
   ArrayConfig array_with_memory() { return random_array_with_memory(generator_, 1); }
 
  private:
@@ -70,6 +76,13 @@ struct Case {
   models::Format left;
   models::Format right;
   std::vector<models::Format> results;
+  Residence residence{};
+
+  Exchange exchange() const {
+    Exchange all(results);
+    all.residence = residence;
+    return all;
+  }
 };
 
 inline std::uint64_t stored_scale_bits(const models::Format& format) {
@@ -125,9 +138,10 @@ class RandomCases {
 inline std::string describe(int i, const Case& test, const ArrayConfig& config) {
   return "layer " + std::to_string(i) + ", " + to_string(test.pass) + " in " + to_string(test.left) + " times " +
          to_string(test.right) + ", " + tests::to_string(test.shape) + ", array " + std::to_string(config.rows) + "x" +
-         std::to_string(config.columns) + ", " + std::to_string(config.dram_bytes_per_cycle.thousandths) +
-         " thousandths of a byte from DRAM, " + std::to_string(config.sram_read_bytes_per_cycle.thousandths) +
-         " from SRAM and " + std::to_string(config.sram_write_bytes_per_cycle.thousandths) + " into it, latency " +
+         std::to_string(config.columns) + " of " + std::to_string(config.taps_per_cycle) + " multipliers, " +
+         std::to_string(config.dram_bytes_per_cycle.thousandths) + " thousandths of a byte from DRAM, " +
+         std::to_string(config.sram_read_bytes_per_cycle.thousandths) + " from SRAM and " +
+         std::to_string(config.sram_write_bytes_per_cycle.thousandths) + " into it, latency " +
          std::to_string(config.dram_latency_cycles) + ", bursts of " + std::to_string(config.dram_burst_bytes);
 }
 

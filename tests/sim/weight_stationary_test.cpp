@@ -135,6 +135,40 @@ TEST(WeightStationary, CountsTheSameOperations) {
   }
 }
 
+// Extents of the schema's largest, within the 2^56 multiply-adds that a file may describe.
+TEST(WeightStationary, LargestLayers) {
+  constexpr std::int64_t kLargest = std::int64_t{1} << 20;
+  const std::vector<ConvolutionShape> shapes{
+      {.batch = kLargest, .in_channels = kLargest, .out_channels = 1 << 16},
+      {.in_channels = kLargest, .out_channels = kLargest, .in_size = {8, 8}, .kernel = {3, 3}, .groups = kLargest},
+      {.in_size = {kLargest, 256}, .kernel = {kLargest - 1, 251}, .stride = {kLargest - 2, 250}, .padding = {1, 2}},
+      {.out_channels = 1 << 16, .in_size = {kLargest, kLargest}, .stride = {kLargest, kLargest}}};
+  ArrayConfig largest;
+  largest.rows = largest.columns = 1024;
+  largest.row_feeder = largest.column_feeder = {std::int64_t{1} << 26, 1};
+  ArrayConfig smallest;
+  smallest.rows = smallest.columns = smallest.elements_per_scaler = 1;
+  smallest.row_feeder = smallest.column_feeder = {2, 1};
+  for (const char* name : {"e2m4", "mxfp4/k32", "nvfp4/b16", "nvfp4/t3x5x1x*"}) {
+    for (const ConvolutionShape& shape : shapes) {
+      for (const ArrayConfig& config : {stationary(), stationary(largest), stationary(smallest)}) {
+        for (const Pass pass : models::kPasses) {
+          const PassPrediction p = predict(pass, shape, name, config);
+          EXPECT_GT(p.cycles.array, 0U);
+          EXPECT_LT(p.cycles.fill_stalls + p.cycles.scaler_stalls, p.cycles.array);
+          EXPECT_LT(p.traffic.sram_sum_reads, std::uint64_t{1} << 62);
+          ArrayConfig slow = config;
+          slow.dram_bytes_per_cycle = {12800};
+          slow.dram_latency_cycles = 100;
+          const CycleCounts slower = predict(pass, shape, name, slow).cycles;
+          EXPECT_EQ(slower.array, p.cycles.array + slower.dram_stalls);
+          EXPECT_LE(utilization(p.counts, p.cycles, config), 1);
+        }
+      }
+    }
+  }
+}
+
 // A pass as docs/dataflow.md describes it, one fold after the other.
 class FoldWalk {
  public:
@@ -400,20 +434,29 @@ class CycleWalk {
     std::uint64_t all_taps = 0;
     for (const auto& phase : walk_.phases) all_taps += unsigned_of(phase.second);
     std::uint64_t row_bytes = 0;
-    if (rows_.fits && tile.first_of_panel) {
+    if (test_.residence.rows) {
+      row_bytes = 0;
+    } else if (rows_.fits && tile.first_of_panel) {
       row_bytes = bytes(rows_.packed * tile.rows * tile.taps, groups * unsigned_of(walk_.rows) * all_taps);
     } else if (!rows_.fits && tile.fills_rows) {
       row_bytes = bytes(tile.rows * (tile.all_taps * rows_.element_bits + tile.groups * rows_.scale_bits), 1);
     }
     std::uint64_t column_bytes = 0;
-    if (!columns_.fits || tile.in_first_panel) {
+    if (!test_.residence.columns && (!columns_.fits || tile.in_first_panel)) {
       column_bytes =
           bytes((columns_.fits ? columns_.packed : columns_.shares) * tile.columns, groups * tile.phase_columns);
     }
     return {row_bytes, column_bytes};
   }
 
+  // Codes alone leave, where the results can wait for the quantizer.
+  bool results_leave() const {
+    const std::uint64_t results = unsigned_of(models::element_count(test_.shape.result_shape(test_.pass)));
+    return config_.results != ResultForm::kCodes || 3 * 4 * results > unsigned_of(config_.global_sram_bytes);
+  }
+
   void write(std::uint64_t there, std::uint64_t bytes) {
+    if (!results_leave()) return;
     const std::uint64_t takes = sequence({bytes}, config_.sram_read_bytes_per_cycle);
     if (takes > 0) bus_ = std::max(bus_, there) + takes;
   }
@@ -457,7 +500,8 @@ class CycleWalk {
     }
     const std::uint64_t end = tiles.empty() ? 0 : done.back();
     const std::uint64_t results = unsigned_of(models::element_count(test_.shape.result_shape(test_.pass)));
-    const std::uint64_t rest = sequence({4 * (results - computed)}, config_.sram_read_bytes_per_cycle);
+    const std::uint64_t rest =
+        results_leave() ? sequence({4 * (results - computed)}, config_.sram_read_bytes_per_cycle) : 0;
     if (tiles.empty() && rest > 0) bus_ = 1;
     bus_ += rest;
     channel_stalls += std::max(bus_, end) - end;
@@ -479,7 +523,7 @@ class CycleWalk {
 };
 
 PassPrediction prediction_of(const Case& test, const ArrayConfig& config) {
-  return weight_stationary::predict_pass(test.pass, test.shape, test.left, test.right, config, test.results);
+  return weight_stationary::predict_pass(test.pass, test.shape, test.left, test.right, config, test.exchange());
 }
 
 void compare_cycles(const CycleCounts& predicted, const CycleCounts& walked) {
@@ -522,7 +566,8 @@ TEST(WeightStationary, MemoryAgreesWithAWalkOverEveryTile) {
   RandomCases cases(19);
   for (int i = 0; i < 8000; ++i) {
     const ArrayConfig config = stationary(cases.random.array_with_memory());
-    const Case test = cases.next(i);
+    Case test = cases.next(i);
+    test.residence = cases.random.residence(test.results.size());
     compare_cycles(prediction_of(test, config).cycles, CycleWalk(test, config).cycles);
     if (HasFailure()) FAIL() << describe(i, test, config);
   }

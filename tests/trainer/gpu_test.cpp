@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <limits>
 #include <random>
+#include <span>
 #include <string>
 #include <variant>
 
@@ -161,6 +162,79 @@ TEST_F(OnGpu, QuantizesBlocksToTheBitsOfTheProcessor) {
     elements += input.size();
   }
   std::printf("%zu elements compared\n", elements);
+}
+
+// The largest magnitudes of a part and of its tiles, in the GPU's memory, together with those of the parts that it
+// shares tiles with.
+torch::Tensor raised(const std::vector<torch::Tensor>& maxima, std::size_t part, std::int64_t rows, std::int64_t tile) {
+  torch::Tensor result = maxima[part].clone();
+  const auto parts_of_tile = static_cast<std::size_t>(tile / rows);
+  for (std::size_t other = 0; other < maxima.size(); ++other) {
+    const bool shared =
+        tile == models::ScaleLayout::kWhole || (parts_of_tile > 1 && other / parts_of_tile == part / parts_of_tile);
+    const torch::Tensor larger = at::maximum(result, maxima[other]);
+    const std::int64_t count = shared ? result.numel() : 1;
+    result.narrow(0, 0, count).copy_(larger.narrow(0, 0, count));
+  }
+  return result;
+}
+
+TEST_F(OnGpu, QuantizesPartsAsTheWhole) {
+  const std::uint64_t seed = seed_of_test();
+  SCOPED_TRACE("MLSIM_TEST_SEED=" + std::to_string(seed));
+  tests::Random random(seed);
+  const std::vector<models::Shape> shapes{{8, 1, 1, 1}, {8, 5}, {8, 16, 8, 8}, {12, 3, 5, 7}, {16, 64, 4, 4}};
+  for (int round = 0; round < 600; ++round) {
+    const auto pick = [&](const auto& all) {
+      return all[static_cast<std::size_t>(tests::between(random, 0, static_cast<std::int64_t>(all.size()) - 1))];
+    };
+    const models::Shape shape = pick(shapes);
+    constexpr std::int64_t kParts = 4;
+    const std::int64_t rows = shape[0] / kParts;
+    models::Format format = models::parse_format(pick(std::array{"int8", "fp16", "fp8-e4m3"}));
+    std::int64_t tile = models::ScaleLayout::kWhole;
+    if (round % 4 != 0) {
+      models::ScaledFormat scaled = tests::random_block_format(random);
+      tile = pick(std::array{std::int64_t{1}, models::ScaleLayout::kWhole, rows, 2 * rows});
+      scaled.layout.tile[0] = tile;
+      format = scaled;
+    }
+    SCOPED_TRACE("round " + std::to_string(round) + ", " + to_string(format));
+    models::QuantizerOptions options{.rounding = static_cast<Rounding>(tests::between(random, 0, 1)), .seed = random()};
+    gpu_->set_step(7, 0);
+    const torch::Tensor input = copy(tests::random_tensor(random, shape).values, shape);
+    for (const bool channels_last : {false, true}) {
+      if (channels_last && shape.size() != 4) continue;
+      const auto ordered = [&](const torch::Tensor& tensor) {
+        return channels_last ? tensor.contiguous(at::MemoryFormat::ChannelsLast) : tensor.contiguous();
+      };
+      const ScaledValues whole = gpu_->quantize(ordered(input), format, options);
+      std::vector<torch::Tensor> maxima(kParts);
+      for (const bool knowing : {false, true}) {
+        for (std::size_t part = 0; part < kParts; ++part) {
+          const torch::Tensor own = input.narrow(0, static_cast<std::int64_t>(part) * rows, rows);
+          models::TensorPart place{part * static_cast<std::uint64_t>(own.numel()), {}};
+          place.raise = [&](std::span<std::uint32_t> words) {
+            const torch::Tensor there = torch::from_blob(words.data(), {static_cast<std::int64_t>(words.size())},
+                                                         torch::dtype(torch::kInt).device(gpu_->device()));
+            if (knowing) {
+              there.copy_(raised(maxima, part, rows, tile));
+            } else {
+              maxima[part] = there.clone();
+            }
+          };
+          models::QuantizerOptions of_part = options;
+          of_part.part = &place;
+          const ScaledValues found = gpu_->quantize(ordered(own), format, of_part);
+          if (!knowing) continue;
+          ASSERT_EQ(bits(values_of(found.scale)), bits(values_of(whole.scale)));
+          ASSERT_EQ(bits(values_of(found.values)),
+                    bits(values_of(whole.values.narrow(0, static_cast<std::int64_t>(part) * rows, rows))))
+              << "part " << part << (channels_last ? ", channels last" : "");
+        }
+      }
+    }
+  }
 }
 
 TEST_F(OnGpu, QuantizesBaselinesToTheBitsOfTheProcessor) {

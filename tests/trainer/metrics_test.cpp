@@ -27,13 +27,14 @@ EpochReport report_at(std::uint64_t epoch, std::uint64_t steps_done) {
           .test_loss = 1.5,
           .test_accuracy = 0.75,
           .train_seconds = 3.0,
-          .test_seconds = 0.5};
+          .test_seconds = 0.5,
+          .data_seconds = 0.25};
 }
 
 TEST(Metrics, AreOneObjectALine) {
   EXPECT_EQ(metrics_line(report_at(2, 20)),
             R"({"epoch":2,"step":20,"learning_rate":0.5,"train_loss":1.25,"train_accuracy":0.5,"test_loss":1.5,)"
-            R"("test_accuracy":0.75,"train_seconds":3.0,"test_seconds":0.5})");
+            R"("test_accuracy":0.75,"train_seconds":3.0,"test_seconds":0.5,"data_seconds":0.25})");
 }
 
 TEST(Metrics, CountOverflows) {

@@ -35,6 +35,7 @@ std::vector<nlohmann::json> metrics_of(const TemporaryFolder& folder, const std:
     nlohmann::json values = nlohmann::json::parse(line);
     values.erase("train_seconds");
     values.erase("test_seconds");
+    values.erase("data_seconds");
     lines.push_back(values);
   }
   return lines;

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
-#include <random>
 #include <stdexcept>
 #include <tuple>
 
@@ -429,34 +427,21 @@ TEST(Training, TakesCheckpointsThatHaveNoChecksum) {
 }
 
 // libtorch reads the archive itself, and where there is no checksum nothing stands before it.
-TEST(Training, SurvivesDamagedCheckpointsThatHaveNoChecksum) {
+TEST(Training, RefusesShortenedCheckpointsThatHaveNoChecksum) {
   const TemporaryFolder folder;
   const MemoryDataset data = small_data();
   TrainingRun run = trained_a_step(data, folder);
   const std::string checkpoint = folder.read("checkpoint.pt");
-  const std::string whole = checkpoint.substr(0, checkpoint.rfind("\nmlsim-train CRC-32 "));
+  const std::size_t whole = checkpoint.rfind("\nmlsim-train CRC-32 ");
   run.checkpoint.clear();
-  run.on_start = [] { throw std::runtime_error("all is read"); };
-  std::mt19937_64 random(15);
-  std::map<std::string, int> seen;
-  constexpr int kDamages = 60;
-  for (int i = 0; i < kDamages; ++i) {
-    std::string damaged = whole;
-    // Its directory is at its end, its text is what is no number of a tensor.
-    const std::size_t begin = i % 3 == 0 ? whole.size() - 4096 : 0;
-    for (int byte = 0; byte < 1 << (i % 8); ++byte) {
-      damaged[begin + random() % (whole.size() - begin)] = static_cast<char>(random());
-    }
-    if (i % 5 == 0) damaged.resize(random() % whole.size());
-    const std::filesystem::path file = folder.write("damaged.pt", damaged);
+  constexpr std::size_t kLengths = 40;
+  for (std::size_t i = 0; i < kLengths; ++i) {
+    const std::filesystem::path file = folder.write("short.pt", checkpoint.substr(0, whole * i / kLengths));
     (i % 2 == 0 ? run.resume : run.weights) = file;
     (i % 2 == 0 ? run.weights : run.resume).clear();
     const std::string error = error_of([&] { train(data, run); });
-    EXPECT_TRUE(error == "all is read" || error.starts_with(file.string() + ": ")) << i << ": " << error;
-    ++seen[error == "all is read" ? error : "refused"];
+    EXPECT_TRUE(error.starts_with(file.string() + ": ")) << i << ": " << error;
   }
-  EXPECT_GT(seen["all is read"], 0);
-  EXPECT_GT(seen["refused"], kDamages / 4);
 }
 
 TEST(Training, ComparesTheLayersThatStayFloatAsASet) {

@@ -6,6 +6,7 @@
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_sub.h>
 #include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <torch/cuda.h>
@@ -13,6 +14,7 @@
 #include <cassert>
 #include <optional>
 #include <stdexcept>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -175,10 +177,16 @@ class CudaGpu : public Gpu {
 
 }  // namespace
 
-std::unique_ptr<Gpu> make_gpu() {
+std::unique_ptr<Gpu> make_gpu(int index) {
   if (!torch::cuda::is_available()) {
     throw std::runtime_error("--device cuda: no GPU was found that CUDA can use, expected cpu");
   }
+  const auto count = static_cast<int>(torch::cuda::device_count());
+  if (index >= count) {
+    throw std::runtime_error("--device cuda: LOCAL_RANK is " + std::to_string(index) + ", expected less than " +
+                             std::to_string(count) + ", the GPUs of this machine");
+  }
+  c10::cuda::set_device(static_cast<c10::DeviceIndex>(index));
   return std::make_unique<CudaGpu>();
 }
 

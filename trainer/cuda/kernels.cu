@@ -80,7 +80,7 @@ __global__ void find_maxima(const float* __restrict__ input, TensorShape shape, 
     }
     largest = largest_of_warp(largest);
     if (lane == 0) {
-      if (tiles.count() > 1) atomicMax(scratch + 1 + tiles.of_pair(pair / shape.d1, pair % shape.d1), largest);
+      if (tiles.kept_apart()) atomicMax(scratch + 1 + tiles.of_pair(pair / shape.d1, pair % shape.d1), largest);
       atomicMax(&block_maximum, largest);
     }
   }
@@ -192,7 +192,7 @@ __global__ void find_maxima_channels_last(const float* __restrict__ input, Tenso
   for (std::size_t c = threadIdx.x; c < shape.d1; c += blockDim.x) {
     const std::uint32_t maximum = maxima[c];
     largest = max(largest, maximum);
-    if (tiles.count() > 1 && maximum != 0) atomicMax(scratch + 1 + tiles.of_pair(blockIdx.y, c), maximum);
+    if (tiles.kept_apart() && maximum != 0) atomicMax(scratch + 1 + tiles.of_pair(blockIdx.y, c), maximum);
   }
   largest = largest_of_warp(largest);
   if (threadIdx.x % kWarp == 0 && largest != 0) atomicMax(scratch, largest);
@@ -213,7 +213,7 @@ struct Task {
 template <models::ScaleKind kKind>
 __device__ TileFactors factors_of(const Task& task, std::size_t tile, std::uint32_t maximum,
                                   const std::uint32_t* scratch, const TensorScale& tensor) {
-  if (task.tiles.count() > 1) maximum = scratch[1 + tile];
+  if (task.tiles.kept_apart()) maximum = scratch[1 + tile];
   return tile_factors<kKind>(task.constants, maximum, tensor);
 }
 
@@ -223,7 +223,21 @@ __device__ std::size_t tile_of_pair(const Task& task, std::size_t pair) {
   return task.tiles.of_pair(i0, pair - i0 * task.shape.d1);
 }
 
-// Scales and rounding in one: a thread for four elements, which are one block of random words. kApart: positions of a
+// The elements that a thread rounds: those of the tensor that one block of random words belongs to, four but for the
+// first and the last block of a tensor.
+struct BlockOfElements {
+  unsigned begin;     // the first of the block's words that has an element
+  std::size_t first;  // its element
+  std::uint64_t words;
+};
+
+__device__ BlockOfElements elements_of(std::size_t block, std::uint64_t first_element) {
+  const unsigned skipped = static_cast<unsigned>(first_element % 4);
+  const unsigned begin = block == 0 ? skipped : 0;
+  return {begin, block * 4 + begin - skipped, first_element / 4 + block};
+}
+
+// Scales and rounding in one: a thread for the elements of one block of random words. kApart: positions of a
 // plane lie in different tiles.
 template <models::ScaleKind kKind, bool kStochastic, bool kApart>
 __global__ void round_elements(const float* __restrict__ input, Task task, const std::int64_t* step,
@@ -235,14 +249,14 @@ __global__ void round_elements(const float* __restrict__ input, Task task, const
   const TensorScale tensor = tensor_scale_of<kKind>(c, maximum);
   if (block == 0) *tensor_scale_output = tensor.scale;
   const std::size_t size = task.shape.size();
-  const std::size_t first = block * 4;
+  const auto [begin, first, block_of_words] = elements_of(block, c.first_element);
   if (first >= size) return;
   if (maximum == 0) {
-    for (std::size_t i = first; i < min(first + 4, size); ++i) output[i] = 0;
+    for (std::size_t i = first; i < min(first + 4 - begin, size); ++i) output[i] = 0;
     return;
   }
   uint4 words{};
-  if constexpr (kStochastic) words = philox(block, stream_of(c.stream, step), c.seed);
+  if constexpr (kStochastic) words = philox(block_of_words, stream_of(c.stream, step), c.seed);
   const std::size_t plane = task.shape.plane();
   std::size_t pair = divided(first, plane);
   std::size_t position = first - pair * plane;
@@ -254,7 +268,7 @@ __global__ void round_elements(const float* __restrict__ input, Task task, const
   const auto rounded = [&](float x, unsigned j) {
     return rounded_value<kKind, kStochastic>(c, x, tensor, factors, word_of(words, j));
   };
-  if (plane % 4 == 0 && reinterpret_cast<std::uintptr_t>(input) % 16 == 0 &&
+  if (plane % 4 == 0 && c.first_element % 4 == 0 && reinterpret_cast<std::uintptr_t>(input) % 16 == 0 &&
       reinterpret_cast<std::uintptr_t>(output) % 16 == 0) {
     const float4 quad = reinterpret_cast<const float4*>(input)[block];
     const auto next = [&](float x, unsigned j) {
@@ -274,14 +288,15 @@ __global__ void round_elements(const float* __restrict__ input, Task task, const
   }
 #pragma unroll
   for (unsigned j = 0; j < 4; ++j) {
-    const std::size_t i = first + j;
+    if (j < begin) continue;
+    const std::size_t i = first + (j - begin);
     if (i >= size) return;
     if (position == plane) {
       position = 0;
       ++pair;
       tile = tile_of_pair(task, pair);
       factors = factors_at();
-    } else if (kApart && j > 0) {
+    } else if (kApart && j > begin) {
       factors = factors_at();
     }
     output[i] = rounded(input[i], j);
@@ -307,7 +322,7 @@ __global__ void round_elements_channels_last(const float* __restrict__ input, Ta
   const std::size_t channel = thread - rest * channels;
   const std::size_t n = divided(rest, plane / kPositions);
   const std::size_t position = (rest - n * (plane / kPositions)) * kPositions;
-  const std::size_t element = (n * channels + channel) * plane + position;  // in C order
+  const std::uint64_t element = c.first_element + (n * channels + channel) * plane + position;  // in C order
   const std::size_t first = (n * plane + position) * channels + channel;
   uint4 words{};
   TileFactors factors{};
@@ -339,9 +354,10 @@ template <models::ScaleKind kKind, bool kStochastic, bool kApart>
 void launch_rounding(const Task& task, ElementOrder order, const Memory& at) {
   const std::size_t size = task.shape.size();
   if (order == ElementOrder::kContiguous) {
-    round_elements<kKind, kStochastic, kApart><<<blocks_of((size + 3) / 4), kThreads, 0, at.stream>>>(
+    const std::size_t blocks = (size + task.constants.first_element % 4 + 3) / 4;
+    round_elements<kKind, kStochastic, kApart><<<blocks_of(blocks), kThreads, 0, at.stream>>>(
         at.input, task, at.step, at.scratch, at.output, at.tensor_scale);
-  } else if (task.shape.plane() % 4 == 0) {
+  } else if (task.shape.plane() % 4 == 0 && task.constants.first_element % 4 == 0) {
     round_elements_channels_last<kKind, kStochastic, kApart, 4><<<blocks_of(size / 4), kThreads, 0, at.stream>>>(
         at.input, task, at.step, at.scratch, at.output, at.tensor_scale);
   } else {
@@ -406,27 +422,34 @@ __device__ float on_grid(const models::BaselineGrid& grid, float y, int random_b
   return copysignf(__uint_as_float(min((kept + (up ? 1 : 0)) << dropped, grid.largest)), y);
 }
 
-// A thread for four elements, as in round_elements. Eight parameters, since only a pointer that is one of its own can
-// be
-// __restrict__.
+// What random words come from.
+struct RandomSource {
+  int random_bits;
+  std::uint64_t seed;
+  std::uint64_t stream;
+  std::uint64_t first_element;
+};
+
+// A thread for the elements of a block of random words, as in round_elements. Eight parameters, since only a pointer
+// that is one of its own can be __restrict__.
 template <bool kStochastic>
 __global__ void round_to_baseline(const float* __restrict__ input, std::size_t size, models::BaselineGrid grid,
-                                  models::QuantizerOptions options, const std::int64_t* step,
+                                  RandomSource random, const std::int64_t* step,
                                   const std::uint32_t* __restrict__ scratch, float* __restrict__ output,
                                   float* __restrict__ scale_output) {
   const std::size_t block = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const float scale = baseline_scale(grid, scratch[0]);
   if (block == 0) *scale_output = scale;
-  const std::size_t first = block * 4;
+  const auto [begin, first, block_of_words] = elements_of(block, random.first_element);
   if (first >= size) return;
   uint4 words{};
   if constexpr (kStochastic) {
-    words = philox(block, stream_of(options.stream, step), options.seed);
+    words = philox(block_of_words, stream_of(random.stream, step), random.seed);
   }
   const auto rounded = [&](float x, std::uint32_t word) {
-    return on_grid<kStochastic>(grid, __fdiv_rn(x, scale), options.random_bits, word);
+    return on_grid<kStochastic>(grid, __fdiv_rn(x, scale), random.random_bits, word);
   };
-  if (first + 4 <= size && reinterpret_cast<std::uintptr_t>(input) % 16 == 0 &&
+  if (random.first_element % 4 == 0 && first + 4 <= size && reinterpret_cast<std::uintptr_t>(input) % 16 == 0 &&
       reinterpret_cast<std::uintptr_t>(output) % 16 == 0) {
     const float4 quad = reinterpret_cast<const float4*>(input)[block];
     reinterpret_cast<float4*>(output)[block] = {rounded(quad.x, words.x), rounded(quad.y, words.y),
@@ -435,8 +458,10 @@ __global__ void round_to_baseline(const float* __restrict__ input, std::size_t s
   }
 #pragma unroll
   for (unsigned j = 0; j < 4; ++j) {
-    if (first + j >= size) return;
-    output[first + j] = rounded(input[first + j], word_of(words, j));
+    if (j < begin) continue;
+    const std::size_t i = first + (j - begin);
+    if (i >= size) return;
+    output[i] = rounded(input[i], word_of(words, j));
   }
 }
 
@@ -496,12 +521,19 @@ void launch_find_maxima(const TensorShape& shape, const Tiles& tiles, ElementOrd
   check_launch("find_maxima_channels_last");
 }
 
+// Raises the maxima in the GPU's memory, if the tensor is a part.
+void raise(const models::QuantizerOptions& options, const Memory& at, std::size_t words) {
+  if (options.part != nullptr && options.part->raise) options.part->raise({at.scratch, words});
+}
+
 }  // namespace
 
 void quantize_scaled(const Memory& memory, const TensorShape& shape, ElementOrder order,
                      const models::ScaledFormat& format, const models::QuantizerOptions& options) {
-  const Task task{constants_of(format, options), shape, tiles_of(format.layout, shape, order)};
+  Task task{constants_of(format, options), shape, tiles_of(format.layout, shape, order)};
+  task.tiles.cut = options.part != nullptr && format.layout.tile[0] >= static_cast<std::int64_t>(shape.d0);
   launch_find_maxima(shape, task.tiles, order, memory);
+  raise(options, memory, 1 + task.tiles.count());
   switch (format.scale.kind) {
     case models::ScaleKind::kMls:
       return launch_rounding<models::ScaleKind::kMls>(task, order, options.rounding, memory);
@@ -516,13 +548,15 @@ void quantize_baseline_scaled(const Memory& memory, const TensorShape& shape, co
                               const models::QuantizerOptions& options) {
   launch_find_maxima(shape, tiles_of(models::grouping::kNone, shape, ElementOrder::kContiguous),
                      ElementOrder::kContiguous, memory);
+  raise(options, memory, 2);
   const auto& [input, step, scratch, output, scale, stream] = memory;
   const std::size_t size = shape.size();
-  const unsigned blocks = blocks_of((size + 3) / 4);
+  const RandomSource random{options.random_bits, options.seed, options.stream, models::first_element(options)};
+  const unsigned blocks = blocks_of((size + random.first_element % 4 + 3) / 4);
   if (options.rounding == models::Rounding::kStochastic) {
-    round_to_baseline<true><<<blocks, kThreads, 0, stream>>>(input, size, grid, options, step, scratch, output, scale);
+    round_to_baseline<true><<<blocks, kThreads, 0, stream>>>(input, size, grid, random, step, scratch, output, scale);
   } else {
-    round_to_baseline<false><<<blocks, kThreads, 0, stream>>>(input, size, grid, options, step, scratch, output, scale);
+    round_to_baseline<false><<<blocks, kThreads, 0, stream>>>(input, size, grid, random, step, scratch, output, scale);
   }
   check_launch("round_to_baseline");
 }

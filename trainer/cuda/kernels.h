@@ -30,7 +30,8 @@ struct Memory {
 // models::quantize_scaled on the GPU, bit by bit: `output` gets S_g · x of every element, in the order of the input,
 // and `*tensor_scale` S_t. Random words go to the elements in C order whatever their order in memory. Instead of a
 // refusal, a NaN or an infinity in the input makes S_t NaN, in any format. The stream of random words is that of the
-// options plus *step · 2^32, so that a captured graph reads the step of its replay.
+// options plus *step · 2^32, so that a captured graph reads the step of its replay. Where the tensor is a part, the
+// maxima to raise are those in `scratch`.
 void quantize_scaled(const Memory& memory, const TensorShape& shape, ElementOrder order,
                      const models::ScaledFormat& format, const models::QuantizerOptions& options);
 

@@ -83,9 +83,12 @@ struct Tiles {
   std::size_t stride0 = 0;    // between the numbers of tiles that are neighbours along each
   std::size_t stride1 = 0;
   std::size_t stride_position = 0;
+  bool cut = false;  // a part that has one tile along dimension 0, of a tensor that may have more
 
   MLSIM_HOST_DEVICE bool planes_apart() const { return rows_apart || columns_apart; }
   MLSIM_HOST_DEVICE std::size_t count() const { return grid0 * grid1 * positions; }
+  // Whether a tile has a maximum of its own beside the tensor's.
+  MLSIM_HOST_DEVICE bool kept_apart() const { return cut || count() > 1; }
   // Of an index pair of dimensions 0 and 1: the first in its plane.
   MLSIM_HOST_DEVICE std::size_t of_pair(std::size_t i0, std::size_t i1) const {
     return tile_along(i0, block0, grid0) * stride0 + tile_along(i1, block1, grid1) * stride1;
@@ -139,6 +142,7 @@ struct QuantizerConstants {
   int random_bits;          // R
   std::uint64_t seed;
   std::uint64_t stream;
+  std::uint64_t first_element;  // of the larger tensor that this one is a part of
 };
 
 inline QuantizerConstants constants_of(const models::ScaledFormat& format, const models::QuantizerOptions& options) {
@@ -164,6 +168,7 @@ inline QuantizerConstants constants_of(const models::ScaledFormat& format, const
       .random_bits = options.random_bits,
       .seed = options.seed,
       .stream = options.stream,
+      .first_element = models::first_element(options),
   };
 }
 

@@ -57,6 +57,10 @@ std::shared_ptr<ConvolutionModule> Network::next_convolution(const std::string& 
   return convolution;
 }
 
+std::shared_ptr<BatchNormModule> Network::next_norm(std::int64_t channels) const {
+  return std::make_shared<BatchNormModule>(channels, state_);
+}
+
 std::shared_ptr<LinearModule> Network::next_linear(const std::string& name, std::int64_t in_features,
                                                    std::int64_t out_features) {
   linear_layers_.push_back(std::make_shared<LinearModule>(name, in_features, out_features));

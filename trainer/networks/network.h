@@ -11,6 +11,7 @@
 
 #include "trainer/mls_convolution.h"
 #include "trainer/model.h"
+#include "trainer/networks/batch_norm.h"
 
 namespace mlsim::trainer {
 
@@ -68,6 +69,7 @@ class Network : public torch::nn::Module {
   std::shared_ptr<ConvolutionModule> next_convolution(const std::string& name, std::int64_t in_channels,
                                                       std::int64_t out_channels, std::int64_t kernel,
                                                       std::int64_t stride);
+  std::shared_ptr<BatchNormModule> next_norm(std::int64_t channels) const;
   std::shared_ptr<LinearModule> next_linear(const std::string& name, std::int64_t in_features,
                                             std::int64_t out_features);
 

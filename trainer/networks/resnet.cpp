@@ -9,25 +9,30 @@ namespace mlsim::trainer {
 
 class ResidualBlock : public torch::nn::Module {
  public:
+  // A convolution and the batch norm behind it.
+  struct Stage {
+    std::shared_ptr<ConvolutionModule> convolution;
+    std::shared_ptr<BatchNormModule> norm;
+  };
+
   // Without `projection` a shortcut that changes shape has no parameters.
-  ResidualBlock(std::int64_t in_channels, std::int64_t out_channels, std::int64_t stride,
-                std::shared_ptr<ConvolutionModule> conv1, std::shared_ptr<ConvolutionModule> conv2,
-                const std::shared_ptr<ConvolutionModule>& projection)
+  ResidualBlock(std::int64_t new_channels, std::int64_t stride, const Stage& first, const Stage& second,
+                const Stage& projection)
       : stride_(stride),
-        new_channels_(out_channels - in_channels),
-        conv1_(register_module("conv1", std::move(conv1))),
-        bn1_(register_module("bn1", torch::nn::BatchNorm2d(out_channels))),
-        conv2_(register_module("conv2", std::move(conv2))),
-        bn2_(register_module("bn2", torch::nn::BatchNorm2d(out_channels))) {
-    if (projection == nullptr) return;
+        new_channels_(new_channels),
+        conv1_(register_module("conv1", first.convolution)),
+        bn1_(register_module("bn1", first.norm)),
+        conv2_(register_module("conv2", second.convolution)),
+        bn2_(register_module("bn2", second.norm)) {
+    if (projection.convolution == nullptr) return;
     downsample_ = register_module("downsample", torch::nn::Sequential());
-    downsample_->push_back(projection);
-    downsample_->push_back(torch::nn::BatchNorm2d(out_channels));
+    downsample_->push_back(projection.convolution);
+    downsample_->push_back(projection.norm);
   }
 
   torch::Tensor forward(const torch::Tensor& input) {
-    torch::Tensor output = bn1_(conv1_->forward(input)).relu_();
-    output = bn2_(conv2_->forward(output));
+    torch::Tensor output = bn1_->forward(conv1_->forward(input)).relu_();
+    output = bn2_->forward(conv2_->forward(output));
     return output.add_(shortcut(input)).relu_();
   }
 
@@ -43,9 +48,9 @@ class ResidualBlock : public torch::nn::Module {
   std::int64_t stride_;
   std::int64_t new_channels_;
   std::shared_ptr<ConvolutionModule> conv1_;
-  torch::nn::BatchNorm2d bn1_;
+  std::shared_ptr<BatchNormModule> bn1_;
   std::shared_ptr<ConvolutionModule> conv2_;
-  torch::nn::BatchNorm2d bn2_;
+  std::shared_ptr<BatchNormModule> bn2_;
   torch::nn::Sequential downsample_{nullptr};
 };
 
@@ -65,7 +70,7 @@ ResNet::ResNet(const ResNetFamily& family, int blocks_per_stage, const DataShape
   std::int64_t channels = family.first_channels;
   conv1_ = register_module("conv1", next_convolution("conv1", static_cast<std::int64_t>(data.channels), channels,
                                                      large_stem_ ? 7 : 3, large_stem_ ? 2 : 1));
-  bn1_ = register_module("bn1", torch::nn::BatchNorm2d(channels));
+  bn1_ = register_module("bn1", next_norm(channels));
   for (int stage = 0; stage < family.stages; ++stage) {
     const std::string stage_name = fmt::format("layer{}", stage + 1);
     torch::nn::Sequential blocks;
@@ -75,12 +80,15 @@ ResNet::ResNet(const ResNetFamily& family, int blocks_per_stage, const DataShape
       const std::int64_t in_channels = channels;
       if (narrows) channels *= 2;
       const std::int64_t stride = narrows ? 2 : 1;
-      const auto conv1 = next_convolution(name + ".conv1", in_channels, channels, 3, stride);
-      const auto conv2 = next_convolution(name + ".conv2", channels, channels, 3, 1);
-      const auto projection = narrows && family.projections
-                                  ? next_convolution(name + ".downsample.0", in_channels, channels, 1, stride)
-                                  : nullptr;
-      blocks_.push_back(std::make_shared<ResidualBlock>(in_channels, channels, stride, conv1, conv2, projection));
+      const auto next_stage = [&](const char* convolution, std::int64_t from, std::int64_t kernel, std::int64_t by) {
+        return ResidualBlock::Stage{next_convolution(name + convolution, from, channels, kernel, by),
+                                    next_norm(channels)};
+      };
+      const ResidualBlock::Stage first = next_stage(".conv1", in_channels, 3, stride);
+      const ResidualBlock::Stage second = next_stage(".conv2", channels, 3, 1);
+      const ResidualBlock::Stage projection =
+          narrows && family.projections ? next_stage(".downsample.0", in_channels, 1, stride) : ResidualBlock::Stage{};
+      blocks_.push_back(std::make_shared<ResidualBlock>(channels - in_channels, stride, first, second, projection));
       blocks->push_back(blocks_.back());
     }
     register_module(stage_name, blocks);
@@ -89,7 +97,7 @@ ResNet::ResNet(const ResNetFamily& family, int blocks_per_stage, const DataShape
 }
 
 torch::Tensor ResNet::forward(const torch::Tensor& images) {
-  torch::Tensor output = bn1_(conv1_->forward(images)).relu_();
+  torch::Tensor output = bn1_->forward(conv1_->forward(images)).relu_();
   if (large_stem_) output = torch::max_pool2d(output, 3, 2, 1);
   for (const auto& block : blocks_) output = block->forward(output);
   return fc_->forward(output.mean({2, 3}));

@@ -2,8 +2,6 @@
 // recognition", CVPR 2016: a stem, stages of blocks, average pooling and a linear layer.
 #pragma once
 
-#include <torch/nn/modules/batchnorm.h>
-
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -37,7 +35,7 @@ class ResNet : public Network {
  private:
   bool large_stem_;
   std::shared_ptr<ConvolutionModule> conv1_;
-  torch::nn::BatchNorm2d bn1_{nullptr};
+  std::shared_ptr<BatchNormModule> bn1_;
   std::vector<std::shared_ptr<ResidualBlock>> blocks_;
   std::shared_ptr<LinearModule> fc_;
 };

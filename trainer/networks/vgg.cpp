@@ -31,7 +31,7 @@ Vgg16::Vgg16(const DataShape& data) : Network(data.side >> (kStages.size() - 1))
       const std::string number = std::to_string(place);
       layers_.push_back(
           {features->register_module(number, next_convolution("features." + number, channels, stage.channels, 3, 1)),
-           features->register_module(std::to_string(place + 1), torch::nn::BatchNorm2d(stage.channels)),
+           features->register_module(std::to_string(place + 1), next_norm(stage.channels)),
            i + 1 == stage.convolutions});
       channels = stage.channels;
       place += 3;  // convolution, batch norm, ReLU
@@ -45,7 +45,7 @@ Vgg16::Vgg16(const DataShape& data) : Network(data.side >> (kStages.size() - 1))
 torch::Tensor Vgg16::forward(const torch::Tensor& images) {
   torch::Tensor output = images;
   for (Layer& layer : layers_) {
-    output = layer.norm(layer.convolution->forward(output)).relu_();
+    output = layer.norm->forward(layer.convolution->forward(output)).relu_();
     if (layer.pooled) output = torch::max_pool2d(output, 2);
   }
   return classifier_->forward(output.mean({2, 3}));

@@ -3,8 +3,6 @@
 // and one linear layer on the mean over the last pixels, which is one pixel for 32×32 images.
 #pragma once
 
-#include <torch/nn/modules/batchnorm.h>
-
 #include <memory>
 #include <vector>
 
@@ -24,7 +22,7 @@ class Vgg16 : public Network {
  private:
   struct Layer {
     std::shared_ptr<ConvolutionModule> convolution;
-    torch::nn::BatchNorm2d norm;
+    std::shared_ptr<BatchNormModule> norm;
     bool pooled;  // 2×2 max pooling follows
   };
   std::vector<Layer> layers_;
