@@ -1,5 +1,6 @@
 // The SystemC engine at one detail: simulated cycles and multiply-adds a second, on an array of 16 × 16. Options before
-// all others: --array=N for one of N × N, --memory for a channel to LPDDR5 and SRAM ports of 16 bytes.
+// all others: --array=N for one of N × N, --weight-stationary, --memory for a channel to LPDDR5 and SRAM ports of 16
+// bytes.
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>
@@ -40,6 +41,8 @@ int main(int argc, char** argv) {
     const std::string option = argv[1];
     if (option.starts_with("--array=")) {
       mlsim::array.rows = mlsim::array.columns = std::atoi(option.c_str() + 8);
+    } else if (option == "--weight-stationary") {
+      mlsim::array.dataflow = mlsim::sim::DataflowKind::kWeightStationary;
     } else if (option == "--memory") {
       mlsim::array.dram_bytes_per_cycle = {25600};
       mlsim::array.dram_latency_cycles = 40;

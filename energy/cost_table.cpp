@@ -31,7 +31,17 @@ constexpr auto kShipped = std::to_array<std::pair<std::string_view, std::string_
 #include "shipped_cost_tables.inc"
 });
 
+constexpr auto kVariants = std::to_array<std::pair<std::string_view, std::string_view>>({
+#include "cost_table_variants.inc"
+});
+
 constexpr std::string_view kSchema = "mlsim.cost_table/1";
+
+constexpr std::string_view kDramFile = "dram.json";
+constexpr std::string_view kDramSchema = "mlsim.dram/1";
+constexpr std::string_view kDramFigures =
+#include "dram_figures.inc"
+    ;
 
 // A figure of a table. Within these bounds no sum of a report leaves binary64.
 double figure_at(const JsonReader& node) {
@@ -71,6 +81,12 @@ int width_of(const JsonReader& node, std::uint64_t least = 1) {
   return node["width"].integer<int>(least, kMostBits, " bits");
 }
 
+// Reading or writing a bit of DRAM: of a technology, or where a table names none.
+struct DramFigures {
+  std::optional<Range> any;
+  std::array<std::optional<Range>, kDramTechnologyCount> by_technology;
+};
+
 // Figures as they are read, before completeness is checked.
 struct Figures {
   std::vector<WidthPoint> integer_add;
@@ -78,7 +94,7 @@ struct Figures {
   std::array<std::optional<Cost>, kFloatFormats.size()> float_add;
   std::array<std::optional<Cost>, kFloatFormats.size()> float_multiply;
   std::vector<SramPoint> sram_read;
-  std::optional<Range> dram_bit;
+  DramFigures dram;
 };
 
 void read_integer(const JsonReader& node, const Areas& areas, std::uint64_t smallest, std::vector<WidthPoint>& points) {
@@ -117,9 +133,16 @@ void read_sram(const JsonReader& node, std::vector<SramPoint>& points) {
   points.push_back(point);
 }
 
-void read_dram(const JsonReader& node, std::optional<Range>& dram_bit) {
-  node.refuse_unknown({"operation", "width", "energy_pj", "energy_low_pj", "energy_high_pj", "source", "derived"});
-  if (dram_bit) node["operation"].refuse("a second figure of dram_access");
+void read_dram(const JsonReader& node, DramFigures& figures) {
+  node.refuse_unknown(
+      {"operation", "technology", "width", "energy_pj", "energy_low_pj", "energy_high_pj", "source", "derived"});
+  const std::optional<std::size_t> technology =
+      node.has("technology") ? std::optional(node["technology"].one_of(kDramTechnologyNames)) : std::nullopt;
+  std::optional<Range>& dram_bit = technology ? figures.by_technology[*technology] : figures.any;
+  if (dram_bit) {
+    node[technology ? "technology" : "operation"].refuse(
+        fmt::format("a second figure of {}", technology ? kDramTechnologyNames[*technology] : "dram_access"));
+  }
   const double width = width_of(node);
   const Range energy{figure_at(node["energy_low_pj"]), figure_at(node["energy_pj"]), figure_at(node["energy_high_pj"])};
   if (energy.low > energy.value || energy.value > energy.high) {
@@ -153,7 +176,7 @@ Figures read_figures(const JsonReader& list, const Areas& areas) {
         read_sram(node, figures.sram_read);
         break;
       default:
-        read_dram(node, figures.dram_bit);
+        read_dram(node, figures.dram);
     }
   }
   return figures;
@@ -218,6 +241,69 @@ std::vector<SramPoint> complete_sram(std::vector<SramPoint> points, const std::s
   return points;
 }
 
+Range densities(const JsonReader& node, const std::string& name) {
+  const Range range{figure_at(node[name + "_low_mw_per_mm2"]), figure_at(node[name + "_mw_per_mm2"]),
+                    figure_at(node[name + "_high_mw_per_mm2"])};
+  if (range.low > range.value || range.value > range.high) {
+    node.refuse(fmt::format("expected {0}_low_mw_per_mm2 <= {0}_mw_per_mm2 <= {0}_high_mw_per_mm2", name));
+  }
+  return range;
+}
+
+bool is_given(const JsonReader& root, const std::string& key) {
+  return root.has(key) && !root[key].json().is_null();
+}
+
+// What time costs, where the table says so.
+void read_standing(const JsonReader& root, CostTable& table) {
+  if (is_given(root, "leakage")) {
+    const JsonReader node = root["leakage"];
+    if (!table.has_area) node.refuse("expected none, since the table has no areas");
+    node.refuse_unknown({"logic_mw_per_mm2", "logic_low_mw_per_mm2", "logic_high_mw_per_mm2", "memory_mw_per_mm2",
+                         "memory_low_mw_per_mm2", "memory_high_mw_per_mm2", "source", "error"});
+    node["source"].nonempty_text();
+    node["error"].nonempty_text();
+    table.leakage = {densities(node, "logic"), densities(node, "memory")};
+  }
+  if (is_given(root, "idle_clocking")) {
+    const JsonReader node = root["idle_clocking"];
+    node.refuse_unknown({"clocked_share", "source"});
+    node["source"].nonempty_text();
+    table.idle_clocked_share = node["clocked_share"].number(0, 1);
+  }
+}
+
+// A shipped table with what this one says beside.
+CostTable read_based(const JsonReader& root, std::string_view text) {
+  root.refuse_unknown({"schema", "name", "based_on", "source", "leakage", "idle_clocking"});
+  const std::vector<std::string_view> names = shipped_cost_tables();
+  const std::size_t base = root["based_on"].one_of(names);
+  CostTable table = parse_cost_table(kShipped.at(base).second, std::string(names[base]));
+  table.name = root["name"].nonempty_text();
+  table.content_hash = base::Hash().add(kShipped.at(base).second).add(text).value();
+  if (root.has("source")) table.source += "; " + root["source"].nonempty_text();
+  read_standing(root, table);
+  return table;
+}
+
+// The table's own figures and, of other technologies, the common ones.
+std::array<Range, kDramTechnologyCount> complete_dram(const DramFigures& own) {
+  const json document = base::parse_json(kDramFigures, std::string(kDramFile));
+  const JsonReader root(document, std::string(kDramFile));
+  root.refuse_unknown({"schema", "figures"});
+  root["schema"].one_of({kDramSchema});
+  const Figures common = read_figures(root["figures"], Areas(false));
+  std::array<Range, kDramTechnologyCount> complete;
+  for (std::size_t i = 0; i < complete.size(); ++i) {
+    const std::optional<Range>& figure = own.by_technology[i] ? own.by_technology[i] : common.dram.by_technology[i];
+    if (!figure) {
+      refuse(root.file(), "/figures", fmt::format("expected a figure of dram_access in {}", kDramTechnologyNames[i]));
+    }
+    complete[i] = *figure;
+  }
+  return complete;
+}
+
 // A law's object: its constants, its source and its error.
 JsonReader law(const JsonReader& laws, const std::string& key, std::initializer_list<std::string_view> keys) {
   JsonReader node = laws[key];
@@ -272,7 +358,12 @@ ErrorBars read_error_bars(const JsonReader& node) {
 CostTable parse_cost_table(std::string_view text, const std::string& file) {
   const json document = base::parse_json(text, file);
   const JsonReader root(document, file);
-  root.refuse_unknown({"schema", "name", "node_nm", "voltage_v", "units", "source", "figures", "laws", "error_bars"});
+  if (root.has("based_on")) {
+    root["schema"].one_of({kSchema});
+    return read_based(root, text);
+  }
+  root.refuse_unknown({"schema", "name", "node_nm", "voltage_v", "units", "source", "figures", "laws", "error_bars",
+                       "leakage", "idle_clocking"});
   root["schema"].one_of({kSchema});
   const JsonReader units = root["units"];
   units.refuse_unknown({"energy", "area"});
@@ -294,10 +385,12 @@ CostTable parse_cost_table(std::string_view text, const std::string& file) {
   table.float_multiply = complete_float(figures.float_multiply, "float_multiply", file);
   check_multiplier_area(table, file);
   table.sram_read = complete_sram(figures.sram_read, file);
-  if (!figures.dram_bit) refuse(file, "/figures", "expected a figure of dram_access");
-  table.dram_bit_pj = *figures.dram_bit;
+  if (!figures.dram.any) refuse(file, "/figures", "expected a figure of dram_access without a technology");
+  table.dram_bit_pj = *figures.dram.any;
+  table.dram_technology_bit_pj = complete_dram(figures.dram);
   table.laws = read_laws(root["laws"], areas);
   table.error_bars = read_error_bars(root["error_bars"]);
+  read_standing(root, table);
   return table;
 }
 
@@ -322,6 +415,9 @@ std::vector<std::string_view> shipped_cost_tables() {
 
 CostTable find_cost_table(const std::string& name_or_file) {
   for (const auto& [table, text] : kShipped) {
+    if (table == name_or_file) return parse_cost_table(text, name_or_file);
+  }
+  for (const auto& [table, text] : kVariants) {
     if (table == name_or_file) return parse_cost_table(text, name_or_file);
   }
   return load_cost_table(name_or_file);

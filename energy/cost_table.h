@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "energy/dram_technology.h"
 #include "energy/range.h"
 #include "models/formats/format.h"
 
@@ -74,6 +75,12 @@ struct ErrorBars {
   Range around_float(double pj) const { return {pj / float_factor, pj, pj * float_factor}; }
 };
 
+// Power of what is on, by its area. 1 mW/mm² is 1e-3 W for each mm².
+struct Leakage {
+  Range logic_mw_mm2;   // elements, group-scale units, quantizers
+  Range memory_mw_mm2;  // operand buffers and SRAM
+};
+
 struct CostTable {
   std::string name;
   std::filesystem::path file;      // that it was read from; empty: a shipped one, or a text
@@ -88,21 +95,28 @@ struct CostTable {
   std::array<Cost, kFloatFormats.size()> float_multiply;
   std::vector<SramPoint> sram_read;  // ascending capacities
   Range dram_bit_pj;                 // reading or writing a bit
+  // Of each technology: the table's own figure, or else the one of energy/tables/dram.json.
+  std::array<Range, kDramTechnologyCount> dram_technology_bit_pj;
   LawConstants laws;
   ErrorBars error_bars;
+  // What time costs; shipped tables but *-leakage have neither.
+  std::optional<Leakage> leakage;
+  std::optional<double> idle_clocked_share;  // of an idle element's register bits, those that the clock still reaches
 };
 
 // Reads a table of the form of energy/tables/horowitz-45nm.json (schema mlsim.cost_table/1).
 // Required figures: integer_add and integer_multiply of one width or more, float_add and float_multiply of the five
-// formats, sram_read of two capacities or more, dram_access. A table whose units name no area has none.
-// Throws std::runtime_error with one sentence that names the file, the place in it and what was expected: broken JSON,
-// an unknown or missing key, a missing or repeated figure, a number that is negative or no number, another unit, a
-// figure below that of a smaller width.
+// formats, sram_read of two capacities or more, dram_access. Figures of dram_access with a technology stand in the
+// place of those of energy/tables/dram.json. A table whose units name no area has none. `leakage` and
+// `idle_clocking` may be absent or null. A table that is `based_on` a shipped one has its figures, and says nothing
+// else but these two, a name and a source. Throws std::runtime_error with one sentence that names the file, the place
+// in it and what was expected: broken JSON, an unknown or missing key, a missing or repeated figure, a number that is
+// negative or no number, another unit, a figure below that of a smaller width.
 CostTable load_cost_table(const std::filesystem::path& path);
 // The same from text; `file` is what errors name.
 CostTable parse_cost_table(std::string_view text, const std::string& file);
 
-// The tables that are built in, by name.
+// The tables that are built in, by name; without those that are based on one of them.
 std::vector<std::string_view> shipped_cost_tables();
 inline constexpr std::string_view kDefaultCostTable = "horowitz-45nm";
 

@@ -42,6 +42,8 @@ void check(const Surroundings& surroundings) {
   check("the number of random bits", surroundings.random_bits, 0, 64);
   check("the activity of the left operand", surroundings.left_activity, 0, 2);
   check("the activity of the right operand", surroundings.right_activity, 0, 2);
+  check("the loads of the left operand", surroundings.left_loads.value_or(0), 0, kLargest);
+  check("the loads of the right operand", surroundings.right_loads.value_or(0), 0, kLargest);
 }
 
 constexpr int kFloatBits = 32;
@@ -52,10 +54,31 @@ bool is_scaled(BaselineFormat format) {
   return format != BaselineFormat::kFp32 && format != BaselineFormat::kBf16 && format != BaselineFormat::kInt8;
 }
 
+// The registers of an operand in a processing element, or its share of one.
+struct OperandRegister {
+  int fanout = 1;
+  double activity = 1;
+  std::optional<double> loads;
+
+  Cost cost(const Laws& laws, int bits) const {
+    if (!loads) return laws.registers(bits, activity) * (1.0 / fanout);
+    Cost both = laws.registers(bits, activity) * 2.0;
+    both.energy_pj *= *loads;
+    return both;
+  }
+};
+
+OperandRegister left_register(const Surroundings& of) {
+  return {of.left_fanout, of.left_activity, of.left_loads};
+}
+
+OperandRegister right_register(const Surroundings& of) {
+  return {of.right_fanout, of.right_activity, of.right_loads};
+}
+
 // Registers of both operands in a processing element, or its share of them.
 Cost operand_registers(const Laws& laws, int left_bits, int right_bits, const Surroundings& surroundings) {
-  return laws.registers(left_bits, surroundings.left_activity) * (1.0 / surroundings.left_fanout) +
-         laws.registers(right_bits, surroundings.right_activity) * (1.0 / surroundings.right_fanout);
+  return left_register(surroundings).cost(laws, left_bits) + right_register(surroundings).cost(laws, right_bits);
 }
 
 // What holds an operand where it, or the other one, is zero: gates that find the zero in the lane's register and, where
@@ -65,8 +88,9 @@ struct OperandGate {
   Cost nonzero;  // those that are not gated
 };
 
-OperandGate operand_gate(const Laws& laws, int bits, int fanout, double activity) {
-  const Cost lane = laws.registers(bits, activity) * (1.0 / fanout);
+OperandGate operand_gate(const Laws& laws, int bits, const OperandRegister& of) {
+  const int fanout = of.fanout;
+  const Cost lane = of.cost(laws, bits);
   OperandGate gate;
   gate.always = laws.multiplier(bits, 1) * (1.0 / fanout);
   if (fanout == 1) {
@@ -84,15 +108,19 @@ struct Switching {
   int right_bits = 0;
   double register_pj = 0;  // the part of kRegister besides the operands' registers
   double zero_share = 0;   // of the energy, where the product is zero
+  int tree_bits = 0;       // of a product, where it enters a tree of adders; else 0
 };
 
 // Registers and gates of both operands, and the prices of the multiply-add's operations where the product is zero.
 Cost price_activity(const Laws& laws, const Switching& element, const Surroundings& surroundings, DatapathCost& cost) {
   const ErrorBars& bars = laws.table().error_bars;
+  const bool has_tree = element.tree_bits > 0;
   const auto per_operation = [&](double share) {
     for (const Operation operation : kOperations) {
+      const bool adds_several =
+          has_tree && (operation == Operation::kIntegerAccumulate || operation == Operation::kFloatAccumulate);
       cost.zero_price_pj[operation] =
-          is_of_multiply_add(operation) ? cost.price_pj[operation] * share : cost.price_pj[operation];
+          is_of_multiply_add(operation) && !adds_several ? cost.price_pj[operation] * share : cost.price_pj[operation];
     }
   };
   if (!surroundings.zero_gating) {
@@ -103,15 +131,36 @@ Cost price_activity(const Laws& laws, const Switching& element, const Surroundin
         bars.around_integer(element.register_pj * element.zero_share + operands.energy_pj);
     return operands;
   }
-  const OperandGate left = operand_gate(laws, element.left_bits, surroundings.left_fanout, surroundings.left_activity);
-  const OperandGate right =
-      operand_gate(laws, element.right_bits, surroundings.right_fanout, surroundings.right_activity);
-  const Cost always = left.always + right.always;
+  const OperandGate left = operand_gate(laws, element.left_bits, left_register(surroundings));
+  const OperandGate right = operand_gate(laws, element.right_bits, right_register(surroundings));
+  Cost always = left.always + right.always;
+  // A tree gets a zero where a product is held.
+  if (has_tree) always += laws.multiplier(element.tree_bits, 1);
   const Cost nonzero = left.nonzero + right.nonzero;
   cost.price_pj[Operation::kRegister] = bars.around_integer(element.register_pj + always.energy_pj + nonzero.energy_pj);
   per_operation(0);
   cost.zero_price_pj[Operation::kRegister] = bars.around_integer(always.energy_pj);
   return always + nonzero;
+}
+
+// The tree that adds `inputs` numbers of so many bits, level by level: of each two an adder, which is a bit wider on
+// every level.
+struct Tree {
+  Cost all;
+  int sum_bits = 0;
+  // An addition in it: the mean of its adders.
+  double mean_pj(int inputs) const { return all.energy_pj / std::max(inputs - 1, 1); }
+};
+
+Tree adder_tree(const Laws& laws, int inputs, int bits) {
+  Tree tree{{}, bits};
+  for (int left = inputs; left > 1;) {
+    const int adders = left / 2;
+    tree.all += laws.adder(tree.sum_bits) * adders;
+    ++tree.sum_bits;
+    left -= adders;
+  }
+  return tree;
 }
 
 // Both operands' scale fractions: an adder for every fraction bit, each one bit wider than the last.
@@ -136,6 +185,16 @@ QuantizerCost machine_quantizer(const Laws& laws, const models::Format& left, co
   return one.use_pj() < other.use_pj() ? other : one;
 }
 
+double idle_register_bits(int accumulator_bits, int left_bits, int right_bits, const Surroundings& surroundings) {
+  if (surroundings.zero_gating) return 0;
+  // An operand that stays is not clocked.
+  const auto operand = [](int bits, const OperandRegister& of) {
+    return of.loads ? 0 : static_cast<double>(bits) / of.fanout;
+  };
+  return accumulator_bits + operand(left_bits, left_register(surroundings)) +
+         operand(right_bits, right_register(surroundings));
+}
+
 // Quantization and memory: the same way for every machine.
 void price_surroundings(const Laws& laws, const QuantizerCost& quantizer, const Surroundings& surroundings,
                         DatapathCost& cost) {
@@ -155,60 +214,101 @@ void price_surroundings(const Laws& laws, const QuantizerCost& quantizer, const 
   cost.price_pj[Operation::kBufferWrite] = cost.price_pj[Operation::kBufferRead];
   cost.price_pj[Operation::kSramRead] = exact(laws.sram_access_pj(surroundings.sram_bytes, 1));
   cost.price_pj[Operation::kSramWrite] = cost.price_pj[Operation::kSramRead];
-  cost.price_pj[Operation::kDramRead] = laws.dram_access_pj(1);
+  cost.price_pj[Operation::kDramRead] = laws.dram_access_pj(1, surroundings.dram);
   cost.price_pj[Operation::kDramWrite] = cost.price_pj[Operation::kDramRead];
   cost.operand_buffer_area_um2 = laws.sram_area_um2(surroundings.buffer_bytes);
   cost.sram_area_um2 = laws.sram_area_um2(surroundings.sram_bytes);
+}
+
+// The elements of a machine of block-scaled formats.
+struct ScaledElement {
+  Cost multiply;
+  Cost exponent;
+  Cost shift;
+  Cost accumulate;
+  double rest_pj = 0;  // what else a multiply-add takes, operand registers apart
+  // Where an element has several multipliers: signs, which the law of the element has in its accumulator, a tree, and
+  // what else an addition takes.
+  Cost sign;
+  Tree tree;
+  double addition_rest_pj = 0;
+};
+
+ScaledElement scaled_element(const Laws& laws, const ScaledDatapath& datapath) {
+  const int wa = datapath.left.element.significand_bits();
+  const int wb = datapath.right.element.significand_bits();
+  const int stages = datapath.shifter_stages();
+  const int product = datapath.product_bits();
+  const int accumulator = datapath.accumulator_bits;
+  const auto law = [&](int bits) { return laws.processing_element_pj(wa, wb, stages, product, bits); };
+  ScaledElement element;
+  element.multiply = laws.multiplier(wa, wb);
+  element.exponent = laws.adder(datapath.exponent_adder_bits());
+  element.shift = laws.shifter(wa + wb, stages);
+  element.accumulate = laws.adder(accumulator);
+  const double parts = element.multiply.energy_pj + element.exponent.energy_pj + element.shift.energy_pj;
+  if (datapath.taps_per_cycle == 1) {
+    element.rest_pj = law(accumulator) - (parts + element.accumulate.energy_pj);
+    return element;
+  }
+  // The law is a sum over product and accumulator.
+  element.sign = laws.sign_and_clear(product);
+  element.tree = adder_tree(laws, datapath.taps_per_cycle, product + 1);
+  element.rest_pj = law(0) - parts + element.sign.energy_pj;
+  element.addition_rest_pj = law(accumulator) - law(0) - element.accumulate.energy_pj;
+  element.accumulate = laws.adder(std::max(accumulator, element.tree.sum_bits));
+  return element;
 }
 
 DatapathCost price_scaled(const Laws& laws, const ScaledDatapath& datapath, const Surroundings& surroundings) {
   check(datapath.left, "left");
   check(datapath.right, "right");
   check("the accumulator width", datapath.accumulator_bits, 2, 128);
+  check("the number of an element's multipliers", datapath.taps_per_cycle, 1, 1024);
   const ErrorBars& bars = laws.table().error_bars;
-  const int wa = datapath.left.element.significand_bits();
-  const int wb = datapath.right.element.significand_bits();
   const int accumulator = datapath.accumulator_bits;
-
-  const Cost multiply = laws.multiplier(wa, wb);
-  const Cost exponent = laws.adder(datapath.exponent_adder_bits());
-  const Cost shift = laws.shifter(wa + wb, datapath.shifter_stages());
-  const Cost accumulate = laws.adder(accumulator);
-  const double element =
-      laws.processing_element_pj(wa, wb, datapath.shifter_stages(), datapath.product_bits(), accumulator);
-  const double rest = element - (multiply.energy_pj + exponent.energy_pj + shift.energy_pj + accumulate.energy_pj);
+  const int multipliers = datapath.taps_per_cycle;
+  const ScaledElement element = scaled_element(laws, datapath);
 
   const Cost scale_exponent =
       laws.adder(std::max(datapath.left.scale.exponent_bits, datapath.right.scale.exponent_bits));
   const Cost fractions = scale_fractions(laws, datapath);
   const Cost convert = laws.integer_to_float(datapath.scaled_sum_bits());
   const Cost add = laws.float_adder(BaselineFormat::kFp32);
-  const Cost sum_register = laws.registers(kFloatBits);
+  const Cost sum_register = surroundings.sums_in_memory ? Cost{} : laws.registers(kFloatBits);
   const Cost tensor_scale = datapath.has_tensor_scale() ? laws.float_multiplier(BaselineFormat::kFp32) : Cost{};
 
   DatapathCost cost;
-  cost.price_pj[Operation::kMantissaMultiply] = bars.around_integer(multiply.energy_pj);
-  cost.price_pj[Operation::kExponentAdd] = bars.around_integer(exponent.energy_pj);
-  cost.price_pj[Operation::kShift] = bars.around_shifter(shift.energy_pj);
-  cost.price_pj[Operation::kIntegerAccumulate] = bars.around_integer(accumulate.energy_pj);
+  cost.price_pj[Operation::kMantissaMultiply] = bars.around_integer(element.multiply.energy_pj);
+  cost.price_pj[Operation::kExponentAdd] = bars.around_integer(element.exponent.energy_pj);
+  cost.price_pj[Operation::kShift] = bars.around_shifter(element.shift.energy_pj);
+  cost.price_pj[Operation::kIntegerAccumulate] = bars.around_integer(element.accumulate.energy_pj);
+  cost.price_pj[Operation::kTreeAdd] = bars.around_integer(element.tree.mean_pj(multipliers));
+  cost.price_pj[Operation::kAccumulatorRegister] = bars.around_integer(element.addition_rest_pj);
   cost.price_pj[Operation::kGroupExponentAdd] = bars.around_integer(scale_exponent.energy_pj);
   cost.price_pj[Operation::kShiftAndAdd] = bars.around_integer(fractions.energy_pj);
   cost.price_pj[Operation::kConvertToFloat] = bars.around_shifter(convert.energy_pj);
   cost.price_pj[Operation::kFloatAdd] = bars.around_float(add.energy_pj) + bars.around_integer(sum_register.energy_pj);
   cost.price_pj[Operation::kTensorScale] = bars.around_float(tensor_scale.energy_pj);
   price_surroundings(laws, machine_quantizer(laws, datapath.left, datapath.right, surroundings), surroundings, cost);
-  const Cost operands =
-      price_activity(laws, {datapath.left.element.code_bits(), datapath.right.element.code_bits(), rest, kZeroShareMls},
-                     surroundings, cost);
+  const Cost operands = price_activity(laws,
+                                       {datapath.left.element.code_bits(), datapath.right.element.code_bits(),
+                                        element.rest_pj, kZeroShareMls, multipliers > 1 ? datapath.product_bits() : 0},
+                                       surroundings, cost);
 
-  cost.processing_element = area_of({{"multiplier", multiply.area_um2},
-                                     {"exponent_adder", exponent.area_um2},
-                                     {"shifter", shift.area_um2},
-                                     {"accumulator_adder", accumulate.area_um2},
-                                     {"sign_and_clear", laws.sign_and_clear(accumulator).area_um2},
-                                     {"accumulator_register", laws.registers(accumulator).area_um2},
-                                     {"operand_registers", operands.area_um2},
-                                     {"sum_register", sum_register.area_um2}});
+  cost.idle_register_bits = idle_register_bits(accumulator, datapath.left.element.code_bits() * multipliers,
+                                               datapath.right.element.code_bits() * multipliers, surroundings);
+
+  cost.processing_element =
+      area_of({{"multiplier", element.multiply.area_um2 * multipliers},
+               {"exponent_adder", element.exponent.area_um2 * multipliers},
+               {"shifter", element.shift.area_um2 * multipliers},
+               {"adder_tree", element.tree.all.area_um2},
+               {"accumulator_adder", element.accumulate.area_um2},
+               {"sign_and_clear", laws.sign_and_clear(accumulator).area_um2 + element.sign.area_um2 * multipliers},
+               {"accumulator_register", laws.registers(accumulator).area_um2},
+               {"operand_registers", operands.area_um2 * multipliers},
+               {"sum_register", sum_register.area_um2}});
   cost.group_scale_unit = area_of({{"exponent_adder", scale_exponent.area_um2},
                                    {"shift_and_add", fractions.area_um2},
                                    {"converter", convert.area_um2},
@@ -226,9 +326,13 @@ DatapathCost price_baseline(const Laws& laws, const BaselineDatapath& datapath, 
   if (integer && datapath.sums_in_fp16) {
     throw std::runtime_error("the datapath sums int8 in fp16, expected floats");
   }
-  const Cost accumulator = laws.registers(datapath.sums_in_fp16 ? 16 : 32);
+  check("the number of an element's multipliers", datapath.taps_per_cycle, 1, 1024);
+  const int accumulator_bits = datapath.sums_in_fp16 ? 16 : 32;
+  const Cost accumulator = laws.registers(accumulator_bits);
+  const int multipliers = datapath.taps_per_cycle;
 
   DatapathCost cost;
+  Tree tree;
   Cost tensor_scale;
   Cost multiply;
   Cost add;
@@ -239,26 +343,37 @@ DatapathCost price_baseline(const Laws& laws, const BaselineDatapath& datapath, 
     convert = laws.integer_to_float(32);
     tensor_scale = laws.float_multiplier(BaselineFormat::kFp32);
     cost.price_pj[Operation::kTensorScale] = bars.around_float(tensor_scale.energy_pj);
+    tree = adder_tree(laws, multipliers, 16);
+    cost.price_pj[Operation::kTreeAdd] = bars.around_integer(tree.mean_pj(multipliers));
     cost.price_pj[Operation::kIntegerMultiply] = bars.around_integer(multiply.energy_pj);
     cost.price_pj[Operation::kIntegerAccumulate] = bars.around_integer(add.energy_pj);
     cost.price_pj[Operation::kConvertToFloat] = bars.around_shifter(convert.energy_pj);
   } else {
     multiply = laws.float_multiplier(datapath.left, datapath.right);
     add = laws.float_adder(datapath.sums_in_fp16 ? BaselineFormat::kFp16 : BaselineFormat::kFp32);
+    if (multipliers > 1) tree.all = add * (multipliers - 1);
     if (is_scaled(datapath.left) || is_scaled(datapath.right)) tensor_scale = laws.adder(kFloatExponent);
     cost.price_pj[Operation::kTensorScale] = bars.around_integer(tensor_scale.energy_pj);
     cost.price_pj[Operation::kFloatMultiply] = bars.around_float(multiply.energy_pj);
     cost.price_pj[Operation::kFloatAccumulate] = bars.around_float(add.energy_pj);
   }
   price_surroundings(laws, machine_quantizer(laws, datapath.left, datapath.right, surroundings), surroundings, cost);
-  const Cost operands = price_activity(laws,
-                                       {models::element_bits(datapath.left), models::element_bits(datapath.right),
-                                        accumulator.energy_pj, integer ? kZeroShareInteger : kZeroShareFloat},
-                                       surroundings, cost);
-  cost.processing_element = area_of({{"multiplier", multiply.area_um2},
+  const int left_bits = models::element_bits(datapath.left);
+  const int right_bits = models::element_bits(datapath.right);
+  Switching element{left_bits, right_bits, accumulator.energy_pj, integer ? kZeroShareInteger : kZeroShareFloat};
+  if (multipliers > 1) {
+    cost.price_pj[Operation::kAccumulatorRegister] = bars.around_integer(accumulator.energy_pj);
+    element.register_pj = 0;
+    element.tree_bits = integer || datapath.sums_in_fp16 ? 16 : kFloatBits;
+  }
+  const Cost operands = price_activity(laws, element, surroundings, cost);
+  cost.idle_register_bits =
+      idle_register_bits(accumulator_bits, left_bits * multipliers, right_bits * multipliers, surroundings);
+  cost.processing_element = area_of({{"multiplier", multiply.area_um2 * multipliers},
+                                     {"adder_tree", tree.all.area_um2},
                                      {"accumulator_adder", add.area_um2},
                                      {"accumulator_register", accumulator.area_um2},
-                                     {"operand_registers", operands.area_um2}});
+                                     {"operand_registers", operands.area_um2 * multipliers}});
   cost.group_scale_unit = area_of({{"converter", convert.area_um2}, {"tensor_scale", tensor_scale.area_um2}});
   return cost;
 }
@@ -298,18 +413,28 @@ DatapathCost price_datapath(const Laws& laws, const Datapath& datapath, const Su
 }
 
 Counts multiply_add_counts(const Datapath& datapath, std::uint64_t multiply_adds) {
+  return multiply_add_counts(datapath, multiply_adds, multiply_adds);
+}
+
+Counts multiply_add_counts(const Datapath& datapath, std::uint64_t multiply_adds, std::uint64_t additions) {
   Counts counts;
   counts[Operation::kRegister] = multiply_adds;
+  const bool has_tree = std::visit([](const auto& any) { return any.taps_per_cycle > 1; }, datapath);
+  if (has_tree) counts[Operation::kAccumulatorRegister] = additions;
+  const auto add_integers = [&] {
+    counts[Operation::kIntegerAccumulate] = additions;
+    counts[Operation::kTreeAdd] = multiply_adds - additions;
+  };
   if (const auto* scaled = std::get_if<ScaledDatapath>(&datapath)) {
     counts[Operation::kMantissaMultiply] = multiply_adds;
-    counts[Operation::kIntegerAccumulate] = multiply_adds;
+    add_integers();
     if (scaled->exponent_adder_bits() > 0) {
       counts[Operation::kExponentAdd] = multiply_adds;
       counts[Operation::kShift] = multiply_adds;
     }
   } else if (std::get<BaselineDatapath>(datapath).left == BaselineFormat::kInt8) {
     counts[Operation::kIntegerMultiply] = multiply_adds;
-    counts[Operation::kIntegerAccumulate] = multiply_adds;
+    add_integers();
   } else {
     counts[Operation::kFloatMultiply] = multiply_adds;
     counts[Operation::kFloatAccumulate] = multiply_adds;

@@ -21,6 +21,7 @@ struct ScaledDatapath {
   models::ScaledFormat left;
   models::ScaledFormat right;
   int accumulator_bits = 19;  // 2..128
+  int taps_per_cycle = 1;     // multipliers of an element, 1..1024
 
   int product_bits() const { return left.element.integer_bits() + right.element.integer_bits(); }
   // Width of the exponents' adder: max(Ex), 0 where neither operand has an exponent.
@@ -40,6 +41,7 @@ struct BaselineDatapath {
   models::BaselineFormat left = models::BaselineFormat::kFp32;
   models::BaselineFormat right = models::BaselineFormat::kFp32;
   bool sums_in_fp16 = false;
+  int taps_per_cycle = 1;
 };
 
 using Datapath = std::variant<ScaledDatapath, BaselineDatapath>;
@@ -56,9 +58,16 @@ struct Surroundings {
   // Of the bits of the operands' registers, how many change with a new operand, relative to random ones (half).
   double left_activity = 1;
   double right_activity = 1;
+  // Of an operand that stays in its element, which has a second register for the next one: how many of both registers'
+  // loads come to a multiply-add, each. None: the operand is new with every multiply-add.
+  std::optional<double> left_loads{};
+  std::optional<double> right_loads{};
+  // Binary32 sums over the groups lie in the shared SRAM instead of in a register for each element.
+  bool sums_in_memory = false;
   // What results are quantized to, on a machine with a quantizer for each system of formats. None: it has one, the
   // dearer of its operands'.
   std::optional<models::Format> quantized{};
+  std::optional<DramTechnology> dram{};  // none: the DRAM of the cost table
 };
 
 struct AreaBlock {
@@ -74,8 +83,12 @@ struct UnitArea {
 struct DatapathCost {
   // pJ for one of each operation (a bit for random bits and memory); 0 for what the machine does not have.
   PerOperation<Range> price_pj;
-  // The same where the product is zero; as above for what is not of a multiply-add (is_of_multiply_add).
+  // The same where the product is zero; as above for what is not of a multiply-add (is_of_multiply_add), and for
+  // additions of elements with several multipliers, which are seldom of zeros alone.
   PerOperation<Range> zero_price_pj;
+  // Bits of a processing element's registers that a clock reaches where the element does nothing: its accumulator and
+  // its share of the operands' registers. None where elements hold still at a zero, since that is what an idle one has.
+  double idle_register_bits = 0;
   UnitArea processing_element;
   UnitArea group_scale_unit;           // for a baseline: what turns a sum into a result
   UnitArea quantizer;                  // one element a cycle
@@ -88,6 +101,8 @@ DatapathCost price_datapath(const Laws& laws, const Datapath& datapath, const Su
 
 // What so many multiply-adds are on that datapath, registers included: for a baseline all of a pass but its results.
 Counts multiply_add_counts(const Datapath& datapath, std::uint64_t multiply_adds);
+// The same where several are one addition to an accumulator, of which there are `additions`.
+Counts multiply_add_counts(const Datapath& datapath, std::uint64_t multiply_adds, std::uint64_t additions);
 
 // What is left of an element's energy, operand registers apart, in a multiply-add of a zero operand that is not gated.
 // Measured on netlists: a stream behind a ReLU, taken as half zeros, costs an integer multiply-add a third less and an

@@ -4,6 +4,9 @@
 // falls nowhere as a width grows. docs/energy.md has the formulas, their sources and their errors.
 #pragma once
 
+#include <cstddef>
+#include <optional>
+
 #include "energy/cost_table.h"
 
 namespace mlsim::energy {
@@ -60,8 +63,11 @@ class Laws {
   // Cells and their share of the macro: an estimate.
   double sram_area_um2(double capacity_bytes) const;
 
-  // Reading or writing so many bits.
-  Range dram_access_pj(double bits) const { return table_.dram_bit_pj * bits; }
+  // Reading or writing so many bits, of a technology or as the table has it where none is named.
+  Range dram_access_pj(double bits, const std::optional<DramTechnology>& technology = {}) const {
+    return (technology ? table_.dram_technology_bit_pj[static_cast<std::size_t>(*technology)] : table_.dram_bit_pj) *
+           bits;
+  }
 
   // A whole multiply-add of block-scaled formats with its accumulator register: significands of wa and wb bits, shifter
   // stages (0: no shifter), bits of the product and of the accumulator.

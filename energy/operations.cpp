@@ -15,7 +15,11 @@ constexpr std::array<Description, kOperationCount> kDescriptions{{
     {"mantissa_multiply", Line::kOperation, "", "multiplication of two significands"},
     {"exponent_add", Line::kOperation, "", "sum of two exponents"},
     {"shift", Line::kOperation, "", "alignment of a product by its exponent"},
-    {"integer_accumulate", Line::kOperation, "", "addition of a product to an integer sum"},
+    {"integer_accumulate", Line::kOperation, "", "addition of a product, or of a tree's sum, to an integer sum"},
+    {"tree_add", Line::kOperation, "",
+     "addition in an element's tree of adders, of products that are multiplied at once"},
+    {"accumulator_register", Line::kOverhead, "",
+     "registers of an accumulator that takes the products of several multipliers as one addition"},
     {"register", Line::kOverhead, "",
      "registers of a multiply-add, and what else of an element the operations beside it do not cover"},
     {"group_exponent_add", Line::kOverhead, "", "sum of two group scales' exponents"},
@@ -35,6 +39,9 @@ constexpr std::array<Description, kOperationCount> kDescriptions{{
     {"sram_write", Line::kMemory, "bits", "a bit written to the shared SRAM"},
     {"dram_read", Line::kMemory, "bits", "a bit read from DRAM"},
     {"dram_write", Line::kMemory, "bits", "a bit written to DRAM"},
+    {"idle_clocking", Line::kOverhead, "cycles", "the clock of an idle element's registers, a cycle"},
+    {"leakage", Line::kOverhead, "cycles", "what elements, group-scale units and quantizers leak in a cycle"},
+    {"memory_leakage", Line::kMemory, "cycles", "what operand buffers and SRAM leak in a cycle"},
 }};
 
 }  // namespace
@@ -51,6 +58,7 @@ std::optional<Operation> find_operation(std::string_view name) {
 }
 
 bool is_of_multiply_add(Operation operation) {
+  if (operation == Operation::kTreeAdd) return false;
   return line_of(operation) == Line::kOperation || operation == Operation::kRegister;
 }
 

@@ -17,6 +17,10 @@ enum class Operation : std::uint8_t {
   kExponentAdd,
   kShift,
   kIntegerAccumulate,
+  // Of elements that multiply several pairs at once, which add their products in a tree: together with the additions to
+  // an accumulator one for a multiply-add; and one for such an addition.
+  kTreeAdd,
+  kAccumulatorRegister,
   // One for a multiply-add of any machine: its registers, and what else the operations beside it do not cover.
   kRegister,
   // One of each for a use of the group-scale unit.
@@ -41,9 +45,13 @@ enum class Operation : std::uint8_t {
   kSramWrite,
   kDramRead,
   kDramWrite,
+  // What time costs, where a table says so: a cycle of an idle element's registers, and of the machine.
+  kIdleClocking,
+  kLeakage,
+  kMemoryLeakage,
 };
 
-inline constexpr std::size_t kOperationCount = static_cast<std::size_t>(Operation::kDramWrite) + 1;
+inline constexpr std::size_t kOperationCount = static_cast<std::size_t>(Operation::kMemoryLeakage) + 1;
 
 // Every operation, in the order of the enumeration.
 inline constexpr std::array<Operation, kOperationCount> kOperations = [] {
@@ -55,8 +63,8 @@ inline constexpr std::array<Operation, kOperationCount> kOperations = [] {
 // The sums of a breakdown. A published comparison quotes the first; all of computing is the first and the second.
 enum class Line : std::uint8_t {
   kOperation,  // multiplications and additions alone
-  kOverhead,   // registers, group scaling, conversion, quantization
-  kMemory,     // buffers, SRAM, DRAM
+  kOverhead,   // registers, group scaling, conversion, quantization; idle clocking, leakage
+  kMemory,     // buffers, SRAM, DRAM; their leakage
 };
 
 // snake_case: `mantissa_multiply`, …
@@ -64,10 +72,14 @@ std::string_view name(Operation operation);
 // The operation of that name, if there is one.
 std::optional<Operation> find_operation(std::string_view name);
 Line line_of(Operation operation);
-// What of it is counted, where that is not the operation itself: bits of memory traffic.
+// What of it is counted, where that is not the operation itself: bits of memory traffic, cycles.
 std::string_view unit(Operation operation);
 // What one of it is, in words.
 std::string_view description(Operation operation);
+// Whether it is paid for by time, not by what is done.
+constexpr bool is_standing(Operation operation) {
+  return operation >= Operation::kIdleClocking;
+}
 // Whether there is one of it for a multiply-add.
 bool is_of_multiply_add(Operation operation);
 

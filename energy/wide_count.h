@@ -17,6 +17,17 @@ class WideCount {
     value_ += other.value_;
     return *this;
   }
+  // So many times as much.
+  friend constexpr WideCount operator*(WideCount count, std::uint64_t times) {
+    count.value_ *= times;
+    return count;
+  }
+  // What is left without `other`; 0 where that is more.
+  constexpr WideCount without(const WideCount& other) const {
+    WideCount rest;
+    if (value_ > other.value_) rest.value_ = value_ - other.value_;
+    return rest;
+  }
   friend constexpr WideCount operator+(WideCount left, const WideCount& right) { return left += right; }
   friend constexpr bool operator==(const WideCount&, const WideCount&) = default;
   // The check takes the 0 that a defaulted <=> is compared with for a pointer.

@@ -20,4 +20,10 @@ void visit_operations(Counts& counts, const Visitor& visit) {
   visit(Operation::kTensorScale, counts.tensor_scale_multiplies);
 }
 
+// Of an array whose elements multiply several pairs at once, besides.
+template <typename Counts, typename Visitor>
+void visit_tree_operations(Counts& counts, const Visitor& visit) {
+  visit(energy::Operation::kTreeAdd, counts.tree_adds);
+}
+
 }  // namespace mlsim::evaluation

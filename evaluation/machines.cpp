@@ -6,6 +6,7 @@
 #include <utility>
 #include <variant>
 
+#include "evaluation/residence.h"
 #include "sim/dataflow.h"
 
 namespace mlsim::evaluation {
@@ -15,14 +16,6 @@ double block_area(const energy::UnitArea& machine, std::string_view name) {
   double sum = 0;
   for (const energy::AreaBlock& block : machine.blocks) {
     if (block.name == name) sum += block.area_um2;
-  }
-  return sum;
-}
-
-double computing_area(const energy::UnitArea& machine) {
-  double sum = 0;
-  for (const energy::AreaBlock& block : machine.blocks) {
-    if (block.name != "operand_buffers" && block.name != "srams") sum += block.area_um2;
   }
   return sum;
 }
@@ -46,10 +39,12 @@ MachineFigures figures_of(const energy::UnitArea& area, const CycleTotals& cycle
   machine.memory_pj = energy.memory();
   machine.all_pj = energy.with_memory();
   machine.parts = energy_parts(energy);
+  machine.energy_delay_js = energy_delay_js(machine.all_pj.value, seconds);
+  machine.cycles = cycle_shares(cycles, array);
   if (machine.all_pj.value > 0) machine.memory_share = machine.memory_pj.value / machine.all_pj.value;
   if (cycles.array != 0) {
-    machine.utilization = multiply_adds / (static_cast<double>(cycles.array) * static_cast<double>(array.rows) *
-                                           static_cast<double>(array.columns));
+    machine.utilization =
+        multiply_adds / (static_cast<double>(cycles.array) * static_cast<double>(array.multipliers()));
   }
   machine.watts = machine.computing_pj.value * 1e-12 / seconds;
   machine.tops = 2 * multiply_adds / seconds / 1e12;
@@ -72,7 +67,9 @@ void equalize(const MachineFigures& own, MachineFigures& machine) {
 // Cycles of all passes by the closed form; none where a layer has no group-scale unit.
 std::optional<CycleTotals> predicted_cycles(const Results& results, const sim::ArrayConfig& array) {
   CycleTotals cycles;
-  for (const LayerRecord& layer : results.layers) {
+  const Residences residences(step_layers(results), array);
+  for (std::size_t index = 0; index < results.layers.size(); ++index) {
+    const LayerRecord& layer = results.layers[index];
     for (const PassRecord& record : layer.passes) {
       const auto format_of = [&](models::Operand operand) {
         return models::format_of(layer.formats[operand], operand, record.pass);
@@ -80,8 +77,8 @@ std::optional<CycleTotals> predicted_cycles(const Results& results, const sim::A
       const models::Format left = format_of(models::left_operand(record.pass));
       const models::Format right = format_of(models::right_operand(record.pass));
       if (!std::holds_alternative<models::ScaledFormat>(left)) return std::nullopt;
-      const auto next = models::next_formats(layer.formats[models::result_operand(record.pass)], record.pass);
-      cycles += sim::dataflow_of(array).predict(record.pass, layer.shape, left, right, array, next).cycles;
+      const sim::Exchange exchange = residences.exchange(index, record.pass);
+      cycles += sim::dataflow_of(array).predict(record.pass, layer.shape, left, right, array, exchange).cycles;
     }
   }
   return cycles;
@@ -97,12 +94,32 @@ double multiply_adds_of(const Results& results) {
 
 }  // namespace
 
+double computing_area(const energy::UnitArea& machine) {
+  double sum = 0;
+  for (const energy::AreaBlock& block : machine.blocks) {
+    if (block.name != "operand_buffers" && block.name != "srams") sum += block.area_um2;
+  }
+  return sum;
+}
+
 EnergyParts energy_parts(const energy::Breakdown& energy) {
   using energy::Operation;
   const auto both = [&](Operation read, Operation write) { return energy.energy_pj[read] + energy.energy_pj[write]; };
-  return {energy.operations_only(), energy.sum(energy::Line::kOverhead),
-          both(Operation::kBufferRead, Operation::kBufferWrite), both(Operation::kSramRead, Operation::kSramWrite),
-          both(Operation::kDramRead, Operation::kDramWrite)};
+  energy::Range overhead;
+  energy::Range standing;
+  for (const Operation operation : energy::kOperations) {
+    if (energy::is_standing(operation)) {
+      standing += energy.energy_pj[operation];
+    } else if (energy::line_of(operation) == energy::Line::kOverhead) {
+      overhead += energy.energy_pj[operation];
+    }
+  }
+  return {energy.operations_only(),
+          overhead,
+          both(Operation::kBufferRead, Operation::kBufferWrite),
+          both(Operation::kSramRead, Operation::kSramWrite),
+          both(Operation::kDramRead, Operation::kDramWrite),
+          standing};
 }
 
 std::vector<MachineFigures> machine_figures(const Results& results, const Price& price, const Total& all) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "energy/range.h"
+#include "evaluation/pass_figures.h"
 #include "evaluation/pricing.h"
 #include "evaluation/results.h"
 #include "evaluation/totals.h"
@@ -21,6 +22,7 @@ struct EnergyParts {
   energy::Range buffers;
   energy::Range sram;
   energy::Range dram;
+  energy::Range standing;  // idle clocking and leakage, where the cost table has them
 };
 EnergyParts energy_parts(const energy::Breakdown& energy);
 
@@ -36,7 +38,9 @@ struct MachineFigures {
   EnergyParts parts;                       // of it
   std::optional<double> memory_share;      // of all_pj
   std::optional<energy::Range> all_ratio;  // all_pj as a multiple of the results' own machine's
-  std::optional<double> utilization;       // multiply-adds for each element and array cycle
+  double energy_delay_js = 0;              // all_pj in J, times the seconds
+  std::optional<CycleShares> cycles;       // what its time is spent on
+  std::optional<double> utilization;       // multiply-adds for each multiplier and array cycle
   std::optional<double> sqnr_db;           // mean over layers and passes; infinite where all are exact
   double watts = 0;                        // of computing
   double tops = 0;
@@ -61,6 +65,9 @@ struct MachineFigures {
     double watts = 0;
   } equal_throughput;
 };
+
+// Of what computes: all but memories, in µm².
+double computing_area(const energy::UnitArea& machine);
 
 // The results' machine, then the baselines.
 std::vector<MachineFigures> machine_figures(const Results& results, const Price& price, const Total& all);

@@ -29,6 +29,7 @@ struct Described {
 constexpr Described kDescribed[] = {{Objective::kEnergy, "energy", "energy with memory", "with_memory_pj"},
                                     {Objective::kComputing, "computing", "energy of computing", "computing_pj"},
                                     {Objective::kTime, "time", "time", "cycles"},
+                                    {Objective::kEnergyDelay, "edp", "energy-delay product", "energy_delay_js"},
                                     {Objective::kArea, "area", "area", "area_um2"},
                                     {Objective::kError, "error", "error (mean SQNR)", "mean_sqnr_db"}};
 

@@ -1,8 +1,12 @@
 #include "evaluation/pass_figures.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
+#include <iterator>
+#include <string_view>
+#include <utility>
 
 #include "evaluation/totals.h"
 
@@ -23,6 +27,7 @@ PassFigures figures_of(const PassRecord& record, const energy::Breakdown& energy
     stalls += static_cast<double>(cause);
   }
   figures.stall_share = quotient(stalls, static_cast<double>(cycles.array));
+  figures.cycles = cycle_shares(cycles, array);
   figures.sqnr_db = record.sqnr_db;
   const auto bits = [&](energy::Operation operation) { return static_cast<double>(energy.counts[operation]); };
   figures.dram_bytes = (bits(energy::Operation::kDramRead) + bits(energy::Operation::kDramWrite)) / 8;
@@ -48,6 +53,38 @@ std::optional<std::size_t> extreme(const std::vector<PassFigures>& all, std::opt
 }
 
 }  // namespace
+
+std::optional<CycleShares> cycle_shares(const CycleTotals& cycles, const sim::ArrayConfig& array) {
+  const auto total = static_cast<double>(cycles.total());
+  if (!(total > 0)) return std::nullopt;
+  const auto share = [&](const energy::WideCount& count) { return static_cast<double>(count) / total; };
+  const energy::WideCount stalls = cycles.fill_stalls + cycles.scaler_stalls + cycles.dram_stalls + cycles.sram_stalls;
+  CycleShares shares{share(cycles.array.without(stalls)), share(cycles.fill_stalls),
+                     share(cycles.scaler_stalls),         share(cycles.dram_stalls),
+                     share(cycles.sram_stalls),           share(cycles.quantizer.without(cycles.quantizer_stalls))};
+  (array.ports_slow_the_channel() ? shares.sram : shares.dram) += share(cycles.quantizer_stalls);
+  return shares;
+}
+
+Bound bound_of(const CycleShares& shares) {
+  const std::pair<Bound, double> waits[] = {{Bound::kFill, shares.fill},
+                                            {Bound::kScaler, shares.scaler},
+                                            {Bound::kDram, shares.dram},
+                                            {Bound::kSram, shares.sram},
+                                            {Bound::kQuantizer, shares.quantizer}};
+  const auto* const most = std::max_element(
+      std::begin(waits), std::end(waits), [](const auto& one, const auto& other) { return one.second < other.second; });
+  return most->second >= kBoundShare ? most->first : Bound::kCompute;
+}
+
+std::string to_string(Bound bound) {
+  constexpr std::array<const char*, 6> kNames{"compute", "fill", "scaler", "DRAM", "SRAM", "quantizer"};
+  return kNames.at(static_cast<std::size_t>(bound));
+}
+
+std::string bound_in_a_word(const std::optional<CycleShares>& shares) {
+  return shares ? to_string(bound_of(*shares)) : "-";
+}
 
 std::vector<PassFigures> pass_figures(const Results& results, const Price& price) {
   std::vector<PassFigures> all;
@@ -77,7 +114,7 @@ HotSpots hot_spots(const std::vector<PassFigures>& figures) {
 }
 
 double peak_tops(const sim::ArrayConfig& array) {
-  return 2.0 * array.rows * array.columns * array.clock_ghz / 1e3;
+  return 2.0 * static_cast<double>(array.multipliers()) * array.clock_ghz / 1e3;
 }
 
 const std::vector<Bandwidth>& example_bandwidths() {
@@ -85,6 +122,13 @@ const std::vector<Bandwidth>& example_bandwidths() {
       {"DDR4-3200, one channel", 25.6, "JEDEC JESD79-4: 3200 million transfers a second of 64 bits"},
       {"HBM2, one stack", 256, "JEDEC JESD235A: 2000 million transfers a second of 1024 bits"}};
   return bandwidths;
+}
+
+std::optional<Bandwidth> own_bandwidth(const sim::ArrayConfig& array) {
+  if (!array.dram_bytes_per_cycle.limited()) return std::nullopt;
+  const std::string_view kind = array.dram_technology ? energy::name(*array.dram_technology) : "DRAM";
+  const std::string name = "the machine's own " + std::string(kind);
+  return Bandwidth{name, array.dram_bytes_per_cycle.bytes() * array.clock_ghz, "dram_bytes_per_cycle of the array"};
 }
 
 std::size_t waiting_passes(const std::vector<PassFigures>& figures, const Bandwidth& memory) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,29 @@
 
 namespace mlsim::evaluation {
 
+// What the cycles of a machine are spent on: array and quantizer together, stalls apart.
+struct CycleShares {
+  double compute = 0;    // cycles of the array without a stall
+  double fill = 0;       // stalls of the feeders,
+  double scaler = 0;     // of the group-scale units,
+  double dram = 0;       // of DRAM, those of the quantizer too,
+  double sram = 0;       // and of the ports of the SRAM
+  double quantizer = 0;  // cycles of the quantizer without a stall
+
+  bool operator==(const CycleShares&) const = default;
+};
+// Nothing without a cycle. The quantizer's stalls are those of what slows the channel down.
+std::optional<CycleShares> cycle_shares(const CycleTotals& cycles, const sim::ArrayConfig& array);
+
+// The resource that bounds a pass: what its array is waited for most by, or what it waits for most; the array itself
+// where nothing else takes a tenth of the cycles.
+enum class Bound : std::uint8_t { kCompute, kFill, kScaler, kDram, kSram, kQuantizer };
+inline constexpr double kBoundShare = 0.1;
+Bound bound_of(const CycleShares& shares);
+std::string to_string(Bound bound);  // compute, fill, scaler, DRAM, SRAM, quantizer
+// The same in a word, - without a cycle.
+std::string bound_in_a_word(const std::optional<CycleShares>& shares);
+
 // A multiply-add is two operations. Undefined is what divides by nothing.
 struct PassFigures {
   std::size_t layer = 0;  // places in the results
@@ -19,6 +43,7 @@ struct PassFigures {
   std::optional<double> energy_share;  // of all passes of all layers
   std::optional<double> utilization;   // multiply-adds for each element and array cycle
   std::optional<double> stall_share;   // of the array's cycles, of any cause
+  std::optional<CycleShares> cycles;
   std::optional<double> sqnr_db;
   double dram_bytes = 0;                      // read and written
   std::optional<double> operations_per_byte;  // of DRAM: the operational intensity
@@ -50,6 +75,9 @@ struct Bandwidth {
   std::string source;
 };
 const std::vector<Bandwidth>& example_bandwidths();
+
+// The memory of the array itself, where it limits it.
+std::optional<Bandwidth> own_bandwidth(const sim::ArrayConfig& array);
 
 // Passes that need more than a memory gives.
 std::size_t waiting_passes(const std::vector<PassFigures>& figures, const Bandwidth& memory);

@@ -6,9 +6,12 @@
 #include <stdexcept>
 #include <variant>
 
+#include "energy/standing.h"
 #include "evaluation/counted_operations.h"
+#include "evaluation/residence.h"
 #include "models/formats/tensor.h"
 #include "sim/dataflow.h"
+#include "sim/weight_stationary/folds.h"
 
 namespace mlsim::evaluation {
 namespace {
@@ -17,18 +20,23 @@ using energy::Operation;
 using models::Operand;
 using models::Pass;
 
-energy::Datapath datapath_of(const models::Format& left, const models::Format& right, int accumulator_bits,
-                             bool sums_in_fp16 = false) {
+energy::Datapath datapath_of(const models::Format& left, const models::Format& right, const sim::ArrayConfig& array,
+                             int accumulator_bits, bool sums_in_fp16 = false) {
   if (const auto* scaled = std::get_if<models::ScaledFormat>(&left)) {
-    return energy::ScaledDatapath{*scaled, std::get<models::ScaledFormat>(right), accumulator_bits};
+    return energy::ScaledDatapath{*scaled, std::get<models::ScaledFormat>(right), accumulator_bits,
+                                  array.taps_per_cycle};
   }
   return energy::BaselineDatapath{std::get<models::BaselineFormat>(left), std::get<models::BaselineFormat>(right),
-                                  sums_in_fp16};
+                                  sums_in_fp16, array.taps_per_cycle};
 }
 
 // Weights feed rows; so do errors where there are none.
 bool left_feeds_rows(Pass pass) {
   return pass == Pass::kBackwardWeight;
+}
+
+bool is_weight_stationary(const sim::ArrayConfig& array) {
+  return array.dataflow == sim::DataflowKind::kWeightStationary;
 }
 
 energy::Surroundings surroundings_of(Pass pass, const models::Format& left, const models::Format& right,
@@ -44,7 +52,17 @@ energy::Surroundings surroundings_of(Pass pass, const models::Format& left, cons
                                        column_bits * static_cast<double>(array.column_feeder.buffer_elements)) /
                               8;
   surroundings.sram_bytes = static_cast<double>(array.global_sram_bytes);
+  surroundings.dram = array.dram_technology;
   surroundings.random_bits = random_bits;
+  if (is_weight_stationary(array)) {
+    // The operand of the rows has no buffer but the elements' registers, and a fold is there for all positions of a
+    // tile.
+    (left_rows ? surroundings.left_fanout : surroundings.right_fanout) = 1;
+    (left_rows ? surroundings.left_loads : surroundings.right_loads) =
+        1.0 / static_cast<double>(sim::weight_stationary::tile_positions(array));
+    surroundings.buffer_bytes = column_bits * static_cast<double>(array.column_feeder.buffer_elements) / 8;
+    surroundings.sums_in_memory = true;
+  }
   return surroundings;
 }
 
@@ -58,6 +76,8 @@ struct PassOf {
   const Results& results;
   const LayerRecord& layer;
   const PassRecord& record;
+  const Residences& residences;
+  std::size_t index = 0;  // of the layer
 };
 
 // A machine that a pass is priced on.
@@ -121,7 +141,7 @@ void add_sums(const PassOf& of, const PricedMachine& machine, energy::Counts& co
 
 // What is done with results, for every kind of machine: all of it for each of their formats, as in a pass over them.
 void add_quantization(const PassOf& of, const PricedMachine& machine, energy::Counts& counts) {
-  if (!of.results.array.quantize_results) return;
+  if (!of.results.array.quantizes_results()) return;
   const Pass pass = of.record.pass;
   const models::Shape shape = of.layer.shape.result_shape(pass);
   const auto results = static_cast<std::uint64_t>(models::element_count(shape));
@@ -134,12 +154,25 @@ void add_quantization(const PassOf& of, const PricedMachine& machine, energy::Co
   }
 }
 
-void add_traffic(const sim::Traffic& traffic, energy::Counts& counts) {
-  counts[Operation::kBufferRead] = traffic.row_buffer_reads + traffic.column_buffer_reads;
-  counts[Operation::kBufferWrite] = traffic.row_buffer_writes + traffic.column_buffer_writes;
-  counts[Operation::kSramRead] = traffic.sram_row_reads + traffic.sram_column_reads + traffic.sram_result_reads;
-  counts[Operation::kSramWrite] = traffic.sram_operand_writes + traffic.sram_result_writes;
-  counts[Operation::kDramRead] = traffic.dram_row_reads + traffic.dram_column_reads;
+// What the traffic costs. A buffer that is registers in the elements costs what they do.
+void add_traffic(const PassOf& of, const sim::Traffic& traffic, const models::Format& row_format, PassWork& work) {
+  energy::Counts& counts = work.counts;
+  if (is_weight_stationary(of.results.array)) {
+    counts[Operation::kBufferRead] = traffic.column_buffer_reads;
+    counts[Operation::kBufferWrite] = traffic.column_buffer_writes;
+    if (of.record.multiply_adds > 0) {
+      const double taken = static_cast<double>(traffic.row_buffer_reads) / models::element_bits(row_format);
+      (left_feeds_rows(of.record.pass) ? work.surroundings.left_loads : work.surroundings.right_loads) =
+          taken / static_cast<double>(of.record.multiply_adds);
+    }
+  } else {
+    counts[Operation::kBufferRead] = traffic.row_buffer_reads + traffic.column_buffer_reads;
+    counts[Operation::kBufferWrite] = traffic.row_buffer_writes + traffic.column_buffer_writes;
+  }
+  counts[Operation::kSramRead] =
+      traffic.sram_row_reads + traffic.sram_column_reads + traffic.sram_result_reads + traffic.sram_sum_reads;
+  counts[Operation::kSramWrite] = traffic.sram_operand_writes + traffic.sram_result_writes + traffic.sram_sum_writes;
+  counts[Operation::kDramRead] = traffic.dram_row_reads + traffic.dram_column_reads + traffic.dram_result_reads;
   counts[Operation::kDramWrite] = traffic.dram_result_writes + traffic.dram_code_writes;
 }
 
@@ -151,24 +184,33 @@ PassWork work_of_pass(const PassOf& of, const PricedMachine& machine, std::uint6
   const bool own = machine.formats == of.layer.formats;
 
   PassWork work;
-  work.datapath = datapath_of(left, right, machine.accumulator_bits, machine.sums_in_fp16);
+  work.datapath = datapath_of(left, right, of.results.array, machine.accumulator_bits, machine.sums_in_fp16);
   work.surroundings = surroundings_of(pass, left, right, of.results.array,
                                       rounds_stochastically(of.layer, machine, pass) ? of.results.random_bits : 0);
   if (mixes_systems(machine)) work.surroundings.quantized = machine.results(pass).front();
   work.zero_products = zero_products;
-  work.counts = energy::multiply_add_counts(work.datapath, of.record.multiply_adds);
+  std::optional<sim::PassPrediction> predicted;
+  if (!own) {
+    predicted = sim::dataflow_of(of.results.array)
+                    .predict(pass, of.layer.shape, left, right, of.results.array,
+                             of.residences.exchange(of.index, pass, &machine.formats));
+  }
+  const std::uint64_t multiply_adds = of.record.multiply_adds;
+  std::uint64_t additions = multiply_adds;
+  if (of.results.array.taps_per_cycle > 1) {
+    additions = std::min(additions, predicted ? predicted->counts.integer_adds : of.record.counts.integer_adds);
+  }
+  work.counts = energy::multiply_add_counts(work.datapath, multiply_adds, additions);
   add_sums(of, machine, work.counts);
   add_quantization(of, machine, work.counts);
-  if (!own) {
-    const sim::PassPrediction prediction =
-        sim::dataflow_of(of.results.array)
-            .predict(pass, of.layer.shape, left, right, of.results.array, machine.results(pass));
+  if (predicted) {
+    const sim::PassPrediction& prediction = *predicted;
     work.cycles = prediction.cycles;
-    add_traffic(prediction.traffic, work.counts);
+    add_traffic(of, prediction.traffic, left_feeds_rows(pass) ? left : right, work);
     return work;
   }
   work.cycles = of.record.cycles;
-  add_traffic(of.record.traffic, work.counts);
+  add_traffic(of, of.record.traffic, left_feeds_rows(pass) ? left : right, work);
   const std::optional<ToggleShare> share =
       of.record.toggles ? toggle_share(*of.record.toggles, of.record.traffic) : std::nullopt;
   if (share) {
@@ -199,7 +241,7 @@ struct PricedPass {
   energy::UnitArea area;
 };
 
-PricedPass price_pass(const PassWork& work, const energy::Units& units, const energy::Laws& laws, Activity activity,
+PricedPass price_pass(const PassWork& work, const Work& all, const energy::Laws& laws, Activity activity,
                       const OwnPrices& known = {}) {
   energy::Surroundings surroundings = work.surroundings;
   surroundings.zero_gating = activity == Activity::kGated;
@@ -209,8 +251,12 @@ PricedPass price_pass(const PassWork& work, const energy::Units& units, const en
   }
   energy::DatapathCost cost = energy::price_datapath(laws, work.datapath, surroundings);
   if (!known.empty()) replace_prices(known, energy::price_datapath(laws, work.datapath, work.surroundings), cost);
-  return {energy::price(work.counts, cost, activity == Activity::kDense ? 0 : work.zero_products),
-          energy::machine_area(cost, units)};
+  PricedPass priced{energy::price(work.counts, cost, activity == Activity::kDense ? 0 : work.zero_products),
+                    energy::machine_area(cost, all.units)};
+  energy::add_standing(laws.table(), cost,
+                       {work.cycles.total(), work.counts[Operation::kRegister], all.clock_ghz, all.units},
+                       priced.energy);
+  return priced;
 }
 
 // Of the array: the widest of its passes.
@@ -306,7 +352,7 @@ Machine machine_of(const Results& results, const energy::Laws& laws) {
       if (layer.rounding[operand] == models::Rounding::kStochastic) random_bits = results.random_bits;
     }
   }
-  return {energy::price_datapath(laws, datapath_of(format, format, accumulator_bits(results)),
+  return {energy::price_datapath(laws, datapath_of(format, format, results.array, accumulator_bits(results)),
                                  surroundings_of(Pass::kForward, format, format, results.array, random_bits)),
           units_of(results.array)};
 }
@@ -352,10 +398,13 @@ Work work_of(const Results& results, Machines machines) {
   Work work;
   work.accumulator_bits = accumulator_bits(results);
   work.units = units_of(results.array);
-  for (const LayerRecord& layer : results.layers) {
+  work.clock_ghz = results.array.clock_ghz;
+  const Residences residences(step_layers(results), results.array);
+  for (std::size_t index = 0; index < results.layers.size(); ++index) {
+    const LayerRecord& layer = results.layers[index];
     std::vector<Work::Pass>& passes = work.layers.emplace_back();
     for (const PassRecord& record : layer.passes) {
-      const PassOf of{results, layer, record};
+      const PassOf of{results, layer, record, residences, index};
       Work::Pass& pass = passes.emplace_back();
       pass.own = work_of_pass(of, {layer.formats, work.accumulator_bits}, zero_products(record).count);
       if (machines == Machines::kOwn) continue;
@@ -374,12 +423,12 @@ Price price(const Work& work, const energy::Laws& laws, const PricingOptions& op
     std::vector<PassPrice>& passes = price.layers.emplace_back();
     for (const Work::Pass& pass : layer) {
       PassPrice& pass_price = passes.emplace_back();
-      PricedPass own = price_pass(pass.own, work.units, laws, options.activity, options.own);
+      PricedPass own = price_pass(pass.own, work, laws, options.activity, options.own);
       pass_price.energy = own.energy;
       keep_larger(price.area, own.area);
       price.baseline_areas.resize(pass.baselines.size());
       for (std::size_t b = 0; b < pass.baselines.size(); ++b) {
-        PricedPass baseline = price_pass(pass.baselines[b], work.units, laws, options.activity);
+        PricedPass baseline = price_pass(pass.baselines[b], work, laws, options.activity);
         pass_price.baselines.push_back(baseline.energy);
         pass_price.baseline_cycles.emplace_back(pass.baselines[b].cycles);
         keep_larger(price.baseline_areas[b], baseline.area);
@@ -392,9 +441,11 @@ Price price(const Work& work, const energy::Laws& laws, const PricingOptions& op
 energy::Units units_of(const sim::ArrayConfig& array) {
   energy::Units units;
   units.processing_elements = std::int64_t{array.rows} * array.columns;
-  units.group_scale_units = (units.processing_elements + array.elements_per_scaler - 1) / array.elements_per_scaler;
-  units.quantizers = array.quantize_results ? array.quantizer_lanes : 0;
-  units.operand_buffers = 2;
+  units.group_scale_units = is_weight_stationary(array) ? sim::weight_stationary::scaler_count(array)
+                                                        : (units.processing_elements + array.elements_per_scaler - 1) /
+                                                              array.elements_per_scaler;
+  units.quantizers = array.quantizes_results() ? array.quantizer_lanes : 0;
+  units.operand_buffers = is_weight_stationary(array) ? 1 : 2;
   units.srams = 1;
   return units;
 }

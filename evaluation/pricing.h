@@ -126,6 +126,7 @@ struct Work {
   std::vector<std::vector<Pass>> layers;  // by layer and pass, as in the results
   int accumulator_bits = 0;               // an array has one width: the widest of its passes
   energy::Units units;
+  double clock_ghz = 1;
 };
 enum class Machines : std::uint8_t { kOwn, kOwnAndBaselines };
 Work work_of(const Results& results, Machines machines = Machines::kOwnAndBaselines);

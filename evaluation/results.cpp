@@ -28,6 +28,7 @@ using Json = nlohmann::ordered_json;
 using Place = base::OrderedJsonReader;
 
 constexpr const char* kSchema = "mlsim.results/1";
+constexpr std::array<std::string_view, 2> kInputLinks{"shared", "alone"};  // in the order of workloads::InputLink
 constexpr std::array<std::string_view, 3> kValueOrigins{"tensor", "synthetic", "model"};
 
 constexpr std::array<std::pair<const char*, Engine>, 4> kEngines{{{"functional", Engine::kFunctional},
@@ -42,6 +43,12 @@ void visit_counts(Counts& counts, const Visitor& visit) {
     visit(energy::name(operation).data(), count);  // a literal, which ends in a zero
   });
   visit("overflows", counts.overflows);
+}
+
+template <typename Counts, typename Visitor>
+void visit_tree_counts(Counts& counts, const Visitor& visit) {
+  visit_tree_operations(
+      counts, [&](energy::Operation operation, auto& count) { visit(energy::name(operation).data(), count); });
 }
 
 template <typename Cycles, typename Visitor>
@@ -77,6 +84,13 @@ void visit_traffic(Traffic& traffic, const Visitor& visit) {
   visit("column_buffer_reads", traffic.column_buffer_reads);
 }
 
+// Of a weight-stationary array.
+template <typename Traffic, typename Visitor>
+void visit_sum_traffic(Traffic& traffic, const Visitor& visit) {
+  visit("sram_sum_writes", traffic.sram_sum_writes);
+  visit("sram_sum_reads", traffic.sram_sum_reads);
+}
+
 template <typename Toggles, typename Visitor>
 void visit_toggles(Toggles& toggles, const Visitor& visit) {
   visit("rows", toggles.row_bits);
@@ -102,7 +116,7 @@ void visit_array(Array& array, const Visitor& visit) {
   visit("columns", array.columns);
   visit("elements_per_scaler", array.elements_per_scaler);
   visit("quantizer_lanes", array.quantizer_lanes);
-  visit("quantize_results", array.quantize_results);
+  visit("quantize_results", array.quantizes_results());
   visit("global_sram_bytes", array.global_sram_bytes);
   visit("clock_ghz", array.clock_ghz);
 }
@@ -265,9 +279,16 @@ Json pass_to_json(const PassRecord& record, const sim::ArrayConfig& array) {
   }
   if (record.toggles) visit_toggles(*record.toggles, Writer{json["toggled_bits"]});
   visit_counts(record.counts, Writer{json["counts"]});
+  if (array.taps_per_cycle != 1) visit_tree_counts(record.counts, Writer{json["counts"]});
   if (!record.overflows_are_counted) json["counts"]["overflows"] = nullptr;
   if (record.sqnr_db) json["counts"]["non_finite"] = record.counts.non_finite;
   visit_traffic(record.traffic, Writer{json["traffic_bits"]});
+  if (array.dataflow == sim::DataflowKind::kWeightStationary) {
+    visit_sum_traffic(record.traffic, Writer{json["traffic_bits"]});
+  }
+  if (record.traffic.dram_result_reads != 0) {
+    json["traffic_bits"]["dram_result_reads"] = record.traffic.dram_result_reads;
+  }
   return json;
 }
 
@@ -331,8 +352,17 @@ PassRecord pass_from_json(const Place& place) {
   visit_counts(record.counts, [&](const char* key, std::uint64_t& value) {
     if (key != std::string_view("overflows") || record.overflows_are_counted) CountReader{counts}(key, value);
   });
+  visit_tree_counts(record.counts, [&](const char* key, std::uint64_t& value) {
+    if (counts.has(key)) CountReader{counts}(key, value);
+  });
   if (counts.has("non_finite")) record.counts.non_finite = count_at(counts["non_finite"]);
   visit_traffic(record.traffic, CountReader{place["traffic_bits"]});
+  if (place["traffic_bits"].has("sram_sum_writes")) {
+    visit_sum_traffic(record.traffic, CountReader{place["traffic_bits"]});
+  }
+  if (place["traffic_bits"].has("dram_result_reads")) {
+    record.traffic.dram_result_reads = count_at(place["traffic_bits"]["dram_result_reads"]);
+  }
   if (place.has("toggled_bits")) {
     record.toggles.emplace();
     visit_toggles(*record.toggles, CountReader{place["toggled_bits"]});
@@ -350,6 +380,9 @@ Json layer_to_json(const LayerRecord& layer, const sim::ArrayConfig& array) {
   Json json = Json::object();
   json["name"] = layer.name;
   if (layer.linear) json["type"] = "linear";
+  if (array.keep_between_layers && layer.link != workloads::InputLink::kNone) {
+    json["reads_previous"] = kInputLinks.at(static_cast<std::size_t>(layer.link) - 1);
+  }
   json["shape"] = shape_to_json(layer.shape);
   for (const models::Operand operand : models::kOperands) {
     const std::string key = models::to_string(operand);
@@ -377,6 +410,8 @@ LayerRecord layer_from_json(const Place& place) {
     layer.linear = place["type"].text() == "linear";
     if (!layer.linear && place["type"].text() != "conv2d") place["type"].refuse_value("conv2d or linear");
   }
+  if (place.has("reads_previous"))
+    layer.link = static_cast<workloads::InputLink>(1 + place["reads_previous"].one_of(kInputLinks));
   visit_shape(layer.shape, ShapeReader{place["shape"]});
   workloads::check_convolution(layer.shape, place.file(), place["shape"].pointer());
   for (const models::Operand operand : models::kOperands) {
@@ -479,7 +514,7 @@ std::string non_finite_remark(const Results& results) {
   }
   if (count == 0) return "";
   return fmt::format("results are infinite or NaN: {}, the first in {}{}", count, where,
-                     is_systemc(results.engine) && results.array.quantize_results
+                     is_systemc(results.engine) && results.array.quantizes_results()
                          ? "; the machine quantizes no tensor that holds one, and counts as if it had"
                          : "");
 }
@@ -590,7 +625,11 @@ Json shape_to_json(const models::ConvolutionShape& shape) {
 Json array_to_json(const sim::ArrayConfig& array) {
   Json json = Json::object();
   visit_array(array, Writer{json});
+  if (array.dataflow != sim::DataflowKind::kOutputStationary) json["dataflow"] = to_string(array.dataflow);
   if (array.taps_per_cycle != 1) json["taps_per_cycle"] = array.taps_per_cycle;
+  if (array.results == sim::ResultForm::kCodes) json["results"] = to_string(array.results);
+  if (array.keep_between_layers) json["keep_between_layers"] = true;
+  if (array.dram_technology) json["dram_technology"] = energy::name(*array.dram_technology);
   if (array.waits_for_memory()) visit_memory(array, MemoryWriter{json});
   visit_feeder(array.row_feeder, Writer{json["row_feeder"]});
   visit_feeder(array.column_feeder, Writer{json["column_feeder"]});

@@ -15,6 +15,7 @@
 #include "models/quantizer/quantizer.h"
 #include "sim/array_config.h"
 #include "sim/statistics.h"
+#include "workloads/workload.h"
 
 namespace mlsim::evaluation {
 
@@ -85,6 +86,7 @@ struct PassRecord {
 struct LayerRecord {
   std::string name;
   bool linear = false;  // a matrix product; shape is that of 1×1 images
+  workloads::InputLink link = workloads::InputLink::kNone;
   models::ConvolutionShape shape;
   PerOperand<models::Format> formats;
   PerOperand<models::Rounding> rounding;

@@ -21,6 +21,7 @@
 #include "base/hash.h"
 #include "base/output_file.h"
 #include "base/parallel.h"
+#include "evaluation/residence.h"
 #include "models/baseline/baseline.h"
 #include "models/convolution/cpu/direct_convolution.h"
 #include "models/convolution/cpu/functional_convolution.h"
@@ -236,12 +237,6 @@ std::vector<double> exact_result(Pass pass, const models::ConvolutionShape& shap
                                             values.input_of(models::right_operand(pass)).values);
 }
 
-// In which results are quantized for the passes that take them.
-std::vector<models::Format> result_formats(const workloads::Layer& layer, Pass pass, const sim::ArrayConfig& array) {
-  if (!array.quantize_results) return {};
-  return models::next_formats(layer.operand(models::result_operand(pass)).format, pass);
-}
-
 // What a baseline does with a layer's operands, each quantized once: one entry for each pass.
 std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, const workloads::Layer& layer,
                                                const LayerValues& values,
@@ -274,7 +269,11 @@ std::vector<MeasuredBaseline> measure_baseline(const BaselineMachine& machine, c
 class Simulation {
  public:
   Simulation(const workloads::Workload& workload, const SimulationOptions& options, const Progress& progress)
-      : workload_(workload), options_(options), progress_(progress), accumulator_(workload.accumulator) {
+      : workload_(workload),
+        options_(options),
+        progress_(progress),
+        accumulator_(workload.accumulator),
+        residences_(step_layers(workload), options.array) {
     accumulator_.taps_per_cycle = options.array.taps_per_cycle;
     if (is_systemc(options_.engine)) {
       std::optional<sim::TraceRequest> trace = options.trace;
@@ -339,14 +338,13 @@ class Simulation {
   // Of all passes, by the closed form.
   Length predicted_length() const {
     Length length;
-    for_each_pass(
-        [&](const workloads::Layer& layer, Pass pass, const models::Format& left, const models::Format& right) {
-          length.cycles +=
-              sim::dataflow_of(options_.array)
-                  .predict(pass, layer.shape, left, right, options_.array, result_formats(layer, pass, options_.array))
-                  .cycles.total();
-          length.multiply_adds += static_cast<double>(layer.shape.multiply_adds(pass));
-        });
+    for_each_pass([&](std::size_t index, Pass pass, const models::Format& left, const models::Format& right) {
+      const models::ConvolutionShape& shape = workload_.layers[index].shape;
+      length.cycles += sim::dataflow_of(options_.array)
+                           .predict(pass, shape, left, right, options_.array, residences_.exchange(index, pass))
+                           .cycles.total();
+      length.multiply_adds += static_cast<double>(shape.multiply_adds(pass));
+    });
     return length;
   }
 
@@ -363,21 +361,22 @@ class Simulation {
     if (!options_.on_trace) return;
     // What changes where no element works, of what does where all do.
     constexpr double kIdleShare = 0.15;
-    const double elements = static_cast<double>(options_.array.rows) * options_.array.columns;
-    const double at_work = length.multiply_adds / (elements * static_cast<double>(all));
+    const auto multipliers = static_cast<double>(options_.array.multipliers());
+    const double at_work = length.multiply_adds / (multipliers * static_cast<double>(all));
     options_.on_trace({size->signals, cycles,
                        size->bytes_a_cycle * (kIdleShare + (1 - kIdleShare) * at_work) * static_cast<double>(cycles)});
   }
 
-  // Calls `use` with layer, pass and both operands' formats.
+  // Calls `use` with the layer's index, pass and both operands' formats.
   template <typename Use>
   void for_each_pass(const Use& use) const {
-    for (const workloads::Layer& layer : workload_.layers) {
+    for (std::size_t index = 0; index < workload_.layers.size(); ++index) {
+      const workloads::Layer& layer = workload_.layers[index];
       for (const Pass pass : layer.passes) {
         const auto format_of = [&](Operand operand) {
           return models::format_of(layer.operand(operand).format, operand, pass);
         };
-        use(layer, pass, format_of(models::left_operand(pass)), format_of(models::right_operand(pass)));
+        use(index, pass, format_of(models::left_operand(pass)), format_of(models::right_operand(pass)));
       }
     }
   }
@@ -385,36 +384,38 @@ class Simulation {
   // The same for each pass that the SystemC machine can run.
   template <typename Use>
   void for_each_scaled_pass(const Use& use) const {
-    for_each_pass(
-        [&](const workloads::Layer& layer, Pass pass, const models::Format& left, const models::Format& right) {
-          if (!is_scaled(left) || !is_scaled(right)) return;
-          use(layer, pass, std::get<models::ScaledFormat>(left), std::get<models::ScaledFormat>(right));
-        });
+    for_each_pass([&](std::size_t index, Pass pass, const models::Format& left, const models::Format& right) {
+      if (!is_scaled(left) || !is_scaled(right)) return;
+      use(index, pass, std::get<models::ScaledFormat>(left), std::get<models::ScaledFormat>(right));
+    });
   }
 
   sim::BusWidths bus_widths() const {
     sim::BusWidths widths;
-    for_each_scaled_pass([&](const workloads::Layer& layer, Pass pass, const models::ScaledFormat& left,
-                             const models::ScaledFormat& right) {
-      widths.add_pass(left, right, accumulator_bits(layer.shape, pass, left, right),
-                      models::element_count(layer.shape.result_shape(pass)));
-      for (const models::Format& format : result_formats(layer, pass, options_.array)) {
-        if (is_scaled(format)) widths.add_result(std::get<models::ScaledFormat>(format));
-      }
-    });
+    for_each_scaled_pass(
+        [&](std::size_t index, Pass pass, const models::ScaledFormat& left, const models::ScaledFormat& right) {
+          const workloads::Layer& layer = workload_.layers[index];
+          widths.add_pass(left, right, accumulator_bits(layer.shape, pass, left, right),
+                          models::element_count(layer.shape.result_shape(pass)));
+          if (!options_.array.quantizes_results()) return;
+          for (const models::Format& format : residences_.exchange(index, pass).results) {
+            if (is_scaled(format)) widths.add_result(std::get<models::ScaledFormat>(format));
+          }
+        });
     return widths;
   }
 
   // Widths that the SystemC machine lacks need no values: they are refused before hours of work.
   void check_widths() const {
-    for_each_scaled_pass([&](const workloads::Layer& layer, Pass pass, const models::ScaledFormat& left,
-                             const models::ScaledFormat& right) {
-      try {
-        sim::check_widths(pass, left.element, right.element, accumulator_bits(layer.shape, pass, left, right));
-      } catch (const std::runtime_error& error) {
-        throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
-      }
-    });
+    for_each_scaled_pass(
+        [&](std::size_t index, Pass pass, const models::ScaledFormat& left, const models::ScaledFormat& right) {
+          const workloads::Layer& layer = workload_.layers[index];
+          try {
+            sim::check_widths(pass, left.element, right.element, accumulator_bits(layer.shape, pass, left, right));
+          } catch (const std::runtime_error& error) {
+            throw std::runtime_error(fmt::format("{}: layer '{}': {}", workload_.name, layer.name, error.what()));
+          }
+        });
   }
 
   LayerRecord run_layer(std::size_t index) {
@@ -443,7 +444,7 @@ class Simulation {
     tensor_hashes_[index] = measured->hashes;
     if (is_new) return record;
     for (PassRecord& pass : record.passes) {
-      PassRecord here = predict_pass(layer, pass.pass, true);
+      PassRecord here = predict_pass(index, pass.pass, true);
       take_over(pass, here);
       pass = std::move(here);
     }
@@ -471,6 +472,7 @@ class Simulation {
     LayerRecord& record = measured.record;
     record.name = layer.name;
     record.linear = layer.linear;
+    record.link = layer.link;
     record.shape = layer.shape;
     for (const Operand operand : models::kOperands) {
       record.formats[operand] = layer.operand(operand).format;
@@ -510,7 +512,8 @@ class Simulation {
   }
 
   // What the closed form says of a pass.
-  PassRecord predict_pass(const workloads::Layer& layer, Pass pass, bool has_values) const {
+  PassRecord predict_pass(std::size_t index, Pass pass, bool has_values) const {
+    const workloads::Layer& layer = workload_.layers[index];
     const auto format_of = [&](Operand operand) {
       return models::format_of(layer.operand(operand).format, operand, pass);
     };
@@ -518,7 +521,7 @@ class Simulation {
     const models::Format right = format_of(models::right_operand(pass));
     sim::PassPrediction prediction =
         sim::dataflow_of(options_.array)
-            .predict(pass, layer.shape, left, right, options_.array, result_formats(layer, pass, options_.array));
+            .predict(pass, layer.shape, left, right, options_.array, residences_.exchange(index, pass));
     PassRecord record;
     record.pass = pass;
     record.multiply_adds = layer.shape.multiply_adds(pass);
@@ -551,7 +554,7 @@ class Simulation {
   PassRecord run_pass(std::size_t index, Pass pass, const LayerValues* values,
                       std::shared_ptr<const ExactResult>& exact) {
     const workloads::Layer& layer = workload_.layers[index];
-    PassRecord record = predict_pass(layer, pass, values != nullptr);
+    PassRecord record = predict_pass(index, pass, values != nullptr);
     if (values == nullptr) return record;
     Tensor<float> result;
     const auto compute_exact = [&] {
@@ -643,13 +646,14 @@ class Simulation {
                       workload_.name, layer.name, models::to_string(left.format), to_string(options_.engine)));
     }
     std::optional<sim::ResultQuantization> quantization;
-    for (const models::Format& format : result_formats(layer, pass, options_.array)) {
-      if (!is_scaled(format)) continue;
-      if (!quantization) {
-        const Operand role = models::result_operand(pass);
-        quantization = {{}, workloads::quantizer_options(workload_, index, role)};
+    if (options_.array.quantizes_results()) {
+      const sim::Exchange exchange = residences_.exchange(index, pass);
+      quantization = {
+          {}, workloads::quantizer_options(workload_, index, models::result_operand(pass)), exchange.residence};
+      // All three operands of a layer are of one family.
+      for (const models::Format& format : exchange.results) {
+        quantization->formats.push_back(std::get<models::ScaledFormat>(format));
       }
-      quantization->formats.push_back(std::get<models::ScaledFormat>(format));
     }
     require_product_scale(layer, pass, values);
     simulator_->mark(fmt::format("{}.{}", layer.name, models::to_string(pass)));
@@ -671,6 +675,7 @@ class Simulation {
   const SimulationOptions& options_;
   const Progress& progress_;
   models::Accumulator accumulator_;
+  Residences residences_;
   std::vector<std::optional<PerOperand<std::uint64_t>>> tensor_hashes_;  // by layer, of those with values
   std::mutex progress_mutex_;
   std::optional<sim::Simulator> simulator_;
@@ -689,12 +694,6 @@ std::vector<std::filesystem::path> output_files(const SimulationOptions& options
     for (const Pass pass : layer.passes) files.push_back(tensor_file(options, layer, pass));
   }
   return files;
-}
-
-void check_array(const SimulationOptions& options, const std::string& file) {
-  if (!is_systemc(options.engine) || options.array.taps_per_cycle == 1) return;
-  base::refuse(file, "/taps_per_cycle",
-               fmt::format("is {}, expected 1 with the engines cycle and structural", options.array.taps_per_cycle));
 }
 
 std::filesystem::path tensor_file(const SimulationOptions& options, const workloads::Layer& layer, Pass pass) {

@@ -41,9 +41,6 @@ struct SimulationOptions {
 // What a run writes: its trace and its tensors.
 std::vector<std::filesystem::path> output_files(const SimulationOptions& options, const workloads::Workload& workload);
 
-// Throws base::Error, with the file of the array, for one that the engine does not simulate.
-void check_array(const SimulationOptions& options, const std::string& file);
-
 // Called before each pass, and during one where it is long: what is being done, as a sentence's fragment. Calls come
 // from any thread, one at a time.
 using Progress = std::function<void(const std::string&)>;

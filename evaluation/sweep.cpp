@@ -17,8 +17,10 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/parallel.h"
+#include "evaluation/machines.h"
 #include "evaluation/mean_decibels.h"
 #include "evaluation/pricing.h"
+#include "evaluation/totals.h"
 
 namespace mlsim::evaluation {
 namespace {
@@ -66,9 +68,11 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
     row[models::to_string(operand)] = models::to_string(point.formats[operand]);
   }
   row["array"] = point.array_name;
+  if (setting.tells_dataflow) row["dataflow"] = to_string(point.array.dataflow);
   row["rows"] = point.array.rows;
   row["columns"] = point.array.columns;
   row["elements_per_scaler"] = point.array.elements_per_scaler;
+  if (setting.tells_taps) row["taps_per_cycle"] = point.array.taps_per_cycle;
   row["accumulator_bits"] = is_block_scaled(point.formats) ? Json(prices.accumulator_bits) : Json();
 
   energy::WideCount multiply_adds;
@@ -110,10 +114,24 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   row["computing_pj"] = total.computing().value;
   row["memory_pj"] = total.memory().value;
   row["with_memory_pj"] = total.with_memory().value;
+  row["energy_delay_js"] =
+      energy_delay_js(total.with_memory().value, static_cast<double>(cycles) / (point.array.clock_ghz * 1e9));
   row["area_um2"] = number_or_null(prices.area.total());  // a table may have no areas
   row["mean_sqnr_db"] = decibels_to_json(sqnr.mean());
   row["passes"] = std::move(passes);
   return row;
+}
+
+double computing_area_of(const SweepSetting& setting, const PerOperand<models::Format>& formats,
+                         const sim::ArrayConfig& array) {
+  workloads::Workload varied = setting.workload;
+  workloads::set_formats(varied, formats.values);
+  SimulationOptions options;
+  options.engine = Engine::kAnalytic;
+  options.array = array;
+  options.measure_baselines = false;
+  const Results results = simulate(varied, options, [](const std::string&) {});
+  return computing_area(price(work_of(results, Machines::kOwn), setting.laws, {{}, Activity::kDense}).area);
 }
 
 void require_row(const Json& row, const std::string& file) {
@@ -123,15 +141,15 @@ void require_row(const Json& row, const std::string& file) {
            });
   };
   const auto is_number = [&](const char* key) { return row[key].is_number(); };
-  bool is_whole = has(row, {"format", "activation", "weight", "error", "array", "rows", "columns",
-                            "elements_per_scaler", "accumulator_bits", "multiply_adds", "cycles", "operations_only_pj",
-                            "computing_pj", "memory_pj", "with_memory_pj", "area_um2", "mean_sqnr_db"}) &&
-                  row.contains("passes") && row["passes"].is_object() && row["format"].is_string() &&
-                  is_number("multiply_adds") && is_number("cycles") && is_number("operations_only_pj") &&
-                  is_number("computing_pj") && is_number("with_memory_pj") && is_number("rows") &&
-                  is_number("columns") && is_number("elements_per_scaler") &&
-                  (row["area_um2"].is_null() || is_number("area_um2")) &&
-                  (row["accumulator_bits"].is_null() || is_number("accumulator_bits"));
+  bool is_whole =
+      has(row, {"format", "activation", "weight", "error", "array", "rows", "columns", "elements_per_scaler",
+                "accumulator_bits", "multiply_adds", "cycles", "operations_only_pj", "computing_pj", "memory_pj",
+                "with_memory_pj", "energy_delay_js", "area_um2", "mean_sqnr_db"}) &&
+      row.contains("passes") && row["passes"].is_object() && row["format"].is_string() && is_number("multiply_adds") &&
+      is_number("cycles") && is_number("operations_only_pj") && is_number("computing_pj") &&
+      is_number("with_memory_pj") && is_number("rows") && is_number("columns") && is_number("elements_per_scaler") &&
+      (row["area_um2"].is_null() || is_number("area_um2")) &&
+      (row["accumulator_bits"].is_null() || is_number("accumulator_bits"));
   if (is_whole) {
     is_whole = std::all_of(row["passes"].begin(), row["passes"].end(), [&](const Json& pass) {
       return has(pass, {"sqnr_db", "cosine_error", "overflows", "non_finite"});

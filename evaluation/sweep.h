@@ -29,6 +29,8 @@ struct SweepSetting {
   Activity activity = Activity::kDense;
   std::vector<Objective> front;  // what points are compared in
   SharedWork* shared = nullptr;  // by the points that one process runs; none: each is on its own
+  bool tells_dataflow = false;   // whether rows have their array's dataflow
+  bool tells_taps = false;       // likewise its taps_per_cycle
 };
 
 // What a process keeps of its points' work where nothing else is said.
@@ -38,6 +40,11 @@ constexpr std::size_t kSharedBytes = std::size_t{512} << 20;
 // error and overflows (docs/sweep.md).
 nlohmann::ordered_json run_point(
     const SweepSetting& setting, const SweepPoint& point, const Progress& progress = [](const std::string&) {});
+
+// The area of what computes in a machine of such formats for the workload, without memories, in µm²; not finite where
+// the table has no areas.
+double computing_area_of(const SweepSetting& setting, const PerOperand<models::Format>& formats,
+                         const sim::ArrayConfig& array);
 
 // Throws base::Error, with the file that a row was read from, for what is none of run_point().
 void require_row(const nlohmann::ordered_json& row, const std::string& file);

@@ -19,6 +19,7 @@ inline constexpr WidthRange kScaleExponentWidths{0, 8};
 inline constexpr WidthRange kScaleFractionWidths{0, 3};
 inline constexpr WidthRange kAccumulatorWidths{2, 64};
 inline constexpr int kMostSharing = 1 << 20;
+inline constexpr int kMostTapsPerCycle = 1024;
 
 struct WidthRanges {
   WidthRange exponent;

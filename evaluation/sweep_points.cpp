@@ -73,14 +73,12 @@ std::vector<std::uint64_t> random_subset(std::uint64_t total, std::uint64_t coun
 }
 
 SweepPoints::SweepPoints(SweepAxes axes, const std::optional<SweepSample>& sample) : axes_(std::move(axes)) {
-  for (const auto& [name, array] : axes_.arrays) {
-    for (const int share : axes_.elements_per_scaler) {
-      sim::ArrayConfig shared = array;
-      shared.elements_per_scaler = share;
-      shared.check(fmt::format("--sharing {} of {}", share, name));
+  for (Place place; place.array < axes_.arrays.size() && variants() > 1; ++place.array) {
+    for (place.sharing = 0; place.sharing < sharings(); ++place.sharing) {
+      for (place.taps = 0; place.taps < taps(); ++place.taps) check_array(array_at(place), place.array);
     }
   }
-  const std::uint64_t of_an_accumulator = axes_.arrays.size() * sharings();
+  const std::uint64_t of_an_accumulator = axes_.arrays.size() * variants();
   for (const PerOperand<models::Format>& formats : axes_.formats) {
     first_.push_back(all_);
     all_ += (is_block_scaled(formats) ? axes_.accumulator_bits.size() : 1) * of_an_accumulator;
@@ -98,11 +96,44 @@ std::size_t SweepPoints::sharings() const {
   return std::max<std::size_t>(axes_.elements_per_scaler.size(), 1);
 }
 
+std::size_t SweepPoints::taps() const {
+  return std::max<std::size_t>(axes_.taps_per_cycle.size(), 1);
+}
+
+sim::ArrayConfig SweepPoints::array_at(const Place& place) const {
+  sim::ArrayConfig array = axes_.arrays[place.array].second;
+  if (!axes_.elements_per_scaler.empty()) array.elements_per_scaler = axes_.elements_per_scaler[place.sharing];
+  if (!axes_.taps_per_cycle.empty()) array.taps_per_cycle = axes_.taps_per_cycle[place.taps];
+  return array;
+}
+
+void SweepPoints::check_array(const sim::ArrayConfig& array, std::size_t of) const {
+  std::string varied;
+  if (!axes_.elements_per_scaler.empty()) varied += fmt::format("--sharing {} ", array.elements_per_scaler);
+  if (!axes_.taps_per_cycle.empty()) varied += fmt::format("--taps-per-cycle {} ", array.taps_per_cycle);
+  array.check(fmt::format("{}of {}", varied, axes_.arrays[of].first));
+}
+
+bool SweepPoints::tell_dataflow() const {
+  return std::any_of(axes_.arrays.begin(), axes_.arrays.end(),
+                     [](const auto& named) { return named.second.dataflow != sim::DataflowKind::kOutputStationary; });
+}
+
+bool SweepPoints::tell_taps() const {
+  if (!axes_.taps_per_cycle.empty()) {
+    return std::any_of(axes_.taps_per_cycle.begin(), axes_.taps_per_cycle.end(), [](int taps) { return taps != 1; });
+  }
+  return std::any_of(axes_.arrays.begin(), axes_.arrays.end(),
+                     [](const auto& named) { return named.second.taps_per_cycle != 1; });
+}
+
 SweepPoints::Place SweepPoints::place_of(std::uint64_t combination) const {
   const auto next = std::upper_bound(first_.begin(), first_.end(), combination);
   Place place;
   place.format = static_cast<std::size_t>(next - first_.begin()) - 1;
   std::uint64_t rest = combination - first_[place.format];
+  place.taps = rest % taps();
+  rest /= taps();
   place.sharing = rest % sharings();
   rest /= sharings();
   place.array = rest % axes_.arrays.size();
@@ -113,17 +144,14 @@ SweepPoints::Place SweepPoints::place_of(std::uint64_t combination) const {
 std::uint64_t SweepPoints::combination_of(const Place& place) const {
   // Where there is no accumulator of a width all of its widths are one point.
   const std::uint64_t accumulator = is_block_scaled(axes_.formats[place.format]) ? place.accumulator : 0;
-  return first_[place.format] + (accumulator * axes_.arrays.size() + place.array) * sharings() + place.sharing;
+  return first_[place.format] +
+         ((accumulator * axes_.arrays.size() + place.array) * sharings() + place.sharing) * taps() + place.taps;
 }
 
 SweepPoint SweepPoints::at(std::size_t point) const {
   const Place place = place_of(chosen_ ? chosen_->at(point) : point);
-  const auto& [name, array] = axes_.arrays[place.array];
-  SweepPoint result{axes_.formats[place.format], axes_.accumulator_bits[place.accumulator], array, name};
-  if (!axes_.elements_per_scaler.empty()) {
-    result.array.elements_per_scaler = axes_.elements_per_scaler[place.sharing];
-  }
-  return result;
+  return {axes_.formats[place.format], axes_.accumulator_bits[place.accumulator], array_at(place),
+          axes_.arrays[place.array].first};
 }
 
 std::size_t SweepPoints::family(std::size_t point) const {
@@ -136,9 +164,11 @@ std::size_t SweepPoints::family(std::size_t point) const {
 // values of an axis lie in it in their order. A combination that is met again gives way to one drawn at random.
 std::vector<std::uint64_t> SweepPoints::latin_hypercube(const SweepSample& sample) const {
   const std::uint64_t count = sample.points;
-  const std::size_t extents[] = {axes_.formats.size(), axes_.accumulator_bits.size(), axes_.arrays.size(), sharings()};
+  const std::size_t extents[] = {axes_.formats.size(), axes_.accumulator_bits.size(), axes_.arrays.size(), sharings(),
+                                 taps()};
   std::vector<Place> places(count);
-  constexpr std::size_t Place::*kAxes[] = {&Place::format, &Place::accumulator, &Place::array, &Place::sharing};
+  constexpr std::size_t Place::*kAxes[] = {&Place::format, &Place::accumulator, &Place::array, &Place::sharing,
+                                           &Place::taps};
   for (std::size_t axis = 0; axis < std::size(kAxes); ++axis) {
     Draws draws(sample.seed, 1 + axis);
     const std::vector<std::uint64_t> strata = draws.order_of(count);
@@ -162,6 +192,7 @@ void SweepPoints::add_to(base::Hash& hash) const {
   for (const int bits : axes_.accumulator_bits) hash.add(fmt::format("accumulator {}", bits));
   for (const auto& [name, array] : axes_.arrays) hash.add(name).add(array_to_json(array).dump());
   for (const int share : axes_.elements_per_scaler) hash.add(fmt::format("sharing {}", share));
+  for (const int taps : axes_.taps_per_cycle) hash.add(fmt::format("taps {}", taps));
   if (!chosen_) return;
   hash.add("sample");
   for (const std::uint64_t combination : *chosen_) hash.add(std::to_string(combination));

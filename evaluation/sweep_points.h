@@ -28,6 +28,7 @@ struct SweepAxes {
   std::vector<int> accumulator_bits{0};
   std::vector<std::pair<std::string, sim::ArrayConfig>> arrays{{"default", {}}};
   std::vector<int> elements_per_scaler;  // empty: as the arrays have it
+  std::vector<int> taps_per_cycle;       // likewise
 };
 
 // Whether an operand is block-scaled: what has an accumulator of a width of its own.
@@ -53,8 +54,8 @@ constexpr std::uint64_t kMostSweepPoints = 10'000'000;
 // "Programming pearls: a sample of brilliance", CACM 1987).
 std::vector<std::uint64_t> random_subset(std::uint64_t total, std::uint64_t count, std::uint64_t seed);
 
-// Every combination, formats slowest, then accumulators, arrays and sharing; formats without an accumulator of a width
-// of their own have each combination once. Or a sample of them, in the same order.
+// Every combination, formats slowest, then accumulators, arrays, sharing and taps; formats without an accumulator of a
+// width of their own have each combination once. Or a sample of them, in the same order.
 class SweepPoints {
  public:
   // Throws std::runtime_error for a combination that is no array, and for more than kMostSweepPoints points.
@@ -65,6 +66,9 @@ class SweepPoints {
   // Points of one family differ in the array alone, and share what is measured on values.
   std::size_t family(std::size_t point) const;
   const SweepAxes& axes() const { return axes_; }
+  // Whether any array is not output-stationary, or has elements of several multipliers.
+  bool tell_dataflow() const;
+  bool tell_taps() const;
   // Before a sample was drawn.
   std::uint64_t combinations() const { return all_; }
   // Adds all that tells these points from others.
@@ -77,10 +81,17 @@ class SweepPoints {
     std::size_t accumulator = 0;
     std::size_t array = 0;
     std::size_t sharing = 0;
+    std::size_t taps = 0;
   };
   Place place_of(std::uint64_t combination) const;
   std::uint64_t combination_of(const Place& place) const;
   std::size_t sharings() const;
+  std::size_t taps() const;
+  // Of one array, as many as the keys that are varied of it make.
+  std::size_t variants() const { return sharings() * taps(); }
+  sim::ArrayConfig array_at(const Place& place) const;
+  // Throws std::runtime_error where what is varied makes no array of axes().arrays[of].
+  void check_array(const sim::ArrayConfig& array, std::size_t of) const;
   std::vector<std::uint64_t> latin_hypercube(const SweepSample& sample) const;
 
   SweepAxes axes_;

@@ -40,8 +40,7 @@ Total total_of(const std::string& name, const Results& results, const Price& pri
   total.milliseconds = milliseconds_of(total.cycles, array);
   if (total.cycles.array != 0) {
     total.utilization = static_cast<double>(total.multiply_adds) /
-                        (static_cast<double>(total.cycles.array) * static_cast<double>(array.rows) *
-                         static_cast<double>(array.columns));
+                        (static_cast<double>(total.cycles.array) * static_cast<double>(array.multipliers()));
   }
   return total;
 }

@@ -40,6 +40,11 @@ struct Total {
 std::vector<Total> totals_of(const Results& results, const Price& price);
 const Total& all_of(const std::vector<Total>& totals);
 
+// The energy-delay product of so many pJ in so many seconds, in J·s.
+inline double energy_delay_js(double pj, double seconds) {
+  return pj * 1e-12 * seconds;
+}
+
 double milliseconds_of(const CycleTotals& cycles, const sim::ArrayConfig& array);
 
 // Multiply-adds for each element and array cycle of a pass; none without a cycle of the array.

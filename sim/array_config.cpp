@@ -1,8 +1,12 @@
 #include "sim/array_config.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/input_file.h"
@@ -33,6 +37,7 @@ constexpr Limits kBurstBytes{1, 65536};
 constexpr Limits kDramThousandths{1, std::int64_t{65536} * 1000};  // of bytes a cycle
 constexpr Limits kPortThousandths{1000, kDramThousandths.high};
 constexpr const char* kOrNull = " or null";
+constexpr std::array<DataflowKind, 2> kDataflowKinds{DataflowKind::kOutputStationary, DataflowKind::kWeightStationary};
 
 [[noreturn]] void refuse(const std::string& file, const std::string& pointer, const std::string& found,
                          const std::string& expected) {
@@ -88,6 +93,32 @@ void read_memory(const JsonReader& object, ArrayConfig& config) {
   }
 }
 
+void read_dataflow(const JsonReader& value, DataflowKind& kind) {
+  const Json& json = value.json();
+  for (const DataflowKind known : kDataflowKinds) {
+    if (json == to_string(known)) {
+      kind = known;
+      return;
+    }
+  }
+  value.refuse_value(R"("output-stationary" or "weight-stationary")");
+}
+
+constexpr std::array<std::string_view, 3> kResultForms{"both", "binary32", "codes"};  // in the order of ResultForm
+
+// `quantize_results` is an older name for two of the forms.
+void read_results(const JsonReader& object, ArrayConfig& config) {
+  if (object.has("results")) config.results = static_cast<ResultForm>(object["results"].one_of(kResultForms));
+  if (!object.has("quantize_results")) return;
+  const bool quantizes = object["quantize_results"].flag();
+  if (!object.has("results")) {
+    config.results = quantizes ? ResultForm::kBoth : ResultForm::kBinary32;
+  } else if (quantizes != config.quantizes_results()) {
+    object["quantize_results"].refuse(std::string("expected ") + (quantizes ? "false" : "true") + " beside results \"" +
+                                      to_string(config.results) + "\"");
+  }
+}
+
 void read_feeder(const JsonReader& object, FeederConfig& feeder) {
   object.refuse_unknown({"buffer_elements", "fill_ports"});
   read_integer(object, "buffer_elements", kBufferElements, feeder.buffer_elements);
@@ -95,6 +126,25 @@ void read_feeder(const JsonReader& object, FeederConfig& feeder) {
 }
 
 }  // namespace
+
+std::string to_string(DataflowKind kind) {
+  return kind == DataflowKind::kOutputStationary ? "output-stationary" : "weight-stationary";
+}
+
+DataflowKind parse_dataflow_kind(const std::string& text) {
+  for (const DataflowKind kind : kDataflowKinds) {
+    if (to_string(kind) == text) return kind;
+  }
+  throw std::runtime_error("dataflow '" + text + "' is none of output-stationary, weight-stationary");
+}
+
+std::int64_t ArrayConfig::words_of_half() const {
+  return std::min(row_feeder.buffer_elements / 2 / rows, column_feeder.buffer_elements / 2 / columns) / taps_per_cycle;
+}
+
+const char* to_string(ResultForm form) {
+  return kResultForms.at(static_cast<std::size_t>(form)).data();
+}
 
 void ArrayConfig::check(const std::string& file, const std::string& pointer) const {
   const auto in_range = [&](const std::string& key, std::int64_t value, const Limits& limits) {
@@ -104,10 +154,16 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
   in_range("columns", columns, kExtents);
   in_range("elements_per_scaler", elements_per_scaler, {1, std::int64_t{rows} * columns});
   in_range("taps_per_cycle", taps_per_cycle, kTapsPerCycle);
+  if (dataflow == DataflowKind::kWeightStationary && taps_per_cycle != 1) {
+    refuse(file, pointer + "/taps_per_cycle", std::to_string(taps_per_cycle),
+           "1 with the weight-stationary dataflow, whose elements add one product each to a sum that passes by");
+  }
   const auto check_feeder = [&](const std::string& key, const FeederConfig& feeder, int lanes) {
-    if (feeder.buffer_elements < 2 * lanes || feeder.buffer_elements > kBufferElements.high) {
+    const std::int64_t fewest = std::int64_t{2} * taps_per_cycle * lanes;
+    if (feeder.buffer_elements < fewest || feeder.buffer_elements > kBufferElements.high) {
+      const std::string word = taps_per_cycle == 1 ? "one element" : std::to_string(taps_per_cycle) + " elements";
       refuse(file, pointer + "/" + key + "/buffer_elements", std::to_string(feeder.buffer_elements),
-             std::to_string(2 * lanes) + " (two halves of one element for each of the " + std::to_string(lanes) +
+             std::to_string(fewest) + " (two halves of " + word + " for each of the " + std::to_string(lanes) +
                  " lanes) to " + std::to_string(kBufferElements.high));
     }
     in_range(key + "/fill_ports", feeder.fill_ports, kFillPorts);
@@ -116,6 +172,10 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
   check_feeder("column_feeder", column_feeder, columns);
   in_range("quantizer_lanes", quantizer_lanes, kQuantizerLanes);
   in_range("global_sram_bytes", global_sram_bytes, kSramBytes);
+  if (keep_between_layers && !quantizes_results()) {
+    refuse(file, pointer + "/keep_between_layers", "true",
+           "false where results are binary32: what is kept for the next layer are codes");
+  }
   const auto check_rate = [&](const std::string& key, const ByteRate& rate, const Limits& limits) {
     if (!rate.limited() || limits.contain(rate.thousandths)) return;
     refuse(file, pointer + "/" + key, printed(rate.bytes()), rate_expectation(limits));
@@ -132,11 +192,13 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
 
 ArrayConfig read_array_config(const Json& json, const std::string& file, const std::string& pointer) {
   const JsonReader reader(json, file, pointer);
-  reader.refuse_unknown({"rows", "columns", "elements_per_scaler", "taps_per_cycle", "row_feeder", "column_feeder",
-                         "quantizer_lanes", "quantize_results", "global_sram_bytes", "clock_ghz",
-                         "dram_bytes_per_cycle", "dram_latency_cycles", "dram_burst_bytes", "sram_read_bytes_per_cycle",
+  reader.refuse_unknown({"rows", "columns", "dataflow", "elements_per_scaler", "taps_per_cycle", "row_feeder",
+                         "column_feeder", "quantizer_lanes", "quantize_results", "results", "keep_between_layers",
+                         "global_sram_bytes", "clock_ghz", "dram_technology", "dram_bytes_per_cycle",
+                         "dram_latency_cycles", "dram_burst_bytes", "sram_read_bytes_per_cycle",
                          "sram_write_bytes_per_cycle"});
   ArrayConfig config;
+  if (reader.has("dataflow")) read_dataflow(reader["dataflow"], config.dataflow);
   read_integer(reader, "rows", kExtents, config.rows);
   read_integer(reader, "columns", kExtents, config.columns);
   const int elements = config.rows * config.columns;
@@ -151,9 +213,14 @@ ArrayConfig read_array_config(const Json& json, const std::string& file, const s
   if (reader.has("row_feeder")) read_feeder(reader["row_feeder"], config.row_feeder);
   if (reader.has("column_feeder")) read_feeder(reader["column_feeder"], config.column_feeder);
   read_integer(reader, "quantizer_lanes", kQuantizerLanes, config.quantizer_lanes);
-  if (reader.has("quantize_results")) config.quantize_results = reader["quantize_results"].flag();
+  read_results(reader, config);
+  if (reader.has("keep_between_layers")) config.keep_between_layers = reader["keep_between_layers"].flag();
   read_integer(reader, "global_sram_bytes", kSramBytes, config.global_sram_bytes);
   if (reader.has("clock_ghz")) config.clock_ghz = reader["clock_ghz"].number();
+  if (is_given(reader, "dram_technology")) {
+    config.dram_technology =
+        static_cast<energy::DramTechnology>(reader["dram_technology"].one_of(energy::kDramTechnologyNames));
+  }
   read_memory(reader, config);
   config.check(file, pointer);
   return config;

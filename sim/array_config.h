@@ -3,11 +3,21 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
+#include "energy/dram_technology.h"
 #include "sim/byte_rate.h"
 
 namespace mlsim::sim {
+
+// Which tensor stays in the elements of the array (docs/dataflow.md).
+enum class DataflowKind : std::uint8_t {
+  kOutputStationary,  // results
+  kWeightStationary,  // the operand of the rows
+};
+std::string to_string(DataflowKind kind);                   // output-stationary, weight-stationary
+DataflowKind parse_dataflow_kind(const std::string& text);  // throws std::runtime_error for another name
 
 // The buffer of the feeder that supplies the rows, or the columns, of the array.
 struct FeederConfig {
@@ -16,19 +26,31 @@ struct FeederConfig {
   bool operator==(const FeederConfig&) const = default;
 };
 
+// In what form results leave for DRAM.
+enum class ResultForm : std::uint8_t {
+  kBoth,      // in binary32, and quantized into the format of their next role
+  kBinary32,  // as they are: there is no quantizer
+  kCodes,     // quantized alone
+};
+const char* to_string(ResultForm form);  // both, binary32, codes
+
 struct ArrayConfig {
+  DataflowKind dataflow = DataflowKind::kOutputStationary;
   int rows = 16;
   int columns = 16;
   int elements_per_scaler = 8;  // processing elements that share one group-scale unit
-  // Products whose exact sum is one addition of an accumulator. It changes what narrow accumulators do, so far in
-  // values alone: cycles and prices are those of one product a cycle, and the SystemC engines take 1 alone.
+  // Multipliers of an element, whose products are one addition to its accumulator. It changes what narrow accumulators
+  // do. Feeders read as many elements a lane at once: a word of their buffers.
   int taps_per_cycle = 1;
   FeederConfig row_feeder;
   FeederConfig column_feeder;
-  int quantizer_lanes = 16;                     // results a cycle
-  bool quantize_results = true;                 // into the format of their next role
+  int quantizer_lanes = 16;  // results a cycle
+  ResultForm results = ResultForm::kBoth;
+  bool keep_between_layers = false;             // codes of results that the next layer takes, where they fit
   std::int64_t global_sram_bytes = 512 * 1024;  // a third each for left operand, right operand and results
   double clock_ghz = 1;                         // for reports only
+  // What an access to DRAM is priced as; none: as a table's own figure has it.
+  std::optional<energy::DramTechnology> dram_technology;
   // The channel to DRAM (docs/memory.md).
   ByteRate dram_bytes_per_cycle;
   std::int64_t dram_latency_cycles = 0;  // from a request for operands to their first byte
@@ -38,6 +60,12 @@ struct ArrayConfig {
   ByteRate sram_write_bytes_per_cycle;
   bool operator==(const ArrayConfig&) const = default;
 
+  // Of the whole array: the most multiply-adds of a cycle.
+  std::int64_t multipliers() const { return std::int64_t{rows} * columns * taps_per_cycle; }
+  // That half of both feeders' buffers holds for each lane.
+  std::int64_t words_of_half() const;
+
+  bool quantizes_results() const { return results != ResultForm::kBinary32; }
   // Whether memory takes time at all.
   bool waits_for_memory() const {
     return dram_bytes_per_cycle.limited() || dram_latency_cycles > 0 || sram_read_bytes_per_cycle.limited() ||

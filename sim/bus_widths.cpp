@@ -33,10 +33,13 @@ void widen(int& width, int needed) {
   width = std::max(width, needed);
 }
 
-// A name without the number of a lane.
-std::string_view without_number(std::string_view name) {
-  const std::size_t last = name.find_last_not_of("0123456789");
-  return last != std::string_view::npos && name[last] == '_' ? name.substr(0, last) : name;
+// A name without the numbers of a lane and a tap.
+std::string_view without_numbers(std::string_view name) {
+  while (true) {
+    const std::size_t last = name.find_last_not_of("0123456789");
+    if (last == std::string_view::npos || name[last] != '_' || last + 1 == name.size()) return name;
+    name = name.substr(0, last);
+  }
 }
 
 }  // namespace
@@ -71,19 +74,25 @@ int BusWidths::of(std::string_view name, int type_bits) const {
     int type_bits;  // tells an element's shift from that of a group-scale unit
     int BusWidths::*width;
   };
-  static constexpr std::array<Bus, 12> kBuses{{{"significand", 16, &BusWidths::significand_},
+  static constexpr std::array<Bus, 18> kBuses{{{"significand", 16, &BusWidths::significand_},
                                                {"exponent", 8, &BusWidths::exponent_},
                                                {"product", 32, &BusWidths::product_},
                                                {"shift", 8, &BusWidths::shift_},
                                                {"accumulator", 64, &BusWidths::accumulator_},
                                                {"handed_over", 64, &BusWidths::accumulator_},
+                                               {"own_significand", 16, &BusWidths::significand_},
+                                               {"column_significand", 16, &BusWidths::significand_},
+                                               {"own_exponent", 8, &BusWidths::exponent_},
+                                               {"column_exponent", 8, &BusWidths::exponent_},
+                                               {"sum", 64, &BusWidths::accumulator_},
+                                               {"sum_in", 64, &BusWidths::accumulator_},
                                                {"scale_significand", 8, &BusWidths::scale_significand_},
                                                {"scale_exponent", 16, &BusWidths::scale_exponent_},
                                                {"address", 64, &BusWidths::address_},
                                                {"result_address", 64, &BusWidths::address_},
                                                {"code", 16, &BusWidths::code_},
                                                {"packed", 16, &BusWidths::code_}}};
-  const std::string_view own = without_number(name);
+  const std::string_view own = without_numbers(name);
   const auto found = std::find_if(kBuses.begin(), kBuses.end(),
                                   [&](const Bus& bus) { return bus.name == own && bus.type_bits == type_bits; });
   return found == kBuses.end() ? type_bits : std::min(this->*found->width, type_bits);

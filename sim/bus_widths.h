@@ -18,8 +18,8 @@ class BusWidths {
   // A format that results are quantized to.
   void add_result(const models::ScaledFormat& format);
 
-  // Bits of a signal by its name, the last part of its path with or without the number of a lane, and by the width of
-  // the type that simulates it, which it has where nothing smaller is known.
+  // Bits of a signal by its name, the last part of its path with or without the numbers of a lane and a tap, and by
+  // the width of the type that simulates it, which it has where nothing smaller is known.
   int of(std::string_view name, int type_bits) const;
 
  private:

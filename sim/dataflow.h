@@ -10,6 +10,7 @@
 #include "models/formats/format.h"
 #include "models/formats/scaled_tensor.h"
 #include "sim/array_config.h"
+#include "sim/exchange.h"
 #include "sim/statistics.h"
 
 namespace mlsim::sim {
@@ -26,12 +27,11 @@ struct Dataflow {
   // The closed form: what a pass costs, from its shape, its formats and the array alone. Operands as in
   // models::left_operand and right_operand. A baseline format runs with the same dataflow and no group scaler: all of a
   // result's reduction is one group, added up in place, and the counts hold multiplications (mantissa_multiplies) and
-  // additions (integer_adds) only. Both operands are block-scaled or both are baselines. `results` are the formats that
-  // the results are quantized to, each of which is a run of the quantizer; none, or fp32, leaves them as they are.
-  // Throws std::runtime_error for a block-scaled operand beside a baseline.
+  // additions (integer_adds, tree_adds) only. Both operands are block-scaled or both are baselines. `exchange` says
+  // what results are quantized to, and what does not pass through DRAM. Throws std::runtime_error for a block-scaled
+  // operand beside a baseline.
   PassPrediction (*predict)(models::Pass pass, const models::ConvolutionShape& shape, const models::Format& left,
-                            const models::Format& right, const ArrayConfig& config,
-                            const std::vector<models::Format>& results);
+                            const models::Format& right, const ArrayConfig& config, const Exchange& exchange);
 
   // How many bits of the operand registers change, from the values without simulating.
   OperandToggles (*count_toggles)(models::Pass pass, const models::ConvolutionShape& shape,
@@ -39,10 +39,10 @@ struct Dataflow {
                                   const ArrayConfig& config);
 };
 
-// The dataflow of an array. Output-stationary is the only one so far.
+// The dataflow of an array.
 const Dataflow& dataflow_of(const ArrayConfig& config);
 
-// Multiply-adds for each element and array cycle, at most 1.
+// Multiply-adds for each multiplier and array cycle, at most 1.
 double utilization(const models::OperationCounts& counts, const CycleCounts& cycles, const ArrayConfig& config);
 
 }  // namespace mlsim::sim

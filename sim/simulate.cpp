@@ -17,6 +17,7 @@
 #include "sim/output_stationary/schedule.h"
 #include "sim/systemc/accelerator.h"
 #include "sim/systemc/vcd_trace.h"
+#include "sim/weight_stationary/folds.h"
 
 namespace mlsim::sim {
 namespace {
@@ -99,11 +100,6 @@ struct Simulator::Design {
 Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::optional<TraceRequest>& trace)
     : config_(config) {
   config.check("array");
-  if (config.taps_per_cycle != 1) {
-    throw std::runtime_error("the array adds " + std::to_string(config.taps_per_cycle) +
-                             " products at once (taps_per_cycle), which the engines functional and analytic take; the "
-                             "engines cycle and structural add one");
-  }
   // SystemC itself knows whether it has had one.
   if (sc_core::sc_get_status() != sc_core::SC_ELABORATION || !sc_core::sc_get_top_level_objects().empty()) {
     throw std::runtime_error("a second array cannot be simulated in the same process, expected one of its own");
@@ -142,9 +138,10 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   const Schedule schedule(pass, shape, left.format.layout, right.format.layout, config_);
   const int full_bits = full_accumulator_bits(left.format.element, right.format.element, schedule.reduction().taps());
 
-  if (accumulator.taps_per_cycle != 1) {
-    throw std::runtime_error(to_string(pass) + ": the machine's elements add one product at a time, not " +
-                             std::to_string(accumulator.taps_per_cycle));
+  if (accumulator.taps_per_cycle != config_.taps_per_cycle) {
+    throw std::runtime_error(to_string(pass) + ": an addition is of " + std::to_string(accumulator.taps_per_cycle) +
+                             " products, expected the taps_per_cycle of the array, " +
+                             std::to_string(config_.taps_per_cycle));
   }
   Job job;
   job.pass = pass;
@@ -152,18 +149,25 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   job.row_operand = left_in_rows ? &left : &right;
   job.column_operand = left_in_rows ? &right : &left;
   job.accumulator_bits = accumulator.bits != 0 ? accumulator.bits : full_bits;
+  job.sum_word_bits = weight_stationary::sum_word_bits(full_bits);
   job.overflow = accumulator.overflow;
   job.can_overflow = job.accumulator_bits < full_bits;
   job.has_exponents = left.format.element.exponent_bits > 0 || right.format.element.exponent_bits > 0;
   job.scaler = models::GroupScaler(left.format.element, right.format.element);
   job.tensor_scale = product_scale(pass, left, right);
-  if (config_.quantize_results) job.quantization = quantization;
+  if (config_.quantizes_results()) job.quantization = quantization;
+  if (job.quantization) job.residence = job.quantization->residence;
+  job.results = result_path(config_, models::element_count(shape.result_shape(pass)),
+                            job.quantization && !job.quantization->formats.empty());
   check_widths(pass, left.format.element, right.format.element, job.accumulator_bits);
 
-  std::vector<models::Format> result_formats;
-  if (job.quantization) result_formats.assign(job.quantization->formats.begin(), job.quantization->formats.end());
+  Exchange exchange;
+  if (job.quantization) {
+    exchange = {job.quantization->formats.begin(), job.quantization->formats.end()};
+    exchange.residence = job.residence;
+  }
   const std::uint64_t predicted =
-      dataflow_of(config_).predict(pass, shape, left.format, right.format, config_, result_formats).cycles.total();
+      dataflow_of(config_).predict(pass, shape, left.format, right.format, config_, exchange).cycles.total();
 
   Accelerator& accelerator = design_->accelerator;
   accelerator.load(job);

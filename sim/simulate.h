@@ -67,7 +67,7 @@ class Simulator {
   // Operands as in models::left_operand and models::right_operand, with the shapes that `shape` gives them. Results are
   // quantized where both the configuration and `quantization` ask for it; cycles and traffic are the same where they
   // cannot be. Throws std::runtime_error with a sentence for a tensor scale beyond binary32, for an accumulator or
-  // products above 64 bits, and for additions of several products.
+  // products above 64 bits, and for additions of another number of products than the elements'.
   PassResult simulate_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::ScaledTensor& left,
                            const models::ScaledTensor& right, const models::Accumulator& accumulator,
                            const std::optional<ResultQuantization>& quantization, const Progress& progress = {});

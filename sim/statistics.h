@@ -9,10 +9,11 @@ struct CycleCounts {
   std::uint64_t array = 0;      // from the first fill to the last result in its bank
   std::uint64_t quantizer = 0;  // after the array; 0 where results are not quantized
   // Parts of `array` in which no element adds anything:
-  std::uint64_t fill_stalls = 0;    // the next operands are not in their buffer yet
-  std::uint64_t scaler_stalls = 0;  // the group-scale units still serve the group before
-  std::uint64_t dram_stalls = 0;    // operands are not in the SRAM yet, or the last results not in DRAM
-  std::uint64_t sram_stalls = 0;    // a port of the SRAM is slower than what it serves
+  std::uint64_t fill_stalls = 0;  // the next operands are not in their buffer yet
+  // The group-scale units still serve the sums before or, weight-stationary, a fold's partial sums are on their way.
+  std::uint64_t scaler_stalls = 0;
+  std::uint64_t dram_stalls = 0;  // operands are not in the SRAM yet, or the last results not in DRAM
+  std::uint64_t sram_stalls = 0;  // a port of the SRAM is slower than what it serves
   // A part of `quantizer`: results are not out of the SRAM, or codes not in DRAM yet.
   std::uint64_t quantizer_stalls = 0;
 
@@ -37,22 +38,29 @@ struct Traffic {
   std::uint64_t dram_row_reads = 0;      // the operand of the rows, packed, with its scales
   std::uint64_t dram_column_reads = 0;   // the operand of the columns, likewise
   std::uint64_t dram_result_writes = 0;  // binary32
+  std::uint64_t dram_result_reads = 0;   // binary32 on their way back to the quantizer
   std::uint64_t dram_code_writes = 0;    // quantized results with their scales, for each of their formats
   // Global SRAM
   std::uint64_t sram_operand_writes = 0;  // what comes from DRAM
   std::uint64_t sram_row_reads = 0;       // fills of the row feeder, with a scale for each group
   std::uint64_t sram_column_reads = 0;    // fills of the column feeder, likewise
-  std::uint64_t sram_result_writes = 0;   // banks of the group-scale units
+  std::uint64_t sram_result_writes = 0;   // banks of the group-scale units, results that come back, codes that stay
   std::uint64_t sram_result_reads = 0;    // results on their way to DRAM, and into the quantizer
+  // Weight-stationary: partial sums between the folds of a tile.
+  std::uint64_t sram_sum_writes = 0;
+  std::uint64_t sram_sum_reads = 0;
   // Feeder buffers
   std::uint64_t row_buffer_writes = 0;
   std::uint64_t row_buffer_reads = 0;
   std::uint64_t column_buffer_writes = 0;
   std::uint64_t column_buffer_reads = 0;
 
-  std::uint64_t dram() const { return dram_row_reads + dram_column_reads + dram_result_writes + dram_code_writes; }
+  std::uint64_t dram() const {
+    return dram_row_reads + dram_column_reads + dram_result_writes + dram_result_reads + dram_code_writes;
+  }
   std::uint64_t sram() const {
-    return sram_operand_writes + sram_row_reads + sram_column_reads + sram_result_writes + sram_result_reads;
+    return sram_operand_writes + sram_row_reads + sram_column_reads + sram_result_writes + sram_result_reads +
+           sram_sum_writes + sram_sum_reads;
   }
   std::uint64_t buffers() const {
     return row_buffer_writes + row_buffer_reads + column_buffer_writes + column_buffer_reads;
@@ -61,12 +69,15 @@ struct Traffic {
     dram_row_reads += other.dram_row_reads;
     dram_column_reads += other.dram_column_reads;
     dram_result_writes += other.dram_result_writes;
+    dram_result_reads += other.dram_result_reads;
     dram_code_writes += other.dram_code_writes;
     sram_operand_writes += other.sram_operand_writes;
     sram_row_reads += other.sram_row_reads;
     sram_column_reads += other.sram_column_reads;
     sram_result_writes += other.sram_result_writes;
     sram_result_reads += other.sram_result_reads;
+    sram_sum_writes += other.sram_sum_writes;
+    sram_sum_reads += other.sram_sum_reads;
     row_buffer_writes += other.row_buffer_writes;
     row_buffer_reads += other.row_buffer_reads;
     column_buffer_writes += other.column_buffer_writes;

@@ -155,6 +155,37 @@ void check_input(const NetworkLayer& layer, std::size_t index, const FeatureMap&
 
 }  // namespace
 
+InputLink input_link(const Network& network, const NetworkLayer& layer, const NetworkLayer& before) {
+  const auto works_by_element = [](const NetworkLayer& one) {
+    switch (one.type) {
+      case LayerType::kBatchNorm:
+      case LayerType::kLayerNorm:
+      case LayerType::kRelu:
+      case LayerType::kRelu6:
+      case LayerType::kSmooth:
+        return one.inputs.size() == 1;
+      default:
+        return false;
+    }
+  };
+  const auto readers = [&](const std::string& name) {
+    std::int64_t count = 0;
+    for (const NetworkLayer& one : network.layers) count += std::count(one.inputs.begin(), one.inputs.end(), name);
+    return count;
+  };
+  InputLink link = InputLink::kAlone;
+  for (const NetworkLayer* at = &layer; at->inputs.size() == 1;) {
+    const std::string& input = at->inputs.front();
+    if (readers(input) > 1) link = InputLink::kShared;
+    if (input == before.name) return link;
+    const auto found = std::find_if(network.layers.begin(), network.layers.end(),
+                                    [&](const NetworkLayer& one) { return one.name == input; });
+    if (found == network.layers.end() || !works_by_element(*found)) return InputLink::kNone;
+    at = &*found;
+  }
+  return InputLink::kNone;
+}
+
 bool NetworkLayer::multiplies() const {
   return type == LayerType::kConvolution || is_linear();
 }

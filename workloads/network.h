@@ -51,6 +51,9 @@ class StoredTensor {
   StoredTensor& operator=(StoredTensor&&) = default;
 };
 
+// Whether the input of a layer is what another one gives; shared where other layers read it, too.
+enum class InputLink : std::uint8_t { kNone, kShared, kAlone };
+
 // What passes between layers, for one image.
 struct FeatureMap {
   std::int64_t channels = 1;
@@ -133,6 +136,11 @@ struct ModelOptions {
   std::optional<std::int64_t> batch{};  // in place of the batch of an ONNX model's inputs, which may be open
   bool strict = false;                  // operators that are not known are refused, not listed in Network::remarks
 };
+
+// Whether a layer's only input comes from another one through nothing but layers with one input that give a map of the
+// same size, element for element: normalizations and activations. And whether what one of these gives is read
+// elsewhere.
+InputLink input_link(const Network& network, const NetworkLayer& layer, const NetworkLayer& before);
 
 // Reads a network: a file, relative to `folder`, or one of shipped_networks(). A file whose name ends in .csv, in any
 // case, is a topology of SCALE-Sim (scale_sim.h), in .onnx a model (onnx/import.h), to which alone `options` matter.

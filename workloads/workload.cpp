@@ -126,6 +126,7 @@ class WorkloadReader {
     layer.shape.groups = source.value("groups", layer.shape.groups);
     layer.linear = source.at("type") == "linear";
     layer.index = source.value("index", index);
+    layer.link = link_of(source, index);
     if (!layer.linear) {
       for (const char* key : {"in_size", "kernel"}) {
         if (!source.contains(key)) refuse(pointer, std::string("the key \"") + key + "\" is missing");
@@ -148,6 +149,22 @@ class WorkloadReader {
     return layer;
   }
 
+  InputLink link_of(const json& source, std::size_t index) const {
+    if (!source.contains("reads_previous")) return InputLink::kNone;
+    if (index == 0) refuse(pointer_to(index) + "/reads_previous", "is given, but no layer is before this one");
+    return source.at("reads_previous") == "alone" ? InputLink::kAlone : InputLink::kShared;
+  }
+
+  // Layers as they are follow each other alone: of a transposed convolution and of a product, operands stand in each
+  // other's place.
+  static InputLink link_of(const Network& network, const NetworkLayer& source, const NetworkLayer* before) {
+    if (before == nullptr) return InputLink::kNone;
+    for (const NetworkLayer* layer : {&source, before}) {
+      if (layer->type == LayerType::kProduct || layer->transposed) return InputLink::kNone;
+    }
+    return input_link(network, source, *before);
+  }
+
   Network network_named(const std::string& reference) const {
     ModelOptions options = options_;
     if (document_.contains("batch")) options.batch = document_.at("batch").get<std::int64_t>();
@@ -161,6 +178,7 @@ class WorkloadReader {
   void take_network(const Network& network, Workload& workload) const {
     const std::int64_t batch = document_.value("batch", options_.batch.value_or(network.batch.value_or(1)));
     const std::int64_t images = network.images(batch);
+    const NetworkLayer* before = nullptr;  // in the workload
     for (const NetworkLayer& source : network.layers) {
       if (!source.multiplies() || source.stays_float()) continue;
       Layer layer;
@@ -180,6 +198,7 @@ class WorkloadReader {
         return std::find(source.passes.begin(), source.passes.end(), pass) == source.passes.end();
       });
       if (layer.passes.empty()) continue;
+      layer.link = link_of(network, source, std::exchange(before, &source));
       workload.layers.push_back(std::move(layer));
     }
     if (workload.layers.empty()) refuse("/layers", "names a network without a layer that is quantized");

@@ -37,6 +37,7 @@ struct Layer {
   std::string name;     // fit for a file name, unique in its workload
   bool linear = false;  // tensors have two dimensions; shape is that of 1×1 images
   models::ConvolutionShape shape;
+  InputLink link = InputLink::kNone;       // to the layer before it in the workload
   std::size_t index = 0;                   // in the random streams
   std::vector<models::Pass> passes;        // without repetition, in the order of models::kPasses
   std::array<LayerOperand, 3> operands{};  // indexed by models::Operand

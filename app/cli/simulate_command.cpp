@@ -71,7 +71,6 @@ SimulationOptions options_of(const base::CommandLine& line) {
   options.engine = parse_engine(line.text("engine"));
   options.measure_baselines = !line.flag("no-baselines");
   if (line.has("array")) options.array = sim::load_array_config(line.text("array"));
-  if (line.has("array")) evaluation::check_array(options, line.text("array"));
   if (line.has("tensors")) options.tensors = line.path("tensors");
   if (line.has("trace")) options.trace = trace_of(line);
   for (const char* const option : {"trace-cycles", "trace-scope"}) {

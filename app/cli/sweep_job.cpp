@@ -14,6 +14,7 @@
 
 namespace mlsim::app {
 
+using evaluation::ArrayChoice;
 using evaluation::Engine;
 using evaluation::joined;
 using evaluation::Objective;
@@ -84,20 +85,58 @@ std::vector<Objective> front_of(const base::CommandLine& line, Engine engine) {
   return objectives;
 }
 
-SweepAxes axes_of(const base::CommandLine& line, const workloads::Workload& workload) {
+// Of --array and --dataflow.
+std::vector<ArrayChoice> array_choices(const base::CommandLine& line) {
+  std::vector<ArrayChoice> choices;
+  std::vector<sim::DataflowKind> dataflows;
+  if (!line.has("array")) choices.emplace_back();
+  if (line.has("array")) {
+    for (const std::string& part : base::split(line.text("array"), ',')) {
+      choices.push_back(evaluation::parse_array_choice(part));
+    }
+  }
+  if (line.has("dataflow")) {
+    for (const std::string& part : base::split(line.text("dataflow"), ',')) {
+      dataflows.push_back(sim::parse_dataflow_kind(part));
+    }
+  }
+  return evaluation::with_dataflows(choices, dataflows);
+}
+
+// Arrays of a given area, which depends on the format.
+void add_arrays_of_area(const base::CommandLine& line, const evaluation::SweepSetting& setting, SweepAxes& axes) {
+  for (const ArrayChoice& choice : array_choices(line)) {
+    if (choice.area_mm2 == 0) continue;
+    if (axes.formats.size() != 1) {
+      throw std::runtime_error(
+          fmt::format("--array {}: has the area of {} formats, expected one", choice.text, axes.formats.size()));
+    }
+    const auto area = [&](const sim::ArrayConfig& array) {
+      return evaluation::computing_area_of(setting, axes.formats.front(), array);
+    };
+    for (auto& array : evaluation::arrays_of(choice, area)) axes.arrays.push_back(std::move(array));
+  }
+}
+
+SweepAxes axes_of(const base::CommandLine& line, const evaluation::SweepSetting& setting) {
   const auto parts = [&](const char* option) {
     return line.has(option) ? base::split(line.text(option), ',') : std::vector<std::string>();
   };
   SweepAxes axes;
   axes.formats = formats_of(line);
-  axes.accumulator_bits = {workload.accumulator.bits};
+  axes.accumulator_bits = {setting.workload.accumulator.bits};
   if (line.has("accumulator-bits")) axes.accumulator_bits.clear();
   for (const std::string& bits : parts("accumulator-bits")) {
     axes.accumulator_bits.push_back(bits == "full" ? 0 : std::stoi(bits));
   }
-  if (line.has("array")) axes.arrays.clear();
-  for (const std::string& file : parts("array")) axes.arrays.emplace_back(file, sim::load_array_config(file));
+  axes.arrays.clear();
+  for (const ArrayChoice& choice : array_choices(line)) {
+    if (choice.area_mm2 > 0) continue;
+    for (auto& array : evaluation::arrays_of(choice, {})) axes.arrays.push_back(std::move(array));
+  }
+  add_arrays_of_area(line, setting, axes);
   for (const std::string& share : parts("sharing")) axes.elements_per_scaler.push_back(std::stoi(share));
+  for (const std::string& taps : parts("taps-per-cycle")) axes.taps_per_cycle.push_back(std::stoi(taps));
   return axes;
 }
 
@@ -140,8 +179,9 @@ std::vector<std::filesystem::path> inputs_of(const base::CommandLine& line, cons
                                              const energy::Laws& laws) {
   std::vector<std::filesystem::path> inputs = workload.files;
   inputs.push_back(laws.table().file);
-  if (!line.has("array")) return inputs;
-  for (const std::string& file : base::split(line.text("array"), ',')) inputs.emplace_back(file);
+  for (const ArrayChoice& choice : array_choices(line)) {
+    if (!choice.file.empty()) inputs.emplace_back(choice.file);
+  }
   return inputs;
 }
 
@@ -158,9 +198,11 @@ SweepJob::SweepJob(const base::CommandLine& line)
                evaluation::parse_activity(line.text("activity")),
                front_of(line, evaluation::parse_engine(line.text("engine"))),
                &shared_},
-      points_(axes_of(line, workload_), sample_of(line)),
+      points_(axes_of(line, setting_), sample_of(line)),
       tensors_((check_formats(), workload_)) {
   if (!out_.empty()) base::check_outputs({out_, SweepJournal::file_of(out_)}, inputs_of(line, workload_, laws_));
+  setting_.tells_dataflow = points_.tell_dataflow();
+  setting_.tells_taps = points_.tell_taps();
   if (line.has("shard")) shard_ = evaluation::parse_shard(line.text("shard"));
   own_ = shard_ ? points_of(*shard_, points_, setting_.engine == Engine::kFunctional) : all_points(points_);
   identity_ = identity_of();
@@ -184,7 +226,7 @@ std::string SweepJob::identity_of() const {
   for (const workloads::Layer& layer : workload_.layers) {
     // They may come from a network in a file of its own.
     hash.add(layer.name);
-    hash.add(evaluation::shape_to_json(layer.shape).dump());
+    hash.add(evaluation::shape_to_json(layer.shape).dump()).add(std::to_string(static_cast<int>(layer.link)));
     for (const models::Pass pass : layer.passes) hash.add(models::to_string(pass));
   }
   hash.add(fmt::format("{:016x}", tensors_.hash()));

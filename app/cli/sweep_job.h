@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/command_line.h"
+#include "evaluation/array_shapes.h"
 #include "evaluation/sweep.h"
 #include "evaluation/sweep_axes.h"
 #include "evaluation/sweep_shard.h"

@@ -55,7 +55,10 @@ Component component_of(Operation operation) {
     case Operation::kIntegerAccumulate:
     case Operation::kFloatAccumulate:
       return {"element", "accumulator_adder"};
+    case Operation::kTreeAdd:
+      return {"element", "adder_tree"};
     case Operation::kRegister:
+    case Operation::kAccumulatorRegister:
       return {"element", "registers"};
     case Operation::kGroupExponentAdd:
       return {"group_scale_unit", "exponent_adder"};
@@ -77,6 +80,10 @@ Component component_of(Operation operation) {
     case Operation::kSramRead:
     case Operation::kSramWrite:
       return {"sram", ""};
+    case Operation::kIdleClocking:
+    case Operation::kLeakage:
+    case Operation::kMemoryLeakage:
+      return {};  // no actions: Accelergy's own are idle and leak
     case Operation::kDramRead:
     case Operation::kDramWrite:
       break;
@@ -179,6 +186,7 @@ std::vector<std::string> fitting_operations(const std::string& component, const 
   const Words by_component = memory ? wanted(components, base::lower(component)) : Words{""};
   std::vector<std::string> names;
   for (const Operation operation : energy::kOperations) {
+    if (energy::is_standing(operation)) continue;
     std::string name(energy::name(operation));
     if (has(name, by_action) && has(name, by_component)) names.push_back(std::move(name));
   }
@@ -238,7 +246,7 @@ class ErtReader {
     } else {
       if (text == "idle" || text == "leak") return;
       operation = energy::find_operation(text);
-      if (!operation) {
+      if (!operation || energy::is_standing(*operation)) {
         foreign_.push_back(fmt::format("{}.{} ({})", without_ranges(component), text,
                                        fmt::join(fitting_operations(component, text), " or ")));
         return;
@@ -285,8 +293,9 @@ MappedAction mapped_action(const base::JsonReader& value) {
   if (with_bits) value.refuse_unknown({"operation", "bits"});
   const base::JsonReader name = with_bits ? value["operation"] : value;
   if (name.json().is_string()) action.operation = energy::find_operation(name.text());
-  if (!action.operation)
+  if (!action.operation || energy::is_standing(*action.operation)) {
     name.refuse_value("an operation of mlsim (docs/energy.md)" + std::string(with_bits ? "" : " or null"));
+  }
   if (value.has("bits")) action.bits = value["bits"].number_above(0);
   return action;
 }

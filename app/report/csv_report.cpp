@@ -15,13 +15,22 @@ using evaluation::baseline_machines;
 using evaluation::csv_cell;
 using evaluation::Evaluation;
 
-// Whether any array waits for its memory, so that there are stalls to tell.
-bool any_waits_for_memory(const std::vector<Evaluation>& evaluations) {
-  return std::any_of(evaluations.begin(), evaluations.end(),
-                     [](const Evaluation& evaluated) { return evaluated.results().array.waits_for_memory(); });
+// Columns of arrays that have what is not the default of all.
+struct Columns {
+  bool memory = false;  // one waits for it
+  bool taps = false;    // one has elements of several multipliers
+};
+
+Columns columns_of(const std::vector<Evaluation>& evaluations) {
+  const auto any = [&](const auto& has) {
+    return std::any_of(evaluations.begin(), evaluations.end(),
+                       [&](const Evaluation& evaluated) { return has(evaluated.results().array); });
+  };
+  return {any([](const sim::ArrayConfig& array) { return array.waits_for_memory(); }),
+          any([](const sim::ArrayConfig& array) { return array.taps_per_cycle > 1; })};
 }
 
-std::string header(bool memory) {
+std::string header(const Columns& columns) {
   std::string text =
       "file,workload,layer,pass,format,multiply_adds,array_cycles,quantizer_cycles,fill_stalls,scaler_stalls,"
       "utilization,sqnr_db,overflows,operations_only_pj,computing_pj,memory_pj";
@@ -31,7 +40,8 @@ std::string header(bool memory) {
   return text +
          ",rows,columns,elements_per_scaler,accumulator_bits,zero_products,zero_products_are_counted,activity,cost_"
          "table" +
-         (memory ? ",dram_stalls,sram_stalls,quantizer_stalls\n" : "\n");
+         (columns.memory ? ",dram_stalls,sram_stalls,quantizer_stalls" : "") +
+         (columns.taps ? ",taps_per_cycle\n" : "\n");
 }
 
 std::string decibel_cell(const std::optional<double>& value) {
@@ -44,7 +54,7 @@ std::string lines_of(const energy::Breakdown& energy) {
   return fmt::format("{},{},{}", energy.operations_only().value, energy.computing().value, energy.memory().value);
 }
 
-std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p, bool memory) {
+std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p, const Columns& columns) {
   const evaluation::LayerRecord& layer = evaluated.results().layers[l];
   const evaluation::PassRecord& record = layer.passes[p];
   const evaluation::PassPrice& price = evaluated.price().layers[l][p];
@@ -65,21 +75,22 @@ std::string line_of(const Evaluation& evaluated, std::size_t l, std::size_t p, b
   text += fmt::format(",{},{},{},{},{},{},{},{}", array.rows, array.columns, array.elements_per_scaler,
                       evaluated.price().accumulator_bits, zeros.count, zeros.counted,
                       evaluation::to_string(evaluated.source().activity), csv_cell(table_name(evaluated.table())));
-  if (memory) {
+  if (columns.memory) {
     text +=
         fmt::format(",{},{},{}", record.cycles.dram_stalls, record.cycles.sram_stalls, record.cycles.quantizer_stalls);
   }
+  if (columns.taps) text += fmt::format(",{}", array.taps_per_cycle);
   return text + "\n";
 }
 
 }  // namespace
 
 std::string csv_report(const std::vector<Evaluation>& evaluations) {
-  const bool memory = any_waits_for_memory(evaluations);
-  std::string text = header(memory);
+  const Columns columns = columns_of(evaluations);
+  std::string text = header(columns);
   for (const Evaluation& evaluated : evaluations) {
     for (std::size_t l = 0; l < evaluated.price().layers.size(); ++l) {
-      for (std::size_t p = 0; p < evaluated.price().layers[l].size(); ++p) text += line_of(evaluated, l, p, memory);
+      for (std::size_t p = 0; p < evaluated.price().layers[l].size(); ++p) text += line_of(evaluated, l, p, columns);
     }
   }
   return text;

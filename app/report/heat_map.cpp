@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <utility>
 
 #include "app/report/cells.h"
 #include "app/report/page_parts.h"
@@ -81,15 +82,17 @@ class HeatMap {
   std::string head_html() const {
     std::string html = fmt::format(
         "<caption id=\"heat-{}\"><span>{}<b>{}</b> energy with memory, utilization of the array, stalls as a share of "
-        "its cycles, SQNR</span></caption>\n<thead>\n<tr><th scope=\"col\" class=\"name stick\" rowspan=\"2\">layer"
+        "its cycles with their causes, what bounds the pass, SQNR</span></caption>\n<thead>\n<tr><th scope=\"col\" "
+        "class=\"name stick\" rowspan=\"2\">layer"
         "</th>",
         source_ + 1, swatch(source_), escaped(label_));
     for (const models::Pass pass : passes_) {
-      html += fmt::format(R"(<th scope="colgroup" class="group" colspan="4">{}</th>)", models::to_string(pass));
+      html += fmt::format(R"(<th scope="colgroup" class="group" colspan="5">{}</th>)", models::to_string(pass));
     }
     html += "</tr>\n<tr>";
     for (std::size_t p = 0; p < passes_.size(); ++p) {
-      for (const std::string& name : {energy_.unit, std::string("util."), std::string("stalls"), std::string("dB")}) {
+      for (const std::string& name :
+           {energy_.unit, std::string("util."), std::string("stalls"), std::string("bound by"), std::string("dB")}) {
         html += fmt::format("<th scope=\"col\">{}</th>", name);
       }
     }
@@ -103,7 +106,7 @@ class HeatMap {
                           escaped(evaluated_.results().layers[l].name));
       for (const models::Pass pass : passes_) {
         const auto place = places_.find({l, pass});
-        html += place == places_.end() ? "<td></td><td></td><td></td><td></td>" : pass_cells(place->second);
+        html += place == places_.end() ? "<td></td><td></td><td></td><td></td><td></td>" : pass_cells(place->second);
       }
       html += "</tr>\n";
     }
@@ -119,10 +122,27 @@ class HeatMap {
                        spots_.most_energy == i) +
            shaded_cell(1 - number(figures.utilization), number(figures.utilization), percent(figures.utilization, 0),
                        spots_.least_utilization == i) +
-           shaded_cell(number(figures.stall_share), number(figures.stall_share), percent(figures.stall_share, 0),
-                       spots_.most_stalls == i) +
+           shaded_cell(number(figures.stall_share), number(figures.stall_share),
+                       percent(figures.stall_share, 0) + causes_html(i), spots_.most_stalls == i) +
+           fmt::format("<td>{}</td>", evaluation::bound_in_a_word(figures.cycles)) +
            shaded_cell(range > 0 ? (scale_.highest_db - db) / range : 0, db, decibels(figures.sqnr_db),
                        spots_.largest_error == i);
+  }
+
+  // Of the array's stalls, each cause that takes a hundredth of its cycles.
+  std::string causes_html(std::size_t i) const {
+    const sim::CycleCounts& cycles = evaluated_.results().layers[figures_[i].layer].passes[figures_[i].pass].cycles;
+    const std::pair<const char*, std::uint64_t> causes[] = {{"fill", cycles.fill_stalls},
+                                                            {"scaler", cycles.scaler_stalls},
+                                                            {"DRAM", cycles.dram_stalls},
+                                                            {"SRAM", cycles.sram_stalls}};
+    std::vector<std::string> said;
+    for (const auto& [cause, stalls] : causes) {
+      const double share = static_cast<double>(stalls) / static_cast<double>(std::max<std::uint64_t>(cycles.array, 1));
+      constexpr double kLeast = 0.01;
+      if (share >= kLeast) said.push_back(fmt::format("{} {}", cause, percent(share, 0)));
+    }
+    return said.empty() ? "" : fmt::format("<small>{}</small>", fmt::join(said, "<br>"));
   }
 
   std::string spots_html() const {

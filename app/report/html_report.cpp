@@ -243,8 +243,10 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
     table.rows.push_back(
         {point["format"].get<std::string>(), point["pareto"].get<bool>() ? "Pareto" : "",
          point["accumulator_bits"].is_null() ? "-" : fmt::format("{} bits", point["accumulator_bits"].get<int>()),
-         fmt::format("{} x {} / {}", point["rows"].get<int>(), point["columns"].get<int>(),
-                     point["elements_per_scaler"].get<int>()),
+         fmt::format(
+             "{} x {}{} / {}", point["rows"].get<int>(), point["columns"].get<int>(),
+             point.value("taps_per_cycle", 1) > 1 ? fmt::format(" x {}", point["taps_per_cycle"].get<int>()) : "",
+             point["elements_per_scaler"].get<int>()),
          picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
          picojoules_each(point, "with_memory_pj"), count_text(point["cycles"]),
          point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),
@@ -404,12 +406,23 @@ ReportTable bandwidth_table(const std::vector<evaluation::Evaluation>& evaluatio
   return table;
 }
 
-std::string bandwidths_text() {
+// What the slanted lines of the roofline are: the machines' own memories, or else such as they may have.
+std::string bandwidths_text(const std::vector<evaluation::Evaluation>& evaluations) {
+  std::set<std::string> own;
+  for (const evaluation::Evaluation& evaluated : evaluations) {
+    if (const auto memory = evaluation::own_bandwidth(evaluated.results().array)) {
+      own.insert(fmt::format("{} ({:g} GB/s)", memory->name, memory->gigabytes_per_second));
+    }
+  }
+  if (!own.empty()) return fmt::format("the slanted line is what its memory lets it do: {}.", fmt::join(own, " and "));
   std::vector<std::string> said;
   for (const evaluation::Bandwidth& memory : evaluation::example_bandwidths()) {
     said.push_back(fmt::format("{} ({:g} GB/s: {})", memory.name, memory.gigabytes_per_second, memory.source));
   }
-  return fmt::format("{}", fmt::join(said, " and "));
+  return fmt::format(
+      "the slanted lines are what two memories would let it do: {}. A dot above such a line would wait "
+      "for that memory.",
+      fmt::join(said, " and "));
 }
 
 Body body_of(const std::vector<evaluation::Evaluation>& evaluations, const std::optional<SweepSource>& sweep,
@@ -422,9 +435,8 @@ Body body_of(const std::vector<evaluation::Evaluation>& evaluations, const std::
   body.add(
       "roofline", "Roofline",
       fmt::format("Each layer and pass: operations for a byte of DRAM traffic, and how fast they are done. An array "
-                  "waits for DRAM only where its file limits it; the slanted lines are what two memories would let "
-                  "it do: {}. A dot above such a line would wait for that memory.",
-                  bandwidths_text()),
+                  "waits for DRAM only where its file limits it; {}",
+                  escaped(bandwidths_text(evaluations))),
       figure_html("roofline", "Roofline") + tables_html(to_html(bandwidth_table(evaluations), "bandwidth-1", "")));
   body.add("layers", "Layers and passes",
            "The darker, the more energy, idle elements, stalls or error. <span class=\"screen\">A click on a heading "

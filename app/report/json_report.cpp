@@ -42,6 +42,16 @@ Json optional_to_json(const std::optional<double>& value) {
   return value ? Json(*value) : Json();
 }
 
+Json to_json(const std::optional<evaluation::CycleShares>& shares) {
+  if (!shares) return nullptr;
+  return {{"compute", shares->compute}, {"fill", shares->fill}, {"scaler", shares->scaler},
+          {"dram", shares->dram},       {"sram", shares->sram}, {"quantizer", shares->quantizer}};
+}
+
+Json bound_json(const std::optional<evaluation::CycleShares>& shares) {
+  return shares ? Json(evaluation::bound_in_a_word(shares)) : Json();
+}
+
 const char* line_name(Operation operation) {
   switch (energy::line_of(operation)) {
     case energy::Line::kOperation:
@@ -152,12 +162,16 @@ Json to_json(const std::vector<MachineFigures>& machines) {
     entry["with_memory_pj"] = to_json(machine.all_pj);
     entry["with_memory_ratio"] = to_json(machine.all_ratio);
     entry["memory_share"] = optional_to_json(machine.memory_share);
+    entry["energy_delay_js"] = number_or_null(machine.energy_delay_js);
+    entry["bound_by"] = bound_json(machine.cycles);
+    entry["cycle_shares"] = to_json(machine.cycles);
     const evaluation::EnergyParts& parts = machine.parts;
     entry["parts_pj"] = {{"operations", parts.operations.value},
                          {"overhead", parts.overhead.value},
                          {"buffers", parts.buffers.value},
                          {"sram", parts.sram.value},
                          {"dram", parts.dram.value}};
+    if (parts.standing.value > 0) entry["parts_pj"]["standing"] = parts.standing.value;
     entry["utilization"] = optional_to_json(machine.utilization);
     entry["mean_sqnr_db"] = decibels_to_json(machine.sqnr_db);
     entry["sample_pj"] = optional_to_json(machine.sample_pj);
@@ -226,6 +240,8 @@ void add_figures(const evaluation::PassFigures& figures, Json& json) {
   json["with_memory_pj"] = figures.all_pj;
   json["energy_share"] = optional_to_json(figures.energy_share);
   json["stall_share"] = optional_to_json(figures.stall_share);
+  json["bound_by"] = bound_json(figures.cycles);
+  json["cycle_shares"] = to_json(figures.cycles);
   json["dram_bytes"] = figures.dram_bytes;
   json["operations_per_dram_byte"] = optional_to_json(figures.operations_per_byte);
   json["tops"] = optional_to_json(figures.tops);
@@ -235,6 +251,9 @@ void add_figures(const evaluation::PassFigures& figures, Json& json) {
 Json roofline_json(const sim::ArrayConfig& array) {
   Json json = Json::object();
   json["peak_tops"] = evaluation::peak_tops(array);
+  if (const std::optional<evaluation::Bandwidth> own = evaluation::own_bandwidth(array)) {
+    json["bandwidth"] = {{"name", own->name}, {"gigabytes_per_second", own->gigabytes_per_second}};
+  }
   json["example_bandwidths"] = Json::array();
   for (const evaluation::Bandwidth& bandwidth : evaluation::example_bandwidths()) {
     json["example_bandwidths"].push_back({{"name", bandwidth.name},

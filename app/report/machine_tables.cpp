@@ -23,10 +23,12 @@ ReportTable machine_table(const Evaluation& evaluated) {
   const sim::ArrayConfig& array = evaluated.results().array;
   const bool samples = evaluated.machines().front().sample_pj.has_value();
   ReportTable table{"machines",
-                    fmt::format("Machines of {} x {} elements at {:g} GHz, all passes; a multiply-add is two "
+                    fmt::format("Machines of {} x {} elements{} at {:g} GHz, all passes; a multiply-add is two "
                                 "operations; the area is that of elements, group-scale units and "
                                 "quantizers; pJ/MAC and TOPS/W without memory where nothing else is said",
-                                array.rows, array.columns, array.clock_ghz)};
+                                array.rows, array.columns,
+                                array.taps_per_cycle > 1 ? fmt::format(" of {} multipliers", array.taps_per_cycle) : "",
+                                array.clock_ghz)};
   using Figures = MachineFigures;
   TableColumns columns(table, evaluated.machines());
   columns.texts("machine", [](const Figures& machine) { return machine_name(machine.baseline); });
@@ -38,6 +40,8 @@ ReportTable machine_table(const Evaluation& evaluated) {
   columns.numbers("TOPS/W", [](const Figures& machine) { return machine.tops_per_watt; });
   columns.numbers("TOPS/W with memory", [](const Figures& machine) { return machine.tops_per_watt_with_memory; });
   columns.energies("with memory", [](const Figures& machine) { return machine.all_pj.value; });
+  columns.energy_delays("EDP", [](const Figures& machine) { return machine.energy_delay_js * 1e12; });
+  columns.texts("bound by", [](const Figures& machine) { return evaluation::bound_in_a_word(machine.cycles); });
   if (samples) columns.energies("a sample", [](const Figures& machine) { return machine.sample_pj.value(); });
   return table;
 }

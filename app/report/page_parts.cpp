@@ -81,17 +81,31 @@ constexpr Part kParts[] = {{"operations", &evaluation::EnergyParts::operations},
                            {"overhead", &evaluation::EnergyParts::overhead},
                            {"buffers", &evaluation::EnergyParts::buffers},
                            {"SRAM", &evaluation::EnergyParts::sram},
-                           {"DRAM", &evaluation::EnergyParts::dram}};
+                           {"DRAM", &evaluation::EnergyParts::dram},
+                           {"idle clocking and leakage", &evaluation::EnergyParts::standing}};
+
+// Parts that no machine has are not shown: what time costs stands in few cost tables.
+std::vector<std::size_t> shown_parts(const std::vector<SummaryRow>& rows) {
+  std::vector<std::size_t> shown;
+  for (std::size_t p = 0; p < std::size(kParts); ++p) {
+    const bool is_anywhere = std::any_of(rows.begin(), rows.end(), [&](const SummaryRow& row) {
+      return (row.machine->parts.*kParts[p].range).value > 0;
+    });
+    if (is_anywhere || kParts[p].range != &evaluation::EnergyParts::standing) shown.push_back(p);
+  }
+  return shown;
+}
 
 // A bar against an axis that ends at `end` pJ.
-std::string bar_html(const SummaryRow& row, double end, const std::string& value) {
+std::string bar_html(const SummaryRow& row, const std::vector<std::size_t>& parts, double end,
+                     const std::string& value) {
   constexpr double kRoomForText = 11;  // percent of the axis
   const MachineFigures& machine = *row.machine;
   const auto place = [&](double pj) { return end > 0 ? 100 * pj / end : 0; };
   std::string html =
       fmt::format("<div class=\"bar-row{}\">\n<div class=\"bar-name\">{}{}</div>\n<div class=\"bar\">",
                   row.source ? "" : " baseline", row.source ? swatch(*row.source) : "", escaped(row.name));
-  for (std::size_t p = 0; p < std::size(kParts); ++p) {
+  for (const std::size_t p : parts) {
     const double pj = (machine.parts.*kParts[p].range).value;
     const double width = place(pj);
     const double share = machine.all_pj.value > 0 ? pj / machine.all_pj.value : 0;
@@ -118,6 +132,11 @@ constexpr std::pair<const char*, const char*> kGlossary[] = {
     {"stalls",
      "cycles in which the array waits: for operands (fill), for a shared group-scale unit (scaler) or for memory "
      "(DRAM, SRAM)"},
+    {"bound by",
+     "the resource that a pass waits for most, or that takes most of its time beside the array; compute where none "
+     "takes "
+     "a tenth of it"},
+    {"EDP", "energy-delay product: energy with memory times time, in joules times seconds"},
     {"SQNR",
      "signal to quantization noise of a convolution’s results against binary64, in dB; more is better, about "
      "6 dB are one bit"},
@@ -191,12 +210,13 @@ std::string energy_html(const std::vector<Evaluation>& evaluations) {
   }
   const EnergyColumn column = energy_column(energies);
   std::string html = "<div class=\"legend\">\n";
-  for (std::size_t p = 0; p < std::size(kParts); ++p) {
+  const std::vector<std::size_t> parts = shown_parts(rows);
+  for (const std::size_t p : parts) {
     html += fmt::format("<span><i class=\"box p{}\" aria-hidden=\"true\"></i>{}</span>\n", p, kParts[p].name);
   }
   html += "<span><i class=\"whisker\" aria-hidden=\"true\"></i>error bar</span>\n</div>\n<div class=\"bars\">\n";
   for (std::size_t r = 0; r < rows.size(); ++r) {
-    html += bar_html(rows[r], end, fmt::format("{} {}", column.cells[r], column.unit));
+    html += bar_html(rows[r], parts, end, fmt::format("{} {}", column.cells[r], column.unit));
   }
   return html + "</div>\n";
 }

@@ -25,6 +25,8 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
   const bool simulated = is_systemc(results.engine);
   std::string machine =
       fmt::format("{} x {} elements, {} to a group-scale unit", array.rows, array.columns, array.elements_per_scaler);
+  if (array.taps_per_cycle > 1) machine += fmt::format(", {} multipliers in each", array.taps_per_cycle);
+  if (array.dataflow != sim::DataflowKind::kOutputStationary) machine += ", " + to_string(array.dataflow);
   const int accumulator_bits = evaluated.price().accumulator_bits;
   if (accumulator_bits > 0) machine += fmt::format(", accumulators of {} bits", accumulator_bits);
   const std::string table = table_name(evaluated.table());
@@ -68,6 +70,14 @@ class OverviewRows {
     EnergyColumn column = energy_ranges(ranges);
     add(fmt::format("{}, {}", name, column.unit), std::move(column.cells));
   }
+  // Of energies with memory times the time, in J·s.
+  template <typename Figure>
+  void energy_delays(const std::string& name, const Figure& figure) {
+    std::vector<double> values;
+    for (const Evaluation& evaluated : evaluations_) values.push_back(figure(evaluated) * 1e12);
+    EnergyColumn column = energy_column(values);
+    add(fmt::format("{}, {}·s", name, column.unit), std::move(column.cells));
+  }
   // A row for each baseline; error bars of the others are in the table of ranges.
   enum class Bars : std::uint8_t { kShown, kLeftOut };
   template <typename Ratio>
@@ -93,7 +103,7 @@ class OverviewRows {
   const std::vector<Evaluation>& evaluations_;
 };
 
-void add_energies(OverviewRows& rows) {
+void add_energies(OverviewRows& rows, const std::vector<Evaluation>& evaluations) {
   using Parts = evaluation::EnergyParts;
   const auto own = [](const Evaluation& e) -> const evaluation::MachineFigures& { return e.machines().front(); };
   rows.energies("energy with memory", [&](const Evaluation& e) { return own(e).all_pj; });
@@ -101,8 +111,13 @@ void add_energies(OverviewRows& rows) {
                                                                   {"overhead", &Parts::overhead},
                                                                   {"buffers", &Parts::buffers},
                                                                   {"SRAM", &Parts::sram},
-                                                                  {"DRAM", &Parts::dram}};
+                                                                  {"DRAM", &Parts::dram},
+                                                                  {"idle clocking and leakage", &Parts::standing}};
   for (const auto& [name, part] : parts) {
+    const bool is_anywhere = std::any_of(evaluations.begin(), evaluations.end(), [&, part = part](const Evaluation& e) {
+      return (own(e).parts.*part).value > 0;
+    });
+    if (part == &Parts::standing && !is_anywhere) continue;
     const energy::Range Parts::*range = part;
     rows.energies(fmt::format("of which {}", name), [&](const Evaluation& e) { return own(e).parts.*range; });
   }
@@ -119,6 +134,8 @@ void add_energies(OverviewRows& rows) {
 
 void add_work(OverviewRows& rows) {
   rows.numbers("time, ms", [](const Evaluation& e) { return e.all().milliseconds; });
+  rows.energy_delays("energy-delay product", [](const Evaluation& e) { return e.machines().front().energy_delay_js; });
+  rows.texts("bound by", [](const Evaluation& e) { return evaluation::bound_in_a_word(e.machines().front().cycles); });
   rows.texts("clock, GHz", [](const Evaluation& e) { return fmt::format("{:g}", e.results().array.clock_ghz); });
   rows.texts("cycles", [](const Evaluation& e) { return count(e.all().cycles.total()); });
   rows.texts("utilization", [](const Evaluation& e) { return percent(e.all().utilization); });
@@ -226,7 +243,7 @@ ReportTable overview_table(const std::vector<Evaluation>& evaluations) {
   table.head = {"quantity"};
   for (const std::string& label : labels_of(evaluations)) table.head.push_back(label);
   OverviewRows rows(table, evaluations);
-  add_energies(rows);
+  add_energies(rows, evaluations);
   add_work(rows);
   return table;
 }

@@ -64,6 +64,18 @@ std::string step_sentence(const Evaluation& evaluated) {
   return text + ".";
 }
 
+// What the second of two results takes of the first, where both are of one workload.
+std::string comparison_sentence(const std::vector<Evaluation>& evaluations, const std::vector<std::string>& names) {
+  if (evaluations.size() != 2 || evaluations[0].results().workload != evaluations[1].results().workload) return "";
+  const MachineFigures& first = evaluations[0].machines().front();
+  const MachineFigures& second = evaluations[1].machines().front();
+  if (!(first.energy_delay_js > 0)) return "";
+  return fmt::format(
+      " It takes {} times the energy with memory of {}, {} times its time and {} times its energy-delay product.",
+      factor(second.all_pj.value / first.all_pj.value), names[0], factor(second.seconds / first.seconds),
+      factor(second.energy_delay_js / first.energy_delay_js));
+}
+
 bool agree(const MachineFigures& one, const MachineFigures& other) {
   return one.computing_pj == other.computing_pj && one.memory_pj == other.memory_pj && one.seconds == other.seconds &&
          one.sqnr_db == other.sqnr_db;
@@ -125,6 +137,7 @@ std::vector<std::string> summary_sentences(const std::vector<Evaluation>& evalua
     sentences.push_back(sentence_of(evaluations[i], names.full[i]));
     if (evaluations[i].step()) sentences.back() += step_sentence(evaluations[i]);
   }
+  sentences.back() += comparison_sentence(evaluations, names.full);
   return sentences;
 }
 

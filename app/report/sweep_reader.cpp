@@ -42,7 +42,7 @@ constexpr const char* kSweepSchema = R"json({
     "front": {
       "type": "array",
       "minItems": 1,
-      "items": { "enum": ["energy", "computing", "time", "area", "error"] }
+      "items": { "enum": ["energy", "computing", "time", "edp", "area", "error"] }
     },
     "points": {
       "type": "array",
@@ -57,9 +57,11 @@ constexpr const char* kSweepSchema = R"json({
           "activation": { "type": "string" },
           "weight": { "type": "string" },
           "error": { "type": "string" },
+          "dataflow": { "enum": ["output-stationary", "weight-stationary"] },
           "rows": { "type": "integer", "minimum": 1, "maximum": 1024 },
           "columns": { "type": "integer", "minimum": 1, "maximum": 1024 },
           "elements_per_scaler": { "type": "integer", "minimum": 1, "maximum": 1048576 },
+          "taps_per_cycle": { "type": "integer", "minimum": 1, "maximum": 1024 },
           "accumulator_bits": { "type": ["integer", "null"], "minimum": 0, "maximum": 128 },
           "multiply_adds": { "type": "number" },
           "cycles": { "type": "number" },
@@ -113,8 +115,8 @@ void complete(nlohmann::json& sweep) {
 // A cell of a CSV file as the value that JSON has.
 nlohmann::json value_of_cell(const std::string& name, const std::string& cell, const std::string& file,
                              std::size_t line) {
-  constexpr std::string_view kTexts[] = {"format", "activation", "weight",   "error",     "array",
-                                         "engine", "workload",   "activity", "cost_table"};
+  constexpr std::string_view kTexts[] = {"format",   "activation", "weight",   "error",    "array",
+                                         "dataflow", "engine",     "workload", "activity", "cost_table"};
   if (std::find(std::begin(kTexts), std::end(kTexts), name) != std::end(kTexts)) {
     // Written before what a spreadsheet would take for a formula.
     return cell.starts_with('\'') ? cell.substr(1) : cell;

@@ -35,6 +35,14 @@ std::vector<std::string> front_names(const evaluation::SweepHead& head) {
   return names;
 }
 
+// Rows x columns, x multipliers of an element where they are several, / elements of a group-scale unit.
+std::string array_text(const Json& point) {
+  const int taps = point.value("taps_per_cycle", 1);
+  return fmt::format("{}{}x{}{}/{}", point.value("dataflow", "") == "weight-stationary" ? "WS " : "",
+                     point["rows"].get<int>(), point["columns"].get<int>(), taps > 1 ? fmt::format("x{}", taps) : "",
+                     point["elements_per_scaler"].get<int>());
+}
+
 // A row as a line of CSV, and the names of its columns.
 struct CsvRow {
   std::string names;
@@ -139,9 +147,7 @@ std::string sweep_table(const Json& sweep) {
     text += fmt::format(
         "{:<{}} {:>5} {:>12} {:>10} {:>9} {:>11} {:>10} {:>9} {:>8} {:>9}{}\n",
         point["format"].get_ref<const std::string&>(), width, bits.is_null() ? "-" : std::to_string(bits.get<int>()),
-        fmt::format("{}x{}/{}", point["rows"].get<int>(), point["columns"].get<int>(),
-                    point["elements_per_scaler"].get<int>()),
-        picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
+        array_text(point), picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
         picojoules_each(point, "with_memory_pj"), count_text(point["cycles"]),
         point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),
         decibels_text(point["mean_sqnr_db"]), overflows_text(point["passes"]),

@@ -36,6 +36,12 @@ class TableColumns {
     const EnergyColumn column = energy_column(figures(figure));
     add(fmt::format("{}, {}", head, column.unit), column.cells);
   }
+  // Of products of pJ and seconds.
+  template <typename Figure>
+  void energy_delays(const std::string& head, const Figure& figure) {
+    const EnergyColumn column = energy_column(figures(figure));
+    add(fmt::format("{}, {}·s", head, column.unit), column.cells);
+  }
 
  private:
   template <typename Figure>

@@ -97,6 +97,11 @@ double number(const std::optional<double>& value) {
   return value.value_or(std::nan(""));
 }
 
+std::string own_bandwidth_text(const Evaluation& evaluated) {
+  const auto own = evaluation::own_bandwidth(evaluated.results().array);
+  return own ? fmt::format("; {} gives {:g} GB/s", own->name, own->gigabytes_per_second) : "";
+}
+
 }  // namespace
 
 ReportTable layer_table(const Evaluation& evaluated) {
@@ -110,6 +115,7 @@ ReportTable layer_table(const Evaluation& evaluated) {
   columns.texts("MACs", [](const LayerPass& row) { return count(row.record->multiply_adds); });
   columns.texts("cycles", [](const LayerPass& row) { return count(static_cast<double>(row.record->cycles.total())); });
   columns.texts("util.", [](const LayerPass& row) { return percent(row.figures->utilization, 0); });
+  columns.texts("bound by", [](const LayerPass& row) { return evaluation::bound_in_a_word(row.figures->cycles); });
   columns.texts("dB", [](const LayerPass& row) { return decibels(row.record->sqnr_db); });
   columns.texts("overflows", [](const LayerPass& row) {
     return row.record->overflows_are_counted ? count(row.record->counts.overflows) : "-";
@@ -125,8 +131,8 @@ ReportTable roofline_table(const Evaluation& evaluated) {
   ReportTable table{
       "roofline",
       fmt::format("Operations and DRAM (two operations a multiply-add; all elements busy would be {} TOPS; "
-                  "needed: what DRAM must give for the machine not to wait for it)",
-                  three_digits(evaluation::peak_tops(evaluated.results().array))),
+                  "needed: what DRAM must give for the machine not to wait for it{})",
+                  three_digits(evaluation::peak_tops(evaluated.results().array)), own_bandwidth_text(evaluated)),
       2, true};
   const std::vector<LayerPass> rows = layer_passes(evaluated);
   TableColumns columns(table, rows);

@@ -38,6 +38,16 @@ Accumulation accumulate(std::int64_t accumulator, std::int64_t product, int bits
   return {product < 0 ? -highest - 1 : highest, true};
 }
 
+Accumulation accumulate_sum(std::int64_t accumulator, Int128 products, int bits, Overflow overflow) {
+  const Int128 sum = accumulator + products;
+  const int unused = 64 - bits;
+  const auto wrapped = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum) << unused) >> unused;
+  if (wrapped == sum) return {wrapped, false};
+  if (overflow == Overflow::kWrap) return {wrapped, true};
+  const std::int64_t highest = INT64_MAX >> unused;
+  return {sum < 0 ? -highest - 1 : highest, true};
+}
+
 float round_scaled(Int128 q, int shift) {
   const Int128 magnitude = q < 0 ? -q : q;
   // Binary64 holds 53 bits: beyond that, what is cut off is kept as one sticky bit, far below the place where binary32

@@ -43,6 +43,8 @@ struct Accumulation {
 // Accumulator of `bits` bits (2..64), two's complement: register plus product, formed exactly, then saturated or
 // wrapped.
 Accumulation accumulate(std::int64_t accumulator, std::int64_t product, int bits, Overflow overflow);
+// The same with the exact sum of several products, of less than 126 bits.
+Accumulation accumulate_sum(std::int64_t accumulator, Int128 products, int bits, Overflow overflow);
 
 // Rounds q · 2^-shift once to binary32, to nearest even, subnormal results included.
 float round_scaled(Int128 q, int shift);

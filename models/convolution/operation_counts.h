@@ -11,7 +11,10 @@ struct OperationCounts {
   std::uint64_t mantissa_multiplies = 0;
   std::uint64_t exponent_adds = 0;
   std::uint64_t shifts = 0;
-  std::uint64_t integer_adds = 0;  // of products, also where several are one addition
+  // As many together: additions to an accumulator, of a product or of the sum of those of up to taps_per_cycle taps,
+  // and those of an adder tree that made such sums.
+  std::uint64_t integer_adds = 0;
+  std::uint64_t tree_adds = 0;
   // One of each for every reduction group of every result that has at least one nominal tap.
   std::uint64_t group_exponent_adds = 0;
   std::uint64_t shift_adds = 0;   // P times both scale fractions
@@ -29,6 +32,7 @@ struct OperationCounts {
     exponent_adds += other.exponent_adds;
     shifts += other.shifts;
     integer_adds += other.integer_adds;
+    tree_adds += other.tree_adds;
     group_exponent_adds += other.group_exponent_adds;
     shift_adds += other.shift_adds;
     conversions += other.conversions;

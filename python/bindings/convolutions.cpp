@@ -26,6 +26,7 @@ struct PassResult {
   Pass pass = Pass::kForward;
   py::array_t<float> values;
   models::OperationCounts counts;
+  bool adds_several = false;  // products at once
 };
 
 // What is said beside the operands, as Python gives it.
@@ -169,6 +170,7 @@ PassResult run(Pass pass, const ConvolutionShape& shape, const Quantized& left, 
   const std::optional<int> threads = threads_of(sums.threads);
   PassResult result;
   result.pass = pass;
+  result.adds_several = accumulator.taps_per_cycle > 1;
   const Shape result_shape = visible(shape.result_shape(pass), left.shape.size());
   if (const auto* left_blocks = left.scaled()) {
     result.values = py::array_t<float>(result_shape);
@@ -247,6 +249,11 @@ py::dict counts_of(const PassResult& self) {
   evaluation::visit_operations(self.counts, [&](energy::Operation operation, std::uint64_t count) {
     result[py::str(std::string(energy::name(operation)))] = count;
   });
+  if (self.adds_several) {
+    evaluation::visit_tree_operations(self.counts, [&](energy::Operation operation, std::uint64_t count) {
+      result[py::str(std::string(energy::name(operation)))] = count;
+    });
+  }
   result["overflows"] = self.counts.overflows;
   result["non_finite"] = self.counts.non_finite;
   return result;

@@ -83,10 +83,7 @@ std::string simulate(const JsonReader& request, const evaluation::Progress& prog
   options.engine = evaluation::parse_engine(request["engine"].text());
   options.measure_baselines = request["baselines"].flag();
   options.layers_at_once = 2;
-  if (has(request, "array")) {
-    options.array = array_of(request["array"]);
-    evaluation::check_array(options, request["array"]["file"].text());
-  }
+  if (has(request, "array")) options.array = array_of(request["array"]);
   if (has(request, "tensors")) options.tensors = request["tensors"].text();
   if (has(request, "trace")) options.trace = sim::TraceRequest{request["trace"].text()};
   workloads::Workload workload = workload_of(request["workload"]);
@@ -220,6 +217,12 @@ evaluation::SweepAxes axes_of(const JsonReader& request, const workloads::Worklo
       axes.elements_per_scaler.push_back(list[i].integer<int>(1, evaluation::kMostSharing));
     }
   }
+  if (has(request, "taps_per_cycle")) {
+    const JsonReader list = request["taps_per_cycle"];
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      axes.taps_per_cycle.push_back(list[i].integer<int>(1, evaluation::kMostTapsPerCycle));
+    }
+  }
   return axes;
 }
 
@@ -239,10 +242,12 @@ std::string sweep(const JsonReader& request, const evaluation::Progress& progres
   const energy::Laws laws = laws_of(request);
   const workloads::Workload workload = workload_of(request["workload"]);
   evaluation::SharedWork shared(evaluation::kSharedBytes);
-  const evaluation::SweepSetting setting{
+  evaluation::SweepSetting setting{
       workload, engine, laws, evaluation::parse_activity(request["activity"].text()), front_of(request, engine),
       &shared};
   const evaluation::SweepPoints points(axes_of(request, workload), sample_of(request));
+  setting.tells_dataflow = points.tell_dataflow();
+  setting.tells_taps = points.tell_taps();
   for (const auto& formats : points.axes().formats) evaluation::check_products(formats, workload);
   evaluation::SweepTensors tensors(workload);
   evaluation::SweepCollector collector(points.size(), setting.front, nullptr);

@@ -190,6 +190,7 @@ def sweep(
     accumulator_bits: Any = None,
     array: Any = None,
     sharing: Any = None,
+    taps_per_cycle: Any = None,
     engine: str = "functional",
     activity: str = "dense",
     table: Path = "horowitz-45nm",
@@ -209,6 +210,7 @@ def sweep(
     grouping: one or a list, of the widths (nc), and of each of formats that names none.
     accumulator_bits: one or a list of widths, 2 to 64, or "full"; None: the workload's.
     array: one or a list of files or dicts. sharing: one or a list of elements that share a group-scale unit.
+    taps_per_cycle: one or a list of multipliers of an element; None: as the arrays have it, as for sharing.
     engine: "functional", or "analytic": no values, so no errors.
     activity, table: as of report. threads: as of simulate.
     pareto: what the front is of: one or a list of "energy" (with memory), "computing" (without), "time", "area" and
@@ -231,6 +233,7 @@ def sweep(
         "accumulator_bits": _list(accumulator_bits),
         "array": None if arrays is None else [_source(one, f"array {i + 1}") for i, one in enumerate(arrays)],
         "sharing": _list(sharing),
+        "taps_per_cycle": _list(taps_per_cycle),
         "engine": _name(engine, "engine"),
         "activity": _name(activity, "activity"),
         "table": _path(table, "table"),

@@ -3,8 +3,6 @@
 // simulation agrees exactly.
 #pragma once
 
-#include <vector>
-
 #include "models/convolution/convolution.h"
 #include "models/formats/format.h"
 #include "sim/array_config.h"
@@ -14,7 +12,6 @@ namespace mlsim::sim {
 
 // Dataflow::predict.
 PassPrediction predict_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::Format& left,
-                            const models::Format& right, const ArrayConfig& config,
-                            const std::vector<models::Format>& results);
+                            const models::Format& right, const ArrayConfig& config, const Exchange& exchange);
 
 }  // namespace mlsim::sim

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "sim/output_stationary/dot_toggles.h"
 #include "sim/output_stationary/schedule.h"
 #include "sim/output_stationary/toggle_kernels.h"
 
@@ -431,7 +432,10 @@ OperandToggles count_operand_toggles(models::Pass pass, const models::Convolutio
                                      const ArrayConfig& config) {
   const Schedule schedule(pass, shape, left.format.layout, right.format.layout, config);
   const bool left_in_rows = pass == models::Pass::kBackwardWeight;
-  return Walk(schedule, left_in_rows ? left : right, left_in_rows ? right : left, config).run();
+  const models::ScaledTensor& rows = left_in_rows ? left : right;
+  const models::ScaledTensor& columns = left_in_rows ? right : left;
+  if (config.taps_per_cycle > 1) return count_dot_toggles(schedule, rows, columns, config);
+  return Walk(schedule, rows, columns, config).run();
 }
 
 }  // namespace mlsim::sim

@@ -1,5 +1,5 @@
 // How many bits of the operand registers change: one register a row and one a column of the array, in front of the
-// elements.
+// elements, or one for each of their multipliers (dot_toggles.h).
 #pragma once
 
 #include "models/convolution/convolution.h"

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cassert>
 
+#include "sim/statistics.h"
+#include "sim/weight_stationary/folds.h"
+
 namespace mlsim::sim {
 namespace {
 
@@ -31,21 +34,27 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
     : pass_(pass),
       shape_(shape),
       reduction_(pass, shape, left, right),
+      weight_stationary_(config.dataflow == DataflowKind::kWeightStationary),
       array_rows_(config.rows),
       array_columns_(config.columns),
+      tile_columns_(weight_stationary_ ? weight_stationary::tile_positions(config) : config.columns),
       row_ports_(config.row_feeder.fill_ports),
       column_ports_(config.column_feeder.fill_ports),
-      step_taps_(std::min(config.row_feeder.buffer_elements / 2 / config.rows,
-                          config.column_feeder.buffer_elements / 2 / config.columns)),
+      taps_per_cycle_(config.taps_per_cycle),
+      step_words_(weight_stationary_ ? config.columns : config.words_of_half()),
       rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),
       row_plane_(pass == Pass::kBackwardWeight ? shape.out_size() : shape.kernel),
       plane_(pass == Pass::kBackwardData ? shape.out_size() : shape.in_size) {
-  assert(step_taps_ >= 1);
+  assert(step_words_ >= 1);
   add_phases();
   if (pass == Pass::kBackwardData) row_outer_planes_ = shape.in_channels / shape.groups;
   if (pass == Pass::kBackwardWeight) {
     row_outer_planes_ = shape.out_channels;
     column_outer_planes_ = shape.in_channels;
+  }
+  if (weight_stationary_) {
+    share_ = static_cast<int>(std::min<std::int64_t>(most_live_rows(), weight_stationary::rows_of_scaler(config)));
+    return;
   }
   share_ = largest_share(config.rows, config.columns, static_cast<int>(most_live_rows()),
                          static_cast<int>(most_live_columns()), config.elements_per_scaler);
@@ -54,13 +63,17 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
 std::int64_t Schedule::most_live_columns() const {
   std::int64_t most = 0;
   for (const Phase& phase : phases_) most = std::max(most, phase.columns);
-  return std::min<std::int64_t>(array_columns_, most);
+  return std::min(tile_columns_, most);
+}
+
+std::int64_t Schedule::drain() const {
+  return share_ + kArrayPipeline + (weight_stationary_ ? array_columns_ - 1 : 0);
 }
 
 std::int64_t Schedule::tile_cycles(std::int64_t conv_group, std::size_t phase) const {
   std::int64_t cycles = 0;
   for (Group group = first_group(conv_group);; advance(group, conv_group, phase)) {
-    cycles += group_taps(group, phase) + group_stall(group, phase);
+    cycles += group_words(group, phase) + group_stall(group, phase);
     if (is_last(group, phase)) return cycles;
   }
 }
@@ -123,8 +136,12 @@ std::int64_t Schedule::group_taps(const Group& group, std::size_t phase) const {
   return reduction_.taps_apart() ? length : length * static_cast<std::int64_t>(phases_[phase].taps.size());
 }
 
+std::int64_t Schedule::group_words(const Group& group, std::size_t phase) const {
+  return ceiling(group_taps(group, phase), taps_per_cycle_);
+}
+
 std::int64_t Schedule::group_stall(const Group& group, std::size_t phase) const {
-  return std::max<std::int64_t>(share_ - group_taps(group, phase), 0);
+  return std::max<std::int64_t>(share_ - group_words(group, phase), 0);
 }
 
 std::int64_t Schedule::results() const {
@@ -199,12 +216,18 @@ Lane Schedule::column_lane(std::int64_t conv_group, std::size_t phase_index, std
 }
 
 std::int64_t Schedule::fill_cycles(const Step& step) const {
+  if (weight_stationary_) {
+    const auto fill = [&](std::int64_t lanes, std::int64_t ports) {
+      return ceiling(lanes * step.taps, std::min(ports, lanes));
+    };
+    return std::max(step.fills_rows ? fill(step.live_rows, row_ports_) : 0, fill(step.live_columns, column_ports_));
+  }
   const std::int64_t columns = ceiling(step.live_columns * step.taps, column_ports_);
   return step.fills_rows ? std::max(ceiling(step.live_rows * step.taps, row_ports_), columns) : columns;
 }
 
 std::int64_t Schedule::compute_cycles(const Step& step) const {
-  return step.taps + step.stalls;
+  return (weight_stationary_ ? step.live_columns : step.words) + step.stalls;
 }
 
 StepWalk::StepWalk(const Schedule& schedule) : schedule_(&schedule), done_(schedule.phases_.empty()) {
@@ -224,7 +247,7 @@ void StepWalk::advance() {
   // Whether the tile was this one step.
   const bool whole = step_.first_group.begin == 0 && step_.first_group.tap == 0 && step_.first_tap == 0;
   ++step_.column_tile;
-  if (step_.column_tile * s.array_columns_ < s.phases_[step_.phase].columns) {
+  if (step_.column_tile * s.tile_columns_ < s.phases_[step_.phase].columns) {
     start_tile();
     step_.fills_rows = !whole;
     if (step_.fills_rows) step_.row_half = 1 - step_.row_half;
@@ -249,8 +272,8 @@ void StepWalk::advance() {
 void StepWalk::start_tile() {
   const Schedule& s = *schedule_;
   step_.live_rows = static_cast<int>(std::min<std::int64_t>(s.array_rows_, s.rows_ - step_.row_tile * s.array_rows_));
-  step_.live_columns = static_cast<int>(
-      std::min<std::int64_t>(s.array_columns_, s.phases_[step_.phase].columns - step_.column_tile * s.array_columns_));
+  step_.live_columns =
+      static_cast<int>(std::min(s.tile_columns_, s.phases_[step_.phase].columns - step_.column_tile * s.tile_columns_));
   step_.fills_rows = true;
   step_.first_of_panel = step_.column_tile == 0;
   step_.first_of_tile = true;
@@ -267,27 +290,44 @@ void StepWalk::cut_step() {
   step_.started_groups = next_tap_ == 0 ? 1 : 0;
   step_.stalls = 0;
   tile_ends_ = false;
+  if (s.weight_stationary_) return cut_fold();
   const std::int64_t taps = s.group_taps(next_group_, step_.phase);
-  if (taps > s.step_taps_) {
-    step_.taps = std::min(s.step_taps_, taps - next_tap_);
+  const std::int64_t words = s.group_words(next_group_, step_.phase);
+  if (words > s.step_words_) {
+    step_.taps = std::min(s.step_words_ * s.taps_per_cycle_, taps - next_tap_);
+    step_.words = ceiling(step_.taps, s.taps_per_cycle_);
     next_tap_ += step_.taps;
     if (next_tap_ == taps) end_group();
     return;
   }
   step_.taps = taps;
+  step_.words = words;
   end_group();
   while (!tile_ends_) {
-    const std::int64_t more = s.group_taps(next_group_, step_.phase);
-    if (step_.taps + more > s.step_taps_) break;
-    step_.taps += more;
+    const std::int64_t more = s.group_words(next_group_, step_.phase);
+    if (step_.words + more > s.step_words_) break;
+    step_.taps += s.group_taps(next_group_, step_.phase);
+    step_.words += more;
     ++step_.started_groups;
     end_group();
   }
 }
 
+// As many taps of one group as the array has columns.
+void StepWalk::cut_fold() {
+  const Schedule& s = *schedule_;
+  const std::int64_t taps = s.group_taps(next_group_, step_.phase);
+  step_.taps = std::min(s.step_words_, taps - next_tap_);
+  step_.words = step_.taps;
+  next_tap_ += step_.taps;
+  step_.ends_group = next_tap_ == taps;
+  step_.stalls = weight_stationary::fold_stalls(step_.ends_group, step_.live_columns, s.share_, s.array_columns_);
+  if (step_.ends_group) end_group();
+}
+
 void StepWalk::end_group() {
   const Schedule& s = *schedule_;
-  step_.stalls += s.group_stall(next_group_, step_.phase);
+  if (!s.weight_stationary_) step_.stalls += s.group_stall(next_group_, step_.phase);
   next_tap_ = 0;
   tile_ends_ = s.is_last(next_group_, step_.phase);
   if (!tile_ends_) s.advance(next_group_, step_.conv_group, step_.phase);

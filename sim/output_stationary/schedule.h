@@ -1,5 +1,6 @@
 // The order in which a pass runs on the array: tiles of results, their steps, and the taps of each step. Controller and
-// feeders of both details walk it. docs/dataflow.md describes the mapping.
+// feeders of both details walk it. docs/dataflow.md describes the mapping. Weight-stationary arrays walk it, too, with
+// tiles and steps of their own (sim/weight_stationary/folds.h).
 #pragma once
 
 #include <algorithm>
@@ -45,7 +46,8 @@ struct Group {
   std::int64_t tap = 0;  // that one tap
 };
 
-// A run of taps of one tile that fits in half a buffer.
+// A run of taps of one tile that fits in half a buffer: in words of as many as an element multiplies at once, of which
+// each reduction group begins one.
 struct Step {
   std::int64_t conv_group = 0;
   std::int64_t row_tile = 0;
@@ -56,8 +58,10 @@ struct Step {
   Group first_group;           // the reduction group of its first tap,
   std::int64_t first_tap = 0;  // and the place of that tap in it
   std::int64_t taps = 0;
+  std::int64_t words = 0;
   std::int64_t started_groups = 0;  // reduction groups whose first tap it has
   std::int64_t stalls = 0;          // cycles that groups which end in it wait for the group-scale units
+  bool ends_group = false;          // weight-stationary: it is the last fold of its reduction group
   bool fills_rows = true;           // false where the row panel is still in its half
   int row_half = 0;
   int column_half = 0;
@@ -78,6 +82,9 @@ class Schedule {
   const std::vector<Phase>& phases() const { return phases_; }  // those that have a tap
   std::int64_t results() const;                                 // computed on the array
   int share() const { return share_; }                          // most elements that a group-scale unit serves
+  bool weight_stationary() const { return weight_stationary_; }
+  // From the end of a tile's computation to its last result in its bank.
+  std::int64_t drain() const;
   // Height and width of the planes of the operand of the rows, and of that of the columns.
   const std::array<std::int64_t, 2>& row_plane() const { return row_plane_; }
   const std::array<std::int64_t, 2>& plane() const { return plane_; }
@@ -87,6 +94,8 @@ class Schedule {
   bool is_last(const Group& group, std::size_t phase) const;
   void advance(Group& group, std::int64_t conv_group, std::size_t phase) const;
   std::int64_t group_taps(const Group& group, std::size_t phase) const;
+  // Cycles in which an element multiplies them.
+  std::int64_t group_words(const Group& group, std::size_t phase) const;
   // Cycles that a group waits for the group-scale units.
   std::int64_t group_stall(const Group& group, std::size_t phase) const;
 
@@ -100,6 +109,7 @@ class Schedule {
 
   // Cycles in which a tile computes, all of its steps.
   std::int64_t tile_cycles(std::int64_t conv_group, std::size_t phase) const;
+  std::int64_t taps_per_cycle() const { return taps_per_cycle_; }
   // Of the largest tile.
   std::int64_t most_live_rows() const { return std::min<std::int64_t>(array_rows_, rows_); }
   std::int64_t most_live_columns() const;
@@ -117,11 +127,14 @@ class Schedule {
   models::Pass pass_;
   models::ConvolutionShape shape_;
   models::Reduction reduction_;
+  bool weight_stationary_;
   int array_rows_;
   int array_columns_;
+  std::int64_t tile_columns_;  // of results
   std::int64_t row_ports_;
   std::int64_t column_ports_;
-  std::int64_t step_taps_;  // the most taps of a step
+  std::int64_t taps_per_cycle_;
+  std::int64_t step_words_;  // the most words of a step
   std::int64_t rows_;
   int share_ = 0;
   std::array<std::int64_t, 2> row_plane_;
@@ -143,6 +156,7 @@ class StepWalk {
  private:
   void start_tile();
   void cut_step();
+  void cut_fold();
   void end_group();
 
   const Schedule* schedule_;

@@ -1,6 +1,14 @@
 #include "sim/systemc/accelerator.h"
 
 namespace mlsim::sim {
+namespace {
+
+// Wires from the feeders to every element; without them the array reads the buffers by itself.
+bool has_operand_wires(Detail detail, const ArrayConfig& config) {
+  return detail == Detail::kStructural && config.dataflow == DataflowKind::kOutputStationary;
+}
+
+}  // namespace
 
 Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, const ArrayConfig& config)
     : sc_core::sc_module(name),
@@ -18,6 +26,8 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
       group_tap_("group_tap"),
       first_group_("first_group"),
       last_group_("last_group"),
+      fold_load_("fold_load"),
+      sums_begin_("sums_begin"),
       hand_over_("hand_over"),
       scaler_start_("scaler_start"),
       scaler_first_group_("scaler_first_group"),
@@ -33,8 +43,8 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
       result_address_("result_address", result_valid_.size()),
       result_("result", result_valid_.size()),
       controller_("controller", config),
-      row_feeder_("row_feeder", Side::kRows, config, detail == Detail::kStructural),
-      column_feeder_("column_feeder", Side::kColumns, config, detail == Detail::kStructural),
+      row_feeder_("row_feeder", Side::kRows, config, has_operand_wires(detail, config)),
+      column_feeder_("column_feeder", Side::kColumns, config, has_operand_wires(detail, config)),
       banks_("result_banks", result_valid_.size()),
       quantizer_("quantizer", config, banks_) {
   controller_.clock(clock_);
@@ -49,6 +59,8 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
   controller_.group_tap(group_tap_);
   controller_.first_group(first_group_);
   controller_.last_group(last_group_);
+  controller_.fold_load(fold_load_);
+  controller_.sums_begin(sums_begin_);
   controller_.hand_over(hand_over_);
   controller_.scaler_start(scaler_start_);
   controller_.scaler_first_group(scaler_first_group_);
@@ -80,10 +92,11 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
   quantizer_.reset(reset_);
   quantizer_.start(quantizer_start_);
 
+  const bool stationary = config.dataflow == DataflowKind::kWeightStationary;
   if (detail == Detail::kStructural) {
-    add_array(config);
+    stationary ? add_stationary_array(config) : add_array(config);
   } else {
-    add_cycle_array(config);
+    stationary ? add_stationary_cycle_array(config) : add_cycle_array(config);
   }
   if (config.waits_for_memory()) add_channel(config);
   if (config.sram_read_bytes_per_cycle.limited()) {
@@ -100,14 +113,48 @@ void Accelerator::add_array(const ArrayConfig& config) {
   array_->scaler_start(scaler_start_);
   array_->scaler_first_group(scaler_first_group_);
   array_->scaler_last_group(scaler_last_group_);
+  wire_banks(*array_);
+}
+
+template <typename Array>
+void Accelerator::wire_banks(Array& array) {
   for (std::size_t unit = 0; unit < result_valid_.size(); ++unit) {
-    array_->result_valid[unit](result_valid_[unit]);
-    array_->result_address[unit](result_address_[unit]);
-    array_->result[unit](result_[unit]);
+    array.result_valid[unit](result_valid_[unit]);
+    array.result_address[unit](result_address_[unit]);
+    array.result[unit](result_[unit]);
     banks_.valid[unit](result_valid_[unit]);
     banks_.address[unit](result_address_[unit]);
     banks_.value[unit](result_[unit]);
   }
+}
+
+template <typename Array>
+void Accelerator::wire_stationary(Array& array) {
+  array.clock(clock_);
+  array.reset(reset_);
+  array.read_enable(read_enable_);
+  array.position(tap_);
+  array.row_half(row_half_);
+  array.column_half(column_half_);
+  array.fold_load(fold_load_);
+  array.sums_begin(sums_begin_);
+  array.group_end(group_end_);
+  array.group_outer(group_outer_);
+  array.group_tap(group_tap_);
+  array.first_group(first_group_);
+  array.last_group(last_group_);
+}
+
+void Accelerator::add_stationary_array(const ArrayConfig& config) {
+  stationary_array_ = std::make_unique<StationaryArray>("array", config, row_feeder_.buffer(), column_feeder_.buffer());
+  wire_stationary(*stationary_array_);
+  wire_banks(*stationary_array_);
+}
+
+void Accelerator::add_stationary_cycle_array(const ArrayConfig& config) {
+  stationary_cycle_array_ =
+      std::make_unique<StationaryCycleArray>("array", config, row_feeder_.buffer(), column_feeder_.buffer(), banks_);
+  wire_stationary(*stationary_cycle_array_);
 }
 
 void Accelerator::add_cycle_array(const ArrayConfig& config) {
@@ -151,8 +198,11 @@ void Accelerator::load(const Job& job) {
   column_feeder_.load(job);
   banks_.load(job);
   quantizer_.load(job);
+  results_leave_ = job.results.leave;
   if (array_) array_->load(job);
   if (cycle_array_) cycle_array_->load(job);
+  if (stationary_array_) stationary_array_->load(job);
+  if (stationary_cycle_array_) stationary_cycle_array_->load(job);
   if (channel_) channel_->load(job);
   if (row_port_) row_port_->load(job);
   if (column_port_) column_port_->load(job);
@@ -162,11 +212,20 @@ void Accelerator::load(const Job& job) {
 }
 
 models::OperationCounts Accelerator::counts() const {
+  if (stationary_array_) return stationary_array_->counts();
+  if (stationary_cycle_array_) return stationary_cycle_array_->counts();
   return array_ ? array_->counts() : cycle_array_->counts();
 }
 
 std::uint64_t Accelerator::zero_products() const {
+  if (stationary_array_) return stationary_array_->zero_products();
+  if (stationary_cycle_array_) return stationary_cycle_array_->zero_products();
   return array_ ? array_->zero_products() : cycle_array_->zero_products();
+}
+
+SumTraffic Accelerator::sum_traffic() const {
+  if (stationary_array_) return stationary_array_->sum_traffic();
+  return stationary_cycle_array_ ? stationary_cycle_array_->sum_traffic() : SumTraffic{};
 }
 
 Traffic Accelerator::traffic() const {
@@ -176,13 +235,17 @@ Traffic Accelerator::traffic() const {
   Traffic traffic;
   traffic.dram_row_reads = rows.dram_reads;
   traffic.dram_column_reads = columns.dram_reads;
-  traffic.dram_result_writes = result_bits;
+  traffic.dram_result_writes = results_leave_ ? result_bits : 0;
+  traffic.dram_result_reads = quantizer_.returned_bits();
   traffic.dram_code_writes = quantizer_.written_bits();
   traffic.sram_operand_writes = rows.dram_reads + columns.dram_reads;
   traffic.sram_row_reads = rows.sram_reads;
   traffic.sram_column_reads = columns.sram_reads;
-  traffic.sram_result_writes = banks_.written_bits();
-  traffic.sram_result_reads = result_bits + quantizer_.read_bits();
+  traffic.sram_result_writes = banks_.written_bits() + quantizer_.returned_bits() + quantizer_.kept_bits();
+  traffic.sram_result_reads = traffic.dram_result_writes + quantizer_.read_bits();
+  const SumTraffic sums = sum_traffic();
+  traffic.sram_sum_writes = sums.writes;
+  traffic.sram_sum_reads = sums.reads;
   traffic.row_buffer_writes = rows.buffer_writes;
   traffic.row_buffer_reads = rows.buffer_reads;
   traffic.column_buffer_writes = columns.buffer_writes;
@@ -205,10 +268,15 @@ void Accelerator::trace(sc_core::sc_trace_file* file) const {
   sc_core::sc_trace(file, group_tap_, group_tap_.name());
   sc_core::sc_trace(file, first_group_, first_group_.name());
   sc_core::sc_trace(file, last_group_, last_group_.name());
-  sc_core::sc_trace(file, hand_over_, hand_over_.name());
-  sc_core::sc_trace(file, scaler_start_, scaler_start_.name());
-  sc_core::sc_trace(file, scaler_first_group_, scaler_first_group_.name());
-  sc_core::sc_trace(file, scaler_last_group_, scaler_last_group_.name());
+  if (stationary_array_) {
+    sc_core::sc_trace(file, fold_load_, fold_load_.name());
+    sc_core::sc_trace(file, sums_begin_, sums_begin_.name());
+  } else {
+    sc_core::sc_trace(file, hand_over_, hand_over_.name());
+    sc_core::sc_trace(file, scaler_start_, scaler_start_.name());
+    sc_core::sc_trace(file, scaler_first_group_, scaler_first_group_.name());
+    sc_core::sc_trace(file, scaler_last_group_, scaler_last_group_.name());
+  }
   sc_core::sc_trace(file, quantizer_start_, quantizer_start_.name());
   row_feeder_.trace(file);
   column_feeder_.trace(file);
@@ -223,6 +291,7 @@ void Accelerator::trace(sc_core::sc_trace_file* file) const {
   if (row_port_) row_port_->trace(file);
   if (column_port_) column_port_->trace(file);
   if (array_) array_->trace(file);
+  if (stationary_array_) stationary_array_->trace(file);
   for (std::size_t unit = 0; unit < result_valid_.size(); ++unit) {
     sc_core::sc_trace(file, result_valid_[unit], result_valid_[unit].name());
     sc_core::sc_trace(file, result_address_[unit], result_address_[unit].name());

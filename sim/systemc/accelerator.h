@@ -16,6 +16,8 @@
 #include "sim/systemc/operand_feeder.h"
 #include "sim/systemc/result_banks.h"
 #include "sim/systemc/sram_port.h"
+#include "sim/systemc/stationary_array.h"
+#include "sim/systemc/stationary_cycle_array.h"
 
 namespace mlsim::sim {
 
@@ -43,6 +45,13 @@ class Accelerator : public sc_core::sc_module {
  private:
   void add_array(const ArrayConfig& config);
   void add_cycle_array(const ArrayConfig& config);
+  void add_stationary_array(const ArrayConfig& config);
+  void add_stationary_cycle_array(const ArrayConfig& config);
+  SumTraffic sum_traffic() const;
+  template <typename Array>
+  void wire_stationary(Array& array);
+  template <typename Array>
+  void wire_banks(Array& array);
   void add_channel(const ArrayConfig& config);
   std::unique_ptr<SramPort> sram_port(const char* name, Side side, const ArrayConfig& config,
                                       sc_core::sc_signal<bool>& carried);
@@ -62,6 +71,8 @@ class Accelerator : public sc_core::sc_module {
   sc_core::sc_signal<std::uint32_t> group_tap_;
   sc_core::sc_signal<bool> first_group_;
   sc_core::sc_signal<bool> last_group_;
+  sc_core::sc_signal<bool> fold_load_;
+  sc_core::sc_signal<bool> sums_begin_;
   sc_core::sc_signal<bool> hand_over_;
   sc_core::sc_signal<bool> scaler_start_;
   sc_core::sc_signal<bool> scaler_first_group_;
@@ -79,14 +90,18 @@ class Accelerator : public sc_core::sc_module {
   sc_core::sc_vector<sc_core::sc_signal<std::uint64_t>> result_address_;
   sc_core::sc_vector<sc_core::sc_signal<std::uint32_t>> result_;
 
+  bool results_leave_ = true;  // for DRAM in binary32, of the job
+
   Controller controller_;
   OperandFeeder row_feeder_;
   OperandFeeder column_feeder_;
   ResultBanks banks_;
   DynamicQuantizer quantizer_;
-  // One of the two, as the detail asks for.
+  // One of them, as the detail and the dataflow ask for.
   std::unique_ptr<Array> array_;
   std::unique_ptr<CycleArray> cycle_array_;
+  std::unique_ptr<StationaryArray> stationary_array_;
+  std::unique_ptr<StationaryCycleArray> stationary_cycle_array_;
   std::unique_ptr<DramChannel> channel_;  // where memory takes time
   // Where reading the SRAM does.
   std::unique_ptr<SramPort> row_port_;

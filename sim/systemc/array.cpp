@@ -1,10 +1,17 @@
 #include "sim/systemc/array.h"
 
 #include <algorithm>
+#include <string>
+#include <vector>
+
+#include "sim/weight_stationary/folds.h"
 
 namespace mlsim::sim {
 
 std::size_t scaler_count(const ArrayConfig& config) {
+  if (config.dataflow == DataflowKind::kWeightStationary) {
+    return static_cast<std::size_t>(weight_stationary::scaler_count(config));
+  }
   return static_cast<std::size_t>((config.rows * config.columns + config.elements_per_scaler - 1) /
                                   config.elements_per_scaler);
 }
@@ -18,18 +25,30 @@ Array::Array(const sc_core::sc_module_name& name, const ArrayConfig& config, con
   const auto array_columns = static_cast<std::size_t>(config.columns);
   const std::size_t count = static_cast<std::size_t>(config.rows) * array_columns;
   const auto share = static_cast<std::size_t>(config.elements_per_scaler);
+  const auto multipliers = static_cast<std::size_t>(config.taps_per_cycle);
 
-  elements_.init(count, [&](const char* /*name*/, std::size_t element) {
-    const std::size_t row = element / array_columns;
-    const std::size_t column = element % array_columns;
-    const std::string element_name = "element_" + std::to_string(row) + "_" + std::to_string(column);
-    return new ProcessingElement(element_name.c_str(), rows, columns, row, column);
-  });
-  for (ProcessingElement& element : elements_) {
+  const auto element_name = [&](std::size_t element) {
+    return "element_" + std::to_string(element / array_columns) + "_" + std::to_string(element % array_columns);
+  };
+  if (multipliers == 1) {
+    elements_.init(count, [&](const char* /*name*/, std::size_t element) {
+      return new ProcessingElement(element_name(element).c_str(), rows, columns, element / array_columns,
+                                   element % array_columns);
+    });
+  } else {
+    dot_elements_.init(count, [&](const char* /*name*/, std::size_t element) {
+      return new DotProductElement(element_name(element).c_str(), rows, columns, element, array_columns, multipliers);
+    });
+  }
+  const auto wire = [&](auto& element) {
     element.clock(clock);
     element.reset(reset);
     element.hand_over(hand_over);
-  }
+  };
+  for (ProcessingElement& element : elements_) wire(element);
+  for (DotProductElement& element : dot_elements_) wire(element);
+  std::vector<const sc_core::sc_signal<std::int64_t>*> handed_over;
+  for_each_element([&](const auto& element) { handed_over.push_back(&element.handed_over()); });
 
   scalers_.init(scaler_count(config), [&](const char* /*name*/, std::size_t unit) {
     const std::string unit_name = "scaler_" + std::to_string(unit);
@@ -44,7 +63,7 @@ Array::Array(const sc_core::sc_module_name& name, const ArrayConfig& config, con
     scaler.first_group(scaler_first_group);
     scaler.last_group(scaler_last_group);
     for (std::size_t slot = 0; slot < scaler.handed_over.size(); ++slot) {
-      scaler.handed_over[slot](elements_[unit * share + slot].handed_over());
+      scaler.handed_over[slot](*handed_over[unit * share + slot]);
     }
     scaler.result_valid(result_valid[unit]);
     scaler.result_address(result_address[unit]);
@@ -54,24 +73,25 @@ Array::Array(const sc_core::sc_module_name& name, const ArrayConfig& config, con
 
 void Array::load(const Job& job) {
   for (ProcessingElement& element : elements_) element.load(job);
+  for (DotProductElement& element : dot_elements_) element.load(job);
   for (GroupScaler& scaler : scalers_) scaler.load(job);
 }
 
 models::OperationCounts Array::counts() const {
   models::OperationCounts counts;
-  for (const ProcessingElement& element : elements_) counts += element.counts();
+  for_each_element([&](const auto& element) { counts += element.counts(); });
   for (const GroupScaler& scaler : scalers_) counts += scaler.counts();
   return counts;
 }
 
 std::uint64_t Array::zero_products() const {
   std::uint64_t products = 0;
-  for (const ProcessingElement& element : elements_) products += element.zero_products();
+  for_each_element([&](const auto& element) { products += element.zero_products(); });
   return products;
 }
 
 void Array::trace(sc_core::sc_trace_file* file) const {
-  for (const ProcessingElement& element : elements_) element.trace(file);
+  for_each_element([&](const auto& element) { element.trace(file); });
   for (const GroupScaler& scaler : scalers_) scaler.trace(file);
 }
 

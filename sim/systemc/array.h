@@ -6,6 +6,7 @@
 
 #include "models/convolution/operation_counts.h"
 #include "sim/array_config.h"
+#include "sim/systemc/dot_product_element.h"
 #include "sim/systemc/group_scaler.h"
 #include "sim/systemc/job.h"
 #include "sim/systemc/operand_feeder.h"
@@ -35,7 +36,15 @@ class Array : public sc_core::sc_module {
   std::uint64_t zero_products() const;
 
  private:
-  sc_core::sc_vector<ProcessingElement> elements_;  // row by row
+  template <typename Use>
+  void for_each_element(const Use& use) const {
+    for (const ProcessingElement& element : elements_) use(element);
+    for (const DotProductElement& element : dot_elements_) use(element);
+  }
+
+  // Row by row: one of the two, as the elements have one multiplier or several.
+  sc_core::sc_vector<ProcessingElement> elements_;
+  sc_core::sc_vector<DotProductElement> dot_elements_;
   sc_core::sc_vector<GroupScaler> scalers_;
 };
 

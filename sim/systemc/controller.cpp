@@ -32,14 +32,18 @@ void Controller::load(const Job& job) {
   fill_left_ = 0;
   results_due_.clear();
   hold_left_ = 0;
-  write_cycles_ = cycles_of(config_.sram_write_bytes_per_cycle,
-                            std::int64_t{4} * job.schedule->most_live_rows() * job.schedule->most_live_columns());
+  write_cycles_ = 0;
+  if (!job.schedule->weight_stationary()) {
+    write_cycles_ = cycles_of(config_.sram_write_bytes_per_cycle,
+                              std::int64_t{4} * job.schedule->most_live_rows() * job.schedule->most_live_columns());
+  }
   state_ = State::kReset;
   reset.write(true);
 }
 
 void Controller::tick() {
-  // 1. Control travels along with the operands: one register to the elements, one more to the group-scale units.
+  // 1. Control travels along with the operands: one register to the elements, one more to the group-scale units. In a
+  // weight-stationary array it travels along the rows.
   const bool at_elements = hand_over.read();
   scaler_start.write(at_elements);
   if (at_elements) {
@@ -67,7 +71,7 @@ void Controller::tick() {
       read_enable.write(false);
       group_end.write(false);
       ++cycles_.array;
-      if (drain_left_ > job_->schedule->share() + kArrayPipeline) ++cycles_.sram_stalls;
+      if (drain_left_ > job_->schedule->drain()) ++cycles_.sram_stalls;
       if (--drain_left_ > 0) break;
       if (drained.read()) {
         end_array();
@@ -135,7 +139,7 @@ void Controller::run_array() {
     if (hold_left_ > 0) --hold_left_;
   }
   ++cycles_.array;
-  if (compute_left_ == 0 && next_->done()) {
+  if (compute_left_ == 0 && hold_left_ == 0 && next_->done()) {
     state_ = State::kDrain;
     drain_left_ = drain_cycles();
   }
@@ -176,7 +180,27 @@ std::int64_t Controller::hold_cycles(const Step& first_of_tile) const {
 
 // From the end of a tile's computation to its last result in the SRAM.
 std::int64_t Controller::drain_cycles() const {
-  return std::max<std::int64_t>(job_->schedule->share(), write_cycles_) + kArrayPipeline;
+  const Schedule& schedule = *job_->schedule;
+  return schedule.drain() + std::max<std::int64_t>(write_cycles_ - schedule.share(), 0);
+}
+
+// In which the partial sums of a fold, and its results, pass out of the SRAM and into it.
+std::int64_t Controller::sum_cycles(const Step& step) const {
+  const std::int64_t sums = std::int64_t{step.live_rows} * step.live_columns;
+  const std::int64_t word = job_->sum_word_bits / 8 * sums;
+  const bool begins_tile = step.first_group.begin == 0 && step.first_group.tap == 0;
+  const std::int64_t reads = (step.first_tap > 0 ? word : 0) + (step.ends_group && !begins_tile ? 4 * sums : 0);
+  return std::max(cycles_of(config_.sram_read_bytes_per_cycle, reads),
+                  cycles_of(config_.sram_write_bytes_per_cycle, step.ends_group ? 4 * sums : word));
+}
+
+// What holds the array beyond the computation of the step that begins.
+void Controller::hold_array(bool last) {
+  if (job_->schedule->weight_stationary()) {
+    hold_left_ = std::max(compute_left_, sum_cycles(step_));
+  } else if (!last && next_->step().first_of_tile) {
+    hold_left_ = compute_left_ + hold_cycles(next_->step());
+  }
 }
 
 void Controller::begin_fill() {
@@ -194,10 +218,14 @@ void Controller::begin_step() {
   const Schedule& schedule = *job_->schedule;
   step_ = next_->step();
   compute_left_ = schedule.compute_cycles(step_);
-  tap_ = 0;
+  word_ = 0;
   group_ = step_.first_group;
-  cycle_of_group_ = step_.first_tap;
-  start_group();
+  if (schedule.weight_stationary()) {
+    start_fold();
+  } else {
+    cycle_of_group_ = step_.first_tap / schedule.taps_per_cycle();
+    start_group();
+  }
   row_half.write(step_.row_half != 0);
   column_half.write(step_.column_half != 0);
 
@@ -207,26 +235,59 @@ void Controller::begin_step() {
   fill_due_ = last ? 0 : schedule.fill_cycles(next_->step());
   if (!waits_for_memory_) return;
   sram_due_ = last ? 0 : port_cycles(next_->step());
+  hold_array(last);
+  sram_due_ = std::max(sram_due_, hold_left_);
   if (last || next_->step().first_of_tile) {
-    if (!last) hold_left_ = compute_left_ + hold_cycles(next_->step());
-    sram_due_ = std::max(sram_due_, hold_left_);
-    const std::int64_t drain = compute_left_ + drain_cycles();
-    results_due_.push_back(cycles_.array + static_cast<std::uint64_t>(drain) - 1);
+    const std::int64_t computes = schedule.weight_stationary() ? hold_left_ : compute_left_;
+    results_due_.push_back(cycles_.array + static_cast<std::uint64_t>(computes + drain_cycles()) - 1);
   }
 }
 
 void Controller::start_group() {
   const Schedule& schedule = *job_->schedule;
-  group_taps_ = schedule.group_taps(group_, step_.phase);
-  group_cycles_ = group_taps_ + schedule.group_stall(group_, step_.phase);
+  group_words_ = schedule.group_words(group_, step_.phase);
+  group_cycles_ = group_words_ + schedule.group_stall(group_, step_.phase);
+}
+
+void Controller::start_fold() {
+  position_wait_ = 0;
+  group_outer.write(static_cast<std::uint32_t>(group_.begin));
+  group_tap.write(static_cast<std::uint32_t>(group_.tap));
+  first_group.write(group_.begin == 0 && group_.tap == 0);
+  last_group.write(job_->schedule->is_last(group_, step_.phase));
+  sums_begin.write(step_.first_tap == 0);
 }
 
 void Controller::issue() {
-  const bool reads = cycle_of_group_ < group_taps_;
+  if (job_->schedule->weight_stationary()) {
+    issue_position();
+  } else {
+    issue_word();
+  }
+  --compute_left_;
+}
+
+// Where sums leave the array, the group-scale units take a position's rows one after the other.
+void Controller::issue_position() {
+  const bool reads = word_ < step_.live_columns && position_wait_ == 0;
+  read_enable.write(reads);
+  group_end.write(reads && step_.ends_group);
+  fold_load.write(reads && word_ == 0 && step_.fills_rows);
+  if (reads) {
+    tap.write(static_cast<std::uint32_t>(word_++));
+    if (step_.ends_group) position_wait_ = job_->schedule->share();
+  } else {
+    ++cycles_.scaler_stalls;
+  }
+  if (position_wait_ > 0) --position_wait_;
+}
+
+void Controller::issue_word() {
+  const bool reads = cycle_of_group_ < group_words_;
   const bool ends = cycle_of_group_ + 1 == group_cycles_;
   read_enable.write(reads);
   if (reads) {
-    tap.write(static_cast<std::uint32_t>(tap_++));
+    tap.write(static_cast<std::uint32_t>(word_++));
   } else {
     ++cycles_.scaler_stalls;
   }
@@ -244,7 +305,6 @@ void Controller::issue() {
   } else {
     ++cycle_of_group_;
   }
-  --compute_left_;
 }
 
 void Controller::run_quantizer() {
@@ -262,6 +322,7 @@ void Controller::run_quantizer() {
 void Controller::end_array() {
   state_ = State::kQuantize;
   quantizations_left_ = job_->quantization ? job_->quantization->formats.size() : 0;
+  quantizations_begun_ = 0;
   start_quantizer();
 }
 
@@ -276,8 +337,19 @@ void Controller::start_quantizer() {
   quantize_left_ =
       (models::element_count(result) + config_.quantizer_lanes - 1) / config_.quantizer_lanes + kQuantizerPipeline;
   const ByteRate& port = config_.sram_read_bytes_per_cycle;
-  read_left_ = cycles_of(port, 4 * models::element_count(result)) + kQuantizerPipeline;
+  read_left_ =
+      std::max(cycles_of(port, 4 * models::element_count(result)), keeping_cycles(result)) + kQuantizerPipeline;
+  ++quantizations_begun_;
   quantizer_start.write(true);
+}
+
+// In which the codes of the format at hand pass into the SRAM, where they stay there.
+std::int64_t Controller::keeping_cycles(const models::Shape& result) const {
+  if (!job_->residence.path(quantizations_begun_).stay) return 0;
+  const models::ScaledFormat& format = job_->quantization->formats[quantizations_begun_];
+  const std::int64_t bits = models::element_count(result) * format.element.code_bits() +
+                            format.layout.count(result) * format.scale.stored_bits();
+  return cycles_of(config_.sram_write_bytes_per_cycle, (bits + 7) / 8);
 }
 
 void Controller::end_job() {

@@ -19,14 +19,17 @@ class Controller : public sc_core::sc_module {
   // To the feeders: begin with the fill of the next step; read a tap.
   sc_core::sc_out<bool> fill_start;
   sc_core::sc_out<bool> read_enable;
-  sc_core::sc_out<std::uint32_t> tap;  // in the halves being read
+  sc_core::sc_out<std::uint32_t> tap;  // in the halves being read: a word of them; weight-stationary: a position
   sc_core::sc_out<bool> row_half;
   sc_core::sc_out<bool> column_half;
-  sc_core::sc_out<bool> group_end;             // the last cycle of a reduction group
+  sc_core::sc_out<bool> group_end;             // the last cycle, or fold, of a reduction group
   sc_core::sc_out<std::uint32_t> group_outer;  // where the group begins: its outer index,
   sc_core::sc_out<std::uint32_t> group_tap;    // and its tap where taps are apart
   sc_core::sc_out<bool> first_group;           // of its tile
   sc_core::sc_out<bool> last_group;
+  // Weight-stationary: the elements take the operands of the fold that begins; its sums begin at zero.
+  sc_core::sc_out<bool> fold_load;
+  sc_core::sc_out<bool> sums_begin;
 
   // To the elements, one cycle later: take the sum over into the hand-over register.
   sc_core::sc_out<bool> hand_over;
@@ -71,11 +74,17 @@ class Controller : public sc_core::sc_module {
   void wait_for_channel();
   std::int64_t port_cycles(const Step& step) const;
   std::int64_t hold_cycles(const Step& first_of_tile) const;
+  std::int64_t sum_cycles(const Step& step) const;
   std::int64_t drain_cycles() const;
+  void hold_array(bool last);
   void start_group();
+  void start_fold();
   void issue();
+  void issue_word();
+  void issue_position();
   void end_array();
   void start_quantizer();
+  std::int64_t keeping_cycles(const models::Shape& result) const;
   void end_job();
 
   const ArrayConfig config_;
@@ -100,15 +109,17 @@ class Controller : public sc_core::sc_module {
   std::deque<std::uint64_t> results_due_;  // cycles in which tile_done is raised
   Step step_;                              // the step that is computed
   std::int64_t compute_left_ = 0;
-  std::int64_t tap_ = 0;
+  std::int64_t word_ = 0;           // or position
+  std::int64_t position_wait_ = 0;  // until the next position
   Group group_;
   std::int64_t cycle_of_group_ = 0;
-  std::int64_t group_taps_ = 0;
+  std::int64_t group_words_ = 0;
   std::int64_t group_cycles_ = 0;
   std::int64_t drain_left_ = 0;
   std::int64_t quantize_left_ = 0;
-  std::int64_t read_left_ = 0;  // cycles in which the results pass out of the SRAM
+  std::int64_t read_left_ = 0;  // cycles in which the results pass out of the SRAM, and codes into it
   std::size_t quantizations_left_ = 0;
+  std::size_t quantizations_begun_ = 0;
 };
 
 }  // namespace mlsim::sim

@@ -19,6 +19,7 @@ CycleArray::CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& c
     : sc_core::sc_module(name),
       array_rows_(config.rows),
       array_columns_(config.columns),
+      taps_per_cycle_(static_cast<std::size_t>(config.taps_per_cycle)),
       rows_(rows),
       columns_(columns),
       banks_(banks),
@@ -26,6 +27,7 @@ CycleArray::CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& c
       sums64_(sums32_.size()),
       partial_(sums32_.size()),
       column_integers_(static_cast<std::size_t>(config.columns)),
+      word_sums_(column_integers_.size()),
       column_scales_(column_integers_.size()),
       column_factors_(column_integers_.size()) {
   SC_HAS_PROCESS(CycleArray);
@@ -66,8 +68,7 @@ void CycleArray::clear() {
   std::fill(sums64_.begin(), sums64_.end(), 0);
 }
 
-void CycleArray::add_narrow(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
-  const std::size_t at = tap.read();
+void CycleArray::add_narrow(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
   const std::int32_t* row_operand = rows.integers.data() + at * static_cast<std::size_t>(array_rows_);
   const std::int32_t* column_operand = columns.integers.data() + at * static_cast<std::size_t>(array_columns_);
   const int live = columns.live;
@@ -78,8 +79,7 @@ void CycleArray::add_narrow(const FeederBuffer::Half& rows, const FeederBuffer::
   }
 }
 
-void CycleArray::add_wide(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
-  const std::size_t at = tap.read();
+void CycleArray::add_wide(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
   const std::uint16_t* row_codes = rows.codes.data() + at * static_cast<std::size_t>(array_rows_);
   const std::uint16_t* column_codes = columns.codes.data() + at * static_cast<std::size_t>(array_columns_);
   const auto live = static_cast<std::size_t>(columns.live);
@@ -102,18 +102,56 @@ void CycleArray::add_wide(const FeederBuffer::Half& rows, const FeederBuffer::Ha
   }
 }
 
-void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
-  if (width_ == Width::k32) {
-    add_narrow(rows, columns);
-  } else {
-    add_wide(rows, columns);
+void CycleArray::add_word(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+  const std::size_t first = tap.read() * taps_per_cycle_;
+  const std::size_t end = first + rows.word_taps[tap.read()];
+  const auto array_rows = static_cast<std::size_t>(array_rows_);
+  const auto array_columns = static_cast<std::size_t>(array_columns_);
+  const auto live = static_cast<std::size_t>(columns.live);
+  for (std::size_t row = 0; row < static_cast<std::size_t>(rows.live); ++row) {
+    std::fill_n(word_sums_.begin(), live, models::Int128{0});
+    for (std::size_t at = first; at < end; ++at) {
+      const models::Int128 k = rows_.integer(rows.codes[at * array_rows + row]);
+      if (k == 0) continue;
+      const std::uint16_t* codes = columns.codes.data() + at * array_columns;
+      for (std::size_t column = 0; column < live; ++column) word_sums_[column] += k * columns_.integer(codes[column]);
+    }
+    std::int64_t* sums = sums64_.data() + row * array_columns;
+    for (std::size_t column = 0; column < live; ++column) {
+      const auto [value, overflow] =
+          models::accumulate_sum(sums[column], word_sums_[column], job_->accumulator_bits, job_->overflow);
+      sums[column] = value;
+      counts_.overflows += overflow ? 1 : 0;
+    }
   }
-  const std::size_t at = tap.read();
+}
+
+void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+  const std::size_t word = tap.read();
+  const std::size_t first = word * taps_per_cycle_;
+  const std::size_t end = first + rows.word_taps[word];
+  const bool at_once = taps_per_cycle_ > 1 && width_ == Width::k64Checked;
+  if (at_once) add_word(rows, columns);
+  for (std::size_t at = first; at < end; ++at) {
+    if (width_ == Width::k32) {
+      add_narrow(at, rows, columns);
+    } else if (!at_once) {
+      add_wide(at, rows, columns);
+    }
+    count_products(at, rows, columns);
+  }
+  if (taps_per_cycle_ == 1) return;
+  const auto additions = static_cast<std::uint64_t>(rows.live) * static_cast<std::uint64_t>(columns.word_lanes[word]);
+  counts_.integer_adds += additions;
+  counts_.tree_adds -= additions;
+}
+
+void CycleArray::count_products(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
   const auto operations = static_cast<std::uint64_t>(rows.live) * static_cast<std::uint64_t>(columns.valid_lanes[at]);
   zero_products_ += operations - static_cast<std::uint64_t>(rows.nonzero_lanes[at]) *
                                      static_cast<std::uint64_t>(columns.nonzero_lanes[at]);
   counts_.mantissa_multiplies += operations;
-  counts_.integer_adds += operations;
+  (taps_per_cycle_ == 1 ? counts_.integer_adds : counts_.tree_adds) += operations;
   if (job_->has_exponents) {
     counts_.exponent_adds += operations;
     counts_.shifts += operations;

@@ -42,8 +42,12 @@ class CycleArray : public sc_core::sc_module {
   void tick();
   void clear();
   void multiply_accumulate(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
-  void add_narrow(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
-  void add_wide(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
+  // Of a tap, by its place in the halves.
+  void add_narrow(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
+  void add_wide(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
+  // Of the taps of a word as one addition, which may leave the accumulators' range.
+  void add_word(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
+  void count_products(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
   void end_group(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
   template <typename Sum>
   void scale_row(const Sum* sums, int row, int live_columns, const FeederBuffer::Half& rows,
@@ -51,6 +55,7 @@ class CycleArray : public sc_core::sc_module {
 
   const int array_rows_;
   const int array_columns_;
+  const std::size_t taps_per_cycle_;
   FeederBuffer& rows_;
   FeederBuffer& columns_;
   ResultBanks& banks_;
@@ -68,6 +73,7 @@ class CycleArray : public sc_core::sc_module {
   std::vector<float> partial_;
   // Of the columns, for the tap at hand where accumulators are wide, and for the group at hand.
   std::vector<std::int64_t> column_integers_;
+  std::vector<models::Int128> word_sums_;  // of a row's elements
   std::vector<models::TileScale> column_scales_;
   std::vector<double> column_factors_;
 };

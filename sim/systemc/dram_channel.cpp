@@ -32,8 +32,9 @@ DramChannel::DramChannel(const sc_core::sc_module_name& name, const ArrayConfig&
   dont_initialize();
 }
 
-DramChannel::Operand DramChannel::operand_of(const models::ScaledTensor& tensor) const {
+DramChannel::Operand DramChannel::operand_of(const models::ScaledTensor& tensor, bool is_there) const {
   Operand operand;
+  operand.is_there = is_there;
   operand.tensor = &tensor;
   const auto elements =
       static_cast<std::uint64_t>(tensor.size()) * static_cast<std::uint64_t>(tensor.format.element.code_bits());
@@ -55,22 +56,25 @@ DramChannel::Operand DramChannel::operand_of(const models::ScaledTensor& tensor)
 
 void DramChannel::load(const Job& job) {
   job_ = &job;
-  rows_ = operand_of(*job.row_operand);
-  columns_ = operand_of(*job.column_operand);
+  rows_ = operand_of(*job.row_operand, job.residence.rows);
+  columns_ = operand_of(*job.column_operand, job.residence.columns);
   const Schedule& schedule = *job.schedule;
   const std::int64_t results = models::element_count(schedule.shape().result_shape(schedule.pass()));
   cycle_ = requested_at_ = 0;
   tiles_planned_ = tiles_begun_ = tiles_fetched_ = tiles_done_ = tiles_written_ = 0;
-  formats_left_ = 0;
+  returns_from_ = 0;
+  of_run_.clear();
   cargo_ = Cargo::kNothing;
   results_.clear();
   untouched_ = load_of(4 * (results - schedule.results()));
-  codes_.clear();
+  runs_.clear();
   if (job.quantization) {
     for (const models::ScaledFormat& format : job.quantization->formats) {
       const std::int64_t scales = format.layout.count(schedule.shape().result_shape(schedule.pass()));
       const std::int64_t bits = results * format.element.code_bits() + scales * format.scale.stored_bits();
-      codes_.push_back(load_of((bits + 7) / 8));
+      const bool leave = job.residence.path(runs_.size()).to_dram;
+      runs_.push_back(
+          {job.results.come_back ? load_of(4 * results) : Load{}, leave ? load_of((bits + 7) / 8) : Load{}});
     }
   }
   ahead_.emplace(schedule);
@@ -90,7 +94,7 @@ void DramChannel::tick() {
   if (cargo_ == Cargo::kNothing) begin_next();
   moves_.write(static_cast<std::uint8_t>(cargo_));
   move();
-  if (cargo_ == Cargo::kNothing && formats_left_ == 0) take_operands_in_no_time(cycle_ + 1);
+  if (cargo_ == Cargo::kNothing && of_run_.empty()) take_operands_in_no_time(cycle_ + 1);
   // 3. Results that are there from the next cycle on.
   if (tile_done.read()) ++tiles_done_;
   ++cycle_;
@@ -104,15 +108,23 @@ void DramChannel::take_requests() {
     requested_at_ = cycle_;
     skip_tiles_without_operands();
   }
-  if (quantizer_start.read()) {
-    if (rate_.limited()) ++formats_left_;
-    codes_from_ = cycle_ + 1 + kQuantizerPipeline;
-  }
+  if (quantizer_start.read()) begin_run();
+}
+
+// Results that have to come back are asked for as the run begins; codes follow them.
+void DramChannel::begin_run() {
+  const Run run = runs_.front();
+  runs_.pop_front();
+  const bool come_back = run.returns.bytes > 0;
+  const std::int64_t from = cycle_ + 1 + kQuantizerPipeline + (come_back ? latency_ : 0);
+  returns_from_ = come_back ? from : 0;
+  if (come_back && moves_in_time(Cargo::kReturns)) of_run_.push_back({Cargo::kReturns, run.returns, from});
+  if (run.codes.bytes > 0 && moves_in_time(Cargo::kCodes)) of_run_.push_back({Cargo::kCodes, run.codes, from});
 }
 
 void DramChannel::begin_next() {
-  if (formats_left_ > 0) {
-    if (cycle_ >= codes_from_) begin(Cargo::kCodes, codes_.front());
+  if (!of_run_.empty()) {
+    if (cycle_ >= of_run_.front().from) begin(of_run_.front().cargo, of_run_.front().load);
     return;
   }
   take_operands_in_no_time(cycle_);
@@ -143,7 +155,7 @@ void DramChannel::begin(Cargo cargo, const Load& load) {
 // Codes come from the quantizer.
 const ByteRate& DramChannel::port_of(Cargo cargo) const {
   static constexpr ByteRate kUnlimited{};
-  if (cargo == Cargo::kOperands) return write_port_;
+  if (cargo == Cargo::kOperands || cargo == Cargo::kReturns) return write_port_;
   return cargo == Cargo::kResults ? read_port_ : kUnlimited;
 }
 
@@ -165,8 +177,8 @@ void DramChannel::finish() {
       results_.pop_front();
       break;
     case Cargo::kCodes:
-      codes_.pop_front();
-      --formats_left_;
+    case Cargo::kReturns:
+      of_run_.pop_front();
       break;
     case Cargo::kNothing:
       break;
@@ -180,7 +192,7 @@ void DramChannel::plan_tile() {
   operands_.reset();
   if (ahead_->done()) {
     // Last of all leave the results that no tap meets.
-    if (untouched_.bytes > 0 && moves_in_time(Cargo::kResults)) results_.push_back(untouched_);
+    if (untouched_.bytes > 0 && results_move()) results_.push_back(untouched_);
     untouched_ = {};
     return;
   }
@@ -196,7 +208,7 @@ void DramChannel::plan_tile() {
   const Load rows = load_of(row_bytes(first, taps, groups));
   const Load columns = load_of(column_bytes(first));
   operands_ = {rows.bytes + columns.bytes, rows.bursts + columns.bursts};
-  if (moves_in_time(Cargo::kResults)) {
+  if (results_move()) {
     results_.push_back(load_of(std::int64_t{4} * first.live_rows * first.live_columns));
   }
 }
@@ -212,6 +224,7 @@ void DramChannel::skip_tiles_without_operands() {
 
 std::int64_t DramChannel::row_bytes(const Step& first, std::int64_t taps, std::int64_t groups) const {
   const Schedule& schedule = *job_->schedule;
+  if (rows_.is_there) return 0;
   if (rows_.fits) {
     if (!first.first_of_panel) return 0;
     std::int64_t all = 0;
@@ -227,6 +240,7 @@ std::int64_t DramChannel::row_bytes(const Step& first, std::int64_t taps, std::i
 
 std::int64_t DramChannel::column_bytes(const Step& first) const {
   const Schedule& schedule = *job_->schedule;
+  if (columns_.is_there) return 0;
   if (columns_.fits && (first.row_tile > 0 || first.phase > 0)) return 0;
   const std::int64_t parts = schedule.shape().groups * schedule.phases()[first.phase].columns;
   return bytes_of(columns_.fits ? columns_.packed_bits : columns_.panel_bits, first.live_columns, parts);
@@ -253,11 +267,13 @@ bool DramChannel::results_are_there() const {
 }
 
 bool DramChannel::drains() const {
-  if (formats_left_ > 0) {
-    if (cargo_ == Cargo::kCodes) return ends();
-    return cycle_ >= codes_from_ && fits(Cargo::kCodes, codes_.front());
+  if (cycle_ + 1 < returns_from_) return false;
+  if (!of_run_.empty()) {
+    if (of_run_.size() > 1) return false;
+    if (cargo_ == of_run_.front().cargo) return ends();
+    return cycle_ >= of_run_.front().from && fits(of_run_.front().cargo, of_run_.front().load);
   }
-  if (!moves_in_time(Cargo::kResults)) return true;
+  if (!results_move()) return true;
   if (!all_planned()) return false;
   if (results_.empty()) return true;
   if (results_.size() > 1) return false;

@@ -29,12 +29,24 @@ class DramChannel : public sc_core::sc_module {
 
  private:
   // What moves in a cycle, as a trace shows it.
-  enum class Cargo : std::uint8_t { kNothing, kOperands, kResults, kCodes };
+  enum class Cargo : std::uint8_t { kNothing, kOperands, kResults, kCodes, kReturns };
 
   // What a sequence moves.
   struct Load {
     std::int64_t bytes = 0;   // through a port of the SRAM
     std::int64_t bursts = 0;  // through the channel
+  };
+
+  // What moves during a run of the quantizer.
+  struct Run {
+    Load returns;  // results, back from DRAM
+    Load codes;
+  };
+  // A sequence of such a run that is still to move.
+  struct Sequence {
+    Cargo cargo = Cargo::kNothing;
+    Load load;
+    std::int64_t from = 0;  // cycle
   };
 
   // How often, and when, an operand of the job comes.
@@ -43,10 +55,12 @@ class DramChannel : public sc_core::sc_module {
     std::uint64_t packed_bits = 0;  // with the scales of its tiles
     std::uint64_t panel_bits = 0;   // that the panels of all conv groups take, of the columns' operand
     bool fits = true;               // in its third of the SRAM
+    bool is_there = false;          // before the pass
   };
 
   void tick();
   void take_requests();
+  void begin_run();
   void begin_next();
   bool operands_are_wanted(std::int64_t cycle) const;
   void take_operands_in_no_time(std::int64_t cycle);
@@ -58,9 +72,11 @@ class DramChannel : public sc_core::sc_module {
   std::int64_t row_bytes(const Step& first, std::int64_t taps, std::int64_t groups) const;
   std::int64_t column_bytes(const Step& first) const;
   Load load_of(std::int64_t bytes) const { return {bytes, (bytes + burst_bytes_ - 1) / burst_bytes_}; }
-  Operand operand_of(const models::ScaledTensor& tensor) const;
+  Operand operand_of(const models::ScaledTensor& tensor, bool is_there) const;
   const ByteRate& port_of(Cargo cargo) const;
   bool moves_in_time(Cargo cargo) const { return rate_.limited() || port_of(cargo).limited(); }
+  // Whether results leave in binary32, and in time.
+  bool results_move() const { return job_->results.leave && moves_in_time(Cargo::kResults); }
   // Whether the next cycle moves the rest of a sequence at hand, or all of a load.
   bool ends() const;
   bool fits(Cargo cargo, const Load& load) const;
@@ -84,17 +100,17 @@ class DramChannel : public sc_core::sc_module {
   std::optional<Load> operands_;   // of the first tile that is not fetched; none behind the last
   std::deque<Load> results_;       // of tiles that are planned and not written
   Load untouched_;                 // results that no tap meets, which leave last
-  std::deque<Load> codes_;         // of the formats that follow
+  std::deque<Run> runs_;           // of the quantizer, that follow
 
   std::int64_t tiles_planned_ = 0;
   std::int64_t cycle_ = 0;
   std::int64_t requested_at_ = 0;  // the operands of the first tile that is not fetched, where it is the next to begin
-  std::int64_t codes_from_ = 0;
+  std::int64_t returns_from_ = 0;  // of the quantizer's run, where its results have to come back
   std::int64_t tiles_begun_ = 0;
   std::int64_t tiles_fetched_ = 0;
   std::int64_t tiles_done_ = 0;
   std::int64_t tiles_written_ = 0;
-  int formats_left_ = 0;  // that are quantized to and whose codes are still to leave
+  std::deque<Sequence> of_run_;  // of the quantizer's run, behind the last one of the run before
 
   Cargo cargo_ = Cargo::kNothing;
   std::int64_t left_ = 0;       // thousandths of bytes, through the channel

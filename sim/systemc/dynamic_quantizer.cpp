@@ -27,7 +27,9 @@ DynamicQuantizer::DynamicQuantizer(const sc_core::sc_module_name& name, const Ar
 void DynamicQuantizer::load(const Job& job) {
   running_ = false;
   read_bits_ = 0;
-  written_bits_ = 0;
+  written_bits_ = kept_bits_ = returned_bits_ = 0;
+  residence_ = job.residence;
+  results_return_ = job.results.come_back;
   formats_.clear();
   tensors_.clear();
   next_ = 0;
@@ -50,6 +52,7 @@ void DynamicQuantizer::tick() {
 void DynamicQuantizer::begin() {
   running_ = true;
   batch_ = 0;
+  if (results_return_) returned_bits_ += 32 * static_cast<std::uint64_t>(results_);
   encodes_ = banks_.finite();
   const models::ScaledFormat& format = formats_[next_];
   unit_.emplace(format, banks_.tensor_maximum());
@@ -59,10 +62,10 @@ void DynamicQuantizer::begin() {
 }
 
 void DynamicQuantizer::move_lane(std::size_t lane) {
-  // 1. Codes leave for DRAM.
+  // 1. Codes leave, for DRAM or the SRAM.
   if (has_element(batch_ - 4, lane)) {
     tensor_.codes[element(batch_ - 4, lane)] = packed_[lane].read();
-    written_bits_ += static_cast<std::uint64_t>(tensor_.format.element.code_bits());
+    count_codes(static_cast<std::uint64_t>(tensor_.format.element.code_bits()));
   }
   // 2. They are packed into words.
   if (has_element(batch_ - 3, lane)) packed_[lane].write(code_[lane].read());
@@ -93,9 +96,15 @@ void DynamicQuantizer::move_lane(std::size_t lane) {
 
 void DynamicQuantizer::end() {
   running_ = false;
-  written_bits_ += static_cast<std::uint64_t>(grid_.count() * tensor_.format.scale.stored_bits());
+  count_codes(static_cast<std::uint64_t>(grid_.count() * tensor_.format.scale.stored_bits()));
   if (encodes_) tensors_.push_back(std::move(tensor_));
   ++next_;
+}
+
+void DynamicQuantizer::count_codes(std::uint64_t bits) {
+  const CodePath path = residence_.path(next_);
+  if (path.to_dram) written_bits_ += bits;
+  if (path.stay) kept_bits_ += bits;
 }
 
 models::TileScale DynamicQuantizer::scale_of(std::size_t tile) const {

@@ -29,12 +29,15 @@ class DynamicQuantizer : public sc_core::sc_module {
   // One for each format; none where a result is not finite.
   const std::vector<models::ScaledTensor>& tensors() const { return tensors_; }
   std::uint64_t read_bits() const { return read_bits_; }
-  std::uint64_t written_bits() const { return written_bits_; }
+  std::uint64_t written_bits() const { return written_bits_; }    // to DRAM
+  std::uint64_t kept_bits() const { return kept_bits_; }          // to the SRAM
+  std::uint64_t returned_bits() const { return returned_bits_; }  // results that came back from DRAM
 
  private:
   void tick();
   void begin();
   void end();
+  void count_codes(std::uint64_t bits);
   void move_lane(std::size_t lane);
   // The element of a lane in a batch, or none beyond the last result.
   bool has_element(std::int64_t batch, std::size_t lane) const;
@@ -55,6 +58,10 @@ class DynamicQuantizer : public sc_core::sc_module {
   std::vector<models::ScaledTensor> tensors_;
   std::uint64_t read_bits_ = 0;
   std::uint64_t written_bits_ = 0;
+  std::uint64_t kept_bits_ = 0;
+  std::uint64_t returned_bits_ = 0;
+  Residence residence_;
+  bool results_return_ = false;
 
   // The run under way.
   bool running_ = false;

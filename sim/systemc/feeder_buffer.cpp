@@ -4,15 +4,24 @@
 #include <bit>
 #include <cassert>
 
+#include "sim/weight_stationary/folds.h"
+
 namespace mlsim::sim {
 
 FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
     : side_(side),
-      lanes_(side == Side::kRows ? config.rows : config.columns),
+      weight_stationary_(config.dataflow == DataflowKind::kWeightStationary),
+      array_columns_(config.columns),
+      lanes_(side == Side::kRows  ? config.rows
+             : weight_stationary_ ? static_cast<int>(weight_stationary::tile_positions(config))
+                                  : config.columns),
+      taps_per_cycle_(config.taps_per_cycle),
       ports_(side == Side::kRows ? config.row_feeder.fill_ports : config.column_feeder.fill_ports),
       sram_bits_(8 * static_cast<std::uint64_t>(config.global_sram_bytes)) {
   const FeederConfig& feeder = side == Side::kRows ? config.row_feeder : config.column_feeder;
-  const std::int64_t taps = feeder.buffer_elements / 2 / lanes_;
+  const std::int64_t word_count =
+      weight_stationary_ ? config.columns : feeder.buffer_elements / 2 / lanes_ / taps_per_cycle_;
+  const std::int64_t taps = word_count * taps_per_cycle_;
   const auto words = static_cast<std::size_t>(taps * lanes_);
   for (Half& half : halves_) {
     half.lanes.resize(static_cast<std::size_t>(lanes_));
@@ -21,6 +30,8 @@ FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
     half.valid.resize(words);
     half.valid_lanes.resize(static_cast<std::size_t>(taps));
     half.nonzero_lanes.resize(static_cast<std::size_t>(taps));
+    half.word_taps.resize(static_cast<std::size_t>(word_count), 1);
+    if (taps_per_cycle_ > 1) half.word_lanes.resize(static_cast<std::size_t>(word_count));
   }
 }
 
@@ -40,12 +51,18 @@ void FeederBuffer::load(const Job& job) {
   scale_bits_ = static_cast<std::uint64_t>(format.scale.stored_bits());
 
   traffic_ = {};
-  registers_.assign(static_cast<std::size_t>(lanes_), 0);
+  const auto lanes = static_cast<std::size_t>(lanes_);
+  const auto array_columns = static_cast<std::size_t>(array_columns_);
+  const std::size_t registers = !weight_stationary_    ? lanes * static_cast<std::size_t>(taps_per_cycle_)
+                                : side_ == Side::kRows ? lanes * array_columns
+                                                       : array_columns;
+  registers_.assign(registers, 0);
   toggled_bits_ = 0;
   const std::uint64_t packed = static_cast<std::uint64_t>(operand_->size()) * element_bits_ +
                                static_cast<std::uint64_t>(grid_.count()) * scale_bits_;
-  in_sram_ = 3 * packed <= sram_bits_;
-  if (in_sram_) traffic_.dram_reads = packed;
+  const bool is_there = rows ? job.residence.rows : job.residence.columns;
+  in_sram_ = is_there || 3 * packed <= sram_bits_;
+  if (in_sram_ && !is_there) traffic_.dram_reads = packed;
 
   // A half that no step fills has no lanes.
   for (Half& half : halves_) half.live = 0;
@@ -68,14 +85,17 @@ void FeederBuffer::start_fill() {
   const auto index = static_cast<std::size_t>(side_ == Side::kRows ? step.row_half : step.column_half);
   filling_ = &halves_[index];
   filling_->live = side_ == Side::kRows ? step.live_rows : step.live_columns;
+  filling_->filled_taps = step.taps;
   filling_->taps = &schedule_->phases()[step.phase].taps;
+  // A bank a column of a weight-stationary array, one of which is written at a time.
+  fill_ports_ = weight_stationary_ ? std::min<std::int64_t>(ports_, filling_->live) : ports_;
   read_bits_[index] = static_cast<std::uint64_t>(filling_->live) * element_bits_;
   for (int lane = 0; lane < filling_->live; ++lane) {
     filling_->lanes[static_cast<std::size_t>(lane)] =
         side_ == Side::kRows ? schedule_->row_lane(step.conv_group, step.row_tile * lanes_ + lane)
                              : schedule_->column_lane(step.conv_group, step.phase, step.column_tile * lanes_ + lane);
   }
-  taps_ = step.taps;
+  taps_ = step.words * taps_per_cycle_;
   tap_ = 0;
   lane_ = 0;
   group_ = step.first_group;
@@ -104,16 +124,47 @@ void FeederBuffer::count_panel(std::int64_t conv_group) {
                          static_cast<std::uint64_t>(scales) * scale_bits_;
 }
 
-void FeederBuffer::count_read(int half, std::size_t tap) {
-  traffic_.buffer_reads += read_bits_[static_cast<std::size_t>(half)];
+void FeederBuffer::count_read(int half, std::size_t word) {
   const Half& source = halves_[static_cast<std::size_t>(half)];
-  const std::size_t first = tap * static_cast<std::size_t>(lanes_);
-  for (std::size_t lane = 0; lane < static_cast<std::size_t>(source.live); ++lane) {
-    if (source.valid[first + lane] == 0) continue;
-    const std::uint16_t code = source.codes[first + lane];
-    toggled_bits_ += static_cast<std::uint64_t>(std::popcount(static_cast<std::uint16_t>(registers_[lane] ^ code)));
-    registers_[lane] = code;
+  traffic_.buffer_reads += read_bits_[static_cast<std::size_t>(half)] * source.word_taps[word];
+  const auto lanes = static_cast<std::size_t>(lanes_);
+  std::size_t first = word * static_cast<std::size_t>(taps_per_cycle_) * lanes;
+  std::uint16_t* registers = registers_.data();
+  for (int tap = 0; tap < taps_per_cycle_; ++tap) {
+    for (std::size_t lane = 0; lane < static_cast<std::size_t>(source.live); ++lane) {
+      if (source.valid[first + lane] != 0) take(source.codes[first + lane], registers[lane]);
+    }
+    first += lanes;
+    registers += lanes;
   }
+}
+
+void FeederBuffer::count_position(int half, std::size_t position) {
+  const Half& source = halves_[static_cast<std::size_t>(half)];
+  const auto taps = static_cast<std::size_t>(source.filled_taps);
+  traffic_.buffer_reads += taps * element_bits_;
+  for (std::size_t tap = 0; tap < taps; ++tap) {
+    const std::size_t word = tap * static_cast<std::size_t>(lanes_) + position;
+    if (source.valid[word] != 0) take(source.codes[word], registers_[tap]);
+  }
+}
+
+void FeederBuffer::count_load(int half) {
+  const Half& source = halves_[static_cast<std::size_t>(half)];
+  const auto taps = static_cast<std::size_t>(source.filled_taps);
+  const auto live = static_cast<std::size_t>(source.live);
+  traffic_.buffer_reads += taps * live * element_bits_;
+  for (std::size_t tap = 0; tap < taps; ++tap) {
+    for (std::size_t lane = 0; lane < live; ++lane) {
+      take(source.codes[tap * static_cast<std::size_t>(lanes_) + lane],
+           registers_[lane * static_cast<std::size_t>(array_columns_) + tap]);
+    }
+  }
+}
+
+void FeederBuffer::take(std::uint16_t code, std::uint16_t& reg) {
+  toggled_bits_ += static_cast<std::uint64_t>(std::popcount(static_cast<std::uint16_t>(reg ^ code)));
+  reg = code;
 }
 
 models::TileScale FeederBuffer::scale(const Half& half, std::size_t lane, std::int64_t outer, std::int64_t tap) const {
@@ -142,21 +193,58 @@ void FeederBuffer::start_tap() {
   filling_->nonzero_lanes[static_cast<std::size_t>(tap_)] = 0;
 }
 
-void FeederBuffer::next_tap() {
+// Whether the tap at hand was the last of its group, where that matters.
+bool FeederBuffer::next_tap() {
   if (!schedule_->reduction().taps_apart()) {
-    if (++inner_ < static_cast<std::int64_t>(filling_->taps->size())) return;
+    if (++inner_ < static_cast<std::int64_t>(filling_->taps->size())) return false;
     inner_ = 0;
-    ++outer_;
-  } else if (++outer_ == group_.end) {
-    const Step& step = walk_->step();
-    schedule_->advance(group_, step.conv_group, step.phase);
-    outer_ = group_.begin;
-    inner_ = group_.tap;
+    if (++outer_ < group_.end || taps_per_cycle_ == 1) return false;
+  } else if (++outer_ < group_.end) {
+    return false;
   }
+  const Step& step = walk_->step();
+  schedule_->advance(group_, step.conv_group, step.phase);
+  outer_ = group_.begin;
+  inner_ = group_.tap;
+  return true;
+}
+
+// All lanes of the tap at hand are filled.
+void FeederBuffer::end_tap() {
+  const bool ends_group = next_tap();
+  ++tap_;
+  if (taps_per_cycle_ > 1 && (ends_group || tap_ % taps_per_cycle_ == 0)) end_word();
+  if (tap_ < taps_) start_tap();
+}
+
+void FeederBuffer::end_word() {
+  const auto places = static_cast<std::size_t>(taps_per_cycle_);
+  const auto lanes = static_cast<std::size_t>(lanes_);
+  const auto end = static_cast<std::size_t>(tap_);
+  const std::size_t word = (end - 1) / places;
+  filling_->word_taps[word] = end - word * places;
+  for (std::size_t place = end; place < (word + 1) * places; ++place) {
+    const auto clear = [&](auto& values) {
+      std::fill_n(values.begin() + static_cast<std::ptrdiff_t>(place * lanes), filling_->live, 0);
+    };
+    clear(filling_->codes);
+    clear(filling_->integers);
+    clear(filling_->valid);
+    filling_->valid_lanes[place] = 0;
+    filling_->nonzero_lanes[place] = 0;
+  }
+  tap_ = static_cast<std::int64_t>((word + 1) * places);
+  int adding = 0;
+  for (std::size_t lane = 0; lane < static_cast<std::size_t>(filling_->live); ++lane) {
+    bool valid = false;
+    for (std::size_t place = word * places; place < end; ++place) valid |= filling_->valid[place * lanes + lane] != 0;
+    adding += valid ? 1 : 0;
+  }
+  filling_->word_lanes[word] = adding;
 }
 
 void FeederBuffer::fill() {
-  std::int64_t left = ports_;
+  std::int64_t left = fill_ports_;
   std::int64_t filled_words = 0;
   while (left > 0 && tap_ < taps_) {
     const int end = static_cast<int>(std::min<std::int64_t>(filling_->live, lane_ + left));
@@ -182,8 +270,7 @@ void FeederBuffer::fill() {
     lane_ = end;
     if (lane_ == filling_->live) {
       lane_ = 0;
-      next_tap();
-      if (++tap_ < taps_) start_tap();
+      end_tap();
     }
   }
   const std::uint64_t bits = static_cast<std::uint64_t>(filled_words) * element_bits_;

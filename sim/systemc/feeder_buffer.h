@@ -24,9 +24,11 @@ struct FeederTraffic {
 
 class FeederBuffer {
  public:
-  // One half: the operands of a step, tap by tap, each with `lanes` places of which `live` are in use.
+  // One half: the operands of a step, tap by tap, each with `lanes` places of which `live` are in use. So many taps as
+  // an element multiplies at once are a word; where a reduction group ends inside one, the rest of it is like padding.
   struct Half {
     int live = 0;
+    std::int64_t filled_taps = 0;  // of the step that it was filled for
     std::vector<Lane> lanes;
     const std::vector<Tap>* taps = nullptr;  // of the phase
     std::vector<std::uint16_t> codes;        // 0 where padding, and where the scale is zero
@@ -34,6 +36,9 @@ class FeederBuffer {
     std::vector<std::uint8_t> valid;         // 0 where the tap is padding
     std::vector<int> valid_lanes;            // of each tap
     std::vector<int> nonzero_lanes;          // of each tap
+    // Of words of several taps: those of the group, and the lanes with one that is no padding.
+    std::vector<std::uint64_t> word_taps;
+    std::vector<int> word_lanes;
   };
 
   FeederBuffer(Side side, const ArrayConfig& config);
@@ -44,11 +49,17 @@ class FeederBuffer {
   void start_fill();
   // A cycle's worth of the fill that was begun.
   void fill();
-  // The lanes of a tap are read, and those that are valid go into the lanes' operand registers.
-  void count_read(int half, std::size_t tap);
+  // The lanes of a word are read, and those that are valid go into the lanes' operand registers.
+  void count_read(int half, std::size_t word);
+
+  // Weight-stationary: the operands of a position pass the elements, a tap each column of the array, and go into the
+  // columns' registers where they are valid; all operands of a half go into the elements' registers.
+  void count_position(int half, std::size_t position);
+  void count_load(int half);
 
   const Half& half(int index) const { return halves_[static_cast<std::size_t>(index)]; }
   int lanes() const { return lanes_; }
+  int taps_per_cycle() const { return taps_per_cycle_; }
   bool filled() const { return tap_ == taps_; }
   // The scale of a lane for the group that begins with an outer index and a tap; zero where that tap is padding.
   models::TileScale scale(const Half& half, std::size_t lane, std::int64_t outer, std::int64_t tap) const;
@@ -60,7 +71,9 @@ class FeederBuffer {
  private:
   void count_panel(std::int64_t conv_group);
   void start_tap();
-  void next_tap();
+  bool next_tap();
+  void end_tap();
+  void end_word();
   bool in_plane(std::int64_t y, std::int64_t x) const {
     return static_cast<std::uint64_t>(y) < static_cast<std::uint64_t>(plane_[0]) &&
            static_cast<std::uint64_t>(x) < static_cast<std::uint64_t>(plane_[1]);
@@ -68,15 +81,22 @@ class FeederBuffer {
   // Rows that do not fit in the SRAM pass through it whenever they are filled.
   bool streams_from_dram() const { return side_ == Side::kRows && !in_sram_; }
 
+  void take(std::uint16_t code, std::uint16_t& reg);
+
   Side side_;
+  bool weight_stationary_;
+  int array_columns_;
   int lanes_;
+  int taps_per_cycle_;
   std::int64_t ports_;
   std::uint64_t sram_bits_;
   std::array<Half, 2> halves_;
   std::array<std::uint64_t, 2> read_bits_{};
   FeederTraffic traffic_;
-  std::vector<std::uint16_t> registers_;  // codes of the lanes
-  std::uint64_t toggled_bits_ = 0;        // of the registers
+  // Codes of the lanes, for each tap of a word; weight-stationary: of the elements, row by row, or of the array's
+  // columns.
+  std::vector<std::uint16_t> registers_;
+  std::uint64_t toggled_bits_ = 0;  // of the registers
 
   // Registers of the job.
   const Schedule* schedule_ = nullptr;
@@ -94,9 +114,10 @@ class FeederBuffer {
   // The fill under way.
   std::optional<StepWalk> walk_;
   bool first_fill_ = true;
+  std::int64_t fill_ports_ = 0;
   Half* filling_ = nullptr;
-  std::int64_t taps_ = 0;
-  std::int64_t tap_ = 0;
+  std::int64_t taps_ = 0;  // places of the step
+  std::int64_t tap_ = 0;   // the place at hand
   int lane_ = 0;
   Group group_;
   std::int64_t outer_ = 0;

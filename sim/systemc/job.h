@@ -8,6 +8,7 @@
 #include "models/convolution/datapath.h"
 #include "models/formats/scaled_tensor.h"
 #include "models/quantizer/quantizer.h"
+#include "sim/exchange.h"
 #include "sim/output_stationary/schedule.h"
 
 namespace mlsim::sim {
@@ -17,10 +18,12 @@ namespace mlsim::sim {
 enum class Detail : std::uint8_t { kStructural, kCycle };
 
 // How results become operands of later passes: a format for each of them, with its own layout, or one for all that
-// share it. Every quantization starts from the same binary32 numbers and takes the same random words.
+// share it. Every quantization starts from the same binary32 numbers and takes the same random words. Beside it, what
+// of the pass does not pass through DRAM.
 struct ResultQuantization {
   std::vector<models::ScaledFormat> formats;
   models::QuantizerOptions options;
+  Residence residence{};
 };
 
 struct Job {
@@ -29,12 +32,15 @@ struct Job {
   const models::ScaledTensor* row_operand = nullptr;
   const models::ScaledTensor* column_operand = nullptr;
   int accumulator_bits = 0;  // 2..64
+  int sum_word_bits = 32;    // weight-stationary: of a partial sum inside a group, in its memory
   models::Overflow overflow = models::Overflow::kSaturate;
   bool can_overflow = false;  // the accumulator is narrower than the widest sum
   bool has_exponents = true;  // of at least one operand
   models::GroupScaler scaler;
   float tensor_scale = 0;  // T
   std::optional<ResultQuantization> quantization;
+  Residence residence;
+  ResultPath results;
 };
 
 }  // namespace mlsim::sim

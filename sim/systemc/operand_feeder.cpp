@@ -1,23 +1,42 @@
 #include "sim/systemc/operand_feeder.h"
 
+#include <string>
+#include <type_traits>
+
 namespace mlsim::sim {
 
-OperandWires::OperandWires(std::size_t lanes)
-    : significand("significand", lanes),
-      exponent("exponent", lanes),
-      negative("negative", lanes),
-      valid("valid", lanes),
+OperandWires::OperandWires(std::size_t lanes, std::size_t taps_per_cycle)
+    : significand("significand"),
+      exponent("exponent"),
+      negative("negative"),
+      valid("valid"),
       live("live", lanes),
       scale_exponent("scale_exponent", lanes),
       scale_significand("scale_significand", lanes),
-      address("address", lanes) {}
+      address("address", lanes) {
+  // Where lanes have several, they are named by lane and tap.
+  const auto init = [&](auto& wires) {
+    using Wire = typename std::remove_reference_t<decltype(wires)>::element_type;
+    const std::string prefix = std::string(wires.basename()) + "_";
+    wires.init(lanes * taps_per_cycle, [&](const char* /*name*/, std::size_t index) {
+      std::string name = prefix + std::to_string(index / taps_per_cycle);
+      if (taps_per_cycle > 1) name += "_" + std::to_string(index % taps_per_cycle);
+      return new Wire(name.c_str());
+    });
+  };
+  init(significand);
+  init(exponent);
+  init(negative);
+  init(valid);
+}
 
 OperandFeeder::OperandFeeder(const sc_core::sc_module_name& name, Side side, const ArrayConfig& config,
                              bool drives_wires)
     : sc_core::sc_module(name),
       buffer_(side, config),
       drives_wires_(drives_wires),
-      wires_(drives_wires ? static_cast<std::size_t>(buffer_.lanes()) : 0),
+      wires_(drives_wires ? static_cast<std::size_t>(buffer_.lanes()) : 0,
+             static_cast<std::size_t>(config.taps_per_cycle)),
       next_scales_(static_cast<std::size_t>(buffer_.lanes())) {
   SC_HAS_PROCESS(OperandFeeder);
   SC_METHOD(tick);
@@ -44,7 +63,7 @@ void OperandFeeder::tick() {
   if (hand_over.read()) drive_scales();
   // 3. Those of the group whose last cycle is read, for the next edge.
   if (group_end.read()) prepare_scales();
-  // 4. The operands of the tap that is read.
+  // 4. The operands of the word that is read.
   drive_operands();
 }
 
@@ -70,32 +89,38 @@ void OperandFeeder::prepare_scales() {
 }
 
 void OperandFeeder::drive_operands() {
-  const std::size_t lanes = next_scales_.size();
   if (reset.read() || !read_enable.read()) {
-    for (std::size_t lane = 0; lane < lanes; ++lane) wires_.valid[lane].write(false);
+    for (sc_core::sc_signal<bool>& valid : wires_.valid) valid.write(false);
     return;
   }
+  const std::size_t lanes = next_scales_.size();
+  const auto taps = static_cast<std::size_t>(buffer_.taps_per_cycle());
   const int index = half.read() ? 1 : 0;
   const FeederBuffer::Half& source = buffer_.half(index);
-  const std::size_t first = tap.read() * lanes;
-  for (std::size_t lane = 0; lane < lanes; ++lane) {
-    const bool valid = lane < static_cast<std::size_t>(source.live) && source.valid[first + lane] != 0;
-    wires_.valid[lane].write(valid);
+  const std::size_t first = tap.read() * taps * lanes;
+  for (std::size_t wire = 0; wire < lanes * taps; ++wire) {
+    const std::size_t lane = wire / taps;
+    const std::size_t place = first + wire % taps * lanes + lane;
+    const bool valid = lane < static_cast<std::size_t>(source.live) && source.valid[place] != 0;
+    wires_.valid[wire].write(valid);
     if (!valid) continue;
-    const models::Fields& fields = fields_of_code_[source.codes[first + lane]];
-    wires_.significand[lane].write(fields.significand);
-    wires_.exponent[lane].write(fields.exponent);
-    wires_.negative[lane].write(fields.negative);
+    const models::Fields& fields = fields_of_code_[source.codes[place]];
+    wires_.significand[wire].write(fields.significand);
+    wires_.exponent[wire].write(fields.exponent);
+    wires_.negative[wire].write(fields.negative);
   }
   buffer_.count_read(index, tap.read());
 }
 
 void OperandFeeder::trace(sc_core::sc_trace_file* file) const {
-  for (std::size_t lane = 0; lane < wires_.valid.size(); ++lane) {
-    sc_core::sc_trace(file, wires_.significand[lane].read(), wires_.significand[lane].name());
-    sc_core::sc_trace(file, wires_.exponent[lane].read(), wires_.exponent[lane].name());
-    sc_core::sc_trace(file, wires_.negative[lane].read(), wires_.negative[lane].name());
-    sc_core::sc_trace(file, wires_.valid[lane].read(), wires_.valid[lane].name());
+  const auto taps = static_cast<std::size_t>(buffer_.taps_per_cycle());
+  for (std::size_t lane = 0; lane < wires_.live.size(); ++lane) {
+    for (std::size_t wire = lane * taps; wire < (lane + 1) * taps; ++wire) {
+      sc_core::sc_trace(file, wires_.significand[wire].read(), wires_.significand[wire].name());
+      sc_core::sc_trace(file, wires_.exponent[wire].read(), wires_.exponent[wire].name());
+      sc_core::sc_trace(file, wires_.negative[wire].read(), wires_.negative[wire].name());
+      sc_core::sc_trace(file, wires_.valid[wire].read(), wires_.valid[wire].name());
+    }
     sc_core::sc_trace(file, wires_.live[lane].read(), wires_.live[lane].name());
     sc_core::sc_trace(file, wires_.scale_exponent[lane].read(), wires_.scale_exponent[lane].name());
     sc_core::sc_trace(file, wires_.scale_significand[lane].read(), wires_.scale_significand[lane].name());

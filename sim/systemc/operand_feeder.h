@@ -11,16 +11,17 @@
 
 namespace mlsim::sim {
 
-// Registered wires of one side of the array, one of each a lane.
+// Registered wires of one side of the array.
 struct OperandWires {
-  explicit OperandWires(std::size_t lanes);
+  OperandWires(std::size_t lanes, std::size_t taps_per_cycle);
 
+  // One of each for a lane and for every tap of a word, lane by lane.
   sc_core::sc_vector<sc_core::sc_signal<std::uint16_t>> significand;
   sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> exponent;
   sc_core::sc_vector<sc_core::sc_signal<bool>> negative;
   sc_core::sc_vector<sc_core::sc_signal<bool>> valid;
-  // For the group that was handed over last: whether the lane is in use, its scale, significand · 2^exponent, its part
-  // of the results' addresses.
+  // One of each for a lane. For the group that was handed over last: whether the lane is in use, its scale, significand
+  // · 2^exponent, its part of the results' addresses.
   sc_core::sc_vector<sc_core::sc_signal<bool>> live;
   sc_core::sc_vector<sc_core::sc_signal<std::int16_t>> scale_exponent;
   sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> scale_significand;

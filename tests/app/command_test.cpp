@@ -422,8 +422,22 @@ TEST_F(Command, AnArrayMayAddSeveralProductsAtOnce) {
           models::reference_quantize(weight_, format, {}, "w").tensor, {.bits = 10, .taps_per_cycle = 4})
           .values;
   EXPECT_EQ(workloads::read_npy(folder_.path() / "t" / "conv1.forward.npy").values, expected.values);
-  EXPECT_EQ(run("report four.json").status, 0);
-  expect_error("simulate workload.json --array array.json --engine cycle", {"taps_per_cycle"});
+  // The machine does the same, and a report says so.
+  for (const std::string engine : {"cycle", "structural"}) {
+    ASSERT_EQ(run("simulate workload.json --array array.json --engine " + engine + " --results machine.json").status,
+              0);
+    EXPECT_EQ(read_json("machine.json")["layers"], four["layers"]) << engine;
+  }
+  const json counts = four["layers"][0]["passes"][0]["counts"];
+  EXPECT_EQ(counts["integer_accumulate"].get<int>() + counts["tree_add"].get<int>(),
+            counts["mantissa_multiply"].get<int>());
+  const test::CommandResult report = run("report four.json --detail");
+  EXPECT_EQ(report.status, 0);
+  EXPECT_THAT(report.out, HasSubstr("4 multipliers in each"));
+  EXPECT_THAT(report.out, HasSubstr("tree_add"));
+  EXPECT_THAT(run("report four.json --format csv").out, HasSubstr(",taps_per_cycle\n"));
+  EXPECT_THAT(run("report one.json --format csv").out, testing::Not(HasSubstr("taps_per_cycle")));
+  EXPECT_EQ(run("report four.json --format html").status, 0);
 }
 
 TEST_F(Command, ShapesAreCountedAndPriced) {

@@ -213,13 +213,15 @@ TEST_F(HtmlReport, MapsLayersAndNamesWhatStandsOut) {
                         "<b>layer3.0.conv1</b> backward_data (71.9 % of its cycles); largest error: "
                         "<b>layer1.2.conv2</b> backward_data (30.9 dB SQNR).</p>"));
   EXPECT_EQ(occurrences(html, "class=\"spot\""), 4U);
-  EXPECT_THAT(html, HasSubstr("<th scope=\"colgroup\" class=\"group\" colspan=\"4\">backward_weight</th>"));
+  EXPECT_THAT(html, HasSubstr("<th scope=\"colgroup\" class=\"group\" colspan=\"5\">backward_weight</th>"));
+  // Stalls by cause, and what bounds the pass.
+  EXPECT_THAT(html, HasSubstr(">72 %<small>scaler 72 %</small></td><td>scaler</td>"));
   Source forward = shipped("e2m4");
   forward.results.layers.resize(2);
   forward.results.layers[0].passes.resize(1);
   const std::string fewer = page({forward});
   expect_balanced(fewer);
-  EXPECT_THAT(fewer, HasSubstr("<td></td><td></td><td></td><td></td>")) << "a pass that a layer does not have";
+  EXPECT_THAT(fewer, HasSubstr("<td></td><td></td><td></td><td></td><td></td>")) << "a pass that a layer does not have";
 }
 
 TEST_F(HtmlReport, SaysOfManyFormatsWhatStandsOutAndTellsThemApart) {

@@ -18,8 +18,10 @@ namespace {
 using evaluation::Engine;
 using evaluation::Evaluation;
 using evaluation::load_results;
+using evaluation::MachineFigures;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 std::vector<Evaluation> shipped(const std::vector<std::string>& formats) {
   const energy::Laws laws{energy::find_cost_table()};
@@ -85,6 +87,21 @@ TEST(Summary, NumbersSourcesWhoseBaselinesDiffer) {
   EXPECT_EQ(table.rows[3][0], "fp32 (#2)");
   EXPECT_THAT(summary_sentences(evaluations)[1], HasSubstr("#2 e2m4/g8m1/nc (b.json) takes "));
   EXPECT_THAT(summary_sentences(evaluations)[1], HasSubstr("error not measured."));
+}
+
+TEST(Summary, ComparesTwoResultsOfAWorkload) {
+  const std::vector<Evaluation> evaluations = shipped({"e2m4", "e2m1"});
+  const MachineFigures& first = evaluations[0].machines().front();
+  const MachineFigures& second = evaluations[1].machines().front();
+  EXPECT_DOUBLE_EQ(first.energy_delay_js, first.all_pj.value * 1e-12 * first.seconds);
+  const std::vector<std::string> sentences = summary_sentences(evaluations);
+  EXPECT_THAT(sentences[1],
+              HasSubstr(" It takes " + factor(second.all_pj.value / first.all_pj.value) +
+                        " times the energy with memory of e2m4/g8m1/nc, " + factor(second.seconds / first.seconds) +
+                        " times its time and " + factor(second.energy_delay_js / first.energy_delay_js) +
+                        " times its energy-delay product."));
+  EXPECT_THAT(sentences[0], Not(HasSubstr("It takes")));
+  EXPECT_THAT(summary_sentences(shipped({"e2m4"}))[0], Not(HasSubstr("It takes")));
 }
 
 TEST(Cells, OfAColumnHaveOneUnitAndOneNumberOfDigits) {

@@ -86,6 +86,29 @@ TEST_F(Sweep, CombinesEveryAxis) {
   }
 }
 
+TEST_F(Sweep, VariesTheMultipliersOfAnElement) {
+  ASSERT_EQ(run("--formats e2m1/b8,int8 --taps-per-cycle 1,8,9 --sharing 1,8 --out s.json").status, 0);
+  const json points = json::parse(folder_.read("s.json"))["points"];
+  ASSERT_EQ(points.size(), 2U * 2 * 3);
+  EXPECT_EQ(points[2]["taps_per_cycle"], 9);
+  EXPECT_EQ(points[2]["elements_per_scaler"], 1);
+  EXPECT_EQ(points[3]["taps_per_cycle"], 1);
+  for (std::size_t one = 0; one < points.size(); one += 3) {
+    EXPECT_EQ(points[one]["mean_sqnr_db"], points[one + 1]["mean_sqnr_db"]);
+    EXPECT_LE(points[one + 1]["cycles"].get<int>(), points[one]["cycles"].get<int>());
+    EXPECT_LT(points[one + 1]["computing_pj"].get<double>(), points[one]["computing_pj"].get<double>());
+    EXPECT_GT(points[one + 1]["area_um2"].get<double>(), points[one]["area_um2"].get<double>());
+  }
+  ASSERT_EQ(run("--formats e2m1/b8,int8 --taps-per-cycle 1,8,9 --sharing 1,8 --out s.csv").status, 0);
+  EXPECT_THAT(folder_.read("s.csv"), HasSubstr(",taps_per_cycle,"));
+  EXPECT_THAT(run("--formats e2m1 --taps-per-cycle 8").out, HasSubstr("16x16x8/8"));
+  EXPECT_EQ(load_sweep(folder_.path() / "s.csv").document["points"][1]["taps_per_cycle"], 8);
+  ASSERT_EQ(run("--formats e2m1 --out plain.json").status, 0);
+  EXPECT_THAT(folder_.read("plain.json"), testing::Not(HasSubstr("taps_per_cycle")));
+  expect_error("--formats e2m4 --taps-per-cycle 300", "--taps-per-cycle 300 of default: /row_feeder/buffer_elements");
+  expect_error("--formats e2m4 --taps-per-cycle 0", "--taps-per-cycle");
+}
+
 TEST_F(Sweep, TakesAFormatForEachOperand) {
   ASSERT_EQ(run("--formats e2m4,e2m4+e2m3+e2m1/g8m0/n,int8 --out s.json").status, 0);
   const json points = json::parse(folder_.read("s.json"))["points"];
@@ -98,11 +121,11 @@ TEST_F(Sweep, TakesAFormatForEachOperand) {
 
 TEST_F(Sweep, TakesWidthsAndFormatsTogether) {
   ASSERT_EQ(run("--formats fp32,fp8,mxfp8,e2m1 --exponent-bits 2 --mantissa-bits 1:2 --accumulator-bits full,12 "
-                "--engine analytic --pareto time,area,energy --out s.json")
+                "--engine analytic --pareto time,area,edp --out s.json")
                 .status,
             0);
   const json sweep = json::parse(folder_.read("s.json"));
-  EXPECT_EQ(sweep["front"], json({"time", "area", "energy"}));
+  EXPECT_EQ(sweep["front"], json({"time", "area", "edp"}));
   std::vector<std::string> points;
   bool has_front = false;
   for (const json& point : sweep["points"]) {
@@ -112,6 +135,9 @@ TEST_F(Sweep, TakesWidthsAndFormatsTogether) {
                                                           : "full"));
     EXPECT_EQ(point["with_memory_pj"].get<double>(),
               point["computing_pj"].get<double>() + point["memory_pj"].get<double>());
+    // At 1 GHz.
+    EXPECT_DOUBLE_EQ(point["energy_delay_js"].get<double>(),
+                     point["with_memory_pj"].get<double>() * 1e-12 * point["cycles"].get<double>() * 1e-9);
     has_front = has_front || point["pareto"].get<bool>();
   }
   // Baselines have no accumulator of a width, and e2m1 is there once.

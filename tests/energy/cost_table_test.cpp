@@ -51,6 +51,78 @@ void remove(json& document, const std::string& operation, const std::string& key
   document["figures"].erase(static_cast<std::size_t>(index));
 }
 
+TEST(CostTable, KnowsTechnologiesOfDram) {
+  const auto range = [](const CostTable& table, DramTechnology technology) {
+    return table.dram_technology_bit_pj[static_cast<std::size_t>(technology)] * 64;
+  };
+  for (const std::string_view name : shipped_cost_tables()) {
+    const CostTable table = find_cost_table(std::string(name));
+    EXPECT_NEAR(range(table, DramTechnology::kHbm2).low, 250, 1e-9) << name;
+    EXPECT_NEAR(range(table, DramTechnology::kHbm2).high, 450, 1e-9) << name;
+    EXPECT_EQ(range(table, DramTechnology::kHbm2e), range(table, DramTechnology::kHbm2)) << name;
+    EXPECT_NEAR(range(table, DramTechnology::kLpddr4).value, 11 * 64, 1e-9) << name;
+    EXPECT_NEAR(range(table, DramTechnology::kLpddr5).value, 0.7 * 11 * 64, 1e-9) << name;
+    EXPECT_NEAR(range(table, DramTechnology::kDdr4).value, 1300, 1e-9) << name;
+    EXPECT_NEAR(range(table, DramTechnology::kGddr6).value, 415, 1e-9) << name;
+  }
+  json own = shipped();
+  json figure_of_own = figure(own, "dram_access", "width", 64);
+  figure_of_own["technology"] = "LPDDR5";
+  own["figures"].push_back(figure_of_own);
+  const CostTable table = parse_cost_table(own.dump(), "own.json");
+  EXPECT_EQ(range(table, DramTechnology::kLpddr5), (Range{1300, 1950, 2600}));
+  EXPECT_NEAR(range(table, DramTechnology::kLpddr4).value, 11 * 64, 1e-9);
+  EXPECT_THAT(refusal([&](json& d) {
+                d["figures"].push_back(figure_of_own);
+                d["figures"].push_back(figure_of_own);
+              }),
+              HasSubstr("/technology: a second figure of LPDDR5"));
+  EXPECT_THAT(refusal([&](json& d) { figure(d, "dram_access", "width", 64)["technology"] = "LPDDR5"; }),
+              HasSubstr("expected a figure of dram_access without a technology"));
+  EXPECT_THAT(refusal([&](json& d) { figure(d, "dram_access", "width", 64)["technology"] = "core"; }),
+              HasSubstr("/technology: is \"core\", expected one of \"DDR4\", \"GDDR6\""));
+}
+
+TEST(CostTable, TimeCostsNothingUnlessTold) {
+  for (const std::string_view name : shipped_cost_tables()) {
+    EXPECT_FALSE(find_cost_table(std::string(name)).leakage);
+    EXPECT_FALSE(find_cost_table(std::string(name)).idle_clocked_share);
+  }
+  const CostTable table = find_cost_table("horowitz-45nm-leakage");
+  EXPECT_EQ(table.name, "horowitz-45nm-leakage");
+  EXPECT_EQ(table.node_nm, 45);
+  EXPECT_EQ(table.leakage.value().logic_mw_mm2, (Range{17, 22, 27}));
+  EXPECT_EQ(table.idle_clocked_share, 1);
+  EXPECT_NE(table.content_hash, find_cost_table().content_hash);
+  EXPECT_EQ(table.dram_bit_pj, find_cost_table().dram_bit_pj);
+  json nulls = shipped();
+  nulls["leakage"] = nullptr;
+  nulls["idle_clocking"] = nullptr;
+  EXPECT_FALSE(parse_cost_table(nulls.dump(), "own.json").leakage);
+
+  const json variant = shipped("horowitz-45nm-leakage");
+  const auto refused = [&](const std::function<void(json&)>& change) {
+    json document = variant;
+    change(document);
+    try {
+      parse_cost_table(document.dump(), "own.json");
+    } catch (const std::runtime_error& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  EXPECT_EQ(refused([](json&) {}), "accepted");
+  EXPECT_THAT(refused([](json& d) { d["based_on"] = "own"; }), HasSubstr("/based_on: is \"own\", expected one of"));
+  EXPECT_THAT(refused([](json& d) { d["figures"] = json::array(); }), HasSubstr("/figures: is an unknown key"));
+  EXPECT_THAT(refused([](json& d) { d["based_on"] = "tpuv4i-7nm"; }),
+              HasSubstr("/leakage: expected none, since the table has no areas"));
+  EXPECT_THAT(refused([](json& d) { d["leakage"]["logic_low_mw_per_mm2"] = 23; }),
+              HasSubstr("expected logic_low_mw_per_mm2 <= logic_mw_per_mm2"));
+  EXPECT_THAT(refused([](json& d) { d["idle_clocking"]["clocked_share"] = 1.5; }),
+              HasSubstr("/idle_clocking/clocked_share"));
+  EXPECT_THAT(refused([](json& d) { d["leakage"].erase("source"); }), HasSubstr("source"));
+}
+
 TEST(CostTable, ShippedTableHoldsThePublishedFigures) {
   const CostTable table = load_cost_table(kShippedFile);
   EXPECT_EQ(table.name, "horowitz-45nm");

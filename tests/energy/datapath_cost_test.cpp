@@ -156,6 +156,104 @@ TEST(DatapathCost, RegisterShareIsNeverNegativeInAnyTable) {
   }
 }
 
+// <2,4> with four multipliers: products of 14 bits and a sign, so adders of 15, 15 and 16 bits.
+TEST(DatapathCost, AnElementOfSeveralMultipliersByHand) {
+  const ScaledDatapath datapath{mls(2, 4), mls(2, 4), 19, 4};
+  const DatapathCost cost = price_datapath(laws(), datapath);
+  const double adder_15 = 0.03 + 7 * 0.02 / 8;
+  const double adder_19 = 0.05 + 3 * 0.05 / 16;
+  EXPECT_NEAR(price_of(cost, Operation::kMantissaMultiply), 0.2 * 20 / 56, 1e-12);
+  EXPECT_NEAR(price_of(cost, Operation::kExponentAdd), 0.0075, 1e-12);
+  EXPECT_NEAR(price_of(cost, Operation::kShift), 0.0675, 1e-12);
+  EXPECT_NEAR(price_of(cost, Operation::kTreeAdd), (2 * adder_15 + 0.05) / 3, 1e-12);
+  EXPECT_NEAR(price_of(cost, Operation::kIntegerAccumulate), adder_19, 1e-12);
+  EXPECT_NEAR(price_of(cost, Operation::kAccumulatorRegister), 0.0066 * 19 - adder_19, 1e-12);
+  const double product = 1.4 * 0.2 * 20 / 56 + 0.0023 * 10 * 3 + 0.0014 * 14;
+  EXPECT_NEAR(price_of(cost, Operation::kRegister),
+              product - (0.2 * 20 / 56 + 0.0075 + 0.0675) + 0.0016 * 14 + 14 * 0.0051, 1e-12);
+  const DatapathCost one = price_datapath(laws(), ScaledDatapath{mls(2, 4), mls(2, 4), 19});
+  const auto area = [](const DatapathCost& of, std::string_view name) {
+    double sum = 0;
+    for (const AreaBlock& block : of.processing_element.blocks) sum += block.name == name ? block.area_um2 : 0;
+    return sum;
+  };
+  for (const std::string_view block : {"multiplier", "exponent_adder", "shifter", "operand_registers"}) {
+    EXPECT_NEAR(area(cost, block), 4 * area(one, block), 1e-9) << block;
+  }
+  for (const std::string_view block : {"accumulator_adder", "accumulator_register", "sum_register"}) {
+    EXPECT_NEAR(area(cost, block), area(one, block), 1e-9) << block;
+  }
+  EXPECT_NEAR(area(cost, "adder_tree"), 2 * (36 + 7 * 31.0 / 8) + 67, 1e-9);
+  EXPECT_EQ(area(one, "adder_tree"), 0);
+  EXPECT_NEAR(area(cost, "sign_and_clear"), 19 + 4 * 14, 1e-9);
+}
+
+// The tree of any number of inputs has one adder less, and a narrow accumulator an adder that takes the tree's sum.
+TEST(DatapathCost, TreesOfAnyWidth) {
+  const auto adder = [](int bits) { return laws().adder(bits).energy_pj; };
+  const auto price = [&](int multipliers, int accumulator, Operation operation) {
+    return price_of(price_datapath(laws(), ScaledDatapath{mls(2, 1), mls(2, 1), accumulator, multipliers}), operation);
+  };
+  // Products of 8 bits. Five inputs: 2 adders of 9 bits, 1 of 10, 1 of 11.
+  EXPECT_NEAR(price(5, 13, Operation::kTreeAdd), (2 * adder(9) + adder(10) + adder(11)) / 4, 1e-12);
+  EXPECT_NEAR(price(2, 13, Operation::kTreeAdd), adder(9), 1e-12);
+  EXPECT_NEAR(price(32, 13, Operation::kTreeAdd),
+              (16 * adder(9) + 8 * adder(10) + 4 * adder(11) + 2 * adder(12) + adder(13)) / 31, 1e-12);
+  EXPECT_EQ(price(1, 13, Operation::kTreeAdd), 0);
+  EXPECT_EQ(price(1, 13, Operation::kAccumulatorRegister), 0);
+  EXPECT_NEAR(price(5, 13, Operation::kIntegerAccumulate), adder(13), 1e-12);
+  EXPECT_NEAR(price(5, 8, Operation::kIntegerAccumulate), adder(12), 1e-12);
+  EXPECT_NEAR(price(5, 8, Operation::kAccumulatorRegister), 0.0066 * 8 - adder(8), 1e-12);
+  // Two's complement products of 16 bits, and floats, which all have the same adder.
+  const auto of_baseline = [&](BaselineFormat format, Operation operation) {
+    return price_of(price_datapath(laws(), BaselineDatapath{format, format, false, 4}), operation);
+  };
+  EXPECT_NEAR(of_baseline(BaselineFormat::kInt8, Operation::kTreeAdd), (2 * adder(16) + adder(17)) / 3, 1e-12);
+  EXPECT_NEAR(of_baseline(BaselineFormat::kInt8, Operation::kIntegerAccumulate), adder(32), 1e-12);
+  EXPECT_EQ(of_baseline(BaselineFormat::kFp16, Operation::kTreeAdd), 0);
+  EXPECT_NEAR(of_baseline(BaselineFormat::kFp16, Operation::kFloatAccumulate), 0.9, 1e-12);
+  EXPECT_NEAR(of_baseline(BaselineFormat::kFp16, Operation::kAccumulatorRegister), 32 * 0.0051, 1e-12);
+  EXPECT_NEAR(of_baseline(BaselineFormat::kFp16, Operation::kRegister), 2 * 16 * 0.0051, 1e-12);
+}
+
+TEST(DatapathCost, NoShareOfSeveralMultipliersIsNegativeInAnyTable) {
+  const Surroundings broadcast{.left_fanout = 1 << 30, .right_fanout = 1 << 30};
+  for (const std::string_view table : shipped_cost_tables()) {
+    const Laws own(find_cost_table(std::string(table)));
+    for (const ScaledFormat& left : all_formats()) {
+      for (const ScaledFormat& right : all_formats()) {
+        for (const int accumulator : {2, 19, 64, 128}) {
+          const DatapathCost cost = price_datapath(own, ScaledDatapath{left, right, accumulator, 8}, broadcast);
+          ASSERT_GT(price_of(cost, Operation::kRegister), 0) << table << ": " << to_string(left) << to_string(right);
+          ASSERT_GT(price_of(cost, Operation::kAccumulatorRegister), 0) << table << ": " << accumulator;
+          ASSERT_GT(price_of(cost, Operation::kTreeAdd), 0) << table << ": " << to_string(left) << to_string(right);
+        }
+      }
+    }
+  }
+}
+
+// Zeros save what is done for a product; the tree and the accumulator take them as others.
+TEST(DatapathCost, ZerosOfSeveralMultipliers) {
+  const ScaledDatapath datapath{mls(2, 4), mls(2, 4), 19, 4};
+  for (const bool gating : {false, true}) {
+    const DatapathCost cost = price_datapath(laws(), datapath, {.zero_gating = gating});
+    for (const Operation operation : {Operation::kMantissaMultiply, Operation::kExponentAdd, Operation::kShift}) {
+      EXPECT_NEAR(cost.zero_price_pj[operation].value, price_of(cost, operation) * (gating ? 0 : kZeroShareMls), 1e-12);
+    }
+    EXPECT_LT(cost.zero_price_pj[Operation::kRegister].value, price_of(cost, Operation::kRegister));
+    for (const Operation operation :
+         {Operation::kTreeAdd, Operation::kIntegerAccumulate, Operation::kAccumulatorRegister}) {
+      EXPECT_EQ(cost.zero_price_pj[operation].value, price_of(cost, operation));
+    }
+  }
+  // Each product that is held is a zero for the tree: a gate for each of its bits.
+  const auto zero_register = [&](const ScaledDatapath& of) {
+    return price_datapath(laws(), of, {.zero_gating = true}).zero_price_pj[Operation::kRegister].value;
+  };
+  EXPECT_NEAR(zero_register(datapath) - zero_register({mls(2, 4), mls(2, 4), 19}), 14 * 0.0009, 1e-12);
+}
+
 TEST(DatapathCost, ATableWithoutAreasPricesNone) {
   const DatapathCost cost = price_datapath(Laws(find_cost_table("tpuv4i-7nm")), ScaledDatapath{});
   EXPECT_GT(price_of(cost, Operation::kMantissaMultiply), 0);
@@ -452,6 +550,7 @@ TEST(DatapathCost, RefusesNumbersOutOfRange) {
   EXPECT_NE(sentence(ScaledDatapath{mls(2, 4, 8, 4), mls(2, 4)}), "accepted");
   EXPECT_NE(sentence(ScaledDatapath{mls(2, 4), mls(2, 4), 129}), "accepted");
   EXPECT_NE(sentence(ScaledDatapath{mls(2, 4), mls(2, 4), 1}), "accepted");
+  EXPECT_NE(sentence(ScaledDatapath{mls(2, 4), mls(2, 4), 19, 0}), "accepted");
   EXPECT_NE(sentence(BaselineDatapath{BaselineFormat::kInt8, BaselineFormat::kFp32}), "accepted");
   EXPECT_NE(sentence(BaselineDatapath{BaselineFormat::kFp32, BaselineFormat::kInt8}), "accepted");
   EXPECT_NE(sentence(ScaledDatapath{}, {.left_fanout = 0}), "accepted");
@@ -471,6 +570,19 @@ TEST(MultiplyAddCounts, NameWhatTheDatapathDoes) {
   const Counts int8 = multiply_add_counts(BaselineDatapath{BaselineFormat::kInt8, BaselineFormat::kInt8}, 9);
   EXPECT_EQ(int8[Operation::kIntegerMultiply], 9U);
   EXPECT_EQ(int8[Operation::kIntegerAccumulate], 9U);
+  const Counts dot = multiply_add_counts(ScaledDatapath{mls(2, 4), mls(2, 4), 19, 4}, 9, 3);
+  EXPECT_EQ(dot[Operation::kMantissaMultiply], 9U);
+  EXPECT_EQ(dot[Operation::kRegister], 9U);
+  EXPECT_EQ(dot[Operation::kTreeAdd], 6U);
+  EXPECT_EQ(dot[Operation::kIntegerAccumulate], 3U);
+  EXPECT_EQ(dot[Operation::kAccumulatorRegister], 3U);
+  EXPECT_EQ(scaled[Operation::kTreeAdd], 0U);
+  EXPECT_EQ(scaled[Operation::kAccumulatorRegister], 0U);
+  const Counts dot_fp16 =
+      multiply_add_counts(BaselineDatapath{BaselineFormat::kFp16, BaselineFormat::kFp16, false, 4}, 9, 3);
+  EXPECT_EQ(dot_fp16[Operation::kFloatAccumulate], 9U);
+  EXPECT_EQ(dot_fp16[Operation::kTreeAdd], 0U);
+  EXPECT_EQ(dot_fp16[Operation::kAccumulatorRegister], 3U);
   const Counts fp16 = multiply_add_counts(BaselineDatapath{BaselineFormat::kFp16, BaselineFormat::kFp16}, 9);
   EXPECT_EQ(fp16[Operation::kFloatMultiply], 9U);
   EXPECT_EQ(fp16[Operation::kFloatAccumulate], 9U);

@@ -35,7 +35,10 @@ TEST(Operations, AreDescribedOnceEach) {
   for (const Operation operation : kOperations) {
     EXPECT_FALSE(description(operation).empty()) << name(operation);
     EXPECT_TRUE(descriptions.insert(description(operation)).second) << name(operation);
-    EXPECT_EQ(unit(operation), line_of(operation) == Line::kMemory ? "bits" : "") << name(operation);
+    EXPECT_EQ(unit(operation), is_standing(operation)                ? "cycles"
+                               : line_of(operation) == Line::kMemory ? "bits"
+                                                                     : "")
+        << name(operation);
   }
 }
 

@@ -82,7 +82,7 @@ TEST(Pareto, IsThatOfItsDefinitionInAnyObjectives) {
 TEST(Pareto, RefusesObjectivesThatAreNone) {
   for (const Objective objective : kObjectives) EXPECT_EQ(parse_objective(to_string(objective)), objective);
   EXPECT_THAT(test::error_of([] { parse_objective("speed"); }),
-              HasSubstr("'speed', expected one of energy, computing, time, area, error"));
+              HasSubstr("'speed', expected one of energy, computing, time, edp, area, error"));
   EXPECT_THAT(test::error_of([] {
                 check_front({Objective::kArea, Objective::kArea}, Engine::kFunctional);
               }),

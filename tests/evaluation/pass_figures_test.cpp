@@ -17,6 +17,61 @@ using test::kLayer;
 using test::kShape;
 using test::run_layers;
 
+sim::CycleCounts cycles(std::uint64_t array, std::uint64_t quantizer) {
+  sim::CycleCounts counts;
+  counts.array = array;
+  counts.quantizer = quantizer;
+  return counts;
+}
+
+TEST(CycleShares, AddUpToAllCycles) {
+  sim::CycleCounts counts = cycles(800, 200);
+  counts.fill_stalls = 100;
+  counts.scaler_stalls = 50;
+  counts.dram_stalls = 200;
+  counts.sram_stalls = 30;
+  counts.quantizer_stalls = 120;
+  const CycleShares shares = cycle_shares(counts, {}).value();
+  EXPECT_DOUBLE_EQ(shares.compute, 0.42);
+  EXPECT_DOUBLE_EQ(shares.fill, 0.1);
+  EXPECT_DOUBLE_EQ(shares.scaler, 0.05);
+  EXPECT_DOUBLE_EQ(shares.dram, 0.32);
+  EXPECT_DOUBLE_EQ(shares.sram, 0.03);
+  EXPECT_DOUBLE_EQ(shares.quantizer, 0.08);
+  EXPECT_EQ(bound_in_a_word(shares), "DRAM");
+  sim::ArrayConfig narrow;
+  narrow.sram_read_bytes_per_cycle.thousandths = 1000;
+  EXPECT_DOUBLE_EQ(cycle_shares(counts, narrow)->sram, 0.15);
+  EXPECT_EQ(cycle_shares({}, {}), std::nullopt);
+  EXPECT_EQ(bound_in_a_word(std::nullopt), "-");
+}
+
+TEST(Bound, IsWhatTakesMostBesideTheArrayFromATenthOn) {
+  const auto word = [](std::uint64_t sim::CycleCounts::*cause, std::uint64_t stalls) {
+    sim::CycleCounts counts = cycles(1000, 0);
+    counts.*cause = stalls;
+    return bound_in_a_word(cycle_shares(counts, {}));
+  };
+  EXPECT_EQ(word(&sim::CycleCounts::fill_stalls, 99), "compute");
+  EXPECT_EQ(word(&sim::CycleCounts::fill_stalls, 100), "fill");
+  EXPECT_EQ(word(&sim::CycleCounts::scaler_stalls, 700), "scaler");
+  EXPECT_EQ(word(&sim::CycleCounts::dram_stalls, 200), "DRAM");
+  EXPECT_EQ(word(&sim::CycleCounts::sram_stalls, 200), "SRAM");
+  EXPECT_EQ(bound_in_a_word(cycle_shares(cycles(850, 150), {})), "quantizer");
+  EXPECT_EQ(bound_in_a_word(cycle_shares(cycles(950, 50), {})), "compute");
+}
+
+TEST(OwnBandwidth, IsThatOfTheArrayAndItsClock) {
+  sim::ArrayConfig array;
+  EXPECT_FALSE(own_bandwidth(array));
+  array.dram_bytes_per_cycle.thousandths = 25600;
+  array.clock_ghz = 0.5;
+  EXPECT_DOUBLE_EQ(own_bandwidth(array)->gigabytes_per_second, 12.8);
+  EXPECT_EQ(own_bandwidth(array)->name, "the machine's own DRAM");
+  array.dram_technology = energy::DramTechnology::kLpddr4;
+  EXPECT_EQ(own_bandwidth(array)->name, "the machine's own LPDDR4");
+}
+
 TEST(PassFigures, FollowFromCountsAndPrices) {
   const Evaluation evaluated({"r.json", run_layers(kLayer, Engine::kFunctional)}, test::laws());
   const std::vector<PassRecord>& records = evaluated.results().layers[0].passes;

@@ -61,6 +61,52 @@ TEST(Pricing, CountsWhatBlocksOfNvfp4Do) {
   EXPECT_NEAR(price.layers[0][2].energy.computing().value, 49226.4965, 1e-3);
 }
 
+// Only DRAM is priced in another way, on the machine and the baselines.
+TEST(Pricing, DramIsThatOfTheArray) {
+  Results run = results(R"("e2m4")");
+  const Price any = price(work_of(run), laws());
+  run.array.dram_technology = energy::DramTechnology::kHbm2;
+  const Price hbm = price(work_of(run), laws());
+  for (std::size_t pass = 0; pass < 3; ++pass) {
+    for (const energy::Operation operation : energy::kOperations) {
+      const double before = any.layers[0][pass].energy.energy_pj[operation].value;
+      const bool is_dram = operation == energy::Operation::kDramRead || operation == energy::Operation::kDramWrite;
+      EXPECT_NEAR(hbm.layers[0][pass].energy.energy_pj[operation].value, before * (is_dram ? 350.0 / 1950 : 1),
+                  1e-9 * before);
+    }
+    const double dram = hbm.layers[0][pass].baselines[0].energy_pj[energy::Operation::kDramRead].value;
+    EXPECT_NEAR(dram, any.layers[0][pass].baselines[0].energy_pj[energy::Operation::kDramRead].value * 350 / 1950,
+                1e-9 * dram);
+  }
+}
+
+TEST(Pricing, TimeCostsWhereATableSaysSo) {
+  const Work work = work_of(results(R"("e2m4")"));
+  const energy::Laws leaking{energy::find_cost_table("horowitz-45nm-leakage")};
+  const Price without = price(work, laws());
+  const Price with = price(work, leaking);
+  const auto& pass = with.layers[0][0];
+  const sim::CycleCounts& cycles = work.layers[0][0].own.cycles;
+  EXPECT_EQ(pass.energy.counts[energy::Operation::kLeakage], energy::WideCount(cycles.total()));
+  EXPECT_EQ(pass.energy.counts[energy::Operation::kIdleClocking],
+            energy::WideCount(256 * cycles.total() - work.layers[0][0].own.counts[energy::Operation::kRegister]));
+  for (const energy::Operation operation : energy::kOperations) {
+    if (is_standing(operation)) {
+      EXPECT_GT(pass.energy.energy_pj[operation].value, 0);
+      EXPECT_EQ(without.layers[0][0].energy.energy_pj[operation].value, 0);
+      EXPECT_EQ(without.layers[0][0].energy.counts[operation], energy::WideCount());
+    } else {
+      EXPECT_EQ(pass.energy.energy_pj[operation], without.layers[0][0].energy.energy_pj[operation]);
+    }
+  }
+  // Elements of fp32 are larger.
+  const auto leaks = [](const energy::Breakdown& energy) {
+    return energy.energy_pj[energy::Operation::kLeakage].value /
+           static_cast<double>(energy.counts[energy::Operation::kLeakage]);
+  };
+  EXPECT_GT(leaks(pass.baselines[0]), 2 * leaks(pass.energy));
+}
+
 TEST(Pricing, MovesWhatTheDocumentSays) {
   std::ifstream stream(MLSIM_SOURCE_DIR "/docs/energy-by-hand-nvfp4.md");
   const std::string document{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
@@ -69,7 +115,7 @@ TEST(Pricing, MovesWhatTheDocumentSays) {
   for (const PassPrice& pass : price.layers[0]) sums += fmt::format(" {:.4f} |", pass.energy.memory().value);
   EXPECT_THAT(document, testing::HasSubstr(sums + "\n"));
   for (const Operation operation : energy::kOperations) {
-    if (line_of(operation) != energy::Line::kMemory) continue;
+    if (line_of(operation) != energy::Line::kMemory || is_standing(operation)) continue;
     std::string row = fmt::format("| {} |", energy::name(operation));
     for (const PassPrice& pass : price.layers[0]) {
       row +=

@@ -254,9 +254,9 @@ def documents(mlsim):
 
 
 def copies():
-    for name in ("default-16x16", "edge-8x8"):
+    for name in ("default-16x16", "edge-8x8", "large-32x32-hbm2e", "weight-stationary-16x16"):
         put("array", name, (SOURCE / f"sim/configs/{name}.json").read_text())
-    for name in ("aladdin-40nm", "horowitz-45nm", "tpuv4i-7nm"):
+    for name in ("aladdin-40nm", "horowitz-45nm", "horowitz-45nm-leakage", "tpuv4i-7nm"):
         put("cost-table", name, (SOURCE / f"energy/tables/{name}.json").read_text())
     put("network", "vgg16", (SOURCE / "workloads/networks/vgg16.json").read_text())
     for name in ("vgg16", "bert_block"):

@@ -118,6 +118,33 @@ TEST(Accumulator, EqualsExactArithmetic) {
   }
 }
 
+// Every register and every sum of products that lies around it, and sums that need more than 64 bits.
+TEST(Accumulator, TakesSumsOfProductsAsOneAddition) {
+  for (int bits = 2; bits <= 6; ++bits) {
+    const int highest = (1 << (bits - 1)) - 1;
+    const int lowest = -highest - 1;
+    for (int start = lowest; start <= highest; ++start) {
+      for (int products = -300; products <= 300; ++products) {
+        int wrapped = start + products;
+        const bool overflow = wrapped < lowest || wrapped > highest;
+        const int saturated = std::clamp(wrapped, lowest, highest);
+        while (wrapped < lowest) wrapped += 1 << bits;
+        while (wrapped > highest) wrapped -= 1 << bits;
+        const Accumulation saturating = accumulate_sum(start, products, bits, Overflow::kSaturate);
+        const Accumulation wrapping = accumulate_sum(start, products, bits, Overflow::kWrap);
+        ASSERT_EQ(saturating.value, saturated) << start << " + " << products << " in " << bits << " bits";
+        ASSERT_EQ(wrapping.value, wrapped) << start << " + " << products << " in " << bits << " bits";
+        ASSERT_TRUE(saturating.overflow == overflow && wrapping.overflow == overflow);
+      }
+    }
+  }
+  const Int128 wide = Int128{1} << 72;
+  EXPECT_EQ(accumulate_sum(-5, wide + 3, 64, Overflow::kSaturate).value, INT64_MAX);
+  EXPECT_EQ(accumulate_sum(5, -wide, 64, Overflow::kSaturate).value, INT64_MIN);
+  EXPECT_EQ(accumulate_sum(-5, wide + 3, 64, Overflow::kWrap).value, -2);
+  EXPECT_TRUE(accumulate_sum(-5, wide + 3, 64, Overflow::kWrap).overflow);
+}
+
 // m · 2^e is a binary32 number and m + 1 the next one: what lies d / 2^j of the way between them is rounded.
 TEST(RoundScaled, GoesToTheNearestNeighbour) {
   std::mt19937_64 random(3);

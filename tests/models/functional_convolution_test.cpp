@@ -35,6 +35,7 @@ void expect_equal(const ConvolutionResult& result, const ConvolutionResult& expe
   EXPECT_EQ(result.counts.exponent_adds, expected.counts.exponent_adds);
   EXPECT_EQ(result.counts.shifts, expected.counts.shifts);
   EXPECT_EQ(result.counts.integer_adds, expected.counts.integer_adds);
+  EXPECT_EQ(result.counts.tree_adds, expected.counts.tree_adds);
   EXPECT_EQ(result.counts.group_exponent_adds, expected.counts.group_exponent_adds);
   EXPECT_EQ(result.counts.shift_adds, expected.counts.shift_adds);
   EXPECT_EQ(result.counts.conversions, expected.counts.conversions);
@@ -72,7 +73,8 @@ ScaledTensor random_operand(Random& random, const Shape& shape, const ScaledForm
 Accumulator random_accumulator(Random& random) {
   if (between(random, 0, 1) == 0) return {};
   return {static_cast<int>(between(random, 2, between(random, 0, 3) == 0 ? 64 : 24)),
-          static_cast<Overflow>(between(random, 0, 1)), static_cast<int>(between(random, 1, 4))};
+          static_cast<Overflow>(between(random, 0, 1)),
+          static_cast<int>(between(random, 1, between(random, 0, 3) == 0 ? 40 : 4))};
 }
 
 void compare_random_layers(std::uint64_t first_seed, std::uint64_t seeds, ScaledFormat (*format_of)(Random& random)) {

@@ -147,6 +147,7 @@ def test_sweep_is_that_of_the_command(folder):
         ({"formats": ["e2m4", "nvfp4", "fp16"]}, ["--formats", "e2m4,nvfp4,fp16"]),
         ({"formats": "e2m1+e2m4+mxfp8-e5m2", "grouping": ["k4", "nc"], "accumulator_bits": [12, "full"]},
          ["--formats", "e2m1+e2m4+mxfp8-e5m2", "--grouping", "k4,nc", "--accumulator-bits", "12,full"]),
+        ({"formats": "nvfp4", "taps_per_cycle": [1, 16]}, ["--formats", "nvfp4", "--taps-per-cycle", "1,16"]),
         ({"exponent_bits": (1, 2), "mantissa_bits": 1, "scale_fraction_bits": (0, 1), "sharing": [4, 8],
           "array": str(EDGE), "engine": "analytic", "activity": "zeros", "table": "tpuv4i-7nm"},
          ["--exponent-bits", "1:2", "--mantissa-bits", "1", "--scale-fraction-bits", "0:1", "--sharing", "4,8",
@@ -187,7 +188,7 @@ def test_counts_are_those_of_the_command(folder):
 def test_errors_are_the_sentences_of_the_command(document, options, folder):
     (folder / "w.json").write_text(json.dumps(document))
     (folder / "array.json").write_text('{"rows": 0}')
-    (folder / "taps.json").write_text('{"taps_per_cycle": 2}')
+    (folder / "taps.json").write_text('{"taps_per_cycle": 257}')
     arguments = {option.removeprefix("--"): value for option, value in zip(options[::2], options[1::2])}
     with pytest.raises(mlsim.Error) as error:
         mlsim.simulate("w.json", **arguments)

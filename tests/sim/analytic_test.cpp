@@ -13,9 +13,7 @@
 #include <vector>
 
 #include "sim/array_config.h"
-#include "tests/sim/random_arrays.h"
-#include "tests/support/random_layers.h"
-#include "tests/support/random_tensors.h"
+#include "tests/sim/random_cases.h"
 
 namespace mlsim::sim {
 namespace {
@@ -163,18 +161,88 @@ TEST(Analytic, UnquantizedResults) {
   const Format fp32 = BaselineFormat::kFp32;
   EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), fp32, fp32, config, {fp32}).cycles.quantizer, 0U);
   EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {}).cycles.quantizer, 0U);
-  config.quantize_results = false;
+  config.results = ResultForm::kBinary32;
   EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}).cycles.quantizer, 0U);
+}
+
+// The layer of docs/memory.md, whose 65536 bytes of results fit in a third of the SRAM.
+TEST(Analytic, CodesAloneLeaveTheChip) {
+  ArrayConfig config;
+  config.dram_bytes_per_cycle.thousandths = 8000;
+  config.dram_latency_cycles = 100;
+  config.dram_burst_bytes = 64;
+  config.results = ResultForm::kCodes;
+  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4});
+  EXPECT_EQ(p.traffic.dram_result_writes, 0U);
+  EXPECT_EQ(p.traffic.dram_result_reads, 0U);
+  EXPECT_EQ(p.traffic.dram_code_writes, 114832U);
+  EXPECT_EQ(p.traffic.sram_result_writes, 32 * 16384U);
+  EXPECT_EQ(p.traffic.sram_result_reads, 32 * 16384U);
+  // Operands are there before each tile but the first, which begins at 420: 420 + 144 + 64 * 144 + 14.
+  EXPECT_EQ(p.cycles.array, 9794U);
+  EXPECT_EQ(p.cycles.dram_stalls, 420U);
+  EXPECT_EQ(p.cycles.quantizer, 1804U);
+}
+
+TEST(Analytic, ResultsThatDoNotFitLeaveAndComeBack) {
+  ArrayConfig config;
+  config.global_sram_bytes = 3 * 65536 - 1;
+  config.results = ResultForm::kCodes;
+  const auto predict = [&] { return predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}); };
+  const PassPrediction p = predict();
+  EXPECT_EQ(p.traffic.dram_result_writes, 32 * 16384U);
+  EXPECT_EQ(p.traffic.dram_result_reads, 32 * 16384U);
+  EXPECT_EQ(p.traffic.sram_result_writes, 2 * 32 * 16384U);
+  EXPECT_EQ(p.traffic.sram_result_reads, 2 * 32 * 16384U);
+  EXPECT_EQ(p.cycles.quantizer, 1028U);
+  // With 8 bytes a cycle: 100 until they come, 8192 for the results, 1800 for the codes.
+  config.dram_bytes_per_cycle.thousandths = 8000;
+  config.dram_latency_cycles = 100;
+  config.dram_burst_bytes = 64;
+  EXPECT_EQ(predict().cycles.quantizer, 4 + 100 + 8192 + 1800U);
+  config.global_sram_bytes = 3 * 65536;
+  EXPECT_EQ(predict().cycles.quantizer, 1804U);
+}
+
+TEST(Analytic, WhatStaysDoesNotCrossTheChannel) {
+  ArrayConfig config;
+  config.keep_between_layers = true;
+  Exchange exchange{kE2m4};
+  exchange.residence = {false, true, {{false, true}}};
+  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, exchange);
+  EXPECT_EQ(p.traffic.dram_row_reads, 18432U);
+  EXPECT_EQ(p.traffic.dram_column_reads, 0U);
+  EXPECT_EQ(p.traffic.sram_operand_writes, 18432U);
+  EXPECT_EQ(p.traffic.dram_code_writes, 0U);
+  EXPECT_EQ(p.traffic.sram_result_writes, 32 * 16384U + 114832U);
+  EXPECT_EQ(p.traffic.dram_result_writes, 32 * 16384U);
+  // Codes that stay pass a port of the SRAM: 14354 bytes at 4 a cycle.
+  config.sram_write_bytes_per_cycle.thousandths = 4000;
+  EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, exchange).cycles.quantizer,
+            4 + 3589U);
+}
+
+// The codes of fp32 are its results.
+TEST(Analytic, ResultsOfFp32AreTheirOwnCodes) {
+  const Format fp32 = BaselineFormat::kFp32;
+  ArrayConfig config;
+  Exchange exchange{fp32};
+  const auto writes = [&] {
+    return predict_pass(Pass::kForward, resnet20_layer(1), fp32, fp32, config, exchange).traffic.dram_result_writes;
+  };
+  EXPECT_EQ(writes(), 32 * 16384U);
+  config.results = ResultForm::kCodes;
+  EXPECT_EQ(writes(), 32 * 16384U);
+  exchange.residence.codes = {{false, true}};
+  EXPECT_EQ(writes(), 0U);
+  config.results = ResultForm::kBoth;
+  EXPECT_EQ(writes(), 32 * 16384U);
 }
 
 TEST(Analytic, RefusesMixedKindsOfFormats) {
   EXPECT_THAT([] { predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, BaselineFormat::kInt8, {}, {}); },
               testing::ThrowsMessage<std::runtime_error>(
                   testing::HasSubstr("expected two block-scaled formats or two baseline")));
-}
-
-std::uint64_t unsigned_of(std::int64_t value) {
-  return static_cast<std::uint64_t>(value);
 }
 
 // A pass as docs/dataflow.md describes it, one tile, reduction group and step after the other.
@@ -184,8 +252,9 @@ class Walk {
       : config_(config),
         outer_(shape.outer_count(pass)),
         rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),
-        step_taps_(std::min(config.row_feeder.buffer_elements / 2 / config.rows,
-                            config.column_feeder.buffer_elements / 2 / config.columns)) {
+        word_(config.taps_per_cycle),
+        step_words_(std::min(config.row_feeder.buffer_elements / (2 * config.rows * word_),
+                             config.column_feeder.buffer_elements / (2 * config.columns * word_))) {
     find_phases(pass, shape);
     const auto* l = std::get_if<models::ScaledFormat>(&left);
     const auto* r = std::get_if<models::ScaledFormat>(&right);
@@ -334,6 +403,7 @@ class Walk {
   void run_tile(const Phase& phase, std::int64_t live_rows, std::int64_t live_columns, bool fills_rows) {
     const std::vector<std::int64_t> groups = groups_of(phase);
     std::int64_t taps = 0;  // of the step
+    std::int64_t words = 0;
     std::int64_t stalls = 0;
     std::int64_t started = 0;  // groups
     const auto end_step = [&] {
@@ -343,22 +413,27 @@ class Walk {
       };
       const std::uint64_t row_fill = fills_rows ? fill(live_rows, config_.row_feeder.fill_ports) : 0;
       steps_.push_back({std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)),
-                        unsigned_of(taps + stalls), taps, started, fills_rows});
+                        unsigned_of(words + stalls), taps, started, fills_rows});
       if (fills_rows) row_fills += unsigned_of(live_rows * taps);
       row_reads += unsigned_of(live_rows * taps);
       column_fills += unsigned_of(live_columns * taps);
-      taps = stalls = started = 0;
+      taps = words = stalls = started = 0;
     };
     for (const std::int64_t group_taps : groups) {
-      if (taps + group_taps > step_taps_) end_step();
+      const std::int64_t group_words = (group_taps + word_ - 1) / word_;
+      if (words + group_words > step_words_) end_step();
       for (std::int64_t tap = 0; tap < group_taps; ++tap) {
-        if (taps == step_taps_) end_step();
+        // A word begins with each group.
+        if (tap % word_ == 0) {
+          if (words == step_words_) end_step();
+          ++words;
+        }
         if (tap == 0) ++started;
         ++taps;
       }
-      const std::int64_t stall = std::max<std::int64_t>(share_ - group_taps, 0);
+      const std::int64_t stall = std::max<std::int64_t>(share_ - group_words, 0);
       stalls += stall;
-      if (group_taps > step_taps_) end_step();
+      if (group_words > step_words_) end_step();
       cycles.scaler_stalls += unsigned_of(stall);
     }
     end_step();
@@ -372,7 +447,8 @@ class Walk {
   const ArrayConfig& config_;
   std::int64_t outer_;
   std::int64_t rows_;
-  std::int64_t step_taps_;
+  std::int64_t word_;  // taps of it
+  std::int64_t step_words_;
   std::int64_t share_ = 0;
   bool taps_apart_ = false;
   std::vector<std::int64_t> runs_;  // of the convolution group
@@ -381,77 +457,6 @@ class Walk {
   std::vector<Tile> tiles_;
   bool first_panel_ = true;
 };
-
-class RandomLayers {
- public:
-  explicit RandomLayers(std::uint64_t seed) : generator_(seed) {}
-
-  std::int64_t pick(std::int64_t low, std::int64_t high) { return tests::between(generator_, low, high); }
-
-  ConvolutionShape shape() {
-    ConvolutionShape shape;
-    shape.batch = pick(1, 3) * pick(1, 3);
-    shape.groups = pick(1, 3);
-    shape.in_channels = shape.groups * pick(1, 7);
-    shape.out_channels = shape.groups * pick(1, 7);
-    for (const std::size_t axis : {0U, 1U}) {
-      shape.in_size[axis] = pick(1, 11);
-      shape.padding[axis] = pick(0, pick(0, 1) * 6);
-      if (pick(0, 3) == 0) shape.padding[axis].end = pick(0, 6);
-      const std::int64_t padded = shape.in_size[axis] + shape.padding[axis].begin + shape.padding[axis].end;
-      shape.dilation[axis] = pick(0, 2) == 0 ? pick(1, 4) : 1;
-      shape.kernel[axis] = pick(1, std::min<std::int64_t>((padded - 1) / shape.dilation[axis] + 1, 12));
-      shape.stride[axis] = pick(1, 13);
-    }
-    return shape;
-  }
-
-  ConvolutionShape linear() {
-    ConvolutionShape shape;
-    shape.batch = pick(1, 40);
-    shape.groups = pick(1, 3);
-    shape.in_channels = shape.groups * pick(1, 40);
-    shape.out_channels = shape.groups * pick(1, 40);
-    return shape;
-  }
-
-  // Of any system, with tiles of any kind.
-  models::ScaledFormat format() { return tests::random_block_format(generator_); }
-
-  ArrayConfig array() { return random_array(generator_); }
-  ArrayConfig array_with_memory() { return random_array_with_memory(generator_, 1); }
-
- private:
-  std::mt19937_64 generator_;
-};
-
-// A pass with what it is predicted from.
-struct Case {
-  Pass pass;
-  ConvolutionShape shape;
-  Format left;
-  Format right;
-  std::vector<Format> results;
-};
-
-std::uint64_t stored_scale_bits(const Format& format) {
-  const auto* scaled = std::get_if<models::ScaledFormat>(&format);
-  return scaled == nullptr ? 0 : unsigned_of(scaled->scale.stored_bits());
-}
-
-// Scales of the channels of each convolution group, counted tile by tile.
-std::uint64_t scales_of_shares(const Format& format, const models::Shape& shape, std::int64_t conv_groups) {
-  const auto* scaled = std::get_if<models::ScaledFormat>(&format);
-  if (scaled == nullptr) return 0;
-  const models::ScaleLayout& layout = scaled->layout;
-  std::int64_t blocks = 0;
-  const std::int64_t width = shape[1] / conv_groups;
-  for (std::int64_t c = 0; c < shape[1]; ++c) {
-    blocks += c % width == 0 || layout.tile_of(1, c) != layout.tile_of(1, c - 1) ? 1 : 0;
-  }
-  const auto grid = layout.grid(shape);
-  return unsigned_of(grid[0] * blocks * grid[2] * grid[3]);
-}
 
 // The memory of docs/memory.md, one tile, step and sequence of bursts after the other.
 class MemoryWalk {
@@ -465,9 +470,16 @@ class MemoryWalk {
                        left_in_rows ? right_operand(test.pass) : left_operand(test.pass));
     for (const Walk::Phase& phase : walk_.phases()) all_taps_ += unsigned_of(phase.taps);
     groups_ = unsigned_of(test.shape.groups);
+    residence_ = test.residence;
     const models::Shape shape = test.shape.result_shape(test.pass);
-    run(4 * (unsigned_of(models::element_count(shape)) - walk_.results));
-    for (const Format& format : test.results) quantize(format, shape);
+    const std::uint64_t results = unsigned_of(models::element_count(shape));
+    const bool fit = 3 * 32 * results <= 8 * unsigned_of(config.global_sram_bytes);
+    const bool codes_alone = config.results == ResultForm::kCodes && !test.results.empty();
+    leave_ = !codes_alone || !fit;
+    come_back_ = codes_alone && !fit;
+    run(leave_ ? 4 * (results - walk_.results) : 0);
+    if (config.results == ResultForm::kBinary32) return;
+    for (std::size_t i = 0; i < test.results.size(); ++i) quantize(test.results[i], residence_.path(i), shape);
   }
 
  private:
@@ -516,7 +528,9 @@ class MemoryWalk {
   std::vector<std::uint64_t> operands_of(const Walk::Tile& tile) const {
     const auto bytes = [](std::uint64_t bits, std::uint64_t parts) { return (bits + 8 * parts - 1) / (8 * parts); };
     std::uint64_t row_bytes = 0;
-    if (rows_.fits && tile.first_of_panel) {
+    if (residence_.rows) {
+      row_bytes = 0;
+    } else if (rows_.fits && tile.first_of_panel) {
       row_bytes = bytes(rows_.packed * unsigned_of(tile.rows * tile.phase.taps),
                         groups_ * unsigned_of(walk_.rows()) * all_taps_);
     } else if (!rows_.fits && tile.fills_rows) {
@@ -525,7 +539,7 @@ class MemoryWalk {
                         1);
     }
     std::uint64_t column_bytes = 0;
-    if (!columns_.fits || tile.in_first_panel) {
+    if (!residence_.columns && (!columns_.fits || tile.in_first_panel)) {
       column_bytes = bytes((columns_.fits ? columns_.packed : columns_.shares) * unsigned_of(tile.columns),
                            groups_ * unsigned_of(tile.phase.columns));
     }
@@ -543,7 +557,7 @@ class MemoryWalk {
 
   void write(std::uint64_t there, std::uint64_t bytes) {
     const std::uint64_t takes = sequence({bytes}, config_.sram_read_bytes_per_cycle);
-    if (takes > 0) bus_ = std::max(bus_, there) + takes;
+    if (takes > 0 && leave_) bus_ = std::max(bus_, there) + takes;
   }
 
   void run(std::uint64_t untouched) {
@@ -601,15 +615,21 @@ class MemoryWalk {
     (ports ? cycles.sram_stalls : cycles.dram_stalls) += channel_stalls;
   }
 
-  void quantize(const Format& format, const models::Shape& shape) {
+  // Results that come back and codes that leave share the channel.
+  void quantize(const Format& format, const CodePath& path, const models::Shape& shape) {
     const std::uint64_t results = unsigned_of(models::element_count(shape));
     const auto* scaled = std::get_if<models::ScaledFormat>(&format);
     const std::uint64_t scales = scaled == nullptr ? 0 : unsigned_of(scaled->layout.count(shape));
     const std::uint64_t bits = results * unsigned_of(models::element_bits(format)) + scales * stored_scale_bits(format);
     const std::uint64_t lanes = unsigned_of(config_.quantizer_lanes);
     const std::uint64_t batches = (results + lanes - 1) / lanes;
-    const std::uint64_t leaving = std::max(
-        {batches, time(4 * results, config_.sram_read_bytes_per_cycle), sequence({(bits + 7) / 8}, ByteRate{})});
+    std::uint64_t channel = path.to_dram ? sequence({(bits + 7) / 8}, ByteRate{}) : 0;
+    if (come_back_) {
+      channel += unsigned_of(config_.dram_latency_cycles) + sequence({4 * results}, config_.sram_write_bytes_per_cycle);
+    }
+    const std::uint64_t keeping = path.stay ? time((bits + 7) / 8, config_.sram_write_bytes_per_cycle) : 0;
+    const std::uint64_t leaving =
+        std::max({batches, time(4 * results, config_.sram_read_bytes_per_cycle), channel, keeping});
     cycles.quantizer += leaving + 4;
     cycles.quantizer_stalls += leaving - batches;
   }
@@ -621,6 +641,9 @@ class MemoryWalk {
   std::uint64_t all_taps_ = 0;
   std::uint64_t groups_ = 1;
   std::uint64_t bus_ = 0;
+  Residence residence_;
+  bool leave_ = true;  // results, for DRAM in binary32
+  bool come_back_ = false;
 
  public:
   CycleCounts cycles;
@@ -643,7 +666,7 @@ void compare_results(const Case& test, const PassPrediction& p, const ArrayConfi
 }
 
 void compare_with_walk(const Case& test, const ArrayConfig& config) {
-  const auto& [pass, shape, left, right, formats] = test;
+  const auto& [pass, shape, left, right, formats, residence] = test;
   const Walk walk(pass, shape, left, right, config);
   const PassPrediction p = predict_pass(pass, shape, left, right, config, formats);
   const bool scaled = std::holds_alternative<models::ScaledFormat>(left);
@@ -677,48 +700,10 @@ void compare_with_walk(const Case& test, const ArrayConfig& config) {
   }
 }
 
-class RandomCases {
- public:
-  explicit RandomCases(std::uint64_t seed) : random(seed) {}
-
-  // Many phases and few results in each: strides as large as kernels and inputs, or larger.
-  Case next(int i) {
-    Case test{models::kPasses[i % 4 == 0   ? 0
-                              : i % 4 == 1 ? 2
-                                           : 1],
-              random.pick(0, 7) == 0 ? random.linear() : random.shape(),
-              formats_[static_cast<std::size_t>(random.pick(0, 2))],
-              {},
-              {}};
-    test.right = test.left;
-    test.results = {test.left};
-    if (i % 2 == 0) {
-      test.left = random.format().of(left_operand(test.pass), test.pass);
-      test.right = random.format().of(right_operand(test.pass), test.pass);
-      test.results = models::next_formats(random.format(), test.pass);
-    }
-    return test;
-  }
-
-  RandomLayers random;
-
- private:
-  const std::vector<Format> formats_{kE2m4, models::parse_format("e2m4/none"), BaselineFormat::kInt8};
-};
-
-std::string describe(int i, const Case& test, const ArrayConfig& config) {
-  return "layer " + std::to_string(i) + ", " + to_string(test.pass) + " in " + to_string(test.left) + " times " +
-         to_string(test.right) + ", " + tests::to_string(test.shape) + ", array " + std::to_string(config.rows) + "x" +
-         std::to_string(config.columns) + ", " + std::to_string(config.dram_bytes_per_cycle.thousandths) +
-         " thousandths of a byte from DRAM, " + std::to_string(config.sram_read_bytes_per_cycle.thousandths) +
-         " from SRAM and " + std::to_string(config.sram_write_bytes_per_cycle.thousandths) + " into it, latency " +
-         std::to_string(config.dram_latency_cycles) + ", bursts of " + std::to_string(config.dram_burst_bytes);
-}
-
 TEST(Analytic, AgreesWithAWalkOverEveryStep) {
   RandomCases cases(7);
-  for (int i = 0; i < 8000; ++i) {
-    const ArrayConfig config = cases.random.array();
+  for (int i = 0; i < 12000; ++i) {
+    const ArrayConfig config = cases.random.any_array();
     const Case test = cases.next(i);
     compare_with_walk(test, config);
     if (HasFailure()) FAIL() << describe(i, test, config);
@@ -726,14 +711,15 @@ TEST(Analytic, AgreesWithAWalkOverEveryStep) {
 }
 
 CycleCounts cycles_of(const Case& test, const ArrayConfig& config) {
-  return predict_pass(test.pass, test.shape, test.left, test.right, config, test.results).cycles;
+  return predict_pass(test.pass, test.shape, test.left, test.right, config, test.exchange()).cycles;
 }
 
 TEST(Analytic, MemoryAgreesWithAWalkOverEveryTile) {
   RandomCases cases(11);
-  for (int i = 0; i < 8000; ++i) {
-    const ArrayConfig config = cases.random.array_with_memory();
-    const Case test = cases.next(i);
+  for (int i = 0; i < 12000; ++i) {
+    const ArrayConfig config = cases.random.any_array_with_memory();
+    Case test = cases.next(i);
+    test.residence = cases.random.residence(test.results.size());
     const CycleCounts walked = MemoryWalk(test, config).cycles;
     const CycleCounts predicted = cycles_of(test, config);
     EXPECT_EQ(predicted.array, walked.array);
@@ -751,7 +737,7 @@ TEST(Analytic, MemoryAgreesWithAWalkOverEveryTile) {
 TEST(Analytic, FasterMemoryNeverCostsCycles) {
   RandomCases cases(13);
   for (int i = 0; i < 4000; ++i) {
-    const ArrayConfig config = cases.random.array_with_memory();
+    const ArrayConfig config = cases.random.any_array_with_memory();
     const Case test = cases.next(i);
     const CycleCounts cycles = cycles_of(test, config);
     ArrayConfig unlimited = config;
@@ -782,6 +768,49 @@ TEST(Analytic, FasterMemoryNeverCostsCycles) {
     EXPECT_LE(fewer.quantizer, cycles.quantizer);
     if (HasFailure()) FAIL() << describe(i, test, config);
   }
+}
+
+// Where every tile is one step however many multipliers there are: nothing is filled more often, and all is computed in
+// fewer cycles.
+TEST(Analytic, MoreMultipliersNeverCostCyclesWhereTilesAreOneStep) {
+  RandomCases cases(17);
+  for (int i = 0; i < 3000; ++i) {
+    ArrayConfig config = i % 2 == 0 ? cases.random.array() : cases.random.array_with_memory();
+    config.row_feeder.buffer_elements = config.column_feeder.buffer_elements = std::int64_t{1} << 26;
+    const Case test = cases.next(i);
+    CycleCounts before = cycles_of(test, config);
+    for (int multipliers = 2; multipliers <= 64; multipliers += static_cast<int>(cases.random.pick(1, 9))) {
+      config.taps_per_cycle = multipliers;
+      const CycleCounts cycles = cycles_of(test, config);
+      EXPECT_LE(cycles.array, before.array) << multipliers;
+      EXPECT_EQ(cycles.quantizer, before.quantizer);
+      before = cycles;
+    }
+    if (HasFailure()) FAIL() << describe(i, test, config);
+  }
+}
+
+// The worked example of docs/dataflow.md.
+TEST(Analytic, WorkedExampleOfSeveralMultipliers) {
+  ArrayConfig config;
+  config.taps_per_cycle = 9;
+  const PassPrediction waiting = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {});
+  // 16 groups of a word each, which wait 7 cycles; 28 words fit in half a buffer.
+  EXPECT_EQ(waiting.cycles.array, 144U + 63 * 144 + 128 + 8 + 6);
+  EXPECT_EQ(waiting.cycles.scaler_stalls, 64U * 16 * 7);
+  EXPECT_EQ(waiting.cycles.fill_stalls, 144U + 63 * 16);
+  config.elements_per_scaler = 1;
+  config.row_feeder.fill_ports = config.column_feeder.fill_ports = 144;
+  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {});
+  EXPECT_EQ(p.cycles.array, 16U + 63 * 16 + 16 + 1 + 6);
+  EXPECT_NEAR(utilization(p.counts, p.cycles, config), 0.9377, 0.0001);
+  // Every group of every result has a tap that is no padding.
+  EXPECT_EQ(p.counts.integer_adds, 16384U * 16);
+  EXPECT_EQ(p.counts.tree_adds, 16U * 16 * 94 * 94 - 16384 * 16);
+  // Backward weight: 1024 output positions are four steps of 28 words and one of two, in which the next tile has to
+  // fill.
+  const PassPrediction weight = predict_pass(Pass::kBackwardWeight, resnet20_layer(1), kE2m4, kE2m4, config, {});
+  EXPECT_EQ(weight.cycles.array, 28U + 9 * 4 * 28 + 8 * 28 + 2 + 1 + 6);
 }
 
 // As many phases as inputs, each of one result and one tap.

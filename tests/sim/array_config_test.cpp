@@ -54,6 +54,14 @@ TEST_F(ArrayConfigFile, LeftOutKeysKeepTheirDefaults) {
   EXPECT_EQ(config.column_feeder.buffer_elements, FeederConfig{}.buffer_elements);
 }
 
+TEST_F(ArrayConfigFile, Dataflows) {
+  EXPECT_EQ(load_array_config(write(R"({"dataflow": "output-stationary"})")), ArrayConfig{});
+  EXPECT_EQ(load_array_config(write(R"({"dataflow": "weight-stationary"})")).dataflow, DataflowKind::kWeightStationary);
+  for (const DataflowKind kind : {DataflowKind::kOutputStationary, DataflowKind::kWeightStationary}) {
+    EXPECT_EQ(parse_dataflow_kind(to_string(kind)), kind);
+  }
+}
+
 TEST_F(ArrayConfigFile, TakesIntegersHoweverTheyAreWritten) {
   EXPECT_EQ(load_array_config(write(R"({"rows": 16.0, "columns": 1e1})")).rows, 16);
   EXPECT_EQ(load_array_config(write(R"({"rows": 16.0, "columns": 1e1})")).columns, 10);
@@ -87,6 +95,45 @@ TEST_F(ArrayConfigFile, MemoryTakesNoTimeUnlessTold) {
   EXPECT_TRUE(ports.waits_for_memory());
   EXPECT_EQ(ports.sram_read_bytes_per_cycle.thousandths, 16000);
   EXPECT_EQ(ports.sram_write_bytes_per_cycle.thousandths, 8500);
+}
+
+TEST_F(ArrayConfigFile, BuffersHoldTwoWordsOfALane) {
+  EXPECT_EQ(load_array_config(write(R"({"taps_per_cycle": 256})")).words_of_half(), 1);
+  EXPECT_EQ(load_array_config(write(R"({"taps_per_cycle": 9})")).words_of_half(), 28);
+  EXPECT_EQ(load_array_config(write(R"({"taps_per_cycle": 32, "columns": 64})")).words_of_half(), 2);
+  EXPECT_EQ(load_array_config(write(R"({"taps_per_cycle": 3})")).multipliers(), 16 * 16 * 3);
+  expect_refused(R"({"taps_per_cycle": 257})", "/row_feeder/buffer_elements: is 8192",
+                 "8224 (two halves of 257 elements for each of the 16 lanes) to");
+  expect_refused(R"({"taps_per_cycle": 4, "column_feeder": {"buffer_elements": 127}})",
+                 "/column_feeder/buffer_elements: is 127", "128 (two halves of 4 elements for each of the 16 lanes)");
+  expect_refused(R"({"taps_per_cycle": 0})", "/taps_per_cycle: is 0", "an integer from 1 to 1024");
+}
+
+TEST_F(ArrayConfigFile, ResultsHaveAnOlderNameForTwoForms) {
+  EXPECT_EQ(load_array_config(write("{}")).results, ResultForm::kBoth);
+  EXPECT_EQ(load_array_config(write(R"({"results": "both"})")).results, ResultForm::kBoth);
+  EXPECT_EQ(load_array_config(write(R"({"results": "binary32"})")).results, ResultForm::kBinary32);
+  EXPECT_EQ(load_array_config(write(R"({"results": "codes"})")).results, ResultForm::kCodes);
+  EXPECT_EQ(load_array_config(write(R"({"quantize_results": true})")).results, ResultForm::kBoth);
+  EXPECT_EQ(load_array_config(write(R"({"quantize_results": false})")).results, ResultForm::kBinary32);
+  EXPECT_EQ(load_array_config(write(R"({"results": "codes", "quantize_results": true})")).results, ResultForm::kCodes);
+  expect_refused(R"({"results": "codes", "quantize_results": false})", "/quantize_results",
+                 "expected true beside results \"codes\"");
+  expect_refused(R"({"results": "binary32", "quantize_results": true})", "/quantize_results", "expected false");
+  expect_refused(R"({"results": "codes alone"})", "/results", "expected one of \"both\", \"binary32\", \"codes\"");
+}
+
+TEST_F(ArrayConfigFile, NamesItsDramAndKeepsBetweenLayers) {
+  EXPECT_EQ(load_array_config(write("{}")).dram_technology, std::nullopt);
+  EXPECT_EQ(load_array_config(write(R"({"dram_technology": null})")).dram_technology, std::nullopt);
+  EXPECT_EQ(load_array_config(write(R"({"dram_technology": "LPDDR5"})")).dram_technology,
+            energy::DramTechnology::kLpddr5);
+  expect_refused(R"({"dram_technology": "SDRAM"})", "/dram_technology", "expected one of \"DDR4\", \"GDDR6\"");
+  EXPECT_FALSE(load_array_config(write("{}")).keep_between_layers);
+  EXPECT_TRUE(load_array_config(write(R"({"keep_between_layers": true})")).keep_between_layers);
+  expect_refused(R"({"keep_between_layers": 1})", "/keep_between_layers", "true or false");
+  expect_refused(R"({"keep_between_layers": true, "results": "binary32"})", "/keep_between_layers: is true",
+                 "false where results are binary32");
 }
 
 TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
@@ -125,6 +172,11 @@ TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
   expect_refused(R"({"dram_latency_cycles": 1000001})", "/dram_latency_cycles: is 1000001",
                  "an integer from 0 to 1000000 or null");
   expect_refused(R"({"dram_latency_cycles": 2.5})", "/dram_latency_cycles: is 2.5", "or null");
+  expect_refused(R"({"dataflow": "row-stationary"})", "/dataflow: is \"row-stationary\"",
+                 "expected \"output-stationary\" or \"weight-stationary\"");
+  expect_refused(R"({"dataflow": 1})", "/dataflow: is 1", "expected \"output-stationary\"");
+  expect_refused(R"({"dataflow": "weight-stationary", "taps_per_cycle": 4})", "/taps_per_cycle: is 4",
+                 "expected 1 with the weight-stationary dataflow");
   expect_refused(R"({"dram_burst_bytes": 0})", "/dram_burst_bytes: is 0", "an integer from 1 to 65536 or null");
   EXPECT_THAT([] { load_array_config("no-such-array.json"); },
               testing::ThrowsMessage<std::runtime_error>(HasSubstr("no-such-array.json: cannot be read")));

@@ -14,6 +14,8 @@ TEST(BusWidths, AreThoseOfTheFormats) {
   const models::ScaledFormat e2m4 = parse_scaled_format("e2m4/g8m1/nc");
   widths.add_pass(e2m4, e2m4, 19, 1000);
   EXPECT_EQ(widths.of("significand_3", 16), 5);
+  EXPECT_EQ(widths.of("significand_3_15", 16), 5);  // of a lane with several multipliers
+  EXPECT_EQ(widths.of("product_31", 32), 10);
   EXPECT_EQ(widths.of("exponent_0", 8), 2);  // 0 to 2
   EXPECT_EQ(widths.of("product", 32), 10);
   EXPECT_EQ(widths.of("shift", 8), 3);  // 0 to 4

@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "models/quantizer/quantizer.h"
+#include "sim/output_stationary/dot_toggles.h"
 #include "sim/output_stationary/schedule.h"
 #include "tests/sim/random_pass.h"
 #include "tests/support/vector_targets.h"
@@ -22,7 +23,7 @@ void take(std::uint16_t code, std::uint16_t& reg, std::uint64_t& bits) {
   reg = code;
 }
 
-// Takes the operands of a tap at an outer index.
+// Takes the operands of a tap at an outer index. A lane has a register for each tap that is multiplied at once.
 class Registers {
  public:
   Registers(const Schedule& schedule, const ScaledTensor& rows, const ScaledTensor& columns, const ArrayConfig& config)
@@ -30,14 +31,17 @@ class Registers {
         rows_(models::gated_codes(rows)),
         columns_(models::gated_codes(columns)),
         config_(config),
-        row_registers_(static_cast<std::size_t>(config.rows)),
-        column_registers_(static_cast<std::size_t>(config.columns)) {}
+        row_registers_(static_cast<std::size_t>(config.rows * config.taps_per_cycle)),
+        column_registers_(static_cast<std::size_t>(config.columns * config.taps_per_cycle)) {}
 
-  void take_tap(const Step& step, std::int64_t outer, const Tap& tap) {
+  void take_tap(const Step& step, std::int64_t outer, const Tap& tap, std::int64_t number) {
+    const auto of_lane = [&](int lane) {
+      return static_cast<std::size_t>(lane * config_.taps_per_cycle + number % config_.taps_per_cycle);
+    };
     for (int row = 0; row < step.live_rows; ++row) {
       const Lane lane = schedule_.row_lane(step.conv_group, step.row_tile * config_.rows + row);
       const std::int64_t element = lane.element + outer * schedule_.row_outer_elements() + tap.row;
-      take(rows_[static_cast<std::size_t>(element)], row_registers_[static_cast<std::size_t>(row)], toggles.row_bits);
+      take(rows_[static_cast<std::size_t>(element)], row_registers_[of_lane(row)], toggles.row_bits);
     }
     for (int column = 0; column < step.live_columns; ++column) {
       const Lane lane = schedule_.column_lane(step.conv_group, step.phase, step.column_tile * config_.columns + column);
@@ -45,8 +49,7 @@ class Registers {
       const std::int64_t x = lane.x + tap.x;
       if (y < 0 || y >= schedule_.plane()[0] || x < 0 || x >= schedule_.plane()[1]) continue;
       const std::int64_t element = lane.element + outer * schedule_.column_outer_elements() + tap.column;
-      take(columns_[static_cast<std::size_t>(element)], column_registers_[static_cast<std::size_t>(column)],
-           toggles.column_bits);
+      take(columns_[static_cast<std::size_t>(element)], column_registers_[of_lane(column)], toggles.column_bits);
     }
   }
 
@@ -75,7 +78,7 @@ OperandToggles walk(Pass pass, const ConvolutionShape& shape, const ScaledTensor
     for (std::int64_t t = 0; t < step.taps; ++t) {
       const bool apart = schedule.reduction().taps_apart();
       registers.take_tap(step, group.begin + (apart ? place : place / inner),
-                         taps[static_cast<std::size_t>(apart ? group.tap : place % inner)]);
+                         taps[static_cast<std::size_t>(apart ? group.tap : place % inner)], place);
       if (++place < schedule.group_taps(group, step.phase)) continue;
       schedule.advance(group, step.conv_group, step.phase);
       place = 0;
@@ -94,11 +97,31 @@ TEST(OperandToggles, OfRandomPassesOnRandomArrays) {
     ArrayConfig config;
     config.rows = random.pick(1, 20);
     config.columns = random.pick(1, 20);
-    SCOPED_TRACE(std::to_string(config.rows) + " rows, " + std::to_string(config.columns) + " columns");
+    if (seed % 3 == 0) {
+      config.taps_per_cycle = random.pick(2, 40);
+      config.row_feeder.buffer_elements = config.column_feeder.buffer_elements = 20 * 100 * 2;
+    }
+    SCOPED_TRACE(std::to_string(config.rows) + " rows, " + std::to_string(config.columns) + " columns, " +
+                 std::to_string(config.taps_per_cycle) + " taps a cycle");
     const OperandToggles expected = walk(pass.pass, pass.shape, pass.left, pass.right, config);
     tests::for_each_vector_target(
         [&] { EXPECT_EQ(count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config), expected); });
     if (HasFailure()) break;
+  }
+}
+
+// Two counts that share nothing.
+TEST(OperandToggles, TheWalkOfSeveralMultipliersTakesOne) {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    RandomPasses random(seed);
+    const RandomPass pass = random.next_of_blocks();
+    const ArrayConfig config;
+    const Schedule schedule(pass.pass, pass.shape, pass.left.format.layout, pass.right.format.layout, config);
+    const bool left_in_rows = pass.pass == Pass::kBackwardWeight;
+    EXPECT_EQ(count_dot_toggles(schedule, left_in_rows ? pass.left : pass.right, left_in_rows ? pass.right : pass.left,
+                                config),
+              count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config))
+        << "RandomPasses(" << seed << ").next_of_blocks(): " << pass.describe();
   }
 }
 

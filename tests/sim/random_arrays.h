@@ -2,9 +2,11 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include "sim/array_config.h"
+#include "sim/exchange.h"
 #include "tests/support/random_tensors.h"
 
 namespace mlsim::sim {
@@ -21,6 +23,16 @@ inline ArrayConfig random_array(tests::Random& random) {
   config.column_feeder.buffer_elements = between(random, 2, 40) * config.columns;
   config.column_feeder.fill_ports = between(random, 1, 9);
   config.global_sram_bytes = 1;
+  return config;
+}
+
+// The same with elements of several multipliers, and buffers of a few words.
+inline ArrayConfig with_random_multipliers(tests::Random& random, ArrayConfig config) {
+  using tests::between;
+  config.taps_per_cycle = static_cast<int>(between(random, 2, between(random, 0, 1) == 0 ? 9 : 64));
+  const std::int64_t fewest = std::int64_t{2} * config.taps_per_cycle;
+  config.row_feeder = {between(random, fewest, 12 * fewest) * config.rows, between(random, 1, 60)};
+  config.column_feeder = {between(random, fewest, 12 * fewest) * config.columns, between(random, 1, 60)};
   return config;
 }
 
@@ -41,7 +53,24 @@ inline ArrayConfig random_array_with_memory(tests::Random& random, std::int64_t 
   if (between(random, 0, 2) > 0) config.dram_burst_bytes = between(random, 1, 64);
   if (between(random, 0, 2) == 0) config.sram_read_bytes_per_cycle = rate(1000, 20000, 30);
   if (between(random, 0, 2) == 0) config.sram_write_bytes_per_cycle = rate(1000, 20000, 30);
+  constexpr std::array<ResultForm, 5> kForms{ResultForm::kBoth, ResultForm::kBoth, ResultForm::kBinary32,
+                                             ResultForm::kCodes, ResultForm::kCodes};
+  config.results = kForms[static_cast<std::size_t>(between(random, 0, 4))];
   return config;
+}
+
+// What a pass with results in so many formats finds in the SRAM, and leaves there.
+inline Residence random_residence(tests::Random& random, std::size_t formats) {
+  using tests::between;
+  Residence residence;
+  residence.rows = between(random, 0, 2) == 0;
+  residence.columns = between(random, 0, 2) == 0;
+  if (between(random, 0, 1) == 0) return residence;
+  for (std::size_t i = 0; i < formats; ++i) {
+    const auto way = between(random, 0, 2);
+    residence.codes.push_back({way != 0, way != 1});
+  }
+  return residence;
 }
 
 }  // namespace mlsim::sim

@@ -9,6 +9,7 @@
 #include "models/convolution/convolution.h"
 #include "models/quantizer/reference_quantizer.h"
 #include "sim/systemc/job.h"
+#include "tests/sim/random_arrays.h"
 #include "tests/support/random_layers.h"
 #include "tests/support/random_tensors.h"
 
@@ -27,6 +28,11 @@ struct RandomPass {
                        " times " + to_string(right.format) + " (" + models::to_string(left.format.layout) + ", " +
                        models::to_string(right.format.layout) + "), accumulator " + std::to_string(accumulator.bits);
     for (const models::ScaledFormat& format : quantization.formats) text += " to " + to_string(format);
+    if (quantization.residence.rows) text += ", rows are there";
+    if (quantization.residence.columns) text += ", columns are there";
+    for (const CodePath& path : quantization.residence.codes) {
+      text += std::string(path.to_dram ? ", codes to DRAM" : ", codes") + (path.stay ? " stay" : "");
+    }
     return text;
   }
 };
@@ -49,6 +55,7 @@ class RandomPasses {
     }
     random.quantization.formats = {format()};
     random.quantization.options = quantizer_options();
+    random.quantization.residence = random_residence(generator_, 1);
     return random;
   }
 
@@ -72,6 +79,7 @@ class RandomPasses {
       random.quantization.formats.push_back(std::get<models::ScaledFormat>(format));
     }
     random.quantization.options = quantizer_options();
+    random.quantization.residence = random_residence(generator_, random.quantization.formats.size());
     return random;
   }
 

@@ -16,6 +16,7 @@
 #include "models/quantizer/reference_quantizer.h"
 #include "sim/output_stationary/analytic.h"
 #include "sim/output_stationary/operand_toggles.h"
+#include "tests/sim/check_pass.h"
 #include "tests/sim/random_arrays.h"
 #include "tests/sim/random_pass.h"
 #include "tests/support/repetitions.h"
@@ -45,13 +46,18 @@ ArrayConfig array(int rows, int columns, int share, FeederConfig row_feeder, Fee
   return config;
 }
 
+ArrayConfig of_codes(ArrayConfig config) {
+  config.results = ResultForm::kCodes;
+  return config;
+}
+
 ArrayConfig with_small_sram(ArrayConfig config) {
   config.global_sram_bytes = 600;
   config.quantizer_lanes = 3;
   return config;
 }
 
-const std::array<ArrayCase, 9> kArrays{{
+const std::array<ArrayCase, 11> kArrays{{
     {"Default16x16", {}, 600, 60},
     {"One", array(1, 1, 1, {2, 1}, {2, 1}), 200, 100},
     {"OneBuffered", array(1, 1, 1, {24, 3}, {40, 2}), 200, 100},
@@ -61,100 +67,9 @@ const std::array<ArrayCase, 9> kArrays{{
     {"Square4Share16", array(4, 4, 16, {512, 4}, {512, 4}), 400, 150},
     {"Square16ShareAll", array(16, 16, 256, {1024, 16}, {1024, 16}), 200, 25},
     {"Wide4x32", with_small_sram(array(4, 32, 8, {200, 4}, {1600, 8})), 400, 60},
+    {"CodesAlone", of_codes(array(4, 4, 4, {512, 4}, {512, 4})), 200, 60},
+    {"CodesOfResultsThatComeBack", of_codes(with_small_sram(array(4, 3, 4, {64, 4}, {64, 4}))), 200, 60},
 }};
-
-// A NaN is a NaN, whatever its bits.
-bool same(float a, float b) {
-  return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b) || (std::isnan(a) && std::isnan(b));
-}
-
-void expect_same(const models::Tensor<float>& actual, const models::Tensor<float>& expected) {
-  ASSERT_EQ(actual.shape, expected.shape);
-  for (std::size_t i = 0; i < expected.values.size(); ++i) {
-    ASSERT_TRUE(same(actual.values[i], expected.values[i]))
-        << "result " << i << " is " << actual.values[i] << ", expected " << expected.values[i];
-  }
-}
-
-void expect_same(const models::ScaledTensor& actual, const models::ScaledTensor& expected) {
-  ASSERT_TRUE(same(actual.tensor_scale, expected.tensor_scale)) << actual.tensor_scale << ", " << expected.tensor_scale;
-  ASSERT_EQ(actual.shape, expected.shape);
-  ASSERT_EQ(actual.scales.size(), expected.scales.size());
-  for (std::size_t i = 0; i < expected.scales.size(); ++i) {
-    const auto text = [](models::TileScale scale) {
-      return std::to_string(scale.significand) + " * 2^" + std::to_string(scale.exponent);
-    };
-    ASSERT_EQ(actual.scales[i], expected.scales[i])
-        << "scale " << i << " is " << text(actual.scales[i]) << ", expected " << text(expected.scales[i]);
-  }
-  for (std::size_t i = 0; i < expected.codes.size(); ++i) ASSERT_EQ(actual.codes[i], expected.codes[i]) << "code " << i;
-}
-
-void check(Simulator& simulator, const ArrayConfig& config, const RandomPass& random) {
-  const models::ConvolutionResult expected =
-      models::reference_convolution(random.pass, random.shape, random.left, random.right, random.accumulator);
-  const PassResult result = simulator.simulate_pass(random.pass, random.shape, random.left, random.right,
-                                                    random.accumulator, random.quantization);
-  expect_same(result.values, expected.values);
-  EXPECT_EQ(result.counts, expected.counts);
-  EXPECT_EQ(result.zero_products,
-            models::count_zero_products(random.pass, random.shape, models::nonzero_elements(random.left),
-                                        models::nonzero_elements(random.right)));
-  EXPECT_EQ(result.toggles, count_operand_toggles(random.pass, random.shape, random.left, random.right, config));
-
-  const std::vector<models::ScaledFormat>& formats = random.quantization.formats;
-  PassPrediction predicted = predict_pass(random.pass, random.shape, random.left.format, random.right.format, config,
-                                          {formats.begin(), formats.end()});
-  predicted.counts.overflows = expected.counts.overflows;
-  predicted.counts.non_finite = expected.counts.non_finite;
-  EXPECT_EQ(predicted.counts, expected.counts);
-  EXPECT_EQ(result.cycles.array, predicted.cycles.array);
-  EXPECT_EQ(result.cycles.fill_stalls, predicted.cycles.fill_stalls);
-  EXPECT_EQ(result.cycles.scaler_stalls, predicted.cycles.scaler_stalls);
-  EXPECT_EQ(result.cycles.dram_stalls, predicted.cycles.dram_stalls);
-  EXPECT_EQ(result.cycles.sram_stalls, predicted.cycles.sram_stalls);
-  EXPECT_EQ(result.cycles.quantizer, predicted.cycles.quantizer);
-  EXPECT_EQ(result.cycles.quantizer_stalls, predicted.cycles.quantizer_stalls);
-  const Traffic& t = result.traffic;
-  const Traffic& p = predicted.traffic;
-  EXPECT_EQ(t.dram_row_reads, p.dram_row_reads);
-  EXPECT_EQ(t.dram_column_reads, p.dram_column_reads);
-  EXPECT_EQ(t.dram_code_writes, p.dram_code_writes);
-  EXPECT_EQ(t.sram_row_reads, p.sram_row_reads);
-  EXPECT_EQ(t.sram_column_reads, p.sram_column_reads);
-  EXPECT_EQ(t.sram_result_writes, p.sram_result_writes);
-  EXPECT_EQ(t.sram_result_reads, p.sram_result_reads);
-  EXPECT_EQ(t.row_buffer_writes, p.row_buffer_writes);
-  EXPECT_EQ(t.row_buffer_reads, p.row_buffer_reads);
-  EXPECT_EQ(t.column_buffer_writes, p.column_buffer_writes);
-  EXPECT_EQ(t.column_buffer_reads, p.column_buffer_reads);
-  EXPECT_TRUE(t == p);
-
-  if (expected.counts.non_finite > 0) {
-    EXPECT_TRUE(result.quantized.empty());
-    return;
-  }
-  ASSERT_EQ(result.quantized.size(), formats.size());
-  for (std::size_t i = 0; i < formats.size(); ++i) {
-    SCOPED_TRACE("quantized to " + to_string(formats[i]));
-    expect_same(result.quantized[i],
-                models::reference_quantize(expected.values, formats[i], random.quantization.options, "result").tensor);
-  }
-}
-
-void check_random_passes(Detail detail, const ArrayConfig& config, std::uint64_t seed, int passes) {
-  Simulator simulator(detail, config);
-  for (int i = 0; i < test::repetitions(passes); ++i, ++seed) {
-    for (const bool blocks : {false, true}) {
-      RandomPasses random(seed);
-      const RandomPass pass = blocks ? random.next_of_blocks() : random.next();
-      SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + ")." + (blocks ? "next_of_blocks" : "next") +
-                   "(): " + pass.describe());
-      check(simulator, config, pass);
-      if (testing::Test::HasFailure()) return;
-    }
-  }
-}
 
 class RandomLayers : public testing::TestWithParam<ArrayCase> {};
 
@@ -186,6 +101,68 @@ TEST_P(RandomMemories, StructuralDetailEqualsReferenceAndClosedForm) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomMemories, testing::Range(std::uint64_t{0}, std::uint64_t{40}));
+
+// Elements of several multipliers, with a memory that takes time and without.
+void check_random_multipliers(Detail detail, std::uint64_t seed, int passes) {
+  tests::Random random(seed);
+  const ArrayConfig config = seed % 2 == 0 ? random_array(random) : random_array_with_memory(random, 500);
+  const ArrayConfig dot = with_random_multipliers(random, config);
+  SCOPED_TRACE(std::to_string(dot.taps_per_cycle) + " multipliers");
+  check_random_passes(detail, dot, 5000 + 1000 * seed, passes);
+}
+
+class RandomMultipliers : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(RandomMultipliers, CycleDetailEqualsReferenceAndClosedForm) {
+  check_random_multipliers(Detail::kCycle, GetParam(), 60);
+}
+
+TEST_P(RandomMultipliers, StructuralDetailEqualsReferenceAndClosedForm) {
+  check_random_multipliers(Detail::kStructural, GetParam(), 15);
+}
+
+// Nine multipliers, which a 3×3 kernel fills, and 32, on layers of networks against the functional engine.
+TEST(Simulator, MultipliersOnLayersOfNetworks) {
+  ArrayConfig config;
+  config.rows = config.columns = 8;
+  config.taps_per_cycle = 32;
+  config.row_feeder = config.column_feeder = {16384, 256};
+  config.elements_per_scaler = 2;
+  Simulator simulator(Detail::kCycle, config);
+  const std::array<models::ConvolutionShape, 3> layers{{
+      {2, 32, 64, {16, 16}, {3, 3}, {2, 2}, {1, 1}, 1},
+      {1, 256, 64, {14, 14}, {1, 1}, {1, 1}, {0, 0}, 1},
+      {1, 48, 48, {28, 28}, {3, 3}, {2, 2}, {1, 1}, 48},
+  }};
+  RandomPasses random(77);
+  for (const char* const name : {"e2m4", "mxfp4", "nvfp4/b16"}) {
+    const models::ScaledFormat named = models::parse_scaled_format(name);
+    for (const models::ConvolutionShape& shape : layers) {
+      for (const models::Pass pass : models::kPasses) {
+        SCOPED_TRACE(to_string(pass) + " of " + std::to_string(shape.in_channels) + " channels in " + name);
+        const auto operand = [&](models::Operand which) {
+          return models::quantize(random.normal_values(shape.shape_of(which)), named.of(which, pass), {},
+                                  to_string(which))
+              .tensor;
+        };
+        const models::ScaledTensor left = operand(left_operand(pass));
+        const models::ScaledTensor right = operand(right_operand(pass));
+        const models::Accumulator accumulator{.bits = 14, .taps_per_cycle = 32};
+        const models::ConvolutionResult expected =
+            models::functional_convolution(pass, shape, left, right, accumulator);
+        const PassResult result = simulator.simulate_pass(pass, shape, left, right, accumulator, std::nullopt);
+        expect_same(result.values, expected.values);
+        EXPECT_EQ(result.counts, expected.counts);
+        EXPECT_EQ(result.toggles, count_operand_toggles(pass, shape, left, right, config));
+        const PassPrediction predicted = predict_pass(pass, shape, left.format, right.format, config, {});
+        EXPECT_EQ(result.cycles, predicted.cycles);
+        EXPECT_EQ(result.traffic, predicted.traffic);
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomMultipliers, testing::Range(std::uint64_t{0}, std::uint64_t{40}));
 
 // Layers of real networks, too large for the reference, against the functional engine.
 TEST(Simulator, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
@@ -294,7 +271,7 @@ TEST(Simulator, RefusesAccumulatorsAbove64Bits) {
               testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("65 bits, expected at most 64")));
 }
 
-TEST(Simulator, RefusesAdditionsOfSeveralProducts) {
+TEST(Simulator, RefusesAdditionsOfAnotherNumberOfProducts) {
   Simulator simulator(Detail::kCycle, {});
   const models::ScaledTensor activation = constant_tensor(kSmall.activation_shape(), 1);
   const models::ScaledTensor weight = constant_tensor(kSmall.weight_shape(), 1);
@@ -302,7 +279,7 @@ TEST(Simulator, RefusesAdditionsOfSeveralProducts) {
   accumulator.taps_per_cycle = 4;
   EXPECT_THAT(
       [&] { simulator.simulate_pass(models::Pass::kForward, kSmall, activation, weight, accumulator, std::nullopt); },
-      testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("add one product at a time, not 4")));
+      testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr("an addition is of 4 products, expected")));
 }
 
 TEST(Simulator, RefusesProductsAbove64BitsWithTheirWidth) {

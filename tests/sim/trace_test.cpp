@@ -204,6 +204,58 @@ TEST(Trace, ElementFollowsTheReference) {
   std::filesystem::remove(gtkw_file(path));
 }
 
+// Of four multipliers: a kernel's nine products are three additions, the last one of a single product.
+TEST(Trace, AnElementOfSeveralMultipliersFollowsTheReference) {
+  const std::string path = testing::TempDir() + "dot-" + std::to_string(getpid()) + ".vcd";
+  const SmallLayer layer;
+  ArrayConfig config = small_array();
+  config.taps_per_cycle = 4;
+  {
+    Simulator simulator(Detail::kStructural, config, TraceRequest{.file = path});
+    simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {.taps_per_cycle = 4},
+                            std::nullopt);
+    simulator.finish_trace();
+  }
+  ValueChangeDump dump(path);
+  for (const std::string name :
+       {"accelerator.row_feeder.significand_1_3", "accelerator.column_feeder.valid_0_2",
+        "accelerator.array.element_0_0.product_3", "accelerator.array.element_1_1.tree_sum.high"}) {
+    EXPECT_TRUE(dump.has(name)) << name;
+  }
+  std::vector<std::int64_t> additions;
+  std::vector<std::int64_t> widths;
+  std::vector<std::int64_t> group_sums;
+  std::int64_t clock = 0;
+  bool hands_over = false;
+  const std::string element = "accelerator.array.element_0_0.";
+  while (dump.advance()) {
+    const std::int64_t level = dump.value("accelerator.clock");
+    if (level == 1 && clock == 0) {
+      if (hands_over) group_sums.push_back(dump.value(element + "handed_over"));
+      const std::int64_t products = dump.value(element + "tree_sum.products");
+      if (products > 0) {
+        widths.push_back(products);
+        additions.push_back(dump.value(element + "tree_sum.low"));
+        EXPECT_EQ(dump.value(element + "tree_sum.high"), additions.back() < 0 ? -1 : 0);
+      }
+      hands_over = dump.value("accelerator.hand_over") == 1;
+    }
+    clock = level;
+  }
+  const Followed expected = first_element(layer);
+  EXPECT_EQ(group_sums, expected.group_sums);
+  EXPECT_EQ(widths, (std::vector<std::int64_t>{4, 4, 1, 4, 4, 1, 4, 4, 1}));
+  ASSERT_EQ(additions.size(), 9U);
+  for (std::size_t group = 0; group < 3; ++group) {
+    const auto sum_at = [&](std::size_t tap) { return expected.sums[group * 9 + tap]; };
+    EXPECT_EQ(additions[group * 3], sum_at(3));
+    EXPECT_EQ(additions[group * 3 + 1], sum_at(7) - sum_at(3));
+    EXPECT_EQ(additions[group * 3 + 2], expected.group_sums[group] - sum_at(7));
+  }
+  std::filesystem::remove(path);
+  std::filesystem::remove(gtkw_file(path));
+}
+
 // Of a tile for two channels at each position: the scale wires of the first row and the first column at each start of
 // the group-scale units.
 TEST(Trace, ScalesFollowTheTiles) {

@@ -225,6 +225,24 @@ TEST(ParseWorkload, RefusesFormats) {
             "w.json: /format: is 4, expected a text that is not empty or an object that is not empty");
 }
 
+TEST(ParseWorkload, LayersSayWhetherTheyReadThePreviousOne) {
+  EXPECT_EQ(error_with("/layers/0/reads_previous", "alone"),
+            "w.json: /layers/0/reads_previous: is given, but no layer is before this one");
+  EXPECT_THAT(error_with("/layers/0/reads_previous", true), testing::HasSubstr("/layers/0/reads_previous: is true"));
+  const auto link = [](const std::string& key) {
+    const std::string layer = R"("type": "linear", "batch": 1, "in_channels": 2, "out_channels": 2)";
+    return parse_workload(
+               R"({"schema": "mlsim.workload/1", "name": "w", "seed": 1, "format": "e2m4", "layers": [{"name": "a", )" +
+                   layer + R"(}, {"name": "b", )" + layer + key + "}]}",
+               "w.json", ".")
+        .layers[1]
+        .link;
+  };
+  EXPECT_EQ(link(""), InputLink::kNone);
+  EXPECT_EQ(link(R"(, "reads_previous": "alone")"), InputLink::kAlone);
+  EXPECT_EQ(link(R"(, "reads_previous": "shared")"), InputLink::kShared);
+}
+
 TEST(ParseWorkload, RefusesUnknownKeysEverywhere) {
   EXPECT_EQ(error_with("/sed", 1),
             "w.json: /sed: is an unknown key, expected one of accumulator_bits, batch, format, layers, name, overflow, "
@@ -232,7 +250,8 @@ TEST(ParseWorkload, RefusesUnknownKeysEverywhere) {
             "random_bits, rounding, schema, seed, step, values");
   EXPECT_EQ(error_with("/layers/0/strides", {1, 1}),
             "w.json: /layers/0/strides: is an unknown key, expected one of batch, bias, dilation, format, groups, "
-            "in_channels, in_size, index, kernel, name, out_channels, padding, passes, stride, tensors, type, values");
+            "in_channels, in_size, index, kernel, name, out_channels, padding, passes, reads_previous, stride, "
+            "tensors, type, values");
   EXPECT_EQ(error_with("/layers/0/tensors/bias", "b.npy"),
             "w.json: /layers/0/tensors/bias: is an unknown key, expected one of activation, error, weight");
   EXPECT_EQ(error_with("/rounding/bias", "nearest"),

@@ -248,7 +248,11 @@
         const line = `all elements busy: ${Number(top.toPrecision(3))} TOPS`;
         lines.push({ line, x: xs[0], y: top }, { line, x: xs[1], y: top });
       }
-      for (const { name, gigabytes_per_second: rate } of results[0].roofline.example_bandwidths) {
+      const own = results.map((result) => result.roofline.bandwidth).filter((bandwidth) => bandwidth !== undefined);
+      const memories = own.filter((one, i) => own.findIndex((other) => other.name === one.name
+        && other.gigabytes_per_second === one.gigabytes_per_second) === i);
+      // A machine's own memory stands in the place of those that it might have.
+      for (const { name, gigabytes_per_second: rate } of memories.length > 0 ? memories : results[0].roofline.example_bandwidths) {
         const begin = Math.max(xs[0], ys[0] * 1e3 / rate);
         const end = Math.min(xs[1], peak * 1e3 / rate);
         const line = `${name}: ${rate} GB/s`;

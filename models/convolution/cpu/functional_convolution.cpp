@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "models/convolution/accumulator_additions.h"
 #include "models/convolution/cpu/block_convolution.h"
 #include "models/convolution/cpu/block_product.h"
 #include "models/convolution/cpu/convolution_kernels.h"
@@ -666,7 +667,8 @@ OperationCounts counts_of(const ConvolutionRequest& request) {
   const ScaledFormat& right = request.right.format;
   OperationCounts counts;
   counts.mantissa_multiplies = shape.multiply_adds(pass);
-  counts.integer_adds = counts.mantissa_multiplies;
+  counts.integer_adds = accumulator_additions(pass, shape, request.reduction, request.accumulator.taps_per_cycle);
+  counts.tree_adds = counts.mantissa_multiplies - counts.integer_adds;
   if (left.element.exponent_bits > 0 || right.element.exponent_bits > 0) {
     counts.exponent_adds = counts.mantissa_multiplies;
     counts.shifts = counts.mantissa_multiplies;

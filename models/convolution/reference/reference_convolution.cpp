@@ -244,12 +244,11 @@ class Machine {
   void padding_tap() { end_of_tap(); }
   void tap(const Element& left, const Element& right) {
     pending_ += left.k * right.k;
-    any_pending_ = true;
+    ++pending_products_;
     left_ = left;
     right_ = right;
     group_has_taps_ = true;
     ++counts.mantissa_multiplies;
-    ++counts.integer_adds;
     if (has_exponent_) ++counts.exponent_adds;
     if (has_exponent_) ++counts.shifts;
     end_of_tap();
@@ -284,7 +283,9 @@ class Machine {
 
   // One addition: the register plus the exact sum of up to L products.
   void add_pending() {
-    if (!any_pending_) return;
+    if (pending_products_ == 0) return;
+    ++counts.integer_adds;
+    counts.tree_adds += pending_products_ - 1;
     const Wide highest = (Wide{1} << (bits_ - 1)) - 1;
     const Wide lowest = -highest - 1;
     Wide sum = p_ + pending_;
@@ -301,7 +302,7 @@ class Machine {
     }
     p_ = sum;
     pending_ = 0;
-    any_pending_ = false;
+    pending_products_ = 0;
   }
 
   int bits_;
@@ -311,7 +312,7 @@ class Machine {
 
   Wide p_ = 0;
   Wide pending_ = 0;
-  bool any_pending_ = false;
+  std::uint64_t pending_products_ = 0;
   std::int64_t taps_ = 0;  // nominal ones of the group so far
   bool group_has_taps_ = false;
   Element left_;

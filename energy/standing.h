@@ -1,0 +1,23 @@
+// What a machine takes because time passes: the clock of idle elements' registers, and leakage. Only where a cost table
+// has figures of it.
+#pragma once
+
+#include "energy/cost_table.h"
+#include "energy/datapath_cost.h"
+#include "energy/pricing.h"
+#include "energy/wide_count.h"
+
+namespace mlsim::energy {
+
+// How long a machine is on, and how much of that its elements work.
+struct Duty {
+  WideCount cycles;
+  WideCount multiply_adds;
+  double clock_ghz = 1;
+  Units units;
+};
+
+// Adds the counts and energies to a breakdown. Leakage takes the area of the machine, memories apart.
+void add_standing(const CostTable& table, const DatapathCost& cost, const Duty& duty, Breakdown& breakdown);
+
+}  // namespace mlsim::energy

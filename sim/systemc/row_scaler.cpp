@@ -1,0 +1,145 @@
+#include "sim/systemc/row_scaler.h"
+
+#include <bit>
+#include <cmath>
+
+namespace mlsim::sim {
+
+bool PositionTag::operator==(const PositionTag& other) const {
+  return valid == other.valid && first_of_fold == other.first_of_fold && fold.begins == other.fold.begins &&
+         fold.ends_group == other.fold.ends_group && fold.first_group == other.fold.first_group &&
+         fold.last_group == other.fold.last_group && position == other.position && scale == other.scale &&
+         address == other.address;
+}
+
+std::ostream& operator<<(std::ostream& stream, const PositionTag& tag) {
+  return stream << (tag.valid ? "position " : "no position ") << tag.position;
+}
+
+void sc_trace(sc_core::sc_trace_file* file, const PositionTag& tag, const std::string& name) {
+  sc_core::sc_trace(file, tag.valid, name + ".valid");
+  sc_core::sc_trace(file, tag.fold.begins, name + ".begins");
+  sc_core::sc_trace(file, tag.fold.ends_group, name + ".ends_group");
+  sc_core::sc_trace(file, tag.fold.first_group, name + ".first_group");
+  sc_core::sc_trace(file, tag.fold.last_group, name + ".last_group");
+  sc_core::sc_trace(file, tag.position, name + ".position");
+  sc_core::sc_trace(file, tag.address, name + ".address");
+}
+
+RowEnds::RowEnds(std::size_t rows)
+    : live("live", rows),
+      scale_exponent("scale_exponent", rows),
+      scale_significand("scale_significand", rows),
+      address("address", rows) {}
+
+RowScaler::RowScaler(const sc_core::sc_module_name& name, const RowEnds& ends, PartialSums& partial_sums,
+                     std::size_t first_row, std::size_t share)
+    : sc_core::sc_module(name),
+      sums("sums", share),
+      ends_(ends),
+      partial_sums_(partial_sums),
+      first_row_(first_row),
+      share_(share),
+      slot_(share),
+      scaled_tag_("scaled_tag"),
+      scaled_position_("scaled_position"),
+      scaled_("scaled"),
+      converted_tag_("converted_tag"),
+      converted_position_("converted_position"),
+      converted_("converted"),
+      summed_tag_("summed_tag"),
+      summed_("summed") {
+  SC_HAS_PROCESS(RowScaler);
+  SC_METHOD(tick);
+  sensitive << clock.pos();
+  dont_initialize();
+}
+
+void RowScaler::load(const Job& job) {
+  scaler_ = job.scaler;
+  tensor_scale_ = job.tensor_scale;
+  counts_ = {};
+}
+
+void RowScaler::tick() {
+  if (reset.read()) slot_ = share_;
+  // 1. Tensor scale, into the unit's bank.
+  finish();
+  // 2. Sum over the groups in binary32, out of its memory and back.
+  add();
+  // 3. Conversion to binary32.
+  convert();
+  // 4. Shift-and-add with the significands of both scales, for the next row.
+  if (arrived.read().valid && arrived.read().fold.ends_group) {
+    slot_ = 0;
+    served_ = arrived.read();
+  }
+  serve();
+}
+
+void RowScaler::finish() {
+  const ScalerTag& tag = summed_tag_.read();
+  const bool has_result = tag.valid && tag.last_group;
+  result_valid.write(has_result);
+  if (!has_result) return;
+  const float scaled_result = std::bit_cast<float>(summed_.read()) * tensor_scale_;
+  result.write(std::bit_cast<std::uint32_t>(scaled_result));
+  result_address.write(tag.address);
+  ++counts_.tensor_scale_multiplies;
+  if (!std::isfinite(scaled_result)) ++counts_.non_finite;
+}
+
+void RowScaler::add() {
+  const ScalerTag& tag = converted_tag_.read();
+  if (tag.valid) {
+    float& partial = partial_sums_.binary32(converted_position_.read(), first_row_ + tag.slot);
+    partial = (tag.first_group ? 0 : partial) + std::bit_cast<float>(converted_.read());
+    summed_.write(std::bit_cast<std::uint32_t>(partial));
+    ++counts_.float_adds;
+  }
+  summed_tag_.write(tag);
+}
+
+void RowScaler::convert() {
+  const ScalerTag& tag = scaled_tag_.read();
+  if (tag.valid) {
+    const ScaledSum& sum = scaled_.read();
+    const models::Int128 q = static_cast<models::Int128>(sum.high) * (models::Int128{1} << 64) + sum.low;
+    converted_.write(std::bit_cast<std::uint32_t>(models::round_scaled(q, sum.shift)));
+    converted_position_.write(scaled_position_.read());
+    ++counts_.conversions;
+  }
+  converted_tag_.write(tag);
+}
+
+void RowScaler::serve() {
+  // Rows in use are the first ones.
+  if (slot_ == share_ || !ends_.live[first_row_ + slot_].read()) {
+    if (scaled_tag_.read().valid) scaled_tag_.write({});
+    return;
+  }
+  const std::size_t row = first_row_ + slot_;
+  const models::TileScale row_scale{ends_.scale_exponent[row].read(), ends_.scale_significand[row].read()};
+  const models::Int128 q = models::GroupScaler::scale_sum(sums[slot_].read(), row_scale, served_.scale);
+  const int shift = scaler_.unit_exponent - row_scale.exponent - served_.scale.exponent;
+  scaled_.write({static_cast<std::int64_t>(q >> 64), static_cast<std::uint64_t>(q), shift});
+  scaled_tag_.write({true, served_.fold.first_group, served_.fold.last_group, static_cast<std::uint16_t>(slot_),
+                     ends_.address[row].read() + served_.address});
+  scaled_position_.write(served_.position);
+  ++counts_.shift_adds;
+  ++counts_.group_exponent_adds;
+  ++slot_;
+}
+
+void RowScaler::trace(sc_core::sc_trace_file* file) const {
+  sc_trace(file, scaled_tag_.read(), scaled_tag_.name());
+  sc_core::sc_trace(file, scaled_position_, scaled_position_.name());
+  sc_trace(file, scaled_.read(), scaled_.name());
+  sc_trace(file, converted_tag_.read(), converted_tag_.name());
+  sc_core::sc_trace(file, converted_position_, converted_position_.name());
+  sc_core::sc_trace(file, converted_, converted_.name());
+  sc_trace(file, summed_tag_.read(), summed_tag_.name());
+  sc_core::sc_trace(file, summed_, summed_.name());
+}
+
+}  // namespace mlsim::sim

@@ -1,0 +1,219 @@
+#include "sim/systemc/stationary_array.h"
+
+#include <algorithm>
+#include <string>
+
+#include "sim/systemc/array.h"
+#include "sim/weight_stationary/folds.h"
+
+namespace mlsim::sim {
+namespace {
+
+std::vector<models::Fields> fields_by_code(const models::ElementFormat& format) {
+  std::vector<models::Fields> fields(std::size_t{1} << format.code_bits());
+  for (std::size_t code = 0; code < fields.size(); ++code) {
+    fields[code] = models::split_fields(format, static_cast<std::uint16_t>(code));
+  }
+  return fields;
+}
+
+}  // namespace
+
+StationaryArray::StationaryArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
+                                 FeederBuffer& columns)
+    : sc_core::sc_module(name),
+      result_valid("result_valid", scaler_count(config)),
+      result_address("result_address", scaler_count(config)),
+      result("result", scaler_count(config)),
+      rows_count_(static_cast<std::size_t>(config.rows)),
+      columns_count_(static_cast<std::size_t>(config.columns)),
+      rows_(rows),
+      columns_(columns),
+      partial_sums_(rows_count_, static_cast<std::size_t>(columns.lanes())),
+      own_("own_", rows_count_ * columns_count_),
+      column_wires_("column_", columns_count_),
+      passes_("passes", columns_count_),
+      sum_in_("sum_in", rows_count_),
+      arrived_("arrived"),
+      ends_(rows_count_) {
+  SC_HAS_PROCESS(StationaryArray);
+  SC_METHOD(tick);
+  sensitive << clock.pos();
+  dont_initialize();
+  add_elements(rows_count_, columns_count_);
+  add_scalers(config);
+}
+
+void StationaryArray::add_elements(std::size_t rows, std::size_t columns) {
+  elements_.init(rows * columns, [&](const char* /*name*/, std::size_t element) {
+    const std::size_t column = element % columns;
+    const std::string element_name = "element_" + std::to_string(element / columns) + "_" + std::to_string(column);
+    return new StationaryElement(element_name.c_str(), own_, element, column_wires_, column);
+  });
+  for (std::size_t element = 0; element < elements_.size(); ++element) {
+    const std::size_t column = element % columns;
+    elements_[element].clock(clock);
+    elements_[element].reset(reset);
+    elements_[element].passes(passes_[column]);
+    if (column == 0) {
+      elements_[element].sum_in(sum_in_[element / columns]);
+    } else {
+      elements_[element].sum_in(elements_[element - 1].sum());
+    }
+  }
+}
+
+void StationaryArray::add_scalers(const ArrayConfig& config) {
+  const auto share = static_cast<std::size_t>(weight_stationary::rows_of_scaler(config));
+  scalers_.init(scaler_count(config), [&](const char* /*name*/, std::size_t unit) {
+    const std::string unit_name = "scaler_" + std::to_string(unit);
+    const std::size_t first = unit * share;
+    return new RowScaler(unit_name.c_str(), ends_, partial_sums_, first, std::min(share, rows_count_ - first));
+  });
+  for (std::size_t unit = 0; unit < scalers_.size(); ++unit) {
+    RowScaler& scaler = scalers_[unit];
+    scaler.clock(clock);
+    scaler.reset(reset);
+    scaler.arrived(arrived_);
+    for (std::size_t slot = 0; slot < scaler.sums.size(); ++slot) {
+      scaler.sums[slot](elements_[(unit * share + slot + 1) * columns_count_ - 1].sum());
+    }
+    scaler.result_valid(result_valid[unit]);
+    scaler.result_address(result_address[unit]);
+    scaler.result(result[unit]);
+  }
+}
+
+void StationaryArray::load(const Job& job) {
+  job_ = &job;
+  row_fields_ = fields_by_code(job.row_operand->format.element);
+  column_fields_ = fields_by_code(job.column_operand->format.element);
+  sum_traffic_ = {};
+  requests_.assign(columns_count_, {});
+  tags_.assign(columns_count_ + 1, {});
+  folds_ends_.clear();
+  for (StationaryElement& element : elements_) element.load(job);
+  for (RowScaler& scaler : scalers_) scaler.load(job);
+}
+
+void StationaryArray::tick() {
+  // 1. A position is accepted: the first column's operands and the rows' partial sums are read.
+  requests_.pop_back();
+  requests_.emplace_front();
+  tags_.pop_back();
+  tags_.emplace_front();
+  if (!reset.read() && read_enable.read()) accept();
+  // 2. Every column does what the one to its left did a cycle before.
+  for (std::size_t column = 0; column < columns_count_; ++column) run_column(column, requests_[column]);
+  // 3. Sums that are at the ends of the rows and do not end their group go back into their memory.
+  store_sums();
+  // 4. Those that come there next.
+  move_tags();
+}
+
+void StationaryArray::accept() {
+  const FeederBuffer::Half& row_source = rows_.half(row_half.read() ? 1 : 0);
+  const FeederBuffer::Half& column_source = columns_.half(column_half.read() ? 1 : 0);
+  const std::size_t at = position.read();
+  requests_.front() = {true,
+                       fold_load.read(),
+                       row_half.read() ? 1 : 0,
+                       column_half.read() ? 1 : 0,
+                       at,
+                       static_cast<std::size_t>(column_source.filled_taps),
+                       static_cast<std::size_t>(row_source.live)};
+  if (fold_load.read()) rows_.count_load(requests_.front().row_half);
+  columns_.count_position(requests_.front().column_half, at);
+
+  PositionTag& tag = tags_.front();
+  tag.valid = true;
+  tag.first_of_fold = at == 0;
+  tag.fold = {sums_begin.read(), group_end.read(), first_group.read(), last_group.read()};
+  tag.position = position.read();
+  tag.scale = columns_.scale(column_source, at, group_outer.read(), group_tap.read());
+  tag.address = static_cast<std::uint64_t>(column_source.lanes[at].result);
+  const auto live = static_cast<std::size_t>(row_source.live);
+  sum_traffic_.count(tag.fold, job_->sum_word_bits, live);
+  for (std::size_t row = 0; row < live; ++row) {
+    sum_in_[row].write(tag.fold.begins ? 0 : partial_sums_.integer(at, row));
+  }
+  if (!tag.first_of_fold || !tag.fold.ends_group) return;
+  std::vector<RowEnd>& ends = folds_ends_.emplace_back();
+  for (std::size_t row = 0; row < live; ++row) {
+    ends.push_back({rows_.scale(row_source, row, group_outer.read(), group_tap.read()),
+                    static_cast<std::uint64_t>(row_source.lanes[row].result)});
+  }
+}
+
+void StationaryArray::run_column(std::size_t column, const Request& request) {
+  passes_[column].write(request.reads);
+  if (request.loads) {
+    const FeederBuffer::Half& source = rows_.half(request.row_half);
+    for (std::size_t row = 0; row < rows_count_; ++row) {
+      const std::size_t element = row * columns_count_ + column;
+      const bool valid = column < request.taps && row < request.live;
+      own_.valid[element].write(valid);
+      if (valid) own_.write(element, row_fields_[source.codes[column * rows_count_ + row]]);
+    }
+  }
+  if (!request.reads) return;
+  const FeederBuffer::Half& source = columns_.half(request.column_half);
+  const std::size_t word = column * static_cast<std::size_t>(columns_.lanes()) + request.position;
+  const bool valid = column < request.taps && source.valid[word] != 0;
+  column_wires_.valid[column].write(valid);
+  if (valid) column_wires_.write(column, column_fields_[source.codes[word]]);
+}
+
+void StationaryArray::store_sums() {
+  const PositionTag& tag = arrived_.read();
+  if (!tag.valid || tag.fold.ends_group) return;
+  for (std::size_t row = 0; row < rows_count_; ++row) {
+    partial_sums_.integer(tag.position, row) = elements_[(row + 1) * columns_count_ - 1].sum().read();
+  }
+}
+
+void StationaryArray::move_tags() {
+  const PositionTag& next = tags_.back();
+  if (next.valid || arrived_.read().valid) arrived_.write(next);
+  if (!next.valid || !next.first_of_fold || !next.fold.ends_group) return;
+  const std::vector<RowEnd>& ends = folds_ends_.front();
+  for (std::size_t row = 0; row < rows_count_; ++row) {
+    ends_.live[row].write(row < ends.size());
+    if (row >= ends.size()) continue;
+    ends_.scale_exponent[row].write(ends[row].scale.exponent);
+    ends_.scale_significand[row].write(ends[row].scale.significand);
+    ends_.address[row].write(ends[row].address);
+  }
+  folds_ends_.pop_front();
+}
+
+models::OperationCounts StationaryArray::counts() const {
+  models::OperationCounts counts;
+  for (const StationaryElement& element : elements_) counts += element.counts();
+  for (const RowScaler& scaler : scalers_) counts += scaler.counts();
+  return counts;
+}
+
+std::uint64_t StationaryArray::zero_products() const {
+  std::uint64_t products = 0;
+  for (const StationaryElement& element : elements_) products += element.zero_products();
+  return products;
+}
+
+void StationaryArray::trace(sc_core::sc_trace_file* file) const {
+  own_.trace(file);
+  column_wires_.trace(file);
+  for (const auto& passes : passes_) sc_core::sc_trace(file, passes.read(), passes.name());
+  for (const auto& sum : sum_in_) sc_core::sc_trace(file, sum.read(), sum.name());
+  sc_trace(file, arrived_.read(), arrived_.name());
+  for (std::size_t row = 0; row < rows_count_; ++row) {
+    sc_core::sc_trace(file, ends_.live[row].read(), ends_.live[row].name());
+    sc_core::sc_trace(file, ends_.scale_exponent[row].read(), ends_.scale_exponent[row].name());
+    sc_core::sc_trace(file, ends_.scale_significand[row].read(), ends_.scale_significand[row].name());
+    sc_core::sc_trace(file, ends_.address[row].read(), ends_.address[row].name());
+  }
+  for (const StationaryElement& element : elements_) element.trace(file);
+  for (const RowScaler& scaler : scalers_) scaler.trace(file);
+}
+
+}  // namespace mlsim::sim

@@ -1,0 +1,103 @@
+// A weight-stationary array at structural detail: rows × columns elements whose sums pass along the rows, the
+// group-scale units at the ends of the rows, and the memory of partial sums (docs/dataflow.md). Its test, and that of
+// its parts, is stationary_machine_test.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <systemc>
+#include <vector>
+
+#include "models/convolution/operation_counts.h"
+#include "sim/array_config.h"
+#include "sim/systemc/feeder_buffer.h"
+#include "sim/systemc/job.h"
+#include "sim/systemc/partial_sums.h"
+#include "sim/systemc/row_scaler.h"
+#include "sim/systemc/stationary_element.h"
+
+namespace mlsim::sim {
+
+class StationaryArray : public sc_core::sc_module {
+ public:
+  sc_core::sc_in<bool> clock;
+  sc_core::sc_in<bool> reset;
+  sc_core::sc_in<bool> read_enable;
+  sc_core::sc_in<std::uint32_t> position;
+  sc_core::sc_in<bool> row_half;
+  sc_core::sc_in<bool> column_half;
+  sc_core::sc_in<bool> fold_load;
+  sc_core::sc_in<bool> sums_begin;
+  sc_core::sc_in<bool> group_end;
+  sc_core::sc_in<std::uint32_t> group_outer;
+  sc_core::sc_in<std::uint32_t> group_tap;
+  sc_core::sc_in<bool> first_group;
+  sc_core::sc_in<bool> last_group;
+  // One of each for every group-scale unit.
+  sc_core::sc_vector<sc_core::sc_out<bool>> result_valid;
+  sc_core::sc_vector<sc_core::sc_out<std::uint64_t>> result_address;
+  sc_core::sc_vector<sc_core::sc_out<std::uint32_t>> result;  // bits of a binary32
+
+  // The halves of the buffers are banks, one a column. Those of the rows are the second registers of the elements.
+  StationaryArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
+                  FeederBuffer& columns);
+
+  void load(const Job& job);
+  void trace(sc_core::sc_trace_file* file) const override;
+  models::OperationCounts counts() const;
+  std::uint64_t zero_products() const;
+  const SumTraffic& sum_traffic() const { return sum_traffic_; }
+
+ private:
+  // What a column does a cycle after the column to its left.
+  struct Request {
+    bool reads = false;
+    bool loads = false;
+    int row_half = 0;
+    int column_half = 0;
+    std::size_t position = 0;
+    std::size_t taps = 0;  // columns in use,
+    std::size_t live = 0;  // and rows
+  };
+  // What the ends of the rows show for a fold.
+  struct RowEnd {
+    models::TileScale scale;
+    std::uint64_t address = 0;
+  };
+
+  void add_elements(std::size_t rows, std::size_t columns);
+  void add_scalers(const ArrayConfig& config);
+  void tick();
+  void store_sums();
+  void accept();
+  void run_column(std::size_t column, const Request& request);
+  void move_tags();
+
+  const std::size_t rows_count_;
+  const std::size_t columns_count_;
+  FeederBuffer& rows_;
+  FeederBuffer& columns_;
+  PartialSums partial_sums_;
+  SumTraffic sum_traffic_;
+
+  // Registers of the job.
+  const Job* job_ = nullptr;
+  std::vector<models::Fields> row_fields_;  // by code
+  std::vector<models::Fields> column_fields_;
+
+  std::deque<Request> requests_;                // of each column, from the left
+  std::deque<PositionTag> tags_;                // beside the sums that pass along the rows
+  std::deque<std::vector<RowEnd>> folds_ends_;  // of folds under way that end a group
+
+  ElementWires own_;                                             // the operands that stay, row by row
+  ElementWires column_wires_;                                    // those that pass by
+  sc_core::sc_vector<sc_core::sc_signal<bool>> passes_;          // of each column
+  sc_core::sc_vector<sc_core::sc_signal<std::int64_t>> sum_in_;  // of each row
+  sc_core::sc_signal<PositionTag> arrived_;
+  RowEnds ends_;
+
+  sc_core::sc_vector<StationaryElement> elements_;  // row by row
+  sc_core::sc_vector<RowScaler> scalers_;
+};
+
+}  // namespace mlsim::sim

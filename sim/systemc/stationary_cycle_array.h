@@ -1,0 +1,83 @@
+// A weight-stationary array at cycle detail: all elements, group-scale units and partial sums as one clocked module
+// over flat arrays. The same bits, cycles and counts as the modules of sim/systemc/stationary_array.h.
+#pragma once
+
+#include <cstdint>
+#include <systemc>
+#include <vector>
+
+#include "models/convolution/operation_counts.h"
+#include "sim/systemc/feeder_buffer.h"
+#include "sim/systemc/job.h"
+#include "sim/systemc/partial_sums.h"
+#include "sim/systemc/result_banks.h"
+
+namespace mlsim::sim {
+
+class StationaryCycleArray : public sc_core::sc_module {
+ public:
+  sc_core::sc_in<bool> clock;
+  sc_core::sc_in<bool> reset;
+  sc_core::sc_in<bool> read_enable;
+  sc_core::sc_in<std::uint32_t> position;
+  sc_core::sc_in<bool> row_half;
+  sc_core::sc_in<bool> column_half;
+  sc_core::sc_in<bool> fold_load;
+  sc_core::sc_in<bool> sums_begin;
+  sc_core::sc_in<bool> group_end;
+  sc_core::sc_in<std::uint32_t> group_outer;
+  sc_core::sc_in<std::uint32_t> group_tap;
+  sc_core::sc_in<bool> first_group;
+  sc_core::sc_in<bool> last_group;
+
+  // Reads the feeders' buffers and writes the banks by itself.
+  StationaryCycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
+                       FeederBuffer& columns, ResultBanks& banks);
+
+  void load(const Job& job);
+  const models::OperationCounts& counts() const { return counts_; }
+  std::uint64_t zero_products() const { return zero_products_; }
+  const SumTraffic& sum_traffic() const { return sum_traffic_; }
+
+ private:
+  // How wide the accumulators are in this program: as wide as the job's need be.
+  enum class Width : std::uint8_t { k32, k64, k64Checked };
+
+  void tick();
+  template <typename Sum>
+  void pass(std::vector<Sum>& all_sums);
+  void add_tap(std::int32_t* sums, std::size_t tap, std::size_t word) const;
+  void add_tap(std::int64_t* sums, std::size_t tap, std::size_t word);
+  void count_position();
+  void prepare_rows();
+  template <typename Sum>
+  void end_group(const Sum* sums);
+
+  const std::size_t array_rows_;
+  const std::size_t positions_;  // of the largest tile
+  FeederBuffer& rows_;
+  FeederBuffer& columns_;
+  ResultBanks& banks_;
+  models::OperationCounts counts_;
+  std::uint64_t zero_products_ = 0;
+  SumTraffic sum_traffic_;
+
+  // Registers of the job.
+  const Job* job_ = nullptr;
+  Width width_ = Width::k32;
+  bool scales_in_binary64_ = true;  // Q has less than 53 bits
+
+  // Of the position at hand.
+  const FeederBuffer::Half* row_source_ = nullptr;
+  const FeederBuffer::Half* column_source_ = nullptr;
+  std::size_t position_ = 0;
+  // Partial sums: position by position.
+  std::vector<std::int32_t> sums32_;
+  std::vector<std::int64_t> sums64_;
+  std::vector<float> partial_;
+  // Of the rows, for the fold at hand.
+  std::vector<models::TileScale> row_scales_;
+  std::vector<double> row_factors_;
+};
+
+}  // namespace mlsim::sim

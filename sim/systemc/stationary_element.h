@@ -1,0 +1,89 @@
+// An element of a weight-stationary array: its operand stays, that of the column passes by. It adds their product to
+// the sum that comes from its left, and hands the sum on to its right.
+#pragma once
+
+#include <cstdint>
+#include <systemc>
+
+#include "models/convolution/operation_counts.h"
+#include "sim/systemc/exponent_adder.h"
+#include "sim/systemc/job.h"
+#include "sim/systemc/mantissa_multiplier.h"
+
+namespace mlsim::sim {
+
+// Registered wires of operands, one of each a lane.
+struct ElementWires {
+  explicit ElementWires(const char* prefix, std::size_t lanes);
+  void write(std::size_t lane, const models::Fields& fields);
+  void trace(sc_core::sc_trace_file* file) const;
+
+  sc_core::sc_vector<sc_core::sc_signal<std::uint16_t>> significand;
+  sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> exponent;
+  sc_core::sc_vector<sc_core::sc_signal<bool>> negative;
+  sc_core::sc_vector<sc_core::sc_signal<bool>> valid;
+};
+
+// The shifter, the sign, the adder and the register of an element's sum.
+class StationaryAdder : public sc_core::sc_module {
+ public:
+  sc_core::sc_in<bool> clock;
+  sc_core::sc_in<bool> reset;
+  sc_core::sc_in<bool> passes;  // a position is there: else the sum is held
+  sc_core::sc_in<std::uint32_t> product;
+  sc_core::sc_in<std::uint8_t> shift;
+  sc_core::sc_in<bool> row_valid;
+  sc_core::sc_in<bool> column_valid;
+  sc_core::sc_in<bool> row_negative;
+  sc_core::sc_in<bool> column_negative;
+  sc_core::sc_in<std::int64_t> sum_in;
+  sc_core::sc_out<std::int64_t> sum;
+
+  explicit StationaryAdder(const sc_core::sc_module_name& name);
+
+  void load(const Job& job);
+  std::uint64_t additions() const { return additions_; }
+  std::uint64_t overflows() const { return overflows_; }
+  // Of the additions, those of a product that is zero.
+  std::uint64_t zero_products() const { return zero_products_; }
+
+ private:
+  void tick();
+
+  int bits_ = 64;
+  models::Overflow overflow_ = models::Overflow::kSaturate;
+  std::uint64_t additions_ = 0;
+  std::uint64_t overflows_ = 0;
+  std::uint64_t zero_products_ = 0;
+};
+
+class StationaryElement : public sc_core::sc_module {
+ public:
+  sc_core::sc_in<bool> clock;
+  sc_core::sc_in<bool> reset;
+  sc_core::sc_in<bool> passes;
+  sc_core::sc_in<std::int64_t> sum_in;
+
+  // With its own operand, and that of its column.
+  StationaryElement(const sc_core::sc_module_name& name, const ElementWires& own, std::size_t element,
+                    const ElementWires& columns, std::size_t column);
+
+  void load(const Job& job);
+  void trace(sc_core::sc_trace_file* file) const override;
+
+  const sc_core::sc_signal<std::int64_t>& sum() const { return sum_; }
+  models::OperationCounts counts() const;
+  std::uint64_t zero_products() const { return adder_.zero_products(); }
+
+ private:
+  bool has_exponents_ = true;
+  sc_core::sc_signal<std::uint32_t> product_;
+  sc_core::sc_signal<std::uint8_t> shift_;
+  sc_core::sc_signal<std::int64_t> sum_;
+
+  MantissaMultiplier multiplier_;
+  ExponentAdder exponent_adder_;
+  StationaryAdder adder_;
+};
+
+}  // namespace mlsim::sim

@@ -1,0 +1,31 @@
+// How a weight-stationary array is cut: the operand of the rows stays in its elements, a row of them for each row of
+// results, a column for each tap, and positions pass by. A fold is what stays at once: up to as many taps of one
+// reduction group as there are columns (docs/dataflow.md).
+#pragma once
+
+#include <cstdint>
+
+#include "sim/array_config.h"
+
+namespace mlsim::sim::weight_stationary {
+
+// Cycles between two folds of a group in which a partial sum is on its way: into the first column, along the row, and
+// into the memory that the next fold reads it from.
+inline constexpr std::int64_t kSumLoop = 2;
+
+// Positions of a tile: as many as half of the columns' buffer holds, with an element for each column of the array.
+std::int64_t tile_positions(const ArrayConfig& config);
+
+// Rows that share a group-scale unit. A unit stands at the end of the rows whose elements are its share, and no two
+// units at the end of one row.
+int rows_of_scaler(const ArrayConfig& config);
+std::int64_t scaler_count(const ArrayConfig& config);
+
+// Cycles of a fold of so many positions in which none begins: those in which a group-scale unit serves `share` rows
+// one after the other, or those until the partial sum of the fold's first position can be read.
+std::int64_t fold_stalls(bool ends_group, std::int64_t positions, std::int64_t share, std::int64_t array_columns);
+
+// Bits of a partial sum inside a reduction group in its memory: words of 32 bits that hold the accumulator.
+int sum_word_bits(int full_accumulator_bits);
+
+}  // namespace mlsim::sim::weight_stationary

@@ -1,0 +1,106 @@
+// What results, prices and sweeps say of a weight-stationary array.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "evaluation/pricing.h"
+#include "evaluation/results.h"
+#include "evaluation/simulate.h"
+#include "tests/support/laws.h"
+#include "tests/support/run_layers.h"
+
+namespace mlsim::evaluation {
+namespace {
+
+using energy::Operation;
+using nlohmann::json;
+using test::kLayer;
+using test::run_layers;
+
+sim::ArrayConfig stationary() {
+  sim::ArrayConfig array;
+  array.dataflow = sim::DataflowKind::kWeightStationary;
+  array.rows = 4;
+  array.columns = 4;
+  array.elements_per_scaler = 4;
+  return array;
+}
+
+std::string without_engine(const Results& results) {
+  auto document = to_json(results);
+  document.erase("engine");
+  return document.dump();
+}
+
+TEST(WeightStationaryResults, AreThoseOfEveryEngine) {
+  const std::string functional = without_engine(run_layers(kLayer, Engine::kFunctional, "", stationary()));
+  EXPECT_EQ(without_engine(run_layers(kLayer, Engine::kCycle, "", stationary())), functional);
+}
+
+TEST(WeightStationaryResults, AreThoseOfTheStructuralEngine) {
+  EXPECT_EQ(without_engine(run_layers(kLayer, Engine::kStructural, "", stationary())),
+            without_engine(run_layers(kLayer, Engine::kFunctional, "", stationary())));
+}
+
+TEST(WeightStationaryResults, SurviveTheirFile) {
+  const Results before = run_layers(kLayer, Engine::kAnalytic, "", stationary());
+  const json document = json::parse(to_json(before).dump());
+  EXPECT_EQ(document["array"]["dataflow"], "weight-stationary");
+  EXPECT_GT(document["layers"][0]["passes"][0]["traffic_bits"]["sram_sum_reads"], 0);
+  const Results after = parse_results(document.dump(), "r.json");
+  EXPECT_EQ(after.array, before.array);
+  EXPECT_EQ(after.layers[0].passes[0].traffic, before.layers[0].passes[0].traffic);
+  EXPECT_EQ(to_json(after), to_json(before));
+  const json stays = json::parse(to_json(run_layers(kLayer, Engine::kFunctional)).dump());
+  EXPECT_FALSE(stays["array"].contains("dataflow"));
+  EXPECT_FALSE(stays["layers"][0]["passes"][0]["traffic_bits"].contains("sram_sum_reads"));
+}
+
+// Partial sums cost SRAM, and what an element has more or less of costs what it is.
+TEST(WeightStationaryPrices, AreOfSumsInMemoryAndRegistersInElements) {
+  const Results results = run_layers(kLayer, Engine::kFunctional, "", stationary());
+  const PassRecord& forward = results.layers[0].passes[0];
+  const Work work = work_of(results);
+  const PassWork& own = work.layers[0][0].own;
+  const sim::Traffic& t = forward.traffic;
+  EXPECT_EQ(own.counts[Operation::kSramRead],
+            t.sram_row_reads + t.sram_column_reads + t.sram_result_reads + t.sram_sum_reads);
+  EXPECT_EQ(own.counts[Operation::kSramWrite], t.sram_operand_writes + t.sram_result_writes + t.sram_sum_writes);
+  EXPECT_EQ(own.counts[Operation::kBufferRead], t.column_buffer_reads);
+  // Weights stay in the elements, and each load serves all positions of a tile.
+  ASSERT_TRUE(own.surroundings.right_loads.has_value());
+  EXPECT_FALSE(own.surroundings.left_loads.has_value());
+  EXPECT_EQ(own.surroundings.right_fanout, 1);
+  EXPECT_DOUBLE_EQ(*own.surroundings.right_loads,
+                   static_cast<double>(t.row_buffer_reads) / 7 / static_cast<double>(forward.multiply_adds));
+  const PassWork& weight = work.layers[0][2].own;
+  EXPECT_TRUE(weight.surroundings.left_loads.has_value()) << "errors stay";
+
+  energy::Surroundings often = own.surroundings;
+  often.right_loads = 1;
+  const energy::DatapathCost seldom_cost = energy::price_datapath(test::laws(), own.datapath, own.surroundings);
+  const energy::DatapathCost often_cost = energy::price_datapath(test::laws(), own.datapath, often);
+  EXPECT_LT(seldom_cost.price_pj[Operation::kRegister].value, often_cost.price_pj[Operation::kRegister].value);
+  EXPECT_DOUBLE_EQ(seldom_cost.processing_element.total(), often_cost.processing_element.total());
+  energy::Surroundings registers = own.surroundings;
+  registers.sums_in_memory = false;
+  const energy::DatapathCost with_registers = energy::price_datapath(test::laws(), own.datapath, registers);
+  EXPECT_LT(seldom_cost.price_pj[Operation::kFloatAdd].value, with_registers.price_pj[Operation::kFloatAdd].value);
+  EXPECT_LT(seldom_cost.processing_element.total(), with_registers.processing_element.total());
+  EXPECT_EQ(units_of(stationary()).group_scale_units, 4);
+  EXPECT_EQ(units_of(stationary()).operand_buffers, 1);
+}
+
+TEST(WeightStationaryPrices, ActivityCountsChangesOfALoad) {
+  const Results results = run_layers(kLayer, Engine::kFunctional, "", stationary());
+  const PassRecord& forward = results.layers[0].passes[0];
+  ASSERT_TRUE(forward.toggles.has_value());
+  const PassWork& own = work_of(results).layers[0][0].own;
+  const double share =
+      static_cast<double>(forward.toggles->row_bits) / static_cast<double>(forward.traffic.row_buffer_reads);
+  EXPECT_DOUBLE_EQ(own.right_activity, share / 0.5);
+}
+
+}  // namespace
+}  // namespace mlsim::evaluation

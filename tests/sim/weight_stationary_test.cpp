@@ -1,0 +1,689 @@
+// The closed form of the weight-stationary dataflow where it can be followed by hand, and against a walk over every
+// fold and tile; stationary_machine_test compares it with the simulation.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+#include <vector>
+
+#include "sim/output_stationary/analytic.h"
+#include "sim/output_stationary/schedule.h"
+#include "sim/weight_stationary/analytic.h"
+#include "sim/weight_stationary/folds.h"
+#include "sim/weight_stationary/operand_toggles.h"
+#include "tests/sim/random_cases.h"
+#include "tests/sim/random_pass.h"
+
+namespace mlsim::sim::weight_stationary {
+namespace {
+
+using models::BaselineFormat;
+using models::ConvolutionShape;
+using models::Format;
+using models::Pass;
+
+const Format kE2m4 = models::parse_format("e2m4");
+
+ArrayConfig stationary(ArrayConfig config = {}) {
+  config.dataflow = DataflowKind::kWeightStationary;
+  return config;
+}
+
+ConvolutionShape resnet20_layer() {
+  return {.batch = 1,
+          .in_channels = 16,
+          .out_channels = 16,
+          .in_size = {32, 32},
+          .kernel = {3, 3},
+          .stride = {1, 1},
+          .padding = {1, 1},
+          .groups = 1};
+}
+
+PassPrediction predict(Pass pass, const ConvolutionShape& shape, const char* name, const ArrayConfig& config) {
+  const models::ScaledFormat format = models::parse_scaled_format(name);
+  return weight_stationary::predict_pass(pass, shape, format.of(left_operand(pass), pass),
+                                         format.of(right_operand(pass), pass), config, {});
+}
+
+// The worked example of docs/dataflow.md.
+TEST(WeightStationary, WorkedExample) {
+  // 16 groups of 9 taps, a fold each, for four tiles of 256 positions.
+  const PassPrediction p = predict(Pass::kForward, resnet20_layer(), "e2m4", stationary());
+  EXPECT_EQ(p.cycles.array, 144U + 64 * 256 + 15 + 1 + 6);
+  EXPECT_EQ(p.cycles.fill_stalls, 144U);
+  EXPECT_EQ(p.cycles.scaler_stalls, 0U);
+  EXPECT_EQ(p.traffic.row_buffer_writes, 4U * 2304 * 7);
+  EXPECT_EQ(p.traffic.column_buffer_writes, 1024U * 144 * 7);
+  EXPECT_EQ(p.traffic.sram_sum_writes, 16384U * 15 * 32);
+  EXPECT_EQ(p.traffic.sram_sum_reads, 16384U * 15 * 32);
+  EXPECT_EQ(p.traffic.sram_result_writes, 0U + 16384 * 32);
+  // One group of 144 taps: nine folds, eight of which leave integers.
+  const PassPrediction merged = predict(Pass::kForward, resnet20_layer(), "e2m4/none", stationary());
+  EXPECT_EQ(merged.cycles.array, 256U + 36 * 256 + 15 + 1 + 6);
+  EXPECT_EQ(merged.traffic.sram_sum_writes, 16384U * 8 * 32);
+  // 1024 taps are 64 folds of 144 positions, of which the last ends the group.
+  const PassPrediction weight = predict(Pass::kBackwardWeight, resnet20_layer(), "e2m4", stationary());
+  EXPECT_EQ(weight.cycles.array, 144U + 64 * 144 + 15 + 1 + 6);
+}
+
+TEST(WeightStationary, WorkedExamplesOfGroupsAndPorts) {
+  ConvolutionShape pointwise = resnet20_layer();
+  pointwise.kernel = {1, 1};
+  pointwise.padding = {0, 0};
+  // A tap a fold: a sixteenth of the array.
+  EXPECT_EQ(predict(Pass::kForward, pointwise, "e2m4", stationary()).cycles.array, 16U + 64 * 256 + 22);
+  // A group of 16 taps: the operand stays for all four tiles.
+  const PassPrediction nvfp4 = predict(Pass::kForward, pointwise, "nvfp4", stationary());
+  EXPECT_EQ(nvfp4.cycles.array, 256U + 4 * 256 + 22);
+  EXPECT_EQ(nvfp4.traffic.row_buffer_writes, 256U * 4);
+  EXPECT_EQ(nvfp4.traffic.sram_sum_writes, 0U);
+  // A unit for all rows serves a position in 16 cycles.
+  ArrayConfig shared = stationary();
+  shared.elements_per_scaler = 256;
+  const PassPrediction slow = predict(Pass::kForward, pointwise, "nvfp4", shared);
+  EXPECT_EQ(slow.cycles.array, 256U + 4 * 4096 + 15 + 16 + 6);
+  EXPECT_EQ(slow.cycles.scaler_stalls, 1024U * 15);
+  // One position: each fold but the last of the group waits until its sums are back.
+  const ConvolutionShape vector{.in_channels = 64, .out_channels = 16};
+  const PassPrediction one = predict(Pass::kForward, vector, "e2m4/none", stationary());
+  EXPECT_EQ(one.cycles.array, 16U + 3 * 18 + 1 + 22);
+  EXPECT_EQ(one.cycles.scaler_stalls, 3U * 17);
+  EXPECT_EQ(one.cycles.fill_stalls, 16U);
+  // Ports of the partial sums: 256 positions × 16 rows of 4 bytes in and out, 16 bytes a cycle.
+  ArrayConfig ports = stationary();
+  ports.sram_write_bytes_per_cycle = {16000};
+  const CycleCounts written = predict(Pass::kForward, resnet20_layer(), "e2m4", ports).cycles;
+  EXPECT_EQ(written.array - written.sram_stalls, 144U + 64 * 256 + 22);
+  EXPECT_GE(written.sram_stalls, 64U * 768);
+}
+
+TEST(WeightStationary, BaselinesNeedNoGroupScaler) {
+  for (const Pass pass : models::kPasses) {
+    const PassPrediction none = predict(pass, resnet20_layer(), "e2m4/none", stationary());
+    const PassPrediction fp8 = weight_stationary::predict_pass(pass, resnet20_layer(), BaselineFormat::kFp8E4m3,
+                                                               BaselineFormat::kFp8E4m3, stationary(), {});
+    EXPECT_EQ(fp8.cycles.array + 1, none.cycles.array);
+    EXPECT_EQ(fp8.counts.float_adds, 0U);
+    EXPECT_EQ(fp8.traffic.row_buffer_reads * 7, none.traffic.row_buffer_reads * 8);
+  }
+}
+
+TEST(WeightStationary, RefusesMixedKindsOfFormats) {
+  EXPECT_THAT(
+      [] {
+        weight_stationary::predict_pass(Pass::kForward, resnet20_layer(), kE2m4, BaselineFormat::kInt8, stationary(),
+                                        {});
+      },
+      testing::ThrowsMessage<std::runtime_error>(
+          testing::HasSubstr("expected two block-scaled formats or two baseline")));
+}
+
+// Operations do not depend on the dataflow.
+TEST(WeightStationary, CountsTheSameOperations) {
+  RandomCases cases(3);
+  for (int i = 0; i < 2000; ++i) {
+    const ArrayConfig config = cases.random.array();
+    const Case test = cases.next(i);
+    EXPECT_EQ(
+        weight_stationary::predict_pass(test.pass, test.shape, test.left, test.right, stationary(config), test.results)
+            .counts,
+        sim::predict_pass(test.pass, test.shape, test.left, test.right, config, test.results).counts);
+    if (testing::Test::HasFailure()) FAIL() << describe(i, test, config);
+  }
+}
+
+// Extents of the schema's largest, within the 2^56 multiply-adds that a file may describe.
+TEST(WeightStationary, LargestLayers) {
+  constexpr std::int64_t kLargest = std::int64_t{1} << 20;
+  const std::vector<ConvolutionShape> shapes{
+      {.batch = kLargest, .in_channels = kLargest, .out_channels = 1 << 16},
+      {.in_channels = kLargest, .out_channels = kLargest, .in_size = {8, 8}, .kernel = {3, 3}, .groups = kLargest},
+      {.in_size = {kLargest, 256}, .kernel = {kLargest - 1, 251}, .stride = {kLargest - 2, 250}, .padding = {1, 2}},
+      {.out_channels = 1 << 16, .in_size = {kLargest, kLargest}, .stride = {kLargest, kLargest}}};
+  ArrayConfig largest;
+  largest.rows = largest.columns = 1024;
+  largest.row_feeder = largest.column_feeder = {std::int64_t{1} << 26, 1};
+  ArrayConfig smallest;
+  smallest.rows = smallest.columns = smallest.elements_per_scaler = 1;
+  smallest.row_feeder = smallest.column_feeder = {2, 1};
+  for (const char* name : {"e2m4", "mxfp4/k32", "nvfp4/b16", "nvfp4/t3x5x1x*"}) {
+    for (const ConvolutionShape& shape : shapes) {
+      for (const ArrayConfig& config : {stationary(), stationary(largest), stationary(smallest)}) {
+        for (const Pass pass : models::kPasses) {
+          const PassPrediction p = predict(pass, shape, name, config);
+          EXPECT_GT(p.cycles.array, 0U);
+          EXPECT_LT(p.cycles.fill_stalls + p.cycles.scaler_stalls, p.cycles.array);
+          EXPECT_LT(p.traffic.sram_sum_reads, std::uint64_t{1} << 62);
+          ArrayConfig slow = config;
+          slow.dram_bytes_per_cycle = {12800};
+          slow.dram_latency_cycles = 100;
+          const CycleCounts slower = predict(pass, shape, name, slow).cycles;
+          EXPECT_EQ(slower.array, p.cycles.array + slower.dram_stalls);
+          EXPECT_LE(utilization(p.counts, p.cycles, config), 1);
+        }
+      }
+    }
+  }
+}
+
+// A pass as docs/dataflow.md describes it, one fold after the other.
+class FoldWalk {
+ public:
+  struct Fold {
+    std::uint64_t fill = 0;
+    std::uint64_t port_fill = 0;  // with the read port of the SRAM
+    std::uint64_t compute = 0;
+    std::uint64_t port_compute = 0;
+  };
+  struct Tile {
+    std::uint64_t rows = 0;
+    std::uint64_t columns = 0;
+    std::uint64_t taps = 0;  // of an outer index
+    std::uint64_t all_taps = 0;
+    std::uint64_t phase_columns = 0;
+    std::uint64_t groups = 0;
+    bool fills_rows = true;
+    bool first_of_panel = true;
+    bool in_first_panel = true;  // of its conv group
+    std::vector<Fold> folds;
+  };
+
+  FoldWalk(const Case& test, const ArrayConfig& config) : test_(test), config_(config) {
+    const ConvolutionShape& shape = test.shape;
+    const auto* left = std::get_if<models::ScaledFormat>(&test.left);
+    const auto* right = std::get_if<models::ScaledFormat>(&test.right);
+    outer_ = shape.outer_count(test.pass);
+    rows = (test.pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups;
+    find_phases();
+    if (left != nullptr) {
+      share = std::max(1, config.elements_per_scaler / config.columns);
+      share = std::min<std::int64_t>({share, config.rows, rows});
+      apart_ = left->layout.tile[2] == 1 || left->layout.tile[3] == 1 || right->layout.tile[2] == 1 ||
+               right->layout.tile[3] == 1;
+    }
+    for (std::int64_t group = 0; group < shape.groups; ++group) {
+      find_runs(group, left, right);
+      for (std::int64_t row = 0; row < rows; row += config.rows) {
+        for (const auto& [columns, taps] : phases) {
+          panel(std::min<std::int64_t>(config.rows, rows - row), columns, taps,
+                row == 0 && &columns == &phases.front().first);
+        }
+      }
+    }
+  }
+
+  std::vector<Tile> tiles;
+  std::int64_t share = 0;
+  std::int64_t rows = 1;
+  std::vector<std::pair<std::int64_t, std::int64_t>> phases;  // columns and taps of an outer index
+  std::uint64_t row_fills = 0;
+  std::uint64_t row_scales = 0;
+  std::uint64_t column_fills = 0;
+  std::uint64_t column_scales = 0;
+  std::uint64_t sum_bits_read = 0;
+  std::uint64_t sum_bits_written = 0;
+  std::uint64_t stalls = 0;
+
+ private:
+  void find_phases() {
+    const ConvolutionShape& s = test_.shape;
+    const auto [oh, ow] = s.out_size();
+    const std::int64_t kernel = s.kernel[0] * s.kernel[1];
+    if (test_.pass == Pass::kForward) phases = {{s.batch * oh * ow, kernel}};
+    if (test_.pass == Pass::kBackwardWeight) phases = {{s.in_channels / s.groups * kernel, oh * ow}};
+    if (test_.pass != Pass::kBackwardData) return;
+    for (std::int64_t py = 0; py < s.stride[0]; ++py) {
+      for (std::int64_t px = 0; px < s.stride[1]; ++px) {
+        std::int64_t positions = 0;
+        for (std::int64_t y = py; y < s.in_size[0]; y += s.stride[0]) {
+          for (std::int64_t x = px; x < s.in_size[1]; x += s.stride[1]) ++positions;
+        }
+        std::int64_t taps = 0;
+        for (std::int64_t i = 0; i < s.kernel[0]; ++i) {
+          for (std::int64_t j = 0; j < s.kernel[1]; ++j) {
+            const bool meets = (py + s.padding[0].begin - i * s.dilation[0]) % s.stride[0] == 0 &&
+                               (px + s.padding[1].begin - j * s.dilation[1]) % s.stride[1] == 0;
+            taps += meets ? 1 : 0;
+          }
+        }
+        if (positions > 0 && taps > 0) phases.emplace_back(s.batch * positions, taps);
+      }
+    }
+  }
+
+  // Lengths of outer indices whose tiles are alike on both sides.
+  void find_runs(std::int64_t conv_group, const models::ScaledFormat* left, const models::ScaledFormat* right) {
+    runs_.assign(1, outer_);
+    if (left == nullptr) return;
+    const auto tiles_of = [&](std::int64_t outer) {
+      const std::int64_t counted = conv_group * outer_ + outer;
+      if (test_.pass == Pass::kForward) {
+        return std::pair(left->layout.tile_of(1, counted), right->layout.tile_of(1, outer));
+      }
+      if (test_.pass == Pass::kBackwardData) {
+        return std::pair(left->layout.tile_of(1, counted), right->layout.tile_of(0, counted));
+      }
+      return std::pair(left->layout.tile_of(0, outer), right->layout.tile_of(0, outer));
+    };
+    runs_.assign(1, 1);
+    for (std::int64_t outer = 1; outer < outer_; ++outer) {
+      if (tiles_of(outer) != tiles_of(outer - 1)) runs_.push_back(0);
+      ++runs_.back();
+    }
+  }
+
+  void panel(std::int64_t live_rows, std::int64_t columns, std::int64_t taps, bool first_panel) {
+    std::vector<std::int64_t> groups;
+    for (const std::int64_t run : runs_) {
+      for (std::int64_t i = 0; i < (apart_ ? taps : 1); ++i) groups.push_back(apart_ ? run : run * taps);
+    }
+    bool fills_rows = true;
+    const std::int64_t positions = config_.column_feeder.buffer_elements / 2 / config_.columns;
+    for (std::int64_t at = 0; at < columns; at += positions) {
+      Tile& tile = tiles.emplace_back();
+      tile.rows = unsigned_of(live_rows);
+      tile.columns = unsigned_of(std::min(positions, columns - at));
+      tile.taps = unsigned_of(taps);
+      tile.all_taps = unsigned_of(taps * outer_);
+      tile.phase_columns = unsigned_of(columns);
+      tile.groups = groups.size();
+      tile.fills_rows = fills_rows;
+      tile.first_of_panel = at == 0;
+      tile.in_first_panel = first_panel;
+      for (std::size_t g = 0; g < groups.size(); ++g) {
+        for (std::int64_t tap = 0; tap < groups[g]; tap += config_.columns) {
+          fold(tile, g, tap, groups[g]);
+        }
+      }
+      if (tile.folds.size() == 1) fills_rows = false;
+    }
+  }
+
+  void fold(Tile& tile, std::size_t group, std::int64_t first_tap, std::int64_t group_taps) {
+    const bool begins = first_tap == 0;
+    const bool ends = first_tap + config_.columns >= group_taps;
+    const std::uint64_t taps = unsigned_of(std::min<std::int64_t>(config_.columns, group_taps - first_tap));
+    const bool left_in_rows = test_.pass == Pass::kBackwardWeight;
+    const std::uint64_t scales = begins ? 1 : 0;
+    // Words go in column by column.
+    const auto filled = [&](std::uint64_t lanes, const FeederConfig& feeder) {
+      const std::uint64_t at_once = std::min(lanes, unsigned_of(feeder.fill_ports));
+      return (lanes * taps + at_once - 1) / at_once;
+    };
+    const auto passed = [&](std::uint64_t lanes, const Format& format) {
+      const std::uint64_t bits =
+          lanes * (taps * unsigned_of(models::element_bits(format)) + scales * stored_scale_bits(format));
+      return time((bits + 7) / 8, config_.sram_read_bytes_per_cycle);
+    };
+    Fold fold;
+    fold.fill = std::max(filled(tile.columns, config_.column_feeder),
+                         tile.fills_rows ? filled(tile.rows, config_.row_feeder) : 0);
+    fold.port_fill = std::max({fold.fill, passed(tile.columns, left_in_rows ? test_.right : test_.left),
+                               tile.fills_rows ? passed(tile.rows, left_in_rows ? test_.left : test_.right) : 0});
+    if (tile.fills_rows) row_fills += tile.rows * taps;
+    if (tile.fills_rows) row_scales += tile.rows * scales;
+    column_fills += tile.columns * taps;
+    column_scales += tile.columns * scales;
+
+    // A position a cycle, or as a group-scale unit serves them; the sums of the first one must be back.
+    std::uint64_t computes = 0;
+    for (std::uint64_t i = 0; i < tile.columns; ++i) computes += ends && share > 1 ? unsigned_of(share) : 1;
+    if (!ends) computes = std::max(computes, unsigned_of(config_.columns) + 2);
+    stalls += computes - tile.columns;
+    fold.compute = computes;
+    const std::uint64_t sums = tile.rows * tile.columns;
+    std::uint64_t read = 0;
+    std::uint64_t written = 0;
+    if (!begins) read += sums * word_bits();
+    if (!ends) written += sums * word_bits();
+    if (ends && group > 0) read += sums * 32;
+    const bool results = ends && group + 1 == tile.groups;
+    if (ends) written += sums * 32;
+    sum_bits_read += read;
+    sum_bits_written += results ? 0 : written;
+    fold.port_compute = std::max({computes, time(read / 8, config_.sram_read_bytes_per_cycle),
+                                  time(written / 8, config_.sram_write_bytes_per_cycle)});
+    tile.folds.push_back(fold);
+  }
+
+  std::uint64_t word_bits() const {
+    const auto* left = std::get_if<models::ScaledFormat>(&test_.left);
+    if (left == nullptr) return 32;
+    const auto& right = std::get<models::ScaledFormat>(test_.right);
+    std::int64_t inner = test_.shape.kernel[0] * test_.shape.kernel[1];
+    if (test_.pass == Pass::kBackwardWeight) inner = test_.shape.out_size()[0] * test_.shape.out_size()[1];
+    std::int64_t longest = 0;
+    const models::Reduction reduction(test_.pass, test_.shape, left->layout, right.layout);
+    longest = reduction.longest_run() * (apart_ ? 1 : inner);
+    const int bits = full_accumulator_bits(left->element, right.element, longest);
+    return bits <= 32 ? 32 : bits <= 64 ? 64 : 96;
+  }
+
+ public:
+  static std::uint64_t time(std::uint64_t bytes, const ByteRate& rate) {
+    const std::uint64_t thousandths = unsigned_of(rate.thousandths);
+    return thousandths == 0 ? 0 : (bytes * 1000 + thousandths - 1) / thousandths;
+  }
+
+ private:
+  const Case& test_;
+  const ArrayConfig& config_;
+  std::int64_t outer_ = 1;
+  bool apart_ = false;
+  std::vector<std::int64_t> runs_;
+};
+
+// The cycles of a walk, with or without the memory of docs/memory.md, one fold and sequence of bursts after the other.
+class CycleWalk {
+ public:
+  CycleWalk(const Case& test, const ArrayConfig& config) : test_(test), config_(config), walk_(test, config) {
+    const bool left_in_rows = test.pass == Pass::kBackwardWeight;
+    rows_ = operand(left_in_rows ? test.left : test.right,
+                    left_in_rows ? left_operand(test.pass) : right_operand(test.pass));
+    columns_ = operand(left_in_rows ? test.right : test.left,
+                       left_in_rows ? right_operand(test.pass) : left_operand(test.pass));
+    cycles.scaler_stalls = walk_.stalls;
+    run();
+  }
+
+  CycleCounts cycles;
+  const FoldWalk& walk() const { return walk_; }
+
+ private:
+  struct Operand {
+    std::uint64_t element_bits = 0;
+    std::uint64_t scale_bits = 0;
+    std::uint64_t packed = 0;
+    std::uint64_t shares = 0;  // of all conv groups
+    bool fits = false;
+  };
+
+  Operand operand(const Format& format, models::Operand which) const {
+    const models::Shape shape = test_.shape.shape_of(which);
+    Operand operand;
+    operand.element_bits = unsigned_of(models::element_bits(format));
+    operand.scale_bits = stored_scale_bits(format);
+    const std::uint64_t elements = unsigned_of(models::element_count(shape)) * operand.element_bits;
+    const auto* scaled = std::get_if<models::ScaledFormat>(&format);
+    operand.packed = elements + (scaled == nullptr ? 0 : unsigned_of(scaled->layout.count(shape)) * operand.scale_bits);
+    // Weights, whose second dimension is that of one conv group, never pass by.
+    if (which != models::Operand::kWeight) {
+      operand.shares = elements + scales_of_shares(format, shape, test_.shape.groups) * operand.scale_bits;
+    }
+    operand.fits = 3 * operand.packed <= 8 * unsigned_of(config_.global_sram_bytes);
+    return operand;
+  }
+
+  std::uint64_t sequence(const std::vector<std::uint64_t>& parts, const ByteRate& port) const {
+    const std::uint64_t burst = unsigned_of(config_.dram_burst_bytes);
+    std::uint64_t bytes = 0;
+    std::uint64_t in_bursts = 0;
+    for (const std::uint64_t part : parts) {
+      bytes += part;
+      in_bursts += (part + burst - 1) / burst * burst;
+    }
+    return std::max(FoldWalk::time(in_bursts, config_.dram_bytes_per_cycle), FoldWalk::time(bytes, port));
+  }
+
+  std::vector<std::uint64_t> operands_of(const FoldWalk::Tile& tile) const {
+    const auto bytes = [](std::uint64_t bits, std::uint64_t parts) { return (bits + 8 * parts - 1) / (8 * parts); };
+    const std::uint64_t groups = unsigned_of(test_.shape.groups);
+    std::uint64_t all_taps = 0;
+    for (const auto& phase : walk_.phases) all_taps += unsigned_of(phase.second);
+    std::uint64_t row_bytes = 0;
+    if (test_.residence.rows) {
+      row_bytes = 0;
+    } else if (rows_.fits && tile.first_of_panel) {
+      row_bytes = bytes(rows_.packed * tile.rows * tile.taps, groups * unsigned_of(walk_.rows) * all_taps);
+    } else if (!rows_.fits && tile.fills_rows) {
+      row_bytes = bytes(tile.rows * (tile.all_taps * rows_.element_bits + tile.groups * rows_.scale_bits), 1);
+    }
+    std::uint64_t column_bytes = 0;
+    if (!test_.residence.columns && (!columns_.fits || tile.in_first_panel)) {
+      column_bytes =
+          bytes((columns_.fits ? columns_.packed : columns_.shares) * tile.columns, groups * tile.phase_columns);
+    }
+    return {row_bytes, column_bytes};
+  }
+
+  // Codes alone leave, where the results can wait for the quantizer.
+  bool results_leave() const {
+    const std::uint64_t results = unsigned_of(models::element_count(test_.shape.result_shape(test_.pass)));
+    return config_.results != ResultForm::kCodes || 3 * 4 * results > unsigned_of(config_.global_sram_bytes);
+  }
+
+  void write(std::uint64_t there, std::uint64_t bytes) {
+    if (!results_leave()) return;
+    const std::uint64_t takes = sequence({bytes}, config_.sram_read_bytes_per_cycle);
+    if (takes > 0) bus_ = std::max(bus_, there) + takes;
+  }
+
+  void run() {
+    const std::vector<FoldWalk::Tile>& tiles = walk_.tiles;
+    const std::uint64_t drain = unsigned_of(config_.columns) - 1 + unsigned_of(walk_.share) + 6;
+    std::vector<std::uint64_t> done;  // when the results of a tile are in their banks
+    std::uint64_t start = 0;          // of the last fold,
+    std::uint64_t compute = 0;        // its cycles,
+    std::uint64_t port_compute = 0;   // and with those of its ports
+    std::uint64_t asked = 0;
+    std::uint64_t channel_stalls = 0;
+    std::uint64_t computed = 0;
+    for (std::size_t t = 0; t < tiles.size(); ++t) {
+      std::uint64_t begin = start;
+      if (const auto operands = operands_of(tiles[t]); operands[0] + operands[1] > 0) {
+        bus_ = std::max(bus_, asked + unsigned_of(config_.dram_latency_cycles)) +
+               sequence(operands, config_.sram_write_bytes_per_cycle);
+        begin = std::max(begin, bus_);
+      }
+      if (t >= 3) write(done[t - 3], 4 * tiles[t - 3].rows * tiles[t - 3].columns);
+      asked = begin;
+      for (const FoldWalk::Fold& fold : tiles[t].folds) {
+        const std::uint64_t unhindered = start + std::max(compute, fold.fill);
+        const std::uint64_t from_sram = start + std::max(port_compute, fold.port_fill);
+        cycles.fill_stalls += unhindered - start - compute;
+        start = std::max(start + port_compute, begin + fold.port_fill);
+        cycles.sram_stalls += from_sram - unhindered;
+        channel_stalls += start - from_sram;
+        compute = fold.compute;
+        port_compute = fold.port_compute;
+        begin = start;
+      }
+      done.push_back(start + port_compute + drain);
+      computed += tiles[t].rows * tiles[t].columns;
+    }
+    cycles.sram_stalls += port_compute - compute;
+    for (std::size_t t = tiles.size() > 3 ? tiles.size() - 3 : 0; t < tiles.size(); ++t) {
+      write(done[t], 4 * tiles[t].rows * tiles[t].columns);
+    }
+    const std::uint64_t end = tiles.empty() ? 0 : done.back();
+    const std::uint64_t results = unsigned_of(models::element_count(test_.shape.result_shape(test_.pass)));
+    const std::uint64_t rest =
+        results_leave() ? sequence({4 * (results - computed)}, config_.sram_read_bytes_per_cycle) : 0;
+    if (tiles.empty() && rest > 0) bus_ = 1;
+    bus_ += rest;
+    channel_stalls += std::max(bus_, end) - end;
+    cycles.array = std::max(bus_, end);
+    const auto narrow = [&](const ByteRate& port) {
+      const ByteRate& dram = config_.dram_bytes_per_cycle;
+      return port.limited() && (!dram.limited() || port.bytes() < dram.bytes());
+    };
+    const bool ports = narrow(config_.sram_read_bytes_per_cycle) || narrow(config_.sram_write_bytes_per_cycle);
+    (ports ? cycles.sram_stalls : cycles.dram_stalls) += channel_stalls;
+  }
+
+  const Case& test_;
+  const ArrayConfig& config_;
+  const FoldWalk walk_;
+  Operand rows_;
+  Operand columns_;
+  std::uint64_t bus_ = 0;
+};
+
+PassPrediction prediction_of(const Case& test, const ArrayConfig& config) {
+  return weight_stationary::predict_pass(test.pass, test.shape, test.left, test.right, config, test.exchange());
+}
+
+void compare_cycles(const CycleCounts& predicted, const CycleCounts& walked) {
+  EXPECT_EQ(predicted.array, walked.array);
+  EXPECT_EQ(predicted.fill_stalls, walked.fill_stalls);
+  EXPECT_EQ(predicted.scaler_stalls, walked.scaler_stalls);
+  EXPECT_EQ(predicted.dram_stalls, walked.dram_stalls);
+  EXPECT_EQ(predicted.sram_stalls, walked.sram_stalls);
+}
+
+TEST(WeightStationary, AgreesWithAWalkOverEveryFold) {
+  RandomCases cases(17);
+  for (int i = 0; i < 8000; ++i) {
+    const ArrayConfig config = stationary(cases.random.array());
+    const Case test = cases.next(i);
+    const CycleWalk cycle_walk(test, config);
+    const FoldWalk& walk = cycle_walk.walk();
+    const PassPrediction p = prediction_of(test, config);
+    compare_cycles(p.cycles, cycle_walk.cycles);
+    const bool left_in_rows = test.pass == Pass::kBackwardWeight;
+    const Format& row_format = left_in_rows ? test.left : test.right;
+    const Format& column_format = left_in_rows ? test.right : test.left;
+    const auto row_bits = unsigned_of(models::element_bits(row_format));
+    const auto column_bits = unsigned_of(models::element_bits(column_format));
+    const Traffic& t = p.traffic;
+    EXPECT_EQ(t.row_buffer_writes, walk.row_fills * row_bits);
+    EXPECT_EQ(t.row_buffer_reads, walk.row_fills * row_bits);
+    EXPECT_EQ(t.column_buffer_writes, walk.column_fills * column_bits);
+    EXPECT_EQ(t.column_buffer_reads, walk.column_fills * column_bits);
+    EXPECT_EQ(t.sram_row_reads, walk.row_fills * row_bits + walk.row_scales * stored_scale_bits(row_format));
+    EXPECT_EQ(t.sram_column_reads,
+              walk.column_fills * column_bits + walk.column_scales * stored_scale_bits(column_format));
+    EXPECT_EQ(t.sram_sum_reads, walk.sum_bits_read);
+    EXPECT_EQ(t.sram_sum_writes, walk.sum_bits_written);
+    if (HasFailure()) FAIL() << describe(i, test, config);
+  }
+}
+
+TEST(WeightStationary, MemoryAgreesWithAWalkOverEveryTile) {
+  RandomCases cases(19);
+  for (int i = 0; i < 8000; ++i) {
+    const ArrayConfig config = stationary(cases.random.array_with_memory());
+    Case test = cases.next(i);
+    test.residence = cases.random.residence(test.results.size());
+    compare_cycles(prediction_of(test, config).cycles, CycleWalk(test, config).cycles);
+    if (HasFailure()) FAIL() << describe(i, test, config);
+  }
+}
+
+// Stalls by cause are what a memory costs, and more of it never costs anything.
+TEST(WeightStationary, FasterMemoryNeverCostsCycles) {
+  RandomCases cases(23);
+  for (int i = 0; i < 4000; ++i) {
+    const ArrayConfig config = stationary(cases.random.array_with_memory());
+    const Case test = cases.next(i);
+    const CycleCounts cycles = prediction_of(test, config).cycles;
+    ArrayConfig unlimited = config;
+    unlimited.dram_bytes_per_cycle = unlimited.sram_read_bytes_per_cycle = unlimited.sram_write_bytes_per_cycle = {};
+    unlimited.dram_latency_cycles = 0;
+    const CycleCounts least = prediction_of(test, unlimited).cycles;
+    EXPECT_EQ(cycles.array - least.array, cycles.dram_stalls + cycles.sram_stalls);
+    EXPECT_EQ(cycles.quantizer - least.quantizer, cycles.quantizer_stalls);
+    EXPECT_EQ(cycles.fill_stalls, least.fill_stalls);
+    EXPECT_EQ(cycles.scaler_stalls, least.scaler_stalls);
+    ArrayConfig faster = config;
+    for (ByteRate* rate :
+         {&faster.dram_bytes_per_cycle, &faster.sram_read_bytes_per_cycle, &faster.sram_write_bytes_per_cycle}) {
+      if (rate->limited()) rate->thousandths += cases.random.pick(0, 1) * cases.random.pick(1, 5000);
+      if (cases.random.pick(0, 7) == 0) *rate = {};
+    }
+    faster.dram_latency_cycles = cases.random.pick(0, config.dram_latency_cycles);
+    faster.row_feeder.fill_ports += cases.random.pick(0, 3);
+    faster.column_feeder.fill_ports += cases.random.pick(0, 3);
+    const CycleCounts fewer = prediction_of(test, faster).cycles;
+    EXPECT_LE(fewer.array, cycles.array);
+    EXPECT_LE(fewer.quantizer, cycles.quantizer);
+    if (HasFailure()) FAIL() << describe(i, test, config);
+  }
+}
+
+// Registers that take one code after the other, in the order in which the machine walks the schedule.
+OperandToggles walk_registers(const RandomPass& pass, const ArrayConfig& config) {
+  const Schedule schedule(pass.pass, pass.shape, pass.left.format.layout, pass.right.format.layout, config);
+  const bool left_in_rows = pass.pass == Pass::kBackwardWeight;
+  const std::vector<std::uint16_t> rows = models::gated_codes(left_in_rows ? pass.left : pass.right);
+  const std::vector<std::uint16_t> columns = models::gated_codes(left_in_rows ? pass.right : pass.left);
+  std::vector<std::uint16_t> elements(static_cast<std::size_t>(config.rows * config.columns));
+  std::vector<std::uint16_t> passing(static_cast<std::size_t>(config.columns));
+  OperandToggles toggles;
+  const auto take = [](std::uint16_t code, std::uint16_t& reg, std::uint64_t& bits) {
+    bits += static_cast<std::uint64_t>(std::popcount(static_cast<unsigned>(code ^ reg)));
+    reg = code;
+  };
+  const std::int64_t positions = tile_positions(config);
+  for (StepWalk steps(schedule); !steps.done(); steps.advance()) {
+    const Step& step = steps.step();
+    const std::vector<Tap>& taps = schedule.phases()[step.phase].taps;
+    const bool apart = schedule.reduction().taps_apart();
+    const auto inner = static_cast<std::int64_t>(taps.size());
+    for (std::int64_t t = 0; t < step.taps; ++t) {
+      const std::int64_t place = step.first_tap + t;
+      const std::int64_t outer = step.first_group.begin + (apart ? place : place / inner);
+      const Tap& tap = taps[static_cast<std::size_t>(apart ? step.first_group.tap : place % inner)];
+      for (int row = 0; step.fills_rows && row < step.live_rows; ++row) {
+        const Lane lane = schedule.row_lane(step.conv_group, step.row_tile * config.rows + row);
+        const std::int64_t element = lane.element + outer * schedule.row_outer_elements() + tap.row;
+        take(rows[static_cast<std::size_t>(element)], elements[static_cast<std::size_t>(row * config.columns + t)],
+             toggles.row_bits);
+      }
+      for (int column = 0; column < step.live_columns; ++column) {
+        const Lane lane = schedule.column_lane(step.conv_group, step.phase, step.column_tile * positions + column);
+        const std::int64_t y = lane.y + tap.y;
+        const std::int64_t x = lane.x + tap.x;
+        if (y < 0 || y >= schedule.plane()[0] || x < 0 || x >= schedule.plane()[1]) continue;
+        const std::int64_t element = lane.element + outer * schedule.column_outer_elements() + tap.column;
+        take(columns[static_cast<std::size_t>(element)], passing[static_cast<std::size_t>(t)], toggles.column_bits);
+      }
+    }
+  }
+  return toggles;
+}
+
+TEST(WeightStationary, TogglesOfRandomPassesOnRandomArrays) {
+  for (std::uint64_t seed = 1; seed <= 600; ++seed) {
+    const bool blocks = seed > 200;
+    RandomPasses random(seed);
+    const RandomPass pass = blocks ? random.next_of_blocks() : random.next();
+    SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + ")." + (blocks ? "next_of_blocks" : "next") +
+                 "(): " + pass.describe());
+    ArrayConfig config = stationary();
+    config.rows = random.pick(1, 20);
+    config.columns = random.pick(1, 20);
+    config.column_feeder.buffer_elements = std::int64_t{2} * config.columns * random.pick(1, 40);
+    EXPECT_EQ(weight_stationary::count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config),
+              walk_registers(pass, config));
+    if (HasFailure()) break;
+  }
+}
+
+// One row and two columns, followed by hand: a kernel of two taps stays, four positions pass by.
+TEST(WeightStationary, TogglesOfOneRowByHand) {
+  const models::ScaledFormat format = models::parse_scaled_format("e0m3/g0m0/none");
+  const ConvolutionShape shape{.batch = 1,
+                               .in_channels = 1,
+                               .out_channels = 1,
+                               .in_size = {1, 3},
+                               .kernel = {1, 2},
+                               .stride = {1, 1},
+                               .padding = {0, 1},
+                               .groups = 1};
+  const models::ScaledTensor activation{format, {1, 1, 1, 3}, 1, {{}}, {0b0111, 0b1001, 0b0000}};
+  const models::ScaledTensor weight{format, {1, 1, 1, 2}, 1, {{}}, {0b0001, 0b0011}};
+  ArrayConfig config = stationary();
+  config.rows = 1;
+  config.columns = 2;
+  // Weights are loaded once: 1 and 2 bits. The first column takes 0111 1001 0000 behind a padding, the second the same
+  // before one: 3 + 3 + 2 each.
+  EXPECT_EQ(weight_stationary::count_operand_toggles(Pass::kForward, shape, activation, weight, config),
+            (OperandToggles{1 + 2, 16}));
+}
+
+}  // namespace
+}  // namespace mlsim::sim::weight_stationary
