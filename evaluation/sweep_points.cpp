@@ -73,7 +73,8 @@ std::vector<std::uint64_t> random_subset(std::uint64_t total, std::uint64_t coun
 }
 
 SweepPoints::SweepPoints(SweepAxes axes, const std::optional<SweepSample>& sample) : axes_(std::move(axes)) {
-  for (Place place; place.array < axes_.arrays.size() && variants() > 1; ++place.array) {
+  const bool is_varied = !axes_.elements_per_scaler.empty() || !axes_.taps_per_cycle.empty();
+  for (Place place; place.array < axes_.arrays.size() && is_varied; ++place.array) {
     for (place.sharing = 0; place.sharing < sharings(); ++place.sharing) {
       for (place.taps = 0; place.taps < taps(); ++place.taps) check_array(array_at(place), place.array);
     }

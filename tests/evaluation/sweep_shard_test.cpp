@@ -33,6 +33,7 @@ ordered_json row_of(std::size_t point) {
       {"computing_pj", 2.5},
       {"memory_pj", 3.5},
       {"with_memory_pj", 6.0 / static_cast<double>(1 + point)},
+      {"energy_delay_js", 1e-12 / static_cast<double>(1 + point)},
       {"area_um2", 7.25},
       {"mean_sqnr_db", "exact"},
       {"passes", {{"forward", {{"sqnr_db", 3.5}, {"cosine_error", 0.5}, {"overflows", nullptr}, {"non_finite", 0}}}}}};

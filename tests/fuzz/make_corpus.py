@@ -211,8 +211,8 @@ def shard_seeds():
     row = (
         '{"format":"e2m4","activation":"e2m4","weight":"e2m4","error":"e2m4","array":"default","rows":16,'
         '"columns":16,"elements_per_scaler":8,"accumulator_bits":null,"multiply_adds":8,"cycles":4,'
-        '"operations_only_pj":1.5,"computing_pj":2.5,"memory_pj":3.5,"with_memory_pj":6.0,"area_um2":7.5,'
-        '"mean_sqnr_db":null,"passes":{"forward":{"sqnr_db":null,"cosine_error":null,"overflows":0,'
+        '"operations_only_pj":1.5,"computing_pj":2.5,"memory_pj":3.5,"with_memory_pj":6.0,"energy_delay_js":1e-12,'
+        '"area_um2":7.5,"mean_sqnr_db":null,"passes":{"forward":{"sqnr_db":null,"cosine_error":null,"overflows":0,'
         '"non_finite":null}}}'
     )
     lines = journal_line(0, row) + journal_line(1, row)
