@@ -25,7 +25,7 @@ AdderTree::AdderTree(const sc_core::sc_module_name& name, std::size_t products)
   SC_HAS_PROCESS(AdderTree);
   SC_METHOD(add);
   const auto sense = [&](auto& ports) {
-    for (auto& port : ports) sensitive << port;
+    for (std::size_t i = 0; i < ports.size(); ++i) sensitive << ports[i];
   };
   sense(product);
   sense(shift);

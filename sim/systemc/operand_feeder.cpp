@@ -90,7 +90,7 @@ void OperandFeeder::prepare_scales() {
 
 void OperandFeeder::drive_operands() {
   if (reset.read() || !read_enable.read()) {
-    for (sc_core::sc_signal<bool>& valid : wires_.valid) valid.write(false);
+    for (std::size_t wire = 0; wire < wires_.valid.size(); ++wire) wires_.valid[wire].write(false);
     return;
   }
   const std::size_t lanes = next_scales_.size();
