@@ -33,7 +33,7 @@ FORMATS = [
 # Points that lie under others in the picture of errors, and have no label there.
 UNLABELLED = {"e2m1 n, none", "e2m1 b32", "e2m1 k32", "e2m1 k16"}
 # Labels of the picture of accuracies that others leave no room for above and to the right: 1 to the left, 2 below.
-SIDES = {"nvfp4, w 16×16": 1, "mxint8": 1, "int8": 2}
+SIDES = {"nvfp4, w 16×16": 1, "mxint8": 1, "int8": 2, "e2m1 fit nc": 2}
 NETWORKS = {"resnet20": "ResNet-20, 128 images", "resnet18": "ResNet-18, 32 images", "resnet50": "ResNet-50, 32 images",
             "mobilenetv2": "MobileNetV2, 32 images"}
 PASSES = ["forward", "backward_data", "backward_weight"]
