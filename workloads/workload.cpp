@@ -80,7 +80,10 @@ class WorkloadReader {
       if (document_.contains("batch")) {
         refuse("/batch", "is given, but here each layer has its own: expected it only where layers names a network");
       }
-      for (std::size_t i = 0; i < layers.size(); ++i) workload.layers.push_back(read_layer(i));
+      for (std::size_t i = 0; i < layers.size(); ++i) {
+        workload.layers.push_back(read_layer(i));
+        if (i > 0) check_link(workload.layers[i - 1], workload.layers[i], i);
+      }
     }
     if (base::has_control_characters(workload.name)) {
       refuse("/name", json(workload.name).dump() + " has control characters, expected a name without them");
@@ -153,6 +156,17 @@ class WorkloadReader {
     if (!source.contains("reads_previous")) return InputLink::kNone;
     if (index == 0) refuse(pointer_to(index) + "/reads_previous", "is given, but no layer is before this one");
     return source.at("reads_previous") == "alone" ? InputLink::kAlone : InputLink::kShared;
+  }
+
+  // What stands between two layers works element by element, so that their numbers are the same.
+  void check_link(const Layer& before, const Layer& layer, std::size_t index) const {
+    if (layer.link == InputLink::kNone) return;
+    const std::int64_t given = models::element_count(before.shape.result_shape(models::Pass::kForward));
+    const std::int64_t taken = models::element_count(layer.shape.shape_of(Operand::kActivation));
+    if (given == taken) return;
+    refuse(pointer_to(index) + "/reads_previous", "is given, but the activation has " + std::to_string(taken) +
+                                                      " elements and the output of layer '" + before.name + "' " +
+                                                      std::to_string(given));
   }
 
   // Layers as they are follow each other alone: of a transposed convolution and of a product, operands stand in each

@@ -229,8 +229,8 @@ TEST(ParseWorkload, LayersSayWhetherTheyReadThePreviousOne) {
   EXPECT_EQ(error_with("/layers/0/reads_previous", "alone"),
             "w.json: /layers/0/reads_previous: is given, but no layer is before this one");
   EXPECT_THAT(error_with("/layers/0/reads_previous", true), testing::HasSubstr("/layers/0/reads_previous: is true"));
-  const auto link = [](const std::string& key) {
-    const std::string layer = R"("type": "linear", "batch": 1, "in_channels": 2, "out_channels": 2)";
+  const auto link = [](const std::string& key, const std::string& outputs = "2") {
+    const std::string layer = R"("type": "linear", "batch": 1, "in_channels": 2, "out_channels": )" + outputs;
     return parse_workload(
                R"({"schema": "mlsim.workload/1", "name": "w", "seed": 1, "format": "e2m4", "layers": [{"name": "a", )" +
                    layer + R"(}, {"name": "b", )" + layer + key + "}]}",
@@ -241,6 +241,10 @@ TEST(ParseWorkload, LayersSayWhetherTheyReadThePreviousOne) {
   EXPECT_EQ(link(""), InputLink::kNone);
   EXPECT_EQ(link(R"(, "reads_previous": "alone")"), InputLink::kAlone);
   EXPECT_EQ(link(R"(, "reads_previous": "shared")"), InputLink::kShared);
+  EXPECT_EQ(link("", "3"), InputLink::kNone);
+  EXPECT_EQ(
+      test::error_of([&] { link(R"(, "reads_previous": "alone")", "3"); }),
+      "w.json: /layers/1/reads_previous: is given, but the activation has 2 elements and the output of layer 'a' 3");
 }
 
 TEST(ParseWorkload, RefusesUnknownKeysEverywhere) {
