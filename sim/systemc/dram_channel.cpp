@@ -56,6 +56,7 @@ DramChannel::Operand DramChannel::operand_of(const models::ScaledTensor& tensor,
 
 void DramChannel::load(const Job& job) {
   job_ = &job;
+  results_leave_ = job.results.leave;
   rows_ = operand_of(*job.row_operand, job.residence.rows);
   columns_ = operand_of(*job.column_operand, job.residence.columns);
   const Schedule& schedule = *job.schedule;

@@ -76,7 +76,7 @@ class DramChannel : public sc_core::sc_module {
   const ByteRate& port_of(Cargo cargo) const;
   bool moves_in_time(Cargo cargo) const { return rate_.limited() || port_of(cargo).limited(); }
   // Whether results leave in binary32, and in time.
-  bool results_move() const { return job_->results.leave && moves_in_time(Cargo::kResults); }
+  bool results_move() const { return results_leave_ && moves_in_time(Cargo::kResults); }
   // Whether the next cycle moves the rest of a sequence at hand, or all of a load.
   bool ends() const;
   bool fits(Cargo cargo, const Load& load) const;
@@ -93,7 +93,8 @@ class DramChannel : public sc_core::sc_module {
   const std::uint64_t sram_bits_;
 
   // Registers of the job.
-  const Job* job_ = nullptr;
+  const Job* job_ = nullptr;    // while it runs
+  bool results_leave_ = false;  // of it, and until the next one
   Operand rows_;
   Operand columns_;
   std::optional<StepWalk> ahead_;  // at the tile behind the one that is planned

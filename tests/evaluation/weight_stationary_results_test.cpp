@@ -96,7 +96,8 @@ TEST(WeightStationaryPrices, ActivityCountsChangesOfALoad) {
   const Results results = run_layers(kLayer, Engine::kFunctional, "", stationary());
   const PassRecord& forward = results.layers[0].passes[0];
   ASSERT_TRUE(forward.toggles.has_value());
-  const PassWork& own = work_of(results).layers[0][0].own;
+  const Work work = work_of(results);
+  const PassWork& own = work.layers[0][0].own;
   const double share =
       static_cast<double>(forward.toggles->row_bits) / static_cast<double>(forward.traffic.row_buffer_reads);
   EXPECT_DOUBLE_EQ(own.right_activity, share / 0.5);
