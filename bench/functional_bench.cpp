@@ -26,7 +26,8 @@ void convolve(benchmark::State& state, const models::ConvolutionShape& shape, co
   const auto pass = static_cast<Pass>(state.range(0));
   const models::ScaledTensor left = bench::quantized_operand(shape, models::left_operand(pass), format);
   const models::ScaledTensor right = bench::quantized_operand(shape, models::right_operand(pass), format);
-  for ([[maybe_unused]] const auto _ : state) benchmark::DoNotOptimize(engine(pass, shape, left, right, models::Accumulator{}));
+  for ([[maybe_unused]] const auto _ : state)
+    benchmark::DoNotOptimize(engine(pass, shape, left, right, models::Accumulator{}));
   state.SetLabel(models::to_string(pass));
   state.counters["multiply_adds"] =
       benchmark::Counter(static_cast<double>(shape.multiply_adds(pass)), benchmark::Counter::kIsIterationInvariantRate);
@@ -132,7 +133,8 @@ void quantizer(benchmark::State& state, models::Rounding rounding) {
   models::QuantizerOptions options;
   options.rounding = rounding;
   const models::ScaledFormat format = models::parse_scaled_format("e2m4");
-  for ([[maybe_unused]] const auto _ : state) benchmark::DoNotOptimize(models::quantize(input, format, options, "input"));
+  for ([[maybe_unused]] const auto _ : state)
+    benchmark::DoNotOptimize(models::quantize(input, format, options, "input"));
   state.counters["elements"] =
       benchmark::Counter(static_cast<double>(input.size()), benchmark::Counter::kIsIterationInvariantRate);
 }
