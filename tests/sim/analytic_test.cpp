@@ -14,6 +14,7 @@
 
 #include "sim/array_config.h"
 #include "tests/sim/random_cases.h"
+#include "tests/sim/walked_memory.h"
 
 namespace mlsim::sim {
 namespace {
@@ -248,23 +249,23 @@ TEST(Analytic, RefusesMixedKindsOfFormats) {
 // A pass as docs/dataflow.md describes it, one tile, reduction group and step after the other.
 class Walk {
  public:
-  Walk(Pass pass, const ConvolutionShape& shape, const Format& left, const Format& right, const ArrayConfig& config)
+  using Phase = WalkedPhase;
+
+  Walk(const Case& test, const ArrayConfig& config)
       : config_(config),
-        outer_(shape.outer_count(pass)),
-        rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),
+        rows_((test.pass == Pass::kBackwardData ? test.shape.in_channels : test.shape.out_channels) /
+              test.shape.groups),
         word_(config.taps_per_cycle),
         step_words_(std::min(config.row_feeder.buffer_elements / (2 * config.rows * word_),
                              config.column_feeder.buffer_elements / (2 * config.columns * word_))) {
-    find_phases(pass, shape);
-    const auto* l = std::get_if<models::ScaledFormat>(&left);
-    const auto* r = std::get_if<models::ScaledFormat>(&right);
-    if (l != nullptr) {
+    phases_ = walked_phases(test.pass, test.shape);
+    if (const auto* left = std::get_if<models::ScaledFormat>(&test.left)) {
       share_ = most_shared();
-      taps_apart_ = !l->layout.constant_over_planes() || !r->layout.constant_over_planes();
+      taps_apart_ = !left->layout.constant_over_planes() ||
+                    !std::get<models::ScaledFormat>(test.right).layout.constant_over_planes();
     }
-    for (std::int64_t conv_group = 0; conv_group < shape.groups; ++conv_group) {
-      runs_ = {outer_};
-      if (l != nullptr) find_runs(pass, conv_group, l->layout, r->layout);
+    for (std::int64_t conv_group = 0; conv_group < test.shape.groups; ++conv_group) {
+      runs_ = walked_runs(test, conv_group);
       for (std::int64_t row = 0; row < rows_; row += config.rows) {
         for (const Phase& phase : phases_) {
           first_panel_ = row == 0 && &phase == phases_.data();
@@ -291,10 +292,6 @@ class Walk {
   std::uint64_t column_scales = 0;
   std::uint64_t row_tile_phases = 0;
 
-  struct Phase {
-    std::int64_t columns = 0;
-    std::int64_t taps = 0;
-  };
   struct Step {
     std::uint64_t fill = 0;
     std::uint64_t compute = 0;
@@ -315,63 +312,11 @@ class Walk {
   };
   const std::vector<Tile>& tiles() const { return tiles_; }
   const std::vector<Step>& steps() const { return steps_; }
-  const std::vector<Phase>& phases() const { return phases_; }
-  std::int64_t rows() const { return rows_; }
-  std::int64_t outer() const { return outer_; }
   std::int64_t share() const { return share_; }
 
  private:
-  void find_phases(Pass pass, const ConvolutionShape& shape) {
-    const std::int64_t kernel = shape.kernel[0] * shape.kernel[1];
-    const std::int64_t outputs = shape.out_size()[0] * shape.out_size()[1];
-    if (pass == Pass::kForward) phases_ = {{shape.batch * outputs, kernel}};
-    if (pass == Pass::kBackwardWeight) phases_ = {{shape.in_channels / shape.groups * kernel, outputs}};
-    if (pass != Pass::kBackwardData) return;
-    const auto alike = [&](std::size_t axis, std::int64_t place) {
-      Phase phase;
-      for (std::int64_t y = place; y < shape.in_size[axis]; y += shape.stride[axis]) ++phase.columns;
-      for (std::int64_t k = 0; k < shape.kernel[axis]; ++k) {
-        const std::int64_t distance = place + shape.padding[axis].begin - k * shape.dilation[axis];
-        phase.taps += distance % shape.stride[axis] == 0 ? 1 : 0;
-      }
-      return phase;
-    };
-    for (std::int64_t y = 0; y < shape.stride[0]; ++y) {
-      for (std::int64_t x = 0; x < shape.stride[1]; ++x) {
-        const Phase down = alike(0, y);
-        const Phase across = alike(1, x);
-        const Phase phase{shape.batch * down.columns * across.columns, down.taps * across.taps};
-        if (phase.columns > 0 && phase.taps > 0) phases_.push_back(phase);
-      }
-    }
-  }
-
-  // Outer indices whose tiles are alike on both sides.
-  void find_runs(Pass pass, std::int64_t conv_group, const models::ScaleLayout& left,
-                 const models::ScaleLayout& right) {
-    const auto tiles = [&](std::int64_t outer) {
-      const std::int64_t counted = conv_group * outer_ + outer;
-      if (pass == Pass::kForward) return std::pair(left.tile_of(1, counted), right.tile_of(1, outer));
-      if (pass == Pass::kBackwardData) return std::pair(left.tile_of(1, counted), right.tile_of(0, counted));
-      return std::pair(left.tile_of(0, outer), right.tile_of(0, outer));
-    };
-    runs_ = {1};
-    for (std::int64_t outer = 1; outer < outer_; ++outer) {
-      if (tiles(outer) != tiles(outer - 1)) runs_.push_back(0);
-      ++runs_.back();
-    }
-  }
-
   std::vector<std::int64_t> groups_of(const Phase& phase) const {
-    std::vector<std::int64_t> groups;
-    for (const std::int64_t run : runs_) {
-      if (taps_apart_) {
-        groups.insert(groups.end(), static_cast<std::size_t>(phase.taps), run);
-      } else {
-        groups.push_back(run * phase.taps);
-      }
-    }
-    return groups;
+    return walked_groups(runs_, phase.taps, taps_apart_);
   }
 
   std::int64_t most_shared() const {
@@ -445,7 +390,6 @@ class Walk {
   }
 
   const ArrayConfig& config_;
-  std::int64_t outer_;
   std::int64_t rows_;
   std::int64_t word_;  // taps of it
   std::int64_t step_words_;
@@ -462,131 +406,50 @@ class Walk {
 class MemoryWalk {
  public:
   MemoryWalk(const Case& test, const ArrayConfig& config)
-      : config_(config), walk_(test.pass, test.shape, test.left, test.right, config), cycles(walk_.cycles) {
-    const bool left_in_rows = test.pass == Pass::kBackwardWeight;
-    rows_ = operand(test.shape, left_in_rows ? test.left : test.right,
-                    left_in_rows ? left_operand(test.pass) : right_operand(test.pass));
-    columns_ = operand(test.shape, left_in_rows ? test.right : test.left,
-                       left_in_rows ? right_operand(test.pass) : left_operand(test.pass));
-    for (const Walk::Phase& phase : walk_.phases()) all_taps_ += unsigned_of(phase.taps);
-    groups_ = unsigned_of(test.shape.groups);
-    residence_ = test.residence;
+      : config_(config), walk_(test, config), memory_(test, config), cycles(walk_.cycles) {
     const models::Shape shape = test.shape.result_shape(test.pass);
-    const std::uint64_t results = unsigned_of(models::element_count(shape));
-    const bool fit = 3 * 32 * results <= 8 * unsigned_of(config.global_sram_bytes);
-    const bool codes_alone = config.results == ResultForm::kCodes && !test.results.empty();
-    leave_ = !codes_alone || !fit;
-    come_back_ = codes_alone && !fit;
-    run(leave_ ? 4 * (results - walk_.results) : 0);
+    run(4 * (unsigned_of(models::element_count(shape)) - walk_.results));
     if (config.results == ResultForm::kBinary32) return;
-    for (std::size_t i = 0; i < test.results.size(); ++i) quantize(test.results[i], residence_.path(i), shape);
+    for (std::size_t i = 0; i < test.results.size(); ++i) quantize(test.results[i], test.residence.path(i), shape);
   }
 
  private:
-  struct Operand {
-    std::uint64_t element_bits = 0;
-    std::uint64_t scale_bits = 0;
-    std::uint64_t packed = 0;
-    std::uint64_t shares = 0;  // of all conv groups
-    bool fits = false;
-  };
-
-  Operand operand(const ConvolutionShape& layer, const Format& format, models::Operand which) const {
-    const models::Shape shape = layer.shape_of(which);
-    Operand operand;
-    operand.element_bits = unsigned_of(models::element_bits(format));
-    operand.scale_bits = stored_scale_bits(format);
-    const std::uint64_t elements = unsigned_of(models::element_count(shape)) * operand.element_bits;
-    const auto* scaled = std::get_if<models::ScaledFormat>(&format);
-    const std::uint64_t scales = scaled == nullptr ? 0 : unsigned_of(scaled->layout.count(shape));
-    operand.packed = elements + scales * operand.scale_bits;
-    // Weights, whose second dimension is that of one conv group, never stand in columns.
-    if (which != models::Operand::kWeight) {
-      operand.shares = elements + scales_of_shares(format, shape, layer.groups) * operand.scale_bits;
-    }
-    operand.fits = 3 * operand.packed <= 8 * unsigned_of(config_.global_sram_bytes);
-    return operand;
-  }
-
-  static std::uint64_t time(std::uint64_t bytes, const ByteRate& rate) {
-    const std::uint64_t thousandths = unsigned_of(rate.thousandths);
-    return thousandths == 0 ? 0 : (bytes * 1000 + thousandths - 1) / thousandths;
-  }
-  // Of a sequence: bytes, each part of it in bursts of its own.
-  std::uint64_t sequence(const std::vector<std::uint64_t>& parts, const ByteRate& port) const {
-    const std::uint64_t burst = unsigned_of(config_.dram_burst_bytes);
-    std::uint64_t bytes = 0;
-    std::uint64_t in_bursts = 0;
-    for (const std::uint64_t part : parts) {
-      bytes += part;
-      in_bursts += (part + burst - 1) / burst * burst;
-    }
-    return std::max(time(in_bursts, config_.dram_bytes_per_cycle), time(bytes, port));
-  }
-
-  // Bytes of the rows and of the columns.
-  std::vector<std::uint64_t> operands_of(const Walk::Tile& tile) const {
-    const auto bytes = [](std::uint64_t bits, std::uint64_t parts) { return (bits + 8 * parts - 1) / (8 * parts); };
-    std::uint64_t row_bytes = 0;
-    if (residence_.rows) {
-      row_bytes = 0;
-    } else if (rows_.fits && tile.first_of_panel) {
-      row_bytes = bytes(rows_.packed * unsigned_of(tile.rows * tile.phase.taps),
-                        groups_ * unsigned_of(walk_.rows()) * all_taps_);
-    } else if (!rows_.fits && tile.fills_rows) {
-      row_bytes = bytes(unsigned_of(tile.rows) * (unsigned_of(tile.phase.taps * walk_.outer()) * rows_.element_bits +
-                                                  unsigned_of(tile.groups) * rows_.scale_bits),
-                        1);
-    }
-    std::uint64_t column_bytes = 0;
-    if (!residence_.columns && (!columns_.fits || tile.in_first_panel)) {
-      column_bytes = bytes((columns_.fits ? columns_.packed : columns_.shares) * unsigned_of(tile.columns),
-                           groups_ * unsigned_of(tile.phase.columns));
-    }
-    return {row_bytes, column_bytes};
-  }
-
   std::uint64_t port_fill(const Walk::Tile& tile, const Walk::Step& step) const {
-    const auto passes = [&](std::int64_t lanes, const Operand& operand) {
-      const std::uint64_t bits = unsigned_of(lanes) * (unsigned_of(step.taps) * operand.element_bits +
-                                                       unsigned_of(step.started_groups) * operand.scale_bits);
-      return time((bits + 7) / 8, config_.sram_read_bytes_per_cycle);
+    const auto passes = [&](std::int64_t lanes, const WalkedMemory::Operand& operand) {
+      return memory_.port_fill(unsigned_of(lanes), unsigned_of(step.taps), unsigned_of(step.started_groups), operand);
     };
-    return std::max({step.fill, step.fills_rows ? passes(tile.rows, rows_) : 0, passes(tile.columns, columns_)});
-  }
-
-  void write(std::uint64_t there, std::uint64_t bytes) {
-    const std::uint64_t takes = sequence({bytes}, config_.sram_read_bytes_per_cycle);
-    if (takes > 0 && leave_) bus_ = std::max(bus_, there) + takes;
+    return std::max(
+        {step.fill, step.fills_rows ? passes(tile.rows, memory_.rows) : 0, passes(tile.columns, memory_.columns)});
   }
 
   void run(std::uint64_t untouched) {
     const std::vector<Walk::Tile>& tiles = walk_.tiles();
     std::uint64_t most = 0;  // results of a tile
     for (const Walk::Tile& tile : tiles) most = std::max(most, unsigned_of(tile.rows * tile.columns));
-    const std::uint64_t pass_in = time(4 * most, config_.sram_write_bytes_per_cycle);
+    const std::uint64_t pass_in = WalkedMemory::time(4 * most, config_.sram_write_bytes_per_cycle);
     const std::uint64_t drain = std::max(unsigned_of(walk_.share()), pass_in) + 6;
     std::uint64_t channel_stalls = 0;
     std::vector<std::uint64_t> done;  // when the results of a tile are in their banks
-    const auto write_tile = [&](std::size_t t) { write(done[t], 4 * unsigned_of(tiles[t].rows * tiles[t].columns)); };
+    const auto write_tile = [&](std::size_t t) {
+      memory_.write(done[t], 4 * unsigned_of(tiles[t].rows * tiles[t].columns));
+    };
     std::uint64_t start = 0;  // of the last step
     std::uint64_t compute = 0;
     std::uint64_t asked = 0;
     for (std::size_t t = 0; t < tiles.size(); ++t) {
-      std::uint64_t begin = start;
-      if (const auto operands = operands_of(tiles[t]); operands[0] + operands[1] > 0) {
-        bus_ = std::max(bus_, asked + unsigned_of(config_.dram_latency_cycles)) +
-               sequence(operands, config_.sram_write_bytes_per_cycle);
-        begin = std::max(begin, bus_);
-      }
+      const Walk::Tile& tile = tiles[t];
+      std::uint64_t begin =
+          memory_.fetch({unsigned_of(tile.rows), unsigned_of(tile.columns), tile.phase, unsigned_of(tile.groups),
+                         tile.fills_rows, tile.first_of_panel, tile.in_first_panel},
+                        asked, start);
       if (t >= 3) write_tile(t - 3);
       asked = begin;
       std::uint64_t computes = 0;
-      for (std::size_t s = tiles[t].first_step; s < tiles[t].end_step; ++s) computes += walk_.steps()[s].compute;
+      for (std::size_t s = tile.first_step; s < tile.end_step; ++s) computes += walk_.steps()[s].compute;
       std::uint64_t wait = t > 0 && pass_in > computes ? pass_in - computes : 0;
-      for (std::size_t s = tiles[t].first_step; s < tiles[t].end_step; ++s) {
+      for (std::size_t s = tile.first_step; s < tile.end_step; ++s) {
         const Walk::Step& step = walk_.steps()[s];
-        const std::uint64_t fill = port_fill(tiles[t], step);
+        const std::uint64_t fill = port_fill(tile, step);
         const std::uint64_t unhindered = start + std::max(compute, step.fill);
         const std::uint64_t from_sram = start + std::max(compute + wait, fill);
         start = std::max(start + compute + wait, begin + fill);
@@ -600,19 +463,7 @@ class MemoryWalk {
     }
     for (std::size_t t = tiles.size() > 3 ? tiles.size() - 3 : 0; t < tiles.size(); ++t) write_tile(t);
     if (!tiles.empty()) cycles.sram_stalls += drain - unsigned_of(walk_.share()) - 6;
-    const std::uint64_t end = tiles.empty() ? 0 : done.back();
-    const std::uint64_t rest = sequence({untouched}, config_.sram_read_bytes_per_cycle);
-    if (tiles.empty() && rest > 0) bus_ = 1;
-    bus_ += rest;
-    channel_stalls += std::max(bus_, end) - end;
-    cycles.array = std::max(bus_, end);
-    // Whose fault it is that the channel is not faster.
-    const auto narrow = [&](const ByteRate& port) {
-      const ByteRate& dram = config_.dram_bytes_per_cycle;
-      return port.limited() && (!dram.limited() || port.bytes() < dram.bytes());
-    };
-    const bool ports = narrow(config_.sram_read_bytes_per_cycle) || narrow(config_.sram_write_bytes_per_cycle);
-    (ports ? cycles.sram_stalls : cycles.dram_stalls) += channel_stalls;
+    memory_.end(tiles.empty() ? 0 : done.back(), untouched, channel_stalls, cycles);
   }
 
   // Results that come back and codes that leave share the channel.
@@ -623,27 +474,22 @@ class MemoryWalk {
     const std::uint64_t bits = results * unsigned_of(models::element_bits(format)) + scales * stored_scale_bits(format);
     const std::uint64_t lanes = unsigned_of(config_.quantizer_lanes);
     const std::uint64_t batches = (results + lanes - 1) / lanes;
-    std::uint64_t channel = path.to_dram ? sequence({(bits + 7) / 8}, ByteRate{}) : 0;
-    if (come_back_) {
-      channel += unsigned_of(config_.dram_latency_cycles) + sequence({4 * results}, config_.sram_write_bytes_per_cycle);
+    std::uint64_t channel = path.to_dram ? memory_.sequence({(bits + 7) / 8}, ByteRate{}) : 0;
+    if (memory_.results_come_back) {
+      channel += unsigned_of(config_.dram_latency_cycles) +
+                 memory_.sequence({4 * results}, config_.sram_write_bytes_per_cycle);
     }
-    const std::uint64_t keeping = path.stay ? time((bits + 7) / 8, config_.sram_write_bytes_per_cycle) : 0;
+    const auto passed = [](std::uint64_t bytes, const ByteRate& port) { return WalkedMemory::time(bytes, port); };
+    const std::uint64_t keeping = path.stay ? passed((bits + 7) / 8, config_.sram_write_bytes_per_cycle) : 0;
     const std::uint64_t leaving =
-        std::max({batches, time(4 * results, config_.sram_read_bytes_per_cycle), channel, keeping});
+        std::max({batches, passed(4 * results, config_.sram_read_bytes_per_cycle), channel, keeping});
     cycles.quantizer += leaving + 4;
     cycles.quantizer_stalls += leaving - batches;
   }
 
   const ArrayConfig& config_;
   const Walk walk_;
-  Operand rows_;
-  Operand columns_;
-  std::uint64_t all_taps_ = 0;
-  std::uint64_t groups_ = 1;
-  std::uint64_t bus_ = 0;
-  Residence residence_;
-  bool leave_ = true;  // results, for DRAM in binary32
-  bool come_back_ = false;
+  WalkedMemory memory_;
 
  public:
   CycleCounts cycles;
@@ -667,7 +513,7 @@ void compare_results(const Case& test, const PassPrediction& p, const ArrayConfi
 
 void compare_with_walk(const Case& test, const ArrayConfig& config) {
   const auto& [pass, shape, left, right, formats, residence] = test;
-  const Walk walk(pass, shape, left, right, config);
+  const Walk walk(test, config);
   const PassPrediction p = predict_pass(pass, shape, left, right, config, formats);
   const bool scaled = std::holds_alternative<models::ScaledFormat>(left);
   EXPECT_EQ(p.cycles.array, walk.cycles.array);
@@ -733,39 +579,12 @@ TEST(Analytic, MemoryAgreesWithAWalkOverEveryTile) {
   }
 }
 
-// Stalls by cause are what a memory costs, and more of it never costs anything.
 TEST(Analytic, FasterMemoryNeverCostsCycles) {
   RandomCases cases(13);
   for (int i = 0; i < 4000; ++i) {
     const ArrayConfig config = cases.random.any_array_with_memory();
     const Case test = cases.next(i);
-    const CycleCounts cycles = cycles_of(test, config);
-    ArrayConfig unlimited = config;
-    unlimited.dram_bytes_per_cycle = unlimited.sram_read_bytes_per_cycle = unlimited.sram_write_bytes_per_cycle = {};
-    unlimited.dram_latency_cycles = 0;
-    const CycleCounts least = cycles_of(test, unlimited);
-    EXPECT_EQ(least.dram_stalls + least.sram_stalls + least.quantizer_stalls, 0U);
-    EXPECT_EQ(cycles.array - least.array, cycles.dram_stalls + cycles.sram_stalls);
-    EXPECT_EQ(cycles.quantizer - least.quantizer, cycles.quantizer_stalls);
-    EXPECT_EQ(cycles.fill_stalls, least.fill_stalls);
-    EXPECT_EQ(cycles.scaler_stalls, least.scaler_stalls);
-    ArrayConfig no_ports = config;
-    no_ports.sram_read_bytes_per_cycle = no_ports.sram_write_bytes_per_cycle = {};
-    EXPECT_EQ(cycles_of(test, no_ports).sram_stalls, 0U);
-
-    ArrayConfig faster = config;
-    for (ByteRate* rate :
-         {&faster.dram_bytes_per_cycle, &faster.sram_read_bytes_per_cycle, &faster.sram_write_bytes_per_cycle}) {
-      if (rate->limited()) rate->thousandths += cases.random.pick(0, 1) * cases.random.pick(1, 5000);
-      if (cases.random.pick(0, 7) == 0) *rate = {};
-    }
-    faster.dram_latency_cycles = cases.random.pick(0, config.dram_latency_cycles);
-    faster.row_feeder.fill_ports += cases.random.pick(0, 3);
-    faster.column_feeder.fill_ports += cases.random.pick(0, 3);
-    faster.quantizer_lanes += static_cast<int>(cases.random.pick(0, 2));
-    const CycleCounts fewer = cycles_of(test, faster);
-    EXPECT_LE(fewer.array, cycles.array);
-    EXPECT_LE(fewer.quantizer, cycles.quantizer);
+    expect_that_faster_memory_costs_nothing(cases, test, config, cycles_of);
     if (HasFailure()) FAIL() << describe(i, test, config);
   }
 }

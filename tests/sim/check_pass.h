@@ -6,10 +6,14 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <optional>
+#include <ostream>
 #include <string>
 
+#include "models/convolution/cpu/functional_convolution.h"
 #include "models/convolution/reference/reference_convolution.h"
 #include "models/convolution/zero_products.h"
+#include "models/quantizer/quantizer.h"
 #include "models/quantizer/reference_quantizer.h"
 #include "sim/dataflow.h"
 #include "sim/simulate.h"
@@ -101,6 +105,58 @@ inline void check(Simulator& simulator, const ArrayConfig& config, const RandomP
     SCOPED_TRACE("quantized to " + to_string(formats[i]));
     expect_same(result.quantized[i],
                 models::reference_quantize(expected.values, formats[i], random.quantization.options, "result").tensor);
+  }
+}
+
+// An array, and how many random passes of each kind of tile it is checked with.
+struct ArrayCase {
+  const char* name;
+  ArrayConfig config;
+  int cycle_passes;
+  int structural_passes;
+};
+
+inline std::ostream& operator<<(std::ostream& stream, const ArrayCase& array_case) {
+  return stream << array_case.name;
+}
+
+inline ArrayConfig array(int rows, int columns, int share, FeederConfig row_feeder, FeederConfig column_feeder) {
+  ArrayConfig config;
+  config.rows = rows;
+  config.columns = columns;
+  config.elements_per_scaler = share;
+  config.row_feeder = row_feeder;
+  config.column_feeder = column_feeder;
+  return config;
+}
+
+inline ArrayConfig with_small_sram(ArrayConfig config) {
+  config.global_sram_bytes = 600;
+  config.quantizer_lanes = 3;
+  return config;
+}
+
+// All passes of a layer with random operands, too large for the reference, against the functional engine, the closed
+// form and the count of toggles.
+inline void check_layer(Simulator& simulator, const ArrayConfig& config, const models::ConvolutionShape& shape,
+                        const char* format_name, const models::Accumulator& accumulator, RandomPasses& random) {
+  const models::ScaledFormat format = models::parse_scaled_format(format_name);
+  for (const models::Pass pass : models::kPasses) {
+    SCOPED_TRACE(to_string(pass) + " of " + std::to_string(shape.in_channels) + " channels in " + format_name);
+    const auto operand = [&](models::Operand which) {
+      return models::quantize(random.normal_values(shape.shape_of(which)), format.of(which, pass), {}, to_string(which))
+          .tensor;
+    };
+    const models::ScaledTensor left = operand(left_operand(pass));
+    const models::ScaledTensor right = operand(right_operand(pass));
+    const models::ConvolutionResult expected = models::functional_convolution(pass, shape, left, right, accumulator);
+    const PassResult result = simulator.simulate_pass(pass, shape, left, right, accumulator, std::nullopt);
+    expect_same(result.values, expected.values);
+    EXPECT_EQ(result.counts, expected.counts);
+    EXPECT_EQ(result.toggles, dataflow_of(config).count_toggles(pass, shape, left, right, config));
+    const PassPrediction predicted = dataflow_of(config).predict(pass, shape, left.format, right.format, config, {});
+    EXPECT_EQ(result.cycles, predicted.cycles);
+    EXPECT_EQ(result.traffic, predicted.traffic);
   }
 }
 

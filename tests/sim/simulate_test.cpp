@@ -5,12 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <bit>
-#include <cmath>
-#include <random>
-
 #include "models/convolution/cpu/functional_convolution.h"
-#include "models/convolution/reference/reference_convolution.h"
 #include "models/convolution/zero_products.h"
 #include "models/quantizer/quantizer.h"
 #include "models/quantizer/reference_quantizer.h"
@@ -24,36 +19,8 @@
 namespace mlsim::sim {
 namespace {
 
-struct ArrayCase {
-  const char* name;
-  ArrayConfig config;
-  int cycle_passes;       // random passes in the cycle detail
-  int structural_passes;  // in the structural detail
-  // With as many of blocks.
-};
-
-std::ostream& operator<<(std::ostream& stream, const ArrayCase& array_case) {
-  return stream << array_case.name;
-}
-
-ArrayConfig array(int rows, int columns, int share, FeederConfig row_feeder, FeederConfig column_feeder) {
-  ArrayConfig config;
-  config.rows = rows;
-  config.columns = columns;
-  config.elements_per_scaler = share;
-  config.row_feeder = row_feeder;
-  config.column_feeder = column_feeder;
-  return config;
-}
-
 ArrayConfig of_codes(ArrayConfig config) {
   config.results = ResultForm::kCodes;
-  return config;
-}
-
-ArrayConfig with_small_sram(ArrayConfig config) {
-  config.global_sram_bytes = 600;
-  config.quantizer_lanes = 3;
   return config;
 }
 
@@ -121,7 +88,9 @@ TEST_P(RandomMultipliers, StructuralDetailEqualsReferenceAndClosedForm) {
   check_random_multipliers(Detail::kStructural, GetParam(), 15);
 }
 
-// Nine multipliers, which a 3×3 kernel fills, and 32, on layers of networks against the functional engine.
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomMultipliers, testing::Range(std::uint64_t{0}, std::uint64_t{40}));
+
+// 32 multipliers on layers of networks.
 TEST(Simulator, MultipliersOnLayersOfNetworks) {
   ArrayConfig config;
   config.rows = config.columns = 8;
@@ -135,34 +104,13 @@ TEST(Simulator, MultipliersOnLayersOfNetworks) {
       {1, 48, 48, {28, 28}, {3, 3}, {2, 2}, {1, 1}, 48},
   }};
   RandomPasses random(77);
+  const models::Accumulator accumulator{.bits = 14, .taps_per_cycle = 32};
   for (const char* const name : {"e2m4", "mxfp4", "nvfp4/b16"}) {
-    const models::ScaledFormat named = models::parse_scaled_format(name);
     for (const models::ConvolutionShape& shape : layers) {
-      for (const models::Pass pass : models::kPasses) {
-        SCOPED_TRACE(to_string(pass) + " of " + std::to_string(shape.in_channels) + " channels in " + name);
-        const auto operand = [&](models::Operand which) {
-          return models::quantize(random.normal_values(shape.shape_of(which)), named.of(which, pass), {},
-                                  to_string(which))
-              .tensor;
-        };
-        const models::ScaledTensor left = operand(left_operand(pass));
-        const models::ScaledTensor right = operand(right_operand(pass));
-        const models::Accumulator accumulator{.bits = 14, .taps_per_cycle = 32};
-        const models::ConvolutionResult expected =
-            models::functional_convolution(pass, shape, left, right, accumulator);
-        const PassResult result = simulator.simulate_pass(pass, shape, left, right, accumulator, std::nullopt);
-        expect_same(result.values, expected.values);
-        EXPECT_EQ(result.counts, expected.counts);
-        EXPECT_EQ(result.toggles, count_operand_toggles(pass, shape, left, right, config));
-        const PassPrediction predicted = predict_pass(pass, shape, left.format, right.format, config, {});
-        EXPECT_EQ(result.cycles, predicted.cycles);
-        EXPECT_EQ(result.traffic, predicted.traffic);
-      }
+      check_layer(simulator, config, shape, name, accumulator, random);
     }
   }
 }
-
-INSTANTIATE_TEST_SUITE_P(Seeds, RandomMultipliers, testing::Range(std::uint64_t{0}, std::uint64_t{40}));
 
 // Layers of real networks, too large for the reference, against the functional engine.
 TEST(Simulator, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {

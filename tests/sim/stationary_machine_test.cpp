@@ -5,8 +5,6 @@
 
 #include <array>
 
-#include "models/convolution/cpu/functional_convolution.h"
-#include "models/quantizer/quantizer.h"
 #include "sim/simulate.h"
 #include "tests/sim/check_pass.h"
 #include "tests/sim/random_arrays.h"
@@ -14,31 +12,8 @@
 namespace mlsim::sim {
 namespace {
 
-struct ArrayCase {
-  const char* name;
-  ArrayConfig config;
-  int cycle_passes;       // random passes in the cycle detail
-  int structural_passes;  // in the structural detail
-};
-
-std::ostream& operator<<(std::ostream& stream, const ArrayCase& array_case) {
-  return stream << array_case.name;
-}
-
-ArrayConfig array(int rows, int columns, int share, FeederConfig row_feeder, FeederConfig column_feeder) {
-  ArrayConfig config;
+ArrayConfig stationary(ArrayConfig config) {
   config.dataflow = DataflowKind::kWeightStationary;
-  config.rows = rows;
-  config.columns = columns;
-  config.elements_per_scaler = share;
-  config.row_feeder = row_feeder;
-  config.column_feeder = column_feeder;
-  return config;
-}
-
-ArrayConfig with_small_sram(ArrayConfig config) {
-  config.global_sram_bytes = 600;
-  config.quantizer_lanes = 3;
   return config;
 }
 
@@ -56,11 +31,11 @@ const std::array<ArrayCase, 8> kArrays{{
 class StationaryLayers : public testing::TestWithParam<ArrayCase> {};
 
 TEST_P(StationaryLayers, CycleDetailEqualsReferenceAndClosedForm) {
-  check_random_passes(Detail::kCycle, GetParam().config, 20, GetParam().cycle_passes);
+  check_random_passes(Detail::kCycle, stationary(GetParam().config), 20, GetParam().cycle_passes);
 }
 
 TEST_P(StationaryLayers, StructuralDetailEqualsReferenceAndClosedForm) {
-  check_random_passes(Detail::kStructural, GetParam().config, 20, GetParam().structural_passes);
+  check_random_passes(Detail::kStructural, stationary(GetParam().config), 20, GetParam().structural_passes);
 }
 
 INSTANTIATE_TEST_SUITE_P(Arrays, StationaryLayers, testing::ValuesIn(kArrays),
@@ -69,9 +44,7 @@ INSTANTIATE_TEST_SUITE_P(Arrays, StationaryLayers, testing::ValuesIn(kArrays),
 // The machine takes a step for each cycle, so that its channel is not the slowest there is.
 void check_random_memory(Detail detail, std::uint64_t seed, int passes) {
   tests::Random random(seed);
-  ArrayConfig config = random_array_with_memory(random, 500);
-  config.dataflow = DataflowKind::kWeightStationary;
-  check_random_passes(detail, config, 1000 * seed, passes);
+  check_random_passes(detail, stationary(random_array_with_memory(random, 500)), 1000 * seed, passes);
 }
 
 class StationaryMemories : public testing::TestWithParam<std::uint64_t> {};
@@ -93,37 +66,16 @@ TEST(StationaryMachine, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
        {2, 32, 64, {16, 16}, {3, 3}, {2, 2}, {1, 1}, 1},     // ResNet-20, down-sampling
        {1, 256, 64, {14, 14}, {1, 1}, {1, 1}, {0, 0}, 1},    // ResNet-50
        {1, 48, 48, {28, 28}, {3, 3}, {2, 2}, {1, 1}, 48}}};  // MobileNetV2, depthwise
-  const ArrayConfig config = array(16, 16, 8, {}, {});
+  const ArrayConfig config = stationary(array(16, 16, 8, {}, {}));
   Simulator simulator(Detail::kCycle, config);
   RandomPasses random(99);
   for (const char* name : {"e2m4", "nvfp4"}) {
-    const models::ScaledFormat format = models::parse_scaled_format(name);
-    for (const models::ConvolutionShape& shape : layers) {
-      for (const models::Pass pass : models::kPasses) {
-        SCOPED_TRACE(to_string(pass) + " of " + std::to_string(shape.in_channels) + " channels in " + name);
-        const auto operand = [&](models::Operand which) {
-          return models::quantize(random.normal_values(shape.shape_of(which)), format.of(which, pass), {},
-                                  to_string(which))
-              .tensor;
-        };
-        const models::ScaledTensor left = operand(left_operand(pass));
-        const models::ScaledTensor right = operand(right_operand(pass));
-        const models::ConvolutionResult expected = models::functional_convolution(pass, shape, left, right, {});
-        const PassResult result = simulator.simulate_pass(pass, shape, left, right, {}, std::nullopt);
-        expect_same(result.values, expected.values);
-        EXPECT_EQ(result.counts, expected.counts);
-        EXPECT_EQ(result.toggles, dataflow_of(config).count_toggles(pass, shape, left, right, config));
-        const PassPrediction predicted =
-            dataflow_of(config).predict(pass, shape, left.format, right.format, config, {});
-        EXPECT_EQ(result.cycles, predicted.cycles);
-        EXPECT_EQ(result.traffic, predicted.traffic);
-      }
-    }
+    for (const models::ConvolutionShape& shape : layers) check_layer(simulator, config, shape, name, {}, random);
   }
 }
 
 TEST(StationaryMachine, RefusesElementsThatAddSeveralProducts) {
-  ArrayConfig config = array(4, 4, 4, {}, {});
+  ArrayConfig config = stationary(array(4, 4, 4, {}, {}));
   config.taps_per_cycle = 2;
   EXPECT_THAT([&] { Simulator(Detail::kCycle, config); },
               testing::ThrowsMessage<std::runtime_error>(

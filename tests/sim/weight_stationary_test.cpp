@@ -15,6 +15,7 @@
 #include "sim/weight_stationary/operand_toggles.h"
 #include "tests/sim/random_cases.h"
 #include "tests/sim/random_pass.h"
+#include "tests/sim/walked_memory.h"
 
 namespace mlsim::sim::weight_stationary {
 namespace {
@@ -181,9 +182,7 @@ class FoldWalk {
   struct Tile {
     std::uint64_t rows = 0;
     std::uint64_t columns = 0;
-    std::uint64_t taps = 0;  // of an outer index
-    std::uint64_t all_taps = 0;
-    std::uint64_t phase_columns = 0;
+    WalkedPhase phase;
     std::uint64_t groups = 0;
     bool fills_rows = true;
     bool first_of_panel = true;
@@ -193,23 +192,20 @@ class FoldWalk {
 
   FoldWalk(const Case& test, const ArrayConfig& config) : test_(test), config_(config) {
     const ConvolutionShape& shape = test.shape;
-    const auto* left = std::get_if<models::ScaledFormat>(&test.left);
-    const auto* right = std::get_if<models::ScaledFormat>(&test.right);
-    outer_ = shape.outer_count(test.pass);
-    rows = (test.pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups;
-    find_phases();
-    if (left != nullptr) {
+    rows_ = (test.pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups;
+    if (const auto* left = std::get_if<models::ScaledFormat>(&test.left)) {
+      const auto& right = std::get<models::ScaledFormat>(test.right);
       share = std::max(1, config.elements_per_scaler / config.columns);
-      share = std::min<std::int64_t>({share, config.rows, rows});
-      apart_ = left->layout.tile[2] == 1 || left->layout.tile[3] == 1 || right->layout.tile[2] == 1 ||
-               right->layout.tile[3] == 1;
+      share = std::min<std::int64_t>({share, config.rows, rows_});
+      apart_ = left->layout.tile[2] == 1 || left->layout.tile[3] == 1 || right.layout.tile[2] == 1 ||
+               right.layout.tile[3] == 1;
     }
+    const std::vector<WalkedPhase> phases = walked_phases(test.pass, shape);
     for (std::int64_t group = 0; group < shape.groups; ++group) {
-      find_runs(group, left, right);
-      for (std::int64_t row = 0; row < rows; row += config.rows) {
-        for (const auto& [columns, taps] : phases) {
-          panel(std::min<std::int64_t>(config.rows, rows - row), columns, taps,
-                row == 0 && &columns == &phases.front().first);
+      runs_ = walked_runs(test, group);
+      for (std::int64_t row = 0; row < rows_; row += config.rows) {
+        for (const WalkedPhase& phase : phases) {
+          panel(std::min<std::int64_t>(config.rows, rows_ - row), phase, row == 0 && &phase == phases.data());
         }
       }
     }
@@ -217,8 +213,6 @@ class FoldWalk {
 
   std::vector<Tile> tiles;
   std::int64_t share = 0;
-  std::int64_t rows = 1;
-  std::vector<std::pair<std::int64_t, std::int64_t>> phases;  // columns and taps of an outer index
   std::uint64_t row_fills = 0;
   std::uint64_t row_scales = 0;
   std::uint64_t column_fills = 0;
@@ -228,67 +222,15 @@ class FoldWalk {
   std::uint64_t stalls = 0;
 
  private:
-  void find_phases() {
-    const ConvolutionShape& s = test_.shape;
-    const auto [oh, ow] = s.out_size();
-    const std::int64_t kernel = s.kernel[0] * s.kernel[1];
-    if (test_.pass == Pass::kForward) phases = {{s.batch * oh * ow, kernel}};
-    if (test_.pass == Pass::kBackwardWeight) phases = {{s.in_channels / s.groups * kernel, oh * ow}};
-    if (test_.pass != Pass::kBackwardData) return;
-    for (std::int64_t py = 0; py < s.stride[0]; ++py) {
-      for (std::int64_t px = 0; px < s.stride[1]; ++px) {
-        std::int64_t positions = 0;
-        for (std::int64_t y = py; y < s.in_size[0]; y += s.stride[0]) {
-          for (std::int64_t x = px; x < s.in_size[1]; x += s.stride[1]) ++positions;
-        }
-        std::int64_t taps = 0;
-        for (std::int64_t i = 0; i < s.kernel[0]; ++i) {
-          for (std::int64_t j = 0; j < s.kernel[1]; ++j) {
-            const bool meets = (py + s.padding[0].begin - i * s.dilation[0]) % s.stride[0] == 0 &&
-                               (px + s.padding[1].begin - j * s.dilation[1]) % s.stride[1] == 0;
-            taps += meets ? 1 : 0;
-          }
-        }
-        if (positions > 0 && taps > 0) phases.emplace_back(s.batch * positions, taps);
-      }
-    }
-  }
-
-  // Lengths of outer indices whose tiles are alike on both sides.
-  void find_runs(std::int64_t conv_group, const models::ScaledFormat* left, const models::ScaledFormat* right) {
-    runs_.assign(1, outer_);
-    if (left == nullptr) return;
-    const auto tiles_of = [&](std::int64_t outer) {
-      const std::int64_t counted = conv_group * outer_ + outer;
-      if (test_.pass == Pass::kForward) {
-        return std::pair(left->layout.tile_of(1, counted), right->layout.tile_of(1, outer));
-      }
-      if (test_.pass == Pass::kBackwardData) {
-        return std::pair(left->layout.tile_of(1, counted), right->layout.tile_of(0, counted));
-      }
-      return std::pair(left->layout.tile_of(0, outer), right->layout.tile_of(0, outer));
-    };
-    runs_.assign(1, 1);
-    for (std::int64_t outer = 1; outer < outer_; ++outer) {
-      if (tiles_of(outer) != tiles_of(outer - 1)) runs_.push_back(0);
-      ++runs_.back();
-    }
-  }
-
-  void panel(std::int64_t live_rows, std::int64_t columns, std::int64_t taps, bool first_panel) {
-    std::vector<std::int64_t> groups;
-    for (const std::int64_t run : runs_) {
-      for (std::int64_t i = 0; i < (apart_ ? taps : 1); ++i) groups.push_back(apart_ ? run : run * taps);
-    }
+  void panel(std::int64_t live_rows, const WalkedPhase& phase, bool first_panel) {
+    const std::vector<std::int64_t> groups = walked_groups(runs_, phase.taps, apart_);
     bool fills_rows = true;
     const std::int64_t positions = config_.column_feeder.buffer_elements / 2 / config_.columns;
-    for (std::int64_t at = 0; at < columns; at += positions) {
+    for (std::int64_t at = 0; at < phase.columns; at += positions) {
       Tile& tile = tiles.emplace_back();
       tile.rows = unsigned_of(live_rows);
-      tile.columns = unsigned_of(std::min(positions, columns - at));
-      tile.taps = unsigned_of(taps);
-      tile.all_taps = unsigned_of(taps * outer_);
-      tile.phase_columns = unsigned_of(columns);
+      tile.columns = unsigned_of(std::min(positions, phase.columns - at));
+      tile.phase = phase;
       tile.groups = groups.size();
       tile.fills_rows = fills_rows;
       tile.first_of_panel = at == 0;
@@ -316,7 +258,7 @@ class FoldWalk {
     const auto passed = [&](std::uint64_t lanes, const Format& format) {
       const std::uint64_t bits =
           lanes * (taps * unsigned_of(models::element_bits(format)) + scales * stored_scale_bits(format));
-      return time((bits + 7) / 8, config_.sram_read_bytes_per_cycle);
+      return WalkedMemory::time((bits + 7) / 8, config_.sram_read_bytes_per_cycle);
     };
     Fold fold;
     fold.fill = std::max(filled(tile.columns, config_.column_feeder),
@@ -344,8 +286,8 @@ class FoldWalk {
     if (ends) written += sums * 32;
     sum_bits_read += read;
     sum_bits_written += results ? 0 : written;
-    fold.port_compute = std::max({computes, time(read / 8, config_.sram_read_bytes_per_cycle),
-                                  time(written / 8, config_.sram_write_bytes_per_cycle)});
+    fold.port_compute = std::max({computes, WalkedMemory::time(read / 8, config_.sram_read_bytes_per_cycle),
+                                  WalkedMemory::time(written / 8, config_.sram_write_bytes_per_cycle)});
     tile.folds.push_back(fold);
   }
 
@@ -362,16 +304,9 @@ class FoldWalk {
     return bits <= 32 ? 32 : bits <= 64 ? 64 : 96;
   }
 
- public:
-  static std::uint64_t time(std::uint64_t bytes, const ByteRate& rate) {
-    const std::uint64_t thousandths = unsigned_of(rate.thousandths);
-    return thousandths == 0 ? 0 : (bytes * 1000 + thousandths - 1) / thousandths;
-  }
-
- private:
   const Case& test_;
   const ArrayConfig& config_;
-  std::int64_t outer_ = 1;
+  std::int64_t rows_ = 1;
   bool apart_ = false;
   std::vector<std::int64_t> runs_;
 };
@@ -379,108 +314,34 @@ class FoldWalk {
 // The cycles of a walk, with or without the memory of docs/memory.md, one fold and sequence of bursts after the other.
 class CycleWalk {
  public:
-  CycleWalk(const Case& test, const ArrayConfig& config) : test_(test), config_(config), walk_(test, config) {
-    const bool left_in_rows = test.pass == Pass::kBackwardWeight;
-    rows_ = operand(left_in_rows ? test.left : test.right,
-                    left_in_rows ? left_operand(test.pass) : right_operand(test.pass));
-    columns_ = operand(left_in_rows ? test.right : test.left,
-                       left_in_rows ? right_operand(test.pass) : left_operand(test.pass));
+  CycleWalk(const Case& test, const ArrayConfig& config) : config_(config), walk_(test, config), memory_(test, config) {
     cycles.scaler_stalls = walk_.stalls;
-    run();
+    run(unsigned_of(models::element_count(test.shape.result_shape(test.pass))));
   }
 
   CycleCounts cycles;
   const FoldWalk& walk() const { return walk_; }
 
  private:
-  struct Operand {
-    std::uint64_t element_bits = 0;
-    std::uint64_t scale_bits = 0;
-    std::uint64_t packed = 0;
-    std::uint64_t shares = 0;  // of all conv groups
-    bool fits = false;
-  };
-
-  Operand operand(const Format& format, models::Operand which) const {
-    const models::Shape shape = test_.shape.shape_of(which);
-    Operand operand;
-    operand.element_bits = unsigned_of(models::element_bits(format));
-    operand.scale_bits = stored_scale_bits(format);
-    const std::uint64_t elements = unsigned_of(models::element_count(shape)) * operand.element_bits;
-    const auto* scaled = std::get_if<models::ScaledFormat>(&format);
-    operand.packed = elements + (scaled == nullptr ? 0 : unsigned_of(scaled->layout.count(shape)) * operand.scale_bits);
-    // Weights, whose second dimension is that of one conv group, never pass by.
-    if (which != models::Operand::kWeight) {
-      operand.shares = elements + scales_of_shares(format, shape, test_.shape.groups) * operand.scale_bits;
-    }
-    operand.fits = 3 * operand.packed <= 8 * unsigned_of(config_.global_sram_bytes);
-    return operand;
-  }
-
-  std::uint64_t sequence(const std::vector<std::uint64_t>& parts, const ByteRate& port) const {
-    const std::uint64_t burst = unsigned_of(config_.dram_burst_bytes);
-    std::uint64_t bytes = 0;
-    std::uint64_t in_bursts = 0;
-    for (const std::uint64_t part : parts) {
-      bytes += part;
-      in_bursts += (part + burst - 1) / burst * burst;
-    }
-    return std::max(FoldWalk::time(in_bursts, config_.dram_bytes_per_cycle), FoldWalk::time(bytes, port));
-  }
-
-  std::vector<std::uint64_t> operands_of(const FoldWalk::Tile& tile) const {
-    const auto bytes = [](std::uint64_t bits, std::uint64_t parts) { return (bits + 8 * parts - 1) / (8 * parts); };
-    const std::uint64_t groups = unsigned_of(test_.shape.groups);
-    std::uint64_t all_taps = 0;
-    for (const auto& phase : walk_.phases) all_taps += unsigned_of(phase.second);
-    std::uint64_t row_bytes = 0;
-    if (test_.residence.rows) {
-      row_bytes = 0;
-    } else if (rows_.fits && tile.first_of_panel) {
-      row_bytes = bytes(rows_.packed * tile.rows * tile.taps, groups * unsigned_of(walk_.rows) * all_taps);
-    } else if (!rows_.fits && tile.fills_rows) {
-      row_bytes = bytes(tile.rows * (tile.all_taps * rows_.element_bits + tile.groups * rows_.scale_bits), 1);
-    }
-    std::uint64_t column_bytes = 0;
-    if (!test_.residence.columns && (!columns_.fits || tile.in_first_panel)) {
-      column_bytes =
-          bytes((columns_.fits ? columns_.packed : columns_.shares) * tile.columns, groups * tile.phase_columns);
-    }
-    return {row_bytes, column_bytes};
-  }
-
-  // Codes alone leave, where the results can wait for the quantizer.
-  bool results_leave() const {
-    const std::uint64_t results = unsigned_of(models::element_count(test_.shape.result_shape(test_.pass)));
-    return config_.results != ResultForm::kCodes || 3 * 4 * results > unsigned_of(config_.global_sram_bytes);
-  }
-
-  void write(std::uint64_t there, std::uint64_t bytes) {
-    if (!results_leave()) return;
-    const std::uint64_t takes = sequence({bytes}, config_.sram_read_bytes_per_cycle);
-    if (takes > 0) bus_ = std::max(bus_, there) + takes;
-  }
-
-  void run() {
+  void run(std::uint64_t results) {
     const std::vector<FoldWalk::Tile>& tiles = walk_.tiles;
     const std::uint64_t drain = unsigned_of(config_.columns) - 1 + unsigned_of(walk_.share) + 6;
     std::vector<std::uint64_t> done;  // when the results of a tile are in their banks
-    std::uint64_t start = 0;          // of the last fold,
-    std::uint64_t compute = 0;        // its cycles,
-    std::uint64_t port_compute = 0;   // and with those of its ports
+    const auto write_tile = [&](std::size_t t) { memory_.write(done[t], 4 * tiles[t].rows * tiles[t].columns); };
+    std::uint64_t start = 0;         // of the last fold,
+    std::uint64_t compute = 0;       // its cycles,
+    std::uint64_t port_compute = 0;  // and with those of its ports
     std::uint64_t asked = 0;
     std::uint64_t channel_stalls = 0;
     std::uint64_t computed = 0;
     for (std::size_t t = 0; t < tiles.size(); ++t) {
-      std::uint64_t begin = start;
-      if (const auto operands = operands_of(tiles[t]); operands[0] + operands[1] > 0) {
-        bus_ = std::max(bus_, asked + unsigned_of(config_.dram_latency_cycles)) +
-               sequence(operands, config_.sram_write_bytes_per_cycle);
-        begin = std::max(begin, bus_);
-      }
-      if (t >= 3) write(done[t - 3], 4 * tiles[t - 3].rows * tiles[t - 3].columns);
+      const FoldWalk::Tile& tile = tiles[t];
+      std::uint64_t begin = memory_.fetch(
+          {tile.rows, tile.columns, tile.phase, tile.groups, tile.fills_rows, tile.first_of_panel, tile.in_first_panel},
+          asked, start);
+      if (t >= 3) write_tile(t - 3);
       asked = begin;
-      for (const FoldWalk::Fold& fold : tiles[t].folds) {
+      for (const FoldWalk::Fold& fold : tile.folds) {
         const std::uint64_t unhindered = start + std::max(compute, fold.fill);
         const std::uint64_t from_sram = start + std::max(port_compute, fold.port_fill);
         cycles.fill_stalls += unhindered - start - compute;
@@ -492,34 +353,16 @@ class CycleWalk {
         begin = start;
       }
       done.push_back(start + port_compute + drain);
-      computed += tiles[t].rows * tiles[t].columns;
+      computed += tile.rows * tile.columns;
     }
     cycles.sram_stalls += port_compute - compute;
-    for (std::size_t t = tiles.size() > 3 ? tiles.size() - 3 : 0; t < tiles.size(); ++t) {
-      write(done[t], 4 * tiles[t].rows * tiles[t].columns);
-    }
-    const std::uint64_t end = tiles.empty() ? 0 : done.back();
-    const std::uint64_t results = unsigned_of(models::element_count(test_.shape.result_shape(test_.pass)));
-    const std::uint64_t rest =
-        results_leave() ? sequence({4 * (results - computed)}, config_.sram_read_bytes_per_cycle) : 0;
-    if (tiles.empty() && rest > 0) bus_ = 1;
-    bus_ += rest;
-    channel_stalls += std::max(bus_, end) - end;
-    cycles.array = std::max(bus_, end);
-    const auto narrow = [&](const ByteRate& port) {
-      const ByteRate& dram = config_.dram_bytes_per_cycle;
-      return port.limited() && (!dram.limited() || port.bytes() < dram.bytes());
-    };
-    const bool ports = narrow(config_.sram_read_bytes_per_cycle) || narrow(config_.sram_write_bytes_per_cycle);
-    (ports ? cycles.sram_stalls : cycles.dram_stalls) += channel_stalls;
+    for (std::size_t t = tiles.size() > 3 ? tiles.size() - 3 : 0; t < tiles.size(); ++t) write_tile(t);
+    memory_.end(tiles.empty() ? 0 : done.back(), 4 * (results - computed), channel_stalls, cycles);
   }
 
-  const Case& test_;
   const ArrayConfig& config_;
   const FoldWalk walk_;
-  Operand rows_;
-  Operand columns_;
-  std::uint64_t bus_ = 0;
+  WalkedMemory memory_;
 };
 
 PassPrediction prediction_of(const Case& test, const ArrayConfig& config) {
@@ -573,33 +416,13 @@ TEST(WeightStationary, MemoryAgreesWithAWalkOverEveryTile) {
   }
 }
 
-// Stalls by cause are what a memory costs, and more of it never costs anything.
 TEST(WeightStationary, FasterMemoryNeverCostsCycles) {
   RandomCases cases(23);
   for (int i = 0; i < 4000; ++i) {
     const ArrayConfig config = stationary(cases.random.array_with_memory());
     const Case test = cases.next(i);
-    const CycleCounts cycles = prediction_of(test, config).cycles;
-    ArrayConfig unlimited = config;
-    unlimited.dram_bytes_per_cycle = unlimited.sram_read_bytes_per_cycle = unlimited.sram_write_bytes_per_cycle = {};
-    unlimited.dram_latency_cycles = 0;
-    const CycleCounts least = prediction_of(test, unlimited).cycles;
-    EXPECT_EQ(cycles.array - least.array, cycles.dram_stalls + cycles.sram_stalls);
-    EXPECT_EQ(cycles.quantizer - least.quantizer, cycles.quantizer_stalls);
-    EXPECT_EQ(cycles.fill_stalls, least.fill_stalls);
-    EXPECT_EQ(cycles.scaler_stalls, least.scaler_stalls);
-    ArrayConfig faster = config;
-    for (ByteRate* rate :
-         {&faster.dram_bytes_per_cycle, &faster.sram_read_bytes_per_cycle, &faster.sram_write_bytes_per_cycle}) {
-      if (rate->limited()) rate->thousandths += cases.random.pick(0, 1) * cases.random.pick(1, 5000);
-      if (cases.random.pick(0, 7) == 0) *rate = {};
-    }
-    faster.dram_latency_cycles = cases.random.pick(0, config.dram_latency_cycles);
-    faster.row_feeder.fill_ports += cases.random.pick(0, 3);
-    faster.column_feeder.fill_ports += cases.random.pick(0, 3);
-    const CycleCounts fewer = prediction_of(test, faster).cycles;
-    EXPECT_LE(fewer.array, cycles.array);
-    EXPECT_LE(fewer.quantizer, cycles.quantizer);
+    expect_that_faster_memory_costs_nothing(
+        cases, test, config, [](const Case& of, const ArrayConfig& array) { return prediction_of(of, array).cycles; });
     if (HasFailure()) FAIL() << describe(i, test, config);
   }
 }
