@@ -38,7 +38,8 @@ std::string start(int rank, std::uint16_t port, const std::string& arguments) {
          " > out" + number + ".txt 2> log" + number + ".txt & pid" + number + "=$!\n";
 }
 
-std::string wait_for_line(const std::string& file) {
+// Until a file has something in it.
+std::string wait_for(const std::string& file) {
   return "while ! [ -s " + file + " ]; do kill -0 $pid0 || exit 1; sleep 0.05; done\n";
 }
 
@@ -130,7 +131,7 @@ TEST(DataParallel, GoesOnAfterASignalToOneRank) {
   const std::string options = "--epochs 16 --metrics m.jsonl --checkpoint c.pt ";
   ASSERT_THAT(run_both(folder, "--epochs 16 --metrics whole.jsonl --checkpoint whole.pt"), ElementsAre(0, 0))
       << logs(folder);
-  ASSERT_THAT(run_both(folder, options, wait_for_line("m.jsonl") + "kill -TERM $pid1\n"), ElementsAre(130, 130))
+  ASSERT_THAT(run_both(folder, options, wait_for("m.jsonl") + "kill -TERM $pid1\n"), ElementsAre(130, 130))
       << logs(folder);
   EXPECT_THAT(folder.read("log0.txt"),
               testing::MatchesRegex("mlsim-train: interrupted after step [0-9]+, go on with --resume c.pt\n"));
@@ -148,7 +149,7 @@ TEST(DataParallel, EndsWhereARankIsKilled) {
     write_data(folder);
     const std::string number = std::to_string(killed);
     const std::vector<int> statuses = run_both(folder, "--epochs 1000000 --metrics m.jsonl --checkpoint c.pt",
-                                               wait_for_line("m.jsonl") + "kill -KILL $pid" + number + "\n");
+                                               wait_for("c.pt") + "kill -KILL $pid" + number + "\n");
     const int other = 1 - killed;
     EXPECT_EQ(statuses[static_cast<std::size_t>(killed)], 128 + 9);
     EXPECT_EQ(statuses[static_cast<std::size_t>(other)], 2);
