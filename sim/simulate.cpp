@@ -14,7 +14,7 @@
 
 #include "base/output_file.h"
 #include "sim/dataflow.h"
-#include "sim/output_stationary/schedule.h"
+#include "sim/schedule.h"
 #include "sim/systemc/accelerator.h"
 #include "sim/systemc/vcd_trace.h"
 #include "sim/weight_stationary/folds.h"

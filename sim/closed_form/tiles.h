@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "models/convolution/convolution.h"
-#include "sim/output_stationary/closed_forms.h"
-#include "sim/output_stationary/tile_row.h"
+#include "sim/closed_form/closed_forms.h"
+#include "sim/closed_form/tile_row.h"
 
 namespace mlsim::sim::closed_form {
 

@@ -7,10 +7,10 @@
 
 #include "models/convolution/accumulator_additions.h"
 #include "models/convolution/datapath.h"
+#include "sim/closed_form/closed_forms.h"
+#include "sim/closed_form/tile_row.h"
 #include "sim/closed_form/tiles.h"
 #include "sim/closed_form/traffic.h"
-#include "sim/output_stationary/closed_forms.h"
-#include "sim/output_stationary/tile_row.h"
 
 namespace mlsim::sim {
 namespace {

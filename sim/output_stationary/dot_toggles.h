@@ -4,7 +4,7 @@
 
 #include "models/formats/scaled_tensor.h"
 #include "sim/array_config.h"
-#include "sim/output_stationary/schedule.h"
+#include "sim/schedule.h"
 #include "sim/statistics.h"
 
 namespace mlsim::sim {

@@ -8,8 +8,8 @@
 
 #include "base/parallel.h"
 #include "sim/output_stationary/dot_toggles.h"
-#include "sim/output_stationary/schedule.h"
 #include "sim/output_stationary/toggle_kernels.h"
+#include "sim/schedule.h"
 
 namespace mlsim::sim {
 namespace {

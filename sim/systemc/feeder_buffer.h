@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "sim/output_stationary/schedule.h"
+#include "sim/schedule.h"
 #include "sim/statistics.h"
 #include "sim/systemc/job.h"
 

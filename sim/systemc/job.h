@@ -9,7 +9,7 @@
 #include "models/formats/scaled_tensor.h"
 #include "models/quantizer/quantizer.h"
 #include "sim/exchange.h"
-#include "sim/output_stationary/schedule.h"
+#include "sim/schedule.h"
 
 namespace mlsim::sim {
 

@@ -4,10 +4,10 @@
 #include <stdexcept>
 #include <vector>
 
+#include "sim/closed_form/closed_forms.h"
+#include "sim/closed_form/tile_row.h"
 #include "sim/closed_form/tiles.h"
 #include "sim/closed_form/traffic.h"
-#include "sim/output_stationary/closed_forms.h"
-#include "sim/output_stationary/tile_row.h"
 #include "sim/weight_stationary/folds.h"
 
 namespace mlsim::sim::weight_stationary {

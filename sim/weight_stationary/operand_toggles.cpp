@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/parallel.h"
-#include "sim/output_stationary/schedule.h"
+#include "sim/schedule.h"
 #include "sim/weight_stationary/folds.h"
 
 namespace mlsim::sim::weight_stationary {

@@ -1,5 +1,5 @@
 // Phases, runs and shares against the loops that they stand for.
-#include "sim/output_stationary/closed_forms.h"
+#include "sim/closed_form/closed_forms.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

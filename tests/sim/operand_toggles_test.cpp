@@ -7,7 +7,7 @@
 
 #include "models/quantizer/quantizer.h"
 #include "sim/output_stationary/dot_toggles.h"
-#include "sim/output_stationary/schedule.h"
+#include "sim/schedule.h"
 #include "tests/sim/random_pass.h"
 #include "tests/support/vector_targets.h"
 

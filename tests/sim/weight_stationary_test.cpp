@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "sim/output_stationary/analytic.h"
-#include "sim/output_stationary/schedule.h"
+#include "sim/schedule.h"
 #include "sim/weight_stationary/analytic.h"
 #include "sim/weight_stationary/folds.h"
 #include "sim/weight_stationary/operand_toggles.h"

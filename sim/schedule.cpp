@@ -1,4 +1,4 @@
-#include "sim/output_stationary/schedule.h"
+#include "sim/schedule.h"
 
 #include <algorithm>
 #include <cassert>

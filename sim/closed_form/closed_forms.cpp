@@ -1,4 +1,4 @@
-#include "sim/output_stationary/closed_forms.h"
+#include "sim/closed_form/closed_forms.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "sim/output_stationary/tile_row.h"
+#include "sim/closed_form/tile_row.h"
 
 #include <algorithm>
 
