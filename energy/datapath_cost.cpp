@@ -400,6 +400,10 @@ bool ScaledDatapath::has_tensor_scale() const {
   return left.scale.kind != models::ScaleKind::kE8m0 || right.scale.kind != models::ScaleKind::kE8m0;
 }
 
+bool is_memory(const AreaBlock& block) {
+  return block.name == "operand_buffers" || block.name == "srams";
+}
+
 double UnitArea::total() const {
   double sum = 0;
   for (const AreaBlock& block : blocks) sum += block.area_um2;

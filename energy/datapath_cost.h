@@ -75,6 +75,9 @@ struct AreaBlock {
   double area_um2 = 0;
 };
 
+// Whether it holds what is moved, and computes nothing.
+bool is_memory(const AreaBlock& block);
+
 struct UnitArea {
   std::vector<AreaBlock> blocks;
   double total() const;

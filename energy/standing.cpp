@@ -1,31 +1,23 @@
 #include "energy/standing.h"
 
-#include <string_view>
-
 namespace mlsim::energy {
-namespace {
 
-bool is_memory(std::string_view block) {
-  return block == "operand_buffers" || block == "srams";
-}
-
-}  // namespace
-
-void add_standing(const CostTable& table, const DatapathCost& cost, const Duty& duty, Breakdown& breakdown) {
+void add_standing(const CostTable& table, const DatapathCost& cost, const UnitArea& area, const Duty& duty,
+                  Breakdown& breakdown) {
   const auto add = [&](Operation operation, const WideCount& count, const Range& each) {
     breakdown.counts[operation] += count;
     breakdown.energy_pj[operation] += each * static_cast<double>(count);
   };
   if (table.idle_clocked_share) {
-    const WideCount all = duty.cycles * static_cast<std::uint64_t>(duty.units.processing_elements);
+    const WideCount all = duty.cycles * static_cast<std::uint64_t>(duty.elements);
     const double clock = *table.idle_clocked_share * cost.idle_register_bits * table.laws.register_clock_pj;
-    add(Operation::kIdleClocking, all.without(duty.multiply_adds), table.error_bars.around_integer(clock));
+    add(Operation::kIdleClocking, all.without(duty.busy), table.error_bars.around_integer(clock));
   }
   if (!table.leakage) return;
   double computing = 0;  // mm²
   double memory = 0;
-  for (const AreaBlock& block : machine_area(cost, duty.units).blocks) {
-    (is_memory(block.name) ? memory : computing) += block.area_um2 / 1e6;
+  for (const AreaBlock& block : area.blocks) {
+    (is_memory(block) ? memory : computing) += block.area_um2 / 1e6;
   }
   // A mW for a ns is a pJ.
   add(Operation::kLeakage, duty.cycles, table.leakage->logic_mw_mm2 * (computing / duty.clock_ghz));

@@ -12,12 +12,13 @@ namespace mlsim::energy {
 // How long a machine is on, and how much of that its elements work.
 struct Duty {
   WideCount cycles;
-  WideCount multiply_adds;
+  WideCount busy;  // cycles of elements that take products, summed over the elements
   double clock_ghz = 1;
-  Units units;
+  std::int64_t elements = 0;
 };
 
 // Adds the counts and energies to a breakdown. Leakage takes the area of the machine, memories apart.
-void add_standing(const CostTable& table, const DatapathCost& cost, const Duty& duty, Breakdown& breakdown);
+void add_standing(const CostTable& table, const DatapathCost& cost, const UnitArea& area, const Duty& duty,
+                  Breakdown& breakdown);
 
 }  // namespace mlsim::energy

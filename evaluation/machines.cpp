@@ -97,7 +97,7 @@ double multiply_adds_of(const Results& results) {
 double computing_area(const energy::UnitArea& machine) {
   double sum = 0;
   for (const energy::AreaBlock& block : machine.blocks) {
-    if (block.name != "operand_buffers" && block.name != "srams") sum += block.area_um2;
+    if (!energy::is_memory(block)) sum += block.area_um2;
   }
   return sum;
 }

@@ -253,9 +253,11 @@ PricedPass price_pass(const PassWork& work, const Work& all, const energy::Laws&
   if (!known.empty()) replace_prices(known, energy::price_datapath(laws, work.datapath, work.surroundings), cost);
   PricedPass priced{energy::price(work.counts, cost, activity == Activity::kDense ? 0 : work.zero_products),
                     energy::machine_area(cost, all.units)};
-  energy::add_standing(laws.table(), cost,
-                       {work.cycles.total(), work.counts[Operation::kRegister], all.clock_ghz, all.units},
-                       priced.energy);
+  // An element of several multipliers takes their products in one cycle.
+  const bool at_once = std::visit([](const auto& any) { return any.taps_per_cycle > 1; }, work.datapath);
+  const auto& busy = work.counts[at_once ? Operation::kAccumulatorRegister : Operation::kRegister];
+  energy::add_standing(laws.table(), cost, priced.area,
+                       {work.cycles.total(), busy, all.clock_ghz, all.units.processing_elements}, priced.energy);
   return priced;
 }
 

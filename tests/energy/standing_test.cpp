@@ -7,12 +7,13 @@
 namespace mlsim::energy {
 namespace {
 
-constexpr Duty kDuty{1000, 200'000, 0.5, {256, 32, 16, 2, 1}};
+constexpr Duty kDuty{1000, 200'000, 0.5, 256};
+constexpr Units kUnits{256, 32, 16, 2, 1};
 
 Breakdown standing(const CostTable& table, const Surroundings& surroundings = {}) {
   const DatapathCost cost = price_datapath(Laws(table), ScaledDatapath{}, surroundings);
   Breakdown breakdown;
-  add_standing(table, cost, kDuty, breakdown);
+  add_standing(table, cost, machine_area(cost, kUnits), kDuty, breakdown);
   return breakdown;
 }
 
@@ -42,7 +43,7 @@ TEST(Standing, LeaksByAreaAndTime) {
   const CostTable table = find_cost_table("horowitz-45nm-leakage");
   const Breakdown breakdown = standing(table);
   double memory = 0;
-  const UnitArea area = machine_area(price_datapath(Laws(table), ScaledDatapath{}), kDuty.units);
+  const UnitArea area = machine_area(price_datapath(Laws(table), ScaledDatapath{}), kUnits);
   for (const AreaBlock& block : area.blocks) {
     if (block.name == "operand_buffers" || block.name == "srams") memory += block.area_um2 / 1e6;
   }
@@ -58,8 +59,9 @@ TEST(Standing, BusyElementsAreNeverIdle) {
   const CostTable table = find_cost_table("horowitz-45nm-leakage");
   Breakdown breakdown;
   Duty duty = kDuty;
-  duty.multiply_adds = 300'000;
-  add_standing(table, price_datapath(Laws(table), ScaledDatapath{}), duty, breakdown);
+  duty.busy = 300'000;
+  const DatapathCost cost = price_datapath(Laws(table), ScaledDatapath{});
+  add_standing(table, cost, machine_area(cost, kUnits), duty, breakdown);
   EXPECT_EQ(breakdown.counts[Operation::kIdleClocking], WideCount());
 }
 

@@ -24,7 +24,7 @@ using models::Pass;
 using test::laws;
 
 // The layer of docs/energy-by-hand-nvfp4.md: 1×1, 40 to 16 channels of 4×4, 16 images.
-Results results(const std::string& formats) {
+Results results(const std::string& formats, const sim::ArrayConfig& array = {}) {
   const std::string workload = R"({
     "schema": "mlsim.workload/1", "name": "one layer", "seed": 1, "format": )" +
                                formats + R"(,
@@ -33,6 +33,7 @@ Results results(const std::string& formats) {
   })";
   SimulationOptions options;
   options.engine = Engine::kAnalytic;
+  options.array = array;
   return simulate(workloads::parse_workload(workload, "one layer", "."), options, [](const std::string&) {});
 }
 
@@ -105,6 +106,19 @@ TEST(Pricing, TimeCostsWhereATableSaysSo) {
            static_cast<double>(energy.counts[energy::Operation::kLeakage]);
   };
   EXPECT_GT(leaks(pass.baselines[0]), 2 * leaks(pass.energy));
+}
+
+// An element that adds 32 products in a cycle is busy for one.
+TEST(Pricing, ElementsOfSeveralMultipliersIdleByTheCycle) {
+  sim::ArrayConfig array;
+  array.taps_per_cycle = 32;
+  const Work work = work_of(results(R"("e2m1/b32")", array));
+  const PassWork& own = work.layers[0][0].own;
+  const auto additions = own.counts[energy::Operation::kAccumulatorRegister];
+  EXPECT_EQ(additions, energy::WideCount(2 * 16 * 4 * 4 * 16));  // of 32 and of 8 products
+  const Price price = evaluation::price(work, energy::Laws{energy::find_cost_table("horowitz-45nm-leakage")});
+  EXPECT_EQ(price.layers[0][0].energy.counts[energy::Operation::kIdleClocking],
+            energy::WideCount(256 * own.cycles.total()).without(additions));
 }
 
 TEST(Pricing, MovesWhatTheDocumentSays) {
