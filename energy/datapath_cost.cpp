@@ -24,13 +24,15 @@ void check(std::string_view what, double value, double low, double high) {
 }
 
 void check(const ScaledFormat& operand, std::string_view side) {
+  // A sweep comes here for each of its points, so that the words are put together where there is something to say.
+  const auto check_width = [&](const char* what, int bits, int low, int high) {
+    if (bits < low || bits > high) check(fmt::format("the {} operand's {} width", side, what), bits, low, high);
+  };
   const models::ElementFormat& element = operand.element;
-  const int most_exponent_bits = element.kind == models::ElementKind::kOcp ? 5 : 4;
-  check(fmt::format("the {} operand's exponent width", side), element.exponent_bits, 0, most_exponent_bits);
-  check(fmt::format("the {} operand's mantissa width", side), element.mantissa_bits, element.exponent_bits == 0 ? 1 : 0,
-        10);
-  check(fmt::format("the {} operand's scale exponent width", side), operand.scale.exponent_bits, 0, 8);
-  check(fmt::format("the {} operand's scale fraction width", side), operand.scale.fraction_bits, 0, 3);
+  check_width("exponent", element.exponent_bits, 0, element.kind == models::ElementKind::kOcp ? 5 : 4);
+  check_width("mantissa", element.mantissa_bits, element.exponent_bits == 0 ? 1 : 0, 10);
+  check_width("scale exponent", operand.scale.exponent_bits, 0, 8);
+  check_width("scale fraction", operand.scale.fraction_bits, 0, 3);
 }
 
 void check(const Surroundings& surroundings) {

@@ -301,7 +301,7 @@ class Simulation {
       base::in_order(results.layers.size(), static_cast<std::size_t>(layers_at_once), run);
     }
     if (simulator_) simulator_->finish_trace();
-    results.provenance = provenance();
+    if (options_.tells_provenance) results.provenance = provenance();
     return results;
   }
 
@@ -506,6 +506,7 @@ class Simulation {
   }
 
   void report(std::size_t index, const std::string& what) {
+    if (!progress_) return;
     const std::lock_guard lock(progress_mutex_);
     progress_(
         fmt::format("layer {} of {}, {}: {}", index + 1, workload_.layers.size(), workload_.layers[index].name, what));

@@ -35,14 +35,15 @@ struct SimulationOptions {
   std::optional<sim::TraceRequest> trace;        // of the structural engine
   // Told the size of the trace before the first pass.
   std::function<void(const TraceForecast&)> on_trace;
-  int layers_at_once = 1;  // most layers in memory, of the engines without SystemC
+  bool tells_provenance = true;  // what the results come from
+  int layers_at_once = 1;        // most layers in memory, of the engines without SystemC
 };
 
 // What a run writes: its trace and its tensors.
 std::vector<std::filesystem::path> output_files(const SimulationOptions& options, const workloads::Workload& workload);
 
 // Called before each pass, and during one where it is long: what is being done, as a sentence's fragment. Calls come
-// from any thread, one at a time.
+// from any thread, one at a time. Empty where nobody wants to know.
 using Progress = std::function<void(const std::string&)>;
 
 // Where --tensors puts the result of a pass.

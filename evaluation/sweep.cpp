@@ -57,6 +57,7 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
   options.engine = setting.engine;
   options.array = point.array;
   options.measure_baselines = false;
+  options.tells_provenance = false;
   options.measure_activity = setting.activity != Activity::kDense;
   options.shared = setting.engine == Engine::kFunctional ? setting.shared : nullptr;
   const Results results = simulate(varied, options, progress);
@@ -130,7 +131,8 @@ double computing_area_of(const SweepSetting& setting, const PerOperand<models::F
   options.engine = Engine::kAnalytic;
   options.array = array;
   options.measure_baselines = false;
-  const Results results = simulate(varied, options, [](const std::string&) {});
+  options.tells_provenance = false;
+  const Results results = simulate(varied, options, {});
   return computing_area(price(work_of(results, Machines::kOwn), setting.laws, {{}, Activity::kDense}).area);
 }
 

@@ -38,8 +38,7 @@ constexpr std::size_t kSharedBytes = std::size_t{512} << 20;
 
 // Runs one point: an object with what varies, energies in pJ, area in µm², cycles, and for each pass SQNR in dB, cosine
 // error and overflows (docs/sweep.md).
-nlohmann::ordered_json run_point(
-    const SweepSetting& setting, const SweepPoint& point, const Progress& progress = [](const std::string&) {});
+nlohmann::ordered_json run_point(const SweepSetting& setting, const SweepPoint& point, const Progress& progress = {});
 
 // The area of what computes in a machine of such formats for the workload, without memories, in µm²; not finite where
 // the table has no areas.
@@ -52,10 +51,10 @@ void require_row(const nlohmann::ordered_json& row, const std::string& file);
 // Runs points as long as `next` has some, some of them at a time; `done` is told of each, one call at a time. Calls of
 // `next` come from any thread, one at a time, and may wait. What `next`, `done` or `progress` throws ends the sweep
 // once the points are ended that have begun.
-void run_points(
-    const SweepSetting& setting, const SweepPoints& points, const std::function<std::optional<std::size_t>()>& next,
-    const std::function<void(std::size_t point, nlohmann::ordered_json row)>& done,
-    const Progress& progress = [](const std::string&) {});
+void run_points(const SweepSetting& setting, const SweepPoints& points,
+                const std::function<std::optional<std::size_t>()>& next,
+                const std::function<void(std::size_t point, nlohmann::ordered_json row)>& done,
+                const Progress& progress = {});
 
 // The points that share work: where values are run the families, else each on its own.
 std::function<std::size_t(std::size_t point)> family_of(const SweepSetting& setting, const SweepPoints& points);
