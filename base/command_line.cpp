@@ -6,25 +6,17 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <charconv>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace mlsim::base {
 namespace {
 
 namespace po = boost::program_options;
-
-template <typename T>
-std::optional<T> converted(const std::string& text) {
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 std::string alternatives(const std::vector<std::string>& names) {
   std::string text;
@@ -47,14 +39,14 @@ struct Complaint {
   std::string operator()(const File& /*kind*/) const { return nothing_if_filled("a name"); }
   std::string operator()(const Folder& /*kind*/) const { return nothing_if_filled("a name"); }
   std::string operator()(const WholeNumber& range) const {
-    const auto value = converted<std::uint64_t>(text);
+    const auto value = number_of<std::uint64_t>(text);
     if (value && *value >= range.low && *value <= range.high) return {};
     const bool bounded = range.high < std::numeric_limits<std::uint64_t>::max();
     return expected(
         fmt::format("a whole number from {} {}", range.low, bounded ? fmt::format("to {}", range.high) : "on"));
   }
   std::string operator()(const Number& range) const {
-    const auto value = converted<double>(text);
+    const auto value = number_of<double>(text);
     if (value && *value >= range.low && *value <= range.high) return {};
     return expected(fmt::format("a number from {} to {}", range.low, range.high));
   }
@@ -176,11 +168,11 @@ std::filesystem::path CommandLine::path(const std::string& option) const {
 }
 
 std::uint64_t CommandLine::parsed_whole_number(const std::string& option) const {
-  return converted<std::uint64_t>(text(option)).value();
+  return number_of<std::uint64_t>(text(option)).value();
 }
 
 double CommandLine::number(const std::string& option) const {
-  return converted<double>(text(option)).value();
+  return number_of<double>(text(option)).value();
 }
 
 void CommandLine::set(const std::string& option, const std::string& text) {
@@ -194,7 +186,7 @@ std::string complaint(const ValueKind& kind, const std::string& text) {
 std::uint64_t parse_whole_number(const std::string& option, const std::string& text, const WholeNumber& range) {
   const std::string reason = complaint(range, text);
   if (!reason.empty()) refuse("", option, reason);
-  return converted<std::uint64_t>(text).value();
+  return number_of<std::uint64_t>(text).value();
 }
 
 std::size_t help_columns() {

@@ -6,10 +6,11 @@
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
+
+#include "base/text.h"
 
 namespace mlsim::base {
 namespace {
@@ -25,12 +26,8 @@ constexpr std::array kLaunchers{Variables{"mpirun", "OMPI_COMM_WORLD_RANK", "OMP
                                 Variables{"the launcher", "PMI_RANK", "PMI_SIZE"}};
 
 std::optional<int> number(const char* text) {
-  if (text == nullptr) return std::nullopt;
-  int value = 0;
-  const char* const end = text + std::strlen(text);
-  const auto [stop, error] = std::from_chars(text, end, value);
-  if (error != std::errc() || stop != end || value < 0) return std::nullopt;
-  return value;
+  const std::optional<int> value = number_of<int>(text == nullptr ? "" : text);
+  return value && *value >= 0 ? value : std::nullopt;
 }
 
 // The library of mpi_ranks.cpp; the program says where it is (RUNPATH).

@@ -4,24 +4,17 @@
 #include <yaml-cpp/yaml.h>
 
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstdint>
-#include <system_error>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/text.h"
 
 namespace mlsim::base {
 namespace {
 
 using nlohmann::json;
-
-template <typename Number>
-bool parse_whole(const std::string& text, Number& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
-}
 
 // What a plain scalar stands for.
 json resolved(const std::string& text) {
@@ -36,9 +29,9 @@ json resolved(const std::string& text) {
   }
   if (text.find_first_not_of("0123456789+-.eE") != std::string::npos) return text;
   const std::string digits = text.starts_with('+') && !text.starts_with("+-") ? text.substr(1) : text;
-  if (std::uint64_t value = 0; parse_whole(digits, value)) return value;
-  if (std::int64_t value = 0; parse_whole(digits, value)) return value;
-  if (double value = 0; parse_whole(digits, value) && std::isfinite(value)) return value;
+  if (const auto value = number_of<std::uint64_t>(digits)) return *value;
+  if (const auto value = number_of<std::int64_t>(digits)) return *value;
+  if (const auto value = number_of<double>(digits); value && std::isfinite(*value)) return *value;
   return text;
 }
 

@@ -3,10 +3,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <stdexcept>
 #include <string_view>
+
+#include "base/text.h"
 
 namespace mlsim::evaluation {
 namespace {
@@ -15,15 +16,6 @@ constexpr int kMostLanes = 1024;
 constexpr double kMostMm2 = 1e6;
 constexpr std::string_view kPrefix = "auto:";
 constexpr std::string_view kUnit = "mm2";
-
-// All of the text as a number; nothing where it is none.
-template <typename Number>
-std::optional<Number> number_of(std::string_view text) {
-  Number number{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
-}
 
 sim::ArrayConfig base_of(const ArrayChoice& choice) {
   sim::ArrayConfig base = choice.file.empty() ? sim::ArrayConfig{} : sim::load_array_config(choice.file);
@@ -108,10 +100,10 @@ ArrayChoice parse_array_choice(const std::string& text) {
     if (choice.file.empty()) throw std::runtime_error(fmt::format("has '{}', expected a file behind the last :", text));
   }
   if (size.ends_with(kUnit)) {
-    choice.area_mm2 = number_of<double>(size.substr(0, size.size() - kUnit.size())).value_or(0);
+    choice.area_mm2 = base::number_of<double>(size.substr(0, size.size() - kUnit.size())).value_or(0);
     if (choice.area_mm2 > 0 && choice.area_mm2 <= kMostMm2) return choice;
   } else {
-    choice.elements = number_of<std::int64_t>(size).value_or(0);
+    choice.elements = base::number_of<std::int64_t>(size).value_or(0);
     if (choice.elements >= 1 && choice.elements <= std::int64_t{kMostLanes} * kMostLanes) return choice;
   }
   throw std::runtime_error(

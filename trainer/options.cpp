@@ -4,14 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <sstream>
 #include <stdexcept>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -20,6 +18,7 @@
 #include "base/json.h"
 #include "base/json_reader.h"
 #include "base/output_file.h"
+#include "base/text.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -297,10 +296,8 @@ std::vector<std::uint64_t> parse_milestones(const std::string& list) {
   // getline makes nothing of an empty end.
   bool whole = !list.empty() && list.back() != ',';
   for (const std::string& name : names_in(list)) {
-    std::uint64_t epoch = 0;
-    const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), epoch);
-    whole = whole && problem == std::errc() && end == name.data() + name.size() && epoch <= kMostSteps &&
-            epoch > (milestones.empty() ? 0 : milestones.back());
+    const std::uint64_t epoch = base::number_of<std::uint64_t>(name).value_or(0);  // 0 rises above nothing
+    whole = whole && epoch <= kMostSteps && epoch > (milestones.empty() ? 0 : milestones.back());
     milestones.push_back(epoch);
   }
   if (!whole) {

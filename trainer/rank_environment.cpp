@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <limits>
 #include <stdexcept>
 #include <string_view>
-#include <system_error>
+
+#include "base/text.h"
 
 namespace mlsim::trainer {
 namespace {
@@ -17,13 +17,12 @@ using Variable = std::function<const char*(const char*)>;
 
 int whole_number(const Variable& variable, const char* name, int least, int most) {
   const std::string_view text = variable(name);
-  int number = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (problem != std::errc() || end != text.data() + text.size() || number < least || number > most) {
+  const std::optional<int> number = base::number_of<int>(text);
+  if (!number || *number < least || *number > most) {
     throw std::runtime_error(
         fmt::format("environment: {} is '{}', expected a whole number from {} to {}", name, text, least, most));
   }
-  return number;
+  return *number;
 }
 
 void require(const Variable& variable, const char* name, const std::string& beside) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <charconv>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -250,12 +249,11 @@ class TopologyReader {
     if (is_number(cell) && cell.find_first_not_of('0', point + 1) == std::string_view::npos) {
       digits = cell.substr(0, point);
     }
-    std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || end != digits.data() + digits.size() || value < 1 || value > kLargest) {
+    const auto value = base::number_of<std::int64_t>(digits);
+    if (!value || *value < 1 || *value > kLargest) {
       refuse(row, fmt::format("{} is '{}', expected a whole number from 1 to {}", name, cell, kLargest));
     }
-    return value;
+    return *value;
   }
 
   NetworkLayer product_of(const TextRow& row, const Values& values) const {

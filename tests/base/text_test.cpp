@@ -19,5 +19,13 @@ TEST(Lower, LeavesWhatIsNoLetterOfAscii) {
   EXPECT_EQ(lower(""), "");
 }
 
+TEST(NumberOf, IsAllOfTheText) {
+  EXPECT_EQ(number_of<int>("-12"), -12);
+  EXPECT_EQ(number_of<double>("2.5e1"), 25.0);
+  for (const char* text : {"", " 1", "1 ", "+1", "1x", "1.5", "0x1", "4294967296"}) {
+    EXPECT_EQ(number_of<int>(text), std::nullopt) << text;
+  }
+}
+
 }  // namespace
 }  // namespace mlsim::base

@@ -6,13 +6,12 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cmath>
-#include <cstring>
 #include <span>
 
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/text.h"
 
 namespace mlsim::workloads::onnx_model {
 namespace {
@@ -180,18 +179,16 @@ External external_of(const Model& model, const TensorProto& tensor) {
   for (const ::onnx::StringStringEntryProto& entry : tensor.external_data()) {
     if (entry.key() == "location") external.location = entry.value();
     if (entry.key() != "offset" && entry.key() != "length") continue;
-    std::uint64_t number = 0;
-    const char* const end = entry.value().data() + entry.value().size();
-    const auto [last, error] = std::from_chars(entry.value().data(), end, number);
-    if (error != std::errc() || last != end || entry.value().empty() || number > std::uint64_t{1} << 60) {
+    const auto number = base::number_of<std::uint64_t>(entry.value());
+    if (!number || *number > std::uint64_t{1} << 60) {
       refuse_tensor(
           model, tensor,
           fmt::format("has the {} '{}' in another file, expected a number of bytes", entry.key(), entry.value()));
     }
     if (entry.key() == "offset") {
-      external.offset = number;
+      external.offset = *number;
     } else {
-      external.length = number;
+      external.length = *number;
     }
   }
   if (external.location.empty()) refuse_tensor(model, tensor, "is in another file that has no name, expected one");
