@@ -182,10 +182,10 @@ class SweepLeader::Run {
   void run_here(const PointRunner& runner) {
     try {
       runner([&] { return dispenser_.next(0); },
-             [&](std::size_t point, Json row) {
+             [&](std::size_t point, const Json& row) {
                {
                  const std::lock_guard lock(mutex_);
-                 take_(point, std::move(row));
+                 take_(point, row);
                }
                dispenser_.done(0, point);
              });

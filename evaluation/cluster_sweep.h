@@ -4,19 +4,16 @@
 
 #include <cstddef>
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/ranks.h"
 #include "evaluation/point_dispenser.h"
+#include "evaluation/sweep.h"
 
 namespace mlsim::evaluation {
 
-using NextPoint = std::function<std::optional<std::size_t>()>;
-using DonePoint = std::function<void(std::size_t point, nlohmann::ordered_json row)>;
 // Runs what `next` gives, which may wait, until it gives nothing, and tells `done`, one call at a time.
 using PointRunner = std::function<void(const NextPoint& next, const DonePoint& done)>;
 

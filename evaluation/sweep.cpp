@@ -4,6 +4,7 @@
 #include <oneapi/tbb/task_arena.h>
 
 #include <algorithm>
+#include <chrono>
 #include <initializer_list>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -220,11 +221,13 @@ std::vector<std::size_t> all_points(const SweepPoints& points) {
   return all;
 }
 
-void run_points(const SweepSetting& setting, const SweepPoints& points,
-                const std::function<std::optional<std::size_t>()>& next,
-                const std::function<void(std::size_t point, Json row)>& done, const Progress& progress) {
+void run_points(const SweepSetting& setting, const SweepPoints& points, SweepTensors& tensors, const NextPoint& next,
+                const DonePoint& done, const Progress& progress) {
   std::mutex asking;
   std::mutex telling;
+  // Tensors are looked at in shared folders too, where that takes time.
+  constexpr std::chrono::seconds kBetween{1};
+  std::chrono::steady_clock::time_point looked{};
   const auto at_once = static_cast<std::size_t>(tbb::this_task_arena::max_concurrency());
   // As often as there may be something to run.
   base::in_order(points.size(), at_once, [&](std::size_t /*turn*/) {
@@ -234,10 +237,15 @@ void run_points(const SweepSetting& setting, const SweepPoints& points,
       point = next();
     }
     if (!point) return;
-    Json row = run_point(setting, points.at(*point), progress);
+    const Json row = run_point(setting, points.at(*point), progress);
     const std::lock_guard lock(telling);
-    done(*point, std::move(row));
+    if (const auto now = std::chrono::steady_clock::now(); now - looked >= kBetween) {
+      tensors.require_unchanged();
+      looked = now;
+    }
+    done(*point, row);
   });
+  tensors.require_unchanged_contents();
 }
 
 }  // namespace mlsim::evaluation

@@ -49,14 +49,6 @@ double computing_area_of(const SweepSetting& setting, const PerOperand<models::F
 // Throws base::Error, with the file that a row was read from, for what is none of run_point().
 void require_row(const nlohmann::ordered_json& row, const std::string& file);
 
-// Runs points as long as `next` has some, some of them at a time; `done` is told of each, one call at a time. Calls of
-// `next` come from any thread, one at a time, and may wait. What `next`, `done` or `progress` throws ends the sweep
-// once the points are ended that have begun.
-void run_points(
-    const SweepSetting& setting, const SweepPoints& points, const std::function<std::optional<std::size_t>()>& next,
-    const std::function<void(std::size_t point, nlohmann::ordered_json row)>& done,
-    const Progress& progress = [](const std::string&) {});
-
 // The points that share work: where values are run the families, else each on its own.
 std::function<std::size_t(std::size_t point)> family_of(const SweepSetting& setting, const SweepPoints& points);
 std::vector<std::size_t> all_points(const SweepPoints& points);
@@ -85,5 +77,17 @@ class SweepTensors {
   std::uint64_t hash_ = 0;
   std::vector<File> files_;
 };
+
+// The point to run next, which may take a wait; nothing where there is none.
+using NextPoint = std::function<std::optional<std::size_t>()>;
+using DonePoint = std::function<void(std::size_t point, const nlohmann::ordered_json& row)>;
+
+// Runs points as long as `next` has some, some of them at a time; `done` is told of each, one call at a time. Calls of
+// `next` come from any thread, one at a time. What `next`, `done` or `progress` throws ends the sweep once the points
+// are ended that have begun. Throws base::Error for a tensor that has changed: looked for now and then before `done`,
+// and by all contents at the end.
+void run_points(
+    const SweepSetting& setting, const SweepPoints& points, SweepTensors& tensors, const NextPoint& next,
+    const DonePoint& done, const Progress& progress = [](const std::string&) {});
 
 }  // namespace mlsim::evaluation

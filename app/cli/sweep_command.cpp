@@ -2,7 +2,6 @@
 
 #include <oneapi/tbb/task_arena.h>
 
-#include <chrono>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -147,17 +146,7 @@ base::Operand sweep_operand() {
 // Runs points in this process.
 PointRunner runner_of(SweepJob& job) {
   return [&job](const NextPoint& next, const DonePoint& done) {
-    // Tensors are looked at in shared folders too, where that takes time.
-    constexpr std::chrono::seconds kBetween{1};
-    std::chrono::steady_clock::time_point looked{};
-    run_points(job.setting(), job.points(), next, [&](std::size_t point, Json row) {
-      if (const auto now = std::chrono::steady_clock::now(); now - looked >= kBetween) {
-        job.tensors().require_unchanged();
-        looked = now;
-      }
-      done(point, std::move(row));
-    });
-    job.tensors().require_unchanged_contents();
+    run_points(job.setting(), job.points(), job.tensors(), next, done);
   };
 }
 

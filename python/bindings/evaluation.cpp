@@ -253,9 +253,8 @@ std::string sweep(const JsonReader& request, const evaluation::Progress& progres
   evaluation::SweepCollector collector(points.size(), setting.front, nullptr);
   evaluation::PointDispenser dispenser(evaluation::all_points(points), evaluation::family_of(setting, points));
   evaluation::run_points(
-      setting, points, [&] { return dispenser.next(0); },
+      setting, points, tensors, [&] { return dispenser.next(0); },
       [&](std::size_t point, const Json& row) {
-        tensors.require_unchanged();
         collector.add(point, row);
         dispenser.done(0, point);
       },
