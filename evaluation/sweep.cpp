@@ -50,7 +50,8 @@ void require_content(const std::filesystem::path& path, std::uint64_t hash) {
 
 }  // namespace
 
-Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progress& progress) {
+Json run_point(const SweepSetting& setting, const SweepPoints& points, std::size_t number, const Progress& progress) {
+  const SweepPoint point = points.at(number);
   workloads::Workload varied = setting.workload;
   varied.accumulator.bits = point.accumulator_bits;
   workloads::set_formats(varied, point.formats.values);
@@ -69,11 +70,11 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
     row[models::to_string(operand)] = models::to_string(point.formats[operand]);
   }
   row["array"] = point.array_name;
-  if (setting.tells_dataflow) row["dataflow"] = to_string(point.array.dataflow);
+  if (points.tell_dataflow()) row["dataflow"] = to_string(point.array.dataflow);
   row["rows"] = point.array.rows;
   row["columns"] = point.array.columns;
   row["elements_per_scaler"] = point.array.elements_per_scaler;
-  if (setting.tells_taps) row["taps_per_cycle"] = point.array.taps_per_cycle;
+  if (points.tell_taps()) row["taps_per_cycle"] = point.array.taps_per_cycle;
   row["accumulator_bits"] = is_block_scaled(point.formats) ? Json(prices.accumulator_bits) : Json();
 
   energy::WideCount multiply_adds;
@@ -237,7 +238,7 @@ void run_points(const SweepSetting& setting, const SweepPoints& points, SweepTen
       point = next();
     }
     if (!point) return;
-    const Json row = run_point(setting, points.at(*point), progress);
+    const Json row = run_point(setting, points, *point, progress);
     const std::lock_guard lock(telling);
     if (const auto now = std::chrono::steady_clock::now(); now - looked >= kBetween) {
       tensors.require_unchanged();

@@ -29,8 +29,6 @@ struct SweepSetting {
   Activity activity = Activity::kDense;
   std::vector<Objective> front;  // what points are compared in
   SharedWork* shared = nullptr;  // by the points that one process runs; none: each is on its own
-  bool tells_dataflow = false;   // whether rows have their array's dataflow
-  bool tells_taps = false;       // likewise its taps_per_cycle
 };
 
 // What a process keeps of its points' work where nothing else is said.
@@ -39,7 +37,8 @@ constexpr std::size_t kSharedBytes = std::size_t{512} << 20;
 // Runs one point: an object with what varies, energies in pJ, area in µm², cycles, and for each pass SQNR in dB, cosine
 // error and overflows (docs/sweep.md).
 nlohmann::ordered_json run_point(
-    const SweepSetting& setting, const SweepPoint& point, const Progress& progress = [](const std::string&) {});
+    const SweepSetting& setting, const SweepPoints& points, std::size_t number,
+    const Progress& progress = [](const std::string&) {});
 
 // The area of what computes in a machine of such formats for the workload, without memories, in µm²; not finite where
 // the table has no areas.

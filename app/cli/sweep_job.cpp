@@ -150,8 +150,7 @@ std::optional<SweepSample> sample_of(const base::CommandLine& line) {
   SweepSample sample;
   sample.points = line.whole_number("sample");
   sample.seed = line.whole_number("seed");
-  sample.sampling = line.text("sampling") == evaluation::kSamplings[0] ? evaluation::Sampling::kRandom
-                                                                       : evaluation::Sampling::kLatinHypercube;
+  sample.sampling = evaluation::parse_sampling(line.text("sampling"));
   return sample;
 }
 
@@ -201,8 +200,6 @@ SweepJob::SweepJob(const base::CommandLine& line)
       points_(axes_of(line, setting_), sample_of(line)),
       tensors_((check_formats(), workload_)) {
   if (!out_.empty()) base::check_outputs({out_, SweepJournal::file_of(out_)}, inputs_of(line, workload_, laws_));
-  setting_.tells_dataflow = points_.tell_dataflow();
-  setting_.tells_taps = points_.tell_taps();
   if (line.has("shard")) shard_ = evaluation::parse_shard(line.text("shard"));
   own_ = shard_ ? points_of(*shard_, points_, setting_.engine == Engine::kFunctional) : all_points(points_);
   identity_ = identity_of();

@@ -99,14 +99,14 @@ TEST_F(Sweep, SharedWorkChangesNoRow) {
     const SweepSetting alone{workload, Engine::kFunctional, laws, activity, default_front(Engine::kFunctional)};
     std::vector<std::string> expected;
     for (std::size_t point = 0; point < points.size(); ++point) {
-      expected.push_back(run_point(alone, points.at(point)).dump());
+      expected.push_back(run_point(alone, points, point).dump());
     }
     // Room for everything, and for a part.
     for (const std::size_t megabytes : {512, 2}) {
       SharedWork shared(megabytes << 20);
       SweepSetting setting{workload, Engine::kFunctional, laws, activity, alone.front, &shared};
       for (std::size_t point = 0; point < points.size(); ++point) {
-        EXPECT_EQ(run_point(setting, points.at(point)).dump(), expected[point]) << point;
+        EXPECT_EQ(run_point(setting, points, point).dump(), expected[point]) << point;
       }
       EXPECT_GT(shared.figures().found, 0U);
       EXPECT_LE(shared.figures().bytes, megabytes << 20);
