@@ -85,58 +85,45 @@ std::vector<Objective> front_of(const base::CommandLine& line, Engine engine) {
   return objectives;
 }
 
-// Of --array and --dataflow.
+// Of an option that is a list; empty where it is not given.
+std::vector<std::string> parts_of(const base::CommandLine& line, const char* option) {
+  return line.has(option) ? base::split(line.text(option), ',') : std::vector<std::string>();
+}
+
+// Of --array and --dataflow, those of an area last.
 std::vector<ArrayChoice> array_choices(const base::CommandLine& line) {
   std::vector<ArrayChoice> choices;
   std::vector<sim::DataflowKind> dataflows;
   if (!line.has("array")) choices.emplace_back();
-  if (line.has("array")) {
-    for (const std::string& part : base::split(line.text("array"), ',')) {
-      choices.push_back(evaluation::parse_array_choice(part));
-    }
-  }
-  if (line.has("dataflow")) {
-    for (const std::string& part : base::split(line.text("dataflow"), ',')) {
-      dataflows.push_back(sim::parse_dataflow_kind(part));
-    }
-  }
+  for (const std::string& part : parts_of(line, "array")) choices.push_back(evaluation::parse_array_choice(part));
+  for (const std::string& part : parts_of(line, "dataflow")) dataflows.push_back(sim::parse_dataflow_kind(part));
+  std::stable_partition(choices.begin(), choices.end(), [](const ArrayChoice& one) { return one.area_mm2 == 0; });
   return evaluation::with_dataflows(choices, dataflows);
 }
 
-// Arrays of a given area, which depends on the format.
-void add_arrays_of_area(const base::CommandLine& line, const evaluation::SweepSetting& setting, SweepAxes& axes) {
-  for (const ArrayChoice& choice : array_choices(line)) {
-    if (choice.area_mm2 == 0) continue;
-    if (axes.formats.size() != 1) {
-      throw std::runtime_error(
-          fmt::format("--array {}: has the area of {} formats, expected one", choice.text, axes.formats.size()));
-    }
-    const auto area = [&](const sim::ArrayConfig& array) {
-      return evaluation::computing_area_of(setting, axes.formats.front(), array);
-    };
-    for (auto& array : evaluation::arrays_of(choice, area)) axes.arrays.push_back(std::move(array));
-  }
-}
-
-SweepAxes axes_of(const base::CommandLine& line, const evaluation::SweepSetting& setting) {
-  const auto parts = [&](const char* option) {
-    return line.has(option) ? base::split(line.text(option), ',') : std::vector<std::string>();
-  };
+SweepAxes axes_of(const base::CommandLine& line, const std::vector<ArrayChoice>& choices,
+                  const evaluation::SweepSetting& setting) {
   SweepAxes axes;
   axes.formats = formats_of(line);
+  for (const auto& formats : axes.formats) evaluation::check_products(formats, setting.workload);
   axes.accumulator_bits = {setting.workload.accumulator.bits};
   if (line.has("accumulator-bits")) axes.accumulator_bits.clear();
-  for (const std::string& bits : parts("accumulator-bits")) {
+  for (const std::string& bits : parts_of(line, "accumulator-bits")) {
     axes.accumulator_bits.push_back(bits == "full" ? 0 : std::stoi(bits));
   }
   axes.arrays.clear();
-  for (const ArrayChoice& choice : array_choices(line)) {
-    if (choice.area_mm2 > 0) continue;
-    for (auto& array : evaluation::arrays_of(choice, {})) axes.arrays.push_back(std::move(array));
+  const auto area = [&](const sim::ArrayConfig& array) {
+    return evaluation::computing_area_of(setting, axes.formats.front(), array);
+  };
+  for (const ArrayChoice& choice : choices) {
+    if (choice.area_mm2 > 0 && axes.formats.size() != 1) {
+      throw std::runtime_error(
+          fmt::format("--array {}: has the area of {} formats, expected one", choice.text, axes.formats.size()));
+    }
+    for (auto& array : evaluation::arrays_of(choice, area)) axes.arrays.push_back(std::move(array));
   }
-  add_arrays_of_area(line, setting, axes);
-  for (const std::string& share : parts("sharing")) axes.elements_per_scaler.push_back(std::stoi(share));
-  for (const std::string& taps : parts("taps-per-cycle")) axes.taps_per_cycle.push_back(std::stoi(taps));
+  for (const std::string& share : parts_of(line, "sharing")) axes.elements_per_scaler.push_back(std::stoi(share));
+  for (const std::string& taps : parts_of(line, "taps-per-cycle")) axes.taps_per_cycle.push_back(std::stoi(taps));
   return axes;
 }
 
@@ -174,11 +161,11 @@ const std::string& source_of(const base::CommandLine& line) {
 }
 
 // Files that the command reads, which an output must not be.
-std::vector<std::filesystem::path> inputs_of(const base::CommandLine& line, const workloads::Workload& workload,
-                                             const energy::Laws& laws) {
+std::vector<std::filesystem::path> inputs_of(const workloads::Workload& workload, const energy::Laws& laws,
+                                             const std::vector<ArrayChoice>& choices) {
   std::vector<std::filesystem::path> inputs = workload.files;
   inputs.push_back(laws.table().file);
-  for (const ArrayChoice& choice : array_choices(line)) {
+  for (const ArrayChoice& choice : choices) {
     if (!choice.file.empty()) inputs.emplace_back(choice.file);
   }
   return inputs;
@@ -197,18 +184,13 @@ SweepJob::SweepJob(const base::CommandLine& line)
                evaluation::parse_activity(line.text("activity")),
                front_of(line, evaluation::parse_engine(line.text("engine"))),
                &shared_},
-      points_(axes_of(line, setting_), sample_of(line)),
-      tensors_((check_formats(), workload_)) {
-  if (!out_.empty()) base::check_outputs({out_, SweepJournal::file_of(out_)}, inputs_of(line, workload_, laws_));
+      choices_(array_choices(line)),
+      points_(axes_of(line, choices_, setting_), sample_of(line)),
+      tensors_(workload_) {
+  if (!out_.empty()) base::check_outputs({out_, SweepJournal::file_of(out_)}, inputs_of(workload_, laws_, choices_));
   if (line.has("shard")) shard_ = evaluation::parse_shard(line.text("shard"));
   own_ = shard_ ? points_of(*shard_, points_, setting_.engine == Engine::kFunctional) : all_points(points_);
   identity_ = identity_of();
-}
-
-void SweepJob::check_formats() const {
-  for (const PerOperand<models::Format>& formats : points_.axes().formats) {
-    evaluation::check_products(formats, workload_);
-  }
 }
 
 // This program, the inputs' contents and everything that is varied.

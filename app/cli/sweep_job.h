@@ -41,7 +41,6 @@ class SweepJob {
   const std::string& identity() const { return identity_; }
 
  private:
-  void check_formats() const;
   std::string identity_of() const;
 
   std::filesystem::path out_;
@@ -50,6 +49,7 @@ class SweepJob {
   workloads::Workload workload_;
   evaluation::SharedWork shared_;
   evaluation::SweepSetting setting_;
+  std::vector<evaluation::ArrayChoice> choices_;
   evaluation::SweepPoints points_;
   evaluation::SweepTensors tensors_;
   std::vector<std::size_t> own_;
