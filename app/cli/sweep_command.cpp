@@ -190,8 +190,8 @@ void follow_sweep(const std::vector<std::string>& arguments, base::Ranks& ranks)
       limit = limit_threads(line);
       job.emplace(line);
     }
-  } catch (const std::exception& error) {
-    follower.report_problem(error.what());
+  } catch (const std::exception&) {
+    follower.report_problem();
     return follower.run(nullptr);
   }
   if (!job) return follower.run(nullptr);
