@@ -1,6 +1,7 @@
 #include "app/cli/sweep_job.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -41,6 +42,16 @@ WidthRange parse_range(const std::string& text, const WidthRange& widths) {
   const WidthRange range{std::stoi(ends.front()), std::stoi(ends.back())};
   if (range.low > range.high) throw std::runtime_error(fmt::format("is '{}', expected the lower end first", text));
   return range;
+}
+
+std::filesystem::path output_ending_in(const std::vector<std::string>& endings, const base::CommandLine& line,
+                                       const std::string& of) {
+  std::filesystem::path out = line.path("out");
+  if (std::find(endings.begin(), endings.end(), out.extension()) != endings.end()) return out;
+  base::refuse(
+      "", "--out",
+      fmt::format("{}, expected a name that ends in {}{}",
+                  out.empty() ? "is missing" : fmt::format("is '{}'", out.string()), fmt::join(endings, " or "), of));
 }
 
 namespace {
@@ -143,21 +154,8 @@ std::optional<SweepSample> sample_of(const base::CommandLine& line) {
 
 // The output, whose name's ending says what it is.
 std::filesystem::path output_of(const base::CommandLine& line) {
-  std::filesystem::path out = line.path("out");
-  const auto ends_in = [&](const char* ending) { return out.extension() == ending; };
-  if (line.has("shard")) {
-    if (ends_in(".jsonl")) return out;
-    const std::string what = out.empty() ? "is missing" : fmt::format("is '{}'", out.string());
-    base::refuse("", "--out", what + ", expected a name that ends in .jsonl for a shard");
-  }
-  if (out.empty() || ends_in(".csv") || ends_in(".json")) return out;
-  base::refuse("", "--out", fmt::format("is '{}', expected a name that ends in .csv or .json", out.string()));
-}
-
-const std::string& source_of(const base::CommandLine& line) {
-  if (line.operands().size() == 1) return line.operands().front();
-  throw std::runtime_error(
-      fmt::format("'{}' is one argument too many (see mlsim sweep --help)", line.operands().at(1)));
+  if (line.has("shard")) return output_ending_in({".jsonl"}, line, " for a shard");
+  return line.path("out").empty() ? "" : output_ending_in({".csv", ".json"}, line);
 }
 
 // Files that the command reads, which an output must not be.
@@ -176,7 +174,7 @@ std::vector<std::filesystem::path> inputs_of(const workloads::Workload& workload
 SweepJob::SweepJob(const base::CommandLine& line)
     : out_(output_of(line)),
       laws_(find_laws(line.text("table"))),
-      workload_(workloads::open_workload(source_of(line), source_options(line))),
+      workload_(workloads::open_workload(line.operands().front(), source_options(line))),
       shared_(line.whole_number("cache") << 20),
       setting_{workload_,
                evaluation::parse_engine(line.text("engine")),

@@ -18,6 +18,11 @@ base::WholeNumber limits_of(const evaluation::WidthRange& widths);
 // `low:high` or one number; throws std::runtime_error with a sentence for anything else.
 evaluation::WidthRange parse_range(const std::string& text, const evaluation::WidthRange& widths);
 
+// --out, whose name ends in one of these, such as .csv; throws base::Error with a sentence where it does not, or is not
+// given.
+std::filesystem::path output_ending_in(const std::vector<std::string>& endings, const base::CommandLine& line,
+                                       const std::string& of = "");
+
 // Everything that a sweep is made of, read and checked. The same files and options make the same everywhere.
 class SweepJob {
  public:
