@@ -14,7 +14,6 @@
 #include "app/cli/sweep_job.h"
 #include "app/cli/sweep_merge.h"
 #include "app/cli/sweep_output.h"
-#include "base/error.h"
 #include "base/ranks.h"
 #include "evaluation/cluster_sweep.h"
 #include "evaluation/point_dispenser.h"
@@ -131,7 +130,7 @@ std::vector<base::Option> sweep_options() {
        .value_name = "MIB",
        .help = "the most memory for what points have in common",
        .kind = base::WholeNumber{0, 1 << 20},
-       .preset = "512"},
+       .preset = std::to_string(evaluation::kSharedBytes >> 20)},
       jobs_option(),
       quiet_option()};
 }
