@@ -166,7 +166,8 @@ void require_row(const Json& row, const std::string& file) {
 }
 
 SweepTensors::SweepTensors(const workloads::Workload& workload) {
-  std::set<std::filesystem::path> models;
+  // Several operands may be in one file, as those of a model are.
+  std::set<std::filesystem::path> known;
   for (const workloads::Layer& layer : workload.layers) {
     for (const models::Operand operand : models::kOperands) {
       const workloads::OperandSource& source = layer.operand(operand).source;
@@ -178,11 +179,10 @@ SweepTensors::SweepTensors(const workloads::Workload& workload) {
           file.refuse(fmt::format("has {} bytes, more than the {} values of the {} of layer '{}' take", file.size(),
                                   values, models::to_string(operand), layer.name));
         }
-        add(*path, file);
+        if (known.insert(*path).second) add(*path, file);
       } else if (const auto* stored = std::get_if<std::shared_ptr<const workloads::StoredTensor>>(&source)) {
-        // Many tensors of a model are in one file.
         const std::filesystem::path beside = (*stored)->file();
-        if (beside.empty() || !models.insert(beside).second) continue;
+        if (beside.empty() || !known.insert(beside).second) continue;
         base::RegularFile file(beside, "values that each point of a sweep can read");
         add(beside, file);
       }
