@@ -128,7 +128,11 @@ CommandLine::CommandLine(const Command& command, const std::vector<std::string>&
     refuse_usage(error.what());
   }
   if (flag("help")) return;
-  const std::size_t most = command.operands.empty() ? 0 : command.operands.front().many ? operands_.size() : 1;
+  const auto most = [&]() -> std::size_t {
+    if (command.operands.empty()) return 0;
+    const Operand& operand = command.operands.front();
+    return operand.many && (operand.many_with.empty() || has(operand.many_with)) ? operands_.size() : 1;
+  }();
   if (operands_.size() > most) refuse_usage(fmt::format("'{}' is one argument too many", operands_[most]));
   if (!command.operands.empty() && operands_.empty()) {
     refuse_usage(fmt::format("{} is missing", command.operands.front().name));

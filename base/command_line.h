@@ -61,7 +61,8 @@ struct OptionGroup {
 struct Operand {
   std::string name{};  // WORKLOAD.json
   ValueKind kind = File{};
-  bool many = false;  // one or more
+  bool many = false;        // one or more
+  std::string many_with{};  // an option without which it is one all the same
 };
 
 struct Command {

@@ -51,6 +51,7 @@ Json row_of(std::size_t point) {
           {"computing_pj", 3 * figure},
           {"memory_pj", 7 * figure},
           {"with_memory_pj", 10 * figure},
+          {"energy_delay_js", 11 * figure},
           {"area_um2", figure / 3},
           {"mean_sqnr_db", 30 + 1 / figure},
           {"passes", {{"forward", pass}, {"backward_data", pass}, {"backward_weight", pass}}}};

@@ -144,8 +144,7 @@ void SweepLeader::handle_end(const Message& message) {
 }
 
 void SweepLeader::dismiss() {
-  const std::set<int> all = here_;
-  for (const int rank : all) ranks_.send(rank, kStop, "");
+  for (const int rank : here_) ranks_.send(rank, kStop, "");
   while (!here_.empty()) handle_end(wait());
   for (int rank = 1; rank < ranks_.size() && !ended_; ++rank) ranks_.send(rank, kEnd, "");
   ended_ = true;
@@ -182,10 +181,10 @@ class SweepLeader::Run {
   void run_here(const PointRunner& runner) {
     try {
       runner([&] { return dispenser_.next(0); },
-             [&](std::size_t point, Json row) {
+             [&](std::size_t point, const Json& row) {
                {
                  const std::lock_guard lock(mutex_);
-                 take_(point, std::move(row));
+                 take_(point, row);
                }
                dispenser_.done(0, point);
              });
@@ -201,8 +200,8 @@ class SweepLeader::Run {
   void fail() {
     const std::lock_guard lock(mutex_);
     if (!failure_) failure_ = std::current_exception();
+    is_failed_ = true;  // first: give() takes a dispenser without points for one that is through
     dispenser_.stop();
-    is_failed_ = true;
   }
 
   // Points that a rank has beside those that it runs, so that none waits for a message: fewer towards the end, when
@@ -217,13 +216,8 @@ class SweepLeader::Run {
   }
 
   void give(int rank) {
-    if (leader_.stopped_.contains(rank)) return;
+    if (stopped_.contains(rank)) return;
     const auto index = static_cast<std::size_t>(rank);
-    if (is_failed_) {
-      leader_.stopped_.insert(rank);
-      leader_.ranks_.send(rank, kStop, "");
-      return;
-    }
     std::vector<std::uint64_t> points;
     const std::size_t threads = leader_.threads_[index];
     const std::size_t more = ahead();
@@ -237,8 +231,8 @@ class SweepLeader::Run {
     given_[index] += points.size();
     if (!points.empty()) leader_.ranks_.send(rank, kPoints, bytes_of(points));
     if (dispenser_.left() > 0) return;
-    leader_.stopped_.insert(rank);
-    leader_.ranks_.send(rank, kFinish, "");
+    stopped_.insert(rank);
+    leader_.ranks_.send(rank, is_failed_ ? kStop : kFinish, "");
   }
 
   void handle(const Message& message) {
@@ -276,6 +270,7 @@ class SweepLeader::Run {
   PointDispenser& dispenser_;
   const DonePoint& take_;
   std::vector<std::size_t> given_;  // points that a rank has not finished
+  std::set<int> stopped_;           // ranks that have been told to begin nothing more, or nothing more than they have
   std::size_t all_threads_ = 0;
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -370,8 +365,8 @@ void SweepFollower::report_ready(std::size_t threads, const std::string& identit
   ranks_.send(0, kReady, bytes_of({threads}) + identity);
 }
 
-void SweepFollower::report_problem(const std::string& problem) {
-  ranks_.send(0, kProblem, problem);
+void SweepFollower::report_problem() {
+  ranks_.send(0, kProblem, sentence_of_failure());
 }
 
 void SweepFollower::run(const PointRunner& runner) {

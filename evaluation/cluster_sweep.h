@@ -4,19 +4,16 @@
 
 #include <cstddef>
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/ranks.h"
 #include "evaluation/point_dispenser.h"
+#include "evaluation/sweep.h"
 
 namespace mlsim::evaluation {
 
-using NextPoint = std::function<std::optional<std::size_t>()>;
-using DonePoint = std::function<void(std::size_t point, nlohmann::ordered_json row)>;
 // Runs what `next` gives, which may wait, until it gives nothing, and tells `done`, one call at a time.
 using PointRunner = std::function<void(const NextPoint& next, const DonePoint& done)>;
 
@@ -49,7 +46,6 @@ class SweepLeader {
 
   base::Ranks& ranks_;
   std::set<int> here_;                // other ranks that run, or may
-  std::set<int> stopped_;             // of them those that have been told to stop
   std::vector<std::size_t> threads_;  // of each rank
   bool ended_ = false;
 };
@@ -59,9 +55,10 @@ class SweepFollower {
  public:
   explicit SweepFollower(base::Ranks& ranks) : ranks_(ranks) {}
 
-  // Tells rank 0 of this rank's threads and what sweep it sees, or why it could not make ready.
+  // Tells rank 0 of this rank's threads and what sweep it sees.
   void report_ready(std::size_t threads, const std::string& identity);
-  void report_problem(const std::string& problem);
+  // Tells it why this rank could not make ready: the exception that is being handled.
+  void report_problem();
   // Runs points until rank 0 says that it is over. What the runner throws goes to rank 0. Without a runner it waits for
   // the end alone.
   void run(const PointRunner& runner);

@@ -64,11 +64,6 @@ std::optional<std::vector<double>> values_of(const Json& row, const std::vector<
   return values;
 }
 
-struct Candidate {
-  std::vector<double> values;
-  std::size_t row;
-};
-
 bool is_at_least_as_good(const std::vector<double>& one, const std::vector<double>& other) {
   return std::equal(one.begin(), one.end(), other.begin(), std::less_equal<>());
 }
@@ -104,26 +99,6 @@ void check_front(const std::vector<Objective>& objectives, Engine engine) {
     }
   }
   if (objectives.empty()) throw std::runtime_error("is empty, expected at least one of " + all_names());
-}
-
-void mark_pareto_front(std::vector<Json>& rows, const std::vector<Objective>& objectives) {
-  std::vector<Candidate> candidates;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    rows[i]["pareto"] = false;
-    if (auto values = values_of(rows[i], objectives)) candidates.push_back({std::move(*values), i});
-  }
-  // Whatever is better than a candidate in one objective and as good in the others comes before it.
-  std::sort(candidates.begin(), candidates.end(),
-            [](const Candidate& one, const Candidate& other) { return one.values < other.values; });
-  std::vector<const Candidate*> front;
-  for (const Candidate& candidate : candidates) {
-    const bool is_beaten = std::any_of(front.begin(), front.end(), [&](const Candidate* other) {
-      return is_at_least_as_good(other->values, candidate.values) && other->values != candidate.values;
-    });
-    if (is_beaten) continue;
-    front.push_back(&candidate);
-    rows[candidate.row]["pareto"] = true;
-  }
 }
 
 void ParetoFront::add(std::size_t point, const Json& row) {

@@ -30,11 +30,9 @@ std::vector<Objective> default_front(Engine engine);
 // Throws std::runtime_error with a sentence for none, one twice, and the error of an engine without values.
 void check_front(const std::vector<Objective>& objectives, Engine engine);
 
-// Marks in each row of run_point, as "pareto", whether no other row is at least as good in all objectives and better in
-// one of them. A row without one of them, or without a multiply-add, is not on the front.
-void mark_pareto_front(std::vector<nlohmann::ordered_json>& rows, const std::vector<Objective>& objectives);
-
-// The front of the points that are known so far, in whatever order they come: once all are, that of mark_pareto_front.
+// The front of the points that are known so far, in whatever order they come: those of which no other is at least as
+// good in all objectives and better in one of them. A row of run_point without one of them, or without a multiply-add,
+// is not on it.
 class ParetoFront {
  public:
   explicit ParetoFront(std::vector<Objective> objectives) : objectives_(std::move(objectives)) {}

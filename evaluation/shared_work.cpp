@@ -28,7 +28,6 @@ struct SharedWork::State {
   std::deque<std::string> neighbours;  // the oldest first
   std::map<std::string, std::uint64_t> hashes;
   std::uint64_t found = 0;
-  std::uint64_t made = 0;
 };
 
 SharedWork::SharedWork(std::size_t most_bytes) : state_(std::make_unique<State>()) {
@@ -49,7 +48,6 @@ std::shared_ptr<const void> SharedWork::find(const std::string& key) {
 void SharedWork::keep(Use use, const std::string& key, std::shared_ptr<const void> value, std::size_t bytes) {
   State& state = *state_;
   const std::lock_guard lock(state.mutex);
-  ++state.made;
   bytes += kBytesOfAKey;
   if (bytes > state.most_of_each || state.kept.contains(key)) return;
   if (use == Use::kEveryPoint) {
@@ -75,7 +73,7 @@ bool SharedWork::is_as_before(const std::string& name, std::uint64_t hash) {
 
 SharedWork::Figures SharedWork::figures() const {
   const std::lock_guard lock(state_->mutex);
-  return {state_->of_every_point + state_->of_neighbours, state_->found, state_->made};
+  return {state_->of_every_point + state_->of_neighbours, state_->found};
 }
 
 }  // namespace mlsim::evaluation

@@ -39,7 +39,6 @@ class SharedWork {
   struct Figures {
     std::size_t bytes = 0;  // that are kept
     std::uint64_t found = 0;
-    std::uint64_t made = 0;
   };
   Figures figures() const;
 

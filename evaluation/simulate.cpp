@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cassert>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -183,11 +182,11 @@ std::shared_ptr<const Value> shared_or_made(SharedWork* shared, SharedWork::Use 
   return shared->get<Value>(use, key, make);
 }
 
-InputOperand load_input(const workloads::Layer& layer, std::size_t index, Operand operand, SharedWork* shared) {
+InputOperand load_input(const workloads::Layer& layer, Operand operand, const std::string& key, SharedWork* shared) {
   InputOperand input{workloads::load_operand(layer, operand)};
   input.hash = base::Hash().add(std::span<const float>(input.tensor.values)).value();
   // Whatever times a file has, all points of a sweep are of the same values.
-  if (shared != nullptr && !shared->is_as_before(fmt::format("{} {}", index, models::to_string(operand)), input.hash)) {
+  if (shared != nullptr && !shared->is_as_before(key, input.hash)) {
     throw std::runtime_error(operand_name(layer, operand) +
                              " has changed since the sweep began, expected it to stay as it was");
   }
@@ -203,7 +202,7 @@ LayerValues load_values(const workloads::Workload& workload, std::size_t index, 
     if (!needs(layer, operand)) return;
     const std::string key = fmt::format("{} {}", index, models::to_string(operand));
     values.input[operand] = shared_or_made<InputOperand>(shared, SharedWork::Use::kEveryPoint, key,
-                                                         [&] { return load_input(layer, index, operand, shared); });
+                                                         [&] { return load_input(layer, operand, key, shared); });
     const models::Format& format = layer.operand(operand).format;
     const std::string form_key = shared == nullptr ? "" : fmt::format("{} {}", key, models::to_string(format));
     values.quantized[operand] = shared_or_made<OperandForms>(shared, SharedWork::Use::kNeighbours, form_key, [&] {

@@ -4,6 +4,7 @@
 #include <oneapi/tbb/task_arena.h>
 
 #include <algorithm>
+#include <chrono>
 #include <initializer_list>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -49,7 +50,8 @@ void require_content(const std::filesystem::path& path, std::uint64_t hash) {
 
 }  // namespace
 
-Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progress& progress) {
+Json run_point(const SweepSetting& setting, const SweepPoints& points, std::size_t number, const Progress& progress) {
+  const SweepPoint point = points.at(number);
   workloads::Workload varied = setting.workload;
   varied.accumulator.bits = point.accumulator_bits;
   workloads::set_formats(varied, point.formats.values);
@@ -69,11 +71,11 @@ Json run_point(const SweepSetting& setting, const SweepPoint& point, const Progr
     row[models::to_string(operand)] = models::to_string(point.formats[operand]);
   }
   row["array"] = point.array_name;
-  if (setting.tells_dataflow) row["dataflow"] = to_string(point.array.dataflow);
+  if (points.tell_dataflow()) row["dataflow"] = to_string(point.array.dataflow);
   row["rows"] = point.array.rows;
   row["columns"] = point.array.columns;
   row["elements_per_scaler"] = point.array.elements_per_scaler;
-  if (setting.tells_taps) row["taps_per_cycle"] = point.array.taps_per_cycle;
+  if (points.tell_taps()) row["taps_per_cycle"] = point.array.taps_per_cycle;
   row["accumulator_bits"] = is_block_scaled(point.formats) ? Json(prices.accumulator_bits) : Json();
 
   energy::WideCount multiply_adds;
@@ -166,7 +168,8 @@ void require_row(const Json& row, const std::string& file) {
 }
 
 SweepTensors::SweepTensors(const workloads::Workload& workload) {
-  std::set<std::filesystem::path> models;
+  // Several operands may be in one file, as those of a model are.
+  std::set<std::filesystem::path> known;
   for (const workloads::Layer& layer : workload.layers) {
     for (const models::Operand operand : models::kOperands) {
       const workloads::OperandSource& source = layer.operand(operand).source;
@@ -178,11 +181,10 @@ SweepTensors::SweepTensors(const workloads::Workload& workload) {
           file.refuse(fmt::format("has {} bytes, more than the {} values of the {} of layer '{}' take", file.size(),
                                   values, models::to_string(operand), layer.name));
         }
-        add(*path, file);
+        if (known.insert(*path).second) add(*path, file);
       } else if (const auto* stored = std::get_if<std::shared_ptr<const workloads::StoredTensor>>(&source)) {
-        // Many tensors of a model are in one file.
         const std::filesystem::path beside = (*stored)->file();
-        if (beside.empty() || !models.insert(beside).second) continue;
+        if (beside.empty() || !known.insert(beside).second) continue;
         base::RegularFile file(beside, "values that each point of a sweep can read");
         add(beside, file);
       }
@@ -222,11 +224,13 @@ std::vector<std::size_t> all_points(const SweepPoints& points) {
   return all;
 }
 
-void run_points(const SweepSetting& setting, const SweepPoints& points,
-                const std::function<std::optional<std::size_t>()>& next,
-                const std::function<void(std::size_t point, Json row)>& done, const Progress& progress) {
+void run_points(const SweepSetting& setting, const SweepPoints& points, SweepTensors& tensors, const NextPoint& next,
+                const DonePoint& done, const Progress& progress) {
   std::mutex asking;
   std::mutex telling;
+  // Tensors are looked at in shared folders too, where that takes time.
+  constexpr std::chrono::seconds kBetween{1};
+  std::chrono::steady_clock::time_point looked{};
   const auto at_once = static_cast<std::size_t>(tbb::this_task_arena::max_concurrency());
   // As often as there may be something to run.
   base::in_order(points.size(), at_once, [&](std::size_t /*turn*/) {
@@ -236,10 +240,15 @@ void run_points(const SweepSetting& setting, const SweepPoints& points,
       point = next();
     }
     if (!point) return;
-    Json row = run_point(setting, points.at(*point), progress);
+    const Json row = run_point(setting, points, *point, progress);
     const std::lock_guard lock(telling);
-    done(*point, std::move(row));
+    if (const auto now = std::chrono::steady_clock::now(); now - looked >= kBetween) {
+      tensors.require_unchanged();
+      looked = now;
+    }
+    done(*point, row);
   });
+  tensors.require_unchanged_contents();
 }
 
 }  // namespace mlsim::evaluation

@@ -29,8 +29,6 @@ struct SweepSetting {
   Activity activity = Activity::kDense;
   std::vector<Objective> front;  // what points are compared in
   SharedWork* shared = nullptr;  // by the points that one process runs; none: each is on its own
-  bool tells_dataflow = false;   // whether rows have their array's dataflow
-  bool tells_taps = false;       // likewise its taps_per_cycle
 };
 
 // What a process keeps of its points' work where nothing else is said.
@@ -38,7 +36,8 @@ constexpr std::size_t kSharedBytes = std::size_t{512} << 20;
 
 // Runs one point: an object with what varies, energies in pJ, area in µm², cycles, and for each pass SQNR in dB, cosine
 // error and overflows (docs/sweep.md).
-nlohmann::ordered_json run_point(const SweepSetting& setting, const SweepPoint& point, const Progress& progress = {});
+nlohmann::ordered_json run_point(const SweepSetting& setting, const SweepPoints& points, std::size_t number,
+                                 const Progress& progress = {});
 
 // The area of what computes in a machine of such formats for the workload, without memories, in µm²; not finite where
 // the table has no areas.
@@ -47,14 +46,6 @@ double computing_area_of(const SweepSetting& setting, const PerOperand<models::F
 
 // Throws base::Error, with the file that a row was read from, for what is none of run_point().
 void require_row(const nlohmann::ordered_json& row, const std::string& file);
-
-// Runs points as long as `next` has some, some of them at a time; `done` is told of each, one call at a time. Calls of
-// `next` come from any thread, one at a time, and may wait. What `next`, `done` or `progress` throws ends the sweep
-// once the points are ended that have begun.
-void run_points(const SweepSetting& setting, const SweepPoints& points,
-                const std::function<std::optional<std::size_t>()>& next,
-                const std::function<void(std::size_t point, nlohmann::ordered_json row)>& done,
-                const Progress& progress = {});
 
 // The points that share work: where values are run the families, else each on its own.
 std::function<std::size_t(std::size_t point)> family_of(const SweepSetting& setting, const SweepPoints& points);
@@ -84,5 +75,16 @@ class SweepTensors {
   std::uint64_t hash_ = 0;
   std::vector<File> files_;
 };
+
+// The point to run next, which may take a wait; nothing where there is none.
+using NextPoint = std::function<std::optional<std::size_t>()>;
+using DonePoint = std::function<void(std::size_t point, const nlohmann::ordered_json& row)>;
+
+// Runs points as long as `next` has some, some of them at a time; `done` is told of each, one call at a time. Calls of
+// `next` come from any thread, one at a time. What `next`, `done` or `progress` throws ends the sweep once the points
+// are ended that have begun. Throws base::Error for a tensor that has changed: looked for now and then before `done`,
+// and by all contents at the end.
+void run_points(const SweepSetting& setting, const SweepPoints& points, SweepTensors& tensors, const NextPoint& next,
+                const DonePoint& done, const Progress& progress = {});
 
 }  // namespace mlsim::evaluation

@@ -34,7 +34,7 @@ std::string NonFinitePoints::remark() const {
 }
 
 SweepCollector::SweepCollector(std::size_t points, const std::vector<Objective>& front, SweepJournal* journal)
-    : points_(points), journal_(journal), texts_(journal == nullptr ? points : 0), front_(front) {
+    : journal_(journal), texts_(journal == nullptr ? points : 0), front_(front) {
   if (journal == nullptr || journal->finished() == 0) return;
   for (std::size_t point = 0; point < points; ++point) {
     if (!journal->has(point)) continue;

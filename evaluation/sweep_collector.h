@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -32,7 +31,6 @@ class SweepCollector {
   SweepCollector(std::size_t points, const std::vector<Objective>& front, SweepJournal* journal);
 
   bool has(std::size_t point) const;
-  std::size_t points() const { return points_; }
   std::size_t finished() const { return finished_; }
   // A point that it lacks.
   void add(std::size_t point, const nlohmann::ordered_json& row);
@@ -45,7 +43,6 @@ class SweepCollector {
  private:
   void take_up(std::size_t point, const nlohmann::ordered_json& row);
 
-  std::size_t points_;
   SweepJournal* journal_;
   std::vector<std::string> texts_;  // by point, without a journal
   ParetoFront front_;

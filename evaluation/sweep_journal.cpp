@@ -110,6 +110,17 @@ struct SweepJournal::State {
     ++finished;
   }
 
+  // Half a line, of a disk that is full, would have the next one glued to it.
+  void append(const std::string& line) {
+    try {
+      write_all(file, line, path);
+    } catch (const base::Error&) {
+      if (ftruncate(file, static_cast<off_t>(size)) != 0) fail(path, "cannot be written");
+      throw;
+    }
+    size += line.size();
+  }
+
   // The system keeps what a killed process has written; of a machine that stops, half a second at the most is lost.
   void sync_now_and_then() {
     const auto now = std::chrono::steady_clock::now();
@@ -143,9 +154,7 @@ SweepJournal::SweepJournal(const std::filesystem::path& output, const std::strin
   state.is_empty = state.finished == 0;
   if (ftruncate(state.file, static_cast<off_t>(state.size)) != 0) fail(state.path, "cannot be written");
   if (state.size > 0) return;
-  const std::string header = header_of(identity);
-  write_all(state.file, header, state.path);
-  state.size = header.size();
+  state.append(header_of(identity));
 }
 
 SweepJournal::~SweepJournal() = default;
@@ -190,10 +199,10 @@ void SweepJournal::add(std::size_t point, const Json& row) {
   const std::string text = base::to_text(row);
   const std::string line = line_of(state.identity, point, text);
   const std::lock_guard lock(state.mutex);
-  write_all(state.file, line, state.path);
+  const RowPlace place{state.size + row_offset(point), static_cast<std::uint32_t>(text.size())};
+  state.append(line);
   state.is_empty = false;
-  state.places[point] = {state.size + row_offset(point), static_cast<std::uint32_t>(text.size())};
-  state.size += line.size();
+  state.places[point] = place;
   ++state.finished;
   state.sync_now_and_then();
 }

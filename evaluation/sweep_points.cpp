@@ -1,6 +1,7 @@
 #include "evaluation/sweep_points.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <limits>
@@ -61,6 +62,13 @@ std::vector<std::uint64_t> sorted(const std::unordered_set<std::uint64_t>& numbe
 bool is_block_scaled(const PerOperand<models::Format>& formats) {
   return std::any_of(formats.values.begin(), formats.values.end(),
                      [](const models::Format& format) { return std::holds_alternative<models::ScaledFormat>(format); });
+}
+
+Sampling parse_sampling(const std::string& text) {
+  for (const Sampling sampling : {Sampling::kRandom, Sampling::kLatinHypercube}) {
+    if (text == kSamplings[static_cast<std::size_t>(sampling)]) return sampling;
+  }
+  throw std::runtime_error(fmt::format(R"(is "{}", expected one of "{}")", text, fmt::join(kSamplings, "\", \"")));
 }
 
 std::vector<std::uint64_t> random_subset(std::uint64_t total, std::uint64_t count, std::uint64_t seed) {

@@ -39,6 +39,8 @@ enum class Sampling : std::uint8_t {
   kLatinHypercube,  // each value of an axis is drawn as often as any other
 };
 inline constexpr const char* kSamplings[] = {"random", "latin-hypercube"};
+// Throws std::runtime_error with a sentence for anything else.
+Sampling parse_sampling(const std::string& text);
 
 struct SweepSample {
   std::uint64_t points = 0;

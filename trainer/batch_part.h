@@ -4,8 +4,6 @@
 #include <torch/types.h>
 
 #include <cstdint>
-#include <optional>
-#include <string>
 
 #include "models/formats/format.h"
 #include "models/quantizer/quantizer.h"

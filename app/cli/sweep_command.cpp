@@ -2,8 +2,6 @@
 
 #include <oneapi/tbb/task_arena.h>
 
-#include <chrono>
-#include <iostream>
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -16,7 +14,6 @@
 #include "app/cli/sweep_job.h"
 #include "app/cli/sweep_merge.h"
 #include "app/cli/sweep_output.h"
-#include "base/error.h"
 #include "base/ranks.h"
 #include "evaluation/cluster_sweep.h"
 #include "evaluation/point_dispenser.h"
@@ -133,50 +130,28 @@ std::vector<base::Option> sweep_options() {
        .value_name = "MIB",
        .help = "the most memory for what points have in common",
        .kind = base::WholeNumber{0, 1 << 20},
-       .preset = "512"},
+       .preset = std::to_string(evaluation::kSharedBytes >> 20)},
       jobs_option(),
       quiet_option()};
 }
 
 base::Operand sweep_operand() {
   base::Operand operand = source_operand("WORKLOAD");
-  operand.many = true;  // shards of --merge
+  operand.many = true;  // shards
+  operand.many_with = "merge";
   return operand;
 }
 
 // Runs points in this process.
 PointRunner runner_of(SweepJob& job) {
   return [&job](const NextPoint& next, const DonePoint& done) {
-    // Tensors are looked at in shared folders too, where that takes time.
-    constexpr std::chrono::seconds kBetween{1};
-    std::chrono::steady_clock::time_point looked{};
-    run_points(job.setting(), job.points(), next, [&](std::size_t point, Json row) {
-      if (const auto now = std::chrono::steady_clock::now(); now - looked >= kBetween) {
-        job.tensors().require_unchanged();
-        looked = now;
-      }
-      done(point, std::move(row));
-    });
-    job.tensors().require_unchanged_contents();
+    run_points(job.setting(), job.points(), job.tensors(), next, done);
   };
 }
 
-bool is_answered_alone(const base::CommandLine& line) {
-  return line.flag("help") || line.flag("merge");
-}
-
 // Rank 0 of several: reads, runs and writes.
-void lead_sweep(const std::vector<std::string>& arguments, std::unique_ptr<base::Ranks> ranks) {
+void lead_sweep(const base::CommandLine& line, std::unique_ptr<base::Ranks> ranks) {
   std::optional<evaluation::SweepLeader> leader(*ranks);
-  const base::CommandLine line(sweep_command(), arguments);
-  if (line.flag("help")) {
-    std::cout << base::help_text(line.command());
-    return;
-  }
-  if (line.flag("merge")) return merge_sweep(line);
-  if (line.operands().front() == "-") {
-    throw std::runtime_error("WORKLOAD is -, standard input, which one rank alone has; expected a file");
-  }
   const std::unique_ptr<tbb::global_control> limit = limit_threads(line);
   SweepJob job(line);
   print_warnings(line, job.setting().workload.remarks);
@@ -191,21 +166,17 @@ void lead_sweep(const std::vector<std::string>& arguments, std::unique_ptr<base:
 }
 
 // Any other rank: says nothing itself.
-void follow_sweep(const std::vector<std::string>& arguments, base::Ranks& ranks) {
+void follow_sweep(const base::CommandLine& line, base::Ranks& ranks) {
   evaluation::SweepFollower follower(ranks);
   std::unique_ptr<tbb::global_control> limit;
   std::optional<SweepJob> job;
   try {
-    const base::CommandLine line(sweep_command(), arguments);
-    if (!is_answered_alone(line) && line.operands().front() != "-") {
-      limit = limit_threads(line);
-      job.emplace(line);
-    }
-  } catch (const std::exception& error) {
-    follower.report_problem(error.what());
+    limit = limit_threads(line);
+    job.emplace(line);
+  } catch (const std::exception&) {
+    follower.report_problem();
     return follower.run(nullptr);
   }
-  if (!job) return follower.run(nullptr);
   follower.report_ready(static_cast<std::size_t>(tbb::this_task_arena::max_concurrency()), job->identity());
   follower.run(runner_of(*job));
 }
@@ -250,18 +221,25 @@ void run_sweep(const base::CommandLine& line) {
 bool run_sweep_on_ranks(const std::vector<std::string>& arguments) {
   const std::optional<base::Launch> launch = base::launch();
   if (!launch) return false;
+  std::optional<base::CommandLine> line;
   std::unique_ptr<base::Ranks> ranks;
   try {
+    line.emplace(sweep_command(), arguments);
+    // One process answers for all.
+    if (line->flag("help") || line->flag("merge")) return launch->rank > 0;
+    if (line->operands().front() == "-") {
+      throw std::runtime_error("WORKLOAD is -, standard input, which one rank alone has; expected a file");
+    }
     ranks = base::start_ranks(*launch);
   } catch (const std::runtime_error&) {
-    // Where one cannot start, none can; rank 0 says so.
+    // What one rank cannot, none can; rank 0 says so.
     if (launch->rank > 0) return true;
     throw;
   }
   if (ranks->rank() == 0) {
-    lead_sweep(arguments, std::move(ranks));
+    lead_sweep(*line, std::move(ranks));
   } else {
-    follow_sweep(arguments, *ranks);
+    follow_sweep(*line, *ranks);
   }
   return true;
 }

@@ -1,6 +1,7 @@
 #include "app/cli/sweep_job.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -41,6 +42,16 @@ WidthRange parse_range(const std::string& text, const WidthRange& widths) {
   const WidthRange range{std::stoi(ends.front()), std::stoi(ends.back())};
   if (range.low > range.high) throw std::runtime_error(fmt::format("is '{}', expected the lower end first", text));
   return range;
+}
+
+std::filesystem::path output_ending_in(const std::vector<std::string>& endings, const base::CommandLine& line,
+                                       const std::string& of) {
+  std::filesystem::path out = line.path("out");
+  if (std::find(endings.begin(), endings.end(), out.extension()) != endings.end()) return out;
+  base::refuse(
+      "", "--out",
+      fmt::format("{}, expected a name that ends in {}{}",
+                  out.empty() ? "is missing" : fmt::format("is '{}'", out.string()), fmt::join(endings, " or "), of));
 }
 
 namespace {
@@ -85,58 +96,45 @@ std::vector<Objective> front_of(const base::CommandLine& line, Engine engine) {
   return objectives;
 }
 
-// Of --array and --dataflow.
+// Of an option that is a list; empty where it is not given.
+std::vector<std::string> parts_of(const base::CommandLine& line, const char* option) {
+  return line.has(option) ? base::split(line.text(option), ',') : std::vector<std::string>();
+}
+
+// Of --array and --dataflow, those of an area last.
 std::vector<ArrayChoice> array_choices(const base::CommandLine& line) {
   std::vector<ArrayChoice> choices;
   std::vector<sim::DataflowKind> dataflows;
   if (!line.has("array")) choices.emplace_back();
-  if (line.has("array")) {
-    for (const std::string& part : base::split(line.text("array"), ',')) {
-      choices.push_back(evaluation::parse_array_choice(part));
-    }
-  }
-  if (line.has("dataflow")) {
-    for (const std::string& part : base::split(line.text("dataflow"), ',')) {
-      dataflows.push_back(sim::parse_dataflow_kind(part));
-    }
-  }
+  for (const std::string& part : parts_of(line, "array")) choices.push_back(evaluation::parse_array_choice(part));
+  for (const std::string& part : parts_of(line, "dataflow")) dataflows.push_back(sim::parse_dataflow_kind(part));
+  std::stable_partition(choices.begin(), choices.end(), [](const ArrayChoice& one) { return one.area_mm2 == 0; });
   return evaluation::with_dataflows(choices, dataflows);
 }
 
-// Arrays of a given area, which depends on the format.
-void add_arrays_of_area(const base::CommandLine& line, const evaluation::SweepSetting& setting, SweepAxes& axes) {
-  for (const ArrayChoice& choice : array_choices(line)) {
-    if (choice.area_mm2 == 0) continue;
-    if (axes.formats.size() != 1) {
-      throw std::runtime_error(
-          fmt::format("--array {}: has the area of {} formats, expected one", choice.text, axes.formats.size()));
-    }
-    const auto area = [&](const sim::ArrayConfig& array) {
-      return evaluation::computing_area_of(setting, axes.formats.front(), array);
-    };
-    for (auto& array : evaluation::arrays_of(choice, area)) axes.arrays.push_back(std::move(array));
-  }
-}
-
-SweepAxes axes_of(const base::CommandLine& line, const evaluation::SweepSetting& setting) {
-  const auto parts = [&](const char* option) {
-    return line.has(option) ? base::split(line.text(option), ',') : std::vector<std::string>();
-  };
+SweepAxes axes_of(const base::CommandLine& line, const std::vector<ArrayChoice>& choices,
+                  const evaluation::SweepSetting& setting) {
   SweepAxes axes;
   axes.formats = formats_of(line);
+  for (const auto& formats : axes.formats) evaluation::check_products(formats, setting.workload);
   axes.accumulator_bits = {setting.workload.accumulator.bits};
   if (line.has("accumulator-bits")) axes.accumulator_bits.clear();
-  for (const std::string& bits : parts("accumulator-bits")) {
+  for (const std::string& bits : parts_of(line, "accumulator-bits")) {
     axes.accumulator_bits.push_back(bits == "full" ? 0 : std::stoi(bits));
   }
   axes.arrays.clear();
-  for (const ArrayChoice& choice : array_choices(line)) {
-    if (choice.area_mm2 > 0) continue;
-    for (auto& array : evaluation::arrays_of(choice, {})) axes.arrays.push_back(std::move(array));
+  const auto area = [&](const sim::ArrayConfig& array) {
+    return evaluation::computing_area_of(setting, axes.formats.front(), array);
+  };
+  for (const ArrayChoice& choice : choices) {
+    if (choice.area_mm2 > 0 && axes.formats.size() != 1) {
+      throw std::runtime_error(
+          fmt::format("--array {}: has the area of {} formats, expected one", choice.text, axes.formats.size()));
+    }
+    for (auto& array : evaluation::arrays_of(choice, area)) axes.arrays.push_back(std::move(array));
   }
-  add_arrays_of_area(line, setting, axes);
-  for (const std::string& share : parts("sharing")) axes.elements_per_scaler.push_back(std::stoi(share));
-  for (const std::string& taps : parts("taps-per-cycle")) axes.taps_per_cycle.push_back(std::stoi(taps));
+  for (const std::string& share : parts_of(line, "sharing")) axes.elements_per_scaler.push_back(std::stoi(share));
+  for (const std::string& taps : parts_of(line, "taps-per-cycle")) axes.taps_per_cycle.push_back(std::stoi(taps));
   return axes;
 }
 
@@ -150,36 +148,22 @@ std::optional<SweepSample> sample_of(const base::CommandLine& line) {
   SweepSample sample;
   sample.points = line.whole_number("sample");
   sample.seed = line.whole_number("seed");
-  sample.sampling = line.text("sampling") == evaluation::kSamplings[0] ? evaluation::Sampling::kRandom
-                                                                       : evaluation::Sampling::kLatinHypercube;
+  sample.sampling = evaluation::parse_sampling(line.text("sampling"));
   return sample;
 }
 
 // The output, whose name's ending says what it is.
 std::filesystem::path output_of(const base::CommandLine& line) {
-  std::filesystem::path out = line.path("out");
-  const auto ends_in = [&](const char* ending) { return out.extension() == ending; };
-  if (line.has("shard")) {
-    if (ends_in(".jsonl")) return out;
-    const std::string what = out.empty() ? "is missing" : fmt::format("is '{}'", out.string());
-    base::refuse("", "--out", what + ", expected a name that ends in .jsonl for a shard");
-  }
-  if (out.empty() || ends_in(".csv") || ends_in(".json")) return out;
-  base::refuse("", "--out", fmt::format("is '{}', expected a name that ends in .csv or .json", out.string()));
-}
-
-const std::string& source_of(const base::CommandLine& line) {
-  if (line.operands().size() == 1) return line.operands().front();
-  throw std::runtime_error(
-      fmt::format("'{}' is one argument too many (see mlsim sweep --help)", line.operands().at(1)));
+  if (line.has("shard")) return output_ending_in({".jsonl"}, line, " for a shard");
+  return line.path("out").empty() ? "" : output_ending_in({".csv", ".json"}, line);
 }
 
 // Files that the command reads, which an output must not be.
-std::vector<std::filesystem::path> inputs_of(const base::CommandLine& line, const workloads::Workload& workload,
-                                             const energy::Laws& laws) {
+std::vector<std::filesystem::path> inputs_of(const workloads::Workload& workload, const energy::Laws& laws,
+                                             const std::vector<ArrayChoice>& choices) {
   std::vector<std::filesystem::path> inputs = workload.files;
   inputs.push_back(laws.table().file);
-  for (const ArrayChoice& choice : array_choices(line)) {
+  for (const ArrayChoice& choice : choices) {
     if (!choice.file.empty()) inputs.emplace_back(choice.file);
   }
   return inputs;
@@ -190,7 +174,7 @@ std::vector<std::filesystem::path> inputs_of(const base::CommandLine& line, cons
 SweepJob::SweepJob(const base::CommandLine& line)
     : out_(output_of(line)),
       laws_(find_laws(line.text("table"))),
-      workload_(workloads::open_workload(source_of(line), source_options(line))),
+      workload_(workloads::open_workload(line.operands().front(), source_options(line))),
       shared_(line.whole_number("cache") << 20),
       setting_{workload_,
                evaluation::parse_engine(line.text("engine")),
@@ -198,20 +182,13 @@ SweepJob::SweepJob(const base::CommandLine& line)
                evaluation::parse_activity(line.text("activity")),
                front_of(line, evaluation::parse_engine(line.text("engine"))),
                &shared_},
-      points_(axes_of(line, setting_), sample_of(line)),
-      tensors_((check_formats(), workload_)) {
-  if (!out_.empty()) base::check_outputs({out_, SweepJournal::file_of(out_)}, inputs_of(line, workload_, laws_));
-  setting_.tells_dataflow = points_.tell_dataflow();
-  setting_.tells_taps = points_.tell_taps();
+      choices_(array_choices(line)),
+      points_(axes_of(line, choices_, setting_), sample_of(line)),
+      tensors_(workload_) {
+  if (!out_.empty()) base::check_outputs({out_, SweepJournal::file_of(out_)}, inputs_of(workload_, laws_, choices_));
   if (line.has("shard")) shard_ = evaluation::parse_shard(line.text("shard"));
   own_ = shard_ ? points_of(*shard_, points_, setting_.engine == Engine::kFunctional) : all_points(points_);
   identity_ = identity_of();
-}
-
-void SweepJob::check_formats() const {
-  for (const PerOperand<models::Format>& formats : points_.axes().formats) {
-    evaluation::check_products(formats, workload_);
-  }
 }
 
 // This program, the inputs' contents and everything that is varied.

@@ -18,6 +18,11 @@ base::WholeNumber limits_of(const evaluation::WidthRange& widths);
 // `low:high` or one number; throws std::runtime_error with a sentence for anything else.
 evaluation::WidthRange parse_range(const std::string& text, const evaluation::WidthRange& widths);
 
+// --out, whose name ends in one of these, such as .csv; throws base::Error with a sentence where it does not, or is not
+// given.
+std::filesystem::path output_ending_in(const std::vector<std::string>& endings, const base::CommandLine& line,
+                                       const std::string& of = "");
+
 // Everything that a sweep is made of, read and checked. The same files and options make the same everywhere.
 class SweepJob {
  public:
@@ -41,7 +46,6 @@ class SweepJob {
   const std::string& identity() const { return identity_; }
 
  private:
-  void check_formats() const;
   std::string identity_of() const;
 
   std::filesystem::path out_;
@@ -50,6 +54,7 @@ class SweepJob {
   workloads::Workload workload_;
   evaluation::SharedWork shared_;
   evaluation::SweepSetting setting_;
+  std::vector<evaluation::ArrayChoice> choices_;
   evaluation::SweepPoints points_;
   evaluation::SweepTensors tensors_;
   std::vector<std::size_t> own_;

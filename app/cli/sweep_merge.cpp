@@ -1,17 +1,15 @@
 #include "app/cli/sweep_merge.h"
 
-#include <fmt/core.h>
-
 #include <filesystem>
-#include <iostream>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "app/cli/options.h"
+#include "app/cli/sweep_job.h"
+#include "app/cli/sweep_output.h"
 #include "app/report/sweep_report.h"
 #include "base/error.h"
 #include "base/output_file.h"
-#include "base/terminal.h"
 #include "evaluation/sweep_collector.h"
 #include "evaluation/sweep_shard.h"
 
@@ -27,12 +25,7 @@ void merge_sweep(const base::CommandLine& line) {
       base::refuse("", "--" + option.name, "is given beside --merge, expected --out and --quiet alone");
     }
   }
-  const std::filesystem::path out = line.path("out");
-  if (out.extension() != ".csv" && out.extension() != ".json") {
-    base::refuse("", "--out",
-                 fmt::format("{}, expected a name that ends in .csv or .json",
-                             out.empty() ? "is missing" : fmt::format("is '{}'", out.string())));
-  }
+  const std::filesystem::path out = output_ending_in({".csv", ".json"}, line);
   const std::vector<std::filesystem::path> files(line.operands().begin(), line.operands().end());
   base::check_outputs({out}, files);
   const evaluation::ShardSet shards(files);
@@ -50,9 +43,7 @@ void merge_sweep(const base::CommandLine& line) {
                          return row;
                        }};
   base::create_folder_of(out);
-  write_sweep(out, shards.head(), rows);
-  if (line.flag("quiet")) return;
-  std::cout << base::printable_lines(printed_table(shards.head(), rows, front.points())) << std::flush;
+  tell_sweep(line, out, shards.head(), rows, front);
 }
 
 }  // namespace mlsim::app

@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "app/cli/options.h"
-#include "app/report/sweep_report.h"
 #include "base/ranks.h"
 
 namespace mlsim::app {
@@ -25,6 +24,14 @@ std::string farewell_of(const std::filesystem::path& out) {
 }
 
 }  // namespace
+
+void tell_sweep(const base::CommandLine& line, const std::filesystem::path& out, const evaluation::SweepHead& head,
+                const SweepRows& rows, const evaluation::ParetoFront& front) {
+  if (!out.empty()) write_sweep(out, head, rows);
+  // What is written to a file is not said as well where quiet is asked for.
+  if (!out.empty() && line.flag("quiet")) return;
+  std::cout << base::printable_lines(printed_table(head, rows, front.points())) << std::flush;
+}
 
 SweepOutput::SweepOutput(const base::CommandLine& line, const SweepJob& job, int processes)
     : line_(line),
@@ -104,11 +111,7 @@ void SweepOutput::finish() {
     return;
   }
   const SweepRows rows{job_.points().size(), [&](std::size_t point) { return collector_->row(point); }};
-  if (journal_) write_sweep(job_.out(), head, rows);
-  // What is written to a file is not said as well where quiet is asked for.
-  if (!journal_ || !line_.flag("quiet")) {
-    std::cout << base::printable_lines(printed_table(head, rows, collector_->front().points())) << std::flush;
-  }
+  tell_sweep(line_, job_.out(), head, rows, collector_->front());
   if (journal_) journal_->remove();
 }
 

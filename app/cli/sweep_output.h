@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "app/cli/sweep_job.h"
+#include "app/report/sweep_report.h"
 #include "base/command_line.h"
 #include "base/output_file.h"
 #include "base/terminal.h"
@@ -18,6 +20,10 @@
 #include "evaluation/sweep_journal.h"
 
 namespace mlsim::app {
+
+// Writes a sweep to a file, if there is one, and prints its table.
+void tell_sweep(const base::CommandLine& line, const std::filesystem::path& out, const evaluation::SweepHead& head,
+                const SweepRows& rows, const evaluation::ParetoFront& front);
 
 class SweepOutput {
  public:

@@ -231,8 +231,8 @@ std::optional<evaluation::SweepSample> sample_of(const JsonReader& request) {
   evaluation::SweepSample sample;
   sample.points = request["sample"].integer<std::uint64_t>(1, evaluation::kMostSweepPoints);
   sample.seed = request["seed"].integer<std::uint64_t>(0, std::numeric_limits<std::uint64_t>::max());
-  sample.sampling = static_cast<evaluation::Sampling>(
-      request["sampling"].one_of({evaluation::kSamplings[0], evaluation::kSamplings[1]}));
+  const std::string sampling = request["sampling"].text();
+  sample.sampling = request["sampling"].guarded([&] { return evaluation::parse_sampling(sampling); });
   return sample;
 }
 
@@ -242,20 +242,17 @@ std::string sweep(const JsonReader& request, const evaluation::Progress& progres
   const energy::Laws laws = laws_of(request);
   const workloads::Workload workload = workload_of(request["workload"]);
   evaluation::SharedWork shared(evaluation::kSharedBytes);
-  evaluation::SweepSetting setting{
+  const evaluation::SweepSetting setting{
       workload, engine, laws, evaluation::parse_activity(request["activity"].text()), front_of(request, engine),
       &shared};
   const evaluation::SweepPoints points(axes_of(request, workload), sample_of(request));
-  setting.tells_dataflow = points.tell_dataflow();
-  setting.tells_taps = points.tell_taps();
   for (const auto& formats : points.axes().formats) evaluation::check_products(formats, workload);
   evaluation::SweepTensors tensors(workload);
   evaluation::SweepCollector collector(points.size(), setting.front, nullptr);
   evaluation::PointDispenser dispenser(evaluation::all_points(points), evaluation::family_of(setting, points));
   evaluation::run_points(
-      setting, points, [&] { return dispenser.next(0); },
+      setting, points, tensors, [&] { return dispenser.next(0); },
       [&](std::size_t point, const Json& row) {
-        tensors.require_unchanged();
         collector.add(point, row);
         dispenser.done(0, point);
       },

@@ -88,6 +88,13 @@ TEST(CommandLine, RefusesWithTheOptionAndWhatWasExpected) {
               CommandLine(one, {"a", "b", "--oven", "old"});
             }),
             "'b' is one argument too many (see tool bake --help)");
+  Command with = kCommand;
+  with.operands.front().many_with = "quiet";
+  EXPECT_EQ(error_of([&] {
+              CommandLine(with, {"a", "b", "--oven", "old"});
+            }),
+            "'b' is one argument too many (see tool bake --help)");
+  EXPECT_THAT(CommandLine(with, {"a", "b", "--oven", "old", "--quiet"}).operands(), ElementsAre("a", "b"));
 }
 
 TEST(CommandLine, HoldsEveryValueOfAnOptionThatMayBeGivenSeveralTimes) {

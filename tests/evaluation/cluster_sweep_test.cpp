@@ -148,7 +148,11 @@ TEST(ClusterSweep, RefusesRanksThatAreNotReadyOrSeeAnotherSweep) {
         [&](base::Ranks& ranks) {
           if (ranks.rank() == 2 && has_problem) {
             SweepFollower follower(ranks);
-            follower.report_problem("w.json: cannot be read");
+            try {
+              throw std::runtime_error("w.json: cannot be read");
+            } catch (const std::runtime_error&) {
+              follower.report_problem();
+            }
             follower.run(nullptr);
           } else {
             follow(ranks, runner(runs), ranks.rank() == 3 ? "other" : "sweep");

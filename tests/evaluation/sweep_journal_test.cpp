@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -117,6 +119,33 @@ TEST_F(Journal, SaysSoWhereARowIsNoLongerWhatItWas) {
   file.seekp(static_cast<std::streamoff>(digit));
   file << "2" << std::flush;
   EXPECT_THAT(test::error_of([&] { journal.row(3); }), HasSubstr("s.csv.journal: has changed while it was in use"));
+}
+
+// A disk that is full within a line, and then has room again.
+TEST_F(Journal, AnAddThatFailsLeavesNoHalfLine) {
+  const std::filesystem::path out = folder_.path() / "s.csv";
+  {
+    SweepJournal journal(out, "first", 8);
+    journal.add(3, {{"x", 3}});
+    const std::string before = folder_.read("s.csv.journal");
+    rlimit limits{};
+    ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limits), 0);
+    const rlimit full{before.size() + 10, limits.rlim_max};
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+    const std::string error = test::error_of([&] { journal.add(4, {{"x", 4}}); });
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limits), 0);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_THAT(error, HasSubstr("s.csv.journal: cannot be written: File too large"));
+    EXPECT_EQ(folder_.read("s.csv.journal"), before);
+    EXPECT_FALSE(journal.has(4));
+    journal.add(5, {{"x", 5}});
+    EXPECT_EQ(journal.row(5)["x"], 5);
+  }
+  const SweepJournal journal(out, "first", 8);
+  EXPECT_EQ(journal.finished(), 2U);
+  EXPECT_EQ(journal.dropped(), 0U);
+  EXPECT_EQ(journal.row(5)["x"], 5);
 }
 
 TEST_F(Journal, RefusesAFileThatIsNone) {

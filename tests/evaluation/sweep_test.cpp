@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "energy/cost_table.h"
+#include "evaluation/point_dispenser.h"
 #include "evaluation/sweep_axes.h"
 #include "tests/support/temporary_folder.h"
 
@@ -47,6 +48,35 @@ TEST_F(Sweep, ATensorThatChangesMeanwhileEndsIt) {
               HasSubstr("layer2.0.conv1.weight.npy: has 1099511627776 bytes, more than the 4608 values"));
 }
 
+// All contents are compared once more behind the last point.
+TEST_F(Sweep, ATensorThatChangesAtItsEndEndsItToo) {
+  const std::filesystem::path trace =
+      std::filesystem::path(MLSIM_SOURCE_DIR) / "workloads/traces/resnet20-cifar10-e2m4";
+  std::filesystem::copy(trace, folder_.path() / "trace");
+  const workloads::Workload workload = workloads::load_workload(folder_.path() / "trace/workload.json");
+  SweepTensors tensors(workload);
+  SweepAxes axes;
+  axes.formats = sweep_formats({"e2m4"}, {});
+  const SweepPoints points(axes);
+  const energy::Laws laws{energy::find_cost_table()};
+  const SweepSetting setting{workload, Engine::kAnalytic, laws, Activity::kDense, default_front(Engine::kAnalytic)};
+  PointDispenser dispenser(all_points(points), family_of(setting, points));
+  int rows = 0;
+  const auto run = [&] {
+    run_points(
+        setting, points, tensors, [&] { return dispenser.next(0); },
+        [&](std::size_t /*point*/, const nlohmann::ordered_json& /*row*/) {
+          ++rows;
+          const std::string name = "trace/layer2.0.conv1.weight.npy";
+          std::string values = folder_.read(name);
+          values.back() = static_cast<char>(values.back() ^ 1);
+          folder_.write(name, values);
+        });
+  };
+  EXPECT_THAT(test::error_of(run), HasSubstr("layer2.0.conv1.weight.npy: has changed since the sweep began"));
+  EXPECT_EQ(rows, 1);
+}
+
 // Rows of points that share work are those of points on their own, whatever is kept.
 TEST_F(Sweep, SharedWorkChangesNoRow) {
   const workloads::Workload workload = workloads::load_workload(std::filesystem::path(MLSIM_SOURCE_DIR) /
@@ -69,14 +99,14 @@ TEST_F(Sweep, SharedWorkChangesNoRow) {
     const SweepSetting alone{workload, Engine::kFunctional, laws, activity, default_front(Engine::kFunctional)};
     std::vector<std::string> expected;
     for (std::size_t point = 0; point < points.size(); ++point) {
-      expected.push_back(run_point(alone, points.at(point)).dump());
+      expected.push_back(run_point(alone, points, point).dump());
     }
     // Room for everything, and for a part.
     for (const std::size_t megabytes : {512, 2}) {
       SharedWork shared(megabytes << 20);
       SweepSetting setting{workload, Engine::kFunctional, laws, activity, alone.front, &shared};
       for (std::size_t point = 0; point < points.size(); ++point) {
-        EXPECT_EQ(run_point(setting, points.at(point)).dump(), expected[point]) << point;
+        EXPECT_EQ(run_point(setting, points, point).dump(), expected[point]) << point;
       }
       EXPECT_GT(shared.figures().found, 0U);
       EXPECT_LE(shared.figures().bytes, megabytes << 20);

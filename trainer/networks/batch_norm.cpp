@@ -4,8 +4,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
-#include <utility>
-
 #include "trainer/ranks.h"
 
 namespace mlsim::trainer {
