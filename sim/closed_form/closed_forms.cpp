@@ -8,10 +8,6 @@
 namespace mlsim::sim {
 namespace {
 
-std::int64_t ceiling(std::int64_t value, std::int64_t divisor) {
-  return (value + divisor - 1) / divisor;
-}
-
 // Adds what follows the last of a row of runs, or is more of it.
 template <typename Run, typename Same>
 void append(std::vector<Run>& runs, const Run& run, const Same& same) {

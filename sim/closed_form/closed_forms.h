@@ -11,6 +11,11 @@
 
 namespace mlsim::sim {
 
+// Of a quotient of numbers that are not negative.
+constexpr std::int64_t ceiling(std::int64_t value, std::int64_t divisor) {
+  return (value + divisor - 1) / divisor;
+}
+
 // Phases that follow each other along an axis of backward data and are alike.
 struct PhaseRun {
   std::int64_t results = 1;  // of each phase, along the axis

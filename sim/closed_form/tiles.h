@@ -67,11 +67,27 @@ struct Tiles {
   std::int64_t groups = 1;  // convolution groups
   std::vector<PhaseRow> phases;
   std::vector<ConvGroups> conv_groups;  // until their cuts repeat
+  bool taps_apart = false;              // each tap of a run is a reduction group of its own
 
   std::int64_t row_tiles() const { return (rows + tile_rows - 1) / tile_rows; }
   std::int64_t column_tiles(const Phases& p) const { return (p.columns + tile_columns - 1) / tile_columns; }
   std::int64_t most_rows() const { return std::min(rows, tile_rows); }
   std::int64_t most_columns() const;  // of the largest tile
+
+  // Reduction groups of a result: in a run, the taps of each of them, and in all runs.
+  std::int64_t groups_of_run(const Phases& p) const { return taps_apart ? p.taps : 1; }
+  std::int64_t group_taps(const RunLength& run, const Phases& p) const {
+    return run.length * (taps_apart ? 1 : p.taps);
+  }
+  std::int64_t reduction_groups(const std::vector<RunLength>& runs, const Phases& p) const {
+    std::int64_t sum = 0;
+    for (const RunLength& run : runs) sum += run.count * groups_of_run(p);
+    return sum;
+  }
+  // That are computed: those of the phases.
+  std::int64_t results() const {
+    return total([&](const auto& /*runs*/, const Phases& p) { return rows * p.columns; });
+  }
 
   // f(phases, how many of them there are in a row tile), for each kind.
   template <typename Function>

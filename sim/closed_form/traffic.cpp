@@ -14,10 +14,6 @@ using models::Format;
 using models::Pass;
 using models::ScaledFormat;
 
-std::int64_t ceiling(std::int64_t value, std::int64_t divisor) {
-  return (value + divisor - 1) / divisor;
-}
-
 bool is_quantized(const Format& format) {
   return format != Format{models::BaselineFormat::kFp32};
 }
@@ -26,11 +22,11 @@ bool is_quantized(const Format& format) {
 // codes to DRAM, one sequence after the other, and into the SRAM.
 std::int64_t quantizer_moves(std::int64_t results, const Moved& codes, const CodePath& path, bool results_return,
                              const ArrayConfig& config) {
-  const models::Int128 bytes = 4 * static_cast<models::Int128>(results);
+  const models::Int128 bytes = kFloatBytes * static_cast<models::Int128>(results);
   models::Int128 channel = path.to_dram ? cycles_of(config.dram_bytes_per_cycle, codes.in_bursts) : 0;
   if (results_return) {
     channel += config.dram_latency_cycles;
-    channel += sequence(moved(4 * results, config), config.sram_write_bytes_per_cycle, config);
+    channel += sequence(moved(kFloatBytes * results, config), config.sram_write_bytes_per_cycle, config);
   }
   const std::int64_t stay = path.stay ? cycles_of(config.sram_write_bytes_per_cycle, codes.bytes) : 0;
   return std::max({cycles_of(config.sram_read_bytes_per_cycle, bytes), stay,

@@ -1,0 +1,158 @@
+#include "sim/closed_form/tiled_pass.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <variant>
+
+#include "sim/closed_form/closed_forms.h"
+
+namespace mlsim::sim::closed_form {
+
+using models::Format;
+using models::Pass;
+using models::ScaledFormat;
+
+TiledPass::TiledPass(const PassOnArray& of, std::int64_t tile_columns)
+    : of_(of),
+      outer_(of.shape.outer_count(of.pass)),
+      rows_(of.pass == Pass::kBackwardWeight
+                ? operand(of.left, of.shape.shape_of(left_operand(of.pass)), of.exchange.residence.rows)
+                : operand(of.right, of.shape.shape_of(right_operand(of.pass)), of.exchange.residence.rows)),
+      columns_(of.pass == Pass::kBackwardWeight
+                   ? operand(of.right, of.shape.shape_of(right_operand(of.pass)), of.exchange.residence.columns)
+                   : operand(of.left, of.shape.shape_of(left_operand(of.pass)), of.exchange.residence.columns)),
+      tiles_{(of.pass == Pass::kBackwardData ? of.shape.in_channels : of.shape.out_channels) / of.shape.groups,
+             of.config.rows,
+             tile_columns,
+             of.shape.groups,
+             phases_of(of.pass, of.shape),
+             {{{{outer_, 1}}, 1}},
+             false},
+      results_leave_(path_of(of.exchange, models::element_count(of.shape.result_shape(of.pass)), of.config).leave) {
+  if (is_scaled(of.left) != is_scaled(of.right)) {
+    throw std::runtime_error(to_string(of.pass) + ": operands of " + to_string(of.left) + " and " +
+                             to_string(of.right) + ", expected two block-scaled formats or two baseline formats");
+  }
+  if (!scaled()) return;
+  const auto& left = std::get<ScaledFormat>(of.left);
+  const auto& right = std::get<ScaledFormat>(of.right);
+  has_exponents_ = left.element.exponent_bits > 0 || right.element.exponent_bits > 0;
+  tiles_.taps_apart = models::Reduction(of.pass, of.shape, left.layout, right.layout).taps_apart();
+  tiles_.conv_groups = conv_groups(of.pass, of.shape, left.layout, right.layout);
+}
+
+TiledPass::Operand TiledPass::operand(const Format& format, const models::Shape& shape, bool is_there) const {
+  const std::uint64_t bits = packed_bits(format, shape);
+  const bool fits = 3 * bits <= 8 * static_cast<std::uint64_t>(of_.config.global_sram_bytes);
+  return {format, bits, fits, is_there, fits ? 0 : packed_shares(format, shape, of_.shape.groups)};
+}
+
+models::OperationCounts TiledPass::counts() const {
+  models::OperationCounts counts;
+  counts.mantissa_multiplies = of_.shape.multiply_adds(of_.pass);
+  if (!scaled()) return counts;
+  if (has_exponents_) {
+    counts.exponent_adds = counts.mantissa_multiplies;
+    counts.shifts = counts.mantissa_multiplies;
+  }
+  const auto ended_groups = static_cast<std::uint64_t>(tiles_.total(
+      [&](const auto& runs, const Phases& p) { return tiles_.reduction_groups(runs, p) * tiles_.rows * p.columns; }));
+  counts.group_exponent_adds = ended_groups;
+  counts.shift_adds = ended_groups;
+  counts.conversions = ended_groups;
+  counts.float_adds = ended_groups;
+  counts.tensor_scale_multiplies = static_cast<std::uint64_t>(tiles_.results());
+  return counts;
+}
+
+Traffic TiledPass::traffic(const Fills& rows, const Fills& columns) const {
+  Traffic traffic;
+  traffic.row_buffer_writes = rows.taps * static_cast<std::uint64_t>(models::element_bits(rows_.format));
+  traffic.row_buffer_reads = traffic.row_buffer_writes;
+  traffic.column_buffer_writes = columns.taps * static_cast<std::uint64_t>(models::element_bits(columns_.format));
+  traffic.column_buffer_reads = traffic.column_buffer_writes;
+  traffic.sram_row_reads =
+      traffic.row_buffer_writes + rows.groups * static_cast<std::uint64_t>(scale_bits(rows_.format));
+  traffic.sram_column_reads =
+      traffic.column_buffer_writes + columns.groups * static_cast<std::uint64_t>(scale_bits(columns_.format));
+
+  // DRAM: an operand that fits in its third of the SRAM is read once.
+  if (!rows_.is_there) traffic.dram_row_reads = rows_.fits ? rows_.bits : traffic.sram_row_reads;
+  if (!columns_.is_there) {
+    std::int64_t panels = 0;  // of a convolution group
+    tiles_.for_phases([&](const Phases&, std::int64_t count) { panels += count * tiles_.row_tiles(); });
+    traffic.dram_column_reads = columns_.fits ? columns_.bits : static_cast<std::uint64_t>(panels) * columns_.shares;
+  }
+  traffic.sram_operand_writes = traffic.dram_row_reads + traffic.dram_column_reads;
+  return traffic;
+}
+
+// What a tile brings from DRAM: of an operand that fits in the SRAM its share, the first time that it is used, else
+// what docs/dataflow.md counts.
+std::int64_t TiledPass::row_bytes(const Place& place) const {
+  const Tile& tile = place.tile;
+  if (rows_.is_there) return 0;
+  if (rows_.fits) {
+    if (!tile.first_of_panel) return 0;
+    std::int64_t taps = 0;  // of all phases
+    tiles_.for_phases([&](const Phases& p, std::int64_t count) { taps += count * p.taps; });
+    return bytes_of_share(rows_.bits, tile.rows * place.phases.taps, tiles_.groups * tiles_.rows * taps);
+  }
+  if (!tile.fills_rows) return 0;
+  const std::int64_t elements = outer_ * place.phases.taps * models::element_bits(rows_.format);
+  const std::int64_t scales = tiles_.reduction_groups(place.runs, place.phases) * scale_bits(rows_.format);
+  return ceiling(tile.rows * (elements + scales), 8);
+}
+
+std::int64_t TiledPass::column_bytes(const Place& place) const {
+  const Tile& tile = place.tile;
+  if (columns_.is_there) return 0;
+  const std::int64_t parts = tiles_.groups * place.phases.columns;
+  if (!columns_.fits) return bytes_of_share(columns_.shares, tile.columns, parts);
+  return tile.first_of_group ? bytes_of_share(columns_.bits, tile.columns, parts) : 0;
+}
+
+TileRow TiledPass::tile(const Place& place, const Steps& steps, std::int64_t drain) const {
+  const ArrayConfig& config = of_.config;
+  const Moved brought = moved(row_bytes(place), config) + moved(column_bytes(place), config);
+  TileTimes times;
+  times.wait = steps.first_wait;
+  times.first_fill = steps.first_fill;
+  times.inside = steps.cycles;
+  times.last_compute = steps.last_compute;
+  times.has_operands = brought.bytes > 0;
+  times.operands = sequence(brought, config.sram_write_bytes_per_cycle, config);
+  if (results_leave_) {
+    const Moved results = moved(kFloatBytes * place.tile.rows * place.tile.columns, config);
+    times.results = sequence(results, config.sram_read_bytes_per_cycle, config);
+  }
+  times.latency = config.dram_latency_cycles;
+  times.drain = drain;
+  TileRow row;
+  row.append(times);
+  return row;
+}
+
+void TiledPass::add_memory(std::int64_t with_ports, const TileRow& row, CycleCounts& cycles) const {
+  const ArrayConfig& config = of_.config;
+  std::int64_t rest = 0;  // results that no tile computes
+  if (results_leave_) {
+    const std::int64_t untouched = models::element_count(of_.shape.result_shape(of_.pass)) - tiles_.results();
+    rest = sequence(moved(kFloatBytes * untouched, config), config.sram_read_bytes_per_cycle, config);
+  }
+  // A pass without any tile has a cycle of reset.
+  const std::int64_t end = row.empty() ? (rest > 0 ? rest + 1 : 0) : row.end(rest);
+  check_time(of_.pass, end);
+  cycles.sram_stalls = static_cast<std::uint64_t>(with_ports) - cycles.array;
+  cycles.array = static_cast<std::uint64_t>(end);
+  (config.ports_slow_the_channel() ? cycles.sram_stalls : cycles.dram_stalls) +=
+      cycles.array - static_cast<std::uint64_t>(with_ports);
+}
+
+void TiledPass::add_results(PassPrediction& prediction) const {
+  closed_form::add_results(of_.shape.result_shape(of_.pass), static_cast<std::uint64_t>(tiles_.results()), of_.exchange,
+                           of_.config, prediction);
+  check_time(of_.pass, static_cast<std::int64_t>(prediction.cycles.quantizer_stalls));
+}
+
+}  // namespace mlsim::sim::closed_form
