@@ -154,10 +154,6 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
   in_range("columns", columns, kExtents);
   in_range("elements_per_scaler", elements_per_scaler, {1, std::int64_t{rows} * columns});
   in_range("taps_per_cycle", taps_per_cycle, kTapsPerCycle);
-  if (dataflow == DataflowKind::kWeightStationary && taps_per_cycle != 1) {
-    refuse(file, pointer + "/taps_per_cycle", std::to_string(taps_per_cycle),
-           "1 with the weight-stationary dataflow, whose elements add one product each to a sum that passes by");
-  }
   const auto check_feeder = [&](const std::string& key, const FeederConfig& feeder, int lanes) {
     const std::int64_t fewest = std::int64_t{2} * taps_per_cycle * lanes;
     if (feeder.buffer_elements < fewest || feeder.buffer_elements > kBufferElements.high) {
@@ -168,7 +164,13 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
     }
     in_range(key + "/fill_ports", feeder.fill_ports, kFillPorts);
   };
-  check_feeder("row_feeder", row_feeder, rows);
+  if (dataflow == DataflowKind::kWeightStationary) {
+    // They have registers in the elements instead of a buffer.
+    in_range("row_feeder/buffer_elements", row_feeder.buffer_elements, kBufferElements);
+    in_range("row_feeder/fill_ports", row_feeder.fill_ports, kFillPorts);
+  } else {
+    check_feeder("row_feeder", row_feeder, rows);
+  }
   check_feeder("column_feeder", column_feeder, columns);
   in_range("quantizer_lanes", quantizer_lanes, kQuantizerLanes);
   in_range("global_sram_bytes", global_sram_bytes, kSramBytes);

@@ -218,7 +218,7 @@ Lane Schedule::column_lane(std::int64_t conv_group, std::size_t phase_index, std
 std::int64_t Schedule::fill_cycles(const Step& step) const {
   if (weight_stationary_) {
     const auto fill = [&](std::int64_t lanes, std::int64_t ports) {
-      return ceiling(lanes * step.taps, std::min(ports, lanes));
+      return ceiling(lanes * step.taps, std::min(ports, lanes * taps_per_cycle_));
     };
     return std::max(step.fills_rows ? fill(step.live_rows, row_ports_) : 0, fill(step.live_columns, column_ports_));
   }
@@ -313,12 +313,12 @@ void StepWalk::cut_step() {
   }
 }
 
-// As many taps of one group as the array has columns.
+// As many taps of one group as a row of elements holds.
 void StepWalk::cut_fold() {
   const Schedule& s = *schedule_;
   const std::int64_t taps = s.group_taps(next_group_, step_.phase);
-  step_.taps = std::min(s.step_words_, taps - next_tap_);
-  step_.words = step_.taps;
+  step_.taps = std::min(s.step_words_ * s.taps_per_cycle_, taps - next_tap_);
+  step_.words = ceiling(step_.taps, s.taps_per_cycle_);
   next_tap_ += step_.taps;
   step_.ends_group = next_tap_ == taps;
   step_.stalls = weight_stationary::fold_stalls(step_.ends_group, step_.live_columns, s.share_, s.array_columns_);

@@ -1,9 +1,11 @@
 #include "sim/closed_form/tiled_pass.h"
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
 #include <variant>
 
+#include "models/convolution/accumulator_additions.h"
 #include "sim/closed_form/closed_forms.h"
 
 namespace mlsim::sim::closed_form {
@@ -47,9 +49,25 @@ TiledPass::Operand TiledPass::operand(const Format& format, const models::Shape&
   return {format, bits, fits, is_there, fits ? 0 : packed_shares(format, shape, of_.shape.groups)};
 }
 
+// To all accumulators, or to sums that pass by, where one is of several products.
+std::uint64_t TiledPass::additions(std::uint64_t products) const {
+  const int taps_per_cycle = of_.config.taps_per_cycle;
+  if (taps_per_cycle == 1) return products;
+  const models::AccumulatorAdditions additions(of_.pass, of_.shape, tiles_.taps_apart, taps_per_cycle);
+  std::map<std::int64_t, std::int64_t> known;  // by the length of a run
+  const std::int64_t sum = tiles_.total_of_runs([&](const RunLength& run) {
+    const auto [entry, is_new] = known.try_emplace(run.length);
+    if (is_new) entry->second = static_cast<std::int64_t>(additions.of_run(run.length));
+    return entry->second;
+  });
+  return static_cast<std::uint64_t>(sum);
+}
+
 models::OperationCounts TiledPass::counts() const {
   models::OperationCounts counts;
   counts.mantissa_multiplies = of_.shape.multiply_adds(of_.pass);
+  counts.integer_adds = additions(counts.mantissa_multiplies);
+  counts.tree_adds = counts.mantissa_multiplies - counts.integer_adds;
   if (!scaled()) return counts;
   if (has_exponents_) {
     counts.exponent_adds = counts.mantissa_multiplies;

@@ -39,7 +39,6 @@ class TiledPass {
   const models::Format& row_format() const { return rows_.format; }
   const models::Format& column_format() const { return columns_.format; }
 
-  // All operations but additions of products.
   models::OperationCounts counts() const;
 
   // Of the operands, where what fills a buffer is read from it once. keeps(runs, phases) tells whether a row panel is
@@ -65,6 +64,8 @@ class TiledPass {
   void add_results(PassPrediction& prediction) const;
 
  private:
+  std::uint64_t additions(std::uint64_t products) const;
+
   struct Operand {
     const models::Format& format;
     std::uint64_t bits = 0;    // packed

@@ -1,10 +1,8 @@
 #include "sim/output_stationary/analytic.h"
 
 #include <algorithm>
-#include <map>
 #include <vector>
 
-#include "models/convolution/accumulator_additions.h"
 #include "sim/closed_form/closed_forms.h"
 #include "sim/closed_form/tile_row.h"
 #include "sim/closed_form/tiled_pass.h"
@@ -36,7 +34,7 @@ class Mapping {
   }
 
   const TiledPass& tiled() const { return pass_; }
-  models::OperationCounts counts() const;
+  models::OperationCounts counts() const { return pass_.counts(); }
   // Array cycles and their stalls.
   CycleCounts cycles() const;
   // What the memory adds to them; from here on this mapping waits for the ports of the SRAM.
@@ -78,7 +76,6 @@ class Mapping {
   std::int64_t array_cycles(const Steps& all) const {
     return all.count == 0 ? 0 : all.first_fill + all.cycles + all.last_compute + drain();
   }
-  std::uint64_t additions(std::uint64_t products) const;
 
   // A row of all tiles, made of one for each tile: `make` gives it for a Place. Where `brings` is set, the tiles in the
   // first panel of a conv group are others than those that follow.
@@ -190,26 +187,6 @@ void Mapping::add_memory(CycleCounts& cycles) {
   const auto row =
       all_tiles<TileRow>([&](const Place& place) { return pass_.tile(place, tile_steps(place), drain()); }, true);
   pass_.add_memory(array_cycles(all_steps()), row, cycles);
-}
-
-// To all accumulators, where one is of several products.
-std::uint64_t Mapping::additions(std::uint64_t products) const {
-  if (config_.taps_per_cycle == 1) return products;
-  const models::AccumulatorAdditions additions(of_.pass, of_.shape, tiles().taps_apart, config_.taps_per_cycle);
-  std::map<std::int64_t, std::int64_t> known;  // by the length of a run
-  const std::int64_t sum = tiles().total_of_runs([&](const RunLength& run) {
-    const auto [entry, is_new] = known.try_emplace(run.length);
-    if (is_new) entry->second = static_cast<std::int64_t>(additions.of_run(run.length));
-    return entry->second;
-  });
-  return static_cast<std::uint64_t>(sum);
-}
-
-models::OperationCounts Mapping::counts() const {
-  models::OperationCounts counts = pass_.counts();
-  counts.integer_adds = additions(counts.mantissa_multiplies);
-  counts.tree_adds = counts.mantissa_multiplies - counts.integer_adds;
-  return counts;
 }
 
 Traffic Mapping::traffic() const {

@@ -11,7 +11,7 @@ namespace mlsim::sim {
 FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
     : side_(side),
       weight_stationary_(config.dataflow == DataflowKind::kWeightStationary),
-      array_columns_(config.columns),
+      fold_taps_(static_cast<std::size_t>(weight_stationary::fold_taps(config))),
       lanes_(side == Side::kRows  ? config.rows
              : weight_stationary_ ? static_cast<int>(weight_stationary::tile_positions(config))
                                   : config.columns),
@@ -52,10 +52,9 @@ void FeederBuffer::load(const Job& job) {
 
   traffic_ = {};
   const auto lanes = static_cast<std::size_t>(lanes_);
-  const auto array_columns = static_cast<std::size_t>(array_columns_);
   const std::size_t registers = !weight_stationary_    ? lanes * static_cast<std::size_t>(taps_per_cycle_)
-                                : side_ == Side::kRows ? lanes * array_columns
-                                                       : array_columns;
+                                : side_ == Side::kRows ? lanes * fold_taps_
+                                                       : fold_taps_;
   registers_.assign(registers, 0);
   toggled_bits_ = 0;
   const std::uint64_t packed = static_cast<std::uint64_t>(operand_->size()) * element_bits_ +
@@ -87,8 +86,8 @@ void FeederBuffer::start_fill() {
   filling_->live = side_ == Side::kRows ? step.live_rows : step.live_columns;
   filling_->filled_taps = step.taps;
   filling_->taps = &schedule_->phases()[step.phase].taps;
-  // A bank a column of a weight-stationary array, one of which is written at a time.
-  fill_ports_ = weight_stationary_ ? std::min<std::int64_t>(ports_, filling_->live) : ports_;
+  // A bank for each tap of a fold, of which those of one column of a weight-stationary array are written at a time.
+  fill_ports_ = weight_stationary_ ? std::min(ports_, std::int64_t{filling_->live} * taps_per_cycle_) : ports_;
   read_bits_[index] = static_cast<std::uint64_t>(filling_->live) * element_bits_;
   for (int lane = 0; lane < filling_->live; ++lane) {
     filling_->lanes[static_cast<std::size_t>(lane)] =
@@ -157,7 +156,7 @@ void FeederBuffer::count_load(int half) {
   for (std::size_t tap = 0; tap < taps; ++tap) {
     for (std::size_t lane = 0; lane < live; ++lane) {
       take(source.codes[tap * static_cast<std::size_t>(lanes_) + lane],
-           registers_[lane * static_cast<std::size_t>(array_columns_) + tap]);
+           registers_[lane * fold_taps_ + tap]);
     }
   }
 }

@@ -52,7 +52,7 @@ class FeederBuffer {
   // The lanes of a word are read, and those that are valid go into the lanes' operand registers.
   void count_read(int half, std::size_t word);
 
-  // Weight-stationary: the operands of a position pass the elements, a tap each column of the array, and go into the
+  // Weight-stationary: the operands of a position pass the elements, a word each column of the array, and go into the
   // columns' registers where they are valid; all operands of a half go into the elements' registers.
   void count_position(int half, std::size_t position);
   void count_load(int half);
@@ -85,7 +85,7 @@ class FeederBuffer {
 
   Side side_;
   bool weight_stationary_;
-  int array_columns_;
+  std::size_t fold_taps_;  // weight-stationary: the most that stay at once
   int lanes_;
   int taps_per_cycle_;
   std::int64_t ports_;
@@ -93,8 +93,8 @@ class FeederBuffer {
   std::array<Half, 2> halves_;
   std::array<std::uint64_t, 2> read_bits_{};
   FeederTraffic traffic_;
-  // Codes of the lanes, for each tap of a word; weight-stationary: of the elements, row by row, or of the array's
-  // columns.
+  // Codes of the lanes, for each tap of a word; weight-stationary: of the elements, row by row and for each tap of a
+  // fold, or of the array's columns.
   std::vector<std::uint16_t> registers_;
   std::uint64_t toggled_bits_ = 0;  // of the registers
 

@@ -1,7 +1,6 @@
 #include "sim/systemc/operand_feeder.h"
 
-#include <string>
-#include <type_traits>
+#include "sim/systemc/lane_wires.h"
 
 namespace mlsim::sim {
 
@@ -14,20 +13,10 @@ OperandWires::OperandWires(std::size_t lanes, std::size_t taps_per_cycle)
       scale_exponent("scale_exponent", lanes),
       scale_significand("scale_significand", lanes),
       address("address", lanes) {
-  // Where lanes have several, they are named by lane and tap.
-  const auto init = [&](auto& wires) {
-    using Wire = typename std::remove_reference_t<decltype(wires)>::element_type;
-    const std::string prefix = std::string(wires.basename()) + "_";
-    wires.init(lanes * taps_per_cycle, [&](const char* /*name*/, std::size_t index) {
-      std::string name = prefix + std::to_string(index / taps_per_cycle);
-      if (taps_per_cycle > 1) name += "_" + std::to_string(index % taps_per_cycle);
-      return new Wire(name.c_str());
-    });
-  };
-  init(significand);
-  init(exponent);
-  init(negative);
-  init(valid);
+  init_lane_wires(significand, lanes, taps_per_cycle);
+  init_lane_wires(exponent, lanes, taps_per_cycle);
+  init_lane_wires(negative, lanes, taps_per_cycle);
+  init_lane_wires(valid, lanes, taps_per_cycle);
 }
 
 OperandFeeder::OperandFeeder(const sc_core::sc_module_name& name, Side side, const ArrayConfig& config,

@@ -27,11 +27,12 @@ StationaryArray::StationaryArray(const sc_core::sc_module_name& name, const Arra
       result("result", scaler_count(config)),
       rows_count_(static_cast<std::size_t>(config.rows)),
       columns_count_(static_cast<std::size_t>(config.columns)),
+      taps_per_cycle_(static_cast<std::size_t>(config.taps_per_cycle)),
       rows_(rows),
       columns_(columns),
       partial_sums_(rows_count_, static_cast<std::size_t>(columns.lanes())),
-      own_("own_", rows_count_ * columns_count_),
-      column_wires_("column_", columns_count_),
+      own_("own_", rows_count_ * columns_count_, taps_per_cycle_),
+      column_wires_("column_", columns_count_, taps_per_cycle_),
       passes_("passes", columns_count_),
       sum_in_("sum_in", rows_count_),
       arrived_("arrived"),
@@ -40,27 +41,36 @@ StationaryArray::StationaryArray(const sc_core::sc_module_name& name, const Arra
   SC_METHOD(tick);
   sensitive << clock.pos();
   dont_initialize();
-  add_elements(rows_count_, columns_count_);
+  add_elements();
   add_scalers(config);
 }
 
-void StationaryArray::add_elements(std::size_t rows, std::size_t columns) {
-  elements_.init(rows * columns, [&](const char* /*name*/, std::size_t element) {
-    const std::size_t column = element % columns;
-    const std::string element_name = "element_" + std::to_string(element / columns) + "_" + std::to_string(column);
-    return new StationaryElement(element_name.c_str(), own_, element, column_wires_, column);
-  });
-  for (std::size_t element = 0; element < elements_.size(); ++element) {
-    const std::size_t column = element % columns;
-    elements_[element].clock(clock);
-    elements_[element].reset(reset);
-    elements_[element].passes(passes_[column]);
-    if (column == 0) {
-      elements_[element].sum_in(sum_in_[element / columns]);
-    } else {
-      elements_[element].sum_in(elements_[element - 1].sum());
-    }
+void StationaryArray::add_elements() {
+  const std::size_t count = rows_count_ * columns_count_;
+  const auto name_of = [&](std::size_t element) {
+    return "element_" + std::to_string(element / columns_count_) + "_" + std::to_string(element % columns_count_);
+  };
+  if (taps_per_cycle_ == 1) {
+    elements_.init(count, [&](const char* /*name*/, std::size_t element) {
+      return new StationaryElement(name_of(element).c_str(), own_, element, column_wires_, element % columns_count_);
+    });
+  } else {
+    dot_elements_.init(count, [&](const char* /*name*/, std::size_t element) {
+      return new StationaryDotElement(name_of(element).c_str(), own_, element, column_wires_, element % columns_count_,
+                                      taps_per_cycle_);
+    });
   }
+  for_each_element([&](const auto& element) { sums_.push_back(&element.sum()); });
+  const auto wire = [&](auto& elements) {
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+      elements[i].clock(clock);
+      elements[i].reset(reset);
+      elements[i].passes(passes_[i % columns_count_]);
+      elements[i].sum_in(i % columns_count_ == 0 ? sum_in_[i / columns_count_] : *sums_[i - 1]);
+    }
+  };
+  wire(elements_);
+  wire(dot_elements_);
 }
 
 void StationaryArray::add_scalers(const ArrayConfig& config) {
@@ -76,7 +86,7 @@ void StationaryArray::add_scalers(const ArrayConfig& config) {
     scaler.reset(reset);
     scaler.arrived(arrived_);
     for (std::size_t slot = 0; slot < scaler.sums.size(); ++slot) {
-      scaler.sums[slot](elements_[(unit * share + slot + 1) * columns_count_ - 1].sum());
+      scaler.sums[slot](*sums_[(unit * share + slot + 1) * columns_count_ - 1]);
     }
     scaler.result_valid(result_valid[unit]);
     scaler.result_address(result_address[unit]);
@@ -93,6 +103,7 @@ void StationaryArray::load(const Job& job) {
   tags_.assign(columns_count_ + 1, {});
   folds_ends_.clear();
   for (StationaryElement& element : elements_) element.load(job);
+  for (StationaryDotElement& element : dot_elements_) element.load(job);
   for (RowScaler& scaler : scalers_) scaler.load(job);
 }
 
@@ -147,28 +158,37 @@ void StationaryArray::accept() {
 
 void StationaryArray::run_column(std::size_t column, const Request& request) {
   passes_[column].write(request.reads);
-  if (request.loads) {
-    const FeederBuffer::Half& source = rows_.half(request.row_half);
-    for (std::size_t row = 0; row < rows_count_; ++row) {
-      const std::size_t element = row * columns_count_ + column;
-      const bool valid = column < request.taps && row < request.live;
-      own_.valid[element].write(valid);
-      if (valid) own_.write(element, row_fields_[source.codes[column * rows_count_ + row]]);
-    }
+  const std::size_t first = column * taps_per_cycle_;
+  for (std::size_t tap = first; tap < first + taps_per_cycle_; ++tap) {
+    if (request.loads) load_tap(tap, request);
+    if (request.reads) drive_tap(tap, request);
   }
-  if (!request.reads) return;
+}
+
+void StationaryArray::load_tap(std::size_t tap, const Request& request) {
+  const FeederBuffer::Half& source = rows_.half(request.row_half);
+  const std::size_t taps_of_row = columns_count_ * taps_per_cycle_;
+  for (std::size_t row = 0; row < rows_count_; ++row) {
+    const std::size_t wire = row * taps_of_row + tap;
+    const bool valid = tap < request.taps && row < request.live;
+    own_.valid[wire].write(valid);
+    if (valid) own_.write(wire, row_fields_[source.codes[tap * rows_count_ + row]]);
+  }
+}
+
+void StationaryArray::drive_tap(std::size_t tap, const Request& request) {
   const FeederBuffer::Half& source = columns_.half(request.column_half);
-  const std::size_t word = column * static_cast<std::size_t>(columns_.lanes()) + request.position;
-  const bool valid = column < request.taps && source.valid[word] != 0;
-  column_wires_.valid[column].write(valid);
-  if (valid) column_wires_.write(column, column_fields_[source.codes[word]]);
+  const std::size_t place = tap * static_cast<std::size_t>(columns_.lanes()) + request.position;
+  const bool valid = tap < request.taps && source.valid[place] != 0;
+  column_wires_.valid[tap].write(valid);
+  if (valid) column_wires_.write(tap, column_fields_[source.codes[place]]);
 }
 
 void StationaryArray::store_sums() {
   const PositionTag& tag = arrived_.read();
   if (!tag.valid || tag.fold.ends_group) return;
   for (std::size_t row = 0; row < rows_count_; ++row) {
-    partial_sums_.integer(tag.position, row) = elements_[(row + 1) * columns_count_ - 1].sum().read();
+    partial_sums_.integer(tag.position, row) = sums_[(row + 1) * columns_count_ - 1]->read();
   }
 }
 
@@ -189,14 +209,14 @@ void StationaryArray::move_tags() {
 
 models::OperationCounts StationaryArray::counts() const {
   models::OperationCounts counts;
-  for (const StationaryElement& element : elements_) counts += element.counts();
+  for_each_element([&](const auto& element) { counts += element.counts(); });
   for (const RowScaler& scaler : scalers_) counts += scaler.counts();
   return counts;
 }
 
 std::uint64_t StationaryArray::zero_products() const {
   std::uint64_t products = 0;
-  for (const StationaryElement& element : elements_) products += element.zero_products();
+  for_each_element([&](const auto& element) { products += element.zero_products(); });
   return products;
 }
 
@@ -212,7 +232,7 @@ void StationaryArray::trace(sc_core::sc_trace_file* file) const {
     sc_core::sc_trace(file, ends_.scale_significand[row].read(), ends_.scale_significand[row].name());
     sc_core::sc_trace(file, ends_.address[row].read(), ends_.address[row].name());
   }
-  for (const StationaryElement& element : elements_) element.trace(file);
+  for_each_element([&](const auto& element) { element.trace(file); });
   for (const RowScaler& scaler : scalers_) scaler.trace(file);
 }
 

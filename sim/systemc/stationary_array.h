@@ -14,6 +14,7 @@
 #include "sim/systemc/job.h"
 #include "sim/systemc/partial_sums.h"
 #include "sim/systemc/row_scaler.h"
+#include "sim/systemc/stationary_dot_element.h"
 #include "sim/systemc/stationary_element.h"
 
 namespace mlsim::sim {
@@ -38,7 +39,7 @@ class StationaryArray : public sc_core::sc_module {
   sc_core::sc_vector<sc_core::sc_out<std::uint64_t>> result_address;
   sc_core::sc_vector<sc_core::sc_out<std::uint32_t>> result;  // bits of a binary32
 
-  // The halves of the buffers are banks, one a column. Those of the rows are the second registers of the elements.
+  // The halves of the buffers are banks, one for each tap of a column. Those of the rows are the second registers of the elements.
   StationaryArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
                   FeederBuffer& columns);
 
@@ -56,8 +57,8 @@ class StationaryArray : public sc_core::sc_module {
     int row_half = 0;
     int column_half = 0;
     std::size_t position = 0;
-    std::size_t taps = 0;  // columns in use,
-    std::size_t live = 0;  // and rows
+    std::size_t taps = 0;  // of the fold,
+    std::size_t live = 0;  // and rows in use
   };
   // What the ends of the rows show for a fold.
   struct RowEnd {
@@ -65,16 +66,25 @@ class StationaryArray : public sc_core::sc_module {
     std::uint64_t address = 0;
   };
 
-  void add_elements(std::size_t rows, std::size_t columns);
+  void add_elements();
+  template <typename Use>
+  void for_each_element(const Use& use) const {
+    for (const StationaryElement& element : elements_) use(element);
+    for (const StationaryDotElement& element : dot_elements_) use(element);
+  }
   void add_scalers(const ArrayConfig& config);
   void tick();
   void store_sums();
   void accept();
   void run_column(std::size_t column, const Request& request);
+  // Of a tap of a fold: the rows' operands stay, the columns' one passes by.
+  void load_tap(std::size_t tap, const Request& request);
+  void drive_tap(std::size_t tap, const Request& request);
   void move_tags();
 
   const std::size_t rows_count_;
   const std::size_t columns_count_;
+  const std::size_t taps_per_cycle_;
   FeederBuffer& rows_;
   FeederBuffer& columns_;
   PartialSums partial_sums_;
@@ -96,7 +106,10 @@ class StationaryArray : public sc_core::sc_module {
   sc_core::sc_signal<PositionTag> arrived_;
   RowEnds ends_;
 
-  sc_core::sc_vector<StationaryElement> elements_;  // row by row
+  // Row by row, of one kind: with one multiplier or with several.
+  sc_core::sc_vector<StationaryElement> elements_;
+  sc_core::sc_vector<StationaryDotElement> dot_elements_;
+  std::vector<const sc_core::sc_signal<std::int64_t>*> sums_;  // of the elements
   sc_core::sc_vector<RowScaler> scalers_;
 };
 

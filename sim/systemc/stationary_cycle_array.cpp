@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <type_traits>
 
 namespace mlsim::sim {
 namespace {
@@ -19,10 +20,12 @@ StationaryCycleArray::StationaryCycleArray(const sc_core::sc_module_name& name, 
     : sc_core::sc_module(name),
       array_rows_(static_cast<std::size_t>(config.rows)),
       positions_(static_cast<std::size_t>(columns.lanes())),
+      taps_per_cycle_(static_cast<std::size_t>(config.taps_per_cycle)),
       rows_(rows),
       columns_(columns),
       banks_(banks),
       partial_(array_rows_ * positions_),
+      word_sums_(array_rows_),
       row_scales_(array_rows_),
       row_factors_(array_rows_) {
   SC_HAS_PROCESS(StationaryCycleArray);
@@ -66,6 +69,15 @@ void StationaryCycleArray::pass(std::vector<Sum>& all_sums) {
   Sum* sums = all_sums.data() + position_ * array_rows_;
   if (sums_begin.read()) std::fill(sums, sums + row_source_->live, Sum{0});
   const auto taps = static_cast<std::size_t>(row_source_->filled_taps);
+  if constexpr (std::is_same_v<Sum, std::int64_t>) {
+    if (width_ == Width::k64Checked && taps_per_cycle_ > 1) {
+      for (std::size_t first = 0; first < taps; first += taps_per_cycle_) {
+        add_word(sums, first, std::min(first + taps_per_cycle_, taps));
+      }
+      if (group_end.read()) end_group(sums);
+      return;
+    }
+  }
   for (std::size_t tap = 0; tap < taps; ++tap) {
     const std::size_t word = tap * positions_ + position_;
     if (column_source_->codes[word] != 0) add_tap(sums, tap, word);
@@ -96,6 +108,40 @@ void StationaryCycleArray::add_tap(std::int64_t* sums, std::size_t tap, std::siz
   }
 }
 
+void StationaryCycleArray::add_word(std::int64_t* sums, std::size_t first, std::size_t end) {
+  const auto live = static_cast<std::size_t>(row_source_->live);
+  std::fill_n(word_sums_.begin(), live, models::Int128{0});
+  for (std::size_t tap = first; tap < end; ++tap) {
+    const models::Int128 k = columns_.integer(column_source_->codes[tap * positions_ + position_]);
+    if (k == 0) continue;
+    const std::uint16_t* row_codes = row_source_->codes.data() + tap * array_rows_;
+    for (std::size_t row = 0; row < live; ++row) word_sums_[row] += k * rows_.integer(row_codes[row]);
+  }
+  for (std::size_t row = 0; row < live; ++row) {
+    const auto [value, overflow] =
+        models::accumulate_sum(sums[row], word_sums_[row], job_->accumulator_bits, job_->overflow);
+    sums[row] = value;
+    counts_.overflows += overflow ? 1 : 0;
+  }
+}
+
+void StationaryCycleArray::count_additions(std::uint64_t products) {
+  std::uint64_t additions = products;
+  if (taps_per_cycle_ > 1) {
+    additions = 0;
+    const auto taps = static_cast<std::size_t>(row_source_->filled_taps);
+    for (std::size_t first = 0; first < taps; first += taps_per_cycle_) {
+      bool adds = false;
+      for (std::size_t tap = first; tap < std::min(first + taps_per_cycle_, taps); ++tap) {
+        adds |= column_source_->valid[tap * positions_ + position_] != 0;
+      }
+      additions += adds ? static_cast<std::uint64_t>(row_source_->live) : 0;
+    }
+  }
+  counts_.integer_adds += additions;
+  counts_.tree_adds += products - additions;
+}
+
 void StationaryCycleArray::count_position() {
   const auto taps = static_cast<std::size_t>(row_source_->filled_taps);
   const auto live = static_cast<std::uint64_t>(row_source_->live);
@@ -108,7 +154,7 @@ void StationaryCycleArray::count_position() {
   }
   zero_products_ += operations - nonzero;
   counts_.mantissa_multiplies += operations;
-  counts_.integer_adds += operations;
+  count_additions(operations);
   if (job_->has_exponents) {
     counts_.exponent_adds += operations;
     counts_.shifts += operations;

@@ -48,13 +48,17 @@ class StationaryCycleArray : public sc_core::sc_module {
   void pass(std::vector<Sum>& all_sums);
   void add_tap(std::int32_t* sums, std::size_t tap, std::size_t word) const;
   void add_tap(std::int64_t* sums, std::size_t tap, std::size_t word);
+  // Of a word of taps as one addition, which may leave the accumulators' range.
+  void add_word(std::int64_t* sums, std::size_t first, std::size_t end);
   void count_position();
+  void count_additions(std::uint64_t products);
   void prepare_rows();
   template <typename Sum>
   void end_group(const Sum* sums);
 
   const std::size_t array_rows_;
   const std::size_t positions_;  // of the largest tile
+  const std::size_t taps_per_cycle_;
   FeederBuffer& rows_;
   FeederBuffer& columns_;
   ResultBanks& banks_;
@@ -75,6 +79,7 @@ class StationaryCycleArray : public sc_core::sc_module {
   std::vector<std::int32_t> sums32_;
   std::vector<std::int64_t> sums64_;
   std::vector<float> partial_;
+  std::vector<models::Int128> word_sums_;  // of the rows
   // Of the rows, for the fold at hand.
   std::vector<models::TileScale> row_scales_;
   std::vector<double> row_factors_;

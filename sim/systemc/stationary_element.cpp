@@ -3,27 +3,33 @@
 #include <string>
 
 #include "models/convolution/datapath.h"
+#include "sim/systemc/lane_wires.h"
 
 namespace mlsim::sim {
 
-ElementWires::ElementWires(const char* prefix, std::size_t lanes)
-    : significand((std::string(prefix) + "significand").c_str(), lanes),
-      exponent((std::string(prefix) + "exponent").c_str(), lanes),
-      negative((std::string(prefix) + "negative").c_str(), lanes),
-      valid((std::string(prefix) + "valid").c_str(), lanes) {}
+ElementWires::ElementWires(const char* prefix, std::size_t lanes, std::size_t taps_per_cycle)
+    : significand((std::string(prefix) + "significand").c_str()),
+      exponent((std::string(prefix) + "exponent").c_str()),
+      negative((std::string(prefix) + "negative").c_str()),
+      valid((std::string(prefix) + "valid").c_str()) {
+  init_lane_wires(significand, lanes, taps_per_cycle);
+  init_lane_wires(exponent, lanes, taps_per_cycle);
+  init_lane_wires(negative, lanes, taps_per_cycle);
+  init_lane_wires(valid, lanes, taps_per_cycle);
+}
 
-void ElementWires::write(std::size_t lane, const models::Fields& fields) {
-  significand[lane].write(fields.significand);
-  exponent[lane].write(fields.exponent);
-  negative[lane].write(fields.negative);
+void ElementWires::write(std::size_t wire, const models::Fields& fields) {
+  significand[wire].write(fields.significand);
+  exponent[wire].write(fields.exponent);
+  negative[wire].write(fields.negative);
 }
 
 void ElementWires::trace(sc_core::sc_trace_file* file) const {
-  for (std::size_t lane = 0; lane < valid.size(); ++lane) {
-    sc_core::sc_trace(file, significand[lane].read(), significand[lane].name());
-    sc_core::sc_trace(file, exponent[lane].read(), exponent[lane].name());
-    sc_core::sc_trace(file, negative[lane].read(), negative[lane].name());
-    sc_core::sc_trace(file, valid[lane].read(), valid[lane].name());
+  for (std::size_t wire = 0; wire < valid.size(); ++wire) {
+    sc_core::sc_trace(file, significand[wire].read(), significand[wire].name());
+    sc_core::sc_trace(file, exponent[wire].read(), exponent[wire].name());
+    sc_core::sc_trace(file, negative[wire].read(), negative[wire].name());
+    sc_core::sc_trace(file, valid[wire].read(), valid[wire].name());
   }
 }
 

@@ -12,10 +12,10 @@
 
 namespace mlsim::sim {
 
-// Registered wires of operands, one of each a lane.
+// Registered wires of operands, one of each a lane and tap that an element multiplies at once, lane by lane.
 struct ElementWires {
-  explicit ElementWires(const char* prefix, std::size_t lanes);
-  void write(std::size_t lane, const models::Fields& fields);
+  ElementWires(const char* prefix, std::size_t lanes, std::size_t taps_per_cycle);
+  void write(std::size_t wire, const models::Fields& fields);
   void trace(sc_core::sc_trace_file* file) const;
 
   sc_core::sc_vector<sc_core::sc_signal<std::uint16_t>> significand;

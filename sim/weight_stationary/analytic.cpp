@@ -47,7 +47,7 @@ class Mapping {
   }
 
   const TiledPass& tiled() const { return pass_; }
-  models::OperationCounts counts() const;
+  models::OperationCounts counts() const { return pass_.counts(); }
   CycleCounts cycles() const;
   // What the memory adds to them; from here on this mapping waits for the ports of the SRAM.
   void add_memory(CycleCounts& cycles);
@@ -61,7 +61,7 @@ class Mapping {
   std::int64_t open_folds(const std::vector<RunLength>& runs, const Phases& p) const {
     std::int64_t sum = 0;
     for (const RunLength& run : runs) {
-      sum += run.count * tiles().groups_of_run(p) * ((tiles().group_taps(run, p) - 1) / config_.columns);
+      sum += run.count * tiles().groups_of_run(p) * ((tiles().group_taps(run, p) - 1) / fold_taps(config_));
     }
     return sum;
   }
@@ -105,7 +105,7 @@ std::int64_t Mapping::fill(std::int64_t lanes, const Fold& fold, const FeederCon
                            const Format& format) const {
   const std::int64_t scales = fold.begins ? closed_form::scale_bits(format) : 0;
   const std::int64_t bits = lanes * (fold.taps * models::element_bits(format) + scales);
-  return std::max(ceiling(lanes * fold.taps, std::min(feeder.fill_ports, lanes)),
+  return std::max(ceiling(lanes * fold.taps, std::min(feeder.fill_ports, lanes * config_.taps_per_cycle)),
                   closed_form::cycles_of(read_port_, ceiling(bits, 8)));
 }
 
@@ -126,12 +126,12 @@ Steps Mapping::one_fold(const Tile& tile, const Fold& fold) const {
 }
 
 Steps Mapping::group(const Tile& tile, std::int64_t taps, bool first) const {
-  const std::int64_t columns = config_.columns;
-  const std::int64_t open = (taps - 1) / columns;
+  const std::int64_t most = fold_taps(config_);
+  const std::int64_t open = (taps - 1) / most;
   if (open == 0) return one_fold(tile, {taps, true, true, first});
-  return joined(joined(one_fold(tile, {columns, true, false, first}),
-                       repeated(one_fold(tile, {columns, false, false, first}), open - 1)),
-                one_fold(tile, {taps - open * columns, false, true, first}));
+  return joined(joined(one_fold(tile, {most, true, false, first}),
+                       repeated(one_fold(tile, {most, false, false, first}), open - 1)),
+                one_fold(tile, {taps - open * most, false, true, first}));
 }
 
 Steps Mapping::tile_steps(const Place& place) const {
@@ -173,12 +173,6 @@ void Mapping::add_memory(CycleCounts& cycles) {
   const auto row =
       all_tiles<TileRow>([&](const Place& place) { return pass_.tile(place, tile_steps(place), drain()); }, true);
   pass_.add_memory(array_cycles(all_steps()), row, cycles);
-}
-
-models::OperationCounts Mapping::counts() const {
-  models::OperationCounts counts = pass_.counts();
-  counts.integer_adds = counts.mantissa_multiplies;
-  return counts;
 }
 
 Traffic Mapping::traffic() const {

@@ -4,8 +4,12 @@
 
 namespace mlsim::sim::weight_stationary {
 
+std::int64_t fold_taps(const ArrayConfig& config) {
+  return std::int64_t{config.columns} * config.taps_per_cycle;
+}
+
 std::int64_t tile_positions(const ArrayConfig& config) {
-  return config.column_feeder.buffer_elements / 2 / config.columns;
+  return config.column_feeder.buffer_elements / 2 / fold_taps(config);
 }
 
 int rows_of_scaler(const ArrayConfig& config) {

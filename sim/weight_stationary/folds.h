@@ -1,6 +1,6 @@
 // How a weight-stationary array is cut: the operand of the rows stays in its elements, a row of them for each row of
-// results, a column for each tap, and positions pass by. A fold is what stays at once: up to as many taps of one
-// reduction group as there are columns (docs/dataflow.md).
+// results, a column for each tap, or for as many as an element multiplies at once, and positions pass by. A fold is what
+// stays at once: up to as many taps of one reduction group as a row of elements holds (docs/dataflow.md).
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,11 @@ namespace mlsim::sim::weight_stationary {
 // into the memory that the next fold reads it from.
 inline constexpr std::int64_t kSumLoop = 2;
 
-// Positions of a tile: as many as half of the columns' buffer holds, with an element for each column of the array.
+// The most taps of a fold: of as many as an element multiplies at once in each column. Tap n of a fold stands in column
+// n / taps_per_cycle.
+std::int64_t fold_taps(const ArrayConfig& config);
+
+// Positions of a tile: as many as half of the columns' buffer holds, with an element for each tap of a fold.
 std::int64_t tile_positions(const ArrayConfig& config);
 
 // Rows that share a group-scale unit. A unit stands at the end of the rows whose elements are its share, and no two

@@ -57,12 +57,12 @@ class Walk {
         rows_(models::gated_codes(rows)),
         columns_(models::gated_codes(columns)),
         array_rows_(config.rows),
-        array_columns_(config.columns),
+        places_(fold_taps(config)),
         tile_columns_(tile_positions(config)) {}
 
   OperandToggles run() const {
     return {parallel_sum(array_rows_, [&](std::int64_t row) { return bits_of_row(row); }),
-            parallel_sum(array_columns_, [&](std::int64_t column) { return bits_of_column(column); })};
+            parallel_sum(places_, [&](std::int64_t place) { return bits_of_place(place); })};
   }
 
  private:
@@ -80,7 +80,7 @@ class Walk {
 
   std::int64_t column_tiles(const Phase& phase) const { return (phase.columns + tile_columns_ - 1) / tile_columns_; }
 
-  // f(column of the array, tap), for all taps of a tile in their order; how many folds they are.
+  // f(place in its fold, tap), for all taps of a tile in their order; how many folds they are.
   template <typename Use>
   std::int64_t for_taps(std::int64_t conv_group, std::size_t phase, const Use& use) const {
     const bool apart = schedule_.reduction().taps_apart();
@@ -89,17 +89,17 @@ class Walk {
     for (Group group = schedule_.first_group(conv_group);; schedule_.advance(group, conv_group, phase)) {
       const std::int64_t taps = schedule_.group_taps(group, phase);
       for (std::int64_t t = 0; t < taps; ++t) {
-        use(t % array_columns_,
+        use(t % places_,
             TapAt{group.begin + (apart ? t : t / inner), static_cast<std::size_t>(apart ? group.tap : t % inner)});
       }
-      folds += (taps + array_columns_ - 1) / array_columns_;
+      folds += (taps + places_ - 1) / places_;
       if (schedule_.is_last(group, phase)) return folds;
     }
   }
 
   // The registers of a row of elements.
   std::uint64_t bits_of_row(std::int64_t array_row) const {
-    std::vector<std::uint16_t> registers(static_cast<std::size_t>(array_columns_));
+    std::vector<std::uint16_t> registers(static_cast<std::size_t>(places_));
     std::uint64_t bits = 0;
     for (std::int64_t conv_group = 0; conv_group < schedule_.shape().groups; ++conv_group) {
       for (std::int64_t row = array_row; row < schedule_.rows(); row += array_rows_) {
@@ -107,9 +107,9 @@ class Walk {
         for (std::size_t phase = 0; phase < schedule_.phases().size(); ++phase) {
           const std::vector<Tap>& taps = schedule_.phases()[phase].taps;
           std::vector<Sequence> sequences(registers.size());
-          const std::int64_t folds = for_taps(conv_group, phase, [&](std::int64_t column, const TapAt& at) {
+          const std::int64_t folds = for_taps(conv_group, phase, [&](std::int64_t place, const TapAt& at) {
             const std::int64_t element = first + at.outer * schedule_.row_outer_elements() + taps[at.tap].row;
-            sequences[static_cast<std::size_t>(column)].add(rows_[static_cast<std::size_t>(element)]);
+            sequences[static_cast<std::size_t>(place)].add(rows_[static_cast<std::size_t>(element)]);
           });
           // The only fold of a tile stays for the tiles that follow.
           const std::int64_t times = folds == 1 ? 1 : column_tiles(schedule_.phases()[phase]);
@@ -120,8 +120,8 @@ class Walk {
     return bits;
   }
 
-  // The register of a column: the same for every row tile of a convolution group.
-  std::uint64_t bits_of_column(std::int64_t array_column) const {
+  // A register of a column, by its place in a fold: the same for every row tile of a convolution group.
+  std::uint64_t bits_of_place(std::int64_t place) const {
     const std::int64_t row_tiles = (schedule_.rows() + array_rows_ - 1) / array_rows_;
     std::uint16_t reg = 0;
     std::uint64_t bits = 0;
@@ -129,8 +129,8 @@ class Walk {
       Sequence sequence;
       for (std::size_t phase = 0; phase < schedule_.phases().size(); ++phase) {
         std::vector<TapAt> taps;
-        for_taps(conv_group, phase, [&](std::int64_t column, const TapAt& at) {
-          if (column == array_column) taps.push_back(at);
+        for_taps(conv_group, phase, [&](std::int64_t of, const TapAt& at) {
+          if (of == place) taps.push_back(at);
         });
         add_positions(conv_group, phase, taps, sequence);
       }
@@ -166,7 +166,7 @@ class Walk {
   std::vector<std::uint16_t> rows_;
   std::vector<std::uint16_t> columns_;
   std::int64_t array_rows_;
-  std::int64_t array_columns_;
+  std::int64_t places_;  // of a fold
   std::int64_t tile_columns_;
 };
 

@@ -1,6 +1,5 @@
 // The weight-stationary machine: values, counts, cycles and traffic of both details against reference and closed form.
 // Each test elaborates a design of its own.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -17,7 +16,12 @@ ArrayConfig stationary(ArrayConfig config) {
   return config;
 }
 
-const std::array<ArrayCase, 8> kArrays{{
+ArrayConfig dot(ArrayConfig config, int multipliers) {
+  config.taps_per_cycle = multipliers;
+  return config;
+}
+
+const std::array<ArrayCase, 14> kArrays{{
     {"Default16x16", array(16, 16, 8, {}, {}), 600, 60},
     {"One", array(1, 1, 1, {2, 1}, {2, 1}), 200, 100},
     {"OneBuffered", array(1, 1, 1, {24, 3}, {40, 2}), 200, 100},
@@ -26,6 +30,12 @@ const std::array<ArrayCase, 8> kArrays{{
     {"Odd5x3Shared", array(5, 3, 7, {100, 5}, {64, 30}), 400, 150},
     {"Square16ShareAll", array(16, 16, 256, {1024, 16}, {1024, 16}), 200, 25},
     {"Wide4x32", with_small_sram(array(4, 32, 8, {200, 4}, {1600, 80})), 400, 60},
+    {"Dot1x1x4", dot(array(1, 1, 1, {2, 1}, {24, 3}), 4), 200, 100},
+    {"Dot3x5x3", dot(array(3, 5, 15, {2, 2}, {210, 7}), 3), 400, 150},
+    {"Dot5x3x2OnePosition", with_small_sram(dot(array(5, 3, 7, {2, 5}, {12, 30}), 2)), 400, 150},
+    {"Dot4x2x32", dot(array(4, 2, 1, {256, 16}, {1024, 64}), 32), 400, 60},
+    {"Dot16x16x9", dot(array(16, 16, 256, {}, {}), 9), 300, 15},
+    {"Dot2x1x64", with_small_sram(dot(array(2, 1, 2, {2, 7}, {640, 100}), 64)), 300, 60},
 }};
 
 class StationaryLayers : public testing::TestWithParam<ArrayCase> {};
@@ -44,7 +54,9 @@ INSTANTIATE_TEST_SUITE_P(Arrays, StationaryLayers, testing::ValuesIn(kArrays),
 // The machine takes a step for each cycle, so that its channel is not the slowest there is.
 void check_random_memory(Detail detail, std::uint64_t seed, int passes) {
   tests::Random random(seed);
-  check_random_passes(detail, stationary(random_array_with_memory(random, 500)), 1000 * seed, passes);
+  ArrayConfig config = random_array_with_memory(random, 500);
+  if (seed % 2 == 1) config = with_random_multipliers(random, config);
+  check_random_passes(detail, stationary(config), 1000 * seed, passes);
 }
 
 class StationaryMemories : public testing::TestWithParam<std::uint64_t> {};
@@ -74,12 +86,19 @@ TEST(StationaryMachine, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
   }
 }
 
-TEST(StationaryMachine, RefusesElementsThatAddSeveralProducts) {
-  ArrayConfig config = stationary(array(4, 4, 4, {}, {}));
-  config.taps_per_cycle = 2;
-  EXPECT_THAT([&] { Simulator(Detail::kCycle, config); },
-              testing::ThrowsMessage<std::runtime_error>(
-                  testing::HasSubstr("array: /taps_per_cycle: is 2, expected 1 with the weight-stationary dataflow")));
+// Of 32 multipliers, whose sums saturate in 14 bits.
+TEST(StationaryMachine, LayersOnDotProductElementsEqualFunctionalEngineAndClosedForm) {
+  const std::array<models::ConvolutionShape, 2> layers{
+      {{2, 32, 64, {16, 16}, {3, 3}, {2, 2}, {1, 1}, 1}, {1, 256, 64, {14, 14}, {1, 1}, {1, 1}, {0, 0}, 1}}};
+  const ArrayConfig config = stationary(dot(array(8, 4, 4, {}, {8192, 256}), 32));
+  Simulator simulator(Detail::kCycle, config);
+  RandomPasses random(98);
+  for (const char* name : {"e2m4", "nvfp4"}) {
+    for (const models::ConvolutionShape& shape : layers) {
+      check_layer(simulator, config, shape, name, {.taps_per_cycle = 32}, random);
+      check_layer(simulator, config, shape, name, {.bits = 14, .taps_per_cycle = 32}, random);
+    }
+  }
 }
 
 }  // namespace

@@ -1,0 +1,79 @@
+// An element of a weight-stationary array whose elements multiply several pairs at once: its operands stay, a word of
+// the column's passes by. It adds the exact sum of their products to the sum that comes from its left, in one addition,
+// and hands the sum on to its right. Its test is stationary_machine_test.
+#pragma once
+
+#include <cstdint>
+#include <systemc>
+
+#include "models/convolution/operation_counts.h"
+#include "sim/systemc/adder_tree.h"
+#include "sim/systemc/exponent_adder.h"
+#include "sim/systemc/job.h"
+#include "sim/systemc/mantissa_multiplier.h"
+#include "sim/systemc/stationary_element.h"
+
+namespace mlsim::sim {
+
+// The adder behind the tree and the register of an element's sum.
+class StationaryTreeAdder : public sc_core::sc_module {
+ public:
+  sc_core::sc_in<bool> clock;
+  sc_core::sc_in<bool> reset;
+  sc_core::sc_in<bool> passes;  // a position is there: else the sum is held
+  sc_core::sc_in<ProductSum> products;
+  sc_core::sc_in<std::int64_t> sum_in;
+  sc_core::sc_out<std::int64_t> sum;
+
+  explicit StationaryTreeAdder(const sc_core::sc_module_name& name);
+
+  void load(const Job& job);
+  std::uint64_t additions() const { return additions_; }
+  std::uint64_t added_products() const { return added_products_; }
+  std::uint64_t overflows() const { return overflows_; }
+  // Of the products, those that are zero.
+  std::uint64_t zero_products() const { return zero_products_; }
+
+ private:
+  void tick();
+
+  int bits_ = 64;
+  models::Overflow overflow_ = models::Overflow::kSaturate;
+  std::uint64_t additions_ = 0;
+  std::uint64_t added_products_ = 0;
+  std::uint64_t overflows_ = 0;
+  std::uint64_t zero_products_ = 0;
+};
+
+class StationaryDotElement : public sc_core::sc_module {
+ public:
+  sc_core::sc_in<bool> clock;
+  sc_core::sc_in<bool> reset;
+  sc_core::sc_in<bool> passes;
+  sc_core::sc_in<std::int64_t> sum_in;
+
+  // With its own operands, and those of its column: of both, as many lanes as it has multipliers, one after the other.
+  StationaryDotElement(const sc_core::sc_module_name& name, const ElementWires& own, std::size_t element,
+                       const ElementWires& columns, std::size_t column, std::size_t multipliers);
+
+  void load(const Job& job);
+  void trace(sc_core::sc_trace_file* file) const override;
+
+  const sc_core::sc_signal<std::int64_t>& sum() const { return sum_; }
+  models::OperationCounts counts() const;
+  std::uint64_t zero_products() const { return adder_.zero_products(); }
+
+ private:
+  bool has_exponents_ = true;
+  sc_core::sc_vector<sc_core::sc_signal<std::uint32_t>> product_;
+  sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> shift_;
+  sc_core::sc_signal<ProductSum> tree_sum_;
+  sc_core::sc_signal<std::int64_t> sum_;
+
+  sc_core::sc_vector<MantissaMultiplier> multiplier_;
+  sc_core::sc_vector<ExponentAdder> exponent_adder_;
+  AdderTree adder_tree_;
+  StationaryTreeAdder adder_;
+};
+
+}  // namespace mlsim::sim
