@@ -155,8 +155,7 @@ void FeederBuffer::count_load(int half) {
   traffic_.buffer_reads += taps * live * element_bits_;
   for (std::size_t tap = 0; tap < taps; ++tap) {
     for (std::size_t lane = 0; lane < live; ++lane) {
-      take(source.codes[tap * static_cast<std::size_t>(lanes_) + lane],
-           registers_[lane * fold_taps_ + tap]);
+      take(source.codes[tap * static_cast<std::size_t>(lanes_) + lane], registers_[lane * fold_taps_ + tap]);
     }
   }
 }

@@ -39,7 +39,8 @@ class StationaryArray : public sc_core::sc_module {
   sc_core::sc_vector<sc_core::sc_out<std::uint64_t>> result_address;
   sc_core::sc_vector<sc_core::sc_out<std::uint32_t>> result;  // bits of a binary32
 
-  // The halves of the buffers are banks, one for each tap of a column. Those of the rows are the second registers of the elements.
+  // The halves of the buffers are banks, one for each tap of a column. Those of the rows are the second registers of
+  // the elements.
   StationaryArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
                   FeederBuffer& columns);
 

@@ -180,7 +180,8 @@ TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
   expect_refused(R"({"dataflow": "row-stationary"})", "/dataflow: is \"row-stationary\"",
                  "expected \"output-stationary\" or \"weight-stationary\"");
   expect_refused(R"({"dataflow": 1})", "/dataflow: is 1", "expected \"output-stationary\"");
-  expect_refused(R"({"dataflow": "weight-stationary", "taps_per_cycle": 257})", "/column_feeder/buffer_elements: is 8192",
+  expect_refused(R"({"dataflow": "weight-stationary", "taps_per_cycle": 257})",
+                 "/column_feeder/buffer_elements: is 8192",
                  "8224 (two halves of 257 elements for each of the 16 lanes)");
   expect_refused(R"({"dram_burst_bytes": 0})", "/dram_burst_bytes: is 0", "an integer from 1 to 65536 or null");
   EXPECT_THAT([] { load_array_config("no-such-array.json"); },

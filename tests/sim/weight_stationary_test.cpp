@@ -218,8 +218,7 @@ class FoldWalk {
     std::vector<Fold> folds;
   };
 
-  FoldWalk(const Case& test, const ArrayConfig& config)
-      : test_(test), config_(config), word_(config.taps_per_cycle) {
+  FoldWalk(const Case& test, const ArrayConfig& config) : test_(test), config_(config), word_(config.taps_per_cycle) {
     const ConvolutionShape& shape = test.shape;
     rows_ = (test.pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups;
     if (const auto* left = std::get_if<models::ScaledFormat>(&test.left)) {
@@ -464,7 +463,8 @@ OperandToggles walk_registers(const RandomPass& pass, const ArrayConfig& config)
   const bool left_in_rows = pass.pass == Pass::kBackwardWeight;
   const std::vector<std::uint16_t> rows = models::gated_codes(left_in_rows ? pass.left : pass.right);
   const std::vector<std::uint16_t> columns = models::gated_codes(left_in_rows ? pass.right : pass.left);
-  // Of each element, and of each column, one for every multiplier: tap n of a fold is that of number n % L in column n / L.
+  // Of each element, and of each column, one for every multiplier: tap n of a fold is that of number n % L in column n
+  // / L.
   const int multipliers = config.taps_per_cycle;
   std::vector<std::uint16_t> elements(static_cast<std::size_t>(config.rows * config.columns * multipliers));
   std::vector<std::uint16_t> passing(static_cast<std::size_t>(config.columns * multipliers));
@@ -486,7 +486,9 @@ OperandToggles walk_registers(const RandomPass& pass, const ArrayConfig& config)
       for (int row = 0; step.fills_rows && row < step.live_rows; ++row) {
         const Lane lane = schedule.row_lane(step.conv_group, step.row_tile * config.rows + row);
         const std::int64_t element = lane.element + outer * schedule.row_outer_elements() + tap.row;
-        take(rows[static_cast<std::size_t>(element)], elements[static_cast<std::size_t>((row * config.columns + t / multipliers) * multipliers + t % multipliers)],
+        take(rows[static_cast<std::size_t>(element)],
+             elements[static_cast<std::size_t>((row * config.columns + t / multipliers) * multipliers +
+                                               t % multipliers)],
              toggles.row_bits);
       }
       for (int column = 0; column < step.live_columns; ++column) {
