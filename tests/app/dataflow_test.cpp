@@ -50,6 +50,14 @@ TEST_F(DataflowSweep, HasAPointForEachDataflow) {
   EXPECT_THAT(run("--formats e2m4 --dataflow weight-stationary").out, HasSubstr("WS 16x16/8"));
 }
 
+TEST_F(DataflowSweep, CombinesDataflowsWithSeveralMultipliers) {
+  const json all =
+      points("--formats e2m4,fp8 --dataflow output-stationary,weight-stationary --taps-per-cycle 1,8 --sharing 1,16");
+  ASSERT_EQ(all.size(), 16U);
+  for (const json& point : all) EXPECT_EQ(point["multiply_adds"], all[0]["multiply_adds"]);
+  EXPECT_THAT(run("--formats e2m4 --dataflow weight-stationary --taps-per-cycle 8").out, HasSubstr("WS 16x16x8/8"));
+}
+
 TEST_F(DataflowSweep, TablesAreReadAsTheyAreWritten) {
   ASSERT_EQ(run("--formats e2m4 --dataflow output-stationary,weight-stationary --out s.csv").status, 0);
   ASSERT_EQ(run("--formats e2m4 --dataflow output-stationary,weight-stationary --out s.json").status, 0);

@@ -92,6 +92,34 @@ TEST(WeightStationaryPrices, AreOfSumsInMemoryAndRegistersInElements) {
   EXPECT_EQ(units_of(stationary()).operand_buffers, 1);
 }
 
+// Each element multiplies several pairs: one addition, one accumulator, twice as many registers as products.
+TEST(WeightStationaryPrices, AreOfTreesWhereElementsMultiplySeveralPairs) {
+  sim::ArrayConfig several = stationary();
+  several.taps_per_cycle = 8;
+  const Results results = run_layers(kLayer, Engine::kFunctional, "", several);
+  EXPECT_EQ(without_engine(run_layers(kLayer, Engine::kCycle, "", several)), without_engine(results));
+  const PassRecord& forward = results.layers[0].passes[0];
+  EXPECT_EQ(forward.counts.integer_adds + forward.counts.tree_adds, forward.multiply_adds);
+  EXPECT_GT(forward.counts.tree_adds, 0U);
+  const PassWork own = work_of(results).layers[0][0].own;
+  EXPECT_EQ(own.counts[Operation::kTreeAdd], forward.counts.tree_adds);
+  EXPECT_EQ(own.counts[Operation::kAccumulatorRegister], forward.counts.integer_adds);
+  const auto area_of = [](const energy::DatapathCost& cost, const std::string& name) {
+    for (const energy::AreaBlock& block : cost.processing_element.blocks) {
+      if (block.name == name) return block.area_um2;
+    }
+    return 0.0;
+  };
+  energy::Datapath single = own.datapath;
+  std::get<energy::ScaledDatapath>(single).taps_per_cycle = 1;
+  const energy::DatapathCost eight = energy::price_datapath(test::laws(), own.datapath, own.surroundings);
+  const energy::DatapathCost one = energy::price_datapath(test::laws(), single, own.surroundings);
+  EXPECT_DOUBLE_EQ(area_of(eight, "operand_registers"), 8 * area_of(one, "operand_registers"));
+  EXPECT_DOUBLE_EQ(area_of(eight, "accumulator_register"), area_of(one, "accumulator_register"));
+  EXPECT_GT(area_of(eight, "adder_tree"), 0);
+  EXPECT_EQ(area_of(eight, "sum_register"), 0);
+}
+
 TEST(WeightStationaryPrices, ActivityCountsChangesOfALoad) {
   const Results results = run_layers(kLayer, Engine::kFunctional, "", stationary());
   const PassRecord& forward = results.layers[0].passes[0];

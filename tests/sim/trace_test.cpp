@@ -256,6 +256,34 @@ TEST(Trace, AnElementOfSeveralMultipliersFollowsTheReference) {
   std::filesystem::remove(gtkw_file(path));
 }
 
+// Of a weight-stationary one: operands by element, or column, and tap; a word's products in one addition.
+TEST(Trace, NamesAWeightStationaryElementOfSeveralMultipliers) {
+  const std::string path = testing::TempDir() + "stationary-dot-" + std::to_string(getpid()) + ".vcd";
+  const SmallLayer layer;
+  ArrayConfig config = small_array();
+  config.dataflow = DataflowKind::kWeightStationary;
+  config.taps_per_cycle = 4;
+  {
+    Simulator simulator(Detail::kStructural, config, TraceRequest{.file = path});
+    simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {.taps_per_cycle = 4},
+                            std::nullopt);
+    simulator.finish_trace();
+  }
+  ValueChangeDump dump(path);
+  for (const std::string name : {"accelerator.array.own_significand_1_3", "accelerator.array.column_valid_0_2",
+                                 "accelerator.array.element_0_0.product_3",
+                                 "accelerator.array.element_1_1.tree_sum.high", "accelerator.array.element_1_1.sum"}) {
+    EXPECT_TRUE(dump.has(name)) << name;
+  }
+  std::int64_t most = 0;
+  while (dump.advance()) {
+    most = std::max(most, dump.value("accelerator.array.element_0_0.tree_sum.products"));
+  }
+  EXPECT_EQ(most, 4);
+  std::filesystem::remove(path);
+  std::filesystem::remove(gtkw_file(path));
+}
+
 // Of a tile for two channels at each position: the scale wires of the first row and the first column at each start of
 // the group-scale units.
 TEST(Trace, ScalesFollowTheTiles) {
