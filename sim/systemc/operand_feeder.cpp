@@ -79,7 +79,7 @@ void OperandFeeder::prepare_scales() {
 
 void OperandFeeder::drive_operands() {
   if (reset.read() || !read_enable.read()) {
-    for (std::size_t wire = 0; wire < wires_.valid.size(); ++wire) wires_.valid[wire].write(false);
+    for (auto& wire : wires_.valid) wire.write(false);
     return;
   }
   const std::size_t lanes = next_scales_.size();
