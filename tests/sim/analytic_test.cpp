@@ -256,20 +256,22 @@ class Walk {
         rows_((test.pass == Pass::kBackwardData ? test.shape.in_channels : test.shape.out_channels) /
               test.shape.groups),
         word_(config.taps_per_cycle),
+        at_once_(groups_at_once(test)),
         step_words_(std::min(config.row_feeder.buffer_elements / (2 * config.rows * word_),
-                             config.column_feeder.buffer_elements / (2 * config.columns * word_))) {
+                             config.column_feeder.buffer_elements / (2 * config.columns * at_once_ * word_))) {
     phases_ = walked_phases(test.pass, test.shape);
     if (const auto* left = std::get_if<models::ScaledFormat>(&test.left)) {
       share_ = most_shared();
       taps_apart_ = !left->layout.constant_over_planes() ||
                     !std::get<models::ScaledFormat>(test.right).layout.constant_over_planes();
     }
-    for (std::int64_t conv_group = 0; conv_group < test.shape.groups; ++conv_group) {
+    for (std::int64_t conv_group = 0; conv_group < test.shape.groups; conv_group += at_once_) {
       runs_ = walked_runs(test, conv_group);
+      groups_ = std::min(at_once_, test.shape.groups - conv_group);
       for (std::int64_t row = 0; row < rows_; row += config.rows) {
         for (const Phase& phase : phases_) {
           first_panel_ = row == 0 && &phase == phases_.data();
-          run_phase(phase, std::min<std::int64_t>(config.rows, rows_ - row));
+          run_phase(phase, groups_ * std::min<std::int64_t>(config.rows, rows_ - row));
         }
       }
     }
@@ -303,6 +305,7 @@ class Walk {
     Phase phase;
     std::int64_t rows = 0;
     std::int64_t columns = 0;
+    std::int64_t column_lanes = 0;
     std::int64_t groups = 0;
     bool fills_rows = true;
     bool first_of_panel = true;
@@ -315,6 +318,20 @@ class Walk {
   std::int64_t share() const { return share_; }
 
  private:
+  // Convolution groups side by side: more, as long as the array has rows and the buffer words for them.
+  std::int64_t groups_at_once(const Case& test) const {
+    if (config_.depthwise == DepthwiseMapping::kOff) return 1;
+    for (std::int64_t group = 1; group < test.shape.groups; ++group) {
+      if (walked_runs(test, group) != walked_runs(test, 0)) return 1;
+    }
+    std::int64_t groups = 1;
+    while (groups < test.shape.groups && (groups + 1) * rows_ <= config_.rows &&
+           2 * (groups + 1) * config_.columns * word_ <= config_.column_feeder.buffer_elements) {
+      ++groups;
+    }
+    return groups;
+  }
+
   std::vector<std::int64_t> groups_of(const Phase& phase) const {
     return walked_groups(runs_, phase.taps, taps_apart_);
   }
@@ -323,7 +340,7 @@ class Walk {
     std::int64_t most_columns = 0;
     for (const Phase& phase : phases_) most_columns = std::max(most_columns, phase.columns);
     std::vector<std::int64_t> live(static_cast<std::size_t>(config_.rows) * static_cast<std::size_t>(config_.columns));
-    for (std::int64_t row = 0; row < std::min<std::int64_t>(config_.rows, rows_); ++row) {
+    for (std::int64_t row = 0; row < std::min<std::int64_t>(config_.rows, rows_ * at_once_); ++row) {
       for (std::int64_t column = 0; column < std::min<std::int64_t>(config_.columns, most_columns); ++column) {
         ++live[static_cast<std::size_t>((row * config_.columns + column) / config_.elements_per_scaler)];
       }
@@ -332,20 +349,22 @@ class Walk {
   }
 
   void run_phase(const Phase& phase, std::int64_t live_rows) {
-    ++row_tile_phases;
+    row_tile_phases += unsigned_of(groups_);
     bool fills_rows = true;
     for (std::int64_t column = 0; column < phase.columns; column += config_.columns) {
       const std::size_t first = steps_.size();
-      tiles_.push_back({phase, live_rows, std::min<std::int64_t>(config_.columns, phase.columns - column),
+      const std::int64_t live_columns = std::min<std::int64_t>(config_.columns, phase.columns - column);
+      tiles_.push_back({phase, live_rows, live_columns, live_columns * groups_,
                         static_cast<std::int64_t>(groups_of(phase).size()), fills_rows, column == 0, first_panel_,
                         first, first});
-      run_tile(phase, live_rows, std::min<std::int64_t>(config_.columns, phase.columns - column), fills_rows);
+      run_tile(phase, live_rows, live_columns, fills_rows);
       tiles_.back().end_step = steps_.size();
       if (steps_.size() == first + 1) fills_rows = false;  // the row panel stays in its half
     }
   }
 
   void run_tile(const Phase& phase, std::int64_t live_rows, std::int64_t live_columns, bool fills_rows) {
+    const std::int64_t column_lanes = live_columns * groups_;
     const std::vector<std::int64_t> groups = groups_of(phase);
     std::int64_t taps = 0;  // of the step
     std::int64_t words = 0;
@@ -357,11 +376,11 @@ class Walk {
         return unsigned_of((lanes * taps + ports - 1) / ports);
       };
       const std::uint64_t row_fill = fills_rows ? fill(live_rows, config_.row_feeder.fill_ports) : 0;
-      steps_.push_back({std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)),
+      steps_.push_back({std::max(row_fill, fill(column_lanes, config_.column_feeder.fill_ports)),
                         unsigned_of(words + stalls), taps, started, fills_rows});
       if (fills_rows) row_fills += unsigned_of(live_rows * taps);
       row_reads += unsigned_of(live_rows * taps);
-      column_fills += unsigned_of(live_columns * taps);
+      column_fills += unsigned_of(column_lanes * taps);
       taps = words = stalls = started = 0;
     };
     for (const std::int64_t group_taps : groups) {
@@ -386,12 +405,14 @@ class Walk {
     const auto count = static_cast<std::int64_t>(groups.size());
     ended_groups += unsigned_of(live_rows * live_columns * count);
     if (fills_rows) row_scales += unsigned_of(live_rows * count);
-    column_scales += unsigned_of(live_columns * count);
+    column_scales += unsigned_of(column_lanes * count);
   }
 
   const ArrayConfig& config_;
   std::int64_t rows_;
-  std::int64_t word_;  // taps of it
+  std::int64_t word_;        // taps of it
+  std::int64_t at_once_;     // convolution groups side by side, at most
+  std::int64_t groups_ = 1;  // and of the row of tiles at hand
   std::int64_t step_words_;
   std::int64_t share_ = 0;
   bool taps_apart_ = false;
@@ -419,7 +440,7 @@ class MemoryWalk {
       return memory_.port_fill(unsigned_of(lanes), unsigned_of(step.taps), unsigned_of(step.started_groups), operand);
     };
     return std::max(
-        {step.fill, step.fills_rows ? passes(tile.rows, memory_.rows) : 0, passes(tile.columns, memory_.columns)});
+        {step.fill, step.fills_rows ? passes(tile.rows, memory_.rows) : 0, passes(tile.column_lanes, memory_.columns)});
   }
 
   void run(std::uint64_t untouched) {
@@ -439,7 +460,7 @@ class MemoryWalk {
     for (std::size_t t = 0; t < tiles.size(); ++t) {
       const Walk::Tile& tile = tiles[t];
       std::uint64_t begin =
-          memory_.fetch({unsigned_of(tile.rows), unsigned_of(tile.columns), tile.phase, unsigned_of(tile.groups),
+          memory_.fetch({unsigned_of(tile.rows), unsigned_of(tile.column_lanes), tile.phase, unsigned_of(tile.groups),
                          tile.fills_rows, tile.first_of_panel, tile.in_first_panel},
                         asked, start);
       if (t >= 3) write_tile(t - 3);

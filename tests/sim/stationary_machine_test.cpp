@@ -13,6 +13,7 @@ namespace mlsim::sim {
 namespace {
 
 ArrayConfig stationary(ArrayConfig config) {
+  config.depthwise = DepthwiseMapping::kOff;
   config.dataflow = DataflowKind::kWeightStationary;
   return config;
 }
@@ -72,6 +73,14 @@ TEST(StationaryMachine, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
   for (const char* name : {"e2m4", "nvfp4"}) {
     for (const models::ConvolutionShape& shape : layers) check_layer(simulator, config, shape, name, {}, random);
   }
+}
+
+TEST(StationaryMachine, RefusesGroupsSideBySide) {
+  ArrayConfig config = stationary(array(4, 4, 4, {}, {}));
+  config.depthwise = DepthwiseMapping::kRows;
+  EXPECT_THAT([&] { Simulator(Detail::kCycle, config); },
+              testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr(
+                  "array: /depthwise: is \"rows\", expected \"off\" with the weight-stationary dataflow")));
 }
 
 TEST(StationaryMachine, RefusesElementsThatAddSeveralProducts) {
