@@ -653,6 +653,48 @@ TEST(Analytic, WorkedExampleOfSeveralMultipliers) {
   EXPECT_EQ(weight.cycles.array, 28U + 9 * 4 * 28 + 8 * 28 + 2 + 1 + 6);
 }
 
+// The worked example of docs/dataflow.md.
+TEST(Analytic, WorkedExampleOfGroupsSideBySide) {
+  const ConvolutionShape shape{
+      .in_channels = 96, .out_channels = 96, .in_size = {16, 16}, .kernel = {3, 3}, .padding = {1, 1}, .groups = 96};
+  const auto predict = [&](Pass pass, DepthwiseMapping mapping, std::int64_t column_ports) {
+    ArrayConfig config;
+    config.depthwise = mapping;
+    config.column_feeder.fill_ports = column_ports;
+    return predict_pass(pass, shape, kE2m4, kE2m4, config, {kE2m4});
+  };
+  constexpr DepthwiseMapping kRows = DepthwiseMapping::kRows;
+  const PassPrediction off = predict(Pass::kForward, DepthwiseMapping::kOff, 16);
+  EXPECT_EQ(off.cycles.array, 9U + 1535 * 9 + 9 + 8 + 6);
+  EXPECT_EQ(predict(Pass::kForward, DepthwiseMapping::kOff, 256).cycles.array, 1U + 1535 * 9 + 9 + 8 + 6);
+  EXPECT_EQ(predict(Pass::kForward, kRows, 16).cycles.array, 144U + 95 * 144 + 9 + 8 + 6);
+  EXPECT_EQ(predict(Pass::kForward, kRows, 64).cycles.array, 36U + 95 * 36 + 9 + 8 + 6);
+  const PassPrediction rows = predict(Pass::kForward, kRows, 256);
+  EXPECT_EQ(rows.cycles.array, 9U + 95 * 9 + 9 + 8 + 6);
+  EXPECT_EQ(rows.traffic, off.traffic);
+  EXPECT_EQ(rows.counts, off.counts);
+
+  const PassPrediction weight = predict(Pass::kBackwardWeight, DepthwiseMapping::kOff, 256);
+  EXPECT_EQ(weight.cycles.array, 16U + 95 * 256 + 256 + 8 + 6);
+  EXPECT_EQ(predict(Pass::kBackwardWeight, kRows, 16).cycles.array, 144U + 95 * 144 + 16 + 8 + 6);
+  EXPECT_EQ(predict(Pass::kBackwardWeight, kRows, 256).cycles.array, 16U + 95 * 16 + 16 + 8 + 6);
+}
+
+// Blocks of 4 channels end inside convolution groups of 6, which are cut in two ways.
+TEST(Analytic, GroupsThatAreCutDifferentlyRunOneAfterTheOther) {
+  const ConvolutionShape shape{
+      .in_channels = 24, .out_channels = 8, .in_size = {5, 5}, .kernel = {3, 3}, .padding = {1, 1}, .groups = 4};
+  ArrayConfig config;
+  const auto cycles = [&](const char* name, DepthwiseMapping mapping) {
+    config.depthwise = mapping;
+    config.column_feeder.fill_ports = 256;
+    const Format format = models::parse_format(name);
+    return predict_pass(Pass::kForward, shape, format, format, config, {}).cycles.array;
+  };
+  EXPECT_EQ(cycles("mxfp4/k4", DepthwiseMapping::kRows), cycles("mxfp4/k4", DepthwiseMapping::kOff));
+  EXPECT_LT(cycles("mxfp4/k3", DepthwiseMapping::kRows), cycles("mxfp4/k3", DepthwiseMapping::kOff));
+}
+
 // As many phases as inputs, each of one result and one tap.
 TEST(Analytic, AsManyPhasesAsInputs) {
   for (const std::int64_t side : {std::int64_t{8192}, std::int64_t{1} << 20}) {
