@@ -12,6 +12,11 @@ double power_of_two(int exponent) {
   return std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
 }
 
+// Of the array, that take their operand from one lane of a column.
+int rows_of_lane(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+  return columns.groups == 1 ? rows.live : rows.live / columns.groups;
+}
+
 }  // namespace
 
 CycleArray::CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
@@ -76,13 +81,16 @@ void CycleArray::clear() {
 
 void CycleArray::add_narrow(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
   const std::int32_t* row_operand = rows.integers.data() + at * static_cast<std::size_t>(array_rows_);
-  const std::int32_t* lanes = columns.integers.data() + at * static_cast<std::size_t>(columns_.lanes());
+  const std::int32_t* column_operand = columns.integers.data() + at * static_cast<std::size_t>(columns_.lanes());
   const int live = columns.width;
-  for (int row = 0; row < rows.live; ++row) {
-    std::int32_t* sums = sums32_.data() + row * array_columns_;
-    const std::int32_t* column_operand = lanes + lane_of_row(row, columns);
-    const std::int32_t k = row_operand[row];
-    for (int column = 0; column < live; ++column) sums[column] += k * column_operand[column];
+  const int group_rows = rows_of_lane(rows, columns);
+  for (int group = 0; group < columns.groups; ++group) {
+    for (int row = group * group_rows; row < (group + 1) * group_rows; ++row) {
+      std::int32_t* sums = sums32_.data() + row * array_columns_;
+      const std::int32_t k = row_operand[row];
+      for (int column = 0; column < live; ++column) sums[column] += k * column_operand[column];
+    }
+    column_operand += live;
   }
 }
 
@@ -151,14 +159,14 @@ void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const Feede
   }
   if (taps_per_cycle_ == 1) return;
   const auto additions =
-      static_cast<std::uint64_t>(rows.live / columns.groups) * static_cast<std::uint64_t>(columns.word_lanes[word]);
+      static_cast<std::uint64_t>(rows_of_lane(rows, columns)) * static_cast<std::uint64_t>(columns.word_lanes[word]);
   counts_.integer_adds += additions;
   counts_.tree_adds -= additions;
 }
 
 void CycleArray::count_products(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
   const auto operations =
-      static_cast<std::uint64_t>(rows.live / columns.groups) * static_cast<std::uint64_t>(columns.valid_lanes[at]);
+      static_cast<std::uint64_t>(rows_of_lane(rows, columns)) * static_cast<std::uint64_t>(columns.valid_lanes[at]);
   zero_products_ += operations - nonzero_products(at, rows, columns);
   counts_.mantissa_multiplies += operations;
   (taps_per_cycle_ == 1 ? counts_.integer_adds : counts_.tree_adds) += operations;
@@ -178,7 +186,7 @@ std::uint64_t CycleArray::nonzero_products(std::size_t at, const FeederBuffer::H
   };
   const std::uint16_t* row_codes = rows.codes.data() + at * static_cast<std::size_t>(array_rows_);
   const std::uint16_t* column_codes = columns.codes.data() + at * static_cast<std::size_t>(columns_.lanes());
-  const int group_rows = rows.live / columns.groups;
+  const int group_rows = rows_of_lane(rows, columns);
   std::uint64_t products = 0;
   for (int group = 0; group < columns.groups; ++group) {
     products += nonzero(row_codes, group_rows) * nonzero(column_codes, columns.width);
