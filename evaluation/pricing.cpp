@@ -46,8 +46,11 @@ energy::Surroundings surroundings_of(Pass pass, const models::Format& left, cons
   const double column_bits = models::element_bits(left_rows ? right : left);
   energy::Surroundings surroundings;
   // A row's register is read by the elements of all columns.
-  surroundings.left_fanout = left_rows ? array.columns : array.rows;
-  surroundings.right_fanout = left_rows ? array.rows : array.columns;
+  // A column's one is read by those of all rows, unless each row has one of its own for convolution groups side by
+  // side.
+  const int column_fanout = array.depthwise == sim::DepthwiseMapping::kOff ? array.rows : 1;
+  surroundings.left_fanout = left_rows ? array.columns : column_fanout;
+  surroundings.right_fanout = left_rows ? column_fanout : array.columns;
   surroundings.buffer_bytes = std::max(row_bits * static_cast<double>(array.row_feeder.buffer_elements),
                                        column_bits * static_cast<double>(array.column_feeder.buffer_elements)) /
                               8;

@@ -627,6 +627,7 @@ Json array_to_json(const sim::ArrayConfig& array) {
   visit_array(array, Writer{json});
   if (array.dataflow != sim::DataflowKind::kOutputStationary) json["dataflow"] = to_string(array.dataflow);
   if (array.taps_per_cycle != 1) json["taps_per_cycle"] = array.taps_per_cycle;
+  if (array.depthwise != sim::DepthwiseMapping::kOff) json["depthwise"] = to_string(array.depthwise);
   if (array.results == sim::ResultForm::kCodes) json["results"] = to_string(array.results);
   if (array.keep_between_layers) json["keep_between_layers"] = true;
   if (array.dram_technology) json["dram_technology"] = energy::name(*array.dram_technology);

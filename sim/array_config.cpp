@@ -104,6 +104,15 @@ void read_dataflow(const JsonReader& value, DataflowKind& kind) {
   value.refuse_value(R"("output-stationary" or "weight-stationary")");
 }
 
+constexpr std::array<std::string_view, 2> kDepthwiseMappings{"off", "rows"};  // in the order of DepthwiseMapping
+
+// False is another word for "off".
+void read_depthwise(const JsonReader& value, DepthwiseMapping& mapping) {
+  if (value.json() == false) return;
+  if (!value.json().is_string()) value.refuse_value(R"("off", "rows", false or null)");
+  mapping = static_cast<DepthwiseMapping>(value.one_of(kDepthwiseMappings));
+}
+
 constexpr std::array<std::string_view, 3> kResultForms{"both", "binary32", "codes"};  // in the order of ResultForm
 
 // `quantize_results` is an older name for two of the forms.
@@ -138,8 +147,20 @@ DataflowKind parse_dataflow_kind(const std::string& text) {
   throw std::runtime_error("dataflow '" + text + "' is none of output-stationary, weight-stationary");
 }
 
-std::int64_t ArrayConfig::words_of_half() const {
-  return std::min(row_feeder.buffer_elements / 2 / rows, column_feeder.buffer_elements / 2 / columns) / taps_per_cycle;
+std::int64_t ArrayConfig::groups_at_once(std::int64_t group_rows, std::int64_t groups) const {
+  if (depthwise == DepthwiseMapping::kOff) return 1;
+  const std::int64_t buffered = column_feeder.buffer_elements / 2 / columns / taps_per_cycle;
+  return std::max<std::int64_t>(std::min({rows / group_rows, groups, buffered}), 1);
+}
+
+std::int64_t ArrayConfig::words_of_half(std::int64_t groups_at_once) const {
+  return std::min(row_feeder.buffer_elements / 2 / rows,
+                  column_feeder.buffer_elements / 2 / (columns * groups_at_once)) /
+         taps_per_cycle;
+}
+
+const char* to_string(DepthwiseMapping mapping) {
+  return kDepthwiseMappings.at(static_cast<std::size_t>(mapping)).data();
 }
 
 const char* to_string(ResultForm form) {
@@ -154,6 +175,10 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
   in_range("columns", columns, kExtents);
   in_range("elements_per_scaler", elements_per_scaler, {1, std::int64_t{rows} * columns});
   in_range("taps_per_cycle", taps_per_cycle, kTapsPerCycle);
+  if (dataflow == DataflowKind::kWeightStationary && depthwise != DepthwiseMapping::kOff) {
+    refuse(file, pointer + "/depthwise", std::string("\"") + to_string(depthwise) + "\"",
+           "\"off\" with the weight-stationary dataflow, whose convolution groups run one after the other");
+  }
   const auto check_feeder = [&](const std::string& key, const FeederConfig& feeder, int lanes) {
     const std::int64_t fewest = std::int64_t{2} * taps_per_cycle * lanes;
     if (feeder.buffer_elements < fewest || feeder.buffer_elements > kBufferElements.high) {
@@ -194,10 +219,25 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
 
 ArrayConfig read_array_config(const Json& json, const std::string& file, const std::string& pointer) {
   const JsonReader reader(json, file, pointer);
-  reader.refuse_unknown({"rows", "columns", "dataflow", "elements_per_scaler", "taps_per_cycle", "row_feeder",
-                         "column_feeder", "quantizer_lanes", "quantize_results", "results", "keep_between_layers",
-                         "global_sram_bytes", "clock_ghz", "dram_technology", "dram_bytes_per_cycle",
-                         "dram_latency_cycles", "dram_burst_bytes", "sram_read_bytes_per_cycle",
+  reader.refuse_unknown({"rows",
+                         "columns",
+                         "dataflow",
+                         "elements_per_scaler",
+                         "taps_per_cycle",
+                         "depthwise",
+                         "row_feeder",
+                         "column_feeder",
+                         "quantizer_lanes",
+                         "quantize_results",
+                         "results",
+                         "keep_between_layers",
+                         "global_sram_bytes",
+                         "clock_ghz",
+                         "dram_technology",
+                         "dram_bytes_per_cycle",
+                         "dram_latency_cycles",
+                         "dram_burst_bytes",
+                         "sram_read_bytes_per_cycle",
                          "sram_write_bytes_per_cycle"});
   ArrayConfig config;
   if (reader.has("dataflow")) read_dataflow(reader["dataflow"], config.dataflow);
@@ -212,6 +252,7 @@ ArrayConfig read_array_config(const Json& json, const std::string& file, const s
     read_integer(reader, "elements_per_scaler", {1, elements}, config.elements_per_scaler, " or \"all\"");
   }
   read_integer(reader, "taps_per_cycle", kTapsPerCycle, config.taps_per_cycle);
+  if (is_given(reader, "depthwise")) read_depthwise(reader["depthwise"], config.depthwise);
   if (reader.has("row_feeder")) read_feeder(reader["row_feeder"], config.row_feeder);
   if (reader.has("column_feeder")) read_feeder(reader["column_feeder"], config.column_feeder);
   read_integer(reader, "quantizer_lanes", kQuantizerLanes, config.quantizer_lanes);

@@ -19,6 +19,13 @@ enum class DataflowKind : std::uint8_t {
 std::string to_string(DataflowKind kind);                   // output-stationary, weight-stationary
 DataflowKind parse_dataflow_kind(const std::string& text);  // throws std::runtime_error for another name
 
+// How convolution groups of few rows share the array.
+enum class DepthwiseMapping : std::uint8_t {
+  kOff,   // one group after the other
+  kRows,  // as many side by side as its rows hold (docs/dataflow.md)
+};
+const char* to_string(DepthwiseMapping mapping);  // off, rows
+
 // The buffer of the feeder that supplies the rows, or the columns, of the array.
 struct FeederConfig {
   std::int64_t buffer_elements = 8192;  // both halves together
@@ -42,6 +49,7 @@ struct ArrayConfig {
   // Multipliers of an element, whose products are one addition to its accumulator. It changes what narrow accumulators
   // do. Feeders read as many elements a lane at once: a word of their buffers.
   int taps_per_cycle = 1;
+  DepthwiseMapping depthwise = DepthwiseMapping::kOff;
   FeederConfig row_feeder;
   FeederConfig column_feeder;
   int quantizer_lanes = 16;  // results a cycle
@@ -62,8 +70,11 @@ struct ArrayConfig {
 
   // Of the whole array: the most multiply-adds of a cycle.
   std::int64_t multipliers() const { return std::int64_t{rows} * columns * taps_per_cycle; }
-  // That half of both feeders' buffers holds for each lane.
-  std::int64_t words_of_half() const;
+  // Of `groups` convolution groups with `group_rows` rows of results each, how many stand side by side in the rows of
+  // the array where they are cut alike: half of the columns' buffer holds a word for each lane of theirs.
+  std::int64_t groups_at_once(std::int64_t group_rows, std::int64_t groups) const;
+  // That half of both feeders' buffers holds for each lane, with so many lanes for each column of the array.
+  std::int64_t words_of_half(std::int64_t groups_at_once = 1) const;
 
   bool quantizes_results() const { return results != ResultForm::kBinary32; }
   // Whether memory takes time at all.

@@ -27,6 +27,16 @@ int largest_share(int array_rows, int array_columns, int live_rows, int live_col
   return largest;
 }
 
+// Whether all convolution groups are cut into the same runs of outer indices.
+bool cut_alike(const models::Reduction& reduction, std::int64_t groups, std::int64_t outer_count) {
+  for (std::int64_t outer = 0; outer < outer_count; outer = reduction.run_end(0, outer)) {
+    for (std::int64_t group = 1; group < groups; ++group) {
+      if (reduction.run_end(group, outer) != reduction.run_end(0, outer)) return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const models::ScaleLayout& left,
@@ -41,8 +51,11 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
       row_ports_(config.row_feeder.fill_ports),
       column_ports_(config.column_feeder.fill_ports),
       taps_per_cycle_(config.taps_per_cycle),
-      step_words_(weight_stationary_ ? config.columns : config.words_of_half()),
       rows_((pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups),
+      groups_at_once_(cut_alike(reduction_, shape.groups, shape.outer_count(pass))
+                          ? config.groups_at_once(rows_, shape.groups)
+                          : 1),
+      step_words_(weight_stationary_ ? config.columns : config.words_of_half(groups_at_once_)),
       row_plane_(pass == Pass::kBackwardWeight ? shape.out_size() : shape.kernel),
       plane_(pass == Pass::kBackwardData ? shape.out_size() : shape.in_size) {
   assert(step_words_ >= 1);
@@ -215,6 +228,17 @@ Lane Schedule::column_lane(std::int64_t conv_group, std::size_t phase_index, std
   return lane;
 }
 
+Lane Schedule::row_lane(const Step& step, int lane) const {
+  const std::int64_t row = step.row_tile * array_rows_ + lane;
+  if (step.groups == 1) return row_lane(step.conv_group, row);
+  return row_lane(step.conv_group + row / rows_, row % rows_);
+}
+
+Lane Schedule::column_lane(const Step& step, int lane) const {
+  return column_lane(step.conv_group + lane / step.live_columns, step.phase,
+                     step.column_tile * tile_columns_ + lane % step.live_columns);
+}
+
 std::int64_t Schedule::fill_cycles(const Step& step) const {
   if (weight_stationary_) {
     const auto fill = [&](std::int64_t lanes, std::int64_t ports) {
@@ -222,7 +246,7 @@ std::int64_t Schedule::fill_cycles(const Step& step) const {
     };
     return std::max(step.fills_rows ? fill(step.live_rows, row_ports_) : 0, fill(step.live_columns, column_ports_));
   }
-  const std::int64_t columns = ceiling(step.live_columns * step.taps, column_ports_);
+  const std::int64_t columns = ceiling(step.column_lanes() * step.taps, column_ports_);
   return step.fills_rows ? std::max(ceiling(step.live_rows * step.taps, row_ports_), columns) : columns;
 }
 
@@ -259,7 +283,8 @@ void StepWalk::advance() {
     ++step_.row_tile;
     if (step_.row_tile * s.array_rows_ >= s.rows_) {
       step_.row_tile = 0;
-      if (++step_.conv_group == s.shape_.groups) {
+      step_.conv_group += step_.groups;
+      if (step_.conv_group == s.shape_.groups) {
         done_ = true;
         return;
       }
@@ -271,7 +296,9 @@ void StepWalk::advance() {
 
 void StepWalk::start_tile() {
   const Schedule& s = *schedule_;
-  step_.live_rows = static_cast<int>(std::min<std::int64_t>(s.array_rows_, s.rows_ - step_.row_tile * s.array_rows_));
+  step_.groups = static_cast<int>(std::min(s.groups_at_once_, s.shape_.groups - step_.conv_group));
+  step_.live_rows =
+      step_.groups * static_cast<int>(std::min<std::int64_t>(s.array_rows_, s.rows_ - step_.row_tile * s.array_rows_));
   step_.live_columns =
       static_cast<int>(std::min(s.tile_columns_, s.phases_[step_.phase].columns - step_.column_tile * s.tile_columns_));
   step_.fills_rows = true;

@@ -53,7 +53,8 @@ struct Step {
   std::int64_t row_tile = 0;
   std::size_t phase = 0;
   std::int64_t column_tile = 0;
-  int live_rows = 0;
+  int groups = 1;     // convolution groups from that one on which stand side by side
+  int live_rows = 0;  // of all of them
   int live_columns = 0;
   Group first_group;           // the reduction group of its first tap,
   std::int64_t first_tap = 0;  // and the place of that tap in it
@@ -67,6 +68,9 @@ struct Step {
   int column_half = 0;
   bool first_of_panel = false;  // first step of its (conv group, row tile, phase),
   bool first_of_tile = false;   // and of its tile
+
+  // Lanes of the columns' operand: each of the groups has its own.
+  int column_lanes() const { return groups * live_columns; }
 };
 
 class Schedule {
@@ -99,8 +103,13 @@ class Schedule {
   // Cycles that a group waits for the group-scale units.
   std::int64_t group_stall(const Group& group, std::size_t phase) const;
 
+  // Most convolution groups that stand side by side.
+  std::int64_t groups_at_once() const { return groups_at_once_; }
   Lane row_lane(std::int64_t conv_group, std::int64_t row) const;
   Lane column_lane(std::int64_t conv_group, std::size_t phase, std::int64_t column) const;
+  // Those of a step by their number: lanes of the columns go group by group.
+  Lane row_lane(const Step& step, int lane) const;
+  Lane column_lane(const Step& step, int lane) const;
   // What an outer index adds to a lane's indices.
   std::int64_t row_outer_elements() const { return row_outer_planes_ * row_plane_[0] * row_plane_[1]; }
   std::int64_t column_outer_elements() const { return column_outer_planes_ * plane_[0] * plane_[1]; }
@@ -111,7 +120,7 @@ class Schedule {
   std::int64_t tile_cycles(std::int64_t conv_group, std::size_t phase) const;
   std::int64_t taps_per_cycle() const { return taps_per_cycle_; }
   // Of the largest tile.
-  std::int64_t most_live_rows() const { return std::min<std::int64_t>(array_rows_, rows_); }
+  std::int64_t most_live_rows() const { return std::min<std::int64_t>(array_rows_, rows_ * groups_at_once_); }
   std::int64_t most_live_columns() const;
 
   // Cycles in which both feeders fill a step's operands, and in which the array uses them.
@@ -134,8 +143,9 @@ class Schedule {
   std::int64_t row_ports_;
   std::int64_t column_ports_;
   std::int64_t taps_per_cycle_;
-  std::int64_t step_words_;  // the most words of a step
   std::int64_t rows_;
+  std::int64_t groups_at_once_;
+  std::int64_t step_words_;  // the most words of a step
   int share_ = 0;
   std::array<std::int64_t, 2> row_plane_;
   std::array<std::int64_t, 2> plane_;

@@ -27,6 +27,7 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Evaluation& eval
       fmt::format("{} x {} elements, {} to a group-scale unit", array.rows, array.columns, array.elements_per_scaler);
   if (array.taps_per_cycle > 1) machine += fmt::format(", {} multipliers in each", array.taps_per_cycle);
   if (array.dataflow != sim::DataflowKind::kOutputStationary) machine += ", " + to_string(array.dataflow);
+  if (array.depthwise != sim::DepthwiseMapping::kOff) machine += ", convolution groups side by side";
   const int accumulator_bits = evaluated.price().accumulator_bits;
   if (accumulator_bits > 0) machine += fmt::format(", accumulators of {} bits", accumulator_bits);
   const std::string table = table_name(evaluated.table());

@@ -35,12 +35,27 @@ TiledPass::TiledPass(const PassOnArray& of, std::int64_t tile_columns)
     throw std::runtime_error(to_string(of.pass) + ": operands of " + to_string(of.left) + " and " +
                              to_string(of.right) + ", expected two block-scaled formats or two baseline formats");
   }
-  if (!scaled()) return;
+  if (!scaled()) {
+    put_groups_side_by_side();
+    return;
+  }
   const auto& left = std::get<ScaledFormat>(of.left);
   const auto& right = std::get<ScaledFormat>(of.right);
   has_exponents_ = left.element.exponent_bits > 0 || right.element.exponent_bits > 0;
   tiles_.taps_apart = models::Reduction(of.pass, of.shape, left.layout, right.layout).taps_apart();
   tiles_.conv_groups = conv_groups(of.pass, of.shape, left.layout, right.layout);
+  put_groups_side_by_side();
+}
+
+void TiledPass::put_groups_side_by_side() {
+  if (tiles_.conv_groups.size() > 1) return;  // they are cut differently
+  const std::int64_t at_once = of_.config.groups_at_once(tiles_.rows, of_.shape.groups);
+  if (at_once == 1) return;
+  tiles_.groups_at_once = at_once;
+  tiles_.groups_in_rows = of_.shape.groups;
+  tiles_.tile_rows = tiles_.rows * at_once;
+  tiles_.rows *= of_.shape.groups;
+  tiles_.groups = 1;
 }
 
 TiledPass::Operand TiledPass::operand(const Format& format, const models::Shape& shape, bool is_there) const {
@@ -60,7 +75,7 @@ std::uint64_t TiledPass::additions(std::uint64_t products) const {
     if (is_new) entry->second = static_cast<std::int64_t>(additions.of_run(run.length));
     return entry->second;
   });
-  return static_cast<std::uint64_t>(sum);
+  return static_cast<std::uint64_t>(sum * tiles_.groups_in_rows);
 }
 
 models::OperationCounts TiledPass::counts() const {
@@ -98,8 +113,9 @@ Traffic TiledPass::traffic(const Fills& rows, const Fills& columns) const {
   if (!rows_.is_there) traffic.dram_row_reads = rows_.fits ? rows_.bits : traffic.sram_row_reads;
   if (!columns_.is_there) {
     std::int64_t panels = 0;  // of a convolution group
-    tiles_.for_phases([&](const Phases&, std::int64_t count) { panels += count * tiles_.row_tiles(); });
-    traffic.dram_column_reads = columns_.fits ? columns_.bits : static_cast<std::uint64_t>(panels) * columns_.shares;
+    tiles_.for_phases([&](const Phases&, std::int64_t count) { panels += count * tiles_.column_fills(); });
+    traffic.dram_column_reads =
+        columns_.fits ? columns_.bits : static_cast<std::uint64_t>(panels / tiles_.groups_in_rows) * columns_.shares;
   }
   traffic.sram_operand_writes = traffic.dram_row_reads + traffic.dram_column_reads;
   return traffic;
@@ -125,9 +141,10 @@ std::int64_t TiledPass::row_bytes(const Place& place) const {
 std::int64_t TiledPass::column_bytes(const Place& place) const {
   const Tile& tile = place.tile;
   if (columns_.is_there) return 0;
-  const std::int64_t parts = tiles_.groups * place.phases.columns;
-  if (!columns_.fits) return bytes_of_share(columns_.shares, tile.columns, parts);
-  return tile.first_of_group ? bytes_of_share(columns_.bits, tile.columns, parts) : 0;
+  const std::int64_t parts = of_.shape.groups * place.phases.columns;
+  const std::int64_t share = tiles_.column_lanes(tile);
+  if (!columns_.fits) return bytes_of_share(columns_.shares, share, parts);
+  return tile.first_of_group ? bytes_of_share(columns_.bits, share, parts) : 0;
 }
 
 TileRow TiledPass::tile(const Place& place, const Steps& steps, std::int64_t drain) const {

@@ -49,7 +49,7 @@ class TiledPass {
       return tiles_.rows * (keeps(runs, p) ? 1 : tiles_.column_tiles(p));
     };
     const auto column_lanes = [&](const std::vector<RunLength>& /*runs*/, const Phases& p) {
-      return p.columns * tiles_.row_tiles();
+      return p.columns * tiles_.column_fills();
     };
     return traffic(fills(row_lanes), fills(column_lanes));
   }
@@ -80,6 +80,7 @@ class TiledPass {
   };
 
   Operand operand(const models::Format& format, const models::Shape& shape, bool is_there) const;
+  void put_groups_side_by_side();
   // Of lanes(runs, phases) in each phase.
   template <typename Lanes>
   Fills fills(const Lanes& lanes) const {

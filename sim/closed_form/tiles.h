@@ -59,17 +59,27 @@ struct Place {
   Tile tile;
 };
 
-// What the tiles of a pass are cut from: results in rows and, in each phase, columns.
+// What the tiles of a pass are cut from: results in rows and, in each phase, columns. Where convolution groups stand
+// side by side, the rows of all of them are those of one, and a row of tiles is of as many groups as stand there at
+// once.
 struct Tiles {
   std::int64_t rows = 1;  // of a convolution group
   std::int64_t tile_rows = 1;
   std::int64_t tile_columns = 1;
-  std::int64_t groups = 1;  // convolution groups
+  std::int64_t groups = 1;  // convolution groups that are run one after the other
   std::vector<PhaseRow> phases;
   std::vector<ConvGroups> conv_groups;  // until their cuts repeat
   bool taps_apart = false;              // each tap of a run is a reduction group of its own
+  std::int64_t groups_at_once = 1;      // convolution groups side by side, at most
+  std::int64_t groups_in_rows = 1;      // all of them
 
   std::int64_t row_tiles() const { return (rows + tile_rows - 1) / tile_rows; }
+  // Lanes of the columns' operand of a tile: a column has one for each convolution group.
+  std::int64_t column_lanes(const Tile& tile) const {
+    return tile.columns * (groups_at_once == 1 ? 1 : tile.rows / (rows / groups_in_rows));
+  }
+  // How often the operand of a column is filled, over the row tiles.
+  std::int64_t column_fills() const { return groups_at_once == 1 ? row_tiles() : groups_in_rows; }
   std::int64_t column_tiles(const Phases& p) const { return (p.columns + tile_columns - 1) / tile_columns; }
   std::int64_t most_rows() const { return std::min(rows, tile_rows); }
   std::int64_t most_columns() const;  // of the largest tile
@@ -160,12 +170,14 @@ struct Tiles {
     std::int64_t whole = rows / tile_rows;
     std::int64_t rest = rows % tile_rows;
     Row row;
-    if (brings) {
+    // Each row tile of convolution groups side by side is the first one of its own.
+    const bool all_bring = brings && groups_at_once > 1;
+    if (brings && !all_bring) {
       row = row_tile<Row>(runs, make, keeps, whole > 0 ? tile_rows : rest, true);
       (whole > 0 ? --whole : rest = 0);
     }
-    if (whole > 0) row = joined(row, repeated(row_tile<Row>(runs, make, keeps, tile_rows, false), whole));
-    if (rest > 0) row = joined(row, row_tile<Row>(runs, make, keeps, rest, false));
+    if (whole > 0) row = joined(row, repeated(row_tile<Row>(runs, make, keeps, tile_rows, all_bring), whole));
+    if (rest > 0) row = joined(row, row_tile<Row>(runs, make, keeps, rest, all_bring));
     return row;
   }
 

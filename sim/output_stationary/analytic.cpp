@@ -29,7 +29,10 @@ using models::Pass;
 class Mapping {
  public:
   explicit Mapping(const PassOnArray& of)
-      : of_(of), config_(of.config), pass_(of, config_.columns), step_words_(config_.words_of_half()) {
+      : of_(of),
+        config_(of.config),
+        pass_(of, config_.columns),
+        step_words_(config_.words_of_half(tiles().groups_at_once)) {
     if (pass_.scaled()) share_ = most_shared(config_, tiles().most_rows(), tiles().most_columns());
   }
 
@@ -105,8 +108,9 @@ Steps Mapping::step(const Tile& tile, const Taps& taps) const {
     return std::max(ceiling(lanes * taps.taps, feeder.fill_ports), cycles_of(read_port_, ceiling(bits, 8)));
   };
   const std::int64_t row_fill = tile.fills_rows ? fill(tile.rows, config_.row_feeder, pass_.row_format()) : 0;
-  return closed_form::one_step(std::max(row_fill, fill(tile.columns, config_.column_feeder, pass_.column_format())),
-                               taps.words + taps.stalls);
+  return closed_form::one_step(
+      std::max(row_fill, fill(tiles().column_lanes(tile), config_.column_feeder, pass_.column_format())),
+      taps.words + taps.stalls);
 }
 
 // A reduction group that is larger than a step.

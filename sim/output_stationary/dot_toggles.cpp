@@ -85,15 +85,19 @@ class Walk {
           [](std::uint64_t a, std::uint64_t b) { return a + b; });
     };
     return {sum_of(array_rows_, [&](std::int64_t lane) { return count_row(lane); }),
-            sum_of(array_columns_, [&](std::int64_t lane) { return count_column(lane); })};
+            sum_of(array_columns_ * schedule_.groups_at_once(), [&](std::int64_t lane) { return count_column(lane); })};
   }
 
  private:
   // Every tile of columns takes the rows of its tile once.
   std::uint64_t count_row(std::int64_t lane) const {
     Registers registers(taps_per_cycle_);
-    for (std::int64_t conv_group = 0; conv_group < schedule_.shape().groups; ++conv_group) {
-      for (std::int64_t row = lane; row < schedule_.rows(); row += array_rows_) {
+    // Of convolution groups side by side, those that come to stand in the lane.
+    const std::int64_t at_once = schedule_.groups_at_once();
+    const std::int64_t first = at_once > 1 ? lane / schedule_.rows() : 0;
+    if (first >= at_once) return 0;
+    for (std::int64_t conv_group = first; conv_group < schedule_.shape().groups; conv_group += at_once) {
+      for (std::int64_t row = lane - first * schedule_.rows(); row < schedule_.rows(); row += array_rows_) {
         for (std::size_t phase = 0; phase < schedule_.phases().size(); ++phase) {
           const Lane place = schedule_.row_lane(conv_group, row);
           registers.begin();
@@ -112,10 +116,13 @@ class Walk {
   std::uint64_t count_column(std::int64_t lane) const {
     Registers registers(taps_per_cycle_);
     const std::array<std::int64_t, 2>& plane = schedule_.plane();
-    for (std::int64_t conv_group = 0; conv_group < schedule_.shape().groups; ++conv_group) {
+    const std::int64_t at_once = schedule_.groups_at_once();
+    for (std::int64_t conv_group = lane / array_columns_; conv_group < schedule_.shape().groups;
+         conv_group += at_once) {
       registers.begin();
       for (std::size_t phase = 0; phase < schedule_.phases().size(); ++phase) {
-        for (std::int64_t column = lane; column < schedule_.phases()[phase].columns; column += array_columns_) {
+        for (std::int64_t column = lane % array_columns_; column < schedule_.phases()[phase].columns;
+             column += array_columns_) {
           const Lane place = schedule_.column_lane(conv_group, phase, column);
           for_each_tap(conv_group, phase, [&](std::int64_t outer, const Tap& tap, std::size_t word_place) {
             const std::int64_t y = place.y + tap.y;

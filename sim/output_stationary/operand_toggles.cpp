@@ -307,11 +307,12 @@ class Walk {
     for (std::int64_t group = 0; group < schedule_.shape().groups; ++group) {
       for (std::int64_t first_row = 0; first_row < schedule_.rows(); first_row += array_rows_) {
         for (const Phase& phase : schedule_.phases()) {
+          const std::int64_t first = group % schedule_.groups_at_once() * schedule_.rows();
           for (std::int64_t row = first_row; row < std::min(first_row + array_rows_, schedule_.rows()); ++row) {
             const std::int64_t plane = schedule_.row_lane(group, row).plane;
             Run run;
             run.add(rows_.code(plane, phase.taps.front().row), rows_.code(rows_.last_of(plane), phase.taps.back().row));
-            bits += take(run, column_tiles(phase), registers[static_cast<std::size_t>(row - first_row)]);
+            bits += take(run, column_tiles(phase), registers[static_cast<std::size_t>(first + row - first_row)]);
           }
         }
       }
@@ -395,9 +396,9 @@ class Walk {
     }
     bits *= static_cast<std::uint64_t>(row_tiles_);
 
-    std::vector<std::uint16_t> registers(static_cast<std::size_t>(array_columns_));
+    std::vector<std::uint16_t> registers(static_cast<std::size_t>(array_columns_ * schedule_.groups_at_once()));
     for (std::int64_t group = 0; group < schedule_.shape().groups; ++group) {
-      std::vector<Run> runs(registers.size());
+      std::vector<Run> runs(static_cast<std::size_t>(array_columns_));
       for (std::size_t phase = 0; phase < phases.size(); ++phase) {
         for (std::int64_t block = 0; block < blocks; ++block) {
           const std::int64_t plane = first_plane(group, phase, phases[phase], block);
@@ -409,8 +410,9 @@ class Walk {
           }
         }
       }
+      std::uint16_t* own = registers.data() + group % schedule_.groups_at_once() * array_columns_;
       for (std::size_t column = 0; column < runs.size(); ++column) {
-        bits += take(runs[column], row_tiles_, registers[column]);
+        bits += take(runs[column], row_tiles_, own[column]);
       }
     }
     return bits;

@@ -12,6 +12,11 @@ double power_of_two(int exponent) {
   return std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
 }
 
+// Of the array, that take their operand from one lane of a column.
+int rows_of_lane(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+  return columns.groups == 1 ? rows.live : rows.live / columns.groups;
+}
+
 }  // namespace
 
 CycleArray::CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
@@ -23,11 +28,13 @@ CycleArray::CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& c
       rows_(rows),
       columns_(columns),
       banks_(banks),
+      group_of_row_(static_cast<std::size_t>(config.rows)),
       sums32_(static_cast<std::size_t>(config.rows) * static_cast<std::size_t>(config.columns)),
       sums64_(sums32_.size()),
       partial_(sums32_.size()),
-      column_integers_(static_cast<std::size_t>(config.columns)),
-      word_sums_(column_integers_.size()),
+      column_integers_(config.depthwise == DepthwiseMapping::kOff ? static_cast<std::size_t>(config.columns)
+                                                                  : sums32_.size()),
+      word_sums_(static_cast<std::size_t>(config.columns)),
       column_scales_(column_integers_.size()),
       column_factors_(column_integers_.size()) {
   SC_HAS_PROCESS(CycleArray);
@@ -42,6 +49,10 @@ void CycleArray::load(const Job& job) {
   zero_products_ = 0;
   const models::ScaledFormat& rows = job.row_operand->format;
   const models::ScaledFormat& columns = job.column_operand->format;
+  const bool side_by_side = job.schedule->groups_at_once() > 1;
+  for (int row = 0; row < array_rows_; ++row) {
+    group_of_row_[static_cast<std::size_t>(row)] = side_by_side ? row / static_cast<int>(job.schedule->rows()) : 0;
+  }
   width_ = job.can_overflow ? Width::k64Checked : job.accumulator_bits <= 32 ? Width::k32 : Width::k64;
   scales_in_binary64_ = job.accumulator_bits + rows.scale.fraction_bits + columns.scale.fraction_bits + 1 < 53;
 }
@@ -70,32 +81,37 @@ void CycleArray::clear() {
 
 void CycleArray::add_narrow(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
   const std::int32_t* row_operand = rows.integers.data() + at * static_cast<std::size_t>(array_rows_);
-  const std::int32_t* column_operand = columns.integers.data() + at * static_cast<std::size_t>(array_columns_);
-  const int live = columns.live;
-  for (int row = 0; row < rows.live; ++row) {
-    std::int32_t* sums = sums32_.data() + row * array_columns_;
-    const std::int32_t k = row_operand[row];
-    for (int column = 0; column < live; ++column) sums[column] += k * column_operand[column];
+  const std::int32_t* column_operand = columns.integers.data() + at * static_cast<std::size_t>(columns_.lanes());
+  const int live = columns.width;
+  const int group_rows = rows_of_lane(rows, columns);
+  for (int group = 0; group < columns.groups; ++group) {
+    for (int row = group * group_rows; row < (group + 1) * group_rows; ++row) {
+      std::int32_t* sums = sums32_.data() + row * array_columns_;
+      const std::int32_t k = row_operand[row];
+      for (int column = 0; column < live; ++column) sums[column] += k * column_operand[column];
+    }
+    column_operand += live;
   }
 }
 
 void CycleArray::add_wide(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
   const std::uint16_t* row_codes = rows.codes.data() + at * static_cast<std::size_t>(array_rows_);
-  const std::uint16_t* column_codes = columns.codes.data() + at * static_cast<std::size_t>(array_columns_);
-  const auto live = static_cast<std::size_t>(columns.live);
-  for (std::size_t column = 0; column < live; ++column) {
-    column_integers_[column] = columns_.integer(column_codes[column]);
+  const std::uint16_t* column_codes = columns.codes.data() + at * static_cast<std::size_t>(columns_.lanes());
+  for (std::size_t lane = 0; lane < static_cast<std::size_t>(columns.live); ++lane) {
+    column_integers_[lane] = columns_.integer(column_codes[lane]);
   }
+  const auto live = static_cast<std::size_t>(columns.width);
   for (int row = 0; row < rows.live; ++row) {
     std::int64_t* sums = sums64_.data() + row * array_columns_;
+    const std::int64_t* integers = column_integers_.data() + lane_of_row(row, columns);
     const std::int64_t k = rows_.integer(row_codes[row]);
     if (width_ == Width::k64) {
-      for (std::size_t column = 0; column < live; ++column) sums[column] += k * column_integers_[column];
+      for (std::size_t column = 0; column < live; ++column) sums[column] += k * integers[column];
       continue;
     }
     for (std::size_t column = 0; column < live; ++column) {
       const auto [value, overflow] =
-          models::accumulate(sums[column], k * column_integers_[column], job_->accumulator_bits, job_->overflow);
+          models::accumulate(sums[column], k * integers[column], job_->accumulator_bits, job_->overflow);
       sums[column] = value;
       counts_.overflows += overflow ? 1 : 0;
     }
@@ -107,13 +123,14 @@ void CycleArray::add_word(const FeederBuffer::Half& rows, const FeederBuffer::Ha
   const std::size_t end = first + rows.word_taps[tap.read()];
   const auto array_rows = static_cast<std::size_t>(array_rows_);
   const auto array_columns = static_cast<std::size_t>(array_columns_);
-  const auto live = static_cast<std::size_t>(columns.live);
+  const auto live = static_cast<std::size_t>(columns.width);
   for (std::size_t row = 0; row < static_cast<std::size_t>(rows.live); ++row) {
+    const std::size_t lane = lane_of_row(static_cast<int>(row), columns);
     std::fill_n(word_sums_.begin(), live, models::Int128{0});
     for (std::size_t at = first; at < end; ++at) {
       const models::Int128 k = rows_.integer(rows.codes[at * array_rows + row]);
       if (k == 0) continue;
-      const std::uint16_t* codes = columns.codes.data() + at * array_columns;
+      const std::uint16_t* codes = columns.codes.data() + at * static_cast<std::size_t>(columns_.lanes()) + lane;
       for (std::size_t column = 0; column < live; ++column) word_sums_[column] += k * columns_.integer(codes[column]);
     }
     std::int64_t* sums = sums64_.data() + row * array_columns;
@@ -141,15 +158,16 @@ void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const Feede
     count_products(at, rows, columns);
   }
   if (taps_per_cycle_ == 1) return;
-  const auto additions = static_cast<std::uint64_t>(rows.live) * static_cast<std::uint64_t>(columns.word_lanes[word]);
+  const auto additions =
+      static_cast<std::uint64_t>(rows_of_lane(rows, columns)) * static_cast<std::uint64_t>(columns.word_lanes[word]);
   counts_.integer_adds += additions;
   counts_.tree_adds -= additions;
 }
 
 void CycleArray::count_products(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
-  const auto operations = static_cast<std::uint64_t>(rows.live) * static_cast<std::uint64_t>(columns.valid_lanes[at]);
-  zero_products_ += operations - static_cast<std::uint64_t>(rows.nonzero_lanes[at]) *
-                                     static_cast<std::uint64_t>(columns.nonzero_lanes[at]);
+  const auto operations =
+      static_cast<std::uint64_t>(rows_of_lane(rows, columns)) * static_cast<std::uint64_t>(columns.valid_lanes[at]);
+  zero_products_ += operations - nonzero_products(at, rows, columns);
   counts_.mantissa_multiplies += operations;
   (taps_per_cycle_ == 1 ? counts_.integer_adds : counts_.tree_adds) += operations;
   if (job_->has_exponents) {
@@ -158,22 +176,42 @@ void CycleArray::count_products(std::size_t at, const FeederBuffer::Half& rows, 
   }
 }
 
+std::uint64_t CycleArray::nonzero_products(std::size_t at, const FeederBuffer::Half& rows,
+                                           const FeederBuffer::Half& columns) const {
+  if (columns.groups == 1) {
+    return static_cast<std::uint64_t>(rows.nonzero_lanes[at]) * static_cast<std::uint64_t>(columns.nonzero_lanes[at]);
+  }
+  const auto nonzero = [](const std::uint16_t* codes, int count) {
+    return static_cast<std::uint64_t>(count - std::count(codes, codes + count, 0));
+  };
+  const std::uint16_t* row_codes = rows.codes.data() + at * static_cast<std::size_t>(array_rows_);
+  const std::uint16_t* column_codes = columns.codes.data() + at * static_cast<std::size_t>(columns_.lanes());
+  const int group_rows = rows_of_lane(rows, columns);
+  std::uint64_t products = 0;
+  for (int group = 0; group < columns.groups; ++group) {
+    products += nonzero(row_codes, group_rows) * nonzero(column_codes, columns.width);
+    row_codes += group_rows;
+    column_codes += columns.width;
+  }
+  return products;
+}
+
 void CycleArray::end_group(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
-  for (std::size_t column = 0; column < static_cast<std::size_t>(columns.live); ++column) {
-    const models::TileScale scale = columns_.scale(columns, column, group_outer.read(), group_tap.read());
-    column_scales_[column] = scale;
-    column_factors_[column] = scale.significand * power_of_two(scale.exponent);
+  for (std::size_t lane = 0; lane < static_cast<std::size_t>(columns.live); ++lane) {
+    const models::TileScale scale = columns_.scale(columns, lane, group_outer.read(), group_tap.read());
+    column_scales_[lane] = scale;
+    column_factors_[lane] = scale.significand * power_of_two(scale.exponent);
   }
   for (int row = 0; row < rows.live; ++row) {
     const int first = row * array_columns_;
     if (width_ == Width::k32) {
-      scale_row(sums32_.data() + first, row, columns.live, rows, columns);
+      scale_row(sums32_.data() + first, row, rows, columns);
     } else {
-      scale_row(sums64_.data() + first, row, columns.live, rows, columns);
+      scale_row(sums64_.data() + first, row, rows, columns);
     }
   }
   clear();
-  const auto served = static_cast<std::uint64_t>(rows.live) * static_cast<std::uint64_t>(columns.live);
+  const auto served = static_cast<std::uint64_t>(rows.live) * static_cast<std::uint64_t>(columns.width);
   counts_.group_exponent_adds += served;
   counts_.shift_adds += served;
   counts_.conversions += served;
@@ -182,8 +220,10 @@ void CycleArray::end_group(const FeederBuffer::Half& rows, const FeederBuffer::H
 }
 
 template <typename Sum>
-void CycleArray::scale_row(const Sum* sums, int row, int live_columns, const FeederBuffer::Half& rows,
+void CycleArray::scale_row(const Sum* sums, int row, const FeederBuffer::Half& rows,
                            const FeederBuffer::Half& columns) {
+  const int live_columns = columns.width;
+  const std::size_t first_lane = lane_of_row(row, columns);
   const models::TileScale scale =
       rows_.scale(rows, static_cast<std::size_t>(row), group_outer.read(), group_tap.read());
   float* partial = partial_.data() + row * array_columns_;
@@ -191,19 +231,20 @@ void CycleArray::scale_row(const Sum* sums, int row, int live_columns, const Fee
   if (scales_in_binary64_) {
     // Q, the powers of two and their product are exact in binary64, so that binary32 rounds once.
     const double factor = scale.significand * power_of_two(scale.exponent - job_->scaler.unit_exponent);
-    const double* column_factor = column_factors_.data();
+    const double* column_factor = column_factors_.data() + first_lane;
     for (int column = 0; column < live_columns; ++column) {
       partial[column] += static_cast<float>(static_cast<double>(sums[column]) * (factor * column_factor[column]));
     }
   } else {
     for (int column = 0; column < live_columns; ++column) {
-      partial[column] += job_->scaler.scale(sums[column], scale, column_scales_[static_cast<std::size_t>(column)]);
+      partial[column] +=
+          job_->scaler.scale(sums[column], scale, column_scales_[first_lane + static_cast<std::size_t>(column)]);
     }
   }
   if (!last_group.read()) return;
   const Lane& lane = rows.lanes[static_cast<std::size_t>(row)];
   for (int column = 0; column < live_columns; ++column) {
-    const std::int64_t address = lane.result + columns.lanes[static_cast<std::size_t>(column)].result;
+    const std::int64_t address = lane.result + columns.lanes[first_lane + static_cast<std::size_t>(column)].result;
     const float result = partial[column] * job_->tensor_scale;
     if (!std::isfinite(result)) ++counts_.non_finite;
     banks_.store(static_cast<std::uint64_t>(address), result);

@@ -49,9 +49,15 @@ class CycleArray : public sc_core::sc_module {
   void add_word(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
   void count_products(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
   void end_group(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
+  // Where the columns' operand of a row of the array begins among the lanes that are in use.
+  std::size_t lane_of_row(int row, const FeederBuffer::Half& columns) const {
+    return static_cast<std::size_t>(group_of_row_[static_cast<std::size_t>(row)]) *
+           static_cast<std::size_t>(columns.width);
+  }
+  std::uint64_t nonzero_products(std::size_t at, const FeederBuffer::Half& rows,
+                                 const FeederBuffer::Half& columns) const;
   template <typename Sum>
-  void scale_row(const Sum* sums, int row, int live_columns, const FeederBuffer::Half& rows,
-                 const FeederBuffer::Half& columns);
+  void scale_row(const Sum* sums, int row, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
 
   const int array_rows_;
   const int array_columns_;
@@ -66,12 +72,13 @@ class CycleArray : public sc_core::sc_module {
   const Job* job_ = nullptr;
   Width width_ = Width::k32;
   bool scales_in_binary64_ = true;  // Q has less than 53 bits
+  std::vector<int> group_of_row_;   // among convolution groups that stand side by side
 
   // Row by row.
   std::vector<std::int32_t> sums32_;
   std::vector<std::int64_t> sums64_;
   std::vector<float> partial_;
-  // Of the columns, for the tap at hand where accumulators are wide, and for the group at hand.
+  // Of the columns' lanes, for the tap at hand where accumulators are wide, and for the group at hand.
   std::vector<std::int64_t> column_integers_;
   std::vector<models::Int128> word_sums_;  // of a row's elements
   std::vector<models::TileScale> column_scales_;

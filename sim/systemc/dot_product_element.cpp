@@ -17,7 +17,7 @@ DotProductElement::DotProductElement(const sc_core::sc_module_name& name, const 
       tree_accumulator_("tree_accumulator") {
   for (std::size_t i = 0; i < multipliers; ++i) {
     const std::size_t row = element / columns * multipliers + i;
-    const std::size_t column = element % columns * multipliers + i;
+    const std::size_t column = column_wires.lane_of(element / columns, element % columns) * multipliers + i;
     multiplier_[i].left(row_wires.significand[row]);
     multiplier_[i].right(column_wires.significand[column]);
     multiplier_[i].product(product_[i]);

@@ -244,7 +244,7 @@ std::int64_t DramChannel::column_bytes(const Step& first) const {
   if (columns_.is_there) return 0;
   if (columns_.fits && (first.row_tile > 0 || first.phase > 0)) return 0;
   const std::int64_t parts = schedule.shape().groups * schedule.phases()[first.phase].columns;
-  return bytes_of(columns_.fits ? columns_.packed_bits : columns_.panel_bits, first.live_columns, parts);
+  return bytes_of(columns_.fits ? columns_.packed_bits : columns_.panel_bits, first.column_lanes(), parts);
 }
 
 bool DramChannel::ends() const {

@@ -23,8 +23,11 @@ FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
       weight_stationary_ ? config.columns : feeder.buffer_elements / 2 / lanes_ / taps_per_cycle_;
   const std::int64_t taps = word_count * taps_per_cycle_;
   const auto words = static_cast<std::size_t>(taps * lanes_);
+  // Convolution groups side by side have the lanes of all columns each, and fewer words.
+  const bool has_groups = side == Side::kColumns && config.depthwise != DepthwiseMapping::kOff;
+  const int most_lanes = lanes_ * (has_groups ? config.rows : 1);
   for (Half& half : halves_) {
-    half.lanes.resize(static_cast<std::size_t>(lanes_));
+    half.lanes.resize(static_cast<std::size_t>(most_lanes));
     half.codes.resize(words);
     half.integers.resize(words);
     half.valid.resize(words);
@@ -38,6 +41,7 @@ FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
 void FeederBuffer::load(const Job& job) {
   schedule_ = job.schedule;
   const bool rows = side_ == Side::kRows;
+  if (!rows && !weight_stationary_) lanes_ = array_columns_ * static_cast<int>(schedule_->groups_at_once());
   operand_ = rows ? job.row_operand : job.column_operand;
   outer_planes_ = rows ? schedule_->row_outer_planes() : schedule_->column_outer_planes();
   outer_elements_ = rows ? schedule_->row_outer_elements() : schedule_->column_outer_elements();
@@ -64,7 +68,7 @@ void FeederBuffer::load(const Job& job) {
   if (in_sram_ && !is_there) traffic_.dram_reads = packed;
 
   // A half that no step fills has no lanes.
-  for (Half& half : halves_) half.live = 0;
+  for (Half& half : halves_) half.live = half.width = 0;
   read_bits_ = {};
   walk_.emplace(*schedule_);
   first_fill_ = true;
@@ -78,12 +82,16 @@ void FeederBuffer::start_fill() {
   first_fill_ = false;
   assert(!walk_->done());
   const Step& step = walk_->step();
-  if (side_ == Side::kColumns && step.first_of_panel && !in_sram_) count_panel(step.conv_group);
+  if (side_ == Side::kColumns && step.first_of_panel && !in_sram_) {
+    for (int group = 0; group < step.groups; ++group) count_panel(step.conv_group + group);
+  }
   if (side_ == Side::kRows && !step.fills_rows) return;
 
   const auto index = static_cast<std::size_t>(side_ == Side::kRows ? step.row_half : step.column_half);
   filling_ = &halves_[index];
-  filling_->live = side_ == Side::kRows ? step.live_rows : step.live_columns;
+  filling_->live = side_ == Side::kRows ? step.live_rows : step.column_lanes();
+  filling_->groups = side_ == Side::kRows ? 1 : step.groups;
+  filling_->width = filling_->live / filling_->groups;
   filling_->filled_taps = step.taps;
   filling_->taps = &schedule_->phases()[step.phase].taps;
   // A bank for each tap of a fold, of which those of one column of a weight-stationary array are written at a time.
@@ -91,8 +99,7 @@ void FeederBuffer::start_fill() {
   read_bits_[index] = static_cast<std::uint64_t>(filling_->live) * element_bits_;
   for (int lane = 0; lane < filling_->live; ++lane) {
     filling_->lanes[static_cast<std::size_t>(lane)] =
-        side_ == Side::kRows ? schedule_->row_lane(step.conv_group, step.row_tile * lanes_ + lane)
-                             : schedule_->column_lane(step.conv_group, step.phase, step.column_tile * lanes_ + lane);
+        side_ == Side::kRows ? schedule_->row_lane(step, lane) : schedule_->column_lane(step, lane);
   }
   taps_ = step.words * taps_per_cycle_;
   tap_ = 0;
@@ -130,8 +137,12 @@ void FeederBuffer::count_read(int half, std::size_t word) {
   std::size_t first = word * static_cast<std::size_t>(taps_per_cycle_) * lanes;
   std::uint16_t* registers = registers_.data();
   for (int tap = 0; tap < taps_per_cycle_; ++tap) {
-    for (std::size_t lane = 0; lane < static_cast<std::size_t>(source.live); ++lane) {
-      if (source.valid[first + lane] != 0) take(source.codes[first + lane], registers[lane]);
+    std::size_t place = first;
+    for (int group = 0; group < source.groups; ++group) {
+      std::uint16_t* of_group = registers + static_cast<std::size_t>(group) * static_cast<std::size_t>(array_columns_);
+      for (int lane = 0; lane < source.width; ++lane, ++place) {
+        if (source.valid[place] != 0) take(source.codes[place], of_group[lane]);
+      }
     }
     first += lanes;
     registers += lanes;

@@ -26,8 +26,11 @@ class FeederBuffer {
  public:
   // One half: the operands of a step, tap by tap, each with `lanes` places of which `live` are in use. So many taps as
   // an element multiplies at once are a word; where a reduction group ends inside one, the rest of it is like padding.
+  // Where convolution groups stand side by side, the lanes of the columns are those of each group, one after the other.
   struct Half {
     int live = 0;
+    int groups = 1;                // of lanes
+    int width = 0;                 // lanes of a group
     std::int64_t filled_taps = 0;  // of the step that it was filled for
     std::vector<Lane> lanes;
     const std::vector<Tap>* taps = nullptr;  // of the phase
@@ -58,7 +61,7 @@ class FeederBuffer {
   void count_load(int half);
 
   const Half& half(int index) const { return halves_[static_cast<std::size_t>(index)]; }
-  int lanes() const { return lanes_; }
+  int lanes() const { return lanes_; }  // of the job, weight-stationary and of rows of any
   int taps_per_cycle() const { return taps_per_cycle_; }
   bool filled() const { return tap_ == taps_; }
   // The scale of a lane for the group that begins with an outer index and a tap; zero where that tap is padding.

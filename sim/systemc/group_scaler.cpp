@@ -101,7 +101,7 @@ void GroupScaler::serve() {
     return;
   }
   const std::size_t row = row_of(slot_);
-  const std::size_t column = column_of(slot_);
+  const std::size_t column = column_lane_of(slot_);
   const models::TileScale row_scale{rows_.scale_exponent[row].read(), rows_.scale_significand[row].read()};
   const models::TileScale column_scale{columns_.scale_exponent[column].read(),
                                        columns_.scale_significand[column].read()};
@@ -116,7 +116,7 @@ void GroupScaler::serve() {
 }
 
 std::size_t GroupScaler::next_live(std::size_t slot) const {
-  while (slot < share_ && !(rows_.live[row_of(slot)].read() && columns_.live[column_of(slot)].read())) ++slot;
+  while (slot < share_ && !(rows_.live[row_of(slot)].read() && columns_.live[column_lane_of(slot)].read())) ++slot;
   return slot;
 }
 

@@ -59,7 +59,9 @@ class GroupScaler : public sc_core::sc_module {
   void tick();
   void serve();
   std::size_t row_of(std::size_t slot) const { return (first_element_ + slot) / array_columns_; }
-  std::size_t column_of(std::size_t slot) const { return (first_element_ + slot) % array_columns_; }
+  std::size_t column_lane_of(std::size_t slot) const {
+    return columns_.lane_of(row_of(slot), (first_element_ + slot) % array_columns_);
+  }
   std::size_t next_live(std::size_t slot) const;
 
   const OperandWires& rows_;

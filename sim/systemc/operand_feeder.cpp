@@ -1,32 +1,52 @@
 #include "sim/systemc/operand_feeder.h"
 
+#include <limits>
+
 #include "sim/systemc/lane_wires.h"
 
 namespace mlsim::sim {
 
-OperandWires::OperandWires(std::size_t lanes, std::size_t taps_per_cycle)
-    : significand("significand"),
+OperandWires::OperandWires(std::size_t rows, std::size_t lanes, std::size_t taps_per_cycle)
+    : row_lanes(rows > 1 ? lanes : 0),
+      significand("significand"),
       exponent("exponent"),
       negative("negative"),
       valid("valid"),
-      live("live", lanes),
-      scale_exponent("scale_exponent", lanes),
-      scale_significand("scale_significand", lanes),
-      address("address", lanes) {
-  init_lane_wires(significand, lanes, taps_per_cycle);
-  init_lane_wires(exponent, lanes, taps_per_cycle);
-  init_lane_wires(negative, lanes, taps_per_cycle);
-  init_lane_wires(valid, lanes, taps_per_cycle);
+      live("live"),
+      scale_exponent("scale_exponent"),
+      scale_significand("scale_significand"),
+      address("address") {
+  init_lane_wires(significand, rows, lanes, taps_per_cycle);
+  init_lane_wires(exponent, rows, lanes, taps_per_cycle);
+  init_lane_wires(negative, rows, lanes, taps_per_cycle);
+  init_lane_wires(valid, rows, lanes, taps_per_cycle);
+  init_lane_wires(live, rows, lanes, 1);
+  init_lane_wires(scale_exponent, rows, lanes, 1);
+  init_lane_wires(scale_significand, rows, lanes, 1);
+  init_lane_wires(address, rows, lanes, 1);
 }
+
+namespace {
+
+constexpr std::size_t kNoPlace = std::numeric_limits<std::size_t>::max();
+
+// Rows of the array that have wires of their own for an operand.
+std::size_t rows_with_wires(Side side, const ArrayConfig& config) {
+  const bool own = side == Side::kColumns && config.depthwise != DepthwiseMapping::kOff;
+  return own ? static_cast<std::size_t>(config.rows) : 1;
+}
+
+}  // namespace
 
 OperandFeeder::OperandFeeder(const sc_core::sc_module_name& name, Side side, const ArrayConfig& config,
                              bool drives_wires)
     : sc_core::sc_module(name),
       buffer_(side, config),
       drives_wires_(drives_wires),
-      wires_(drives_wires ? static_cast<std::size_t>(buffer_.lanes()) : 0,
+      wires_(rows_with_wires(side, config), drives_wires ? static_cast<std::size_t>(buffer_.lanes()) : 0,
              static_cast<std::size_t>(config.taps_per_cycle)),
-      next_scales_(static_cast<std::size_t>(buffer_.lanes())) {
+      side_lanes_(static_cast<std::size_t>(buffer_.lanes())),
+      next_scales_(wires_.live.size()) {
   SC_HAS_PROCESS(OperandFeeder);
   SC_METHOD(tick);
   sensitive << clock.pos();
@@ -36,6 +56,7 @@ OperandFeeder::OperandFeeder(const sc_core::sc_module_name& name, Side side, con
 void OperandFeeder::load(const Job& job) {
   buffer_.load(job);
   if (!drives_wires_) return;
+  group_rows_ = job.schedule->groups_at_once() > 1 ? job.schedule->rows() : 0;
   const models::ElementFormat& format = buffer_.operand().format.element;
   fields_of_code_.resize(std::size_t{1} << format.code_bits());
   for (std::size_t code = 0; code < fields_of_code_.size(); ++code) {
@@ -70,11 +91,22 @@ void OperandFeeder::prepare_scales() {
   const FeederBuffer::Half& source = buffer_.half(half.read() ? 1 : 0);
   for (std::size_t lane = 0; lane < next_scales_.size(); ++lane) {
     LaneScale& next = next_scales_[lane];
-    next.live = lane < static_cast<std::size_t>(source.live);
+    const std::size_t place = place_of(source, lane);
+    next.live = place != kNoPlace;
     if (!next.live) continue;
-    next.scale = buffer_.scale(source, lane, group_outer.read(), group_tap.read());
-    next.address = static_cast<std::uint64_t>(source.lanes[lane].result);
+    next.scale = buffer_.scale(source, place, group_outer.read(), group_tap.read());
+    next.address = static_cast<std::uint64_t>(source.lanes[place].result);
   }
+}
+
+// Where the half has what a lane takes, kNoPlace for a lane that is not in use: rows of a convolution group share its
+// lanes.
+std::size_t OperandFeeder::place_of(const FeederBuffer::Half& source, std::size_t lane) const {
+  const std::size_t row = lane / side_lanes_;
+  const std::size_t group = group_rows_ == 0 ? 0 : row / static_cast<std::size_t>(group_rows_);
+  const std::size_t of_group = lane % side_lanes_;
+  const auto width = static_cast<std::size_t>(source.width);
+  return group < static_cast<std::size_t>(source.groups) && of_group < width ? group * width + of_group : kNoPlace;
 }
 
 void OperandFeeder::drive_operands() {
@@ -82,15 +114,15 @@ void OperandFeeder::drive_operands() {
     for (auto& wire : wires_.valid) wire.write(false);
     return;
   }
-  const std::size_t lanes = next_scales_.size();
+  const auto lanes = static_cast<std::size_t>(buffer_.lanes());
   const auto taps = static_cast<std::size_t>(buffer_.taps_per_cycle());
   const int index = half.read() ? 1 : 0;
   const FeederBuffer::Half& source = buffer_.half(index);
   const std::size_t first = tap.read() * taps * lanes;
-  for (std::size_t wire = 0; wire < lanes * taps; ++wire) {
-    const std::size_t lane = wire / taps;
-    const std::size_t place = first + wire % taps * lanes + lane;
-    const bool valid = lane < static_cast<std::size_t>(source.live) && source.valid[place] != 0;
+  for (std::size_t wire = 0; wire < wires_.valid.size(); ++wire) {
+    const std::size_t lane_place = place_of(source, wire / taps);
+    const std::size_t place = first + wire % taps * lanes + lane_place;
+    const bool valid = lane_place != kNoPlace && source.valid[place] != 0;
     wires_.valid[wire].write(valid);
     if (!valid) continue;
     const models::Fields& fields = fields_of_code_[source.codes[place]];

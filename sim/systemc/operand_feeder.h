@@ -11,9 +11,16 @@
 
 namespace mlsim::sim {
 
-// Registered wires of one side of the array.
+// Registered wires of one side of the array: for each of its rows, or columns. Where the convolution groups of a layer
+// may stand side by side, each row of the array has wires of its own for the operand of the columns.
 struct OperandWires {
-  OperandWires(std::size_t lanes, std::size_t taps_per_cycle);
+  // `lanes` for each of `rows` rows.
+  OperandWires(std::size_t rows, std::size_t lanes, std::size_t taps_per_cycle);
+
+  // The lane that an element in a row and a column of the array takes its operand of the columns from.
+  std::size_t lane_of(std::size_t row, std::size_t column) const { return row * row_lanes + column; }
+
+  std::size_t row_lanes = 0;  // from one row's to the next one's: none where all rows share them
 
   // One of each for a lane and for every tap of a word, lane by lane.
   sc_core::sc_vector<sc_core::sc_signal<std::uint16_t>> significand;
@@ -63,10 +70,13 @@ class OperandFeeder : public sc_core::sc_module {
   void drive_scales();
   void prepare_scales();
   void drive_operands();
+  std::size_t place_of(const FeederBuffer::Half& source, std::size_t lane) const;
 
   FeederBuffer buffer_;
   const bool drives_wires_;
   OperandWires wires_;
+  const std::size_t side_lanes_;  // of a row of the array, or of all of them
+  std::int64_t group_rows_ = 0;   // of the array, where convolution groups stand side by side
   std::vector<LaneScale> next_scales_;
   std::vector<models::Fields> fields_of_code_;
 };

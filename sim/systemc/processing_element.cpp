@@ -3,7 +3,7 @@
 namespace mlsim::sim {
 
 ProcessingElement::ProcessingElement(const sc_core::sc_module_name& name, const OperandWires& rows,
-                                     const OperandWires& columns, std::size_t row, std::size_t column)
+                                     const OperandWires& columns, std::size_t row, std::size_t array_column)
     : sc_core::sc_module(name),
       product_("product"),
       shift_("shift"),
@@ -12,6 +12,7 @@ ProcessingElement::ProcessingElement(const sc_core::sc_module_name& name, const 
       multiplier_("multiplier"),
       exponent_adder_("exponent_adder"),
       shift_accumulator_("shift_accumulator") {
+  const std::size_t column = columns.lane_of(row, array_column);
   multiplier_.left(rows.significand[row]);
   multiplier_.right(columns.significand[column]);
   multiplier_.product(product_);

@@ -12,10 +12,10 @@ ElementWires::ElementWires(const char* prefix, std::size_t lanes, std::size_t ta
       exponent((std::string(prefix) + "exponent").c_str()),
       negative((std::string(prefix) + "negative").c_str()),
       valid((std::string(prefix) + "valid").c_str()) {
-  init_lane_wires(significand, lanes, taps_per_cycle);
-  init_lane_wires(exponent, lanes, taps_per_cycle);
-  init_lane_wires(negative, lanes, taps_per_cycle);
-  init_lane_wires(valid, lanes, taps_per_cycle);
+  init_lane_wires(significand, 1, lanes, taps_per_cycle);
+  init_lane_wires(exponent, 1, lanes, taps_per_cycle);
+  init_lane_wires(negative, 1, lanes, taps_per_cycle);
+  init_lane_wires(valid, 1, lanes, taps_per_cycle);
 }
 
 void ElementWires::write(std::size_t wire, const models::Fields& fields) {

@@ -108,6 +108,34 @@ TEST(Pricing, TimeCostsWhereATableSaysSo) {
   EXPECT_GT(leaks(pass.baselines[0]), 2 * leaks(pass.energy));
 }
 
+// Each element has its own register of the columns' operand where rows may be of several convolution groups.
+TEST(Pricing, GroupsSideBySideTakeARegisterAnElement) {
+  sim::ArrayConfig array;
+  array.depthwise = sim::DepthwiseMapping::kRows;
+  const Work off = work_of(results(R"("e2m4")"));
+  const Work rows = work_of(results(R"("e2m4")", array));
+  for (std::size_t pass = 0; pass < 3; ++pass) {
+    // Those of the rows, which errors in backward weight are, are shared as ever.
+    const energy::Surroundings& of = rows.layers[0][pass].own.surroundings;
+    EXPECT_EQ(of.left_fanout, pass == 2 ? 16 : 1);
+    EXPECT_EQ(of.right_fanout, pass == 2 ? 1 : 16);
+    EXPECT_EQ(off.layers[0][pass].own.surroundings.left_fanout, 16);
+    EXPECT_EQ(off.layers[0][pass].own.surroundings.right_fanout, 16);
+  }
+  const Price cheap = price(off, laws());
+  const Price dear = price(rows, laws());
+  EXPECT_GT(dear.area.total(), cheap.area.total());
+  for (const Operation operation : energy::kOperations) {
+    const double before = cheap.layers[0][0].energy.energy_pj[operation].value;
+    const double after = dear.layers[0][0].energy.energy_pj[operation].value;
+    if (operation == Operation::kRegister) {
+      EXPECT_GT(after, before);
+    } else {
+      EXPECT_EQ(after, before) << energy::name(operation);
+    }
+  }
+}
+
 // An element that adds 32 products in a cycle is busy for one.
 TEST(Pricing, ElementsOfSeveralMultipliersIdleByTheCycle) {
   sim::ArrayConfig array;

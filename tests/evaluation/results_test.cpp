@@ -19,6 +19,22 @@ using test::kShape;
 using test::run_layers;
 using testing::HasSubstr;
 
+TEST(Results, ArraysOfGroupsSideBySideSurviveTheirFile) {
+  const char* const layer = R"([{ "name": "depthwise", "type": "conv2d", "batch": 1, "in_channels": 6,
+    "out_channels": 6, "in_size": [5, 5], "kernel": [3, 3], "padding": [1, 1], "groups": 6 }])";
+  sim::ArrayConfig array;
+  array.depthwise = sim::DepthwiseMapping::kRows;
+  const Results before = run_layers(layer, Engine::kAnalytic, "", array);
+  const nlohmann::json document = nlohmann::json::parse(to_json(before).dump());
+  EXPECT_EQ(document["array"]["depthwise"], "rows");
+  const Results after = parse_results(document.dump(), "r.json");
+  EXPECT_EQ(after.array, before.array);
+  EXPECT_EQ(to_json(after), to_json(before));
+  const Results off = run_layers(layer, Engine::kAnalytic);
+  EXPECT_FALSE(to_json(off)["array"].contains("depthwise"));
+  EXPECT_LT(before.layers[0].passes[0].cycles.array, off.layers[0].passes[0].cycles.array);
+}
+
 TEST(Zeros, OfTheFunctionalAndTheCycleEngineAreEqual) {
   const Results functional = run_layers(kLayer, Engine::kFunctional);
   const Results cycle = run_layers(kLayer, Engine::kCycle);

@@ -256,20 +256,22 @@ class Walk {
         rows_((test.pass == Pass::kBackwardData ? test.shape.in_channels : test.shape.out_channels) /
               test.shape.groups),
         word_(config.taps_per_cycle),
+        at_once_(groups_at_once(test)),
         step_words_(std::min(config.row_feeder.buffer_elements / (2 * config.rows * word_),
-                             config.column_feeder.buffer_elements / (2 * config.columns * word_))) {
+                             config.column_feeder.buffer_elements / (2 * config.columns * at_once_ * word_))) {
     phases_ = walked_phases(test.pass, test.shape);
     if (const auto* left = std::get_if<models::ScaledFormat>(&test.left)) {
       share_ = most_shared();
       taps_apart_ = !left->layout.constant_over_planes() ||
                     !std::get<models::ScaledFormat>(test.right).layout.constant_over_planes();
     }
-    for (std::int64_t conv_group = 0; conv_group < test.shape.groups; ++conv_group) {
+    for (std::int64_t conv_group = 0; conv_group < test.shape.groups; conv_group += at_once_) {
       runs_ = walked_runs(test, conv_group);
+      groups_ = std::min(at_once_, test.shape.groups - conv_group);
       for (std::int64_t row = 0; row < rows_; row += config.rows) {
         for (const Phase& phase : phases_) {
           first_panel_ = row == 0 && &phase == phases_.data();
-          run_phase(phase, std::min<std::int64_t>(config.rows, rows_ - row));
+          run_phase(phase, groups_ * std::min<std::int64_t>(config.rows, rows_ - row));
         }
       }
     }
@@ -303,6 +305,7 @@ class Walk {
     Phase phase;
     std::int64_t rows = 0;
     std::int64_t columns = 0;
+    std::int64_t column_lanes = 0;
     std::int64_t groups = 0;
     bool fills_rows = true;
     bool first_of_panel = true;
@@ -315,6 +318,20 @@ class Walk {
   std::int64_t share() const { return share_; }
 
  private:
+  // Convolution groups side by side: more, as long as the array has rows and the buffer words for them.
+  std::int64_t groups_at_once(const Case& test) const {
+    if (config_.depthwise == DepthwiseMapping::kOff) return 1;
+    for (std::int64_t group = 1; group < test.shape.groups; ++group) {
+      if (walked_runs(test, group) != walked_runs(test, 0)) return 1;
+    }
+    std::int64_t groups = 1;
+    while (groups < test.shape.groups && (groups + 1) * rows_ <= config_.rows &&
+           2 * (groups + 1) * config_.columns * word_ <= config_.column_feeder.buffer_elements) {
+      ++groups;
+    }
+    return groups;
+  }
+
   std::vector<std::int64_t> groups_of(const Phase& phase) const {
     return walked_groups(runs_, phase.taps, taps_apart_);
   }
@@ -323,7 +340,7 @@ class Walk {
     std::int64_t most_columns = 0;
     for (const Phase& phase : phases_) most_columns = std::max(most_columns, phase.columns);
     std::vector<std::int64_t> live(static_cast<std::size_t>(config_.rows) * static_cast<std::size_t>(config_.columns));
-    for (std::int64_t row = 0; row < std::min<std::int64_t>(config_.rows, rows_); ++row) {
+    for (std::int64_t row = 0; row < std::min<std::int64_t>(config_.rows, rows_ * at_once_); ++row) {
       for (std::int64_t column = 0; column < std::min<std::int64_t>(config_.columns, most_columns); ++column) {
         ++live[static_cast<std::size_t>((row * config_.columns + column) / config_.elements_per_scaler)];
       }
@@ -332,20 +349,22 @@ class Walk {
   }
 
   void run_phase(const Phase& phase, std::int64_t live_rows) {
-    ++row_tile_phases;
+    row_tile_phases += unsigned_of(groups_);
     bool fills_rows = true;
     for (std::int64_t column = 0; column < phase.columns; column += config_.columns) {
       const std::size_t first = steps_.size();
-      tiles_.push_back({phase, live_rows, std::min<std::int64_t>(config_.columns, phase.columns - column),
+      const std::int64_t live_columns = std::min<std::int64_t>(config_.columns, phase.columns - column);
+      tiles_.push_back({phase, live_rows, live_columns, live_columns * groups_,
                         static_cast<std::int64_t>(groups_of(phase).size()), fills_rows, column == 0, first_panel_,
                         first, first});
-      run_tile(phase, live_rows, std::min<std::int64_t>(config_.columns, phase.columns - column), fills_rows);
+      run_tile(phase, live_rows, live_columns, fills_rows);
       tiles_.back().end_step = steps_.size();
       if (steps_.size() == first + 1) fills_rows = false;  // the row panel stays in its half
     }
   }
 
   void run_tile(const Phase& phase, std::int64_t live_rows, std::int64_t live_columns, bool fills_rows) {
+    const std::int64_t column_lanes = live_columns * groups_;
     const std::vector<std::int64_t> groups = groups_of(phase);
     std::int64_t taps = 0;  // of the step
     std::int64_t words = 0;
@@ -357,11 +376,11 @@ class Walk {
         return unsigned_of((lanes * taps + ports - 1) / ports);
       };
       const std::uint64_t row_fill = fills_rows ? fill(live_rows, config_.row_feeder.fill_ports) : 0;
-      steps_.push_back({std::max(row_fill, fill(live_columns, config_.column_feeder.fill_ports)),
+      steps_.push_back({std::max(row_fill, fill(column_lanes, config_.column_feeder.fill_ports)),
                         unsigned_of(words + stalls), taps, started, fills_rows});
       if (fills_rows) row_fills += unsigned_of(live_rows * taps);
       row_reads += unsigned_of(live_rows * taps);
-      column_fills += unsigned_of(live_columns * taps);
+      column_fills += unsigned_of(column_lanes * taps);
       taps = words = stalls = started = 0;
     };
     for (const std::int64_t group_taps : groups) {
@@ -386,12 +405,14 @@ class Walk {
     const auto count = static_cast<std::int64_t>(groups.size());
     ended_groups += unsigned_of(live_rows * live_columns * count);
     if (fills_rows) row_scales += unsigned_of(live_rows * count);
-    column_scales += unsigned_of(live_columns * count);
+    column_scales += unsigned_of(column_lanes * count);
   }
 
   const ArrayConfig& config_;
   std::int64_t rows_;
-  std::int64_t word_;  // taps of it
+  std::int64_t word_;        // taps of it
+  std::int64_t at_once_;     // convolution groups side by side, at most
+  std::int64_t groups_ = 1;  // and of the row of tiles at hand
   std::int64_t step_words_;
   std::int64_t share_ = 0;
   bool taps_apart_ = false;
@@ -419,7 +440,7 @@ class MemoryWalk {
       return memory_.port_fill(unsigned_of(lanes), unsigned_of(step.taps), unsigned_of(step.started_groups), operand);
     };
     return std::max(
-        {step.fill, step.fills_rows ? passes(tile.rows, memory_.rows) : 0, passes(tile.columns, memory_.columns)});
+        {step.fill, step.fills_rows ? passes(tile.rows, memory_.rows) : 0, passes(tile.column_lanes, memory_.columns)});
   }
 
   void run(std::uint64_t untouched) {
@@ -439,7 +460,7 @@ class MemoryWalk {
     for (std::size_t t = 0; t < tiles.size(); ++t) {
       const Walk::Tile& tile = tiles[t];
       std::uint64_t begin =
-          memory_.fetch({unsigned_of(tile.rows), unsigned_of(tile.columns), tile.phase, unsigned_of(tile.groups),
+          memory_.fetch({unsigned_of(tile.rows), unsigned_of(tile.column_lanes), tile.phase, unsigned_of(tile.groups),
                          tile.fills_rows, tile.first_of_panel, tile.in_first_panel},
                         asked, start);
       if (t >= 3) write_tile(t - 3);
@@ -630,6 +651,48 @@ TEST(Analytic, WorkedExampleOfSeveralMultipliers) {
   // fill.
   const PassPrediction weight = predict_pass(Pass::kBackwardWeight, resnet20_layer(1), kE2m4, kE2m4, config, {});
   EXPECT_EQ(weight.cycles.array, 28U + 9 * 4 * 28 + 8 * 28 + 2 + 1 + 6);
+}
+
+// The worked example of docs/dataflow.md.
+TEST(Analytic, WorkedExampleOfGroupsSideBySide) {
+  const ConvolutionShape shape{
+      .in_channels = 96, .out_channels = 96, .in_size = {16, 16}, .kernel = {3, 3}, .padding = {1, 1}, .groups = 96};
+  const auto predict = [&](Pass pass, DepthwiseMapping mapping, std::int64_t column_ports) {
+    ArrayConfig config;
+    config.depthwise = mapping;
+    config.column_feeder.fill_ports = column_ports;
+    return predict_pass(pass, shape, kE2m4, kE2m4, config, {kE2m4});
+  };
+  constexpr DepthwiseMapping kRows = DepthwiseMapping::kRows;
+  const PassPrediction off = predict(Pass::kForward, DepthwiseMapping::kOff, 16);
+  EXPECT_EQ(off.cycles.array, 9U + 1535 * 9 + 9 + 8 + 6);
+  EXPECT_EQ(predict(Pass::kForward, DepthwiseMapping::kOff, 256).cycles.array, 1U + 1535 * 9 + 9 + 8 + 6);
+  EXPECT_EQ(predict(Pass::kForward, kRows, 16).cycles.array, 144U + 95 * 144 + 9 + 8 + 6);
+  EXPECT_EQ(predict(Pass::kForward, kRows, 64).cycles.array, 36U + 95 * 36 + 9 + 8 + 6);
+  const PassPrediction rows = predict(Pass::kForward, kRows, 256);
+  EXPECT_EQ(rows.cycles.array, 9U + 95 * 9 + 9 + 8 + 6);
+  EXPECT_EQ(rows.traffic, off.traffic);
+  EXPECT_EQ(rows.counts, off.counts);
+
+  const PassPrediction weight = predict(Pass::kBackwardWeight, DepthwiseMapping::kOff, 256);
+  EXPECT_EQ(weight.cycles.array, 16U + 95 * 256 + 256 + 8 + 6);
+  EXPECT_EQ(predict(Pass::kBackwardWeight, kRows, 16).cycles.array, 144U + 95 * 144 + 16 + 8 + 6);
+  EXPECT_EQ(predict(Pass::kBackwardWeight, kRows, 256).cycles.array, 16U + 95 * 16 + 16 + 8 + 6);
+}
+
+// Blocks of 4 channels end inside convolution groups of 6, which are cut in two ways.
+TEST(Analytic, GroupsThatAreCutDifferentlyRunOneAfterTheOther) {
+  const ConvolutionShape shape{
+      .in_channels = 24, .out_channels = 8, .in_size = {5, 5}, .kernel = {3, 3}, .padding = {1, 1}, .groups = 4};
+  ArrayConfig config;
+  const auto cycles = [&](const char* name, DepthwiseMapping mapping) {
+    config.depthwise = mapping;
+    config.column_feeder.fill_ports = 256;
+    const Format format = models::parse_format(name);
+    return predict_pass(Pass::kForward, shape, format, format, config, {}).cycles.array;
+  };
+  EXPECT_EQ(cycles("mxfp4/k4", DepthwiseMapping::kRows), cycles("mxfp4/k4", DepthwiseMapping::kOff));
+  EXPECT_LT(cycles("mxfp4/k3", DepthwiseMapping::kRows), cycles("mxfp4/k3", DepthwiseMapping::kOff));
 }
 
 // As many phases as inputs, each of one result and one tap.

@@ -67,6 +67,34 @@ TEST_F(ArrayConfigFile, Dataflows) {
   }
 }
 
+TEST_F(ArrayConfigFile, GroupsSideBySide) {
+  EXPECT_EQ(load_array_config(write(R"({"depthwise": "rows"})")).depthwise, DepthwiseMapping::kRows);
+  for (const char* const off : {R"({"depthwise": "off"})", R"({"depthwise": false})", R"({"depthwise": null})"}) {
+    EXPECT_EQ(load_array_config(write(off)), ArrayConfig{}) << off;
+  }
+  expect_refused(R"({"depthwise": "columns"})", "/depthwise: is \"columns\"", R"(expected one of "off", "rows")");
+  expect_refused(R"({"depthwise": true})", "/depthwise: is true", "expected \"off\", \"rows\", false or null");
+  expect_refused(R"({"depthwise": "rows", "dataflow": "weight-stationary"})", "/depthwise: is \"rows\"",
+                 "expected \"off\" with the weight-stationary dataflow");
+}
+
+TEST_F(ArrayConfigFile, GroupsAtOnceFitTheRowsAndTheBuffer) {
+  ArrayConfig config;
+  EXPECT_EQ(config.groups_at_once(1, 96), 1);
+  config.depthwise = DepthwiseMapping::kRows;
+  EXPECT_EQ(config.groups_at_once(1, 96), 16);
+  EXPECT_EQ(config.groups_at_once(3, 96), 5);
+  EXPECT_EQ(config.groups_at_once(1, 7), 7);
+  EXPECT_EQ(config.groups_at_once(9, 96), 1);
+  EXPECT_EQ(config.groups_at_once(17, 96), 1);
+  EXPECT_EQ(config.words_of_half(16), 16);
+  config.column_feeder.buffer_elements = 2 * 16 * 5 + 31;
+  EXPECT_EQ(config.groups_at_once(1, 96), 5);
+  EXPECT_EQ(config.words_of_half(5), 1);
+  config.taps_per_cycle = 3;
+  EXPECT_EQ(config.groups_at_once(1, 96), 1);
+}
+
 TEST_F(ArrayConfigFile, TakesIntegersHoweverTheyAreWritten) {
   EXPECT_EQ(load_array_config(write(R"({"rows": 16.0, "columns": 1e1})")).rows, 16);
   EXPECT_EQ(load_array_config(write(R"({"rows": 16.0, "columns": 1e1})")).columns, 10);

@@ -35,7 +35,8 @@ TEST(BusWidths, AreTheLargestOfARun) {
   widths.add_pass(parse_scaled_format("e2m1"), parse_scaled_format("e2m4"), 12, 8);
   widths.add_pass(parse_scaled_format("mxfp8-e5m2"), parse_scaled_format("mxint8"), 50, 4);
   widths.add_pass(parse_scaled_format("nvfp4"), parse_scaled_format("nvfp4"), 90, 1);
-  EXPECT_EQ(widths.of("significand_0", 16), 7);  // of int8, its magnitude
+  EXPECT_EQ(widths.of("significand_0", 16), 7);      // of int8, its magnitude
+  EXPECT_EQ(widths.of("significand_0_1_2", 16), 7);  // of a row, a column and a tap
   EXPECT_EQ(widths.of("exponent_0", 8), 5);
   EXPECT_EQ(widths.of("product", 32), 10);
   EXPECT_EQ(widths.of("accumulator", 64), 64);

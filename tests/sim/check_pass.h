@@ -160,15 +160,16 @@ inline void check_layer(Simulator& simulator, const ArrayConfig& config, const m
   }
 }
 
-inline void check_random_passes(Detail detail, const ArrayConfig& config, std::uint64_t seed, int passes) {
+inline void check_random_passes(Detail detail, const ArrayConfig& config, std::uint64_t seed, int passes,
+                                bool grouped = false) {
   Simulator simulator(detail, config);
   for (int i = 0; i < test::repetitions(passes); ++i, ++seed) {
     for (const bool blocks : {false, true}) {
-      RandomPasses random(seed);
+      RandomPasses random(seed, grouped);
       RandomPass pass = blocks ? random.next_of_blocks() : random.next();
       pass.accumulator.taps_per_cycle = config.taps_per_cycle;
-      SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + ")." + (blocks ? "next_of_blocks" : "next") +
-                   "(): " + pass.describe());
+      SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + (grouped ? ", true)." : ").") +
+                   (blocks ? "next_of_blocks" : "next") + "(): " + pass.describe());
       check(simulator, config, pass);
       if (testing::Test::HasFailure()) return;
     }

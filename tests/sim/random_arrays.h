@@ -11,7 +11,7 @@
 
 namespace mlsim::sim {
 
-// No operand fits in its SRAM.
+// No operand fits in its SRAM. Every other one puts convolution groups side by side.
 inline ArrayConfig random_array(tests::Random& random) {
   using tests::between;
   ArrayConfig config;
@@ -23,6 +23,7 @@ inline ArrayConfig random_array(tests::Random& random) {
   config.column_feeder.buffer_elements = between(random, 2, 40) * config.columns;
   config.column_feeder.fill_ports = between(random, 1, 9);
   config.global_sram_bytes = 1;
+  if (between(random, 0, 1) == 0) config.depthwise = DepthwiseMapping::kRows;
   return config;
 }
 

@@ -29,9 +29,11 @@ class RandomLayers {
   models::ConvolutionShape shape() {
     models::ConvolutionShape shape;
     shape.batch = pick(1, 3) * pick(1, 3);
-    shape.groups = pick(1, 3);
-    shape.in_channels = shape.groups * pick(1, 7);
-    shape.out_channels = shape.groups * pick(1, 7);
+    // Many groups of few channels now and then, also depthwise.
+    const bool narrow = pick(0, 2) == 0;
+    shape.groups = narrow ? pick(2, 13) : pick(1, 3);
+    shape.in_channels = shape.groups * pick(1, narrow ? pick(1, 3) : 7);
+    shape.out_channels = shape.groups * pick(1, narrow ? pick(1, 3) : 7);
     for (const std::size_t axis : {0U, 1U}) {
       shape.in_size[axis] = pick(1, 11);
       shape.padding[axis] = pick(0, pick(0, 1) * 6);
@@ -138,7 +140,8 @@ class RandomCases {
 inline std::string describe(int i, const Case& test, const ArrayConfig& config) {
   return "layer " + std::to_string(i) + ", " + to_string(test.pass) + " in " + to_string(test.left) + " times " +
          to_string(test.right) + ", " + tests::to_string(test.shape) + ", array " + std::to_string(config.rows) + "x" +
-         std::to_string(config.columns) + " of " + std::to_string(config.taps_per_cycle) + " multipliers, " +
+         std::to_string(config.columns) + " of " + std::to_string(config.taps_per_cycle) + " multipliers, groups " +
+         (config.depthwise == DepthwiseMapping::kOff ? "one after the other, " : "side by side, ") +
          std::to_string(config.dram_bytes_per_cycle.thousandths) + " thousandths of a byte from DRAM, " +
          std::to_string(config.sram_read_bytes_per_cycle.thousandths) + " from SRAM and " +
          std::to_string(config.sram_write_bytes_per_cycle.thousandths) + " into it, latency " +

@@ -39,7 +39,8 @@ struct RandomPass {
 
 class RandomPasses {
  public:
-  explicit RandomPasses(std::uint64_t seed) : generator_(seed) {}
+  // `grouped`: of layers that have more than one convolution group.
+  explicit RandomPasses(std::uint64_t seed, bool grouped = false) : generator_(seed), grouped_(grouped) {}
 
   RandomPass next() {
     RandomPass random;
@@ -161,7 +162,7 @@ class RandomPasses {
   models::ConvolutionShape block_shape() {
     models::ConvolutionShape s;
     if (pick(0, 7) == 0) {
-      s.groups = pick(1, 3);
+      s.groups = pick(grouped_ ? 2 : 1, grouped_ ? 9 : 3);
       s.batch = pick(1, 12);
       s.in_channels = s.groups * pick(1, 12);
       s.out_channels = s.groups * pick(1, 12);
@@ -169,7 +170,7 @@ class RandomPasses {
     }
     do {
       s = tests::random_layer(generator_);
-    } while (s.multiply_adds(models::Pass::kForward) > 15000);
+    } while (s.multiply_adds(models::Pass::kForward) > 15000 || (grouped_ && s.groups == 1));
     return s;
   }
 
@@ -177,7 +178,7 @@ class RandomPasses {
     models::ConvolutionShape s;
     do {
       s.batch = pick(1, 3);
-      s.groups = pick(0, 2) == 0 ? pick(2, 5) : 1;
+      s.groups = grouped_ ? pick(2, 9) : pick(0, 2) == 0 ? pick(2, 5) : 1;
       const bool depthwise = s.groups > 1 && pick(0, 1) == 0;
       s.in_channels = s.groups * (depthwise ? 1 : pick(1, s.groups > 1 ? 3 : 20));
       s.out_channels = s.groups * (depthwise ? 1 : pick(1, s.groups > 1 ? 4 : 20));
@@ -199,6 +200,7 @@ class RandomPasses {
   }
 
   std::mt19937_64 generator_;
+  bool grouped_;
 };
 
 }  // namespace mlsim::sim

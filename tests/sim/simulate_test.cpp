@@ -90,6 +90,49 @@ TEST_P(RandomMultipliers, StructuralDetailEqualsReferenceAndClosedForm) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomMultipliers, testing::Range(std::uint64_t{0}, std::uint64_t{40}));
 
+// Convolution groups side by side, of layers that have some, with elements of one multiplier and of several.
+void check_random_groups(Detail detail, std::uint64_t seed, int passes) {
+  tests::Random random(seed);
+  ArrayConfig config = seed % 3 == 0 ? random_array(random) : random_array_with_memory(random, 500);
+  if (seed % 4 == 0) config = with_random_multipliers(random, config);
+  config.depthwise = DepthwiseMapping::kRows;
+  config.rows = static_cast<int>(tests::between(random, 2, 9));
+  config.elements_per_scaler = static_cast<int>(tests::between(random, 1, config.rows * config.columns));
+  config.row_feeder.buffer_elements = 2 * config.taps_per_cycle * config.rows * tests::between(random, 1, 20);
+  SCOPED_TRACE(std::to_string(config.rows) + "x" + std::to_string(config.columns) + " elements of " +
+               std::to_string(config.taps_per_cycle) + " multipliers");
+  check_random_passes(detail, config, 9000 + 1000 * seed, passes, true);
+}
+
+class RandomGroups : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(RandomGroups, CycleDetailEqualsReferenceAndClosedForm) {
+  check_random_groups(Detail::kCycle, GetParam(), 60);
+}
+
+TEST_P(RandomGroups, StructuralDetailEqualsReferenceAndClosedForm) {
+  check_random_groups(Detail::kStructural, GetParam(), 15);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomGroups, testing::Range(std::uint64_t{0}, std::uint64_t{40}));
+
+// Depthwise and grouped layers of networks on an array that puts their groups side by side.
+TEST(Simulator, GroupsSideBySideOfLayersOfNetworks) {
+  ArrayConfig config;
+  config.depthwise = DepthwiseMapping::kRows;
+  config.column_feeder.fill_ports = 256;
+  Simulator simulator(Detail::kCycle, config);
+  const std::array<models::ConvolutionShape, 3> layers{{
+      {1, 144, 144, {28, 28}, {3, 3}, {2, 2}, {1, 1}, 144},  // MobileNetV2
+      {2, 40, 40, {14, 14}, {3, 3}, {1, 1}, {1, 1}, 40},     // a last bundle of eight
+      {1, 128, 128, {14, 14}, {3, 3}, {1, 1}, {1, 1}, 32},   // ResNeXt
+  }};
+  RandomPasses random(78);
+  for (const char* const name : {"e2m4", "mxfp4", "nvfp4/b16"}) {
+    for (const models::ConvolutionShape& shape : layers) check_layer(simulator, config, shape, name, {}, random);
+  }
+}
+
 // 32 multipliers on layers of networks.
 TEST(Simulator, MultipliersOnLayersOfNetworks) {
   ArrayConfig config;

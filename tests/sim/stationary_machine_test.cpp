@@ -12,6 +12,7 @@ namespace mlsim::sim {
 namespace {
 
 ArrayConfig stationary(ArrayConfig config) {
+  config.depthwise = DepthwiseMapping::kOff;
   config.dataflow = DataflowKind::kWeightStationary;
   return config;
 }
@@ -99,6 +100,14 @@ TEST(StationaryMachine, LayersOnDotProductElementsEqualFunctionalEngineAndClosed
       check_layer(simulator, config, shape, name, {.bits = 14, .taps_per_cycle = 32}, random);
     }
   }
+}
+
+TEST(StationaryMachine, RefusesGroupsSideBySide) {
+  ArrayConfig config = stationary(array(4, 4, 4, {}, {}));
+  config.depthwise = DepthwiseMapping::kRows;
+  EXPECT_THAT([&] { Simulator(Detail::kCycle, config); },
+              testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr(
+                  "array: /depthwise: is \"rows\", expected \"off\" with the weight-stationary dataflow")));
 }
 
 }  // namespace

@@ -204,6 +204,48 @@ TEST(Trace, ElementFollowsTheReference) {
   std::filesystem::remove(gtkw_file(path));
 }
 
+// Two convolution groups, of a row each: the rows take their operand of the columns from wires of their own, which show
+// the codes of the channel of their group.
+TEST(Trace, RowsOfGroupsSideBySideHaveWiresOfTheirOwn) {
+  const std::string path = testing::TempDir() + "groups-" + std::to_string(getpid()) + ".vcd";
+  const models::ConvolutionShape shape{
+      .in_channels = 2, .out_channels = 2, .in_size = {3, 4}, .kernel = {3, 3}, .groups = 2};
+  const models::ScaledTensor activation = SmallLayer::tensor(shape.activation_shape(), 1);
+  const models::ScaledTensor weight = SmallLayer::tensor(shape.weight_shape(), 2);
+  ArrayConfig config = small_array();
+  config.depthwise = DepthwiseMapping::kRows;
+  {
+    Simulator simulator(Detail::kStructural, config, TraceRequest{.file = path});
+    simulator.simulate_pass(models::Pass::kForward, shape, activation, weight, {}, std::nullopt);
+    simulator.finish_trace();
+  }
+  ValueChangeDump dump(path);
+  const std::string feeder = "accelerator.column_feeder.";
+  std::array<std::vector<std::int64_t>, 2> significands;  // that the first column of each row takes
+  std::int64_t clock = 0;
+  while (dump.advance()) {
+    const std::int64_t level = dump.value("accelerator.clock");
+    if (level == 1 && clock == 0) {
+      for (const std::size_t row : {0U, 1U}) {
+        const std::string wire = std::to_string(row) + "_0";
+        if (dump.value(feeder + "valid_" + wire) == 1) {
+          significands.at(row).push_back(dump.value(feeder + "significand_" + wire));
+        }
+      }
+    }
+    clock = level;
+  }
+  for (const std::size_t row : {0U, 1U}) {
+    std::vector<std::int64_t> expected;
+    for (std::size_t tap = 0; tap < 9; ++tap) {
+      const std::size_t code = row * 12 + tap / 3 * 4 + tap % 3;
+      expected.push_back(models::split_fields(activation.format.element, activation.codes[code]).significand);
+    }
+    EXPECT_EQ(significands.at(row), expected) << row;
+  }
+  std::filesystem::remove(path);
+}
+
 // Of four multipliers: a kernel's nine products are three additions, the last one of a single product.
 TEST(Trace, AnElementOfSeveralMultipliersFollowsTheReference) {
   const std::string path = testing::TempDir() + "dot-" + std::to_string(getpid()) + ".vcd";

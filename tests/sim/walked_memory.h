@@ -93,7 +93,7 @@ class WalkedMemory {
   // What of a tile its operands' bytes depend on.
   struct Tile {
     std::uint64_t rows = 0;
-    std::uint64_t columns = 0;
+    std::uint64_t columns = 0;  // lanes of their operand
     WalkedPhase phase;
     std::uint64_t groups = 0;
     bool fills_rows = true;

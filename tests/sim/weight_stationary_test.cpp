@@ -28,6 +28,7 @@ using models::Pass;
 const Format kE2m4 = models::parse_format("e2m4");
 
 ArrayConfig stationary(ArrayConfig config = {}) {
+  config.depthwise = DepthwiseMapping::kOff;
   config.dataflow = DataflowKind::kWeightStationary;
   return config;
 }
