@@ -102,10 +102,11 @@ void OperandFeeder::prepare_scales() {
 // Where the half has what a lane takes, kNoPlace for a lane that is not in use: rows of a convolution group share its
 // lanes.
 std::size_t OperandFeeder::place_of(const FeederBuffer::Half& source, std::size_t lane) const {
+  const auto width = static_cast<std::size_t>(source.width);
+  if (wires_.row_lanes == 0) return lane < width ? lane : kNoPlace;
   const std::size_t row = lane / side_lanes_;
   const std::size_t group = group_rows_ == 0 ? 0 : row / static_cast<std::size_t>(group_rows_);
   const std::size_t of_group = lane % side_lanes_;
-  const auto width = static_cast<std::size_t>(source.width);
   return group < static_cast<std::size_t>(source.groups) && of_group < width ? group * width + of_group : kNoPlace;
 }
 
