@@ -11,6 +11,7 @@ namespace mlsim::sim {
 FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
     : side_(side),
       weight_stationary_(config.dataflow == DataflowKind::kWeightStationary),
+      array_columns_(config.columns),
       fold_taps_(static_cast<std::size_t>(weight_stationary::fold_taps(config))),
       lanes_(side == Side::kRows  ? config.rows
              : weight_stationary_ ? static_cast<int>(weight_stationary::tile_positions(config))

@@ -88,6 +88,7 @@ class FeederBuffer {
 
   Side side_;
   bool weight_stationary_;
+  int array_columns_;
   std::size_t fold_taps_;  // weight-stationary: the most that stay at once
   int lanes_;
   int taps_per_cycle_;

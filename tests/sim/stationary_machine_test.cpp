@@ -1,5 +1,6 @@
 // The weight-stationary machine: values, counts, cycles and traffic of both details against reference and closed form.
 // Each test elaborates a design of its own.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
