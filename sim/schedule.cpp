@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "sim/ceiling.h"
 #include "sim/statistics.h"
 #include "sim/weight_stationary/folds.h"
 
@@ -10,10 +11,6 @@ namespace mlsim::sim {
 namespace {
 
 using models::Pass;
-
-std::int64_t ceiling(std::int64_t value, std::int64_t divisor) {
-  return (value + divisor - 1) / divisor;
-}
 
 // The most elements of any group-scale unit that lie in the live corner of the array.
 int largest_share(int array_rows, int array_columns, int live_rows, int live_columns, int elements_per_scaler) {

@@ -8,13 +8,9 @@
 #include "models/convolution/convolution.h"
 #include "models/formats/scale_layout.h"
 #include "sim/array_config.h"
+#include "sim/ceiling.h"
 
 namespace mlsim::sim {
-
-// Of a quotient of numbers that are not negative.
-constexpr std::int64_t ceiling(std::int64_t value, std::int64_t divisor) {
-  return (value + divisor - 1) / divisor;
-}
 
 // Phases that follow each other along an axis of backward data and are alike.
 struct PhaseRun {

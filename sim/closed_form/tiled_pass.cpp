@@ -35,15 +35,13 @@ TiledPass::TiledPass(const PassOnArray& of, std::int64_t tile_columns)
     throw std::runtime_error(to_string(of.pass) + ": operands of " + to_string(of.left) + " and " +
                              to_string(of.right) + ", expected two block-scaled formats or two baseline formats");
   }
-  if (!scaled()) {
-    put_groups_side_by_side();
-    return;
+  if (scaled()) {
+    const auto& left = std::get<ScaledFormat>(of.left);
+    const auto& right = std::get<ScaledFormat>(of.right);
+    has_exponents_ = left.element.exponent_bits > 0 || right.element.exponent_bits > 0;
+    tiles_.taps_apart = models::Reduction(of.pass, of.shape, left.layout, right.layout).taps_apart();
+    tiles_.conv_groups = conv_groups(of.pass, of.shape, left.layout, right.layout);
   }
-  const auto& left = std::get<ScaledFormat>(of.left);
-  const auto& right = std::get<ScaledFormat>(of.right);
-  has_exponents_ = left.element.exponent_bits > 0 || right.element.exponent_bits > 0;
-  tiles_.taps_apart = models::Reduction(of.pass, of.shape, left.layout, right.layout).taps_apart();
-  tiles_.conv_groups = conv_groups(of.pass, of.shape, left.layout, right.layout);
   put_groups_side_by_side();
 }
 

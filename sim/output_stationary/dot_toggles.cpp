@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "sim/ceiling.h"
 
 namespace mlsim::sim {
 namespace {
@@ -105,7 +106,7 @@ class Walk {
             const std::int64_t element = place.element + tap.row + outer * schedule_.row_outer_elements();
             registers.add(word_place, rows_[static_cast<std::size_t>(element)]);
           });
-          registers.take((schedule_.phases()[phase].columns + array_columns_ - 1) / array_columns_);
+          registers.take(ceiling(schedule_.phases()[phase].columns, array_columns_));
         }
       }
     }
@@ -133,7 +134,7 @@ class Walk {
           });
         }
       }
-      registers.take((schedule_.rows() + array_rows_ - 1) / array_rows_);
+      registers.take(ceiling(schedule_.rows(), array_rows_));
     }
     return registers.bits();
   }

@@ -1,15 +1,11 @@
-// An element of an array whose elements multiply several pairs a cycle: mantissa multipliers, exponent adders, adder
-// tree and one accumulator.
+// An element of an array whose elements multiply several pairs a cycle: a dot product and one accumulator.
 #pragma once
 
 #include <cstdint>
 #include <systemc>
 
 #include "models/convolution/operation_counts.h"
-#include "sim/systemc/adder_tree.h"
-#include "sim/systemc/exponent_adder.h"
-#include "sim/systemc/job.h"
-#include "sim/systemc/mantissa_multiplier.h"
+#include "sim/systemc/dot_product.h"
 #include "sim/systemc/operand_feeder.h"
 #include "sim/systemc/tree_accumulator.h"
 
@@ -26,24 +22,17 @@ class DotProductElement : public sc_core::sc_module {
                     const OperandWires& column_wires, std::size_t element, std::size_t columns,
                     std::size_t multipliers);
 
-  void load(const Job& job);
+  void load(const Job& job) { tree_accumulator_.load(job); }
   void trace(sc_core::sc_trace_file* file) const override;
 
   const sc_core::sc_signal<std::int64_t>& handed_over() const { return handed_over_; }
-  models::OperationCounts counts() const;
-  std::uint64_t zero_products() const { return tree_accumulator_.zero_products(); }
+  models::OperationCounts counts() const { return tree_accumulator_.adder().counts(); }
+  std::uint64_t zero_products() const { return tree_accumulator_.adder().zero_products(); }
 
  private:
-  bool has_exponents_ = true;
-  sc_core::sc_vector<sc_core::sc_signal<std::uint32_t>> product_;
-  sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> shift_;
-  sc_core::sc_signal<ProductSum> tree_sum_;
+  DotProduct dot_product_;
   sc_core::sc_signal<std::int64_t> accumulator_;
   sc_core::sc_signal<std::int64_t> handed_over_;
-
-  sc_core::sc_vector<MantissaMultiplier> multiplier_;
-  sc_core::sc_vector<ExponentAdder> exponent_adder_;
-  AdderTree adder_tree_;
   TreeAccumulator tree_accumulator_;
 };
 

@@ -7,10 +7,7 @@
 #include <systemc>
 
 #include "models/convolution/operation_counts.h"
-#include "sim/systemc/adder_tree.h"
-#include "sim/systemc/exponent_adder.h"
-#include "sim/systemc/job.h"
-#include "sim/systemc/mantissa_multiplier.h"
+#include "sim/systemc/dot_product.h"
 #include "sim/systemc/stationary_element.h"
 
 namespace mlsim::sim {
@@ -27,22 +24,13 @@ class StationaryTreeAdder : public sc_core::sc_module {
 
   explicit StationaryTreeAdder(const sc_core::sc_module_name& name);
 
-  void load(const Job& job);
-  std::uint64_t additions() const { return additions_; }
-  std::uint64_t added_products() const { return added_products_; }
-  std::uint64_t overflows() const { return overflows_; }
-  // Of the products, those that are zero.
-  std::uint64_t zero_products() const { return zero_products_; }
+  void load(const Job& job) { adder_.load(job); }
+  const WordAdder& adder() const { return adder_; }
 
  private:
   void tick();
 
-  int bits_ = 64;
-  models::Overflow overflow_ = models::Overflow::kSaturate;
-  std::uint64_t additions_ = 0;
-  std::uint64_t added_products_ = 0;
-  std::uint64_t overflows_ = 0;
-  std::uint64_t zero_products_ = 0;
+  WordAdder adder_;
 };
 
 class StationaryDotElement : public sc_core::sc_module {
@@ -56,23 +44,17 @@ class StationaryDotElement : public sc_core::sc_module {
   StationaryDotElement(const sc_core::sc_module_name& name, const ElementWires& own, std::size_t element,
                        const ElementWires& columns, std::size_t column, std::size_t multipliers);
 
-  void load(const Job& job);
+  void load(const Job& job) { adder_.load(job); }
   void trace(sc_core::sc_trace_file* file) const override;
 
   const sc_core::sc_signal<std::int64_t>& sum() const { return sum_; }
-  models::OperationCounts counts() const;
-  std::uint64_t zero_products() const { return adder_.zero_products(); }
+  models::OperationCounts counts() const { return adder_.adder().counts(); }
+  std::uint64_t zero_products() const { return adder_.adder().zero_products(); }
 
  private:
-  bool has_exponents_ = true;
-  sc_core::sc_vector<sc_core::sc_signal<std::uint32_t>> product_;
-  sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> shift_;
-  sc_core::sc_signal<ProductSum> tree_sum_;
+  DotProduct dot_product_;
   sc_core::sc_signal<std::int64_t> sum_;
 
-  sc_core::sc_vector<MantissaMultiplier> multiplier_;
-  sc_core::sc_vector<ExponentAdder> exponent_adder_;
-  AdderTree adder_tree_;
   StationaryTreeAdder adder_;
 };
 

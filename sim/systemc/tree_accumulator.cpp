@@ -1,7 +1,5 @@
 #include "sim/systemc/tree_accumulator.h"
 
-#include "models/convolution/datapath.h"
-
 namespace mlsim::sim {
 
 TreeAccumulator::TreeAccumulator(const sc_core::sc_module_name& name) : sc_core::sc_module(name) {
@@ -9,12 +7,6 @@ TreeAccumulator::TreeAccumulator(const sc_core::sc_module_name& name) : sc_core:
   SC_METHOD(tick);
   sensitive << clock.pos();
   dont_initialize();
-}
-
-void TreeAccumulator::load(const Job& job) {
-  bits_ = job.accumulator_bits;
-  overflow_ = job.overflow;
-  additions_ = products_ = overflows_ = zero_products_ = 0;
 }
 
 void TreeAccumulator::tick() {
@@ -28,14 +20,7 @@ void TreeAccumulator::tick() {
   if (!adds && !hands_over) return;
   // 1. Addition.
   std::int64_t value = accumulator.read();
-  if (adds) {
-    const models::Accumulation next = models::accumulate_sum(value, products.value(), bits_, overflow_);
-    value = next.value;
-    ++additions_;
-    products_ += products.products;
-    overflows_ += next.overflow ? 1 : 0;
-    zero_products_ += products.zeros;
-  }
+  if (adds) value = adder_.added(value, products);
   // 2. Into the accumulator, or at the end of a group into the hand-over register.
   if (hands_over) {
     handed_over.write(value);

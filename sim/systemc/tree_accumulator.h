@@ -5,8 +5,7 @@
 #include <cstdint>
 #include <systemc>
 
-#include "sim/systemc/adder_tree.h"
-#include "sim/systemc/job.h"
+#include "sim/systemc/dot_product.h"
 
 namespace mlsim::sim {
 
@@ -21,22 +20,13 @@ class TreeAccumulator : public sc_core::sc_module {
 
   explicit TreeAccumulator(const sc_core::sc_module_name& name);
 
-  void load(const Job& job);
-  std::uint64_t additions() const { return additions_; }
-  std::uint64_t products() const { return products_; }
-  std::uint64_t overflows() const { return overflows_; }
-  // Of the products, those that are zero.
-  std::uint64_t zero_products() const { return zero_products_; }
+  void load(const Job& job) { adder_.load(job); }
+  const WordAdder& adder() const { return adder_; }
 
  private:
   void tick();
 
-  int bits_ = 64;
-  models::Overflow overflow_ = models::Overflow::kSaturate;
-  std::uint64_t additions_ = 0;
-  std::uint64_t products_ = 0;
-  std::uint64_t overflows_ = 0;
-  std::uint64_t zero_products_ = 0;
+  WordAdder adder_;
 };
 
 }  // namespace mlsim::sim

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "sim/ceiling.h"
+
 namespace mlsim::sim::weight_stationary {
 
 std::int64_t fold_taps(const ArrayConfig& config) {
@@ -18,7 +20,7 @@ int rows_of_scaler(const ArrayConfig& config) {
 
 std::int64_t scaler_count(const ArrayConfig& config) {
   const int rows = rows_of_scaler(config);
-  return (config.rows + rows - 1) / rows;
+  return ceiling(config.rows, rows);
 }
 
 std::int64_t fold_stalls(bool ends_group, std::int64_t positions, std::int64_t share, std::int64_t array_columns) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "sim/ceiling.h"
 #include "sim/schedule.h"
 #include "sim/weight_stationary/folds.h"
 
@@ -78,7 +79,7 @@ class Walk {
         [](std::uint64_t a, std::uint64_t b) { return a + b; });
   }
 
-  std::int64_t column_tiles(const Phase& phase) const { return (phase.columns + tile_columns_ - 1) / tile_columns_; }
+  std::int64_t column_tiles(const Phase& phase) const { return ceiling(phase.columns, tile_columns_); }
 
   // f(place in its fold, tap), for all taps of a tile in their order; how many folds they are.
   template <typename Use>
@@ -92,7 +93,7 @@ class Walk {
         use(t % places_,
             TapAt{group.begin + (apart ? t : t / inner), static_cast<std::size_t>(apart ? group.tap : t % inner)});
       }
-      folds += (taps + places_ - 1) / places_;
+      folds += ceiling(taps, places_);
       if (schedule_.is_last(group, phase)) return folds;
     }
   }
@@ -122,7 +123,7 @@ class Walk {
 
   // A register of a column, by its place in a fold: the same for every row tile of a convolution group.
   std::uint64_t bits_of_place(std::int64_t place) const {
-    const std::int64_t row_tiles = (schedule_.rows() + array_rows_ - 1) / array_rows_;
+    const std::int64_t row_tiles = ceiling(schedule_.rows(), array_rows_);
     std::uint16_t reg = 0;
     std::uint64_t bits = 0;
     for (std::int64_t conv_group = 0; conv_group < schedule_.shape().groups; ++conv_group) {

@@ -246,18 +246,22 @@ TEST(Trace, RowsOfGroupsSideBySideHaveWiresOfTheirOwn) {
   std::filesystem::remove(path);
 }
 
+// Leaves the trace of a forward pass on elements of four multipliers.
+void trace_dot_products(const std::string& path, const SmallLayer& layer, DataflowKind dataflow) {
+  ArrayConfig config = small_array();
+  config.dataflow = dataflow;
+  config.taps_per_cycle = 4;
+  Simulator simulator(Detail::kStructural, config, TraceRequest{.file = path});
+  simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {.taps_per_cycle = 4},
+                          std::nullopt);
+  simulator.finish_trace();
+}
+
 // Of four multipliers: a kernel's nine products are three additions, the last one of a single product.
 TEST(Trace, AnElementOfSeveralMultipliersFollowsTheReference) {
   const std::string path = testing::TempDir() + "dot-" + std::to_string(getpid()) + ".vcd";
   const SmallLayer layer;
-  ArrayConfig config = small_array();
-  config.taps_per_cycle = 4;
-  {
-    Simulator simulator(Detail::kStructural, config, TraceRequest{.file = path});
-    simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {.taps_per_cycle = 4},
-                            std::nullopt);
-    simulator.finish_trace();
-  }
+  trace_dot_products(path, layer, DataflowKind::kOutputStationary);
   ValueChangeDump dump(path);
   for (const std::string name :
        {"accelerator.row_feeder.significand_1_3", "accelerator.column_feeder.valid_0_2",
@@ -302,15 +306,7 @@ TEST(Trace, AnElementOfSeveralMultipliersFollowsTheReference) {
 TEST(Trace, NamesAWeightStationaryElementOfSeveralMultipliers) {
   const std::string path = testing::TempDir() + "stationary-dot-" + std::to_string(getpid()) + ".vcd";
   const SmallLayer layer;
-  ArrayConfig config = small_array();
-  config.dataflow = DataflowKind::kWeightStationary;
-  config.taps_per_cycle = 4;
-  {
-    Simulator simulator(Detail::kStructural, config, TraceRequest{.file = path});
-    simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {.taps_per_cycle = 4},
-                            std::nullopt);
-    simulator.finish_trace();
-  }
+  trace_dot_products(path, layer, DataflowKind::kWeightStationary);
   ValueChangeDump dump(path);
   for (const std::string name : {"accelerator.array.own_significand_1_3", "accelerator.array.column_valid_0_2",
                                  "accelerator.array.element_0_0.product_3",
