@@ -189,13 +189,7 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
     }
     in_range(key + "/fill_ports", feeder.fill_ports, kFillPorts);
   };
-  if (dataflow == DataflowKind::kWeightStationary) {
-    // They have registers in the elements instead of a buffer.
-    in_range("row_feeder/buffer_elements", row_feeder.buffer_elements, kBufferElements);
-    in_range("row_feeder/fill_ports", row_feeder.fill_ports, kFillPorts);
-  } else {
-    check_feeder("row_feeder", row_feeder, rows);
-  }
+  check_feeder("row_feeder", row_feeder, rows);
   check_feeder("column_feeder", column_feeder, columns);
   in_range("quantizer_lanes", quantizer_lanes, kQuantizerLanes);
   in_range("global_sram_bytes", global_sram_bytes, kSramBytes);

@@ -17,6 +17,7 @@
 #include "app/cli/sweep_command.h"
 #include "app/report/sweep_reader.h"
 #include "tests/support/command.h"
+#include "tests/support/processes.h"
 #include "tests/support/repetitions.h"
 
 namespace mlsim {
@@ -269,7 +270,7 @@ TEST_F(Sweep, Refuses) {
 // Points of a sweep that was killed must not outlive a change of what they were made of.
 TEST_F(Sweep, AnEditedInputStartsItAnew) {
   folder_.write("workload.json", R"({ "schema": "mlsim.workload/1", "name": "net", "seed": 1, "format": "e2m4",
-    "batch": 2, "values": {}, "layers": "net.csv" })");
+    "batch": 1024, "values": {}, "layers": "net.csv" })");
   const std::string header =
       "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n";
   const std::vector<std::array<std::string, 3>> edits{
@@ -283,11 +284,12 @@ TEST_F(Sweep, AnEditedInputStartsItAnew) {
         "--exponent-bits 0:3 --mantissa-bits 1:6 --array " + (folder_.path() / "array.json").string() + " --jobs 1";
     const std::filesystem::path journal = folder_.path() / "killed.csv.journal";
     const pid_t process = start("killed.csv", ranges);
-    while (!std::filesystem::exists(journal) || folder_.read("killed.csv.journal").find("row") == std::string::npos) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    const bool begun = test::comes_true([&] {
+      return std::filesystem::exists(journal) && folder_.read("killed.csv.journal").find("row") != std::string::npos;
+    });
     kill(process, SIGKILL);
     waitpid(process, nullptr, 0);
+    ASSERT_TRUE(begun);
     ASSERT_TRUE(std::filesystem::exists(journal)) << "it had ended before it was killed";
 
     folder_.write(file, after);

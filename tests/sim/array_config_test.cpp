@@ -57,10 +57,7 @@ TEST_F(ArrayConfigFile, LeftOutKeysKeepTheirDefaults) {
 TEST_F(ArrayConfigFile, Dataflows) {
   EXPECT_EQ(load_array_config(write(R"({"dataflow": "output-stationary"})")), ArrayConfig{});
   EXPECT_EQ(load_array_config(write(R"({"dataflow": "weight-stationary"})")).dataflow, DataflowKind::kWeightStationary);
-  // Rows have no buffer there, whatever their elements hold.
-  EXPECT_EQ(load_array_config(write(R"({"dataflow": "weight-stationary", "taps_per_cycle": 256,
-                                        "row_feeder": {"buffer_elements": 1}})"))
-                .taps_per_cycle,
+  EXPECT_EQ(load_array_config(write(R"({"dataflow": "weight-stationary", "taps_per_cycle": 256})")).taps_per_cycle,
             256);
   for (const DataflowKind kind : {DataflowKind::kOutputStationary, DataflowKind::kWeightStationary}) {
     EXPECT_EQ(parse_dataflow_kind(to_string(kind)), kind);
@@ -208,8 +205,7 @@ TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
   expect_refused(R"({"dataflow": "row-stationary"})", "/dataflow: is \"row-stationary\"",
                  "expected \"output-stationary\" or \"weight-stationary\"");
   expect_refused(R"({"dataflow": 1})", "/dataflow: is 1", "expected \"output-stationary\"");
-  expect_refused(R"({"dataflow": "weight-stationary", "taps_per_cycle": 257})",
-                 "/column_feeder/buffer_elements: is 8192",
+  expect_refused(R"({"dataflow": "weight-stationary", "taps_per_cycle": 257})", "/row_feeder/buffer_elements: is 8192",
                  "8224 (two halves of 257 elements for each of the 16 lanes)");
   expect_refused(R"({"dram_burst_bytes": 0})", "/dram_burst_bytes: is 0", "an integer from 1 to 65536 or null");
   EXPECT_THAT([] { load_array_config("no-such-array.json"); },

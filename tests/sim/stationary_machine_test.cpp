@@ -32,12 +32,12 @@ const std::array<ArrayCase, 14> kArrays{{
     {"Odd5x3Shared", array(5, 3, 7, {100, 5}, {64, 30}), 400, 150},
     {"Square16ShareAll", array(16, 16, 256, {1024, 16}, {1024, 16}), 200, 25},
     {"Wide4x32", with_small_sram(array(4, 32, 8, {200, 4}, {1600, 80})), 400, 60},
-    {"Dot1x1x4", dot(array(1, 1, 1, {2, 1}, {24, 3}), 4), 200, 100},
-    {"Dot3x5x3", dot(array(3, 5, 15, {2, 2}, {210, 7}), 3), 400, 150},
-    {"Dot5x3x2OnePosition", with_small_sram(dot(array(5, 3, 7, {2, 5}, {12, 30}), 2)), 400, 150},
+    {"Dot1x1x4", dot(array(1, 1, 1, {8, 1}, {24, 3}), 4), 200, 100},
+    {"Dot3x5x3", dot(array(3, 5, 15, {18, 2}, {210, 7}), 3), 400, 150},
+    {"Dot5x3x2OnePosition", with_small_sram(dot(array(5, 3, 7, {20, 5}, {12, 30}), 2)), 400, 150},
     {"Dot4x2x32", dot(array(4, 2, 1, {256, 16}, {1024, 64}), 32), 400, 60},
     {"Dot16x16x9", dot(array(16, 16, 256, {}, {}), 9), 300, 15},
-    {"Dot2x1x64", with_small_sram(dot(array(2, 1, 2, {2, 7}, {640, 100}), 64)), 300, 60},
+    {"Dot2x1x64", with_small_sram(dot(array(2, 1, 2, {256, 7}, {640, 100}), 64)), 300, 60},
 }};
 
 class StationaryLayers : public testing::TestWithParam<ArrayCase> {};
