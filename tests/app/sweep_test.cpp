@@ -38,6 +38,16 @@ class Sweep : public testing::Test {
  protected:
   Sweep() { folder_.write("workload.json", kWorkload); }
 
+  // One whose sweeps run for seconds, with its layers in net.csv, of which it returns the header.
+  std::string write_long_workload() const {
+    folder_.write("workload.json", R"({ "schema": "mlsim.workload/1", "name": "net", "seed": 1, "format": "e2m4",
+      "batch": 1024, "values": {}, "layers": "net.csv" })");
+    const std::string header =
+        "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n";
+    folder_.write("net.csv", header + "conv, 10, 10, 3, 3, 4, 8, 1,\n");
+    return header;
+  }
+
   test::CommandResult run(const std::string& arguments) const {
     return test::run_mlsim(MLSIM_COMMAND, folder_, "sweep workload.json " + arguments);
   }
@@ -269,10 +279,7 @@ TEST_F(Sweep, Refuses) {
 
 // Points of a sweep that was killed must not outlive a change of what they were made of.
 TEST_F(Sweep, AnEditedInputStartsItAnew) {
-  folder_.write("workload.json", R"({ "schema": "mlsim.workload/1", "name": "net", "seed": 1, "format": "e2m4",
-    "batch": 1024, "values": {}, "layers": "net.csv" })");
-  const std::string header =
-      "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n";
+  const std::string header = write_long_workload();
   const std::vector<std::array<std::string, 3>> edits{
       {"net.csv", header + "conv, 10, 10, 3, 3, 4, 8, 1,\n", header + "conv, 12, 12, 3, 3, 4, 8, 1,\n"},
       {"array.json", R"({ "rows": 4, "columns": 4, "quantizer_lanes": 16 })",
@@ -398,6 +405,7 @@ TEST_F(Sweep, KilledAtRandomMomentsItEndsInTheSameBytes) {
 }
 
 TEST_F(Sweep, SaysHowToGoOnWhereItIsInterrupted) {
+  write_long_workload();
   const std::string command = "cd '" + folder_.path().string() +
                               "' && exec '" MLSIM_COMMAND
                               "' sweep workload.json --exponent-bits 0:4 --mantissa-bits 1:5 --grouping nc,n,c,none "
