@@ -104,14 +104,15 @@ Shard parse_shard(const std::string& text) {
 }
 
 std::vector<std::size_t> points_of(const Shard& shard, const SweepPoints& points, bool families_share) {
+  const std::size_t count = points.size();
   std::size_t families = 0;
-  for (std::size_t point = 0; point < points.size(); ++point) {
+  for (std::size_t point = 0; point < count; ++point) {
     if (point == 0 || points.family(point) != points.family(point - 1)) ++families;
   }
   const bool by_family = families_share && families >= shard.count;
   std::vector<std::size_t> own;
   std::size_t unit = 0;
-  for (std::size_t point = 0; point < points.size(); ++point) {
+  for (std::size_t point = 0; point < count; ++point) {
     if (point > 0 && (!by_family || points.family(point) != points.family(point - 1))) ++unit;
     if (unit % shard.count == shard.number - 1) own.push_back(point);
   }

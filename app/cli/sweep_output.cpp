@@ -10,7 +10,6 @@
 
 namespace mlsim::app {
 
-using evaluation::SweepCollector;
 using evaluation::SweepJournal;
 using Json = nlohmann::ordered_json;
 

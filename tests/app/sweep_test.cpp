@@ -42,7 +42,7 @@ class Sweep : public testing::Test {
   std::string write_long_workload() const {
     folder_.write("workload.json", R"({ "schema": "mlsim.workload/1", "name": "net", "seed": 1, "format": "e2m4",
       "batch": 1024, "values": {}, "layers": "net.csv" })");
-    const std::string header =
+    std::string header =
         "Layer name, IFMAP Height, IFMAP Width, Filter Height, Filter Width, Channels, Num Filter, Strides,\n";
     folder_.write("net.csv", header + "conv, 10, 10, 3, 3, 4, 8, 1,\n");
     return header;
