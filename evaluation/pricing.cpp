@@ -48,7 +48,7 @@ energy::Surroundings surroundings_of(Pass pass, const models::Format& left, cons
   // A row's register is read by the elements of all columns.
   // A column's one is read by those of all rows, unless each row has one of its own for convolution groups side by
   // side.
-  const int column_fanout = array.depthwise == sim::DepthwiseMapping::kOff ? array.rows : 1;
+  const int column_fanout = array.rows / array.rows_with_column_wires();
   surroundings.left_fanout = left_rows ? array.columns : column_fanout;
   surroundings.right_fanout = left_rows ? column_fanout : array.columns;
   surroundings.buffer_bytes = std::max(row_bits * static_cast<double>(array.row_feeder.buffer_elements),

@@ -24,9 +24,9 @@ FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
       weight_stationary_ ? config.columns : feeder.buffer_elements / 2 / lanes_ / taps_per_cycle_;
   const std::int64_t taps = word_count * taps_per_cycle_;
   const auto words = static_cast<std::size_t>(taps * lanes_);
-  // Convolution groups side by side have the lanes of all columns each, and fewer words.
-  const bool has_groups = side == Side::kColumns && config.depthwise != DepthwiseMapping::kOff;
-  const int most_lanes = lanes_ * (has_groups ? config.rows : 1);
+  // Convolution groups side by side have the lanes of all columns each, and fewer words; or lanes of fewer positions.
+  const bool has_groups = side == Side::kColumns && !weight_stationary_;
+  const int most_lanes = lanes_ * (has_groups ? config.rows_with_column_wires() : 1);
   for (Half& half : halves_) {
     half.lanes.resize(static_cast<std::size_t>(most_lanes));
     half.codes.resize(words);
@@ -42,7 +42,8 @@ FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
 void FeederBuffer::load(const Job& job) {
   schedule_ = job.schedule;
   const bool rows = side_ == Side::kRows;
-  if (!rows && !weight_stationary_) lanes_ = array_columns_ * static_cast<int>(schedule_->groups_at_once());
+  const std::int64_t groups = rows ? 1 : schedule_->groups_at_once();
+  if (!rows) lanes_ = static_cast<int>(groups * schedule_->tile_columns());
   operand_ = rows ? job.row_operand : job.column_operand;
   outer_planes_ = rows ? schedule_->row_outer_planes() : schedule_->column_outer_planes();
   outer_elements_ = rows ? schedule_->row_outer_elements() : schedule_->column_outer_elements();
@@ -59,7 +60,7 @@ void FeederBuffer::load(const Job& job) {
   const auto lanes = static_cast<std::size_t>(lanes_);
   const std::size_t registers = !weight_stationary_    ? lanes * static_cast<std::size_t>(taps_per_cycle_)
                                 : side_ == Side::kRows ? lanes * fold_taps_
-                                                       : fold_taps_;
+                                                       : static_cast<std::size_t>(groups) * fold_taps_;
   registers_.assign(registers, 0);
   toggled_bits_ = 0;
   const std::uint64_t packed = static_cast<std::uint64_t>(operand_->size()) * element_bits_ +
@@ -153,10 +154,13 @@ void FeederBuffer::count_read(int half, std::size_t word) {
 void FeederBuffer::count_position(int half, std::size_t position) {
   const Half& source = halves_[static_cast<std::size_t>(half)];
   const auto taps = static_cast<std::size_t>(source.filled_taps);
-  traffic_.buffer_reads += taps * element_bits_;
-  for (std::size_t tap = 0; tap < taps; ++tap) {
-    const std::size_t word = tap * static_cast<std::size_t>(lanes_) + position;
-    if (source.valid[word] != 0) take(source.codes[word], registers_[tap]);
+  const auto groups = static_cast<std::size_t>(source.groups);
+  traffic_.buffer_reads += groups * taps * element_bits_;
+  for (std::size_t group = 0; group < groups; ++group) {
+    std::size_t word = group * static_cast<std::size_t>(source.width) + position;
+    for (std::size_t tap = 0; tap < taps; ++tap, word += static_cast<std::size_t>(lanes_)) {
+      if (source.valid[word] != 0) take(source.codes[word], registers_[group * fold_taps_ + tap]);
+    }
   }
 }
 

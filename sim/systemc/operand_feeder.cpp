@@ -32,8 +32,7 @@ constexpr std::size_t kNoPlace = std::numeric_limits<std::size_t>::max();
 
 // Rows of the array that have wires of their own for an operand.
 std::size_t rows_with_wires(Side side, const ArrayConfig& config) {
-  const bool own = side == Side::kColumns && config.depthwise != DepthwiseMapping::kOff;
-  return own ? static_cast<std::size_t>(config.rows) : 1;
+  return side == Side::kColumns ? static_cast<std::size_t>(config.rows_with_column_wires()) : 1;
 }
 
 }  // namespace
