@@ -129,6 +129,62 @@ TEST(WeightStationary, WorkedExamplesOfSeveralMultipliers) {
   EXPECT_EQ(predict(Pass::kForward, two, "e2m4/none", dot).cycles.array, 16U + 2 + 22);
 }
 
+// Of docs/dataflow.md: 96 channels, of which 16 stand side by side.
+TEST(WeightStationary, WorkedExampleOfGroupsSideBySide) {
+  const ConvolutionShape shape{
+      .in_channels = 96, .out_channels = 96, .in_size = {16, 16}, .kernel = {3, 3}, .padding = {1, 1}, .groups = 96};
+  const auto on = [&](Pass pass, DepthwiseMapping mapping, std::int64_t column_ports) {
+    ArrayConfig config = stationary();
+    config.depthwise = mapping;
+    config.column_feeder.fill_ports = column_ports;
+    return predict(pass, shape, "e2m4", config);
+  };
+  constexpr DepthwiseMapping kOff = DepthwiseMapping::kOff;
+  constexpr DepthwiseMapping kRows = DepthwiseMapping::kRows;
+  const PassPrediction off = on(Pass::kForward, kOff, 256);
+  EXPECT_EQ(on(Pass::kForward, kOff, 16).cycles.array, 144U + 95 * 256 + 256 + 15 + 1 + 6);
+  EXPECT_EQ(off.cycles.array, 9U + 95 * 256 + 256 + 15 + 1 + 6);
+  EXPECT_EQ(on(Pass::kForward, kRows, 16).cycles.array, 144U + 95 * 144 + 16 + 15 + 1 + 6);
+  EXPECT_EQ(on(Pass::kForward, kRows, 64).cycles.array, 36U + 95 * 36 + 16 + 15 + 1 + 6);
+  const PassPrediction rows = on(Pass::kForward, kRows, 256);
+  EXPECT_EQ(rows.cycles.array, 9U + 95 * 16 + 16 + 15 + 1 + 6);
+  EXPECT_EQ(rows.traffic, off.traffic);
+  EXPECT_EQ(rows.counts, off.counts);
+  // A group of 256 taps is 16 folds of nine positions, of which all but the last wait for their sums.
+  EXPECT_EQ(on(Pass::kBackwardWeight, kOff, 256).cycles.array, 16U + 96 * 15 * 18 + 95 * 16 + 9 + 15 + 1 + 6);
+  EXPECT_EQ(on(Pass::kBackwardWeight, kRows, 16).cycles.array, 144U + 95 * 144 + 9 + 15 + 1 + 6);
+  EXPECT_EQ(on(Pass::kBackwardWeight, kRows, 256).cycles.array, 16U + 6 * 15 * 18 + 5 * 16 + 9 + 15 + 1 + 6);
+}
+
+// Four folds of a tile do not stay for the next one: four groups of four rows have tiles of a quarter of the positions,
+// for each of which the rows are filled anew.
+TEST(WeightStationary, SmallerTilesFillRowsMoreOften) {
+  const ConvolutionShape shape{
+      .in_channels = 96, .out_channels = 96, .in_size = {16, 16}, .kernel = {3, 3}, .padding = {1, 1}, .groups = 24};
+  ArrayConfig config = stationary();
+  const Traffic off = predict(Pass::kForward, shape, "e2m4", config).traffic;
+  config.depthwise = DepthwiseMapping::kRows;
+  const Traffic rows = predict(Pass::kForward, shape, "e2m4", config).traffic;
+  EXPECT_EQ(off.row_buffer_writes, 96U * 36 * 7);
+  EXPECT_EQ(rows.row_buffer_writes, 4 * off.row_buffer_writes);
+  EXPECT_EQ(rows.column_buffer_writes, off.column_buffer_writes);
+  EXPECT_EQ(rows.sram_sum_reads, off.sram_sum_reads);
+}
+
+// Blocks of 4 channels end inside convolution groups of 6, which are cut in two ways.
+TEST(WeightStationary, GroupsThatAreCutDifferentlyRunOneAfterTheOther) {
+  const ConvolutionShape shape{
+      .in_channels = 24, .out_channels = 8, .in_size = {5, 5}, .kernel = {3, 3}, .padding = {1, 1}, .groups = 4};
+  const auto cycles = [&](const char* name, DepthwiseMapping mapping) {
+    ArrayConfig config = stationary();
+    config.depthwise = mapping;
+    config.column_feeder.fill_ports = 256;
+    return predict(Pass::kForward, shape, name, config).cycles.array;
+  };
+  EXPECT_EQ(cycles("mxfp4/k4", DepthwiseMapping::kRows), cycles("mxfp4/k4", DepthwiseMapping::kOff));
+  EXPECT_LT(cycles("mxfp4/k3", DepthwiseMapping::kRows), cycles("mxfp4/k3", DepthwiseMapping::kOff));
+}
+
 TEST(WeightStationary, BaselinesNeedNoGroupScaler) {
   for (const Pass pass : models::kPasses) {
     const PassPrediction none = predict(pass, resnet20_layer(), "e2m4/none", stationary());
