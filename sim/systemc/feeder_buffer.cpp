@@ -1,12 +1,35 @@
 #include "sim/systemc/feeder_buffer.h"
 
 #include <algorithm>
-#include <bit>
 #include <cassert>
 
 #include "sim/weight_stationary/folds.h"
 
 namespace mlsim::sim {
+namespace {
+
+// Of arithmetic alone, so that loops over lanes become vectors.
+std::uint16_t ones(std::uint16_t bits) {
+  bits = static_cast<std::uint16_t>(bits - (bits >> 1 & 0x5555));
+  bits = static_cast<std::uint16_t>((bits & 0x3333) + (bits >> 2 & 0x3333));
+  bits = static_cast<std::uint16_t>((bits + (bits >> 4)) & 0x0F0F);
+  return static_cast<std::uint16_t>((bits + (bits >> 8)) & 0x1F);
+}
+
+// Registers take the codes that are valid: the bits that change.
+std::uint32_t take_valid(const std::uint16_t* codes, const std::uint8_t* valid, std::uint16_t* registers, int count) {
+  std::uint32_t toggled = 0;
+  for (int lane = 0; lane < count; ++lane) {
+    const std::uint16_t held = registers[lane];
+    const std::uint16_t code = codes[lane];
+    const std::uint16_t next = valid[lane] != 0 ? code : held;
+    toggled += ones(static_cast<std::uint16_t>(next ^ held));
+    registers[lane] = next;
+  }
+  return toggled;
+}
+
+}  // namespace
 
 FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
     : side_(side),
@@ -142,9 +165,8 @@ void FeederBuffer::count_read(int half, std::size_t word) {
     std::size_t place = first;
     for (int group = 0; group < source.groups; ++group) {
       std::uint16_t* of_group = registers + static_cast<std::size_t>(group) * static_cast<std::size_t>(array_columns_);
-      for (int lane = 0; lane < source.width; ++lane, ++place) {
-        if (source.valid[place] != 0) take(source.codes[place], of_group[lane]);
-      }
+      toggled_bits_ += take_valid(source.codes.data() + place, source.valid.data() + place, of_group, source.width);
+      place += static_cast<std::size_t>(source.width);
     }
     first += lanes;
     registers += lanes;
@@ -177,7 +199,7 @@ void FeederBuffer::count_load(int half) {
 }
 
 void FeederBuffer::take(std::uint16_t code, std::uint16_t& reg) {
-  toggled_bits_ += static_cast<std::uint64_t>(std::popcount(static_cast<std::uint16_t>(reg ^ code)));
+  toggled_bits_ += ones(static_cast<std::uint16_t>(reg ^ code));
   reg = code;
 }
 
@@ -192,7 +214,7 @@ models::TileScale FeederBuffer::scale(const Half& half, std::size_t lane, std::i
     const Tap& place = (*half.taps)[static_cast<std::size_t>(tap)];
     y = side_ == Side::kRows ? place.row / plane_[1] : at.y + place.y;
     x = side_ == Side::kRows ? place.row % plane_[1] : at.x + place.x;
-    if (!in_plane(y, x)) return {0, 0};
+    if (!lies_in(plane_, y, x)) return {0, 0};
   }
   const std::int64_t extent = operand_->shape[1];
   return operand_->scales[static_cast<std::size_t>(grid_.index(plane / extent, plane % extent, y, x))];
@@ -257,28 +279,43 @@ void FeederBuffer::end_word() {
   filling_->word_lanes[word] = adding;
 }
 
+// Up to a lane, of the tap at hand. What the loop reads does not change in it, which the compiler could not tell of
+// members beside stores of bytes.
+template <Side side>
+void FeederBuffer::fill_lanes(int end) {
+  const std::uint16_t* const operand = codes_.data();
+  const std::int64_t* const integer_of_code = integer_of_code_.data();
+  const Lane* const lanes = filling_->lanes.data();
+  const std::array<std::int64_t, 2> plane = plane_;
+  const std::int64_t offset = offset_;
+  const std::int64_t y = y_;
+  const std::int64_t x = x_;
+  const std::int64_t base = tap_ * lanes_;
+  std::uint16_t* const codes = filling_->codes.data() + base;
+  std::int32_t* const integers = filling_->integers.data() + base;
+  std::uint8_t* const valids = filling_->valid.data() + base;
+  int valid_lanes = 0;
+  int nonzero_lanes = 0;
+  for (int i = lane_; i < end; ++i) {
+    const Lane& lane = lanes[i];
+    const bool valid = side == Side::kRows || lies_in(plane, lane.y + y, lane.x + x);
+    const std::uint16_t code = valid ? operand[lane.element + offset] : std::uint16_t{0};
+    codes[i] = code;
+    integers[i] = static_cast<std::int32_t>(integer_of_code[code]);
+    valids[i] = valid ? 1 : 0;
+    valid_lanes += valid ? 1 : 0;
+    nonzero_lanes += code != 0 ? 1 : 0;
+  }
+  filling_->valid_lanes[static_cast<std::size_t>(tap_)] += valid_lanes;
+  filling_->nonzero_lanes[static_cast<std::size_t>(tap_)] += nonzero_lanes;
+}
+
 void FeederBuffer::fill() {
   std::int64_t left = fill_ports_;
   std::int64_t filled_words = 0;
   while (left > 0 && tap_ < taps_) {
     const int end = static_cast<int>(std::min<std::int64_t>(filling_->live, lane_ + left));
-    const std::uint16_t* codes = codes_.data();
-    const auto base = static_cast<std::size_t>(tap_ * lanes_);
-    int valid_lanes = 0;
-    int nonzero_lanes = 0;
-    for (int i = lane_; i < end; ++i) {
-      const Lane& lane = filling_->lanes[static_cast<std::size_t>(i)];
-      const bool valid = side_ == Side::kRows || in_plane(lane.y + y_, lane.x + x_);
-      const std::uint16_t code = valid ? codes[lane.element + offset_] : std::uint16_t{0};
-      const std::size_t word = base + static_cast<std::size_t>(i);
-      filling_->codes[word] = code;
-      filling_->integers[word] = static_cast<std::int32_t>(integer_of_code_[code]);
-      filling_->valid[word] = valid ? 1 : 0;
-      valid_lanes += valid ? 1 : 0;
-      nonzero_lanes += code != 0 ? 1 : 0;
-    }
-    filling_->valid_lanes[static_cast<std::size_t>(tap_)] += valid_lanes;
-    filling_->nonzero_lanes[static_cast<std::size_t>(tap_)] += nonzero_lanes;
+    side_ == Side::kRows ? fill_lanes<Side::kRows>(end) : fill_lanes<Side::kColumns>(end);
     left -= end - lane_;
     filled_words += end - lane_;
     lane_ = end;

@@ -79,10 +79,12 @@ class FeederBuffer {
   bool next_tap();
   void end_tap();
   void end_word();
-  bool in_plane(std::int64_t y, std::int64_t x) const {
-    return static_cast<std::uint64_t>(y) < static_cast<std::uint64_t>(plane_[0]) &&
-           static_cast<std::uint64_t>(x) < static_cast<std::uint64_t>(plane_[1]);
+  static bool lies_in(const std::array<std::int64_t, 2>& plane, std::int64_t y, std::int64_t x) {
+    return static_cast<std::uint64_t>(y) < static_cast<std::uint64_t>(plane[0]) &&
+           static_cast<std::uint64_t>(x) < static_cast<std::uint64_t>(plane[1]);
   }
+  template <Side side>
+  void fill_lanes(int end);
   // Rows that do not fit in the SRAM pass through it whenever they are filled.
   bool streams_from_dram() const { return side_ == Side::kRows && !in_sram_; }
 
