@@ -16,17 +16,22 @@ std::uint16_t ones(std::uint16_t bits) {
   return static_cast<std::uint16_t>((bits + (bits >> 8)) & 0x1F);
 }
 
-// Registers take the codes that are valid: the bits that change.
-std::uint32_t take_valid(const std::uint16_t* codes, const std::uint8_t* valid, std::uint16_t* registers, int count) {
-  std::uint32_t toggled = 0;
+// A register takes a code: the bits that change.
+std::uint16_t taken(std::uint16_t code, std::uint16_t& reg) {
+  const std::uint16_t changed = ones(static_cast<std::uint16_t>(reg ^ code));
+  reg = code;
+  return changed;
+}
+
+// Registers that follow each other take the codes that are valid.
+std::uint32_t all_taken(const std::uint16_t* codes, const std::uint8_t* valid, std::uint16_t* registers, int count) {
+  std::uint32_t changed = 0;
   for (int lane = 0; lane < count; ++lane) {
     const std::uint16_t held = registers[lane];
     const std::uint16_t code = codes[lane];
-    const std::uint16_t next = valid[lane] != 0 ? code : held;
-    toggled += ones(static_cast<std::uint16_t>(next ^ held));
-    registers[lane] = next;
+    changed += taken(valid[lane] != 0 ? code : held, registers[lane]);
   }
-  return toggled;
+  return changed;
 }
 
 }  // namespace
@@ -165,7 +170,7 @@ void FeederBuffer::count_read(int half, std::size_t word) {
     std::size_t place = first;
     for (int group = 0; group < source.groups; ++group) {
       std::uint16_t* of_group = registers + static_cast<std::size_t>(group) * static_cast<std::size_t>(array_columns_);
-      toggled_bits_ += take_valid(source.codes.data() + place, source.valid.data() + place, of_group, source.width);
+      toggled_bits_ += all_taken(source.codes.data() + place, source.valid.data() + place, of_group, source.width);
       place += static_cast<std::size_t>(source.width);
     }
     first += lanes;
@@ -177,13 +182,19 @@ void FeederBuffer::count_position(int half, std::size_t position) {
   const Half& source = halves_[static_cast<std::size_t>(half)];
   const auto taps = static_cast<std::size_t>(source.filled_taps);
   const auto groups = static_cast<std::size_t>(source.groups);
+  const auto lanes = static_cast<std::size_t>(lanes_);
   traffic_.buffer_reads += groups * taps * element_bits_;
+  std::uint64_t toggled = 0;
   for (std::size_t group = 0; group < groups; ++group) {
-    std::size_t word = group * static_cast<std::size_t>(source.width) + position;
-    for (std::size_t tap = 0; tap < taps; ++tap, word += static_cast<std::size_t>(lanes_)) {
-      if (source.valid[word] != 0) take(source.codes[word], registers_[group * fold_taps_ + tap]);
+    const std::size_t first = group * static_cast<std::size_t>(source.width) + position;
+    const std::uint16_t* const codes = source.codes.data() + first;
+    const std::uint8_t* const valid = source.valid.data() + first;
+    std::uint16_t* const registers = registers_.data() + group * fold_taps_;
+    for (std::size_t tap = 0; tap < taps; ++tap) {
+      if (valid[tap * lanes] != 0) toggled += taken(codes[tap * lanes], registers[tap]);
     }
   }
+  toggled_bits_ += toggled;
 }
 
 void FeederBuffer::count_load(int half) {
@@ -193,14 +204,10 @@ void FeederBuffer::count_load(int half) {
   traffic_.buffer_reads += taps * live * element_bits_;
   for (std::size_t tap = 0; tap < taps; ++tap) {
     for (std::size_t lane = 0; lane < live; ++lane) {
-      take(source.codes[tap * static_cast<std::size_t>(lanes_) + lane], registers_[lane * fold_taps_ + tap]);
+      toggled_bits_ +=
+          taken(source.codes[tap * static_cast<std::size_t>(lanes_) + lane], registers_[lane * fold_taps_ + tap]);
     }
   }
-}
-
-void FeederBuffer::take(std::uint16_t code, std::uint16_t& reg) {
-  toggled_bits_ += ones(static_cast<std::uint16_t>(reg ^ code));
-  reg = code;
 }
 
 models::TileScale FeederBuffer::scale(const Half& half, std::size_t lane, std::int64_t outer, std::int64_t tap) const {

@@ -88,8 +88,6 @@ class FeederBuffer {
   // Rows that do not fit in the SRAM pass through it whenever they are filled.
   bool streams_from_dram() const { return side_ == Side::kRows && !in_sram_; }
 
-  void take(std::uint16_t code, std::uint16_t& reg);
-
   Side side_;
   bool weight_stationary_;
   int array_columns_;

@@ -100,8 +100,10 @@ void StationaryCycleArray::add_taps(Sum* sums, const GroupRows& rows) {
 
 void StationaryCycleArray::add_tap(std::int32_t* sums, std::size_t tap, const GroupRows& rows) const {
   const std::int32_t k = column_source_->integers[place(tap, rows)];
-  const std::int32_t* row_operand = row_source_->integers.data() + tap * array_rows_;
-  for (std::size_t row = rows.begin; row < rows.end; ++row) sums[row] += k * row_operand[row];
+  const std::int32_t* row_operand = row_source_->integers.data() + tap * array_rows_ + rows.begin;
+  std::int32_t* const first = sums + rows.begin;
+  const auto count = static_cast<int>(rows.count());
+  for (int row = 0; row < count; ++row) first[row] += k * row_operand[row];
 }
 
 void StationaryCycleArray::add_tap(std::int64_t* sums, std::size_t tap, const GroupRows& rows) {
@@ -144,13 +146,16 @@ void StationaryCycleArray::count_position() {
 
 void StationaryCycleArray::count_products(const GroupRows& rows) {
   const auto taps = static_cast<std::size_t>(row_source_->filled_taps);
-  std::uint64_t operations = 0;
+  const bool all_rows = column_source_->groups == 1;
+  std::uint64_t valid_taps = 0;
   std::uint64_t nonzero = 0;
   for (std::size_t tap = 0; tap < taps; ++tap) {
     const std::size_t word = place(tap, rows);
-    operations += column_source_->valid[word] != 0 ? rows.count() : 0;
-    nonzero += column_source_->codes[word] != 0 ? nonzero_rows(tap, rows) : 0;
+    valid_taps += column_source_->valid[word];
+    if (column_source_->codes[word] == 0) continue;
+    nonzero += all_rows ? static_cast<std::uint64_t>(row_source_->nonzero_lanes[tap]) : nonzero_rows(tap, rows);
   }
+  const std::uint64_t operations = valid_taps * rows.count();
   zero_products_ += operations - nonzero;
   counts_.mantissa_multiplies += operations;
   count_additions(operations, rows);
@@ -162,7 +167,6 @@ void StationaryCycleArray::count_products(const GroupRows& rows) {
 
 // With operands that are not zero.
 std::uint64_t StationaryCycleArray::nonzero_rows(std::size_t tap, const GroupRows& rows) const {
-  if (column_source_->groups == 1) return static_cast<std::uint64_t>(row_source_->nonzero_lanes[tap]);
   const std::uint16_t* codes = row_source_->codes.data() + tap * array_rows_;
   return rows.count() - static_cast<std::uint64_t>(std::count(codes + rows.begin, codes + rows.end, 0));
 }
