@@ -187,6 +187,25 @@ TEST_F(HtmlInBrowser, TooltipsTellFigures) {
   EXPECT_EQ(browser_->evaluate("document.querySelectorAll('img').length"), 0);
 }
 
+TEST_F(HtmlInBrowser, SweepsOfEveryFrontArePlotted) {
+  const std::vector<std::vector<std::string>> fronts{{"edp"}, {"edp", "error"}};
+  for (const std::vector<std::string>& front : fronts) {
+    json sweep = sweep_of_four();
+    sweep["front"] = front;
+    double delay = 2e-9;
+    for (json& point : sweep["points"]) point["energy_delay_js"] = delay *= 1.7;
+    sweep["points"][3]["dataflow"] = "weight-stationary";
+    open({shipped("e2m4")}, parse_sweep(sweep.dump(), "s.json"), 3);
+    EXPECT_THAT(browser_->evaluate("document.querySelector('[data-plot=sweep]').textContent").get<std::string>(),
+                testing::HasSubstr("energy-delay product, J·s"));
+    EXPECT_EQ(badly_placed(), json::array());
+    browser_->click("[data-plot=sweep] .mark-symbol path[aria-label*='e2m4']");
+    browser_->wait_for("document.querySelector('#vg-tooltip-element.visible')");
+    EXPECT_THAT(browser_->evaluate("document.querySelector('#vg-tooltip-element').innerText").get<std::string>(),
+                testing::AllOf(testing::HasSubstr("WS 16 x 16 / 8"), testing::HasSubstr("e-8")));
+  }
+}
+
 TEST_F(HtmlInBrowser, MapOfLayersIsSorted) {
   open_two();
   const std::string names =
@@ -205,6 +224,13 @@ TEST_F(HtmlInBrowser, MapOfLayersIsSorted) {
   EXPECT_EQ(browser_->evaluate("document.querySelector('[aria-sort]').getAttribute('aria-sort')"), "ascending");
   browser_->click(decibels);
   EXPECT_EQ(browser_->evaluate(names), original);
+
+  // Passes that one resource bounds stand together.
+  browser_->click("#layers .choice:not([hidden]) thead tr:nth-child(2) th:nth-child(9) button");
+  const std::string bounds =
+      "[...document.querySelectorAll('#layers .choice:not([hidden]) tbody td:nth-child(10)')].map((td) => "
+      "td.textContent)";
+  EXPECT_EQ(browser_->evaluate(bounds), json({"scaler", "scaler", "fill", "fill", "compute", "compute"}));
 }
 
 TEST_F(HtmlInBrowser, LayersOfALargeNetworkAreFilteredAndTurned) {
