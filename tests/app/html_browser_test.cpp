@@ -173,6 +173,28 @@ TEST_F(HtmlInBrowser, RooflineHasADotForEachLayerAndPassInItsFormatsColour) {
       << "the same as elsewhere";
 }
 
+// Lines of memories end where the elements of their machines are all busy.
+TEST_F(HtmlInBrowser, RooflineOfTwoMachinesHasTheRoofOfEach) {
+  std::vector<evaluation::Source> sources = two_formats();
+  sources[0].results.array.dram_bytes_per_cycle.thousandths = 12800;
+  sources[0].results.array.clock_ghz = 0.8;  // 10.240000000000002 GB/s in binary64
+  sources[1].results.array.dram_bytes_per_cycle.thousandths = 6400;
+  sources[1].results.array.clock_ghz = 2;
+  open(sources, parse_sweep(sweep_of_four().dump(), "s.json"), 3);
+  const std::string text = browser_->evaluate("document.querySelector('[data-plot=roofline]').textContent");
+  EXPECT_THAT(text, testing::HasSubstr("the machine's own DRAM: 10.24 GB/s"));
+  EXPECT_THAT(text, testing::HasSubstr("the machine's own DRAM: 12.8 GB/s"));
+  // The upper ends of the four lines, in pixels from above: two roofs, and each slanted line below its own.
+  const std::vector<double> ends = browser_->evaluate(
+      "[...document.querySelectorAll('[data-plot=roofline] .mark-line.role-mark path')]"
+      ".map((path) => Math.min(...[...path.getAttribute('d').matchAll(/[\\d.-]+,([\\d.-]+)/g)].map((at) => "
+      "Number(at[1]))))");
+  ASSERT_EQ(ends.size(), 4U);
+  EXPECT_NEAR(ends[2], ends[0], 1) << "at 0.8 GHz";
+  EXPECT_NEAR(ends[3], ends[1], 1) << "at 2 GHz";
+  EXPECT_GT(ends[0], ends[1] + 10);
+}
+
 TEST_F(HtmlInBrowser, TooltipsTellFigures) {
   open_two();
   browser_->click("[data-plot=sweep] .mark-symbol path[aria-label*='e2m4']");

@@ -248,14 +248,18 @@
         const line = `all elements busy: ${Number(top.toPrecision(3))} TOPS`;
         lines.push({ line, x: xs[0], y: top }, { line, x: xs[1], y: top });
       }
-      const own = results.map((result) => result.roofline.bandwidth).filter((bandwidth) => bandwidth !== undefined);
-      const memories = own.filter((one, i) => own.findIndex((other) => other.name === one.name
-        && other.gigabytes_per_second === one.gigabytes_per_second) === i);
-      // A machine's own memory stands in the place of those that it might have.
-      for (const { name, gigabytes_per_second: rate } of memories.length > 0 ? memories : results[0].roofline.example_bandwidths) {
+      // A machine's own memory stands in the place of those that it might have, and ends where its elements are all busy.
+      const memories = new Map();
+      for (const { roofline: { bandwidth, peak_tops: top } } of results) {
+        if (bandwidth === undefined) continue;
+        const key = `${bandwidth.name} ${bandwidth.gigabytes_per_second}`;
+        memories.set(key, { ...bandwidth, top: Math.max(top, memories.get(key)?.top ?? 0) });
+      }
+      const examples = results[0].roofline.example_bandwidths.map((memory) => ({ ...memory, top: peak }));
+      for (const { name, gigabytes_per_second: rate, top } of memories.size > 0 ? memories.values() : examples) {
         const begin = Math.max(xs[0], ys[0] * 1e3 / rate);
-        const end = Math.min(xs[1], peak * 1e3 / rate);
-        const line = `${name}: ${rate} GB/s`;
+        const end = Math.min(xs[1], top * 1e3 / rate);
+        const line = `${name}: ${Number(rate.toPrecision(6))} GB/s`;
         if (begin < end) lines.push({ line, x: begin, y: begin * rate / 1e3 }, { line, x: end, y: end * rate / 1e3 });
       }
       const lineNames = once(lines.map(({ line }) => line));
