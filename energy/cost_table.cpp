@@ -397,9 +397,11 @@ CostTable parse_cost_table(std::string_view text, const std::string& file) {
 CostTable load_cost_table(const std::filesystem::path& path) {
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) {
+    std::vector<std::string_view> names = shipped_cost_tables();
+    for (const auto& [table, text] : kVariants) names.push_back(table);
     base::refuse(path.string(), "",
                  fmt::format("cannot be read, expected the file of a cost table, or one of the shipped {}",
-                             fmt::join(shipped_cost_tables(), ", ")));
+                             fmt::join(names, ", ")));
   }
   CostTable table = parse_cost_table(base::read_text(path), path.string());
   table.file = path;

@@ -1,18 +1,23 @@
 #include "energy/standing.h"
 
 namespace mlsim::energy {
+namespace {
 
-void add_standing(const CostTable& table, const DatapathCost& cost, const UnitArea& area, const Duty& duty,
-                  Breakdown& breakdown) {
-  const auto add = [&](Operation operation, const WideCount& count, const Range& each) {
-    breakdown.counts[operation] += count;
-    breakdown.energy_pj[operation] += each * static_cast<double>(count);
-  };
-  if (table.idle_clocked_share) {
-    const WideCount all = duty.cycles * static_cast<std::uint64_t>(duty.elements);
-    const double clock = *table.idle_clocked_share * cost.idle_register_bits * table.laws.register_clock_pj;
-    add(Operation::kIdleClocking, all.without(duty.busy), table.error_bars.around_integer(clock));
-  }
+void add(Operation operation, const WideCount& count, const Range& each, Breakdown& breakdown) {
+  breakdown.counts[operation] += count;
+  breakdown.energy_pj[operation] += each * static_cast<double>(count);
+}
+
+}  // namespace
+
+void add_idle_clocking(const CostTable& table, const DatapathCost& cost, const Duty& duty, Breakdown& breakdown) {
+  if (!table.idle_clocked_share) return;
+  const WideCount all = duty.cycles * static_cast<std::uint64_t>(duty.elements);
+  const double clock = *table.idle_clocked_share * cost.idle_register_bits * table.laws.register_clock_pj;
+  add(Operation::kIdleClocking, all.without(duty.busy), table.error_bars.around_integer(clock), breakdown);
+}
+
+void add_leakage(const CostTable& table, const UnitArea& area, const Duty& duty, Breakdown& breakdown) {
   if (!table.leakage) return;
   double computing = 0;  // mm²
   double memory = 0;
@@ -20,8 +25,8 @@ void add_standing(const CostTable& table, const DatapathCost& cost, const UnitAr
     (is_memory(block) ? memory : computing) += block.area_um2 / 1e6;
   }
   // A mW for a ns is a pJ.
-  add(Operation::kLeakage, duty.cycles, table.leakage->logic_mw_mm2 * (computing / duty.clock_ghz));
-  add(Operation::kMemoryLeakage, duty.cycles, table.leakage->memory_mw_mm2 * (memory / duty.clock_ghz));
+  add(Operation::kLeakage, duty.cycles, table.leakage->logic_mw_mm2 * (computing / duty.clock_ghz), breakdown);
+  add(Operation::kMemoryLeakage, duty.cycles, table.leakage->memory_mw_mm2 * (memory / duty.clock_ghz), breakdown);
 }
 
 }  // namespace mlsim::energy

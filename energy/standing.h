@@ -17,8 +17,9 @@ struct Duty {
   std::int64_t elements = 0;
 };
 
-// Adds the counts and energies to a breakdown. Leakage takes the area of the machine, memories apart.
-void add_standing(const CostTable& table, const DatapathCost& cost, const UnitArea& area, const Duty& duty,
-                  Breakdown& breakdown);
+// Adds to a breakdown the clock of elements that take no products.
+void add_idle_clocking(const CostTable& table, const DatapathCost& cost, const Duty& duty, Breakdown& breakdown);
+// The same of what the machine leaks, by its area, memories apart. All of it leaks, in use or not.
+void add_leakage(const CostTable& table, const UnitArea& area, const Duty& duty, Breakdown& breakdown);
 
 }  // namespace mlsim::energy

@@ -63,7 +63,9 @@ bool is_array(const sim::ArrayConfig& array) {
 }
 
 NamedArrays shapes_of_area(const ArrayChoice& choice, const AreaOf& area_of) {
-  const sim::ArrayConfig base = base_of(choice);
+  sim::ArrayConfig base = base_of(choice);
+  base.elements_per_scaler = choice.elements_per_scaler.value_or(base.elements_per_scaler);
+  base.taps_per_cycle = choice.taps_per_cycle.value_or(base.taps_per_cycle);
   const auto fits = [&](int rows, int columns) {
     const sim::ArrayConfig array = with_shape(base, rows, columns);
     if (!is_array(array)) return false;

@@ -13,13 +13,15 @@
 namespace mlsim::evaluation {
 
 // What --array names: `FILE`, or `auto:N` or `auto:AREAmm2`, each with `:FILE` behind it where the other keys are not
-// the defaults; and the dataflow that takes the place of the file's.
+// the defaults; and what takes the place of the file's.
 struct ArrayChoice {
   std::string text = "default";
   std::string file{};         // empty: the defaults
   std::int64_t elements = 0;  // of every shape, or 0
   double area_mm2 = 0;        // of every shape at most, or 0
   std::optional<sim::DataflowKind> dataflow{};
+  std::optional<int> elements_per_scaler{};  // of shapes of an area, which depends on them
+  std::optional<int> taps_per_cycle{};
 };
 // Throws std::runtime_error with a sentence.
 ArrayChoice parse_array_choice(const std::string& text);

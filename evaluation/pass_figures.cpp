@@ -35,7 +35,8 @@ PassFigures figures_of(const PassRecord& record, const energy::Breakdown& energy
   const double seconds = milliseconds_of(cycles, array) / 1e3;
   figures.operations_per_byte = quotient(operations, figures.dram_bytes);
   figures.tops = quotient(operations / 1e12, seconds);
-  figures.needed_gigabytes_per_second = quotient(figures.dram_bytes / 1e9, seconds);
+  const double unstalled = figures.cycles ? seconds * (1 - figures.cycles->dram) : 0;
+  figures.needed_gigabytes_per_second = quotient(figures.dram_bytes / 1e9, unstalled);
   return figures;
 }
 

@@ -41,14 +41,15 @@ struct PassFigures {
   std::size_t pass = 0;
   double all_pj = 0;                   // with memory
   std::optional<double> energy_share;  // of all passes of all layers
-  std::optional<double> utilization;   // multiply-adds for each element and array cycle
+  std::optional<double> utilization;   // multiply-adds for each multiplier and array cycle
   std::optional<double> stall_share;   // of the array's cycles, of any cause
   std::optional<CycleShares> cycles;
   std::optional<double> sqnr_db;
   double dram_bytes = 0;                      // read and written
   std::optional<double> operations_per_byte;  // of DRAM: the operational intensity
   std::optional<double> tops;                 // 1e12 operations a second, with the quantizer's cycles
-  // 1e9 bytes a second that DRAM must give for the machine not to wait for it.
+  // 1e9 bytes a second that DRAM must give for the machine not to wait for it: all bytes in the cycles that are left
+  // without its stalls.
   std::optional<double> needed_gigabytes_per_second;
 };
 

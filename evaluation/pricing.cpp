@@ -48,7 +48,7 @@ energy::Surroundings surroundings_of(Pass pass, const models::Format& left, cons
   // A row's register is read by the elements of all columns.
   // A column's one is read by those of all rows, unless each row has one of its own for convolution groups side by
   // side.
-  const int column_fanout = array.depthwise == sim::DepthwiseMapping::kOff ? array.rows : 1;
+  const int column_fanout = array.rows / array.rows_with_column_wires();
   surroundings.left_fanout = left_rows ? array.columns : column_fanout;
   surroundings.right_fanout = left_rows ? column_fanout : array.columns;
   surroundings.buffer_bytes = std::max(row_bits * static_cast<double>(array.row_feeder.buffer_elements),
@@ -238,7 +238,14 @@ void replace_prices(const OwnPrices& known, const energy::DatapathCost& dense, e
   }
 }
 
-// What a pass takes, and the area of the machine.
+energy::Duty duty_of(const PassWork& work, const Work& all) {
+  // An element of several multipliers takes their products in one cycle.
+  const bool at_once = std::visit([](const auto& any) { return any.taps_per_cycle > 1; }, work.datapath);
+  return {work.cycles.total(), work.counts[at_once ? Operation::kAccumulatorRegister : Operation::kRegister],
+          all.clock_ghz, all.units.processing_elements};
+}
+
+// What a pass takes, without leakage, and the area of a machine for it.
 struct PricedPass {
   energy::Breakdown energy;
   energy::UnitArea area;
@@ -256,12 +263,22 @@ PricedPass price_pass(const PassWork& work, const Work& all, const energy::Laws&
   if (!known.empty()) replace_prices(known, energy::price_datapath(laws, work.datapath, work.surroundings), cost);
   PricedPass priced{energy::price(work.counts, cost, activity == Activity::kDense ? 0 : work.zero_products),
                     energy::machine_area(cost, all.units)};
-  // An element of several multipliers takes their products in one cycle.
-  const bool at_once = std::visit([](const auto& any) { return any.taps_per_cycle > 1; }, work.datapath);
-  const auto& busy = work.counts[at_once ? Operation::kAccumulatorRegister : Operation::kRegister];
-  energy::add_standing(laws.table(), cost, priced.area,
-                       {work.cycles.total(), busy, all.clock_ghz, all.units.processing_elements}, priced.energy);
+  energy::add_idle_clocking(laws.table(), cost, duty_of(work, all), priced.energy);
   return priced;
+}
+
+// All of a machine leaks in every pass, also what another pass is for.
+void add_leakage(const Work& work, const energy::CostTable& table, Price& price) {
+  for (std::size_t l = 0; l < work.layers.size(); ++l) {
+    for (std::size_t p = 0; p < work.layers[l].size(); ++p) {
+      const Work::Pass& pass = work.layers[l][p];
+      PassPrice& pass_price = price.layers[l][p];
+      energy::add_leakage(table, price.area, duty_of(pass.own, work), pass_price.energy);
+      for (std::size_t b = 0; b < pass.baselines.size(); ++b) {
+        energy::add_leakage(table, price.baseline_areas[b], duty_of(pass.baselines[b], work), pass_price.baselines[b]);
+      }
+    }
+  }
 }
 
 // Of the array: the widest of its passes.
@@ -440,6 +457,7 @@ Price price(const Work& work, const energy::Laws& laws, const PricingOptions& op
       }
     }
   }
+  if (laws.table().leakage) add_leakage(work, laws.table(), price);
   return price;
 }
 

@@ -125,10 +125,11 @@ Json run_point(const SweepSetting& setting, const SweepPoints& points, std::size
   return row;
 }
 
-double computing_area_of(const SweepSetting& setting, const PerOperand<models::Format>& formats,
+double computing_area_of(const SweepSetting& setting, const PerOperand<models::Format>& formats, int accumulator_bits,
                          const sim::ArrayConfig& array) {
   workloads::Workload varied = setting.workload;
   workloads::set_formats(varied, formats.values);
+  varied.accumulator.bits = accumulator_bits;
   SimulationOptions options;
   options.engine = Engine::kAnalytic;
   options.array = array;

@@ -41,7 +41,7 @@ nlohmann::ordered_json run_point(const SweepSetting& setting, const SweepPoints&
 
 // The area of what computes in a machine of such formats for the workload, without memories, in µm²; not finite where
 // the table has no areas.
-double computing_area_of(const SweepSetting& setting, const PerOperand<models::Format>& formats,
+double computing_area_of(const SweepSetting& setting, const PerOperand<models::Format>& formats, int accumulator_bits,
                          const sim::ArrayConfig& array);
 
 // Throws base::Error, with the file that a row was read from, for what is none of run_point().

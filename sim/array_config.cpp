@@ -175,10 +175,6 @@ void ArrayConfig::check(const std::string& file, const std::string& pointer) con
   in_range("columns", columns, kExtents);
   in_range("elements_per_scaler", elements_per_scaler, {1, std::int64_t{rows} * columns});
   in_range("taps_per_cycle", taps_per_cycle, kTapsPerCycle);
-  if (dataflow == DataflowKind::kWeightStationary && depthwise != DepthwiseMapping::kOff) {
-    refuse(file, pointer + "/depthwise", std::string("\"") + to_string(depthwise) + "\"",
-           "\"off\" with the weight-stationary dataflow, whose convolution groups run one after the other");
-  }
   const auto check_feeder = [&](const std::string& key, const FeederConfig& feeder, int lanes) {
     const std::int64_t fewest = std::int64_t{2} * taps_per_cycle * lanes;
     if (feeder.buffer_elements < fewest || feeder.buffer_elements > kBufferElements.high) {

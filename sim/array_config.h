@@ -73,6 +73,8 @@ struct ArrayConfig {
   // Of `groups` convolution groups with `group_rows` rows of results each, how many stand side by side in the rows of
   // the array where they are cut alike: half of the columns' buffer holds a word for each lane of theirs.
   std::int64_t groups_at_once(std::int64_t group_rows, std::int64_t groups) const;
+  // Rows that have wires and registers of their own for the operand of the columns; 1 where all share them.
+  int rows_with_column_wires() const { return depthwise == DepthwiseMapping::kOff ? 1 : rows; }
   // That half of both feeders' buffers holds for each lane, with so many lanes for each column of the array.
   std::int64_t words_of_half(std::int64_t groups_at_once = 1) const;
 

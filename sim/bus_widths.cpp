@@ -74,7 +74,7 @@ int BusWidths::of(std::string_view name, int type_bits) const {
     int type_bits;  // tells an element's shift from that of a group-scale unit
     int BusWidths::*width;
   };
-  static constexpr std::array<Bus, 18> kBuses{{{"significand", 16, &BusWidths::significand_},
+  static constexpr std::array<Bus, 21> kBuses{{{"significand", 16, &BusWidths::significand_},
                                                {"exponent", 8, &BusWidths::exponent_},
                                                {"product", 32, &BusWidths::product_},
                                                {"shift", 8, &BusWidths::shift_},
@@ -88,7 +88,10 @@ int BusWidths::of(std::string_view name, int type_bits) const {
                                                {"sum_in", 64, &BusWidths::accumulator_},
                                                {"scale_significand", 8, &BusWidths::scale_significand_},
                                                {"scale_exponent", 16, &BusWidths::scale_exponent_},
+                                               {"column_scale_significand", 8, &BusWidths::scale_significand_},
+                                               {"column_scale_exponent", 16, &BusWidths::scale_exponent_},
                                                {"address", 64, &BusWidths::address_},
+                                               {"column_address", 64, &BusWidths::address_},
                                                {"result_address", 64, &BusWidths::address_},
                                                {"code", 16, &BusWidths::code_},
                                                {"packed", 16, &BusWidths::code_}}};

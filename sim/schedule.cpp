@@ -44,7 +44,6 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
       weight_stationary_(config.dataflow == DataflowKind::kWeightStationary),
       array_rows_(config.rows),
       array_columns_(config.columns),
-      tile_columns_(weight_stationary_ ? weight_stationary::tile_positions(config) : config.columns),
       row_ports_(config.row_feeder.fill_ports),
       column_ports_(config.column_feeder.fill_ports),
       taps_per_cycle_(config.taps_per_cycle),
@@ -52,6 +51,7 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
       groups_at_once_(cut_alike(reduction_, shape.groups, shape.outer_count(pass))
                           ? config.groups_at_once(rows_, shape.groups)
                           : 1),
+      tile_columns_(weight_stationary_ ? weight_stationary::tile_positions(config, groups_at_once_) : config.columns),
       step_words_(weight_stationary_ ? config.columns : config.words_of_half(groups_at_once_)),
       row_plane_(pass == Pass::kBackwardWeight ? shape.out_size() : shape.kernel),
       plane_(pass == Pass::kBackwardData ? shape.out_size() : shape.in_size) {
@@ -241,7 +241,7 @@ std::int64_t Schedule::fill_cycles(const Step& step) const {
     const auto fill = [&](std::int64_t lanes, std::int64_t ports) {
       return ceiling(lanes * step.taps, std::min(ports, lanes * taps_per_cycle_));
     };
-    return std::max(step.fills_rows ? fill(step.live_rows, row_ports_) : 0, fill(step.live_columns, column_ports_));
+    return std::max(step.fills_rows ? fill(step.live_rows, row_ports_) : 0, fill(step.column_lanes(), column_ports_));
   }
   const std::int64_t columns = ceiling(step.column_lanes() * step.taps, column_ports_);
   return step.fills_rows ? std::max(ceiling(step.live_rows * step.taps, row_ports_), columns) : columns;

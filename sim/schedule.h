@@ -105,6 +105,7 @@ class Schedule {
 
   // Most convolution groups that stand side by side.
   std::int64_t groups_at_once() const { return groups_at_once_; }
+  std::int64_t tile_columns() const { return tile_columns_; }  // of results, in a tile that is whole
   Lane row_lane(std::int64_t conv_group, std::int64_t row) const;
   Lane column_lane(std::int64_t conv_group, std::size_t phase, std::int64_t column) const;
   // Those of a step by their number: lanes of the columns go group by group.
@@ -139,12 +140,12 @@ class Schedule {
   bool weight_stationary_;
   int array_rows_;
   int array_columns_;
-  std::int64_t tile_columns_;  // of results
   std::int64_t row_ports_;
   std::int64_t column_ports_;
   std::int64_t taps_per_cycle_;
   std::int64_t rows_;
   std::int64_t groups_at_once_;
+  std::int64_t tile_columns_;
   std::int64_t step_words_;  // the most words of a step
   int share_ = 0;
   std::array<std::int64_t, 2> row_plane_;

@@ -112,6 +112,20 @@ std::vector<ArrayChoice> array_choices(const base::CommandLine& line) {
   return evaluation::with_dataflows(choices, dataflows);
 }
 
+// Shapes of an area with what else it depends on.
+ArrayChoice sized(ArrayChoice choice, const SweepAxes& axes) {
+  const auto expect_one = [&](const char* what, std::size_t count) {
+    if (count <= 1) return;
+    throw std::runtime_error(fmt::format("--array {}: has the area of {} {}, expected one", choice.text, count, what));
+  };
+  expect_one("formats", axes.formats.size());
+  expect_one("values of --sharing", axes.elements_per_scaler.size());
+  expect_one("values of --taps-per-cycle", axes.taps_per_cycle.size());
+  if (!axes.elements_per_scaler.empty()) choice.elements_per_scaler = axes.elements_per_scaler.front();
+  if (!axes.taps_per_cycle.empty()) choice.taps_per_cycle = axes.taps_per_cycle.front();
+  return choice;
+}
+
 SweepAxes axes_of(const base::CommandLine& line, const std::vector<ArrayChoice>& choices,
                   const evaluation::SweepSetting& setting) {
   SweepAxes axes;
@@ -122,19 +136,21 @@ SweepAxes axes_of(const base::CommandLine& line, const std::vector<ArrayChoice>&
   for (const std::string& bits : parts_of(line, "accumulator-bits")) {
     axes.accumulator_bits.push_back(bits == "full" ? 0 : std::stoi(bits));
   }
-  axes.arrays.clear();
-  const auto area = [&](const sim::ArrayConfig& array) {
-    return evaluation::computing_area_of(setting, axes.formats.front(), array);
-  };
-  for (const ArrayChoice& choice : choices) {
-    if (choice.area_mm2 > 0 && axes.formats.size() != 1) {
-      throw std::runtime_error(
-          fmt::format("--array {}: has the area of {} formats, expected one", choice.text, axes.formats.size()));
-    }
-    for (auto& array : evaluation::arrays_of(choice, area)) axes.arrays.push_back(std::move(array));
-  }
   for (const std::string& share : parts_of(line, "sharing")) axes.elements_per_scaler.push_back(std::stoi(share));
   for (const std::string& taps : parts_of(line, "taps-per-cycle")) axes.taps_per_cycle.push_back(std::stoi(taps));
+  axes.arrays.clear();
+  const auto area = [&](const sim::ArrayConfig& array) {
+    double largest = 0;
+    for (const int bits : axes.accumulator_bits) {
+      const double one = evaluation::computing_area_of(setting, axes.formats.front(), bits, array);
+      if (!(one <= largest)) largest = one;
+    }
+    return largest;
+  };
+  for (const ArrayChoice& choice : choices) {
+    const ArrayChoice varied = choice.area_mm2 > 0 ? sized(choice, axes) : choice;
+    for (auto& array : evaluation::arrays_of(varied, area)) axes.arrays.push_back(std::move(array));
+  }
   return axes;
 }
 

@@ -113,7 +113,7 @@ class HeatMap {
     return html + "</tbody>\n";
   }
 
-  // The darker, the worse.
+  // The redder, the worse.
   std::string pass_cells(std::size_t i) const {
     const PassFigures& figures = figures_[i];
     const double db = number(figures.sqnr_db);
@@ -124,9 +124,17 @@ class HeatMap {
                        spots_.least_utilization == i) +
            shaded_cell(number(figures.stall_share), number(figures.stall_share),
                        percent(figures.stall_share, 0) + causes_html(i), spots_.most_stalls == i) +
-           fmt::format("<td>{}</td>", evaluation::bound_in_a_word(figures.cycles)) +
+           bound_cell(figures) +
            shaded_cell(range > 0 ? (scale_.highest_db - db) / range : 0, db, decibels(figures.sqnr_db),
                        spots_.largest_error == i);
+  }
+
+  // Sorted by resources.
+  static std::string bound_cell(const PassFigures& figures) {
+    const std::string order =
+        figures.cycles ? fmt::format(" data-order=\"{}\"", static_cast<int>(evaluation::bound_of(*figures.cycles)))
+                       : "";
+    return fmt::format("<td{}>{}</td>", order, evaluation::bound_in_a_word(figures.cycles));
   }
 
   // Of the array's stalls, each cause that takes a hundredth of its cycles.

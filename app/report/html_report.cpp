@@ -239,18 +239,23 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
   table.head = {"format",          "front",  "accumulator", "array",    "operations, pJ", "computing, pJ",
                 "with memory, pJ", "cycles", "area, mm²",   "SQNR, dB", "overflows"};
   table.text_columns = 2;
+  const auto front = sweep["front"].get<std::vector<std::string>>();
+  const bool has_delay = std::find(front.begin(), front.end(), "edp") != front.end();
+  if (has_delay) table.head.emplace_back("EDP, J·s");
   for (const nlohmann::json& point : sweep["points"]) {
     table.rows.push_back(
         {point["format"].get<std::string>(), point["pareto"].get<bool>() ? "Pareto" : "",
          point["accumulator_bits"].is_null() ? "-" : fmt::format("{} bits", point["accumulator_bits"].get<int>()),
          fmt::format(
-             "{} x {}{} / {}", point["rows"].get<int>(), point["columns"].get<int>(),
+             "{}{} x {}{} / {}", point.value("dataflow", "") == "weight-stationary" ? "WS " : "",
+             point["rows"].get<int>(), point["columns"].get<int>(),
              point.value("taps_per_cycle", 1) > 1 ? fmt::format(" x {}", point["taps_per_cycle"].get<int>()) : "",
              point["elements_per_scaler"].get<int>()),
          picojoules_each(point, "operations_only_pj"), picojoules_each(point, "computing_pj"),
          picojoules_each(point, "with_memory_pj"), count_text(point["cycles"]),
          point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),
          decibels_text(point["mean_sqnr_db"]), overflows_text(point["passes"])});
+    if (has_delay) table.rows.back().push_back(fmt::format("{:.3g}", point["energy_delay_js"].get<double>()));
   }
   return table;
 }
@@ -439,7 +444,7 @@ Body body_of(const std::vector<evaluation::Evaluation>& evaluations, const std::
                   escaped(bandwidths_text(evaluations))),
       figure_html("roofline", "Roofline") + tables_html(to_html(bandwidth_table(evaluations), "bandwidth-1", "")));
   body.add("layers", "Layers and passes",
-           "The darker, the more energy, idle elements, stalls or error. <span class=\"screen\">A click on a heading "
+           "The redder, the more energy, idle elements, stalls or error. <span class=\"screen\">A click on a heading "
            "sorts.</span>",
            heat_map_html(evaluations));
   add_tradeoffs(body, machines);

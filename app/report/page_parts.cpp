@@ -128,7 +128,7 @@ constexpr std::pair<const char*, const char*> kGlossary[] = {
      "quantizers"},
     {"memory", "operand buffers, global SRAM and DRAM; “with memory” is computing and memory"},
     {"element", "a processing element of the array; with all of them busy, utilization is 100 %"},
-    {"utilization", "multiply-adds for each element and cycle of the array"},
+    {"utilization", "multiply-adds for each multiplier and cycle of the array; an element has one or several"},
     {"stalls",
      "cycles in which the array waits: for operands (fill), for a shared group-scale unit (scaler) or for memory "
      "(DRAM, SRAM)"},

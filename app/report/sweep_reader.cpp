@@ -69,6 +69,7 @@ constexpr const char* kSweepSchema = R"json({
           "computing_pj": { "type": "number", "minimum": 0 },
           "memory_pj": { "type": "number", "minimum": 0 },
           "with_memory_pj": { "type": "number", "minimum": 0 },
+          "energy_delay_js": { "type": "number", "minimum": 0 },
           "area_um2": { "type": ["number", "null"] },
           "mean_sqnr_db": { "anyOf": [{ "type": ["number", "null"] }, { "enum": ["exact", "infinite error", "undefined"] }] },
           "passes": {
@@ -207,8 +208,13 @@ SweepSource thinned(nlohmann::json document, const std::string& file, std::size_
 SweepSource checked(SweepSource sweep) {
   base::check_schema(sweep.document, nlohmann::json::parse(kSweepSchema), sweep.file);
   const nlohmann::json& points = sweep.document["points"];
+  const nlohmann::json front = sweep.document.value("front", nlohmann::json::array());
+  const bool needs_delay = std::find(front.begin(), front.end(), "edp") != front.end();
   for (std::size_t i = 0; i < points.size(); ++i) {
     const std::string pointer = fmt::format("/points/{}", i);
+    if (needs_delay && !points[i].contains("energy_delay_js")) {
+      base::refuse(sweep.file, pointer, "has no energy_delay_js, expected one of each point where the front is of edp");
+    }
     check_count(points[i]["multiply_adds"], sweep.file, pointer + "/multiply_adds");
     check_count(points[i]["cycles"], sweep.file, pointer + "/cycles");
     for (const auto& [pass, entry] : points[i]["passes"].items()) {

@@ -14,7 +14,7 @@ using models::Format;
 using models::Pass;
 using models::ScaledFormat;
 
-TiledPass::TiledPass(const PassOnArray& of, std::int64_t tile_columns)
+TiledPass::TiledPass(const PassOnArray& of, TileColumns tile_columns)
     : of_(of),
       outer_(of.shape.outer_count(of.pass)),
       rows_(of.pass == Pass::kBackwardWeight
@@ -25,7 +25,7 @@ TiledPass::TiledPass(const PassOnArray& of, std::int64_t tile_columns)
                    : operand(of.left, of.shape.shape_of(left_operand(of.pass)), of.exchange.residence.columns)),
       tiles_{(of.pass == Pass::kBackwardData ? of.shape.in_channels : of.shape.out_channels) / of.shape.groups,
              of.config.rows,
-             tile_columns,
+             1,
              of.shape.groups,
              phases_of(of.pass, of.shape),
              {{{{outer_, 1}}, 1}},
@@ -43,6 +43,7 @@ TiledPass::TiledPass(const PassOnArray& of, std::int64_t tile_columns)
     tiles_.conv_groups = conv_groups(of.pass, of.shape, left.layout, right.layout);
   }
   put_groups_side_by_side();
+  tiles_.tile_columns = tile_columns(of.config, tiles_.groups_at_once);
 }
 
 void TiledPass::put_groups_side_by_side() {

@@ -30,9 +30,11 @@ struct PassOnArray {
 
 class TiledPass {
  public:
+  // Columns of a tile, with so many convolution groups side by side.
+  using TileColumns = std::int64_t (*)(const ArrayConfig& config, std::int64_t groups_at_once);
   // In tiles of as many rows as the array has. What `of` refers to is not copied. Throws std::runtime_error for a
   // block-scaled operand beside a baseline.
-  TiledPass(const PassOnArray& of, std::int64_t tile_columns);
+  TiledPass(const PassOnArray& of, TileColumns tile_columns);
 
   const Tiles& tiles() const { return tiles_; }
   bool scaled() const { return is_scaled(rows_.format); }

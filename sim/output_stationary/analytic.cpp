@@ -31,7 +31,7 @@ class Mapping {
   explicit Mapping(const PassOnArray& of)
       : of_(of),
         config_(of.config),
-        pass_(of, config_.columns),
+        pass_(of, [](const ArrayConfig& config, std::int64_t) -> std::int64_t { return config.columns; }),
         step_words_(config_.words_of_half(tiles().groups_at_once)) {
     if (pass_.scaled()) share_ = most_shared(config_, tiles().most_rows(), tiles().most_columns());
   }

@@ -1,12 +1,40 @@
 #include "sim/systemc/feeder_buffer.h"
 
 #include <algorithm>
-#include <bit>
 #include <cassert>
 
 #include "sim/weight_stationary/folds.h"
 
 namespace mlsim::sim {
+namespace {
+
+// Of arithmetic alone, so that loops over lanes become vectors.
+std::uint16_t ones(std::uint16_t bits) {
+  bits = static_cast<std::uint16_t>(bits - (bits >> 1 & 0x5555));
+  bits = static_cast<std::uint16_t>((bits & 0x3333) + (bits >> 2 & 0x3333));
+  bits = static_cast<std::uint16_t>((bits + (bits >> 4)) & 0x0F0F);
+  return static_cast<std::uint16_t>((bits + (bits >> 8)) & 0x1F);
+}
+
+// A register takes a code: the bits that change.
+std::uint16_t taken(std::uint16_t code, std::uint16_t& reg) {
+  const std::uint16_t changed = ones(static_cast<std::uint16_t>(reg ^ code));
+  reg = code;
+  return changed;
+}
+
+// Registers that follow each other take the codes that are valid.
+std::uint32_t all_taken(const std::uint16_t* codes, const std::uint8_t* valid, std::uint16_t* registers, int count) {
+  std::uint32_t changed = 0;
+  for (int lane = 0; lane < count; ++lane) {
+    const std::uint16_t held = registers[lane];
+    const std::uint16_t code = codes[lane];
+    changed += taken(valid[lane] != 0 ? code : held, registers[lane]);
+  }
+  return changed;
+}
+
+}  // namespace
 
 FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
     : side_(side),
@@ -24,9 +52,9 @@ FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
       weight_stationary_ ? config.columns : feeder.buffer_elements / 2 / lanes_ / taps_per_cycle_;
   const std::int64_t taps = word_count * taps_per_cycle_;
   const auto words = static_cast<std::size_t>(taps * lanes_);
-  // Convolution groups side by side have the lanes of all columns each, and fewer words.
-  const bool has_groups = side == Side::kColumns && config.depthwise != DepthwiseMapping::kOff;
-  const int most_lanes = lanes_ * (has_groups ? config.rows : 1);
+  // Convolution groups side by side have the lanes of all columns each, and fewer words; or lanes of fewer positions.
+  const bool has_groups = side == Side::kColumns && !weight_stationary_;
+  const int most_lanes = lanes_ * (has_groups ? config.rows_with_column_wires() : 1);
   for (Half& half : halves_) {
     half.lanes.resize(static_cast<std::size_t>(most_lanes));
     half.codes.resize(words);
@@ -42,7 +70,8 @@ FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
 void FeederBuffer::load(const Job& job) {
   schedule_ = job.schedule;
   const bool rows = side_ == Side::kRows;
-  if (!rows && !weight_stationary_) lanes_ = array_columns_ * static_cast<int>(schedule_->groups_at_once());
+  const std::int64_t groups = rows ? 1 : schedule_->groups_at_once();
+  if (!rows) lanes_ = static_cast<int>(groups * schedule_->tile_columns());
   operand_ = rows ? job.row_operand : job.column_operand;
   outer_planes_ = rows ? schedule_->row_outer_planes() : schedule_->column_outer_planes();
   outer_elements_ = rows ? schedule_->row_outer_elements() : schedule_->column_outer_elements();
@@ -59,7 +88,7 @@ void FeederBuffer::load(const Job& job) {
   const auto lanes = static_cast<std::size_t>(lanes_);
   const std::size_t registers = !weight_stationary_    ? lanes * static_cast<std::size_t>(taps_per_cycle_)
                                 : side_ == Side::kRows ? lanes * fold_taps_
-                                                       : fold_taps_;
+                                                       : static_cast<std::size_t>(groups) * fold_taps_;
   registers_.assign(registers, 0);
   toggled_bits_ = 0;
   const std::uint64_t packed = static_cast<std::uint64_t>(operand_->size()) * element_bits_ +
@@ -141,9 +170,8 @@ void FeederBuffer::count_read(int half, std::size_t word) {
     std::size_t place = first;
     for (int group = 0; group < source.groups; ++group) {
       std::uint16_t* of_group = registers + static_cast<std::size_t>(group) * static_cast<std::size_t>(array_columns_);
-      for (int lane = 0; lane < source.width; ++lane, ++place) {
-        if (source.valid[place] != 0) take(source.codes[place], of_group[lane]);
-      }
+      toggled_bits_ += all_taken(source.codes.data() + place, source.valid.data() + place, of_group, source.width);
+      place += static_cast<std::size_t>(source.width);
     }
     first += lanes;
     registers += lanes;
@@ -153,11 +181,20 @@ void FeederBuffer::count_read(int half, std::size_t word) {
 void FeederBuffer::count_position(int half, std::size_t position) {
   const Half& source = halves_[static_cast<std::size_t>(half)];
   const auto taps = static_cast<std::size_t>(source.filled_taps);
-  traffic_.buffer_reads += taps * element_bits_;
-  for (std::size_t tap = 0; tap < taps; ++tap) {
-    const std::size_t word = tap * static_cast<std::size_t>(lanes_) + position;
-    if (source.valid[word] != 0) take(source.codes[word], registers_[tap]);
+  const auto groups = static_cast<std::size_t>(source.groups);
+  const auto lanes = static_cast<std::size_t>(lanes_);
+  traffic_.buffer_reads += groups * taps * element_bits_;
+  std::uint64_t toggled = 0;
+  for (std::size_t group = 0; group < groups; ++group) {
+    const std::size_t first = group * static_cast<std::size_t>(source.width) + position;
+    const std::uint16_t* const codes = source.codes.data() + first;
+    const std::uint8_t* const valid = source.valid.data() + first;
+    std::uint16_t* const registers = registers_.data() + group * fold_taps_;
+    for (std::size_t tap = 0; tap < taps; ++tap) {
+      if (valid[tap * lanes] != 0) toggled += taken(codes[tap * lanes], registers[tap]);
+    }
   }
+  toggled_bits_ += toggled;
 }
 
 void FeederBuffer::count_load(int half) {
@@ -167,14 +204,10 @@ void FeederBuffer::count_load(int half) {
   traffic_.buffer_reads += taps * live * element_bits_;
   for (std::size_t tap = 0; tap < taps; ++tap) {
     for (std::size_t lane = 0; lane < live; ++lane) {
-      take(source.codes[tap * static_cast<std::size_t>(lanes_) + lane], registers_[lane * fold_taps_ + tap]);
+      toggled_bits_ +=
+          taken(source.codes[tap * static_cast<std::size_t>(lanes_) + lane], registers_[lane * fold_taps_ + tap]);
     }
   }
-}
-
-void FeederBuffer::take(std::uint16_t code, std::uint16_t& reg) {
-  toggled_bits_ += static_cast<std::uint64_t>(std::popcount(static_cast<std::uint16_t>(reg ^ code)));
-  reg = code;
 }
 
 models::TileScale FeederBuffer::scale(const Half& half, std::size_t lane, std::int64_t outer, std::int64_t tap) const {
@@ -188,7 +221,7 @@ models::TileScale FeederBuffer::scale(const Half& half, std::size_t lane, std::i
     const Tap& place = (*half.taps)[static_cast<std::size_t>(tap)];
     y = side_ == Side::kRows ? place.row / plane_[1] : at.y + place.y;
     x = side_ == Side::kRows ? place.row % plane_[1] : at.x + place.x;
-    if (!in_plane(y, x)) return {0, 0};
+    if (!lies_in(plane_, y, x)) return {0, 0};
   }
   const std::int64_t extent = operand_->shape[1];
   return operand_->scales[static_cast<std::size_t>(grid_.index(plane / extent, plane % extent, y, x))];
@@ -253,28 +286,43 @@ void FeederBuffer::end_word() {
   filling_->word_lanes[word] = adding;
 }
 
+// Up to a lane, of the tap at hand. What the loop reads does not change in it, which the compiler could not tell of
+// members beside stores of bytes.
+template <Side side>
+void FeederBuffer::fill_lanes(int end) {
+  const std::uint16_t* const operand = codes_.data();
+  const std::int64_t* const integer_of_code = integer_of_code_.data();
+  const Lane* const lanes = filling_->lanes.data();
+  const std::array<std::int64_t, 2> plane = plane_;
+  const std::int64_t offset = offset_;
+  const std::int64_t y = y_;
+  const std::int64_t x = x_;
+  const std::int64_t base = tap_ * lanes_;
+  std::uint16_t* const codes = filling_->codes.data() + base;
+  std::int32_t* const integers = filling_->integers.data() + base;
+  std::uint8_t* const valids = filling_->valid.data() + base;
+  int valid_lanes = 0;
+  int nonzero_lanes = 0;
+  for (int i = lane_; i < end; ++i) {
+    const Lane& lane = lanes[i];
+    const bool valid = side == Side::kRows || lies_in(plane, lane.y + y, lane.x + x);
+    const std::uint16_t code = valid ? operand[lane.element + offset] : std::uint16_t{0};
+    codes[i] = code;
+    integers[i] = static_cast<std::int32_t>(integer_of_code[code]);
+    valids[i] = valid ? 1 : 0;
+    valid_lanes += valid ? 1 : 0;
+    nonzero_lanes += code != 0 ? 1 : 0;
+  }
+  filling_->valid_lanes[static_cast<std::size_t>(tap_)] += valid_lanes;
+  filling_->nonzero_lanes[static_cast<std::size_t>(tap_)] += nonzero_lanes;
+}
+
 void FeederBuffer::fill() {
   std::int64_t left = fill_ports_;
   std::int64_t filled_words = 0;
   while (left > 0 && tap_ < taps_) {
     const int end = static_cast<int>(std::min<std::int64_t>(filling_->live, lane_ + left));
-    const std::uint16_t* codes = codes_.data();
-    const auto base = static_cast<std::size_t>(tap_ * lanes_);
-    int valid_lanes = 0;
-    int nonzero_lanes = 0;
-    for (int i = lane_; i < end; ++i) {
-      const Lane& lane = filling_->lanes[static_cast<std::size_t>(i)];
-      const bool valid = side_ == Side::kRows || in_plane(lane.y + y_, lane.x + x_);
-      const std::uint16_t code = valid ? codes[lane.element + offset_] : std::uint16_t{0};
-      const std::size_t word = base + static_cast<std::size_t>(i);
-      filling_->codes[word] = code;
-      filling_->integers[word] = static_cast<std::int32_t>(integer_of_code_[code]);
-      filling_->valid[word] = valid ? 1 : 0;
-      valid_lanes += valid ? 1 : 0;
-      nonzero_lanes += code != 0 ? 1 : 0;
-    }
-    filling_->valid_lanes[static_cast<std::size_t>(tap_)] += valid_lanes;
-    filling_->nonzero_lanes[static_cast<std::size_t>(tap_)] += nonzero_lanes;
+    side_ == Side::kRows ? fill_lanes<Side::kRows>(end) : fill_lanes<Side::kColumns>(end);
     left -= end - lane_;
     filled_words += end - lane_;
     lane_ = end;

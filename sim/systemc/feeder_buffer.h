@@ -55,13 +55,15 @@ class FeederBuffer {
   // The lanes of a word are read, and those that are valid go into the lanes' operand registers.
   void count_read(int half, std::size_t word);
 
-  // Weight-stationary: the operands of a position pass the elements, a word each column of the array, and go into the
-  // columns' registers where they are valid; all operands of a half go into the elements' registers.
+  // Weight-stationary: the operands of a position pass the elements, a word each column of the array and convolution
+  // group, and go into the columns' registers where they are valid; all operands of a half go into the elements'
+  // registers.
   void count_position(int half, std::size_t position);
   void count_load(int half);
 
   const Half& half(int index) const { return halves_[static_cast<std::size_t>(index)]; }
-  int lanes() const { return lanes_; }  // of the job, weight-stationary and of rows of any
+  // Of the job, and before there is one of the array without convolution groups side by side.
+  int lanes() const { return lanes_; }
   int taps_per_cycle() const { return taps_per_cycle_; }
   bool filled() const { return tap_ == taps_; }
   // The scale of a lane for the group that begins with an outer index and a tap; zero where that tap is padding.
@@ -77,14 +79,14 @@ class FeederBuffer {
   bool next_tap();
   void end_tap();
   void end_word();
-  bool in_plane(std::int64_t y, std::int64_t x) const {
-    return static_cast<std::uint64_t>(y) < static_cast<std::uint64_t>(plane_[0]) &&
-           static_cast<std::uint64_t>(x) < static_cast<std::uint64_t>(plane_[1]);
+  static bool lies_in(const std::array<std::int64_t, 2>& plane, std::int64_t y, std::int64_t x) {
+    return static_cast<std::uint64_t>(y) < static_cast<std::uint64_t>(plane[0]) &&
+           static_cast<std::uint64_t>(x) < static_cast<std::uint64_t>(plane[1]);
   }
+  template <Side side>
+  void fill_lanes(int end);
   // Rows that do not fit in the SRAM pass through it whenever they are filled.
   bool streams_from_dram() const { return side_ == Side::kRows && !in_sram_; }
-
-  void take(std::uint16_t code, std::uint16_t& reg);
 
   Side side_;
   bool weight_stationary_;
@@ -98,7 +100,7 @@ class FeederBuffer {
   std::array<std::uint64_t, 2> read_bits_{};
   FeederTraffic traffic_;
   // Codes of the lanes, for each tap of a word; weight-stationary: of the elements, row by row and for each tap of a
-  // fold, or of the array's columns.
+  // fold, or of the array's columns, for each convolution group.
   std::vector<std::uint16_t> registers_;
   std::uint64_t toggled_bits_ = 0;  // of the registers
 

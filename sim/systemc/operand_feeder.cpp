@@ -32,8 +32,7 @@ constexpr std::size_t kNoPlace = std::numeric_limits<std::size_t>::max();
 
 // Rows of the array that have wires of their own for an operand.
 std::size_t rows_with_wires(Side side, const ArrayConfig& config) {
-  const bool own = side == Side::kColumns && config.depthwise != DepthwiseMapping::kOff;
-  return own ? static_cast<std::size_t>(config.rows) : 1;
+  return side == Side::kColumns ? static_cast<std::size_t>(config.rows_with_column_wires()) : 1;
 }
 
 }  // namespace
@@ -120,16 +119,19 @@ void OperandFeeder::drive_operands() {
   const int index = half.read() ? 1 : 0;
   const FeederBuffer::Half& source = buffer_.half(index);
   const std::size_t first = tap.read() * taps * lanes;
-  for (std::size_t wire = 0; wire < wires_.valid.size(); ++wire) {
-    const std::size_t lane_place = place_of(source, wire / taps);
-    const std::size_t place = first + wire % taps * lanes + lane_place;
-    const bool valid = lane_place != kNoPlace && source.valid[place] != 0;
-    wires_.valid[wire].write(valid);
-    if (!valid) continue;
-    const models::Fields& fields = fields_of_code_[source.codes[place]];
-    wires_.significand[wire].write(fields.significand);
-    wires_.exponent[wire].write(fields.exponent);
-    wires_.negative[wire].write(fields.negative);
+  std::size_t wire = 0;
+  for (std::size_t lane = 0; lane < wires_.live.size(); ++lane) {
+    const std::size_t of_lane = place_of(source, lane);
+    for (std::size_t tap_of_word = 0; tap_of_word < taps; ++tap_of_word, ++wire) {
+      const std::size_t place = first + tap_of_word * lanes + of_lane;
+      const bool valid = of_lane != kNoPlace && source.valid[place] != 0;
+      wires_.valid[wire].write(valid);
+      if (!valid) continue;
+      const models::Fields& fields = fields_of_code_[source.codes[place]];
+      wires_.significand[wire].write(fields.significand);
+      wires_.exponent[wire].write(fields.exponent);
+      wires_.negative[wire].write(fields.negative);
+    }
   }
   buffer_.count_read(index, tap.read());
 }

@@ -8,8 +8,7 @@ namespace mlsim::sim {
 bool PositionTag::operator==(const PositionTag& other) const {
   return valid == other.valid && first_of_fold == other.first_of_fold && fold.begins == other.fold.begins &&
          fold.ends_group == other.fold.ends_group && fold.first_group == other.fold.first_group &&
-         fold.last_group == other.fold.last_group && position == other.position && scale == other.scale &&
-         address == other.address;
+         fold.last_group == other.fold.last_group && position == other.position;
 }
 
 std::ostream& operator<<(std::ostream& stream, const PositionTag& tag) {
@@ -23,14 +22,35 @@ void sc_trace(sc_core::sc_trace_file* file, const PositionTag& tag, const std::s
   sc_core::sc_trace(file, tag.fold.first_group, name + ".first_group");
   sc_core::sc_trace(file, tag.fold.last_group, name + ".last_group");
   sc_core::sc_trace(file, tag.position, name + ".position");
-  sc_core::sc_trace(file, tag.address, name + ".address");
 }
 
-RowEnds::RowEnds(std::size_t rows)
-    : live("live", rows),
-      scale_exponent("scale_exponent", rows),
-      scale_significand("scale_significand", rows),
-      address("address", rows) {}
+LaneEnds::LaneEnds(const std::string& prefix, std::size_t lanes)
+    : scale_exponent((prefix + "scale_exponent").c_str(), lanes),
+      scale_significand((prefix + "scale_significand").c_str(), lanes),
+      address((prefix + "address").c_str(), lanes) {}
+
+void LaneEnds::write(std::size_t lane, const LaneEnd& end) {
+  scale_exponent[lane].write(end.scale.exponent);
+  scale_significand[lane].write(end.scale.significand);
+  address[lane].write(end.address);
+}
+
+void LaneEnds::trace(sc_core::sc_trace_file* file) const {
+  for (std::size_t lane = 0; lane < address.size(); ++lane) {
+    sc_core::sc_trace(file, scale_exponent[lane].read(), scale_exponent[lane].name());
+    sc_core::sc_trace(file, scale_significand[lane].read(), scale_significand[lane].name());
+    sc_core::sc_trace(file, address[lane].read(), address[lane].name());
+  }
+}
+
+RowEnds::RowEnds(std::size_t rows, std::size_t rows_with_column_wires)
+    : live("live", rows), row_lanes("", rows), column_lanes("column_", rows_with_column_wires) {}
+
+void RowEnds::trace(sc_core::sc_trace_file* file) const {
+  for (const auto& row : live) sc_core::sc_trace(file, row.read(), row.name());
+  row_lanes.trace(file);
+  column_lanes.trace(file);
+}
 
 RowScaler::RowScaler(const sc_core::sc_module_name& name, const RowEnds& ends, PartialSums& partial_sums,
                      std::size_t first_row, std::size_t share)
@@ -119,12 +139,14 @@ void RowScaler::serve() {
     return;
   }
   const std::size_t row = first_row_ + slot_;
-  const models::TileScale row_scale{ends_.scale_exponent[row].read(), ends_.scale_significand[row].read()};
-  const models::Int128 q = models::GroupScaler::scale_sum(sums[slot_].read(), row_scale, served_.scale);
-  const int shift = scaler_.unit_exponent - row_scale.exponent - served_.scale.exponent;
+  const std::size_t column_lane = ends_.column_lane(row);
+  const models::TileScale row_scale = ends_.row_lanes.scale(row);
+  const models::TileScale column_scale = ends_.column_lanes.scale(column_lane);
+  const models::Int128 q = models::GroupScaler::scale_sum(sums[slot_].read(), row_scale, column_scale);
+  const int shift = scaler_.unit_exponent - row_scale.exponent - column_scale.exponent;
   scaled_.write({static_cast<std::int64_t>(q >> 64), static_cast<std::uint64_t>(q), shift});
   scaled_tag_.write({true, served_.fold.first_group, served_.fold.last_group, static_cast<std::uint16_t>(slot_),
-                     ends_.address[row].read() + served_.address});
+                     ends_.row_lanes.address[row].read() + ends_.column_lanes.address[column_lane].read()});
   scaled_position_.write(served_.position);
   ++counts_.shift_adds;
   ++counts_.group_exponent_adds;

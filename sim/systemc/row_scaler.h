@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <ostream>
+#include <string>
 #include <systemc>
 
 #include "models/convolution/datapath.h"
@@ -14,27 +15,47 @@
 
 namespace mlsim::sim {
 
+// What the ends of the rows show of a lane of an operand.
+struct LaneEnd {
+  models::TileScale scale;
+  std::uint64_t address = 0;
+};
+
 // A position whose sums are at the end of the rows.
 struct PositionTag {
   bool valid = false;
   bool first_of_fold = false;
   FoldSums fold;
   std::uint32_t position = 0;
-  models::TileScale scale;    // of the columns' operand
-  std::uint64_t address = 0;  // its part of the results' addresses
   bool operator==(const PositionTag& other) const;
 };
 std::ostream& operator<<(std::ostream& stream, const PositionTag& tag);
 void sc_trace(sc_core::sc_trace_file* file, const PositionTag& tag, const std::string& name);
 
-// Registers at the end of the rows, for the fold whose sums are there.
-struct RowEnds {
-  explicit RowEnds(std::size_t rows);
+// Registered wires at the ends of the rows: the scale of a lane of an operand, and its part of the results' addresses.
+struct LaneEnds {
+  LaneEnds(const std::string& prefix, std::size_t lanes);
+  void write(std::size_t lane, const LaneEnd& end);
+  models::TileScale scale(std::size_t lane) const {
+    return {scale_exponent[lane].read(), scale_significand[lane].read()};
+  }
+  void trace(sc_core::sc_trace_file* file) const;
 
-  sc_core::sc_vector<sc_core::sc_signal<bool>> live;
   sc_core::sc_vector<sc_core::sc_signal<std::int16_t>> scale_exponent;
   sc_core::sc_vector<sc_core::sc_signal<std::uint8_t>> scale_significand;
   sc_core::sc_vector<sc_core::sc_signal<std::uint64_t>> address;
+};
+
+// Those of the fold whose sums are there, for each row, and of the position, for each row that has its operand from
+// wires of its own, or for all.
+struct RowEnds {
+  RowEnds(std::size_t rows, std::size_t rows_with_column_wires);
+  std::size_t column_lane(std::size_t row) const { return column_lanes.address.size() == 1 ? 0 : row; }
+  void trace(sc_core::sc_trace_file* file) const;
+
+  sc_core::sc_vector<sc_core::sc_signal<bool>> live;
+  LaneEnds row_lanes;
+  LaneEnds column_lanes;
 };
 
 class RowScaler : public sc_core::sc_module {

@@ -28,15 +28,16 @@ StationaryArray::StationaryArray(const sc_core::sc_module_name& name, const Arra
       rows_count_(static_cast<std::size_t>(config.rows)),
       columns_count_(static_cast<std::size_t>(config.columns)),
       taps_per_cycle_(static_cast<std::size_t>(config.taps_per_cycle)),
+      column_wire_rows_(static_cast<std::size_t>(config.rows_with_column_wires())),
       rows_(rows),
       columns_(columns),
       partial_sums_(rows_count_, static_cast<std::size_t>(columns.lanes())),
-      own_("own_", rows_count_ * columns_count_, taps_per_cycle_),
-      column_wires_("column_", columns_count_, taps_per_cycle_),
+      own_("own_", 1, rows_count_ * columns_count_, taps_per_cycle_),
+      column_wires_("column_", column_wire_rows_, columns_count_, taps_per_cycle_),
       passes_("passes", columns_count_),
       sum_in_("sum_in", rows_count_),
       arrived_("arrived"),
-      ends_(rows_count_) {
+      ends_(rows_count_, column_wire_rows_) {
   SC_HAS_PROCESS(StationaryArray);
   SC_METHOD(tick);
   sensitive << clock.pos();
@@ -50,13 +51,14 @@ void StationaryArray::add_elements() {
   const auto name_of = [&](std::size_t element) {
     return "element_" + std::to_string(element / columns_count_) + "_" + std::to_string(element % columns_count_);
   };
+  const auto lane_of = [&](std::size_t element) { return column_wire_rows_ == 1 ? element % columns_count_ : element; };
   if (taps_per_cycle_ == 1) {
     elements_.init(count, [&](const char* /*name*/, std::size_t element) {
-      return new StationaryElement(name_of(element).c_str(), own_, element, column_wires_, element % columns_count_);
+      return new StationaryElement(name_of(element).c_str(), own_, element, column_wires_, lane_of(element));
     });
   } else {
     dot_elements_.init(count, [&](const char* /*name*/, std::size_t element) {
-      return new StationaryDotElement(name_of(element).c_str(), own_, element, column_wires_, element % columns_count_,
+      return new StationaryDotElement(name_of(element).c_str(), own_, element, column_wires_, lane_of(element),
                                       taps_per_cycle_);
     });
   }
@@ -96,12 +98,15 @@ void StationaryArray::add_scalers(const ArrayConfig& config) {
 
 void StationaryArray::load(const Job& job) {
   job_ = &job;
+  groups_at_once_ = static_cast<std::size_t>(job.schedule->groups_at_once());
+  group_rows_ = groups_at_once_ > 1 ? static_cast<std::size_t>(job.schedule->rows()) : rows_count_;
   row_fields_ = fields_by_code(job.row_operand->format.element);
   column_fields_ = fields_by_code(job.column_operand->format.element);
   sum_traffic_ = {};
   requests_.assign(columns_count_, {});
   tags_.assign(columns_count_ + 1, {});
   folds_ends_.clear();
+  positions_ends_.clear();
   for (StationaryElement& element : elements_) element.load(job);
   for (StationaryDotElement& element : dot_elements_) element.load(job);
   for (RowScaler& scaler : scalers_) scaler.load(job);
@@ -132,7 +137,9 @@ void StationaryArray::accept() {
                        column_half.read() ? 1 : 0,
                        at,
                        static_cast<std::size_t>(column_source.filled_taps),
-                       static_cast<std::size_t>(row_source.live)};
+                       static_cast<std::size_t>(row_source.live),
+                       static_cast<std::size_t>(column_source.groups),
+                       static_cast<std::size_t>(column_source.width)};
   if (fold_load.read()) rows_.count_load(requests_.front().row_half);
   columns_.count_position(requests_.front().column_half, at);
 
@@ -141,19 +148,25 @@ void StationaryArray::accept() {
   tag.first_of_fold = at == 0;
   tag.fold = {sums_begin.read(), group_end.read(), first_group.read(), last_group.read()};
   tag.position = position.read();
-  tag.scale = columns_.scale(column_source, at, group_outer.read(), group_tap.read());
-  tag.address = static_cast<std::uint64_t>(column_source.lanes[at].result);
   const auto live = static_cast<std::size_t>(row_source.live);
   sum_traffic_.count(tag.fold, job_->sum_word_bits, live);
   for (std::size_t row = 0; row < live; ++row) {
     sum_in_[row].write(tag.fold.begins ? 0 : partial_sums_.integer(at, row));
   }
-  if (!tag.first_of_fold || !tag.fold.ends_group) return;
-  std::vector<RowEnd>& ends = folds_ends_.emplace_back();
-  for (std::size_t row = 0; row < live; ++row) {
-    ends.push_back({rows_.scale(row_source, row, group_outer.read(), group_tap.read()),
-                    static_cast<std::uint64_t>(row_source.lanes[row].result)});
+  if (!tag.fold.ends_group) return;
+  const Request& request = requests_.front();
+  for (std::size_t group = 0; group < groups_at_once_; ++group) {
+    positions_ends_.push_back(group < request.groups ? end_of(columns_, column_source, group * request.width + at)
+                                                     : LaneEnd{});
   }
+  if (!tag.first_of_fold) return;
+  std::vector<LaneEnd>& ends = folds_ends_.emplace_back();
+  for (std::size_t row = 0; row < live; ++row) ends.push_back(end_of(rows_, row_source, row));
+}
+
+LaneEnd StationaryArray::end_of(const FeederBuffer& buffer, const FeederBuffer::Half& half, std::size_t lane) const {
+  return {buffer.scale(half, lane, group_outer.read(), group_tap.read()),
+          static_cast<std::uint64_t>(half.lanes[lane].result)};
 }
 
 void StationaryArray::run_column(std::size_t column, const Request& request) {
@@ -178,10 +191,15 @@ void StationaryArray::load_tap(std::size_t tap, const Request& request) {
 
 void StationaryArray::drive_tap(std::size_t tap, const Request& request) {
   const FeederBuffer::Half& source = columns_.half(request.column_half);
-  const std::size_t place = tap * static_cast<std::size_t>(columns_.lanes()) + request.position;
-  const bool valid = tap < request.taps && source.valid[place] != 0;
-  column_wires_.valid[tap].write(valid);
-  if (valid) column_wires_.write(tap, column_fields_[source.codes[place]]);
+  const std::size_t first = tap * static_cast<std::size_t>(columns_.lanes()) + request.position;
+  for (std::size_t row = 0; row < column_wire_rows_; ++row) {
+    const std::size_t wire = row * columns_count_ * taps_per_cycle_ + tap;
+    const std::size_t group = row / group_rows_;
+    const std::size_t place = first + group * request.width;
+    const bool valid = tap < request.taps && group < request.groups && source.valid[place] != 0;
+    column_wires_.valid[wire].write(valid);
+    if (valid) column_wires_.write(wire, column_fields_[source.codes[place]]);
+  }
 }
 
 void StationaryArray::store_sums() {
@@ -195,14 +213,18 @@ void StationaryArray::store_sums() {
 void StationaryArray::move_tags() {
   const PositionTag& next = tags_.back();
   if (next.valid || arrived_.read().valid) arrived_.write(next);
-  if (!next.valid || !next.first_of_fold || !next.fold.ends_group) return;
-  const std::vector<RowEnd>& ends = folds_ends_.front();
+  if (!next.valid || !next.fold.ends_group) return;
+  for (std::size_t lane = 0; lane < column_wire_rows_; ++lane) {
+    const std::size_t group = lane / group_rows_;
+    if (group < groups_at_once_) ends_.column_lanes.write(lane, positions_ends_[group]);
+  }
+  positions_ends_.erase(positions_ends_.begin(),
+                        positions_ends_.begin() + static_cast<std::ptrdiff_t>(groups_at_once_));
+  if (!next.first_of_fold) return;
+  const std::vector<LaneEnd>& ends = folds_ends_.front();
   for (std::size_t row = 0; row < rows_count_; ++row) {
     ends_.live[row].write(row < ends.size());
-    if (row >= ends.size()) continue;
-    ends_.scale_exponent[row].write(ends[row].scale.exponent);
-    ends_.scale_significand[row].write(ends[row].scale.significand);
-    ends_.address[row].write(ends[row].address);
+    if (row < ends.size()) ends_.row_lanes.write(row, ends[row]);
   }
   folds_ends_.pop_front();
 }
@@ -226,12 +248,7 @@ void StationaryArray::trace(sc_core::sc_trace_file* file) const {
   for (const auto& passes : passes_) sc_core::sc_trace(file, passes.read(), passes.name());
   for (const auto& sum : sum_in_) sc_core::sc_trace(file, sum.read(), sum.name());
   sc_trace(file, arrived_.read(), arrived_.name());
-  for (std::size_t row = 0; row < rows_count_; ++row) {
-    sc_core::sc_trace(file, ends_.live[row].read(), ends_.live[row].name());
-    sc_core::sc_trace(file, ends_.scale_exponent[row].read(), ends_.scale_exponent[row].name());
-    sc_core::sc_trace(file, ends_.scale_significand[row].read(), ends_.scale_significand[row].name());
-    sc_core::sc_trace(file, ends_.address[row].read(), ends_.address[row].name());
-  }
+  ends_.trace(file);
   for_each_element([&](const auto& element) { element.trace(file); });
   for (const RowScaler& scaler : scalers_) scaler.trace(file);
 }

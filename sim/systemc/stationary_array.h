@@ -58,13 +58,10 @@ class StationaryArray : public sc_core::sc_module {
     int row_half = 0;
     int column_half = 0;
     std::size_t position = 0;
-    std::size_t taps = 0;  // of the fold,
-    std::size_t live = 0;  // and rows in use
-  };
-  // What the ends of the rows show for a fold.
-  struct RowEnd {
-    models::TileScale scale;
-    std::uint64_t address = 0;
+    std::size_t taps = 0;    // of the fold,
+    std::size_t live = 0;    // and rows in use,
+    std::size_t groups = 0;  // of so many convolution groups
+    std::size_t width = 0;   // positions of the tile
   };
 
   void add_elements();
@@ -82,10 +79,12 @@ class StationaryArray : public sc_core::sc_module {
   void load_tap(std::size_t tap, const Request& request);
   void drive_tap(std::size_t tap, const Request& request);
   void move_tags();
+  LaneEnd end_of(const FeederBuffer& buffer, const FeederBuffer::Half& half, std::size_t lane) const;
 
   const std::size_t rows_count_;
   const std::size_t columns_count_;
   const std::size_t taps_per_cycle_;
+  const std::size_t column_wire_rows_;  // rows that have wires of their own for the operand of the columns
   FeederBuffer& rows_;
   FeederBuffer& columns_;
   PartialSums partial_sums_;
@@ -93,12 +92,17 @@ class StationaryArray : public sc_core::sc_module {
 
   // Registers of the job.
   const Job* job_ = nullptr;
+  std::size_t groups_at_once_ = 1;
+  std::size_t group_rows_ = 1;              // of the array, that take the same operand of the columns
   std::vector<models::Fields> row_fields_;  // by code
   std::vector<models::Fields> column_fields_;
 
-  std::deque<Request> requests_;                // of each column, from the left
-  std::deque<PositionTag> tags_;                // beside the sums that pass along the rows
-  std::deque<std::vector<RowEnd>> folds_ends_;  // of folds under way that end a group
+  std::deque<Request> requests_;  // of each column, from the left
+  std::deque<PositionTag> tags_;  // beside the sums that pass along the rows
+  // Of what is under way to the ends of the rows and ends a group: of folds, and of positions, for each of the
+  // convolution groups that stand side by side.
+  std::deque<std::vector<LaneEnd>> folds_ends_;
+  std::deque<LaneEnd> positions_ends_;
 
   ElementWires own_;                                             // the operands that stay, row by row
   ElementWires column_wires_;                                    // those that pass by

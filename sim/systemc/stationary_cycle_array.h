@@ -43,21 +43,36 @@ class StationaryCycleArray : public sc_core::sc_module {
   // How wide the accumulators are in this program: as wide as the job's need be.
   enum class Width : std::uint8_t { k32, k64, k64Checked };
 
+  // The rows of a convolution group, of all that stand side by side, and the lane of the position at hand that all of
+  // them take: its place among those of a tap.
+  struct GroupRows {
+    std::size_t begin = 0;
+    std::size_t end = 0;
+    std::size_t lane = 0;
+
+    std::uint64_t count() const { return end - begin; }
+  };
+
   void tick();
+  GroupRows rows_of(int group) const;
+  std::size_t place(std::size_t tap, const GroupRows& rows) const { return tap * lanes_ + rows.lane; }
   template <typename Sum>
   void pass(std::vector<Sum>& all_sums);
-  void add_tap(std::int32_t* sums, std::size_t tap, std::size_t word) const;
-  void add_tap(std::int64_t* sums, std::size_t tap, std::size_t word);
+  template <typename Sum>
+  void add_taps(Sum* sums, const GroupRows& rows);
+  void add_tap(std::int32_t* sums, std::size_t tap, const GroupRows& rows) const;
+  void add_tap(std::int64_t* sums, std::size_t tap, const GroupRows& rows);
   // Of a word of taps as one addition, which may leave the accumulators' range.
-  void add_word(std::int64_t* sums, std::size_t first, std::size_t end);
+  void add_word(std::int64_t* sums, std::size_t first, std::size_t end, const GroupRows& rows);
   void count_position();
-  void count_additions(std::uint64_t products);
+  void count_products(const GroupRows& rows);
+  void count_additions(std::uint64_t products, const GroupRows& rows);
+  std::uint64_t nonzero_rows(std::size_t tap, const GroupRows& rows) const;
   void prepare_rows();
   template <typename Sum>
-  void end_group(const Sum* sums);
+  void end_group(const Sum* sums, const GroupRows& rows);
 
   const std::size_t array_rows_;
-  const std::size_t positions_;  // of the largest tile
   const std::size_t taps_per_cycle_;
   FeederBuffer& rows_;
   FeederBuffer& columns_;
@@ -68,6 +83,7 @@ class StationaryCycleArray : public sc_core::sc_module {
 
   // Registers of the job.
   const Job* job_ = nullptr;
+  std::size_t lanes_ = 0;  // of a tap of the columns' operand
   Width width_ = Width::k32;
   bool scales_in_binary64_ = true;  // Q has less than 53 bits
 

@@ -7,15 +7,15 @@
 
 namespace mlsim::sim {
 
-ElementWires::ElementWires(const char* prefix, std::size_t lanes, std::size_t taps_per_cycle)
+ElementWires::ElementWires(const char* prefix, std::size_t rows, std::size_t lanes, std::size_t taps_per_cycle)
     : significand((std::string(prefix) + "significand").c_str()),
       exponent((std::string(prefix) + "exponent").c_str()),
       negative((std::string(prefix) + "negative").c_str()),
       valid((std::string(prefix) + "valid").c_str()) {
-  init_lane_wires(significand, 1, lanes, taps_per_cycle);
-  init_lane_wires(exponent, 1, lanes, taps_per_cycle);
-  init_lane_wires(negative, 1, lanes, taps_per_cycle);
-  init_lane_wires(valid, 1, lanes, taps_per_cycle);
+  init_lane_wires(significand, rows, lanes, taps_per_cycle);
+  init_lane_wires(exponent, rows, lanes, taps_per_cycle);
+  init_lane_wires(negative, rows, lanes, taps_per_cycle);
+  init_lane_wires(valid, rows, lanes, taps_per_cycle);
 }
 
 void ElementWires::write(std::size_t wire, const models::Fields& fields) {

@@ -12,9 +12,10 @@
 
 namespace mlsim::sim {
 
-// Registered wires of operands, one of each a lane and tap that an element multiplies at once, lane by lane.
+// Registered wires of operands, one of each a lane and tap that an element multiplies at once, lane by lane, for each
+// of `rows` rows that have some of their own.
 struct ElementWires {
-  ElementWires(const char* prefix, std::size_t lanes, std::size_t taps_per_cycle);
+  ElementWires(const char* prefix, std::size_t rows, std::size_t lanes, std::size_t taps_per_cycle);
   void write(std::size_t wire, const models::Fields& fields);
   void trace(sc_core::sc_trace_file* file) const;
 

@@ -37,7 +37,7 @@ struct Fold {
 // How the tiles of a pass are cut into folds.
 class Mapping {
  public:
-  explicit Mapping(const PassOnArray& of) : config_(of.config), pass_(of, tile_positions(of.config)) {
+  explicit Mapping(const PassOnArray& of) : config_(of.config), pass_(of, tile_positions) {
     if (!pass_.scaled()) return;
     const auto& left = std::get<ScaledFormat>(of.left);
     const auto& right = std::get<ScaledFormat>(of.right);
@@ -121,8 +121,8 @@ std::int64_t Mapping::sum_cycles(const Tile& tile, const Fold& fold) const {
 Steps Mapping::one_fold(const Tile& tile, const Fold& fold) const {
   const std::int64_t rows = tile.fills_rows ? fill(tile.rows, fold, config_.row_feeder, pass_.row_format()) : 0;
   const std::int64_t computes = tile.columns + fold_stalls(fold.ends, tile.columns, share_, config_.columns);
-  return closed_form::one_step(std::max(rows, fill(tile.columns, fold, config_.column_feeder, pass_.column_format())),
-                               std::max(computes, sum_cycles(tile, fold)));
+  const std::int64_t columns = fill(tiles().column_lanes(tile), fold, config_.column_feeder, pass_.column_format());
+  return closed_form::one_step(std::max(rows, columns), std::max(computes, sum_cycles(tile, fold)));
 }
 
 Steps Mapping::group(const Tile& tile, std::int64_t taps, bool first) const {

@@ -10,8 +10,8 @@ std::int64_t fold_taps(const ArrayConfig& config) {
   return std::int64_t{config.columns} * config.taps_per_cycle;
 }
 
-std::int64_t tile_positions(const ArrayConfig& config) {
-  return config.column_feeder.buffer_elements / 2 / fold_taps(config);
+std::int64_t tile_positions(const ArrayConfig& config, std::int64_t groups_at_once) {
+  return config.column_feeder.buffer_elements / 2 / (groups_at_once * fold_taps(config));
 }
 
 int rows_of_scaler(const ArrayConfig& config) {

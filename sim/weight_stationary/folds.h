@@ -17,8 +17,9 @@ inline constexpr std::int64_t kSumLoop = 2;
 // n / taps_per_cycle.
 std::int64_t fold_taps(const ArrayConfig& config);
 
-// Positions of a tile: as many as half of the columns' buffer holds, with an element for each tap of a fold.
-std::int64_t tile_positions(const ArrayConfig& config);
+// Positions of a tile: as many as half of the columns' buffer holds, with an element for each tap of a fold, and that
+// of each of the convolution groups which stand side by side.
+std::int64_t tile_positions(const ArrayConfig& config, std::int64_t groups_at_once = 1);
 
 // Rows that share a group-scale unit. A unit stands at the end of the rows whose elements are its share, and no two
 // units at the end of one row.

@@ -59,11 +59,11 @@ class Walk {
         columns_(models::gated_codes(columns)),
         array_rows_(config.rows),
         places_(fold_taps(config)),
-        tile_columns_(tile_positions(config)) {}
+        tile_columns_(schedule.tile_columns()) {}
 
   OperandToggles run() const {
     return {parallel_sum(array_rows_, [&](std::int64_t row) { return bits_of_row(row); }),
-            parallel_sum(places_, [&](std::int64_t place) { return bits_of_place(place); })};
+            parallel_sum(places_ * schedule_.groups_at_once(), [&](std::int64_t reg) { return bits_of_column(reg); })};
   }
 
  private:
@@ -102,8 +102,12 @@ class Walk {
   std::uint64_t bits_of_row(std::int64_t array_row) const {
     std::vector<std::uint16_t> registers(static_cast<std::size_t>(places_));
     std::uint64_t bits = 0;
-    for (std::int64_t conv_group = 0; conv_group < schedule_.shape().groups; ++conv_group) {
-      for (std::int64_t row = array_row; row < schedule_.rows(); row += array_rows_) {
+    // Of convolution groups side by side, those that come to stand in the row.
+    const std::int64_t at_once = schedule_.groups_at_once();
+    const std::int64_t beside = at_once > 1 ? array_row / schedule_.rows() : 0;
+    if (beside >= at_once) return 0;
+    for (std::int64_t conv_group = beside; conv_group < schedule_.shape().groups; conv_group += at_once) {
+      for (std::int64_t row = array_row - beside * schedule_.rows(); row < schedule_.rows(); row += array_rows_) {
         const std::int64_t first = schedule_.row_lane(conv_group, row).element;
         for (std::size_t phase = 0; phase < schedule_.phases().size(); ++phase) {
           const std::vector<Tap>& taps = schedule_.phases()[phase].taps;
@@ -121,12 +125,15 @@ class Walk {
     return bits;
   }
 
-  // A register of a column, by its place in a fold: the same for every row tile of a convolution group.
-  std::uint64_t bits_of_place(std::int64_t place) const {
+  // A register of a column, by its place in a fold and its convolution group among those side by side: the same for
+  // every row tile.
+  std::uint64_t bits_of_column(std::int64_t of_column) const {
+    const std::int64_t place = of_column % places_;
+    const std::int64_t at_once = schedule_.groups_at_once();
     const std::int64_t row_tiles = ceiling(schedule_.rows(), array_rows_);
     std::uint16_t reg = 0;
     std::uint64_t bits = 0;
-    for (std::int64_t conv_group = 0; conv_group < schedule_.shape().groups; ++conv_group) {
+    for (std::int64_t conv_group = of_column / places_; conv_group < schedule_.shape().groups; conv_group += at_once) {
       Sequence sequence;
       for (std::size_t phase = 0; phase < schedule_.phases().size(); ++phase) {
         std::vector<TapAt> taps;

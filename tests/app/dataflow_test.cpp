@@ -86,6 +86,10 @@ TEST_F(DataflowSweep, TriesShapes) {
   };
   EXPECT_GT(most("nvfp4"), 3 * most("fp32"));
   EXPECT_GT(most("fp32"), 0);
+  // So have elements of fewer multipliers, of shared units and of narrower accumulators.
+  EXPECT_GT(2 * most("e2m4"), 3 * most("e2m4 --taps-per-cycle 8"));
+  EXPECT_GT(most("e2m4"), 2 * most("e2m4 --sharing 1"));
+  EXPECT_GT(most("e2m4"), most("e2m4 --accumulator-bits 12,48"));
 }
 
 TEST_F(DataflowSweep, RefusesWithASentence) {
@@ -94,6 +98,8 @@ TEST_F(DataflowSweep, RefusesWithASentence) {
         std::pair{"--array auto:2053", "no shape of at most 1024 rows and columns"},
         std::pair{"--array auto:0.0000001mm2", "not even one element"},
         std::pair{"--array auto:1mm2 --formats e2m4,fp32", "of 2 formats, expected one"},
+        std::pair{"--array auto:1mm2 --sharing 1,8", "of 2 values of --sharing, expected one"},
+        std::pair{"--array auto:1mm2 --taps-per-cycle 1,8", "of 2 values of --taps-per-cycle, expected one"},
         std::pair{"--array auto:4:no.json", "no.json: cannot be read"},
         std::pair{"--dataflow row-stationary", "none of output-stationary"}}) {
     const test::CommandResult result =

@@ -173,6 +173,28 @@ TEST_F(HtmlInBrowser, RooflineHasADotForEachLayerAndPassInItsFormatsColour) {
       << "the same as elsewhere";
 }
 
+// Lines of memories end where the elements of their machines are all busy.
+TEST_F(HtmlInBrowser, RooflineOfTwoMachinesHasTheRoofOfEach) {
+  std::vector<evaluation::Source> sources = two_formats();
+  sources[0].results.array.dram_bytes_per_cycle.thousandths = 12800;
+  sources[0].results.array.clock_ghz = 0.8;  // 10.240000000000002 GB/s in binary64
+  sources[1].results.array.dram_bytes_per_cycle.thousandths = 6400;
+  sources[1].results.array.clock_ghz = 2;
+  open(sources, parse_sweep(sweep_of_four().dump(), "s.json"), 3);
+  const std::string text = browser_->evaluate("document.querySelector('[data-plot=roofline]').textContent");
+  EXPECT_THAT(text, testing::HasSubstr("the machine's own DRAM: 10.24 GB/s"));
+  EXPECT_THAT(text, testing::HasSubstr("the machine's own DRAM: 12.8 GB/s"));
+  // The upper ends of the four lines, in pixels from above: two roofs, and each slanted line below its own.
+  const std::vector<double> ends = browser_->evaluate(
+      "[...document.querySelectorAll('[data-plot=roofline] .mark-line.role-mark path')]"
+      ".map((path) => Math.min(...[...path.getAttribute('d').matchAll(/[\\d.-]+,([\\d.-]+)/g)].map((at) => "
+      "Number(at[1]))))");
+  ASSERT_EQ(ends.size(), 4U);
+  EXPECT_NEAR(ends[2], ends[0], 1) << "at 0.8 GHz";
+  EXPECT_NEAR(ends[3], ends[1], 1) << "at 2 GHz";
+  EXPECT_GT(ends[0], ends[1] + 10);
+}
+
 TEST_F(HtmlInBrowser, TooltipsTellFigures) {
   open_two();
   browser_->click("[data-plot=sweep] .mark-symbol path[aria-label*='e2m4']");
@@ -185,6 +207,25 @@ TEST_F(HtmlInBrowser, TooltipsTellFigures) {
   browser_->click("[data-plot=by-layer] .mark-rect path");
   browser_->wait_for("document.querySelector('#vg-tooltip-element').innerText.includes('onerror')");
   EXPECT_EQ(browser_->evaluate("document.querySelectorAll('img').length"), 0);
+}
+
+TEST_F(HtmlInBrowser, SweepsOfEveryFrontArePlotted) {
+  const std::vector<std::vector<std::string>> fronts{{"edp"}, {"edp", "error"}};
+  for (const std::vector<std::string>& front : fronts) {
+    json sweep = sweep_of_four();
+    sweep["front"] = front;
+    double delay = 2e-9;
+    for (json& point : sweep["points"]) point["energy_delay_js"] = delay *= 1.7;
+    sweep["points"][3]["dataflow"] = "weight-stationary";
+    open({shipped("e2m4")}, parse_sweep(sweep.dump(), "s.json"), 3);
+    EXPECT_THAT(browser_->evaluate("document.querySelector('[data-plot=sweep]').textContent").get<std::string>(),
+                testing::HasSubstr("energy-delay product, J·s"));
+    EXPECT_EQ(badly_placed(), json::array());
+    browser_->click("[data-plot=sweep] .mark-symbol path[aria-label*='e2m4']");
+    browser_->wait_for("document.querySelector('#vg-tooltip-element.visible')");
+    EXPECT_THAT(browser_->evaluate("document.querySelector('#vg-tooltip-element').innerText").get<std::string>(),
+                testing::AllOf(testing::HasSubstr("WS 16 x 16 / 8"), testing::HasSubstr("e-8")));
+  }
 }
 
 TEST_F(HtmlInBrowser, MapOfLayersIsSorted) {
@@ -205,6 +246,13 @@ TEST_F(HtmlInBrowser, MapOfLayersIsSorted) {
   EXPECT_EQ(browser_->evaluate("document.querySelector('[aria-sort]').getAttribute('aria-sort')"), "ascending");
   browser_->click(decibels);
   EXPECT_EQ(browser_->evaluate(names), original);
+
+  // Passes that one resource bounds stand together.
+  browser_->click("#layers .choice:not([hidden]) thead tr:nth-child(2) th:nth-child(9) button");
+  const std::string bounds =
+      "[...document.querySelectorAll('#layers .choice:not([hidden]) tbody td:nth-child(10)')].map((td) => "
+      "td.textContent)";
+  EXPECT_EQ(browser_->evaluate(bounds), json({"scaler", "scaler", "fill", "fill", "compute", "compute"}));
 }
 
 TEST_F(HtmlInBrowser, LayersOfALargeNetworkAreFilteredAndTurned) {

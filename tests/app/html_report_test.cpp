@@ -215,7 +215,7 @@ TEST_F(HtmlReport, MapsLayersAndNamesWhatStandsOut) {
   EXPECT_EQ(occurrences(html, "class=\"spot\""), 4U);
   EXPECT_THAT(html, HasSubstr("<th scope=\"colgroup\" class=\"group\" colspan=\"5\">backward_weight</th>"));
   // Stalls by cause, and what bounds the pass.
-  EXPECT_THAT(html, HasSubstr(">72 %<small>scaler 72 %</small></td><td>scaler</td>"));
+  EXPECT_THAT(html, HasSubstr(">72 %<small>scaler 72 %</small></td><td data-order=\"2\">scaler</td>"));
   Source forward = shipped("e2m4");
   forward.results.layers.resize(2);
   forward.results.layers[0].passes.resize(1);
@@ -394,6 +394,17 @@ TEST_F(HtmlReport, ShowsTheSweep) {
   EXPECT_THAT(analytic, HasSubstr("data-plot=\"sweep\""));
   EXPECT_THAT(analytic, HasSubstr("at least as good in energy with memory and time and better in one of them"));
   EXPECT_THAT(analytic, HasSubstr(">Pareto</th><td>-</td>"));
+
+  // What the front is of, and which array it is.
+  json delays = small_sweep();
+  delays["front"] = {"edp"};
+  for (json& point : delays["points"]) point["energy_delay_js"] = 1.25e-9;
+  delays["points"][0]["dataflow"] = "weight-stationary";
+  delays["points"][0]["taps_per_cycle"] = 4;
+  const std::string of_delays = page({shipped("e2m4")}, parse_sweep(delays.dump(), "s.json"));
+  EXPECT_THAT(of_delays, HasSubstr("<td>WS 16 x 16 x 4 / 8</td>"));
+  EXPECT_THAT(of_delays, HasSubstr("<th scope=\"col\">EDP, J·s</th>"));
+  EXPECT_THAT(of_delays, HasSubstr("<td>1.25e-09</td></tr>"));
 }
 
 // The front, a sample that is always the same, and a sentence that says so.
@@ -477,6 +488,9 @@ TEST_F(HtmlReport, RefusesWhatIsNoSweep) {
   sweep = small_sweep();
   sweep["front"] = {"energy", "speed"};
   refused(sweep, "/front/1: is \"speed\", expected one of");
+  sweep = small_sweep();
+  sweep["front"] = {"edp"};
+  refused(sweep, "/points/0: has no energy_delay_js, expected one of each point where the front is of edp");
   EXPECT_THROW(load_sweep((folder.path() / "none.json").string()), std::runtime_error);
 }
 

@@ -216,6 +216,14 @@ TEST(CostTable, BuiltInTablesAreFoundByName) {
   EXPECT_THAT(shipped_cost_tables(), ::testing::Contains(kDefaultCostTable));
   for (const std::string_view name : shipped_cost_tables()) EXPECT_EQ(find_cost_table(std::string(name)).name, name);
   EXPECT_EQ(find_cost_table(kShippedFile).name, "horowitz-45nm");
+  try {
+    find_cost_table("horowitz-45nm-leaks");
+    ADD_FAILURE() << "accepted";
+  } catch (const std::runtime_error& error) {
+    EXPECT_STREQ(error.what(),
+                 "horowitz-45nm-leaks: cannot be read, expected the file of a cost table, or one of the shipped "
+                 "horowitz-45nm, aladdin-40nm, tpuv4i-7nm, horowitz-45nm-leakage");
+  }
 }
 
 TEST(CostTable, TakesMorePoints) {

@@ -13,7 +13,8 @@ constexpr Units kUnits{256, 32, 16, 2, 1};
 Breakdown standing(const CostTable& table, const Surroundings& surroundings = {}) {
   const DatapathCost cost = price_datapath(Laws(table), ScaledDatapath{}, surroundings);
   Breakdown breakdown;
-  add_standing(table, cost, machine_area(cost, kUnits), kDuty, breakdown);
+  add_idle_clocking(table, cost, kDuty, breakdown);
+  add_leakage(table, machine_area(cost, kUnits), kDuty, breakdown);
   return breakdown;
 }
 
@@ -60,8 +61,7 @@ TEST(Standing, BusyElementsAreNeverIdle) {
   Breakdown breakdown;
   Duty duty = kDuty;
   duty.busy = 300'000;
-  const DatapathCost cost = price_datapath(Laws(table), ScaledDatapath{});
-  add_standing(table, cost, machine_area(cost, kUnits), duty, breakdown);
+  add_idle_clocking(table, price_datapath(Laws(table), ScaledDatapath{}), duty, breakdown);
   EXPECT_EQ(breakdown.counts[Operation::kIdleClocking], WideCount());
 }
 

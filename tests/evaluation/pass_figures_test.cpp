@@ -105,6 +105,20 @@ TEST(PassFigures, FollowFromCountsAndPrices) {
   EXPECT_NEAR(shares, 1, 1e-12);
 }
 
+// A machine that waits for its DRAM asks for what one asks for that never waits, not for what it gets.
+TEST(PassFigures, NeedsOfDramAreThoseWithoutItsStalls) {
+  sim::ArrayConfig array;
+  const Evaluation unlimited({"r.json", run_layers(kShape, Engine::kAnalytic, "", array)}, test::laws());
+  array.dram_bytes_per_cycle.thousandths = 500;
+  const Evaluation slow({"r.json", run_layers(kShape, Engine::kAnalytic, "", array)}, test::laws());
+  for (std::size_t p = 0; p < 3; ++p) {
+    EXPECT_GT(slow.results().layers[0].passes[p].cycles.dram_stalls, 0U);
+    const double needed = slow.passes()[p].needed_gigabytes_per_second.value();
+    EXPECT_NEAR(needed, unlimited.passes()[p].needed_gigabytes_per_second.value(), 1e-9 * needed);
+  }
+  EXPECT_EQ(waiting_passes(slow.passes(), own_bandwidth(array).value()), 3U);
+}
+
 TEST(PassFigures, OfNoMultiplyAddsAreUndefined) {
   const char* const without_tap = R"([{ "name": "none", "type": "conv2d", "batch": 1, "in_channels": 1,
     "out_channels": 1, "in_size": [1, 1], "kernel": [1, 1], "padding": [5, 5], "stride": [3, 3] }])";

@@ -106,6 +106,16 @@ TEST(Pricing, TimeCostsWhereATableSaysSo) {
            static_cast<double>(energy.counts[energy::Operation::kLeakage]);
   };
   EXPECT_GT(leaks(pass.baselines[0]), 2 * leaks(pass.energy));
+  // Passes that round to the nearest leak the generators of random bits that another one uses.
+  const auto computing = [](const energy::UnitArea& area) {
+    double um2 = 0;
+    for (const energy::AreaBlock& block : area.blocks) um2 += energy::is_memory(block) ? 0 : block.area_um2;
+    return um2;
+  };
+  for (const PassPrice& any : with.layers[0]) {
+    EXPECT_NEAR(leaks(any.energy), 22e-6 * computing(with.area), 1e-9 * leaks(any.energy));
+    EXPECT_NEAR(leaks(any.baselines[1]), 22e-6 * computing(with.baseline_areas[1]), 1e-9 * leaks(any.baselines[1]));
+  }
 }
 
 // Each element has its own register of the columns' operand where rows may be of several convolution groups.

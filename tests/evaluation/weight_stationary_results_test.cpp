@@ -120,6 +120,26 @@ TEST(WeightStationaryPrices, AreOfTreesWhereElementsMultiplySeveralPairs) {
   EXPECT_EQ(area_of(eight, "sum_register"), 0);
 }
 
+// Each element has a register of its own for the operand that passes by where rows may be of several convolution
+// groups.
+TEST(WeightStationaryPrices, GroupsSideBySideTakeARegisterAnElement) {
+  const char* const layer = R"([{ "name": "depthwise", "type": "conv2d", "batch": 2, "in_channels": 6,
+    "out_channels": 6, "in_size": [9, 8], "kernel": [3, 3], "padding": [1, 1], "groups": 6, "values": {} }])";
+  sim::ArrayConfig side_by_side = stationary();
+  side_by_side.depthwise = sim::DepthwiseMapping::kRows;
+  const Results results = run_layers(layer, Engine::kFunctional, "", side_by_side);
+  EXPECT_EQ(without_engine(run_layers(layer, Engine::kCycle, "", side_by_side)), without_engine(results));
+  const PassWork shared = work_of(run_layers(layer, Engine::kFunctional, "", stationary())).layers[0][0].own;
+  const PassWork own = work_of(results).layers[0][0].own;
+  EXPECT_EQ(shared.surroundings.left_fanout, 4);
+  EXPECT_EQ(own.surroundings.left_fanout, 1);
+  EXPECT_EQ(own.surroundings.right_fanout, shared.surroundings.right_fanout);
+  const energy::DatapathCost dear = energy::price_datapath(test::laws(), own.datapath, own.surroundings);
+  const energy::DatapathCost cheap = energy::price_datapath(test::laws(), shared.datapath, shared.surroundings);
+  EXPECT_GT(dear.price_pj[Operation::kRegister].value, cheap.price_pj[Operation::kRegister].value);
+  EXPECT_GT(dear.processing_element.total(), cheap.processing_element.total());
+}
+
 TEST(WeightStationaryPrices, ActivityCountsChangesOfALoad) {
   const Results results = run_layers(kLayer, Engine::kFunctional, "", stationary());
   const PassRecord& forward = results.layers[0].passes[0];

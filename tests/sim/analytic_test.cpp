@@ -256,7 +256,7 @@ class Walk {
         rows_((test.pass == Pass::kBackwardData ? test.shape.in_channels : test.shape.out_channels) /
               test.shape.groups),
         word_(config.taps_per_cycle),
-        at_once_(groups_at_once(test)),
+        at_once_(walked_groups_at_once(test, config)),
         step_words_(std::min(config.row_feeder.buffer_elements / (2 * config.rows * word_),
                              config.column_feeder.buffer_elements / (2 * config.columns * at_once_ * word_))) {
     phases_ = walked_phases(test.pass, test.shape);
@@ -318,20 +318,6 @@ class Walk {
   std::int64_t share() const { return share_; }
 
  private:
-  // Convolution groups side by side: more, as long as the array has rows and the buffer words for them.
-  std::int64_t groups_at_once(const Case& test) const {
-    if (config_.depthwise == DepthwiseMapping::kOff) return 1;
-    for (std::int64_t group = 1; group < test.shape.groups; ++group) {
-      if (walked_runs(test, group) != walked_runs(test, 0)) return 1;
-    }
-    std::int64_t groups = 1;
-    while (groups < test.shape.groups && (groups + 1) * rows_ <= config_.rows &&
-           2 * (groups + 1) * config_.columns * word_ <= config_.column_feeder.buffer_elements) {
-      ++groups;
-    }
-    return groups;
-  }
-
   std::vector<std::int64_t> groups_of(const Phase& phase) const {
     return walked_groups(runs_, phase.taps, taps_apart_);
   }

@@ -71,8 +71,8 @@ TEST_F(ArrayConfigFile, GroupsSideBySide) {
   }
   expect_refused(R"({"depthwise": "columns"})", "/depthwise: is \"columns\"", R"(expected one of "off", "rows")");
   expect_refused(R"({"depthwise": true})", "/depthwise: is true", R"(expected "off", "rows", false or null)");
-  expect_refused(R"({"depthwise": "rows", "dataflow": "weight-stationary"})", "/depthwise: is \"rows\"",
-                 "expected \"off\" with the weight-stationary dataflow");
+  EXPECT_EQ(load_array_config(write(R"({"depthwise": "rows", "dataflow": "weight-stationary"})")).depthwise,
+            DepthwiseMapping::kRows);
 }
 
 TEST_F(ArrayConfigFile, GroupsAtOnceFitTheRowsAndTheBuffer) {

@@ -25,6 +25,9 @@ TEST(BusWidths, AreThoseOfTheFormats) {
   EXPECT_EQ(widths.of("result_address_0", 64), 10);
   EXPECT_EQ(widths.of("scale_significand_0", 8), 2);  // 2 and 3
   EXPECT_EQ(widths.of("scale_exponent_0", 16), 8);    // -127 to 0
+  EXPECT_EQ(widths.of("column_address_1", 64), 10);   // at the ends of the rows of a weight-stationary array
+  EXPECT_EQ(widths.of("column_scale_significand", 8), 2);
+  EXPECT_EQ(widths.of("column_scale_exponent", 16), 8);
   // The shift of a group-scale unit is of another width, and what is not named here has its type's.
   EXPECT_EQ(widths.of("shift", 32), 32);
   EXPECT_EQ(widths.of("partial_sum_3", 32), 32);

@@ -60,6 +60,19 @@ inline ArrayConfig random_array_with_memory(tests::Random& random, std::int64_t 
   return config;
 }
 
+// For layers of convolution groups, which it puts side by side: of more rows, with or without such a memory, of
+// elements of one multiplier or of several.
+inline ArrayConfig random_array_of_groups(tests::Random& random, std::uint64_t seed) {
+  using tests::between;
+  ArrayConfig config = seed % 3 == 0 ? random_array(random) : random_array_with_memory(random, 500);
+  if (seed % 4 == 0) config = with_random_multipliers(random, config);
+  config.depthwise = DepthwiseMapping::kRows;
+  config.rows = static_cast<int>(between(random, 2, 9));
+  config.elements_per_scaler = static_cast<int>(between(random, 1, config.rows * config.columns));
+  config.row_feeder.buffer_elements = 2 * config.taps_per_cycle * config.rows * between(random, 1, 20);
+  return config;
+}
+
 // What a pass with results in so many formats finds in the SRAM, and leaves there.
 inline Residence random_residence(tests::Random& random, std::size_t formats) {
   using tests::between;

@@ -93,12 +93,7 @@ INSTANTIATE_TEST_SUITE_P(Seeds, RandomMultipliers, testing::Range(std::uint64_t{
 // Convolution groups side by side, of layers that have some, with elements of one multiplier and of several.
 void check_random_groups(Detail detail, std::uint64_t seed, int passes) {
   tests::Random random(seed);
-  ArrayConfig config = seed % 3 == 0 ? random_array(random) : random_array_with_memory(random, 500);
-  if (seed % 4 == 0) config = with_random_multipliers(random, config);
-  config.depthwise = DepthwiseMapping::kRows;
-  config.rows = static_cast<int>(tests::between(random, 2, 9));
-  config.elements_per_scaler = static_cast<int>(tests::between(random, 1, config.rows * config.columns));
-  config.row_feeder.buffer_elements = 2 * config.taps_per_cycle * config.rows * tests::between(random, 1, 20);
+  const ArrayConfig config = random_array_of_groups(random, seed);
   SCOPED_TRACE(std::to_string(config.rows) + "x" + std::to_string(config.columns) + " elements of " +
                std::to_string(config.taps_per_cycle) + " multipliers");
   check_random_passes(detail, config, 9000 + 1000 * seed, passes, true);

@@ -1,6 +1,5 @@
 // The weight-stationary machine: values, counts, cycles and traffic of both details against reference and closed form.
 // Each test elaborates a design of its own.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -13,7 +12,6 @@ namespace mlsim::sim {
 namespace {
 
 ArrayConfig stationary(ArrayConfig config) {
-  config.depthwise = DepthwiseMapping::kOff;
   config.dataflow = DataflowKind::kWeightStationary;
   return config;
 }
@@ -73,6 +71,27 @@ TEST_P(StationaryMemories, StructuralDetailEqualsReferenceAndClosedForm) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, StationaryMemories, testing::Range(std::uint64_t{0}, std::uint64_t{40}));
 
+// Convolution groups side by side, of layers that have some, with elements of one multiplier and of several.
+void check_random_groups(Detail detail, std::uint64_t seed, int passes) {
+  tests::Random random(seed);
+  const ArrayConfig config = stationary(random_array_of_groups(random, seed));
+  SCOPED_TRACE(std::to_string(config.rows) + "x" + std::to_string(config.columns) + " elements of " +
+               std::to_string(config.taps_per_cycle) + " multipliers");
+  check_random_passes(detail, config, 9000 + 1000 * seed, passes, true);
+}
+
+class StationaryGroups : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(StationaryGroups, CycleDetailEqualsReferenceAndClosedForm) {
+  check_random_groups(Detail::kCycle, GetParam(), 60);
+}
+
+TEST_P(StationaryGroups, StructuralDetailEqualsReferenceAndClosedForm) {
+  check_random_groups(Detail::kStructural, GetParam(), 15);
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, StationaryGroups, testing::Range(std::uint64_t{0}, std::uint64_t{40}));
+
 // Layers of real networks, too large for the reference, against the functional engine.
 TEST(StationaryMachine, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
   const std::array<models::ConvolutionShape, 4> layers{
@@ -103,12 +122,20 @@ TEST(StationaryMachine, LayersOnDotProductElementsEqualFunctionalEngineAndClosed
   }
 }
 
-TEST(StationaryMachine, RefusesGroupsSideBySide) {
-  ArrayConfig config = stationary(array(4, 4, 4, {}, {}));
+// Depthwise and grouped layers of networks on an array that puts their groups side by side.
+TEST(StationaryMachine, GroupsSideBySideOfLayersOfNetworks) {
+  ArrayConfig config = stationary(array(16, 16, 64, {}, {8192, 256}));
   config.depthwise = DepthwiseMapping::kRows;
-  EXPECT_THAT([&] { Simulator(Detail::kCycle, config); },
-              testing::ThrowsMessage<std::runtime_error>(testing::HasSubstr(
-                  "array: /depthwise: is \"rows\", expected \"off\" with the weight-stationary dataflow")));
+  Simulator simulator(Detail::kCycle, config);
+  const std::array<models::ConvolutionShape, 3> layers{{
+      {1, 144, 144, {28, 28}, {3, 3}, {2, 2}, {1, 1}, 144},  // MobileNetV2
+      {2, 40, 40, {14, 14}, {3, 3}, {1, 1}, {1, 1}, 40},     // a last bundle of eight
+      {1, 128, 128, {14, 14}, {3, 3}, {1, 1}, {1, 1}, 32},   // ResNeXt
+  }};
+  RandomPasses random(97);
+  for (const char* const name : {"e2m4", "mxfp4", "nvfp4/b16"}) {
+    for (const models::ConvolutionShape& shape : layers) check_layer(simulator, config, shape, name, {}, random);
+  }
 }
 
 }  // namespace

@@ -204,46 +204,75 @@ TEST(Trace, ElementFollowsTheReference) {
   std::filesystem::remove(gtkw_file(path));
 }
 
-// Two convolution groups, of a row each: the rows take their operand of the columns from wires of their own, which show
-// the codes of the channel of their group.
-TEST(Trace, RowsOfGroupsSideBySideHaveWiresOfTheirOwn) {
+// Two convolution groups, of a row each.
+struct TwoGroups {
+  models::ConvolutionShape shape{.in_channels = 2, .out_channels = 2, .in_size = {3, 4}, .kernel = {3, 3}, .groups = 2};
+  models::ScaledTensor activation = SmallLayer::tensor(shape.activation_shape(), 1);
+  models::ScaledTensor weight = SmallLayer::tensor(shape.weight_shape(), 2);
+
+  std::int64_t significand(std::size_t channel, std::size_t place) const {
+    return models::split_fields(activation.format.element, activation.codes[channel * 12 + place]).significand;
+  }
+};
+
+// Of a forward pass with both groups side by side: what the first column of each row takes, in the cycles in which
+// `taken`, followed by the row's number where it ends in "_", is 1.
+std::array<std::vector<std::int64_t>, 2> first_columns(const TwoGroups& layer, DataflowKind dataflow,
+                                                       const std::string& significands, const std::string& taken) {
   const std::string path = testing::TempDir() + "groups-" + std::to_string(getpid()) + ".vcd";
-  const models::ConvolutionShape shape{
-      .in_channels = 2, .out_channels = 2, .in_size = {3, 4}, .kernel = {3, 3}, .groups = 2};
-  const models::ScaledTensor activation = SmallLayer::tensor(shape.activation_shape(), 1);
-  const models::ScaledTensor weight = SmallLayer::tensor(shape.weight_shape(), 2);
   ArrayConfig config = small_array();
+  config.dataflow = dataflow;
   config.depthwise = DepthwiseMapping::kRows;
   {
     Simulator simulator(Detail::kStructural, config, TraceRequest{.file = path});
-    simulator.simulate_pass(models::Pass::kForward, shape, activation, weight, {}, std::nullopt);
+    simulator.simulate_pass(models::Pass::kForward, layer.shape, layer.activation, layer.weight, {}, std::nullopt);
     simulator.finish_trace();
   }
   ValueChangeDump dump(path);
-  const std::string feeder = "accelerator.column_feeder.";
-  std::array<std::vector<std::int64_t>, 2> significands;  // that the first column of each row takes
+  std::array<std::vector<std::int64_t>, 2> seen;
   std::int64_t clock = 0;
   while (dump.advance()) {
     const std::int64_t level = dump.value("accelerator.clock");
     if (level == 1 && clock == 0) {
       for (const std::size_t row : {0U, 1U}) {
         const std::string wire = std::to_string(row) + "_0";
-        if (dump.value(feeder + "valid_" + wire) == 1) {
-          significands.at(row).push_back(dump.value(feeder + "significand_" + wire));
+        if (dump.value(taken.back() == '_' ? taken + wire : taken) == 1) {
+          seen.at(row).push_back(dump.value(significands + "_" + wire));
         }
       }
     }
     clock = level;
   }
+  std::filesystem::remove(path);
+  std::filesystem::remove(gtkw_file(path));
+  return seen;
+}
+
+// The rows take their operand of the columns from wires of their own, which show the codes of the channel of their
+// group: all nine taps of the first position.
+TEST(Trace, RowsOfGroupsSideBySideHaveWiresOfTheirOwn) {
+  const TwoGroups layer;
+  const auto seen = first_columns(layer, DataflowKind::kOutputStationary, "accelerator.column_feeder.significand",
+                                  "accelerator.column_feeder.valid_");
   for (const std::size_t row : {0U, 1U}) {
     std::vector<std::int64_t> expected;
-    for (std::size_t tap = 0; tap < 9; ++tap) {
-      const std::size_t code = row * 12 + tap / 3 * 4 + tap % 3;
-      expected.push_back(models::split_fields(activation.format.element, activation.codes[code]).significand);
-    }
-    EXPECT_EQ(significands.at(row), expected) << row;
+    for (std::size_t tap = 0; tap < 9; ++tap) expected.push_back(layer.significand(row, tap / 3 * 4 + tap % 3));
+    EXPECT_EQ(seen.at(row), expected) << row;
   }
-  std::filesystem::remove(path);
+}
+
+// Of a weight-stationary array: the first column has the even taps, and both positions pass by for each.
+TEST(Trace, WeightStationaryRowsOfGroupsSideBySideHaveWiresOfTheirOwn) {
+  const TwoGroups layer;
+  const auto seen = first_columns(layer, DataflowKind::kWeightStationary, "accelerator.array.column_significand",
+                                  "accelerator.array.passes_0");
+  for (const std::size_t row : {0U, 1U}) {
+    std::vector<std::int64_t> expected;
+    for (std::size_t tap = 0; tap < 9; tap += 2) {
+      for (const std::size_t x : {0U, 1U}) expected.push_back(layer.significand(row, tap / 3 * 4 + tap % 3 + x));
+    }
+    EXPECT_EQ(seen.at(row), expected) << row;
+  }
 }
 
 // Leaves the trace of a forward pass on elements of four multipliers.

@@ -81,6 +81,22 @@ inline std::vector<std::int64_t> walked_groups(const std::vector<std::int64_t>& 
   return groups;
 }
 
+// Convolution groups side by side: more, as long as the array has rows and the buffer words for them.
+inline std::int64_t walked_groups_at_once(const Case& test, const ArrayConfig& config) {
+  if (config.depthwise == DepthwiseMapping::kOff) return 1;
+  for (std::int64_t group = 1; group < test.shape.groups; ++group) {
+    if (walked_runs(test, group) != walked_runs(test, 0)) return 1;
+  }
+  const bool of_input = test.pass == models::Pass::kBackwardData;
+  const std::int64_t rows = (of_input ? test.shape.in_channels : test.shape.out_channels) / test.shape.groups;
+  const std::int64_t words = config.column_feeder.buffer_elements / (2 * config.taps_per_cycle);
+  std::int64_t groups = 1;
+  while (groups < test.shape.groups && (groups + 1) * rows <= config.rows && (groups + 1) * config.columns <= words) {
+    ++groups;
+  }
+  return groups;
+}
+
 class WalkedMemory {
  public:
   struct Operand {

@@ -28,7 +28,6 @@ using models::Pass;
 const Format kE2m4 = models::parse_format("e2m4");
 
 ArrayConfig stationary(ArrayConfig config = {}) {
-  config.depthwise = DepthwiseMapping::kOff;
   config.dataflow = DataflowKind::kWeightStationary;
   return config;
 }
@@ -130,6 +129,62 @@ TEST(WeightStationary, WorkedExamplesOfSeveralMultipliers) {
   EXPECT_EQ(predict(Pass::kForward, two, "e2m4/none", dot).cycles.array, 16U + 2 + 22);
 }
 
+// Of docs/dataflow.md: 96 channels, of which 16 stand side by side.
+TEST(WeightStationary, WorkedExampleOfGroupsSideBySide) {
+  const ConvolutionShape shape{
+      .in_channels = 96, .out_channels = 96, .in_size = {16, 16}, .kernel = {3, 3}, .padding = {1, 1}, .groups = 96};
+  const auto on = [&](Pass pass, DepthwiseMapping mapping, std::int64_t column_ports) {
+    ArrayConfig config = stationary();
+    config.depthwise = mapping;
+    config.column_feeder.fill_ports = column_ports;
+    return predict(pass, shape, "e2m4", config);
+  };
+  constexpr DepthwiseMapping kOff = DepthwiseMapping::kOff;
+  constexpr DepthwiseMapping kRows = DepthwiseMapping::kRows;
+  const PassPrediction off = on(Pass::kForward, kOff, 256);
+  EXPECT_EQ(on(Pass::kForward, kOff, 16).cycles.array, 144U + 95 * 256 + 256 + 15 + 1 + 6);
+  EXPECT_EQ(off.cycles.array, 9U + 95 * 256 + 256 + 15 + 1 + 6);
+  EXPECT_EQ(on(Pass::kForward, kRows, 16).cycles.array, 144U + 95 * 144 + 16 + 15 + 1 + 6);
+  EXPECT_EQ(on(Pass::kForward, kRows, 64).cycles.array, 36U + 95 * 36 + 16 + 15 + 1 + 6);
+  const PassPrediction rows = on(Pass::kForward, kRows, 256);
+  EXPECT_EQ(rows.cycles.array, 9U + 95 * 16 + 16 + 15 + 1 + 6);
+  EXPECT_EQ(rows.traffic, off.traffic);
+  EXPECT_EQ(rows.counts, off.counts);
+  // A group of 256 taps is 16 folds of nine positions, of which all but the last wait for their sums.
+  EXPECT_EQ(on(Pass::kBackwardWeight, kOff, 256).cycles.array, 16U + 96 * 15 * 18 + 95 * 16 + 9 + 15 + 1 + 6);
+  EXPECT_EQ(on(Pass::kBackwardWeight, kRows, 16).cycles.array, 144U + 95 * 144 + 9 + 15 + 1 + 6);
+  EXPECT_EQ(on(Pass::kBackwardWeight, kRows, 256).cycles.array, 16U + 6 * 15 * 18 + 5 * 16 + 9 + 15 + 1 + 6);
+}
+
+// Four folds of a tile do not stay for the next one: four groups of four rows have tiles of a quarter of the positions,
+// for each of which the rows are filled anew.
+TEST(WeightStationary, SmallerTilesFillRowsMoreOften) {
+  const ConvolutionShape shape{
+      .in_channels = 96, .out_channels = 96, .in_size = {16, 16}, .kernel = {3, 3}, .padding = {1, 1}, .groups = 24};
+  ArrayConfig config = stationary();
+  const Traffic off = predict(Pass::kForward, shape, "e2m4", config).traffic;
+  config.depthwise = DepthwiseMapping::kRows;
+  const Traffic rows = predict(Pass::kForward, shape, "e2m4", config).traffic;
+  EXPECT_EQ(off.row_buffer_writes, 96U * 36 * 7);
+  EXPECT_EQ(rows.row_buffer_writes, 4 * off.row_buffer_writes);
+  EXPECT_EQ(rows.column_buffer_writes, off.column_buffer_writes);
+  EXPECT_EQ(rows.sram_sum_reads, off.sram_sum_reads);
+}
+
+// Blocks of 4 channels end inside convolution groups of 6, which are cut in two ways.
+TEST(WeightStationary, GroupsThatAreCutDifferentlyRunOneAfterTheOther) {
+  const ConvolutionShape shape{
+      .in_channels = 24, .out_channels = 8, .in_size = {5, 5}, .kernel = {3, 3}, .padding = {1, 1}, .groups = 4};
+  const auto cycles = [&](const char* name, DepthwiseMapping mapping) {
+    ArrayConfig config = stationary();
+    config.depthwise = mapping;
+    config.column_feeder.fill_ports = 256;
+    return predict(Pass::kForward, shape, name, config).cycles.array;
+  };
+  EXPECT_EQ(cycles("mxfp4/k4", DepthwiseMapping::kRows), cycles("mxfp4/k4", DepthwiseMapping::kOff));
+  EXPECT_LT(cycles("mxfp4/k3", DepthwiseMapping::kRows), cycles("mxfp4/k3", DepthwiseMapping::kOff));
+}
+
 TEST(WeightStationary, BaselinesNeedNoGroupScaler) {
   for (const Pass pass : models::kPasses) {
     const PassPrediction none = predict(pass, resnet20_layer(), "e2m4/none", stationary());
@@ -211,6 +266,7 @@ class FoldWalk {
   struct Tile {
     std::uint64_t rows = 0;
     std::uint64_t columns = 0;
+    std::uint64_t column_lanes = 0;
     WalkedPhase phase;
     std::uint64_t groups = 0;
     bool fills_rows = true;
@@ -219,22 +275,28 @@ class FoldWalk {
     std::vector<Fold> folds;
   };
 
-  FoldWalk(const Case& test, const ArrayConfig& config) : test_(test), config_(config), word_(config.taps_per_cycle) {
+  FoldWalk(const Case& test, const ArrayConfig& config)
+      : test_(test),
+        config_(config),
+        word_(config.taps_per_cycle),
+        at_once_(walked_groups_at_once(test, config)),
+        positions_(config.column_feeder.buffer_elements / 2 / (config.columns * word_ * at_once_)) {
     const ConvolutionShape& shape = test.shape;
     rows_ = (test.pass == Pass::kBackwardData ? shape.in_channels : shape.out_channels) / shape.groups;
     if (const auto* left = std::get_if<models::ScaledFormat>(&test.left)) {
       const auto& right = std::get<models::ScaledFormat>(test.right);
       share = std::max(1, config.elements_per_scaler / config.columns);
-      share = std::min<std::int64_t>({share, config.rows, rows_});
+      share = std::min<std::int64_t>({share, config.rows, rows_ * at_once_});
       apart_ = left->layout.tile[2] == 1 || left->layout.tile[3] == 1 || right.layout.tile[2] == 1 ||
                right.layout.tile[3] == 1;
     }
     const std::vector<WalkedPhase> phases = walked_phases(test.pass, shape);
-    for (std::int64_t group = 0; group < shape.groups; ++group) {
+    for (std::int64_t group = 0; group < shape.groups; group += at_once_) {
       runs_ = walked_runs(test, group);
+      groups_ = std::min(at_once_, shape.groups - group);
       for (std::int64_t row = 0; row < rows_; row += config.rows) {
         for (const WalkedPhase& phase : phases) {
-          panel(std::min<std::int64_t>(config.rows, rows_ - row), phase, row == 0 && &phase == phases.data());
+          panel(groups_ * std::min<std::int64_t>(config.rows, rows_ - row), phase, row == 0 && &phase == phases.data());
         }
       }
     }
@@ -254,11 +316,11 @@ class FoldWalk {
   void panel(std::int64_t live_rows, const WalkedPhase& phase, bool first_panel) {
     const std::vector<std::int64_t> groups = walked_groups(runs_, phase.taps, apart_);
     bool fills_rows = true;
-    const std::int64_t positions = config_.column_feeder.buffer_elements / 2 / (config_.columns * word_);
-    for (std::int64_t at = 0; at < phase.columns; at += positions) {
+    for (std::int64_t at = 0; at < phase.columns; at += positions_) {
       Tile& tile = tiles.emplace_back();
       tile.rows = unsigned_of(live_rows);
-      tile.columns = unsigned_of(std::min(positions, phase.columns - at));
+      tile.columns = unsigned_of(std::min(positions_, phase.columns - at));
+      tile.column_lanes = unsigned_of(groups_) * tile.columns;
       tile.phase = phase;
       tile.groups = groups.size();
       tile.fills_rows = fills_rows;
@@ -291,14 +353,14 @@ class FoldWalk {
       return WalkedMemory::time((bits + 7) / 8, config_.sram_read_bytes_per_cycle);
     };
     Fold fold;
-    fold.fill = std::max(filled(tile.columns, config_.column_feeder),
+    fold.fill = std::max(filled(tile.column_lanes, config_.column_feeder),
                          tile.fills_rows ? filled(tile.rows, config_.row_feeder) : 0);
-    fold.port_fill = std::max({fold.fill, passed(tile.columns, left_in_rows ? test_.right : test_.left),
+    fold.port_fill = std::max({fold.fill, passed(tile.column_lanes, left_in_rows ? test_.right : test_.left),
                                tile.fills_rows ? passed(tile.rows, left_in_rows ? test_.left : test_.right) : 0});
     if (tile.fills_rows) row_fills += tile.rows * taps;
     if (tile.fills_rows) row_scales += tile.rows * scales;
-    column_fills += tile.columns * taps;
-    column_scales += tile.columns * scales;
+    column_fills += tile.column_lanes * taps;
+    column_scales += tile.column_lanes * scales;
 
     // A position a cycle, or as a group-scale unit serves them; the sums of the first one must be back.
     std::uint64_t computes = 0;
@@ -337,6 +399,9 @@ class FoldWalk {
   const Case& test_;
   const ArrayConfig& config_;
   const std::int64_t word_;
+  const std::int64_t at_once_;    // convolution groups side by side, at most
+  const std::int64_t positions_;  // of a tile
+  std::int64_t groups_ = 1;       // side by side, in the row of tiles at hand
   std::int64_t rows_ = 1;
   bool apart_ = false;
   std::vector<std::int64_t> runs_;
@@ -367,9 +432,9 @@ class CycleWalk {
     std::uint64_t computed = 0;
     for (std::size_t t = 0; t < tiles.size(); ++t) {
       const FoldWalk::Tile& tile = tiles[t];
-      std::uint64_t begin = memory_.fetch(
-          {tile.rows, tile.columns, tile.phase, tile.groups, tile.fills_rows, tile.first_of_panel, tile.in_first_panel},
-          asked, start);
+      std::uint64_t begin = memory_.fetch({tile.rows, tile.column_lanes, tile.phase, tile.groups, tile.fills_rows,
+                                           tile.first_of_panel, tile.in_first_panel},
+                                          asked, start);
       if (t >= 3) write_tile(t - 3);
       asked = begin;
       for (const FoldWalk::Fold& fold : tile.folds) {
@@ -464,17 +529,17 @@ OperandToggles walk_registers(const RandomPass& pass, const ArrayConfig& config)
   const bool left_in_rows = pass.pass == Pass::kBackwardWeight;
   const std::vector<std::uint16_t> rows = models::gated_codes(left_in_rows ? pass.left : pass.right);
   const std::vector<std::uint16_t> columns = models::gated_codes(left_in_rows ? pass.right : pass.left);
-  // Of each element, and of each column, one for every multiplier: tap n of a fold is that of number n % L in column n
-  // / L.
+  // Of each element, and of each column for each convolution group side by side, one for every multiplier: tap n of a
+  // fold is that of number n % L in column n / L.
   const int multipliers = config.taps_per_cycle;
   std::vector<std::uint16_t> elements(static_cast<std::size_t>(config.rows * config.columns * multipliers));
-  std::vector<std::uint16_t> passing(static_cast<std::size_t>(config.columns * multipliers));
+  const int fold = config.columns * multipliers;
+  std::vector<std::uint16_t> passing(static_cast<std::size_t>(config.rows * fold));
   OperandToggles toggles;
   const auto take = [](std::uint16_t code, std::uint16_t& reg, std::uint64_t& bits) {
     bits += static_cast<std::uint64_t>(std::popcount(static_cast<unsigned>(code ^ reg)));
     reg = code;
   };
-  const std::int64_t positions = tile_positions(config);
   for (StepWalk steps(schedule); !steps.done(); steps.advance()) {
     const Step& step = steps.step();
     const std::vector<Tap>& taps = schedule.phases()[step.phase].taps;
@@ -485,20 +550,19 @@ OperandToggles walk_registers(const RandomPass& pass, const ArrayConfig& config)
       const std::int64_t outer = step.first_group.begin + (apart ? place : place / inner);
       const Tap& tap = taps[static_cast<std::size_t>(apart ? step.first_group.tap : place % inner)];
       for (int row = 0; step.fills_rows && row < step.live_rows; ++row) {
-        const Lane lane = schedule.row_lane(step.conv_group, step.row_tile * config.rows + row);
+        const Lane lane = schedule.row_lane(step, row);
         const std::int64_t element = lane.element + outer * schedule.row_outer_elements() + tap.row;
-        take(rows[static_cast<std::size_t>(element)],
-             elements[static_cast<std::size_t>((row * config.columns + t / multipliers) * multipliers +
-                                               t % multipliers)],
+        take(rows[static_cast<std::size_t>(element)], elements[static_cast<std::size_t>(row * fold + t)],
              toggles.row_bits);
       }
-      for (int column = 0; column < step.live_columns; ++column) {
-        const Lane lane = schedule.column_lane(step.conv_group, step.phase, step.column_tile * positions + column);
+      for (int at = 0; at < step.column_lanes(); ++at) {
+        const Lane lane = schedule.column_lane(step, at);
         const std::int64_t y = lane.y + tap.y;
         const std::int64_t x = lane.x + tap.x;
         if (y < 0 || y >= schedule.plane()[0] || x < 0 || x >= schedule.plane()[1]) continue;
         const std::int64_t element = lane.element + outer * schedule.column_outer_elements() + tap.column;
-        take(columns[static_cast<std::size_t>(element)], passing[static_cast<std::size_t>(t)], toggles.column_bits);
+        take(columns[static_cast<std::size_t>(element)],
+             passing[static_cast<std::size_t>(at / step.live_columns * fold + t)], toggles.column_bits);
       }
     }
   }
@@ -506,16 +570,18 @@ OperandToggles walk_registers(const RandomPass& pass, const ArrayConfig& config)
 }
 
 TEST(WeightStationary, TogglesOfRandomPassesOnRandomArrays) {
-  for (std::uint64_t seed = 1; seed <= 600; ++seed) {
-    const bool blocks = seed > 200;
-    RandomPasses random(seed);
+  for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+    const bool blocks = seed % 3 > 0;
+    const bool grouped = seed > 600;
+    RandomPasses random(seed, grouped);
     const RandomPass pass = blocks ? random.next_of_blocks() : random.next();
-    SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + ")." + (blocks ? "next_of_blocks" : "next") +
-                 "(): " + pass.describe());
+    SCOPED_TRACE("RandomPasses(" + std::to_string(seed) + (grouped ? ", true)." : ").") +
+                 (blocks ? "next_of_blocks" : "next") + "(): " + pass.describe());
     ArrayConfig config = stationary();
     config.rows = random.pick(1, 20);
     config.columns = random.pick(1, 20);
     if (seed % 2 == 0) config.taps_per_cycle = random.pick(2, 40);
+    if (grouped) config.depthwise = DepthwiseMapping::kRows;
     config.column_feeder.buffer_elements =
         std::int64_t{2} * config.columns * config.taps_per_cycle * random.pick(1, 40);
     EXPECT_EQ(weight_stationary::count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config),

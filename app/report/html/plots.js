@@ -248,14 +248,18 @@
         const line = `all elements busy: ${Number(top.toPrecision(3))} TOPS`;
         lines.push({ line, x: xs[0], y: top }, { line, x: xs[1], y: top });
       }
-      const own = results.map((result) => result.roofline.bandwidth).filter((bandwidth) => bandwidth !== undefined);
-      const memories = own.filter((one, i) => own.findIndex((other) => other.name === one.name
-        && other.gigabytes_per_second === one.gigabytes_per_second) === i);
-      // A machine's own memory stands in the place of those that it might have.
-      for (const { name, gigabytes_per_second: rate } of memories.length > 0 ? memories : results[0].roofline.example_bandwidths) {
+      // A machine's own memory stands in the place of those that it might have, and ends where its elements are all busy.
+      const memories = new Map();
+      for (const { roofline: { bandwidth, peak_tops: top } } of results) {
+        if (bandwidth === undefined) continue;
+        const key = `${bandwidth.name} ${bandwidth.gigabytes_per_second}`;
+        memories.set(key, { ...bandwidth, top: Math.max(top, memories.get(key)?.top ?? 0) });
+      }
+      const examples = results[0].roofline.example_bandwidths.map((memory) => ({ ...memory, top: peak }));
+      for (const { name, gigabytes_per_second: rate, top } of memories.size > 0 ? memories.values() : examples) {
         const begin = Math.max(xs[0], ys[0] * 1e3 / rate);
-        const end = Math.min(xs[1], peak * 1e3 / rate);
-        const line = `${name}: ${rate} GB/s`;
+        const end = Math.min(xs[1], top * 1e3 / rate);
+        const line = `${name}: ${Number(rate.toPrecision(6))} GB/s`;
         if (begin < end) lines.push({ line, x: begin, y: begin * rate / 1e3 }, { line, x: end, y: end * rate / 1e3 });
       }
       const lineNames = once(lines.map(({ line }) => line));
@@ -564,6 +568,7 @@
         computing: { field: 'computing', title: 'pJ a multiply-add, computing', format: '.3f' },
         area: { field: 'area', title: 'area, mm²', format: '.4f' },
         time: { field: 'cycles', title: 'cycles', format: ',' },
+        edp: { field: 'delay', title: 'energy-delay product, J·s', format: '.3~g' },
         error: { field: 'db', title: 'mean SQNR, dB', format: '.1f' },
       };
       // Energy to the right and error upwards, where the front is of them; two axes, whatever it is of.
@@ -575,6 +580,8 @@
         return /^e\d[^+]*$/.test(format) ? `${format[1]}-bit exponent` : 'others';
       };
       const each = (point, pj) => pj / point.multiply_adds;
+      const arrayOf = ({ dataflow, rows, columns, taps_per_cycle: taps, elements_per_scaler: sharing }) =>
+        `${dataflow === 'weight-stationary' ? 'WS ' : ''}${rows} x ${columns}${taps > 1 ? ` x ${taps}` : ''} / ${sharing}`;
       const rows = sweep.points.filter((point) => point.multiply_adds > 0).map((point) => ({
         format: point.format,
         series: seriesOf(point.format),
@@ -583,14 +590,16 @@
         computing: each(point, point.computing_pj),
         operations: each(point, point.operations_only_pj),
         cycles: point.cycles,
+        delay: point.energy_delay_js ?? null,
         area: point.area_um2 === null ? null : point.area_um2 / 1e6,
         db: typeof point.mean_sqnr_db === 'number' ? point.mean_sqnr_db : null,
         accumulator: point.accumulator_bits === null ? '-' : `${point.accumulator_bits} bits`,
-        array: `${point.rows} x ${point.columns} / ${point.elements_per_scaler}`,
+        array: arrayOf(point),
       })).filter((row) => row[across.field] > 0 && row[up.field] !== null);
+      if (rows.length === 0) return null;
       const series = once(rows.map((row) => row.series)).sort();
       const entries = legend(width, series, { symbolOpacity: 1 });
-      const padding = { ...kPadding, left: up === axes.time ? 84 : 64, top: 18 + 20 * Math.ceil(series.length / entries.columns) };
+      const padding = { ...kPadding, left: up === axes.time || up === axes.edp ? 84 : 64, top: 18 + 20 * Math.ceil(series.length / entries.columns) };
       const inner = width - padding.left - padding.right;
       const height = heightOf(inner);
       // Baselines may be far more exact than every format.
@@ -656,6 +665,7 @@
                 ...[axes.error, axes.energy, axes.computing].map(({ field, title, format }) => ({ field, title, format })),
                 { field: 'operations', title: 'pJ a multiply-add, operations only', format: '.3f' },
                 { field: 'cycles', title: 'cycles', format: ',' },
+                ...(chosen.includes('edp') ? [axes.edp] : []),
                 { field: 'accumulator', title: 'accumulator' }, { field: 'array', title: 'array' },
                 { field: 'area', title: 'area, mm²', format: '.4f' }, { field: 'front', title: 'on the front' },
               ],
