@@ -38,13 +38,20 @@ ReportTable energy_table(const std::string& id, const std::string& what, const E
 }  // namespace
 
 std::vector<ReportTable> energy_tables(const Evaluation& evaluated) {
-  return {energy_table("energy-operations",
-                       "Energy, operations only (multiply, exponent add, shift, accumulate; floats: multiply, add)",
-                       evaluated, &Breakdown::operations_only, &energy::Comparison::operations_only),
-          energy_table("energy-computing", "Energy with registers, group scaling, conversion and quantization",
-                       evaluated, &Breakdown::computing, &energy::Comparison::computing),
-          energy_table("energy-memory", "Energy of memory (operand buffers, SRAM, DRAM)", evaluated, &Breakdown::memory,
-                       &energy::Comparison::memory)};
+  const energy::CostTable& prices = evaluated.table();
+  const char* const standing = prices.leakage              ? ", idle clocking and leakage"
+                               : prices.idle_clocked_share ? ", and idle clocking"
+                                                           : "";
+  return {
+      energy_table("energy-operations",
+                   "Energy, operations only (multiply, exponent add, shift, accumulate; floats: multiply, add)",
+                   evaluated, &Breakdown::operations_only, &energy::Comparison::operations_only),
+      energy_table("energy-computing",
+                   fmt::format("Energy with registers, group scaling, conversion and quantization{}", standing),
+                   evaluated, &Breakdown::computing, &energy::Comparison::computing),
+      energy_table("energy-memory",
+                   fmt::format("Energy of memory (operand buffers, SRAM, DRAM{})", prices.leakage ? ", leakage" : ""),
+                   evaluated, &Breakdown::memory, &energy::Comparison::memory)};
 }
 
 ReportTable range_table(const Evaluation& evaluated) {

@@ -8,6 +8,7 @@
 #include <set>
 #include <string_view>
 
+#include "app/report/cells.h"
 #include "app/report/page_parts.h"
 #include "app/report/report.h"
 #include "app/report/report_tables.h"
@@ -241,7 +242,7 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
   table.text_columns = 2;
   const auto front = sweep["front"].get<std::vector<std::string>>();
   const bool has_delay = std::find(front.begin(), front.end(), "edp") != front.end();
-  if (has_delay) table.head.emplace_back("EDP, J·s");
+  std::vector<double> delays;  // pJ·s
   for (const nlohmann::json& point : sweep["points"]) {
     table.rows.push_back(
         {point["format"].get<std::string>(), point["pareto"].get<bool>() ? "Pareto" : "",
@@ -255,8 +256,12 @@ ReportTable sweep_table(const nlohmann::json& sweep) {
          picojoules_each(point, "with_memory_pj"), count_text(point["cycles"]),
          point["area_um2"].is_null() ? "-" : fmt::format("{:.4f}", point["area_um2"].get<double>() / 1e6),
          decibels_text(point["mean_sqnr_db"]), overflows_text(point["passes"])});
-    if (has_delay) table.rows.back().push_back(fmt::format("{:.3g}", point["energy_delay_js"].get<double>()));
+    if (has_delay) delays.push_back(1e12 * point["energy_delay_js"].get<double>());
   }
+  if (!has_delay) return table;
+  const EnergyColumn column = energy_column(delays);
+  table.head.push_back(fmt::format("EDP, {}·s", column.unit));
+  for (std::size_t r = 0; r < delays.size(); ++r) table.rows[r].push_back(column.cells[r]);
   return table;
 }
 

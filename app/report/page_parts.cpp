@@ -126,6 +126,9 @@ constexpr std::pair<const char*, const char*> kGlossary[] = {
     {"computing",
      "operations and overhead; the area of computing is that of elements, group-scale units and "
      "quantizers"},
+    {"idle clocking and leakage",
+     "what passes with time, where the cost table has it; that of elements, group-scale units and quantizers is a part "
+     "of computing, that of memories of memory"},
     {"memory", "operand buffers, global SRAM and DRAM; “with memory” is computing and memory"},
     {"element", "a processing element of the array; with all of them busy, utilization is 100 %"},
     {"utilization", "multiply-adds for each multiplier and cycle of the array; an element has one or several"},

@@ -219,12 +219,12 @@ TEST_F(HtmlInBrowser, SweepsOfEveryFrontArePlotted) {
     sweep["points"][3]["dataflow"] = "weight-stationary";
     open({shipped("e2m4")}, parse_sweep(sweep.dump(), "s.json"), 3);
     EXPECT_THAT(browser_->evaluate("document.querySelector('[data-plot=sweep]').textContent").get<std::string>(),
-                testing::HasSubstr("energy-delay product, J·s"));
+                testing::HasSubstr("energy-delay product, nJ·s"));
     EXPECT_EQ(badly_placed(), json::array());
     browser_->click("[data-plot=sweep] .mark-symbol path[aria-label*='e2m4']");
     browser_->wait_for("document.querySelector('#vg-tooltip-element.visible')");
     EXPECT_THAT(browser_->evaluate("document.querySelector('#vg-tooltip-element').innerText").get<std::string>(),
-                testing::AllOf(testing::HasSubstr("WS 16 x 16 / 8"), testing::HasSubstr("e-8")));
+                testing::AllOf(testing::HasSubstr("WS 16 x 16 / 8"), testing::HasSubstr("16.7")));
   }
 }
 

@@ -403,8 +403,8 @@ TEST_F(HtmlReport, ShowsTheSweep) {
   delays["points"][0]["taps_per_cycle"] = 4;
   const std::string of_delays = page({shipped("e2m4")}, parse_sweep(delays.dump(), "s.json"));
   EXPECT_THAT(of_delays, HasSubstr("<td>WS 16 x 16 x 4 / 8</td>"));
-  EXPECT_THAT(of_delays, HasSubstr("<th scope=\"col\">EDP, J·s</th>"));
-  EXPECT_THAT(of_delays, HasSubstr("<td>1.25e-09</td></tr>"));
+  EXPECT_THAT(of_delays, HasSubstr("<th scope=\"col\">EDP, nJ·s</th>"));
+  EXPECT_THAT(of_delays, HasSubstr("<td>1.25</td></tr>"));
 }
 
 // The front, a sample that is always the same, and a sentence that says so.

@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "app/report/report_tables.h"
 #include "energy/cost_table.h"
 #include "tests/support/laws.h"
 #include "tests/support/run_layers.h"
@@ -99,6 +100,23 @@ TEST(Memory, StallsAreToldWhereAnArrayWaits) {
   EXPECT_THAT(csv_of(with),
               HasSubstr("," + std::to_string(first.dram_stalls) + "," + std::to_string(first.sram_stalls) + "," +
                         std::to_string(first.quantizer_stalls) + "\n"));
+}
+
+std::string titles_of(const std::string& cost_table) {
+  const std::vector<Evaluation> evaluations{
+      Evaluation({"r.json", run_layers(kShape, Engine::kAnalytic)}, energy::Laws(energy::find_cost_table(cost_table)))};
+  const std::vector<ReportSection> sections = report_sections(evaluations);
+  std::string titles;
+  for (const ReportTable& table : sections[0].tables) titles += table.title + "\n";
+  return titles;
+}
+
+// What time costs stands in the titles of the sums that it is in.
+TEST(Leakage, IsNamedWhereItIsSummedUp) {
+  const std::string leaking = titles_of("horowitz-45nm-leakage");
+  EXPECT_THAT(leaking, HasSubstr("conversion and quantization, idle clocking and leakage, and what"));
+  EXPECT_THAT(leaking, HasSubstr("Energy of memory (operand buffers, SRAM, DRAM, leakage), and what"));
+  EXPECT_THAT(titles_of("horowitz-45nm"), testing::Not(HasSubstr("leakage")));
 }
 
 TEST(Machines, AreEqualWhereTheyAreMadeSo) {

@@ -38,6 +38,7 @@
   };
 
   const kUnits = [[1e12, 'J'], [1e9, 'mJ'], [1e6, 'µJ'], [1e3, 'nJ'], [1, 'pJ']];
+  const kDelayUnits = [[1, 'J·s'], [1e-3, 'mJ·s'], [1e-6, 'µJ·s'], [1e-9, 'nJ·s'], [1e-12, 'pJ·s']];
   const joules = (pj) => {
     const [size, name] = kUnits.find(([size]) => pj >= size) ?? [1, 'pJ'];
     return `${(pj / size).toPrecision(3)} ${name}`;
@@ -563,12 +564,14 @@
     },
 
     sweep(width) {
+      const [delay, delayUnit] = kDelayUnits.find(([size]) => sweep.points.some((point) => point.energy_delay_js >= size))
+          ?? kDelayUnits[kDelayUnits.length - 1];
       const axes = {
         energy: { field: 'energy', title: 'pJ a multiply-add, with memory', format: '.3f' },
         computing: { field: 'computing', title: 'pJ a multiply-add, computing', format: '.3f' },
         area: { field: 'area', title: 'area, mm²', format: '.4f' },
         time: { field: 'cycles', title: 'cycles', format: ',' },
-        edp: { field: 'delay', title: 'energy-delay product, J·s', format: '.3~g' },
+        edp: { field: 'delay', title: `energy-delay product, ${delayUnit}`, format: '.3~g' },
         error: { field: 'db', title: 'mean SQNR, dB', format: '.1f' },
       };
       // Energy to the right and error upwards, where the front is of them; two axes, whatever it is of.
@@ -590,7 +593,7 @@
         computing: each(point, point.computing_pj),
         operations: each(point, point.operations_only_pj),
         cycles: point.cycles,
-        delay: point.energy_delay_js ?? null,
+        delay: point.energy_delay_js === undefined ? null : point.energy_delay_js / delay,
         area: point.area_um2 === null ? null : point.area_um2 / 1e6,
         db: typeof point.mean_sqnr_db === 'number' ? point.mean_sqnr_db : null,
         accumulator: point.accumulator_bits === null ? '-' : `${point.accumulator_bits} bits`,
