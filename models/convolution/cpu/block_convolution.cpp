@@ -721,7 +721,7 @@ class BlockConvolution {
         .rounding = rounding_,
     };
     if (!kDoubles) {
-      tile.source_units = source_units_.data() + group_units_[static_cast<std::size_t>(block.group)];
+      if (!apart_) tile.source_units = source_units_.data() + group_units_[static_cast<std::size_t>(block.group)];
       tile.lane_units = lane_units_.data() + block.groups;
     }
     if (kBytes) tile.corrections = (apart_ ? corrections_ : phase.corrections).data() + block.groups;

@@ -39,6 +39,12 @@ struct Run {
   std::int64_t count = 0;
 };
 
+// Room for codes that are taken from a plane, from `first` on.
+struct Room {
+  std::uint16_t* all = nullptr;
+  std::int64_t first = 0;
+};
+
 std::vector<Run> runs_of(const ConvolutionRequest& request) {
   std::vector<Run> runs;
   const std::int64_t outer = request.shape.outer_count(request.pass);
@@ -150,16 +156,17 @@ class ProductOperand {
     return tensor_.codes.data() + (i0 * tensor_.shape[1] + i1) * plane_;
   }
   // Those of some positions, which follow each other; `room` takes them where they did not.
-  const std::uint16_t* codes(const std::array<std::int64_t, 2>& pair, const Run& part, std::uint16_t* room) const {
+  const std::uint16_t* codes(const std::array<std::int64_t, 2>& pair, const Run& part, Room room) const {
     const std::uint16_t* all = codes(pair[0], pair[1]);
     if (dense_) return all + part.first;
+    std::uint16_t* taken = room.all + room.first;
     for (std::int64_t i = 0, length = 0; i < part.count; i += length) {
       const std::int64_t column = (part.first + i) % columns_;
       length = std::min(columns_ - column, part.count - i);
       const std::int64_t at = (part.first + i) / columns_ * stride_[0] * row_ + column * stride_[1];
-      gather_codes(all + at, stride_[1], length, room + i);
+      gather_codes(all + at, stride_[1], length, taken + i);
     }
-    return room;
+    return taken;
   }
 
   void prefetch(const std::array<std::int64_t, 2>& pair, const Run& part) const {
@@ -396,7 +403,7 @@ class BlockProducts {
       row.count = length;
       row.lane = chunk.shift + lane;
       pack_across(lane_, chunk.lanes, row, [&](std::int64_t outer, std::int64_t k) {
-        return lane_.codes({image, outer}, {first, length}, room.data() + k * chunk.count);
+        return lane_.codes({image, outer}, {first, length}, {room.data(), k * chunk.count});
       });
       for (std::int64_t group = 0; !chunk.by_rows && group < chunk.lanes.words().groups; ++group) {
         const float* units = lane_.units(image, runs_[static_cast<std::size_t>(group)].first);
@@ -599,7 +606,7 @@ class BlockProducts {
   }
 
   const std::uint16_t* image_codes(const ProductOperand& operand, const Run& run, std::int64_t image,
-                                   std::int64_t channel, const Run& part, std::uint16_t* room) const {
+                                   std::int64_t channel, const Run& part, Room room) const {
     if (image >= run.count) return nullptr;
     return operand.codes({run.first + image, channel}, part, room);
   }
@@ -624,7 +631,7 @@ class BlockProducts {
       for (std::int64_t k = 0; k < kWordBytes; ++k) {
         row.codes[static_cast<std::size_t>(k)] =
             image_codes(operand, slice.run, word * kWordBytes + k, channels.first + c, slice.groups,
-                        room.data() + k * slice.groups.count);
+                        {room.data(), k * slice.groups.count});
       }
       operand.pack(row);
     }
@@ -673,7 +680,7 @@ class BlockProducts {
       const std::int64_t image = images.first + group;
       std::vector<std::uint16_t> room(static_cast<std::size_t>(operand.dense() ? 0 : operand.positions()));
       pack_along(operand, panels, {first, operand.positions()}, group * panels.words().each, [&](std::int64_t channel) {
-        return operand.codes({image, channel}, {0, operand.positions()}, room.data());
+        return operand.codes({image, channel}, {0, operand.positions()}, {room.data(), 0});
       });
       for (std::int64_t c = first; c < std::min(first + kProductPadding, panels.count()); ++c) {
         panels.unit(group, c) = *operand.units(image, c);
