@@ -105,6 +105,8 @@ class Schedule {
 
   // Most convolution groups that stand side by side.
   std::int64_t groups_at_once() const { return groups_at_once_; }
+  // The one of them that a row of the array belongs to, which is none for rows beyond those of all.
+  std::int64_t group_of_row(std::int64_t array_row) const { return groups_at_once_ > 1 ? array_row / rows_ : 0; }
   std::int64_t tile_columns() const { return tile_columns_; }  // of results, in a tile that is whole
   Lane row_lane(std::int64_t conv_group, std::int64_t row) const;
   Lane column_lane(std::int64_t conv_group, std::size_t phase, std::int64_t column) const;

@@ -95,7 +95,7 @@ class Walk {
     Registers registers(taps_per_cycle_);
     // Of convolution groups side by side, those that come to stand in the lane.
     const std::int64_t at_once = schedule_.groups_at_once();
-    const std::int64_t first = at_once > 1 ? lane / schedule_.rows() : 0;
+    const std::int64_t first = schedule_.group_of_row(lane);
     if (first >= at_once) return 0;
     for (std::int64_t conv_group = first; conv_group < schedule_.shape().groups; conv_group += at_once) {
       for (std::int64_t row = lane - first * schedule_.rows(); row < schedule_.rows(); row += array_rows_) {

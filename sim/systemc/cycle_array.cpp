@@ -49,9 +49,8 @@ void CycleArray::load(const Job& job) {
   zero_products_ = 0;
   const models::ScaledFormat& rows = job.row_operand->format;
   const models::ScaledFormat& columns = job.column_operand->format;
-  const bool side_by_side = job.schedule->groups_at_once() > 1;
   for (int row = 0; row < array_rows_; ++row) {
-    group_of_row_[static_cast<std::size_t>(row)] = side_by_side ? row / static_cast<int>(job.schedule->rows()) : 0;
+    group_of_row_[static_cast<std::size_t>(row)] = static_cast<int>(job.schedule->group_of_row(row));
   }
   width_ = job.can_overflow ? Width::k64Checked : job.accumulator_bits <= 32 ? Width::k32 : Width::k64;
   scales_in_binary64_ = job.accumulator_bits + rows.scale.fraction_bits + columns.scale.fraction_bits + 1 < 53;

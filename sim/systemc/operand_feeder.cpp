@@ -55,7 +55,7 @@ OperandFeeder::OperandFeeder(const sc_core::sc_module_name& name, Side side, con
 void OperandFeeder::load(const Job& job) {
   buffer_.load(job);
   if (!drives_wires_) return;
-  group_rows_ = job.schedule->groups_at_once() > 1 ? job.schedule->rows() : 0;
+  schedule_ = job.schedule;
   const models::ElementFormat& format = buffer_.operand().format.element;
   fields_of_code_.resize(std::size_t{1} << format.code_bits());
   for (std::size_t code = 0; code < fields_of_code_.size(); ++code) {
@@ -104,7 +104,7 @@ std::size_t OperandFeeder::place_of(const FeederBuffer::Half& source, std::size_
   const auto width = static_cast<std::size_t>(source.width);
   if (wires_.row_lanes == 0) return lane < width ? lane : kNoPlace;
   const std::size_t row = lane / side_lanes_;
-  const std::size_t group = group_rows_ == 0 ? 0 : row / static_cast<std::size_t>(group_rows_);
+  const auto group = static_cast<std::size_t>(schedule_->group_of_row(static_cast<std::int64_t>(row)));
   const std::size_t of_group = lane % side_lanes_;
   return group < static_cast<std::size_t>(source.groups) && of_group < width ? group * width + of_group : kNoPlace;
 }

@@ -76,7 +76,7 @@ class OperandFeeder : public sc_core::sc_module {
   const bool drives_wires_;
   OperandWires wires_;
   const std::size_t side_lanes_;  // of a row of the array, or of all of them
-  std::int64_t group_rows_ = 0;   // of the array, where convolution groups stand side by side
+  const Schedule* schedule_ = nullptr;
   std::vector<LaneScale> next_scales_;
   std::vector<models::Fields> fields_of_code_;
 };

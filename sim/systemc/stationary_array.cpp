@@ -99,7 +99,6 @@ void StationaryArray::add_scalers(const ArrayConfig& config) {
 void StationaryArray::load(const Job& job) {
   job_ = &job;
   groups_at_once_ = static_cast<std::size_t>(job.schedule->groups_at_once());
-  group_rows_ = groups_at_once_ > 1 ? static_cast<std::size_t>(job.schedule->rows()) : rows_count_;
   row_fields_ = fields_by_code(job.row_operand->format.element);
   column_fields_ = fields_by_code(job.column_operand->format.element);
   sum_traffic_ = {};
@@ -194,7 +193,7 @@ void StationaryArray::drive_tap(std::size_t tap, const Request& request) {
   const std::size_t first = tap * static_cast<std::size_t>(columns_.lanes()) + request.position;
   for (std::size_t row = 0; row < column_wire_rows_; ++row) {
     const std::size_t wire = row * columns_count_ * taps_per_cycle_ + tap;
-    const std::size_t group = row / group_rows_;
+    const std::size_t group = group_of_row(row);
     const std::size_t place = first + group * request.width;
     const bool valid = tap < request.taps && group < request.groups && source.valid[place] != 0;
     column_wires_.valid[wire].write(valid);
@@ -215,7 +214,7 @@ void StationaryArray::move_tags() {
   if (next.valid || arrived_.read().valid) arrived_.write(next);
   if (!next.valid || !next.fold.ends_group) return;
   for (std::size_t lane = 0; lane < column_wire_rows_; ++lane) {
-    const std::size_t group = lane / group_rows_;
+    const std::size_t group = group_of_row(lane);
     if (group < groups_at_once_) ends_.column_lanes.write(lane, positions_ends_[group]);
   }
   positions_ends_.erase(positions_ends_.begin(),

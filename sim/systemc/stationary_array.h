@@ -79,6 +79,9 @@ class StationaryArray : public sc_core::sc_module {
   void load_tap(std::size_t tap, const Request& request);
   void drive_tap(std::size_t tap, const Request& request);
   void move_tags();
+  std::size_t group_of_row(std::size_t row) const {
+    return static_cast<std::size_t>(job_->schedule->group_of_row(static_cast<std::int64_t>(row)));
+  }
   LaneEnd end_of(const FeederBuffer& buffer, const FeederBuffer::Half& half, std::size_t lane) const;
 
   const std::size_t rows_count_;
@@ -93,7 +96,6 @@ class StationaryArray : public sc_core::sc_module {
   // Registers of the job.
   const Job* job_ = nullptr;
   std::size_t groups_at_once_ = 1;
-  std::size_t group_rows_ = 1;              // of the array, that take the same operand of the columns
   std::vector<models::Fields> row_fields_;  // by code
   std::vector<models::Fields> column_fields_;
 

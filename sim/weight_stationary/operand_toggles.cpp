@@ -104,7 +104,7 @@ class Walk {
     std::uint64_t bits = 0;
     // Of convolution groups side by side, those that come to stand in the row.
     const std::int64_t at_once = schedule_.groups_at_once();
-    const std::int64_t beside = at_once > 1 ? array_row / schedule_.rows() : 0;
+    const std::int64_t beside = schedule_.group_of_row(array_row);
     if (beside >= at_once) return 0;
     for (std::int64_t conv_group = beside; conv_group < schedule_.shape().groups; conv_group += at_once) {
       for (std::int64_t row = array_row - beside * schedule_.rows(); row < schedule_.rows(); row += array_rows_) {

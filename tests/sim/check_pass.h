@@ -17,6 +17,7 @@
 #include "models/quantizer/reference_quantizer.h"
 #include "sim/dataflow.h"
 #include "sim/simulate.h"
+#include "tests/sim/random_arrays.h"
 #include "tests/sim/random_pass.h"
 #include "tests/support/repetitions.h"
 
@@ -174,6 +175,16 @@ inline void check_random_passes(Detail detail, const ArrayConfig& config, std::u
       if (testing::Test::HasFailure()) return;
     }
   }
+}
+
+// Layers of convolution groups, which a random array of the dataflow puts side by side.
+inline void check_random_groups(Detail detail, DataflowKind dataflow, std::uint64_t seed, int passes) {
+  tests::Random random(seed);
+  ArrayConfig config = random_array_of_groups(random, seed);
+  config.dataflow = dataflow;
+  SCOPED_TRACE(std::to_string(config.rows) + "x" + std::to_string(config.columns) + " elements of " +
+               std::to_string(config.taps_per_cycle) + " multipliers");
+  check_random_passes(detail, config, 9000 + 1000 * seed, passes, true);
 }
 
 }  // namespace mlsim::sim

@@ -91,22 +91,14 @@ TEST_P(RandomMultipliers, StructuralDetailEqualsReferenceAndClosedForm) {
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomMultipliers, testing::Range(std::uint64_t{0}, std::uint64_t{40}));
 
 // Convolution groups side by side, of layers that have some, with elements of one multiplier and of several.
-void check_random_groups(Detail detail, std::uint64_t seed, int passes) {
-  tests::Random random(seed);
-  const ArrayConfig config = random_array_of_groups(random, seed);
-  SCOPED_TRACE(std::to_string(config.rows) + "x" + std::to_string(config.columns) + " elements of " +
-               std::to_string(config.taps_per_cycle) + " multipliers");
-  check_random_passes(detail, config, 9000 + 1000 * seed, passes, true);
-}
-
 class RandomGroups : public testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(RandomGroups, CycleDetailEqualsReferenceAndClosedForm) {
-  check_random_groups(Detail::kCycle, GetParam(), 60);
+  check_random_groups(Detail::kCycle, DataflowKind::kOutputStationary, GetParam(), 60);
 }
 
 TEST_P(RandomGroups, StructuralDetailEqualsReferenceAndClosedForm) {
-  check_random_groups(Detail::kStructural, GetParam(), 15);
+  check_random_groups(Detail::kStructural, DataflowKind::kOutputStationary, GetParam(), 15);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomGroups, testing::Range(std::uint64_t{0}, std::uint64_t{40}));
