@@ -48,9 +48,6 @@ void check(const Surroundings& surroundings) {
   check("the loads of the right operand", surroundings.right_loads.value_or(0), 0, kLargest);
 }
 
-constexpr int kFloatBits = 32;
-constexpr int kFloatExponent = 8;
-
 // Floats whose tensors carry a power of two; the range of the others is that of binary32.
 bool is_scaled(BaselineFormat format) {
   return format != BaselineFormat::kFp32 && format != BaselineFormat::kBf16 && format != BaselineFormat::kInt8;

@@ -11,6 +11,10 @@
 
 namespace mlsim::energy {
 
+// Of binary32.
+inline constexpr int kFloatBits = 32;
+inline constexpr int kFloatExponent = 8;
+
 class Laws {
  public:
   explicit Laws(CostTable table);

@@ -15,9 +15,7 @@ using models::ScaledFormat;
 using models::ScaleKind;
 using models::ScaleRule;
 
-constexpr int kFloatBits = 32;
 constexpr int kFloatSignificand = 24;
-constexpr int kFloatExponent = 8;
 // A quotient's significand, its normalising bit and a bit for rounding.
 constexpr int kQuotientBits = kFloatSignificand + 2;
 

@@ -75,7 +75,7 @@ std::optional<CycleTotals> predicted_cycles(const Results& results, const sim::A
       };
       const models::Format left = format_of(models::left_operand(record.pass));
       const models::Format right = format_of(models::right_operand(record.pass));
-      if (!std::holds_alternative<models::ScaledFormat>(left)) return std::nullopt;
+      if (!is_scaled(left)) return std::nullopt;
       const sim::Exchange exchange = residences.exchange(index, record.pass);
       cycles += sim::dataflow_of(array).predict(record.pass, layer.shape, left, right, array, exchange).cycles;
     }

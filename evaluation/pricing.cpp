@@ -101,10 +101,6 @@ struct PricedMachine {
   models::Format of(Operand operand, Pass pass) const { return models::format_of(formats[operand], operand, pass); }
 };
 
-bool is_scaled(const models::Format& format) {
-  return std::holds_alternative<models::ScaledFormat>(format);
-}
-
 // Whether operands have scales of more than one system, each with a quantizer of its own.
 bool mixes_systems(const PricedMachine& machine) {
   const auto kind = [&](Operand operand) {

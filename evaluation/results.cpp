@@ -27,7 +27,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Place = base::OrderedJsonReader;
 
-constexpr const char* kSchema = "mlsim.results/1";
+constexpr const char* kResultsSchema = "mlsim.results/1";
 constexpr std::array<std::string_view, 2> kInputLinks{"shared", "alone"};  // in the order of workloads::InputLink
 constexpr std::array<std::string_view, 3> kValueOrigins{"tensor", "synthetic", "model"};
 
@@ -430,7 +430,7 @@ LayerRecord layer_from_json(const Place& place) {
   }
   int mls = 0;
   for (const models::Operand operand : models::kOperands) {
-    if (std::holds_alternative<models::ScaledFormat>(layer.formats[operand])) ++mls;
+    if (is_scaled(layer.formats[operand])) ++mls;
   }
   if (mls != 0 && mls != 3)
     place["format"].refuse("expected all three operands in block-scaled or all in baseline formats");
@@ -639,7 +639,7 @@ Json array_to_json(const sim::ArrayConfig& array) {
 
 Json to_json(const Results& results) {
   Json json = Json::object();
-  json["schema"] = kSchema;
+  json["schema"] = kResultsSchema;
   json["workload"] = results.workload;
   json["engine"] = to_string(results.engine);
   json["random_bits"] = results.random_bits;
@@ -653,8 +653,8 @@ Json to_json(const Results& results) {
 Results parse_results(const std::string& text, const std::string& source) {
   const Json json = base::parse_ordered_json(text, source);
   const Place root(json, source);
-  if (const std::string schema = root["schema"].text(); schema != kSchema) {
-    root["schema"].refuse(fmt::format("is '{}', expected '{}', as mlsim simulate writes it", schema, kSchema));
+  if (const std::string schema = root["schema"].text(); schema != kResultsSchema) {
+    root["schema"].refuse(fmt::format("is '{}', expected '{}', as mlsim simulate writes it", schema, kResultsSchema));
   }
   Results results;
   results.workload = printable(root["workload"]);

@@ -113,10 +113,6 @@ bool needs(const workloads::Layer& layer, Operand operand) {
   return std::any_of(layer.passes.begin(), layer.passes.end(), [&](Pass pass) { return models::takes(pass, operand); });
 }
 
-bool is_scaled(const models::Format& format) {
-  return std::holds_alternative<models::ScaledFormat>(format);
-}
-
 // What errors call an operand: the file where there is one, and always the layer.
 std::string operand_name(const workloads::Layer& layer, Operand operand) {
   const auto* path = std::get_if<std::filesystem::path>(&layer.operand(operand).source);

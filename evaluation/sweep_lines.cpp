@@ -21,7 +21,7 @@ namespace {
 constexpr std::string_view kPoint = R"({"point":)";
 constexpr std::string_view kRow = R"(,"row":)";
 constexpr std::string_view kCheck = R"(,"check":")";
-constexpr std::string_view kEnd = R"("})";
+constexpr std::string_view kLineEnd = R"("})";
 constexpr std::size_t kDigits = 16;
 constexpr std::size_t kLongestLine = std::size_t{1} << 20;
 
@@ -32,7 +32,7 @@ std::string checksum(const std::string& identity, std::size_t point, std::string
 }  // namespace
 
 std::string line_of(const std::string& identity, std::size_t point, const std::string& row) {
-  return fmt::format("{}{}{}{}{}{}{}\n", kPoint, point, kRow, row, kCheck, checksum(identity, point, row), kEnd);
+  return fmt::format("{}{}{}{}{}{}{}\n", kPoint, point, kRow, row, kCheck, checksum(identity, point, row), kLineEnd);
 }
 
 std::size_t row_offset(std::size_t point) {
@@ -40,8 +40,8 @@ std::size_t row_offset(std::size_t point) {
 }
 
 std::optional<PointLine> parse_line(std::string_view line, const std::string& identity, std::size_t points) {
-  constexpr std::size_t kTail = kCheck.size() + kDigits + kEnd.size();
-  if (!line.starts_with(kPoint) || !line.ends_with(kEnd)) return std::nullopt;
+  constexpr std::size_t kTail = kCheck.size() + kDigits + kLineEnd.size();
+  if (!line.starts_with(kPoint) || !line.ends_with(kLineEnd)) return std::nullopt;
   PointLine result;
   const char* const begin = line.data() + kPoint.size();
   const auto [digits_end, error] = std::from_chars(begin, line.data() + line.size(), result.point);

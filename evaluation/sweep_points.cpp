@@ -60,8 +60,7 @@ std::vector<std::uint64_t> sorted(const std::unordered_set<std::uint64_t>& numbe
 }  // namespace
 
 bool is_block_scaled(const PerOperand<models::Format>& formats) {
-  return std::any_of(formats.values.begin(), formats.values.end(),
-                     [](const models::Format& format) { return std::holds_alternative<models::ScaledFormat>(format); });
+  return std::any_of(formats.values.begin(), formats.values.end(), models::is_scaled);
 }
 
 Sampling parse_sampling(const std::string& text) {

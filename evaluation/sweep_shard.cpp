@@ -30,7 +30,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kSchema = "mlsim.sweep-shard/1";
+constexpr const char* kShardSchema = "mlsim.sweep-shard/1";
 constexpr const char* kNoShard = "is no shard of a sweep, expected a file that mlsim sweep --shard has written";
 
 // Names that are too many to be said are left out.
@@ -45,23 +45,18 @@ std::string some_of(const std::vector<std::size_t>& numbers) {
 Json to_json(const ShardHeader& header) {
   Json front = Json::array();
   for (const Objective objective : header.head.front) front.push_back(to_string(objective));
-  return {{"schema", kSchema},
-          {"sweep", header.identity},
-          {"shard", header.shard.number},
-          {"shards", header.shard.count},
-          {"points", header.points},
-          {"rows", header.rows},
-          {"workload", header.head.workload},
-          {"engine", header.head.engine},
-          {"activity", header.head.activity},
-          {"cost_table", header.head.cost_table},
+  return {{"schema", kShardSchema},           {"sweep", header.identity},
+          {"shard", header.shard.number},     {"shards", header.shard.count},
+          {"points", header.points},          {"rows", header.rows},
+          {"workload", header.head.workload}, {"engine", header.head.engine},
+          {"activity", header.head.activity}, {"cost_table", header.head.cost_table},
           {"front", std::move(front)}};
 }
 
 ShardHeader parse_header(std::string_view line, const std::string& file) {
   const nlohmann::json json = base::parse_json(line, file);
   const base::JsonReader reader(json, file);
-  if (!reader.has("schema") || json["schema"] != kSchema) base::refuse(file, "", kNoShard);
+  if (!reader.has("schema") || json["schema"] != kShardSchema) base::refuse(file, "", kNoShard);
   ShardHeader header;
   header.identity = reader["sweep"].nonempty_text();
   header.shard.count = reader["shards"].integer<std::size_t>(1, kMostShards);

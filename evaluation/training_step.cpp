@@ -13,28 +13,26 @@ namespace {
 using models::BaselineFormat;
 using workloads::StepCount;
 
-constexpr int kFloatBits = 32;
-
 // What an element, or a parameter, takes. Normalization: the sums of x and of x² and one multiply-add; on the way back
 // a sum, a sum of products and two multiply-adds. An exponential: a multiply-add that reduces the argument and a
 // polynomial of degree 6 (Horner), whose error is below a unit of binary32's last place. A reciprocal: two steps of
 // Newton's iteration, each two products and a difference. A smooth activation: both and an addition; on the way back
 // the derivative from the result and a product. Softmax: the maximum, a difference, an exponential, a sum and a
 // product; on the way back y · (g − Σ g·y). An update: momentum and weight decay.
-struct Work {
+struct Arithmetic {
   std::uint64_t multiplies = 0;
   std::uint64_t adds = 0;
 };
-constexpr Work kNormForward{2, 3};
-constexpr Work kNormBackward{3, 4};
-constexpr Work kExponential{7, 7};
-constexpr Work kReciprocal{4, 2};
-constexpr Work kSmoothForward{kExponential.multiplies + kReciprocal.multiplies,
-                              kExponential.adds + kReciprocal.adds + 1};
-constexpr Work kSmoothBackward{2, 1};
-constexpr Work kSoftmaxForward{kExponential.multiplies + 1, kExponential.adds + 3};
-constexpr Work kSoftmaxBackward{2, 2};
-constexpr Work kUpdate{3, 3};
+constexpr Arithmetic kNormForward{2, 3};
+constexpr Arithmetic kNormBackward{3, 4};
+constexpr Arithmetic kExponential{7, 7};
+constexpr Arithmetic kReciprocal{4, 2};
+constexpr Arithmetic kSmoothForward{kExponential.multiplies + kReciprocal.multiplies,
+                                    kExponential.adds + kReciprocal.adds + 1};
+constexpr Arithmetic kSmoothBackward{2, 1};
+constexpr Arithmetic kSoftmaxForward{kExponential.multiplies + 1, kExponential.adds + 3};
+constexpr Arithmetic kSoftmaxBackward{2, 2};
+constexpr Arithmetic kUpdate{3, 3};
 
 std::uint64_t both_ways(const StepCount& count) {
   return count.forward + count.backward;
@@ -129,7 +127,7 @@ TrainingStep training_step(const workloads::Network& network, const Results& res
   const workloads::TrainingCounts counts = workloads::count_training_step(network, step.batch);
   const double multiply = laws.float_multiplier(BaselineFormat::kFp32).energy_pj;
   const double add = laws.float_adder(BaselineFormat::kFp32).energy_pj;
-  const double gate = laws.multiplier(kFloatBits, 1).energy_pj;
+  const double gate = laws.multiplier(energy::kFloatBits, 1).energy_pj;
   const energy::ErrorBars& bars = laws.table().error_bars;
   const auto part = [&](const char* name, std::uint64_t multiplies, std::uint64_t adds, std::uint64_t gated = 0) {
     const double floats = static_cast<double>(multiplies) * multiply + static_cast<double>(adds) * add;
@@ -141,7 +139,8 @@ TrainingStep training_step(const workloads::Network& network, const Results& res
                           {floats / bars.float_factor + gates * (1 - bars.integer), floats + gates,
                            floats * bars.float_factor + gates * (1 + bars.integer)}});
   };
-  const auto by_element = [&](const char* name, const StepCount& count, const Work& forward, const Work& backward) {
+  const auto by_element = [&](const char* name, const StepCount& count, const Arithmetic& forward,
+                              const Arithmetic& backward) {
     if (count == StepCount()) return;
     part(name, forward.multiplies * count.forward + backward.multiplies * count.backward,
          forward.adds * count.forward + backward.adds * count.backward);

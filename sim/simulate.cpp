@@ -27,38 +27,6 @@ using models::Pass;
 // Cycles between two calls of the progress callback.
 constexpr int kCyclesOfProgress = 1 << 16;
 
-// The trace of a run.
-class Trace {
- public:
-  Trace(const TraceRequest& request, Accelerator& accelerator)
-      : file_(files_.add(request.file)),
-        save_file_(files_.add(gtkw_file(request.file))),
-        vcd_(file_.stream(), request),
-        name_(std::filesystem::path(request.file).filename().string()) {
-    accelerator.trace(&vcd_);
-    if (const std::optional<std::string> scope = vcd_.scope_without_signal()) {
-      throw std::runtime_error("--trace-scope " + *scope + ": no signal of the machine has such a name");
-    }
-  }
-  const VcdTrace& vcd() const { return vcd_; }
-  void mark(const std::string& name) { vcd_.mark(name); }
-  // Puts the trace into its place.
-  void finish() {
-    // The last edge is written as time moves on from it.
-    sc_core::sc_start(1, sc_core::SC_NS);
-    vcd_.finish();
-    vcd_.write_save_file(save_file_.stream(), name_);
-    files_.commit();
-  }
-
- private:
-  base::FileSet files_;
-  base::AtomicFile& file_;
-  base::AtomicFile& save_file_;
-  VcdTrace vcd_;
-  std::string name_;
-};
-
 // Runs a step of SystemC. What a process of it throws comes out as a report in words; of errors only a lack of memory
 // can happen there.
 template <typename Step>
@@ -88,6 +56,38 @@ void check_widths(Pass pass, const models::ElementFormat& left, const models::El
 }
 
 struct Simulator::Design {
+  // The trace of a run.
+  class Trace {
+   public:
+    Trace(const TraceRequest& request, Accelerator& accelerator)
+        : file_(files_.add(request.file)),
+          save_file_(files_.add(gtkw_file(request.file))),
+          vcd_(file_.stream(), request),
+          name_(std::filesystem::path(request.file).filename().string()) {
+      accelerator.trace(&vcd_);
+      if (const std::optional<std::string> scope = vcd_.scope_without_signal()) {
+        throw std::runtime_error("--trace-scope " + *scope + ": no signal of the machine has such a name");
+      }
+    }
+    const VcdTrace& vcd() const { return vcd_; }
+    void mark(const std::string& name) { vcd_.mark(name); }
+    // Puts the trace into its place.
+    void finish() {
+      // The last edge is written as time moves on from it.
+      sc_core::sc_start(1, sc_core::SC_NS);
+      vcd_.finish();
+      vcd_.write_save_file(save_file_.stream(), name_);
+      files_.commit();
+    }
+
+   private:
+    base::FileSet files_;
+    base::AtomicFile& file_;
+    base::AtomicFile& save_file_;
+    VcdTrace vcd_;
+    std::string name_;
+  };
+
   Design(Detail detail, const ArrayConfig& config, const std::optional<TraceRequest>& request)
       : accelerator("accelerator", detail, config) {
     if (request) trace.emplace(*request, accelerator);

@@ -32,8 +32,7 @@ struct Quantization {
   bool evaluate_as_trained = false;  // evaluation rounds as training does; otherwise to nearest
 
   bool is_block_scaled() const {
-    return std::ranges::all_of(
-        operands, [](const auto& operand) { return std::holds_alternative<models::ScaledFormat>(operand.format); });
+    return std::ranges::all_of(operands, [](const auto& operand) { return is_scaled(operand.format); });
   }
   const OperandQuantization& operator[](models::Operand operand) const {
     return operands[static_cast<std::size_t>(operand)];

@@ -335,7 +335,7 @@ class Session {
     }
     for (const models::Operand operand : models::kOperands) {
       const models::Format& format = quantization[operand].format;
-      if (std::holds_alternative<models::ScaledFormat>(format)) continue;
+      if (is_scaled(format)) continue;
       throw std::runtime_error(fmt::format("--arithmetic exact: the {} is in {}, expected block-scaled formats alone",
                                            to_string(operand), to_string(format)));
     }

@@ -41,7 +41,7 @@ constexpr std::array<models::Rounding, 3> kDefaultRounding{models::Rounding::kNe
 constexpr std::array<std::pair<Distribution, double>, 3> kDefaultValues{
     {{Distribution::kReluNormal, 1.0}, {Distribution::kNormal, 0.05}, {Distribution::kNormal, 0.001}}};
 
-std::string to_string(const models::Shape& shape) {
+std::string shape_text(const models::Shape& shape) {
   std::string text = "(";
   for (const std::int64_t extent : shape) text += (text.size() == 1 ? "" : ", ") + std::to_string(extent);
   return text + (shape.size() == 1 ? ",)" : ")");
@@ -278,10 +278,8 @@ class WorkloadReader {
 
   // A block-scaled operand is multiplied with block-scaled ones, a baseline one with baseline ones.
   void check_families(const Layer& layer, std::size_t index, const json& own) const {
-    const auto is_scaled = [](const LayerOperand& operand) {
-      return std::holds_alternative<models::ScaledFormat>(operand.format);
-    };
-    const auto count = std::count_if(layer.operands.begin(), layer.operands.end(), is_scaled);
+    const auto count = std::count_if(layer.operands.begin(), layer.operands.end(),
+                                     [](const LayerOperand& operand) { return is_scaled(operand.format); });
     if (count == 0 || count == 3) return;
     std::string formats;
     for (const LayerOperand& operand : layer.operands) {
@@ -416,8 +414,8 @@ models::Tensor<float> load_operand(const Layer& layer, models::Operand operand) 
   const auto& path = std::get<std::filesystem::path>(source);
   models::Tensor<float> tensor = read_npy(path);
   if (tensor.shape != expected) {
-    throw std::runtime_error(path.string() + ": has the shape " + to_string(tensor.shape) + ", expected " +
-                             to_string(expected) + " for the " + models::to_string(operand) + " of layer " +
+    throw std::runtime_error(path.string() + ": has the shape " + shape_text(tensor.shape) + ", expected " +
+                             shape_text(expected) + " for the " + models::to_string(operand) + " of layer " +
                              layer.name);
   }
   tensor.shape = shape;

@@ -57,6 +57,10 @@ std::string fixed(double value, int digits) {
 
 }  // namespace
 
+double number(const std::optional<double>& value) {
+  return value.value_or(std::nan(""));
+}
+
 std::string three_digits(double value) {
   if (!std::isfinite(value)) return "-";
   constexpr double kLeast = 1e-3;  // without an exponent

@@ -10,6 +10,9 @@
 
 namespace mlsim::app {
 
+// What is undefined as a number, NaN.
+double number(const std::optional<double>& value);
+
 // Three digits, without an exponent; - for what is undefined, such as a figure for each of no multiply-adds.
 std::string three_digits(double value);
 

@@ -15,10 +15,6 @@ using evaluation::Evaluation;
 using evaluation::PassPrice;
 using evaluation::Total;
 
-double number(const std::optional<double>& value) {
-  return value.value_or(std::nan(""));
-}
-
 // `sum` and `ratio` are of the table's line.
 ReportTable energy_table(const std::string& id, const std::string& what, const Evaluation& evaluated,
                          Range (Breakdown::*sum)() const, std::optional<Range> energy::Comparison::*ratio) {

@@ -39,10 +39,6 @@ std::string shaded_cell(double shade, double order, const std::string& text, boo
                      is_spot ? " class=\"spot\"" : "", text);
 }
 
-double number(const std::optional<double>& value) {
-  return value.value_or(std::nan(""));
-}
-
 // One source's map.
 class HeatMap {
  public:

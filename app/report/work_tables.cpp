@@ -93,10 +93,6 @@ std::vector<LayerPass> layer_passes(const Evaluation& evaluated) {
   return all;
 }
 
-double number(const std::optional<double>& value) {
-  return value.value_or(std::nan(""));
-}
-
 std::string own_bandwidth_text(const Evaluation& evaluated) {
   const auto own = evaluation::own_bandwidth(evaluated.results().array);
   return own ? fmt::format("; {} gives {:g} GB/s", own->name, own->gigabytes_per_second) : "";

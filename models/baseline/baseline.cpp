@@ -94,21 +94,18 @@ bool is_integer(BaselineFormat format) {
   return format == BaselineFormat::kInt8;
 }
 
-constexpr std::uint32_t kInfinityBits = 0x7F800000;
-// Elements rounded at a time: a multiple of 4, so that Philox blocks are never cut.
-constexpr std::size_t kBlock = 1024;
-constexpr std::size_t kGrain = 16;  // blocks that are worth a thread's while
-using Range = tbb::blocked_range<std::size_t>;
+constexpr std::size_t kGrainBlocks = 16;  // blocks that are worth a thread's while
+using Indices = tbb::blocked_range<std::size_t>;
 
 void round_all(std::span<const float> input, const BaselineGrid& grid, float scale, const QuantizerOptions& options,
                float* output) {
   const GridRounding rounding{grid, scale, options.rounding, options.random_bits};
-  const std::size_t blocks = (input.size() + kBlock - 1) / kBlock;
-  base::parallel_for(Range(0, blocks, kGrain), [&](const Range& range) {
-    alignas(64) std::array<std::uint32_t, kBlock + kMoreWords> room{};
+  const std::size_t blocks = (input.size() + kRoundingBlock - 1) / kRoundingBlock;
+  base::parallel_for(Indices(0, blocks, kGrainBlocks), [&](const Indices& range) {
+    alignas(64) std::array<std::uint32_t, kRoundingBlock + kMoreWords> room{};
     for (std::size_t block = range.begin(); block != range.end(); ++block) {
-      const std::size_t first = block * kBlock;
-      const std::size_t count = std::min(kBlock, input.size() - first);
+      const std::size_t first = block * kRoundingBlock;
+      const std::size_t count = std::min(kRoundingBlock, input.size() - first);
       const std::uint32_t* const words =
           options.rounding == Rounding::kStochastic ? random_words(options, first, count, room.data()) : room.data();
       round_to_grid(rounding, &input[first], words, count, output + first);
@@ -119,8 +116,8 @@ void round_all(std::span<const float> input, const BaselineGrid& grid, float sca
 // Takes sums to 32-bit integers, times `scale`; returns how many did not fit.
 std::uint64_t wrap_sums(std::span<const double> sums, float scale, float* values) {
   return base::parallel_reduce(
-      Range(0, sums.size(), kGrain * kBlock), std::uint64_t{0},
-      [&](const Range& range, std::uint64_t overflows) {
+      Indices(0, sums.size(), kGrainBlocks * kRoundingBlock), std::uint64_t{0},
+      [&](const Indices& range, std::uint64_t overflows) {
         for (std::size_t i = range.begin(); i != range.end(); ++i) {
           const auto wrapped =
               static_cast<std::int32_t>(static_cast<std::uint64_t>(static_cast<std::int64_t>(sums[i])));
@@ -184,15 +181,15 @@ float decode_baseline(BaselineFormat format, std::uint32_t code) {
 float quantize_baseline_scaled(std::span<const float> input, const Shape& shape, BaselineFormat format,
                                const QuantizerOptions& options, const std::string& name, std::span<float> output) {
   assert(output.size() == input.size());
-  const std::size_t blocks = (input.size() + kBlock - 1) / kBlock;
-  const auto largest_of = [&](const Range& range, std::uint32_t largest) {
-    const std::size_t end = std::min(range.end() * kBlock, input.size());
-    for (std::size_t i = range.begin() * kBlock; i < end; ++i) {
+  const std::size_t blocks = (input.size() + kRoundingBlock - 1) / kRoundingBlock;
+  const auto largest_of = [&](const Indices& range, std::uint32_t largest) {
+    const std::size_t end = std::min(range.end() * kRoundingBlock, input.size());
+    for (std::size_t i = range.begin() * kRoundingBlock; i < end; ++i) {
       largest = std::max(largest, std::bit_cast<std::uint32_t>(input[i]) & 0x7FFFFFFF);
     }
     return largest;
   };
-  std::uint32_t largest = base::parallel_reduce(Range(0, blocks, kGrain), std::uint32_t{0}, largest_of,
+  std::uint32_t largest = base::parallel_reduce(Indices(0, blocks, kGrainBlocks), std::uint32_t{0}, largest_of,
                                                 [](std::uint32_t a, std::uint32_t b) { return std::max(a, b); });
   if (options.part != nullptr && options.part->raise) {
     std::array maxima{largest, largest};  // the tensor is one tile
@@ -217,8 +214,8 @@ BaselineTensor quantize_baseline(std::span<const float> input, const Shape& shap
   BaselineTensor result{format, shape, 1, std::vector<float>(input.size()), {}};
   result.scale = quantize_baseline_scaled(input, shape, format, options, name, result.values);
   result.counts = base::parallel_reduce(
-      Range(0, input.size(), kGrain * kBlock), QuantizationCounts{},
-      [&](const Range& range, QuantizationCounts counts) {
+      Indices(0, input.size(), kGrainBlocks * kRoundingBlock), QuantizationCounts{},
+      [&](const Indices& range, QuantizationCounts counts) {
         return counts +=
                count_rounded(result.scale, &input[range.begin()], &result.values[range.begin()], range.size());
       },
@@ -244,7 +241,7 @@ std::vector<std::uint32_t> encode_baseline(const BaselineTensor& tensor) {
 
 Tensor<double> dequantize(const BaselineTensor& tensor) {
   Tensor<double> result{tensor.shape, std::vector<double>(tensor.values.size())};
-  base::parallel_for(Range(0, tensor.values.size(), kGrain * kBlock), [&](const Range& range) {
+  base::parallel_for(Indices(0, tensor.values.size(), kGrainBlocks * kRoundingBlock), [&](const Indices& range) {
     for (std::size_t i = range.begin(); i != range.end(); ++i) {
       result.values[i] = static_cast<double>(tensor.scale) * static_cast<double>(tensor.values[i]);
     }
@@ -270,9 +267,10 @@ ConvolutionResult baseline_convolution(Pass pass, const ConvolutionShape& shape,
     result.counts.overflows = wrap_sums(sums, scale, result.values.values.data());
   } else {
     result.values.values = direct_convolution<float>(pass, shape, left.values, right.values);
-    base::parallel_for(Range(0, result.values.values.size(), kGrain * kBlock), [&](const Range& range) {
-      for (std::size_t i = range.begin(); i != range.end(); ++i) result.values.values[i] *= scale;
-    });
+    base::parallel_for(Indices(0, result.values.values.size(), kGrainBlocks * kRoundingBlock),
+                       [&](const Indices& range) {
+                         for (std::size_t i = range.begin(); i != range.end(); ++i) result.values.values[i] *= scale;
+                       });
   }
   return result;
 }

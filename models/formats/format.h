@@ -102,6 +102,11 @@ enum class BaselineFormat : std::uint8_t { kFp32, kFp16, kBf16, kFp8E4m3, kFp8E5
 using Format = std::variant<ScaledFormat, BaselineFormat>;
 using OperandFormats = std::array<Format, 3>;  // indexed by Operand
 
+// Whether values have scales beside them, as baselines have none.
+inline bool is_scaled(const Format& format) {
+  return std::holds_alternative<ScaledFormat>(format);
+}
+
 // The same of any format; baselines are what they are.
 Format format_of(const Format& format, Operand operand, Pass pass);
 

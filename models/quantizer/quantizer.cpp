@@ -18,14 +18,10 @@
 namespace mlsim::models {
 namespace {
 
-using Range = tbb::blocked_range<std::size_t>;
+using Indices = tbb::blocked_range<std::size_t>;
 
-constexpr std::uint32_t kInfinityBits = 0x7F800000;
-// Elements rounded at a time: their scales and random words stay in the first-level cache. A multiple of 4, so that
-// Philox blocks are not cut in tensors that are whole.
-constexpr std::size_t kBlock = 1024;
 // Elements that are worth a thread's while.
-constexpr std::size_t kGrain = 16 * kBlock;
+constexpr std::size_t kGrain = 16 * kRoundingBlock;
 
 [[noreturn]] void refuse_first_nonfinite(std::span<const float> input, const Shape& shape, const std::string& name) {
   const auto first = std::find_if(input.begin(), input.end(), [](float x) { return !std::isfinite(x); });
@@ -79,7 +75,7 @@ class TileMaxima {
   // Every tile is the next `size` elements.
   void of_pieces(std::size_t size) {
     const std::size_t grain = std::max<std::size_t>(kGrain / std::max<std::size_t>(size, 1), 1);
-    base::parallel_for(Range(0, maxima_.size(), grain), [&](const Range& range) {
+    base::parallel_for(Indices(0, maxima_.size(), grain), [&](const Indices& range) {
       largest_magnitudes(input_.data() + range.begin() * size, range.size(), size, &maxima_[range.begin()]);
     });
   }
@@ -94,8 +90,8 @@ class TileMaxima {
     if (blocks == 0) return;
     if (blocks < 8 && grid_.layout().constant_over_planes()) return of_planes(plane);
     const auto elements = static_cast<std::size_t>(std::max<std::int64_t>(block0 * block1 * plane, 1));
-    base::parallel_for(Range(0, static_cast<std::size_t>(blocks), std::max<std::size_t>(kGrain / elements, 1)),
-                       [&](const Range& range) {
+    base::parallel_for(Indices(0, static_cast<std::size_t>(blocks), std::max<std::size_t>(kGrain / elements, 1)),
+                       [&](const Indices& range) {
                          for (std::size_t block = range.begin(); block != range.end(); ++block) {
                            const std::int64_t first0 = static_cast<std::int64_t>(block) / grid_.extents()[1] * block0;
                            const std::int64_t first1 = static_cast<std::int64_t>(block) % grid_.extents()[1] * block1;
@@ -123,8 +119,8 @@ class TileMaxima {
   void of_planes(std::int64_t plane) {
     const auto pairs = static_cast<std::size_t>(shape_[0] * shape_[1]);
     std::vector<std::uint32_t> magnitudes(pairs);
-    base::parallel_for(Range(0, pairs, std::max<std::size_t>(kGrain / static_cast<std::size_t>(plane), 1)),
-                       [&](const Range& range) {
+    base::parallel_for(Indices(0, pairs, std::max<std::size_t>(kGrain / static_cast<std::size_t>(plane), 1)),
+                       [&](const Indices& range) {
                          largest_magnitudes(input_.data() + range.begin() * static_cast<std::size_t>(plane),
                                             range.size(), static_cast<std::size_t>(plane), &magnitudes[range.begin()]);
                        });
@@ -141,8 +137,6 @@ class TileMaxima {
   std::vector<std::uint32_t> maxima_;
 };
 
-constexpr float kLargestFloat = std::numeric_limits<float>::max();
-
 // The power of two, of which what is not in binary32's normal numbers is left to kTinyStep.
 float power_of_two(int exponent) {
   return std::ldexp(1.0F, exponent > 127 ? exponent - kTinyStep : exponent);
@@ -152,7 +146,7 @@ void find_mls_scales(const std::vector<std::uint32_t>& maxima, float maximum, co
                      Scales& scales) {
   const float xmax = format.rule == ScaleRule::kFit ? format.element.largest() : 1.0F;
   scales.tensor_scale = std::min(maximum / xmax, kLargestFloat);
-  base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
+  base::parallel_for(Indices(0, maxima.size(), kGrain), [&](const Indices& range) {
     const std::size_t first = range.begin();
     find_group_scales({format.scale, scales.tensor_scale, xmax}, &maxima[first], range.size(), &scales.tiles[first],
                       &scales.factors[first]);
@@ -183,7 +177,7 @@ void find_mx_scales(const std::vector<std::uint32_t>& maxima, const ScaledFormat
     units[index_of(s)] = std::ldexp(1.0F, s - unit);
   }
   std::atomic<bool> tiny = false;
-  base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
+  base::parallel_for(Indices(0, maxima.size(), kGrain), [&](const Indices& range) {
     int smallest = 127;
     for (std::size_t i = range.begin(); i != range.end(); ++i) {
       const int s = mx_exponent(format, emax, maxima[i]);
@@ -201,7 +195,7 @@ void find_nvfp4_scales(const std::vector<std::uint32_t>& maxima, float maximum, 
                        Scales& scales) {
   scales.tensor_scale = Nvfp4Scaler(maximum).tensor_scale();
   const float encode_scale = std::min(2688 / maximum, kLargestFloat) * (1.0F / 6.0F);
-  base::parallel_for(Range(0, maxima.size(), kGrain), [&](const Range& range) {
+  base::parallel_for(Indices(0, maxima.size(), kGrain), [&](const Indices& range) {
     const std::size_t first = range.begin();
     find_nvfp4_tiles({encode_scale, scales.tensor_scale, format.element.unit_exponent()}, &maxima[first], range.size(),
                      &scales.tiles[first], &scales.factors[first], &scales.units[first]);
@@ -276,8 +270,8 @@ class ElementScaleBuffer {
   }
 
  private:
-  alignas(64) std::array<float, kBlock> factors_;
-  alignas(64) std::array<float, kBlock> units_;
+  alignas(64) std::array<float, kRoundingBlock> factors_;
+  alignas(64) std::array<float, kRoundingBlock> units_;
 };
 
 // Elements that are too small for their factors come nearer to them.
@@ -302,13 +296,13 @@ QuantizationCounts round_all(std::span<const float> input, const Scales& scales,
                              const QuantizerOptions& options, Round<Output> round, Output* output) {
   const ElementRounding rounding{format.element, format.scale.kind, scales.tensor_scale, options.rounding,
                                  options.random_bits};
-  const auto round_blocks = [&](const Range& blocks, QuantizationCounts counts) {
+  const auto round_blocks = [&](const Indices& blocks, QuantizationCounts counts) {
     ElementScaleBuffer buffer;
-    alignas(64) std::array<std::uint32_t, kBlock + kMoreWords> room;
-    alignas(64) std::array<float, kBlock> lifted;
-    for (std::size_t first = blocks.begin() * kBlock; first < std::min(blocks.end() * kBlock, input.size());
-         first += kBlock) {
-      const std::size_t count = std::min(kBlock, input.size() - first);
+    alignas(64) std::array<std::uint32_t, kRoundingBlock + kMoreWords> room;
+    alignas(64) std::array<float, kRoundingBlock> lifted;
+    for (std::size_t first = blocks.begin() * kRoundingBlock;
+         first < std::min(blocks.end() * kRoundingBlock, input.size()); first += kRoundingBlock) {
+      const std::size_t count = std::min(kRoundingBlock, input.size() - first);
       const ElementScales element_scales =
           buffer.of(scales, static_cast<std::int64_t>(first), static_cast<std::int64_t>(count));
       const std::uint32_t* const words =
@@ -323,8 +317,9 @@ QuantizationCounts round_all(std::span<const float> input, const Scales& scales,
     }
     return counts;
   };
-  return base::parallel_reduce(Range(0, (input.size() + kBlock - 1) / kBlock, kGrain / kBlock), QuantizationCounts{},
-                               round_blocks, [](QuantizationCounts a, const QuantizationCounts& b) { return a += b; });
+  return base::parallel_reduce(
+      Indices(0, (input.size() + kRoundingBlock - 1) / kRoundingBlock, kGrain / kRoundingBlock), QuantizationCounts{},
+      round_blocks, [](QuantizationCounts a, const QuantizationCounts& b) { return a += b; });
 }
 
 }  // namespace

@@ -24,8 +24,6 @@ Float normalized(float value) {
   return {fraction << shift, -149 - shift};
 }
 
-constexpr float kLargestFloat = std::numeric_limits<float>::max();
-
 // Of a positive number.
 int floor_log2(float value) {
   return normalized(value).exponent + 23;

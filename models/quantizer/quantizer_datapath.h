@@ -3,12 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "models/formats/format.h"
 #include "models/formats/scaled_tensor.h"
 #include "models/quantizer/quantizer.h"
 
 namespace mlsim::models {
+
+inline constexpr float kLargestFloat = std::numeric_limits<float>::max();
 
 // Scale encoder of MLS: the smallest scale of the format that is not below the ratio, 0 <= ratio <= 1.
 TileScale encode_scale(const ScaleFormat& format, float ratio);

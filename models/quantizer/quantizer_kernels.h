@@ -8,6 +8,12 @@
 
 namespace mlsim::models {
 
+// Of the magnitude of an infinity in binary32.
+inline constexpr std::uint32_t kInfinityBits = 0x7F800000;
+// Elements rounded at a time: their scales and random words stay in the first-level cache. A multiple of 4, so that
+// Philox blocks are not cut in tensors that are whole.
+inline constexpr std::size_t kRoundingBlock = 1024;
+
 // For each of `pairs` runs of `inner` elements: the bits of its largest magnitude (above those of FLT_MAX where the run
 // holds a NaN or an infinity).
 void largest_magnitudes(const float* input, std::size_t pairs, std::size_t inner, std::uint32_t* magnitudes);

@@ -14,7 +14,7 @@
 namespace mlsim::models {
 namespace {
 
-constexpr float kLargestFloat = std::numeric_limits<float>::max();
+constexpr float kLargestBinary32 = std::numeric_limits<float>::max();
 
 // The numbers of an element format by their definitions, not by ElementFormat's closed forms.
 struct Grid {
@@ -153,7 +153,7 @@ Tile nvfp4_tile(float maximum, float encode_scale, float tensor_scale) {
   Tile tile{.scale = nearest_e4m3(std::min(maximum * scale, 448.0F))};
   const float block_scale = std::ldexp(static_cast<float>(tile.scale.significand), tile.scale.exponent);
   const float product = block_scale * tensor_scale;
-  tile.factor = std::min(1.0F / product, kLargestFloat);
+  tile.factor = std::min(1.0F / product, kLargestBinary32);
   return tile;
 }
 
@@ -168,13 +168,13 @@ class Quantizer {
       case ScaleKind::kMls:
         tensor_scale_ = maximum;
         if (format_.rule == ScaleRule::kFit)
-          tensor_scale_ = std::min(maximum / static_cast<float>(grid_.xmax), kLargestFloat);
+          tensor_scale_ = std::min(maximum / static_cast<float>(grid_.xmax), kLargestBinary32);
         break;
       case ScaleKind::kE8m0:
         tensor_scale_ = 1;
         break;
       case ScaleKind::kE4m3:
-        encode_scale_ = maximum == 0 ? 1 : std::min(2688.0F / maximum, kLargestFloat);
+        encode_scale_ = maximum == 0 ? 1 : std::min(2688.0F / maximum, kLargestBinary32);
         if (encode_scale_ == 0) encode_scale_ = 1;
         tensor_scale_ = 1.0F / encode_scale_;
         break;

@@ -37,11 +37,11 @@ template void ErrorSums::add(std::span<const double>, std::span<const double>);
 
 // A block in the first-level cache at a time.
 void add_errors(std::span<const float> input, const ScaledTensor& quantized, ErrorSums& sums) {
-  constexpr std::size_t kBlock = 1024;
+  constexpr std::size_t kPart = 1024;
   const Dequantizer dequantizer(quantized);
-  std::array<double, kBlock> block;
-  for (std::size_t first = 0; first < input.size(); first += kBlock) {
-    const std::span<double> values(block.data(), std::min(kBlock, input.size() - first));
+  std::array<double, kPart> block;
+  for (std::size_t first = 0; first < input.size(); first += kPart) {
+    const std::span<double> values(block.data(), std::min(kPart, input.size() - first));
     dequantizer.run(first, values);
     sums.add(input.subspan(first, values.size()), std::span<const double>(values));
   }

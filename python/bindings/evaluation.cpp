@@ -45,7 +45,7 @@ std::vector<std::string> texts_of(const JsonReader& list) {
   return texts;
 }
 
-std::optional<int> threads_of(const JsonReader& request) {
+std::optional<int> threads_asked_for(const JsonReader& request) {
   if (!has(request, "threads")) return std::nullopt;
   return request["threads"].integer<int>(1, 1024);
 }
@@ -290,7 +290,7 @@ template <Task task>
 std::string run(const std::string& request, const char* name) {
   const nlohmann::json document = base::parse_json(request, name);
   const JsonReader reader(document, name);
-  return run_interruptibly(threads_of(reader),
+  return run_interruptibly(threads_asked_for(reader),
                            [&](const evaluation::Progress& progress) { return task(reader, progress); });
 }
 

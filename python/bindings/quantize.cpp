@@ -215,7 +215,7 @@ py::array_t<double> dequantize(const Quantized& self, const py::object& threads)
                   self.shape);
 }
 
-py::object as_array(const Quantized& self, const py::object& dtype, const py::object& /*copy*/) {
+py::object dequantized_as(const Quantized& self, const py::object& dtype, const py::object& /*copy*/) {
   return as_dtype(dequantize(self, py::none()), dtype);
 }
 
@@ -240,7 +240,7 @@ std::optional<std::string> named(const std::optional<T>& value) {
   return models::to_string(*value);
 }
 
-std::string represent(const Quantized& self) {
+std::string represent_quantized(const Quantized& self) {
   std::string text = fmt::format("<mlsim.Quantized {} {}", models::to_string(self.format()), to_string(self.shape));
   if (self.operand) text += fmt::format(" {}", models::to_string(*self.operand));
   if (self.pass) text += fmt::format(" of {}", models::to_string(*self.pass));
@@ -248,7 +248,7 @@ std::string represent(const Quantized& self) {
   return text + fmt::format(", saturated {}, flushed to zero {}>", self.counts.saturated, self.counts.flushed_to_zero);
 }
 
-py::tuple shape_of(const Quantized& self) {
+py::tuple shape_tuple(const Quantized& self) {
   py::tuple shape(self.shape.size());
   for (std::size_t d = 0; d < self.shape.size(); ++d) shape[d] = self.shape[d];
   return shape;
@@ -321,8 +321,8 @@ Computed at each call. Raises mlsim.Error for fp32, fp16, bf16 and fp8, which ha
           },
           "U: an element is k * 2**-U; 0 of baseline formats.")
       .def("dequantize", dequantize, arg("threads") = py::none(), R"(The real values, float64 and exact.)")
-      .def("__array__", as_array, arg("dtype") = py::none(), arg("copy") = py::none())
-      .def_property_readonly("shape", shape_of, "Shape of the array.")
+      .def("__array__", dequantized_as, arg("dtype") = py::none(), arg("copy") = py::none())
+      .def_property_readonly("shape", shape_tuple, "Shape of the array.")
       .def_property_readonly(
           "ndim", [](const Quantized& self) { return self.shape.size(); }, "Dimensions, 2 to 4.")
       .def_property_readonly(
@@ -344,7 +344,7 @@ Computed at each call. Raises mlsim.Error for fp32, fp16, bf16 and fp8, which ha
           R"(What quantization did: sqnr_db in dB, infinite where nothing differs and None where it was not measured;
 counts of elements: saturated (rounded above the largest and brought back to it), flushed_to_zero (not zero before,
 zero after), exact (the same number before and after, zeros included).)")
-      .def("__repr__", represent);
+      .def("__repr__", represent_quantized);
 
   module.def("quantize", quantize, arg("array"), arg("format"), arg("rounding"), arg("random_bits"), arg("seed"),
              arg("stream"), arg("operand"), arg("pass_name"), arg("threads"), arg("measure"), arg("name"));

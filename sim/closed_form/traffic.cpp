@@ -35,10 +35,6 @@ std::int64_t quantizer_moves(std::int64_t results, const Moved& codes, const Cod
 
 }  // namespace
 
-bool is_scaled(const Format& format) {
-  return std::holds_alternative<ScaledFormat>(format);
-}
-
 std::int64_t scale_bits(const Format& format) {
   const auto* scaled = std::get_if<ScaledFormat>(&format);
   return scaled == nullptr ? 0 : scaled->scale.stored_bits();

@@ -16,7 +16,6 @@ namespace mlsim::sim::closed_form {
 
 inline constexpr std::int64_t kFloatBytes = 4;  // of a result in binary32
 
-bool is_scaled(const models::Format& format);
 std::int64_t scale_bits(const models::Format& format);
 
 // Bits of a tensor with the scales of its tiles.

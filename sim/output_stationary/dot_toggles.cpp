@@ -2,37 +2,15 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdint>
 #include <vector>
 
 #include "base/parallel.h"
 #include "sim/ceiling.h"
+#include "sim/code_sequence.h"
 
 namespace mlsim::sim {
 namespace {
-
-std::uint64_t changed_bits(std::uint16_t a, std::uint16_t b) {
-  return static_cast<std::uint64_t>(std::popcount(static_cast<std::uint16_t>(a ^ b)));
-}
-
-// The codes that a register takes, one after the other.
-struct Sequence {
-  bool empty = true;
-  std::uint16_t first = 0;
-  std::uint16_t last = 0;
-  std::uint64_t changes = 0;
-
-  void add(std::uint16_t code) {
-    if (empty) {
-      first = code;
-      empty = false;
-    } else {
-      changes += changed_bits(last, code);
-    }
-    last = code;
-  }
-};
 
 // The registers of one lane.
 class Registers {
@@ -40,33 +18,27 @@ class Registers {
   explicit Registers(int taps_per_cycle)
       : sequences_(static_cast<std::size_t>(taps_per_cycle)), held_(sequences_.size()) {}
 
-  void begin() { std::fill(sequences_.begin(), sequences_.end(), Sequence{}); }
+  void begin() { std::fill(sequences_.begin(), sequences_.end(), CodeSequence{}); }
   // A tap of the group, by its place in a word.
   void add(std::size_t place, std::uint16_t code) { sequences_[place].add(code); }
   // What was added since begin() is taken so many times, one after the other.
   void take(std::int64_t times) {
-    if (times == 0) return;
     for (std::size_t place = 0; place < sequences_.size(); ++place) {
-      const Sequence& taken = sequences_[place];
-      if (taken.empty) continue;
-      const auto count = static_cast<std::uint64_t>(times);
-      bits_ += changed_bits(held_[place], taken.first) + count * taken.changes +
-               (count - 1) * changed_bits(taken.last, taken.first);
-      held_[place] = taken.last;
+      bits_ += sequences_[place].taken_by(held_[place], times);
     }
   }
   std::uint64_t bits() const { return bits_; }
 
  private:
-  std::vector<Sequence> sequences_;
+  std::vector<CodeSequence> sequences_;
   std::vector<std::uint16_t> held_;
   std::uint64_t bits_ = 0;
 };
 
-class Walk {
+class DotWalk {
  public:
-  Walk(const Schedule& schedule, const models::ScaledTensor& rows, const models::ScaledTensor& columns,
-       const ArrayConfig& config)
+  DotWalk(const Schedule& schedule, const models::ScaledTensor& rows, const models::ScaledTensor& columns,
+          const ArrayConfig& config)
       : schedule_(schedule),
         taps_per_cycle_(config.taps_per_cycle),
         rows_(models::gated_codes(rows)),
@@ -174,7 +146,7 @@ class Walk {
 
 OperandToggles count_dot_toggles(const Schedule& schedule, const models::ScaledTensor& rows,
                                  const models::ScaledTensor& columns, const ArrayConfig& config) {
-  return Walk(schedule, rows, columns, config).run();
+  return DotWalk(schedule, rows, columns, config).run();
 }
 
 }  // namespace mlsim::sim

@@ -1,13 +1,13 @@
 #include "sim/output_stationary/operand_toggles.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <limits>
 #include <vector>
 
 #include "base/parallel.h"
 #include "sim/ceiling.h"
+#include "sim/code_sequence.h"
 #include "sim/output_stationary/dot_toggles.h"
 #include "sim/output_stationary/toggle_kernels.h"
 #include "sim/schedule.h"
@@ -18,10 +18,6 @@ namespace {
 // Codes that are worth a call of the kernel, and a thread's while.
 constexpr std::int64_t kBlockCodes = 1024;
 constexpr std::int64_t kGrainCodes = 16 * kBlockCodes;
-
-std::uint64_t changed_bits(std::uint16_t a, std::uint16_t b) {
-  return static_cast<std::uint64_t>(std::popcount(static_cast<std::uint16_t>(a ^ b)));
-}
 
 template <typename Sum>
 std::uint64_t parallel_sum(std::int64_t count, std::int64_t grain, const Sum& sum) {
@@ -229,34 +225,6 @@ struct LanePairs {
   }
 };
 
-// What a register takes, of which only the ends are looked at here.
-struct Run {
-  bool empty = true;
-  std::uint16_t first = 0;
-  std::uint16_t last = 0;
-  std::uint64_t changes = 0;  // between the parts that were added
-
-  void add(std::uint16_t part_first, std::uint16_t part_last) {
-    if (empty) {
-      first = part_first;
-      empty = false;
-    } else {
-      changes += changed_bits(last, part_first);
-    }
-    last = part_last;
-  }
-};
-
-// The register takes the run `times` times, one after the other.
-std::uint64_t take(const Run& run, std::int64_t times, std::uint16_t& reg) {
-  if (run.empty || times == 0) return 0;
-  const auto count = static_cast<std::uint64_t>(times);
-  const std::uint64_t changes =
-      changed_bits(reg, run.first) + count * run.changes + (count - 1) * changed_bits(run.last, run.first);
-  reg = run.last;
-  return changes;
-}
-
 constexpr std::int64_t kNone = -1;
 
 // First and last place that a run of taps takes; kNone where all are padding.
@@ -311,9 +279,9 @@ class Walk {
           const std::int64_t first = group % schedule_.groups_at_once() * schedule_.rows();
           for (std::int64_t row = first_row; row < std::min(first_row + array_rows_, schedule_.rows()); ++row) {
             const std::int64_t plane = schedule_.row_lane(group, row).plane;
-            Run run;
+            CodeSequence run;
             run.add(rows_.code(plane, phase.taps.front().row), rows_.code(rows_.last_of(plane), phase.taps.back().row));
-            bits += take(run, column_tiles(phase), registers[static_cast<std::size_t>(first + row - first_row)]);
+            bits += run.taken_by(registers[static_cast<std::size_t>(first + row - first_row)], column_tiles(phase));
           }
         }
       }
@@ -399,13 +367,13 @@ class Walk {
 
     std::vector<std::uint16_t> registers(static_cast<std::size_t>(array_columns_ * schedule_.groups_at_once()));
     for (std::int64_t group = 0; group < schedule_.shape().groups; ++group) {
-      std::vector<Run> runs(static_cast<std::size_t>(array_columns_));
+      std::vector<CodeSequence> runs(static_cast<std::size_t>(array_columns_));
       for (std::size_t phase = 0; phase < phases.size(); ++phase) {
         for (std::int64_t block = 0; block < blocks; ++block) {
           const std::int64_t plane = first_plane(group, phase, phases[phase], block);
           std::int64_t column = block * phases[phase].lanes;
           for (const Ends& ends : phases[phase].ends) {
-            Run& run = runs[static_cast<std::size_t>(column++ % array_columns_)];
+            CodeSequence& run = runs[static_cast<std::size_t>(column++ % array_columns_)];
             if (ends.first == kNone) continue;
             run.add(columns_.code(plane, ends.first), columns_.code(columns_.last_of(plane), ends.last));
           }
@@ -413,7 +381,7 @@ class Walk {
       }
       std::uint16_t* own = registers.data() + group % schedule_.groups_at_once() * array_columns_;
       for (std::size_t column = 0; column < runs.size(); ++column) {
-        bits += take(runs[column], row_tiles_, own[column]);
+        bits += runs[column].taken_by(own[column], row_tiles_);
       }
     }
     return bits;

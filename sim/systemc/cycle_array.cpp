@@ -1,16 +1,12 @@
 #include "sim/systemc/cycle_array.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+
+#include "base/power_of_two.h"
 
 namespace mlsim::sim {
 namespace {
-
-// 2^exponent for -1023 < exponent < 1024.
-double power_of_two(int exponent) {
-  return std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
-}
 
 // Of the array, that take their operand from one lane of a column.
 int rows_of_lane(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
@@ -199,7 +195,7 @@ void CycleArray::end_group(const FeederBuffer::Half& rows, const FeederBuffer::H
   for (std::size_t lane = 0; lane < static_cast<std::size_t>(columns.live); ++lane) {
     const models::TileScale scale = columns_.scale(columns, lane, group_outer.read(), group_tap.read());
     column_scales_[lane] = scale;
-    column_factors_[lane] = scale.significand * power_of_two(scale.exponent);
+    column_factors_[lane] = scale.significand * base::power_of_two(scale.exponent);
   }
   for (int row = 0; row < rows.live; ++row) {
     const int first = row * array_columns_;
@@ -229,7 +225,7 @@ void CycleArray::scale_row(const Sum* sums, int row, const FeederBuffer::Half& r
   if (first_group.read()) std::fill(partial, partial + live_columns, 0.0F);
   if (scales_in_binary64_) {
     // Q, the powers of two and their product are exact in binary64, so that binary32 rounds once.
-    const double factor = scale.significand * power_of_two(scale.exponent - job_->scaler.unit_exponent);
+    const double factor = scale.significand * base::power_of_two(scale.exponent - job_->scaler.unit_exponent);
     const double* column_factor = column_factors_.data() + first_lane;
     for (int column = 0; column < live_columns; ++column) {
       partial[column] += static_cast<float>(static_cast<double>(sums[column]) * (factor * column_factor[column]));

@@ -1,20 +1,12 @@
 #include "sim/systemc/stationary_cycle_array.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <type_traits>
 
+#include "base/power_of_two.h"
+
 namespace mlsim::sim {
-namespace {
-
-// 2^exponent for -1023 < exponent < 1024.
-double power_of_two(int exponent) {
-  return std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
-}
-
-}  // namespace
-
 StationaryCycleArray::StationaryCycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config,
                                            FeederBuffer& rows, FeederBuffer& columns, ResultBanks& banks)
     : sc_core::sc_module(name),
@@ -192,7 +184,7 @@ void StationaryCycleArray::prepare_rows() {
   for (std::size_t row = 0; row < static_cast<std::size_t>(row_source_->live); ++row) {
     const models::TileScale scale = rows_.scale(*row_source_, row, group_outer.read(), group_tap.read());
     row_scales_[row] = scale;
-    row_factors_[row] = scale.significand * power_of_two(scale.exponent - job_->scaler.unit_exponent);
+    row_factors_[row] = scale.significand * base::power_of_two(scale.exponent - job_->scaler.unit_exponent);
   }
 }
 
@@ -203,7 +195,7 @@ void StationaryCycleArray::end_group(const Sum* sums, const GroupRows& rows) {
   if (first_group.read()) std::fill(partial + rows.begin, partial + rows.end, 0.0F);
   if (scales_in_binary64_) {
     // Q, the powers of two and their product are exact in binary64, so that binary32 rounds once.
-    const double factor = scale.significand * power_of_two(scale.exponent);
+    const double factor = scale.significand * base::power_of_two(scale.exponent);
     for (std::size_t row = rows.begin; row < rows.end; ++row) {
       partial[row] += static_cast<float>(static_cast<double>(sums[row]) * (row_factors_[row] * factor));
     }

@@ -1,48 +1,17 @@
 #include "sim/weight_stationary/operand_toggles.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <vector>
 
 #include "base/parallel.h"
 #include "sim/ceiling.h"
+#include "sim/code_sequence.h"
 #include "sim/schedule.h"
 #include "sim/weight_stationary/folds.h"
 
 namespace mlsim::sim::weight_stationary {
 namespace {
-
-std::uint64_t changed_bits(std::uint16_t a, std::uint16_t b) {
-  return static_cast<std::uint64_t>(std::popcount(static_cast<std::uint16_t>(a ^ b)));
-}
-
-// Codes that a register takes one after the other, of which the ends are kept.
-struct Sequence {
-  bool empty = true;
-  std::uint16_t first = 0;
-  std::uint16_t last = 0;
-  std::uint64_t changes = 0;
-
-  void add(std::uint16_t code) {
-    if (empty) {
-      first = code;
-      empty = false;
-    } else {
-      changes += changed_bits(last, code);
-    }
-    last = code;
-  }
-
-  // Bits that change in a register that takes all of it so many times.
-  std::uint64_t taken_by(std::uint16_t& reg, std::int64_t times) const {
-    if (empty || times == 0) return 0;
-    const auto count = static_cast<std::uint64_t>(times);
-    const std::uint64_t bits = changed_bits(reg, first) + count * changes + (count - 1) * changed_bits(last, first);
-    reg = last;
-    return bits;
-  }
-};
 
 // A tap of a tile: its outer index, and which tap of it.
 struct TapAt {
@@ -111,7 +80,7 @@ class Walk {
         const std::int64_t first = schedule_.row_lane(conv_group, row).element;
         for (std::size_t phase = 0; phase < schedule_.phases().size(); ++phase) {
           const std::vector<Tap>& taps = schedule_.phases()[phase].taps;
-          std::vector<Sequence> sequences(registers.size());
+          std::vector<CodeSequence> sequences(registers.size());
           const std::int64_t folds = for_taps(conv_group, phase, [&](std::int64_t place, const TapAt& at) {
             const std::int64_t element = first + at.outer * schedule_.row_outer_elements() + taps[at.tap].row;
             sequences[static_cast<std::size_t>(place)].add(rows_[static_cast<std::size_t>(element)]);
@@ -134,7 +103,7 @@ class Walk {
     std::uint16_t reg = 0;
     std::uint64_t bits = 0;
     for (std::int64_t conv_group = of_column / places_; conv_group < schedule_.shape().groups; conv_group += at_once) {
-      Sequence sequence;
+      CodeSequence sequence;
       for (std::size_t phase = 0; phase < schedule_.phases().size(); ++phase) {
         std::vector<TapAt> taps;
         for_taps(conv_group, phase, [&](std::int64_t of, const TapAt& at) {
@@ -148,7 +117,7 @@ class Walk {
   }
 
   void add_positions(std::int64_t conv_group, std::size_t phase, const std::vector<TapAt>& taps,
-                     Sequence& sequence) const {
+                     CodeSequence& sequence) const {
     const Phase& of = schedule_.phases()[phase];
     const auto [height, width] = schedule_.plane();
     std::vector<Lane> lanes;

@@ -12,6 +12,7 @@
 
 #include "energy/cost_table.h"
 #include "evaluation/simulate.h"
+#include "tests/support/laws.h"
 #include "tests/support/temporary_folder.h"
 #include "workloads/workload.h"
 
@@ -29,11 +30,8 @@ using evaluation::Results;
 using evaluation::simulate;
 using evaluation::SimulationOptions;
 using test::error_of;
+using test::laws;
 using testing::HasSubstr;
-
-energy::Laws laws(const std::string& table = "horowitz-45nm") {
-  return energy::Laws(energy::find_cost_table(table));
-}
 
 Results results(const std::string& format = "\"e2m4\"") {
   const std::string text = R"({"schema": "mlsim.workload/1", "name": "w", "seed": 1, "format": )" + format + R"(,
@@ -91,7 +89,7 @@ TEST(AccelergyTables, RefuseWhatIsNoSingleMachine) {
   EXPECT_THAT(error_of([&] { accelergy_ert(mixed, "r.json", laws()); }),
               HasSubstr("r.json: at layer conv: expected the format e2m4"));
   EXPECT_THAT(error_of([&] { accelergy_art(mixed, "r.json", laws()); }), HasSubstr("one machine"));
-  EXPECT_EQ(error_of([] { accelergy_art(results(), "r.json", laws("tpuv4i-7nm")); }),
+  EXPECT_EQ(error_of([] { accelergy_art(results(), "r.json", energy::Laws(energy::find_cost_table("tpuv4i-7nm"))); }),
             "the cost table tpuv4i-7nm has no areas, expected one that has");
 }
 

@@ -15,14 +15,15 @@ namespace {
 using nlohmann::json;
 using testing::HasSubstr;
 
-constexpr const char* kWorkload = R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 1, "format": "e2m4",
+constexpr const char* kDataflowWorkload =
+    R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 1, "format": "e2m4",
   "layers": [
     { "name": "conv", "type": "conv2d", "batch": 2, "in_channels": 8, "out_channels": 8, "in_size": [12, 12],
       "kernel": [3, 3], "padding": [1, 1] } ] })";
 
 class DataflowSweep : public testing::Test {
  protected:
-  DataflowSweep() { folder_.write("workload.json", kWorkload); }
+  DataflowSweep() { folder_.write("workload.json", kDataflowWorkload); }
 
   test::CommandResult run(const std::string& arguments) const {
     return test::run_mlsim(MLSIM_COMMAND, folder_, "sweep workload.json --engine analytic " + arguments);

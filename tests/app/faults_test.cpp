@@ -64,7 +64,8 @@ constexpr const char* kOnePixel = R"({ "schema": "mlsim.workload/1", "name": "pi
     { "name": "conv", "type": "conv2d", "batch": 1, "in_channels": 1, "out_channels": 1, "in_size": [1, 1],
       "kernel": [1, 1], "passes": ["forward"] } ] })";
 
-constexpr const char* kWorkload = R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 7, "format": "e2m4",
+constexpr const char* kWorkloadOfFiles =
+    R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 7, "format": "e2m4",
   "layers": [
     { "name": "conv", "type": "conv2d", "batch": 4, "in_channels": 3, "out_channels": 2, "in_size": [6, 6],
       "kernel": [3, 3], "padding": [1, 1],
@@ -177,7 +178,7 @@ class Faults : public testing::TestWithParam<Scenario> {
     write_tensor(folder() / "a.npy", {4, 3, 6, 6}, random);
     write_tensor(folder() / "w.npy", {2, 3, 3, 3}, random);
     write_tensor(folder() / "e.npy", {4, 2, 6, 6}, random);
-    std::ofstream(folder() / "workload.json") << kWorkload;
+    std::ofstream(folder() / "workload.json") << kWorkloadOfFiles;
     std::ofstream(folder() / "array.json") << R"({ "rows": 4, "columns": 4, "elements_per_scaler": 2 })";
     std::ofstream(folder() / "pixel.json") << kOnePixel;
     std::ofstream(folder() / "one.json") << R"({ "rows": 1, "columns": 1, "elements_per_scaler": 1 })";

@@ -29,14 +29,14 @@ using nlohmann::ordered_json;
 using test::TemporaryFolder;
 using testing::HasSubstr;
 
-constexpr const char* kWorkload = R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 1, "format": "e2m4",
+constexpr const char* kSweepWorkload = R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 1, "format": "e2m4",
   "values": {}, "layers": [
     { "name": "conv", "type": "conv2d", "batch": 2, "in_channels": 8, "out_channels": 8, "in_size": [12, 12],
       "kernel": [3, 3], "padding": [1, 1] } ] })";
 
 class Sweep : public testing::Test {
  protected:
-  Sweep() { folder_.write("workload.json", kWorkload); }
+  Sweep() { folder_.write("workload.json", kSweepWorkload); }
 
   // One whose sweeps run for seconds, with its layers in net.csv, of which it returns the header.
   std::string write_long_workload() const {
@@ -351,7 +351,7 @@ TEST_F(Sweep, APassingFailureLeavesNoWrongRow) {
 TEST_F(Sweep, KnowsAWorkloadFromAPipeByItsContent) {
   const std::string ranges = "sweep /dev/stdin --exponent-bits 0:3 --mantissa-bits 1:5 --out s.csv";
   // Long enough for a kill to meet it.
-  std::string first = kWorkload;
+  std::string first = kSweepWorkload;
   first.replace(first.find("\"batch\": 2"), 10, "\"batch\": 512");
   folder_.write("first.json", first);
   std::string other = first;

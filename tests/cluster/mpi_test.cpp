@@ -18,7 +18,7 @@ using test::Process;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr const char* kWorkload = R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 1, "format": "e2m4",
+constexpr const char* kMpiWorkload = R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 1, "format": "e2m4",
   "values": {}, "layers": [
     { "name": "conv", "type": "conv2d", "batch": 4, "in_channels": 8, "out_channels": 8, "in_size": [16, 16],
       "kernel": [3, 3], "padding": [1, 1] } ] })";
@@ -36,7 +36,7 @@ class Mpi : public testing::Test {
     GTEST_SKIP() << "built without MPI: libopenmpi-dev was not found";
 #endif
     if (!has_mpirun()) GTEST_SKIP() << "mpirun is not on the PATH";
-    folder_.write("workload.json", kWorkload);
+    folder_.write("workload.json", kMpiWorkload);
   }
 
   // In the shell's language: ranks that may be more than there are cores, on this machine alone, by any user.
@@ -187,7 +187,7 @@ TEST_F(Mpi, AMistakeIsOneSentence) {
 
 // What one rank alone meets, by a wrapper that gives it another workload.
 TEST_F(Mpi, AMistakeOfOneRankNamesIt) {
-  std::string other = kWorkload;
+  std::string other = kMpiWorkload;
   other.replace(other.find("\"seed\": 1"), 9, "\"seed\": 2");
   fs::create_directory(folder_.path() / "other");
   fs::create_directory(folder_.path() / "empty");

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 using test::Process;
 using testing::HasSubstr;
 
-constexpr const char* kWorkload = R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 1, "format": "e2m4",
+constexpr const char* kShardsWorkload = R"({ "schema": "mlsim.workload/1", "name": "small", "seed": 1, "format": "e2m4",
   "values": {}, "layers": [
     { "name": "conv", "type": "conv2d", "batch": 2, "in_channels": 8, "out_channels": 8, "in_size": [12, 12],
       "kernel": [3, 3], "padding": [1, 1] } ] })";
@@ -27,7 +27,7 @@ constexpr const char* kSweep =
 
 class Shards : public testing::Test {
  protected:
-  Shards() { folder_.write("workload.json", kWorkload); }
+  Shards() { folder_.write("workload.json", kShardsWorkload); }
 
   test::CommandResult run(const std::string& arguments) const {
     return test::run_mlsim(MLSIM_COMMAND, folder_, "sweep " + arguments);

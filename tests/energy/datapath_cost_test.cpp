@@ -13,6 +13,7 @@
 
 #include "energy/quantizer_cost.h"
 #include "models/convolution/convolution.h"
+#include "tests/support/by_hand.h"
 #include "tests/support/laws.h"
 #include "tests/support/scaled_formats.h"
 
@@ -24,6 +25,8 @@ using models::full_accumulator_bits;
 using models::mls;
 using models::parse_scaled_format;
 using models::ScaledFormat;
+using test::adder;
+using test::kRegister;
 using test::laws;
 
 std::vector<ScaledFormat> all_elements() {
@@ -360,14 +363,6 @@ ScaledDatapath of_taps(std::string_view name, std::int64_t taps) {
   return {format, format, full_accumulator_bits(format.element, format.element, taps)};
 }
 
-double a(int n) {
-  if (n <= 8) return 0.03 * n / 8;
-  if (n <= 16) return 0.03 + 0.02 * (n - 8) / 8;
-  return n <= 32 ? 0.05 + 0.05 * (n - 16) / 16 : 0.1 * n / 32;
-}
-
-constexpr double kRegister = 0.0032 + 0.0019;
-
 struct ByHand {
   std::string_view name;
   std::int64_t taps;
@@ -381,17 +376,18 @@ struct ByHand {
 TEST(DatapathCost, OcpFormatsByHand) {
   // A tile's groups have 32 taps, those of nvfp4 16.
   for (const ByHand& hand :
-       {ByHand{"mxfp4", 32, 14, 0.2 * 2 / 56, a(2), 0.00225 * 4 * 3,
-               1.4 * 0.2 * 2 / 56 + 0.0023 * 4 * 3 + 0.0014 * 8 + 0.0066 * 14, 8, a(8), 0,
-               a(14) + 0.0016 * 14 + 0.00225 * 14 * 4 + a(8), 0},
-        ByHand{"mxfp8-e4m3", 32, 42, 0.2 * 12 / 56, a(4), 0.00225 * 8 * 5,
-               1.4 * 0.2 * 12 / 56 + 0.0023 * 8 * 5 + 0.0014 * 36 + 0.0066 * 42, 16, a(8), 0,
-               a(42) + 0.0016 * 42 + 0.00225 * 42 * 6 + a(8) + a(24), 0},
-        ByHand{"mxint8", 32, 20, 0.2 * 42 / 56, 0, 0, 1.4 * 0.2 * 42 / 56 + 0.0014 * 14 + 0.0066 * 20, 16, a(8), 0,
-               a(20) + 0.0016 * 20 + 0.00225 * 20 * 5 + a(8), 0},
-        ByHand{"nvfp4", 16, 13, 0.2 * 2 / 56, a(2), 0.00225 * 4 * 3,
-               1.4 * 0.2 * 2 / 56 + 0.0023 * 4 * 3 + 0.0014 * 8 + 0.0066 * 13, 8, a(4),
-               a(14) + a(15) + a(16) + a(17) + a(18) + a(19), a(21) + 0.0016 * 21 + 0.00225 * 21 * 5 + a(8), 3.7}}) {
+       {ByHand{"mxfp4", 32, 14, 0.2 * 2 / 56, adder(2), 0.00225 * 4 * 3,
+               1.4 * 0.2 * 2 / 56 + 0.0023 * 4 * 3 + 0.0014 * 8 + 0.0066 * 14, 8, adder(8), 0,
+               adder(14) + 0.0016 * 14 + 0.00225 * 14 * 4 + adder(8), 0},
+        ByHand{"mxfp8-e4m3", 32, 42, 0.2 * 12 / 56, adder(4), 0.00225 * 8 * 5,
+               1.4 * 0.2 * 12 / 56 + 0.0023 * 8 * 5 + 0.0014 * 36 + 0.0066 * 42, 16, adder(8), 0,
+               adder(42) + 0.0016 * 42 + 0.00225 * 42 * 6 + adder(8) + adder(24), 0},
+        ByHand{"mxint8", 32, 20, 0.2 * 42 / 56, 0, 0, 1.4 * 0.2 * 42 / 56 + 0.0014 * 14 + 0.0066 * 20, 16, adder(8), 0,
+               adder(20) + 0.0016 * 20 + 0.00225 * 20 * 5 + adder(8), 0},
+        ByHand{"nvfp4", 16, 13, 0.2 * 2 / 56, adder(2), 0.00225 * 4 * 3,
+               1.4 * 0.2 * 2 / 56 + 0.0023 * 4 * 3 + 0.0014 * 8 + 0.0066 * 13, 8, adder(4),
+               adder(14) + adder(15) + adder(16) + adder(17) + adder(18) + adder(19),
+               adder(21) + 0.0016 * 21 + 0.00225 * 21 * 5 + adder(8), 3.7}}) {
     SCOPED_TRACE(hand.name);
     const ScaledDatapath datapath = of_taps(hand.name, hand.taps);
     ASSERT_EQ(datapath.accumulator_bits, hand.accumulator);
@@ -399,7 +395,7 @@ TEST(DatapathCost, OcpFormatsByHand) {
     EXPECT_DOUBLE_EQ(price_of(cost, Operation::kMantissaMultiply), hand.multiply);
     EXPECT_DOUBLE_EQ(price_of(cost, Operation::kExponentAdd), hand.exponent);
     EXPECT_DOUBLE_EQ(price_of(cost, Operation::kShift), hand.shift);
-    EXPECT_DOUBLE_EQ(price_of(cost, Operation::kIntegerAccumulate), a(hand.accumulator));
+    EXPECT_DOUBLE_EQ(price_of(cost, Operation::kIntegerAccumulate), adder(hand.accumulator));
     EXPECT_NEAR(element_total(cost), hand.law + hand.code_bits * kRegister, 1e-12);
     EXPECT_DOUBLE_EQ(price_of(cost, Operation::kGroupExponentAdd), hand.scale_exponent);
     EXPECT_NEAR(price_of(cost, Operation::kShiftAndAdd), hand.fractions, 1e-12);
@@ -421,14 +417,14 @@ TEST(DatapathCost, ScalesOfPowersOfTwoAreTheCheapest) {
            price_of(cost, Operation::kConvertToFloat) + price_of(cost, Operation::kFloatAdd);
   };
   EXPECT_EQ(price_of(low, Operation::kShiftAndAdd), 0);
-  EXPECT_NEAR(price_of(middle, Operation::kShiftAndAdd), a(15) + a(16) + a(17), 1e-12);
+  EXPECT_NEAR(price_of(middle, Operation::kShiftAndAdd), adder(15) + adder(16) + adder(17), 1e-12);
   EXPECT_LT(use(low), use(middle));
   EXPECT_LT(use(middle), use(high));
   EXPECT_LT(low.group_scale_unit.total(), middle.group_scale_unit.total());
   EXPECT_LT(middle.group_scale_unit.total(), high.group_scale_unit.total());
   EXPECT_EQ(low.processing_element.total(), high.processing_element.total());
   // A side's exponent is as wide as it is, and a tensor's scale is there where one side has it.
-  EXPECT_DOUBLE_EQ(price_of(middle, Operation::kGroupExponentAdd), a(8));
+  EXPECT_DOUBLE_EQ(price_of(middle, Operation::kGroupExponentAdd), adder(8));
   EXPECT_EQ(price_of(low, Operation::kTensorScale), 0);
   EXPECT_EQ(price_of(middle, Operation::kTensorScale), 3.7);
   EXPECT_EQ(price_of(price_datapath(laws(), ScaledDatapath{mx, mls(2, 4), 14}), Operation::kTensorScale), 3.7);

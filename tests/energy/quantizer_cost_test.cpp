@@ -6,12 +6,15 @@
 #include <string>
 #include <string_view>
 
+#include "tests/support/by_hand.h"
 #include "tests/support/laws.h"
 
 namespace mlsim::energy {
 namespace {
 
 using models::parse_format;
+using test::adder;
+using test::kRegister;
 using test::laws;
 
 QuantizerCost cost_of(std::string_view format) {
@@ -31,30 +34,24 @@ bool has_block(std::string_view format, std::string_view name) {
   return false;
 }
 
-double a(int n) {
-  if (n <= 8) return 0.03 * n / 8;
-  return n <= 16 ? 0.03 + 0.02 * (n - 8) / 8 : 0.05 + 0.05 * (n - 16) / 16;
-}
-
-constexpr double kRegister = 0.0032 + 0.0019;
-
 double divider(int divisor_bits) {
-  return 26 * (a(divisor_bits + 1) + (divisor_bits + 1 + 26) * kRegister);
+  return 26 * (adder(divisor_bits + 1) + (divisor_bits + 1 + 26) * kRegister);
 }
 
-const double kMaximum = a(31) + 31 * kRegister;
-const double kDivision = divider(24) + a(8) + a(24);
+const double kMaximum = adder(31) + 31 * kRegister;
+const double kDivision = divider(24) + adder(8) + adder(24);
 
 TEST(QuantizerCost, OfMlsByHand) {
   // As published, the price of docs/energy-by-hand.md.
   const QuantizerCost sat = cost_of("e2m4/g8m1/nc");
-  EXPECT_DOUBLE_EQ(sat.element_pj.value, kMaximum + kDivision + a(8) + divider(2) + a(24) + 0.00225 * 24 * 3 + a(5));
+  EXPECT_DOUBLE_EQ(sat.element_pj.value,
+                   kMaximum + kDivision + adder(8) + divider(2) + adder(24) + 0.00225 * 24 * 3 + adder(5));
   EXPECT_NEAR(sat.element_pj.value, 13.577475, 1e-6);
-  EXPECT_DOUBLE_EQ(sat.tile_pj.value, kDivision + a(8) + a(1));
+  EXPECT_DOUBLE_EQ(sat.tile_pj.value, kDivision + adder(8) + adder(1));
   // One division more a tile, by the largest element, which has five significant bits.
   const QuantizerCost fit = cost_of("e2m4/g8m1/fit/k16");
   EXPECT_EQ(fit.element_pj, sat.element_pj);
-  EXPECT_NEAR(fit.tile_pj.value, sat.tile_pj.value + a(8) + divider(5) + a(24), 1e-12);
+  EXPECT_NEAR(fit.tile_pj.value, sat.tile_pj.value + adder(8) + divider(5) + adder(24), 1e-12);
   EXPECT_EQ(cost_of("e2m4/k16").tile_pj, fit.tile_pj) << "a block's own rule";
 }
 
@@ -63,21 +60,21 @@ TEST(QuantizerCost, OfMxByHand) {
     std::string_view format;
     double element;
   };
-  for (const Hand& hand : {Hand{"mxfp4", kMaximum + a(8) + 0.00225 * 24 * 2 + a(2)},
-                           Hand{"mxfp8-e4m3", kMaximum + a(8) + 0.00225 * 24 * 3 + a(4)},
-                           Hand{"mxint8", kMaximum + a(8) + 0.00225 * 24 * 4 + a(8)}}) {
+  for (const Hand& hand : {Hand{"mxfp4", kMaximum + adder(8) + 0.00225 * 24 * 2 + adder(2)},
+                           Hand{"mxfp8-e4m3", kMaximum + adder(8) + 0.00225 * 24 * 3 + adder(4)},
+                           Hand{"mxint8", kMaximum + adder(8) + 0.00225 * 24 * 4 + adder(8)}}) {
     const QuantizerCost cost = cost_of(hand.format);
     EXPECT_NEAR(cost.element_pj.value, hand.element, 1e-12) << hand.format;
-    EXPECT_DOUBLE_EQ(cost.tile_pj.value, a(8)) << hand.format;
+    EXPECT_DOUBLE_EQ(cost.tile_pj.value, adder(8)) << hand.format;
     EXPECT_DOUBLE_EQ(cost.element_pj.high, 1.35 * cost.element_pj.value) << hand.format;
   }
 }
 
 TEST(QuantizerCost, RulesOfMxTakeLittleMore) {
   EXPECT_EQ(cost_of("mxfp4/floor").tile_pj, cost_of("mxfp4").tile_pj);
-  EXPECT_NEAR(cost_of("mxfp4/ceil").tile_pj.value, a(8) + 0.0009 * 23 + a(8), 1e-12);
-  EXPECT_NEAR(cost_of("mxfp4/even").tile_pj.value, a(8) + a(10), 1e-12);
-  EXPECT_NEAR(cost_of("mxint8/even").tile_pj.value, a(8) + a(15), 1e-12);
+  EXPECT_NEAR(cost_of("mxfp4/ceil").tile_pj.value, adder(8) + 0.0009 * 23 + adder(8), 1e-12);
+  EXPECT_NEAR(cost_of("mxfp4/even").tile_pj.value, adder(8) + adder(10), 1e-12);
+  EXPECT_NEAR(cost_of("mxint8/even").tile_pj.value, adder(8) + adder(15), 1e-12);
   const QuantizerCost rceil = cost_of("mxfp4/rceil");
   EXPECT_NEAR(rceil.tile_pj.value, cost_of("mxfp4/ceil").tile_pj.value + 3.7, 1e-12);
   EXPECT_NEAR(rceil.tile_pj.high, 1.2 * cost_of("mxfp4/ceil").tile_pj.value + 1.5 * 3.7, 1e-12);
@@ -89,11 +86,11 @@ TEST(QuantizerCost, RulesOfMxTakeLittleMore) {
 
 TEST(QuantizerCost, OfNvfp4ByHand) {
   const QuantizerCost cost = cost_of("nvfp4");
-  const double aligned = kMaximum + 0.00225 * 24 * 2 + a(2);
+  const double aligned = kMaximum + 0.00225 * 24 * 2 + adder(2);
   EXPECT_NEAR(cost.element_pj.value, aligned + 3.7, 1e-12);
   EXPECT_NEAR(cost.element_pj.low, 0.65 * aligned + 3.7 / 1.5, 1e-12);
   const double multiplications = 3.7 + std::sqrt(3.7 * 0.24);
-  const double rest = 0.00225 * 24 * 3 + a(4) + kDivision;
+  const double rest = 0.00225 * 24 * 3 + adder(4) + kDivision;
   EXPECT_NEAR(cost.tile_pj.value, multiplications + rest, 1e-12);
   EXPECT_NEAR(cost.tile_pj.high, 1.5 * multiplications + 1.2 * rest, 1e-12);
 }
@@ -118,9 +115,9 @@ TEST(QuantizerCost, IsLeastWithoutADivider) {
 TEST(QuantizerCost, OfBaselines) {
   EXPECT_EQ(cost_of("fp32").element_pj.value, 0);
   EXPECT_TRUE(cost_of("fp32").blocks.empty());
-  EXPECT_NEAR(cost_of("bf16").element_pj.value, 0.00225 * 24 * 4 + a(8) + a(8), 1e-12);
-  EXPECT_NEAR(cost_of("fp8-e4m3").element_pj.value, kMaximum + 0.00225 * 24 * 3 + a(8) + a(4), 1e-12);
-  EXPECT_NEAR(cost_of("int8").element_pj.value, kMaximum + kDivision + 0.00225 * 24 * 4 + a(8), 1e-12);
+  EXPECT_NEAR(cost_of("bf16").element_pj.value, 0.00225 * 24 * 4 + adder(8) + adder(8), 1e-12);
+  EXPECT_NEAR(cost_of("fp8-e4m3").element_pj.value, kMaximum + 0.00225 * 24 * 3 + adder(8) + adder(4), 1e-12);
+  EXPECT_NEAR(cost_of("int8").element_pj.value, kMaximum + kDivision + 0.00225 * 24 * 4 + adder(8), 1e-12);
   EXPECT_EQ(cost_of("int8").tile_pj.value, 0);
 }
 

@@ -15,12 +15,15 @@
 #include "energy/cost_table.h"
 #include "evaluation/pricing.h"
 #include "evaluation/simulate.h"
+#include "tests/support/by_hand.h"
 #include "workloads/workload.h"
 
 namespace mlsim::evaluation {
 namespace {
 
 using energy::Operation;
+using test::adder;
+using test::kRegister;
 
 constexpr const char* kWorkload = R"({
   "schema": "mlsim.workload/1", "name": "one layer", "seed": 1, "format": "e2m4",
@@ -33,14 +36,6 @@ Results results() {
   options.engine = Engine::kAnalytic;
   return simulate(workloads::parse_workload(kWorkload, "one layer", "."), options, [](const std::string&) {});
 }
-
-double adder(int n) {
-  if (n <= 8) return 0.03 * n / 8;
-  if (n <= 16) return 0.03 + 0.02 * (n - 8) / 8;
-  return 0.05 + 0.05 * (n - 16) / 16;
-}
-
-constexpr double kRegister = 0.0032 + 0.0019;
 
 double divider(int quotient, int divisor) {
   return quotient * (adder(divisor + 1) + (divisor + 1 + quotient) * kRegister);

@@ -6,23 +6,21 @@
 
 #include "energy/cost_table.h"
 #include "evaluation/simulate.h"
-#include "workloads/workload.h"
+#include "tests/support/laws.h"
+#include "tests/support/run_layers.h"
 
 namespace mlsim::evaluation {
 namespace {
 
-energy::Laws laws(std::string_view table = energy::kDefaultCostTable) {
-  return energy::Laws(energy::find_cost_table(std::string(table)));
-}
+using test::run_layers;
 
-Results results() {
-  constexpr const char* kWorkload = R"({
-    "schema": "mlsim.workload/1", "name": "w", "seed": 3, "format": "e2m4", "values": {}, "layers": [
+Results wide_and_point() {
+  return run_layers(R"([
       { "name": "wide", "type": "conv2d", "batch": 2, "in_channels": 4, "out_channels": 6, "in_size": [9, 8],
         "kernel": [3, 3], "padding": [1, 1] },
       { "name": "point", "type": "conv2d", "batch": 2, "in_channels": 6, "out_channels": 5, "in_size": [9, 8],
-        "kernel": [1, 1] }]})";
-  return simulate(workloads::parse_workload(kWorkload, "w.json", "."), {}, [](const std::string&) {});
+        "kernel": [1, 1] }])",
+                    Engine::kFunctional, R"("values": {}, )");
 }
 
 void expect_equal(const PassPrice& left, const PassPrice& right) {
@@ -34,7 +32,7 @@ void expect_equal(const PassPrice& left, const PassPrice& right) {
 }
 
 TEST(Evaluation, HasATotalForEachPassForAllAndForOneByOneLayers) {
-  const Evaluation evaluated({"r.json", results()}, laws());
+  const Evaluation evaluated({"r.json", wide_and_point()}, test::laws());
   std::vector<std::string> names;
   for (const Total& total : evaluated.totals()) names.push_back(total.name);
   EXPECT_THAT(names, testing::ElementsAre("forward", "backward_data", "backward_weight", "all", "of which 1x1"));
@@ -45,18 +43,19 @@ TEST(Evaluation, HasATotalForEachPassForAllAndForOneByOneLayers) {
 }
 
 TEST(Evaluation, PricesEachActivityAlikeWhicheverItIsFor) {
-  const Evaluation dense({"r.json", results()}, laws());
-  const Evaluation gated({"r.json", results(), {}, Activity::kGated}, laws());
+  const Evaluation dense({"r.json", wide_and_point()}, test::laws());
+  const Evaluation gated({"r.json", wide_and_point(), {}, Activity::kGated}, test::laws());
   for (const Activity activity : kActivities) expect_equal(dense.with(activity), gated.with(activity));
   expect_equal(gated.all().price, dense.with(Activity::kGated));
 }
 
 TEST(Evaluation, RangesOverTheShippedTablesWhicheverItIsFor) {
-  const Evaluation of_default({"r.json", results()}, laws());
+  const Evaluation of_default({"r.json", wide_and_point()}, test::laws());
   const OwnPrices own{{energy::Operation::kShift, 1000.0}};
   for (const std::string_view table : energy::shipped_cost_tables()) {
     for (const OwnPrices& prices : {OwnPrices{}, own}) {
-      const Evaluation other({"r.json", results(), prices}, laws(table));
+      const Evaluation other({"r.json", wide_and_point(), prices},
+                             energy::Laws(energy::find_cost_table(std::string(table))));
       ASSERT_THAT(other.table_ranges().tables, testing::ElementsAreArray(energy::shipped_cost_tables()));
       for (std::size_t b = 0; b < baseline_machines().size(); ++b) {
         EXPECT_EQ(other.table_ranges().computing[b]->by_table, of_default.table_ranges().computing[b]->by_table);
@@ -66,7 +65,7 @@ TEST(Evaluation, RangesOverTheShippedTablesWhicheverItIsFor) {
 }
 
 TEST(Evaluation, ScalesMachinesToOneAreaAndToOneThroughput) {
-  const Evaluation evaluated({"r.json", results()}, laws());
+  const Evaluation evaluated({"r.json", wide_and_point()}, test::laws());
   const MachineFigures& own = evaluated.machines().front();
   ASSERT_EQ(evaluated.machines().size(), baseline_machines().size() + 1);
   EXPECT_TRUE(own.baseline.empty());
@@ -84,7 +83,7 @@ TEST(Evaluation, ScalesMachinesToOneAreaAndToOneThroughput) {
 }
 
 TEST(Evaluation, SharesOfALineAndBlocksOfAnAreaAddUp) {
-  const Evaluation evaluated({"r.json", results()}, laws());
+  const Evaluation evaluated({"r.json", wide_and_point()}, test::laws());
   std::map<energy::Line, double> shares;
   for (const OperationFigures& figures : evaluated.operations()) {
     shares[energy::line_of(figures.operation)] += figures.share.value();

@@ -20,6 +20,7 @@
 #include "models/convolution/convolution.h"
 #include "models/convolution/cpu/functional_convolution.h"
 #include "models/quantizer/quantizer.h"
+#include "tests/support/by_hand.h"
 #include "tests/support/laws.h"
 
 namespace mlsim {
@@ -28,6 +29,8 @@ namespace {
 using energy::Operation;
 using models::Operand;
 using models::Pass;
+using test::adder;
+using test::kRegister;
 using test::laws;
 
 const models::ConvolutionShape& layer() {
@@ -93,14 +96,6 @@ energy::Breakdown fp32_energy(Pass pass) {
   return energy::price(energy::multiply_add_counts(datapath, layer().multiply_adds(pass)),
                        energy::price_datapath(laws(), datapath, surroundings()));
 }
-
-double adder(int n) {
-  if (n <= 8) return 0.03 * n / 8;
-  if (n <= 16) return 0.03 + 0.02 * (n - 8) / 8;
-  return 0.05 + 0.05 * (n - 16) / 16;
-}
-
-constexpr double kRegister = 0.0032 + 0.0019;
 
 // A price, and the counts of forward, backward data and backward weight.
 struct Term {

@@ -17,6 +17,7 @@ using nlohmann::json;
 using test::kLayer;
 using test::kShape;
 using test::run_layers;
+using test::without_engine;
 using testing::HasSubstr;
 
 TEST(Results, ArraysOfGroupsSideBySideSurviveTheirFile) {
@@ -90,12 +91,6 @@ TEST(Memory, StallsSurviveTheirFile) {
               HasSubstr("r.json: /layers/0/passes/0/cycles: has more stalls than cycles of the array"));
   EXPECT_THAT(refused("quantizer_stalls", cycles.quantizer + 1),
               HasSubstr("r.json: /layers/0/passes/0/cycles: has more stalls than cycles of the quantizer"));
-}
-
-std::string without_engine(const Results& results) {
-  auto document = to_json(results);
-  document.erase("engine");
-  return document.dump();
 }
 
 TEST(ResultsProvenance, IsThatOfTheInputsAndNotOfTheEngine) {

@@ -17,6 +17,7 @@ using energy::Operation;
 using nlohmann::json;
 using test::kLayer;
 using test::run_layers;
+using test::without_engine;
 
 sim::ArrayConfig stationary() {
   sim::ArrayConfig array;
@@ -25,12 +26,6 @@ sim::ArrayConfig stationary() {
   array.columns = 4;
   array.elements_per_scaler = 4;
   return array;
-}
-
-std::string without_engine(const Results& results) {
-  auto document = to_json(results);
-  document.erase("engine");
-  return document.dump();
 }
 
 TEST(WeightStationaryResults, AreThoseOfEveryEngine) {

@@ -21,7 +21,7 @@ ArrayConfig dot(ArrayConfig config, int multipliers) {
   return config;
 }
 
-const std::array<ArrayCase, 14> kArrays{{
+const std::array<ArrayCase, 14> kStationaryArrays{{
     {"Default16x16", array(16, 16, 8, {}, {}), 600, 60},
     {"One", array(1, 1, 1, {2, 1}, {2, 1}), 200, 100},
     {"OneBuffered", array(1, 1, 1, {24, 3}, {40, 2}), 200, 100},
@@ -48,11 +48,11 @@ TEST_P(StationaryLayers, StructuralDetailEqualsReferenceAndClosedForm) {
   check_random_passes(Detail::kStructural, stationary(GetParam().config), 20, GetParam().structural_passes);
 }
 
-INSTANTIATE_TEST_SUITE_P(Arrays, StationaryLayers, testing::ValuesIn(kArrays),
+INSTANTIATE_TEST_SUITE_P(Arrays, StationaryLayers, testing::ValuesIn(kStationaryArrays),
                          [](const auto& array_case) { return std::string(array_case.param.name); });
 
 // The machine takes a step for each cycle, so that its channel is not the slowest there is.
-void check_random_memory(Detail detail, std::uint64_t seed, int passes) {
+void check_stationary_memory(Detail detail, std::uint64_t seed, int passes) {
   tests::Random random(seed);
   ArrayConfig config = random_array_with_memory(random, 500);
   if (seed % 2 == 1) config = with_random_multipliers(random, config);
@@ -62,11 +62,11 @@ void check_random_memory(Detail detail, std::uint64_t seed, int passes) {
 class StationaryMemories : public testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(StationaryMemories, CycleDetailEqualsReferenceAndClosedForm) {
-  check_random_memory(Detail::kCycle, GetParam(), 60);
+  check_stationary_memory(Detail::kCycle, GetParam(), 60);
 }
 
 TEST_P(StationaryMemories, StructuralDetailEqualsReferenceAndClosedForm) {
-  check_random_memory(Detail::kStructural, GetParam(), 20);
+  check_stationary_memory(Detail::kStructural, GetParam(), 20);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, StationaryMemories, testing::Range(std::uint64_t{0}, std::uint64_t{40}));

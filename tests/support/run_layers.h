@@ -1,8 +1,10 @@
 // Results of small layers.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 
+#include "evaluation/results.h"
 #include "evaluation/simulate.h"
 #include "workloads/workload.h"
 
@@ -17,6 +19,13 @@ inline evaluation::Results run_layers(const std::string& layers, evaluation::Eng
   const std::string text = R"({"schema": "mlsim.workload/1", "name": "w", "seed": 3, "format": "e2m4", )" + more +
                            R"("layers": )" + layers + "}";
   return evaluation::simulate(workloads::parse_workload(text, "w.json", "."), options, [](const std::string&) {});
+}
+
+// Results are those of every engine, but for its name.
+inline std::string without_engine(const evaluation::Results& results) {
+  auto document = evaluation::to_json(results);
+  document.erase("engine");
+  return document.dump();
 }
 
 // Activations are those of a ReLU by default, so that about half of them are zero.

@@ -10,23 +10,26 @@
 
 #include "tests/support/temporary_folder.h"
 #include "tests/trainer/free_port.h"
+#include "tests/trainer/metrics_file.h"
 #include "tests/trainer/written_images.h"
 #include "tests/trainer/written_mnist.h"
 
 namespace mlsim::trainer {
 namespace {
 
+using test::metrics_of;
 using test::TemporaryFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr const char* kRecipe = R"({"model": "resnet8", "dataset": "mnist", "data": ".", "format": "e2m4", "batch": 10,
+constexpr const char* kRanksRecipe =
+    R"({"model": "resnet8", "dataset": "mnist", "data": ".", "format": "e2m4", "batch": 10,
   "learning-rate": 0.05, "seed": 5})";
 const std::string kOptions = "--recipe recipe.json ";
 
 void write_data(const TemporaryFolder& folder, std::uint32_t test_images = 20) {
   test::write_mnist(folder.path(), 40, test_images);
-  folder.write("recipe.json", kRecipe);
+  folder.write("recipe.json", kRanksRecipe);
 }
 
 // A command that starts a rank of two in the background, with its process number in $pidN and what it prints in
@@ -65,18 +68,6 @@ std::vector<int> run_both(const TemporaryFolder& folder, const std::string& argu
 
 std::string logs(const TemporaryFolder& folder) {
   return folder.read("log0.txt") + folder.read("log1.txt");
-}
-
-// The lines of a metrics file without what the clock tells.
-std::vector<nlohmann::json> metrics_of(const TemporaryFolder& folder, const std::string& file) {
-  std::vector<nlohmann::json> lines;
-  std::istringstream text(folder.read(file));
-  for (std::string line; std::getline(text, line);) {
-    nlohmann::json values = nlohmann::json::parse(line);
-    for (const char* const key : {"train_seconds", "test_seconds", "data_seconds"}) values.erase(key);
-    lines.push_back(values);
-  }
-  return lines;
 }
 
 int run_alone(const TemporaryFolder& folder, const std::string& arguments) {

@@ -15,13 +15,10 @@ namespace {
 using models::Operand;
 using models::Pass;
 using test::error_of;
+using test::small_data;
 using test::synthetic_images;
 using test::TemporaryFolder;
 using testing::HasSubstr;
-
-MemoryDataset small_data() {
-  return {"cifar10", {synthetic_images(24, 1), synthetic_images(16, 2)}, Augmentation{}};
-}
 
 // Three steps of ResNet-8, the last one traced with the whole batch.
 TrainingRun traced_run(const TemporaryFolder& folder, Arithmetic arithmetic) {

@@ -347,12 +347,8 @@ TEST_F(OnGpu, ConvolvesIntegersExactly) {
   at::globalContext().setAllowTF32CuDNN(false);
 }
 
-MemoryDataset small_data() {
-  return {"cifar10", {test::synthetic_images(64, 1), test::synthetic_images(16, 2)}, Augmentation{}};
-}
-
 TEST_F(OnGpu, TrainsAsTheProcessorDoes) {
-  const MemoryDataset data = small_data();
+  const MemoryDataset data = test::small_data(64);
   for (const std::string format : {"fp32", "e2m4", "mxfp4", "nvfp4", "e2m1/b16", "bf16", "fp8-e5m2", "int8"}) {
     SCOPED_TRACE(format);
     std::vector<std::vector<double>> losses(3);

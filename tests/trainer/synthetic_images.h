@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <random>
 
+#include "trainer/data/batches.h"
 #include "trainer/data/cifar10.h"
 
 namespace mlsim::test {
@@ -21,6 +22,11 @@ inline trainer::ImageSet synthetic_images(std::size_t count, std::uint64_t seed,
     }
   }
   return set;
+}
+
+// A few images for training and fewer for tests.
+inline trainer::MemoryDataset small_data(std::size_t training_images = 24) {
+  return {"cifar10", {synthetic_images(training_images, 1), synthetic_images(16, 2)}, trainer::Augmentation{}};
 }
 
 }  // namespace mlsim::test

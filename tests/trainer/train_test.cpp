@@ -5,11 +5,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "tests/support/temporary_folder.h"
+#include "tests/trainer/metrics_file.h"
 #include "tests/trainer/odd_files.h"
 #include "tests/trainer/written_images.h"
 #include "tests/trainer/written_mnist.h"
@@ -17,6 +17,7 @@
 namespace mlsim::trainer {
 namespace {
 
+using test::metrics_of;
 using test::TemporaryFolder;
 
 // The exit status, after other commands of the shell; standard error goes to log.txt of the folder, where the command
@@ -25,20 +26,6 @@ int run(const TemporaryFolder& folder, const std::string& arguments, const std::
   const std::string command = before + "cd '" + folder.path().string() + "' && '" MLSIM_TRAIN "' --threads 1 " +
                               arguments + " > out.txt 2> log.txt";
   return WEXITSTATUS(std::system(command.c_str()));
-}
-
-// Lines of a metrics file without what the clock tells.
-std::vector<nlohmann::json> metrics_of(const TemporaryFolder& folder, const std::string& file) {
-  std::vector<nlohmann::json> lines;
-  std::istringstream text(folder.read(file));
-  for (std::string line; std::getline(text, line);) {
-    nlohmann::json values = nlohmann::json::parse(line);
-    values.erase("train_seconds");
-    values.erase("test_seconds");
-    values.erase("data_seconds");
-    lines.push_back(values);
-  }
-  return lines;
 }
 
 constexpr const char* kRecipe = R"({"model": "resnet8", "dataset": "mnist", "data": ".", "format": "e2m4", "batch": 10,

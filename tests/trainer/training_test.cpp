@@ -21,16 +21,13 @@ using models::Operand;
 using models::Pass;
 using models::Rounding;
 using test::error_of;
+using test::small_data;
 using test::synthetic_images;
 using test::TemporaryFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// ResNet-8 on a few images: two epochs of three steps.
-MemoryDataset small_data() {
-  return {"cifar10", {synthetic_images(24, 1), synthetic_images(16, 2)}, Augmentation{}};
-}
-
+// ResNet-8 on small_data(): two epochs of three steps.
 TrainingRun small_run() {
   TrainingRun run;
   run.recipe.model = Model::kResNet8;

@@ -15,8 +15,6 @@
 namespace mlsim::trainer {
 namespace {
 
-constexpr std::size_t kColors = 3;
-
 constexpr const char* kExpected = "a whole JPEG or PNG image";
 
 // What the pixels first .. first + weights.size() - 1 of a line add to a pixel of the result.

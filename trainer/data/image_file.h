@@ -11,6 +11,8 @@
 
 namespace mlsim::trainer {
 
+inline constexpr std::size_t kColors = 3;
+
 struct RgbImage {
   std::size_t width = 0;
   std::size_t height = 0;

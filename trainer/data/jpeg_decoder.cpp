@@ -16,7 +16,6 @@
 namespace mlsim::trainer {
 namespace {
 
-constexpr std::size_t kColors = 3;
 constexpr std::size_t kInks = 4;
 
 class JpegReader {

@@ -95,7 +95,7 @@ struct Slice {
   std::vector<std::vector<Run>> runs;  // of each group of the convolution
 };
 
-constexpr std::int64_t kChunk = 96;              // positions of a task
+constexpr std::int64_t kTaskPositions = 96;      // positions of a task
 constexpr std::int64_t kFewTaps = 64;            // so many that those of all lanes are packed together
 constexpr std::int64_t kLargestWidth = 16;       // lanes of a vector
 constexpr std::int64_t kPanelBytes = 128 << 10;  // of packed lanes that are read again and again
@@ -219,7 +219,7 @@ class BlockConvolution {
       pack_source(slice);
       for (const Phase& phase : phases_) {
         for_each_tile(slice, phase, [&](const Chunk& chunk) {
-          std::array<float, kChunk * kBlockVectors * kLargestWidth> values;
+          std::array<float, kTaskPositions * kBlockVectors * kLargestWidth> values;
           std::fill_n(values.begin(), chunk.count * chunk.block.vectors * width_, 0.0F);
           sum_tile(slice, phase, chunk, values.data());
           store(slice, phase, chunk, values.data(), results);
@@ -657,13 +657,13 @@ class BlockConvolution {
   template <typename Use>
   void for_each_tile(const Slice& slice, const Phase& phase, const Use& use) {
     const std::int64_t positions = group_positions(slice, phase);
-    const std::int64_t chunks = ceil_div(positions, kChunk);
+    const std::int64_t chunks = ceil_div(positions, kTaskPositions);
     const std::int64_t blocks = static_cast<std::int64_t>(blocks_.size()) / groups_;
     base::parallel_for(std::int64_t{0}, groups_ * chunks * blocks, [&](std::int64_t task) {
       const std::int64_t group = task / blocks / chunks;
-      const std::int64_t first = task / blocks % chunks * kChunk;
+      const std::int64_t first = task / blocks % chunks * kTaskPositions;
       use(Chunk{blocks_[static_cast<std::size_t>(group * blocks + task % blocks)], first,
-                std::min(kChunk, positions - first)});
+                std::min(kTaskPositions, positions - first)});
     });
   }
 
@@ -688,8 +688,8 @@ class BlockConvolution {
   void sum_tile(const Slice& slice, const Phase& phase, const Chunk& chunk, float* values) const {
     const LaneBlock& block = chunk.block;
     constexpr auto kWordBytes = static_cast<std::int64_t>(sizeof(Word));
-    std::array<std::int64_t, kChunk> positions;
-    std::array<std::int64_t, kChunk> unit_positions;
+    std::array<std::int64_t, kTaskPositions> positions;
+    std::array<std::int64_t, kTaskPositions> unit_positions;
     for_each_row(phase, chunk,
                  [&](std::int64_t p, std::int64_t slot, std::int64_t row, std::int64_t column, std::int64_t length) {
                    const std::int64_t pixels =

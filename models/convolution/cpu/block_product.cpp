@@ -17,7 +17,7 @@ namespace mlsim::models {
 namespace {
 
 constexpr std::int64_t kWordBytes = 4;
-constexpr std::int64_t kLine = 16;                  // numbers of a line of the cache
+constexpr std::int64_t kLineNumbers = 16;           // numbers of a line of the cache
 constexpr std::int64_t kChunkBytes = 256 << 10;     // of lanes that a thread prepares, and finds again in its cache
 constexpr std::int64_t kSliceBytes = 12 << 20;      // of both operands that are prepared together
 constexpr std::int64_t kImagesBytes = 512 << 10;    // at least, where groups are images
@@ -26,7 +26,7 @@ constexpr std::int64_t kFewPositions = 96;          // at least so many are take
 constexpr std::int64_t kManyPositions = 1600;       // and at most
 constexpr std::int64_t kWindowPositions = 300;      // as many as are worth a copy for each kernel position
 constexpr std::int64_t kSharedWindows = 128;        // output channels that pay for such a copy
-constexpr std::int64_t kAhead = 8;                  // channels whose codes are asked for
+constexpr std::int64_t kChannelsAhead = 8;          // channels whose codes are asked for
 constexpr std::int64_t kOwnImage = 128;             // results of an image that need not share vectors with the next one
 
 std::int64_t whole(std::int64_t count, std::int64_t width) {
@@ -34,7 +34,7 @@ std::int64_t whole(std::int64_t count, std::int64_t width) {
 }
 
 // Outer indices that are summed as integers.
-struct Run {
+struct Span {
   std::int64_t first = 0;
   std::int64_t count = 0;
 };
@@ -45,8 +45,8 @@ struct Room {
   std::int64_t first = 0;
 };
 
-std::vector<Run> runs_of(const ConvolutionRequest& request) {
-  std::vector<Run> runs;
+std::vector<Span> runs_of(const ConvolutionRequest& request) {
+  std::vector<Span> runs;
   const std::int64_t outer = request.shape.outer_count(request.pass);
   for (std::int64_t first = 0; first < outer;) {
     const std::int64_t end = request.reduction.run_end(0, first);
@@ -99,7 +99,7 @@ class Panels {
   }
   // Those of a group from one on, unit_of(0), unit_of(1), …
   template <typename UnitOf>
-  void set_units(std::int64_t group, const Run& part, const UnitOf& unit_of) {
+  void set_units(std::int64_t group, const Span& part, const UnitOf& unit_of) {
     for (std::int64_t i = 0, length = 0; i < part.count; i += length) {
       length = std::min(width_ - (part.first + i) % width_, part.count - i);
       float* target = &unit(group, part.first + i);
@@ -156,7 +156,7 @@ class ProductOperand {
     return tensor_.codes.data() + (i0 * tensor_.shape[1] + i1) * plane_;
   }
   // Those of some positions, which follow each other; `room` takes them where they did not.
-  const std::uint16_t* codes(const std::array<std::int64_t, 2>& pair, const Run& part, Room room) const {
+  const std::uint16_t* codes(const std::array<std::int64_t, 2>& pair, const Span& part, Room room) const {
     const std::uint16_t* all = codes(pair[0], pair[1]);
     if (dense_) return all + part.first;
     std::uint16_t* taken = room.all + room.first;
@@ -169,10 +169,10 @@ class ProductOperand {
     return taken;
   }
 
-  void prefetch(const std::array<std::int64_t, 2>& pair, const Run& part) const {
+  void prefetch(const std::array<std::int64_t, 2>& pair, const Span& part) const {
     if (!dense_) return;
     const std::uint16_t* first = codes(pair[0], pair[1]) + part.first;
-    for (std::int64_t i = 0; i < part.count; i += 2 * kLine) __builtin_prefetch(first + i);
+    for (std::int64_t i = 0; i < part.count; i += 2 * kLineNumbers) __builtin_prefetch(first + i);
   }
 
   // Units of the tiles of a plane; tile() has that of each position.
@@ -245,7 +245,7 @@ class BlockProducts {
     row.width = panels.width();
     row.step = panels.panel_words();
     std::int64_t word = 0;
-    for (const Run& run : runs_) {
+    for (const Span& run : runs_) {
       for (std::int64_t first = 0; first < run.count; first += kWordBytes, ++word) {
         for (std::int64_t k = 0; k < kWordBytes; ++k) {
           row.codes[static_cast<std::size_t>(k)] = first + k < run.count ? codes_of(run.first + first + k, k) : nullptr;
@@ -258,7 +258,7 @@ class BlockProducts {
 
   // Rows of `count` codes, each whole in memory, from a word of the panels on: rows first to first + 15.
   template <typename CodesOf>
-  void pack_along(const ProductOperand& operand, Panels& panels, const Run& part, std::int64_t first_word,
+  void pack_along(const ProductOperand& operand, Panels& panels, const Span& part, std::int64_t first_word,
                   const CodesOf& codes_of) const {
     const std::int64_t words = ceil_div(part.count, kWordBytes);
     const std::int64_t rows = std::min<std::int64_t>(kProductPadding, panels.count() - part.first);
@@ -274,10 +274,10 @@ class BlockProducts {
 
   // Units of the groups of outer indices, which are dimension `outer_dimension` of the operand; `first` is the other
   // index of the panels' first.
-  void set_units(const ProductOperand& operand, Panels& panels, const Run& part, std::size_t outer_dimension,
+  void set_units(const ProductOperand& operand, Panels& panels, const Span& part, std::size_t outer_dimension,
                  std::int64_t first = 0) const {
     std::vector<std::int64_t> tiles;
-    for (const Run& run : runs_) {
+    for (const Span& run : runs_) {
       tiles.push_back(outer_dimension == 0 ? operand.units(run.first, 0) - operand.units(0, 0)
                                            : operand.units(0, run.first) - operand.units(0, 0));
     }
@@ -361,19 +361,19 @@ class BlockProducts {
     const std::int64_t positions = lane_.positions();
     // Images that do not share vectors.
     const bool by_rows = positions >= kOwnImage && lane_.constant_over_planes() && !powers_;
-    const bool lines = positions >= kOwnImage && positions % kLine == 0 &&
+    const bool lines = positions >= kOwnImage && positions % kLineNumbers == 0 &&
                        positions == result_shape_[2] * result_shape_[3] &&
                        element_count(result_shape_) >= kStreamedResults;
     const bool apart = by_rows || lines;
     const std::int64_t all = shape_.batch * positions;
     const std::int64_t length = chunk_lanes(apart ? positions : all);
-    std::vector<Run> parts;
+    std::vector<Span> parts;
     for (std::int64_t first = 0; first < all; first += parts.back().count) {
       const std::int64_t end = apart ? (first / positions + 1) * positions : all;
       parts.push_back({first, std::min(length, end - first)});
     }
     const std::int64_t shift =
-        lines ? static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(results) / sizeof(float)) % kLine : 0;
+        lines ? static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(results) / sizeof(float)) % kLineNumbers : 0;
     tbb::enumerable_thread_specific<Chunk> chunks;
     base::parallel_for(std::int64_t{0}, static_cast<std::int64_t>(parts.size()), [&](std::int64_t i) {
       Chunk& chunk = chunks.local();
@@ -407,7 +407,7 @@ class BlockProducts {
       });
       for (std::int64_t group = 0; !chunk.by_rows && group < chunk.lanes.words().groups; ++group) {
         const float* units = lane_.units(image, runs_[static_cast<std::size_t>(group)].first);
-        const Run part{chunk.shift + lane, length};
+        const Span part{chunk.shift + lane, length};
         if (lane_.tile_each()) {
           chunk.lanes.set_units(group, part, [&](std::int64_t p) { return units[first + p]; });
         } else {
@@ -467,7 +467,7 @@ class BlockProducts {
   }
 
   // Lanes of one row of an image's results; returns how many.
-  std::int64_t store_row(const float* values, const Run& lanes, const Run& rows, float* results) const {
+  std::int64_t store_row(const float* values, const Span& lanes, const Span& rows, float* results) const {
     const std::int64_t positions = lane_.positions();
     const std::int64_t columns = lane_.columns();
     const std::int64_t plane = result_shape_[2] * result_shape_[3];
@@ -526,8 +526,8 @@ class BlockProducts {
 
   // What is summed at once, in groups: positions of a run of images, or images.
   struct Slice {
-    Run run;     // images
-    Run groups;  // positions, or none
+    Span run;     // images
+    Span groups;  // positions, or none
     bool first = false;
     bool last = false;
   };
@@ -572,7 +572,7 @@ class BlockProducts {
     Panels rows(kProductPanel);
     Panels lanes(kProductLanes);
     const std::int64_t channels = whole(result_shape_[0], kProductPanel) + whole(result_shape_[1], kProductLanes);
-    for (const Run& run : runs_) {
+    for (const Span& run : runs_) {
       const std::int64_t words = ceil_div(run.count, kWordBytes);
       // Of about the same size, and of whole lines of codes; long pieces of planes come faster from memory.
       const std::int64_t fit =
@@ -605,13 +605,13 @@ class BlockProducts {
     });
   }
 
-  const std::uint16_t* image_codes(const ProductOperand& operand, const Run& run, std::int64_t image,
-                                   std::int64_t channel, const Run& part, Room room) const {
+  const std::uint16_t* image_codes(const ProductOperand& operand, const Span& run, std::int64_t image,
+                                   std::int64_t channel, const Span& part, Room room) const {
     if (image >= run.count) return nullptr;
     return operand.codes({run.first + image, channel}, part, room);
   }
 
-  void pack_plane_words(const ProductOperand& operand, Panels& panels, const Run& channels, std::int64_t word,
+  void pack_plane_words(const ProductOperand& operand, Panels& panels, const Span& channels, std::int64_t word,
                         const Slice& slice) const {
     const std::int64_t pitch = whole(slice.groups.count, kProductPadding);
     std::array<std::uint32_t, static_cast<std::size_t>(kProductPanel * 16)> few;
@@ -623,10 +623,10 @@ class BlockProducts {
     row.width = pitch;
     std::uint32_t* quads = row.panels;
     for (std::int64_t c = 0; c < channels.count; ++c, row.panels += pitch) {
-      for (std::int64_t k = 0; k < kWordBytes && channels.first + c + kAhead < panels.count(); ++k) {
+      for (std::int64_t k = 0; k < kWordBytes && channels.first + c + kChannelsAhead < panels.count(); ++k) {
         const std::int64_t image = word * kWordBytes + k;
         if (image < slice.run.count)
-          operand.prefetch({slice.run.first + image, channels.first + c + kAhead}, slice.groups);
+          operand.prefetch({slice.run.first + image, channels.first + c + kChannelsAhead}, slice.groups);
       }
       for (std::int64_t k = 0; k < kWordBytes; ++k) {
         row.codes[static_cast<std::size_t>(k)] =
@@ -640,7 +640,7 @@ class BlockProducts {
                                            panels.words().each * panels.width()});
   }
 
-  void set_position_units(const ProductOperand& operand, Panels& panels, const Run& channels,
+  void set_position_units(const ProductOperand& operand, Panels& panels, const Span& channels,
                           const Slice& slice) const {
     for (std::int64_t c = channels.first; c < channels.first + channels.count; ++c) {
       const float* units = operand.units(slice.run.first, c);
@@ -672,7 +672,7 @@ class BlockProducts {
     }
   }
 
-  void pack_images(const ProductOperand& operand, Panels& panels, const Run& images) const {
+  void pack_images(const ProductOperand& operand, Panels& panels, const Span& images) const {
     const std::int64_t parts = ceil_div(panels.count(), kProductPadding);
     base::parallel_for(std::int64_t{0}, parts * images.count, [&](std::int64_t task) {
       const std::int64_t group = task / parts;
@@ -691,13 +691,13 @@ class BlockProducts {
   std::int64_t taps() const { return shape_.kernel[0] * shape_.kernel[1]; }
 
   // Lanes are pairs of an input channel and a kernel position, whose elements are a window of the padded plane.
-  void pack_windows(Panels& panels, const Run& images) const {
+  void pack_windows(Panels& panels, const Span& images) const {
     // Whole vectors of lanes, whatever the kernel.
     const std::int64_t parts = ceil_div(result_shape_[1], kProductPadding);
     base::parallel_for(std::int64_t{0}, parts * images.count, [&](std::int64_t task) {
       const std::int64_t image = task / parts;
-      const Run channels{task % parts * kProductPadding,
-                         std::min(kProductPadding, result_shape_[1] - task % parts * kProductPadding)};
+      const Span channels{task % parts * kProductPadding,
+                          std::min(kProductPadding, result_shape_[1] - task % parts * kProductPadding)};
       const std::int64_t words = panels.words().each;
       const std::int64_t first = channels.first * taps();
       const std::int64_t lanes = channels.count * taps();
@@ -716,7 +716,7 @@ class BlockProducts {
   }
 
   // Bytes of [channel][kernel position][output position].
-  void fill_windows(std::int64_t image, const Run& channels, std::uint8_t* windows) const {
+  void fill_windows(std::int64_t image, const Span& channels, std::uint8_t* windows) const {
     const auto out = shape_.out_size();
     const std::int64_t width = shape_.in_size[1];
     const std::int64_t left = shape_.padding[1].begin;
@@ -753,7 +753,7 @@ class BlockProducts {
   ProductOperand lane_;
   GroupRounding rounding_;
   float tensor_scale_;
-  std::vector<Run> runs_;
+  std::vector<Span> runs_;
   std::int64_t outer_;
   Shape result_shape_;
 };
@@ -777,7 +777,7 @@ std::optional<std::string> block_product_refusal(const ConvolutionRequest& reque
       if (padding.begin != 0 || padding.end != 0) return "planes are padded";
     }
   }
-  const std::vector<Run> runs = runs_of(request);
+  const std::vector<Span> runs = runs_of(request);
   if (by_image) {
     if (runs.size() != static_cast<std::size_t>(shape.batch)) return "a group is several images";
     return std::nullopt;
@@ -786,7 +786,7 @@ std::optional<std::string> block_product_refusal(const ConvolutionRequest& reque
     if (!single) return std::nullopt;
     if (runs.front().count == 1) return "each product is a group";
   }
-  for (const Run& run : runs) {
+  for (const Span& run : runs) {
     if (&run != &runs.back() && run.count != runs.front().count) return "groups differ";
   }
   if (runs.size() > 1 && (runs.back().count > runs.front().count || runs.front().count % kWordBytes != 0)) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <bit>
 #include <cassert>
 #include <cmath>
 #include <limits>
@@ -69,7 +68,7 @@ std::size_t pair_index(const ScaledTensor& tensor, std::int64_t i0, std::int64_t
 double unit_of(const ScaledTensor& tensor, std::size_t pair) {
   const TileScale scale = scale_of_pair(tensor, static_cast<std::int64_t>(pair));
   const int exponent = scale.exponent - tensor.format.element.unit_exponent();
-  return std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52) * scale.significand;
+  return base::power_of_two(exponent) * scale.significand;
 }
 
 // Whether a tile with this exponent has a value.

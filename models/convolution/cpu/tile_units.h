@@ -1,11 +1,11 @@
 // What the integer 1 stands for in each tile of a tensor.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <type_traits>
 #include <vector>
 
+#include "base/power_of_two.h"
 #include "models/convolution/cpu/scale_kernels.h"
 #include "models/formats/scaled_tensor.h"
 
@@ -21,8 +21,7 @@ std::vector<T> tile_units(const ScaledTensor& tensor) {
   } else {
     for (std::size_t i = 0; i < units.size(); ++i) {
       const int exponent = tensor.scales[i].exponent - unit;
-      units[i] =
-          tensor.scales[i].significand * std::bit_cast<double>(static_cast<std::uint64_t>(1023 + exponent) << 52);
+      units[i] = tensor.scales[i].significand * base::power_of_two(exponent);
     }
   }
   return units;

@@ -107,14 +107,14 @@ struct Place {
 };
 
 // A tap whose operands both exist.
-struct Tap {
+struct ExistingTap {
   Place left;
   Place right;
   std::int64_t number = 0;  // among the nominal ones
 };
 
 struct Taps {
-  std::vector<Tap> existing;
+  std::vector<ExistingTap> existing;
   std::int64_t nominal = 0;
 };
 
@@ -226,7 +226,7 @@ class WideConvolution {
         right.push_back(right_pair(i0, i1, outer));
       }
       if (reduction_.taps_apart()) {
-        for (const Tap& tap : taps.existing) {
+        for (const ExistingTap& tap : taps.existing) {
           for (std::size_t i = 0; i < left.size(); ++i) {
             sum.add(static_cast<std::int64_t>(i), Integer{left[i].k[tap.left.element]} * right[i].k[tap.right.element]);
           }
@@ -234,7 +234,7 @@ class WideConvolution {
         }
       } else {
         for (std::size_t i = 0; i < left.size(); ++i) {
-          for (const Tap& tap : taps.existing) {
+          for (const ExistingTap& tap : taps.existing) {
             sum.add(static_cast<std::int64_t>(i) * taps.nominal + tap.number,
                     Integer{left[i].k[tap.left.element]} * right[i].k[tap.right.element]);
           }
