@@ -10,9 +10,9 @@
 
 namespace mlsim::evaluation {
 
-using Json = nlohmann::ordered_json;
-
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 bool is_non_finite(const Json& row) {
   return std::any_of(row["passes"].begin(), row["passes"].end(),

@@ -15,8 +15,6 @@
 
 namespace mlsim::app {
 
-using Json = nlohmann::ordered_json;
-
 void merge_sweep(const base::CommandLine& line) {
   for (const base::OptionGroup& group : line.command().groups) {
     for (const base::Option& option : group.options) {
@@ -32,13 +30,13 @@ void merge_sweep(const base::CommandLine& line) {
   evaluation::ParetoFront front(shards.head().front);
   evaluation::NonFinitePoints non_finite;
   for (std::size_t point = 0; point < shards.points(); ++point) {
-    const Json row = shards.row(point);
+    const nlohmann::ordered_json row = shards.row(point);
     front.add(point, row);
     non_finite.add(point, row);
   }
   if (!non_finite.remark().empty()) print_warnings(line, {non_finite.remark()});
   const SweepRows rows{shards.points(), [&](std::size_t point) {
-                         Json row = shards.row(point);
+                         nlohmann::ordered_json row = shards.row(point);
                          row["pareto"] = front.contains(point);
                          return row;
                        }};

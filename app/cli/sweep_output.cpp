@@ -11,7 +11,6 @@
 namespace mlsim::app {
 
 using evaluation::SweepJournal;
-using Json = nlohmann::ordered_json;
 
 namespace {
 
@@ -75,7 +74,7 @@ std::vector<std::size_t> SweepOutput::open() const {
   return points;
 }
 
-void SweepOutput::take(std::size_t point, const Json& row) {
+void SweepOutput::take(std::size_t point, const nlohmann::ordered_json& row) {
   collector_->add(point, row);
   ++done_here_;
   show();

@@ -19,9 +19,10 @@ using evaluation::csv_cell;
 using evaluation::decibels_text;
 using evaluation::overflows_text;
 using evaluation::picojoules_each;
-using Json = nlohmann::ordered_json;
 
 namespace {
+
+using Json = nlohmann::ordered_json;
 
 std::string cell(const Json& value) {
   if (value.is_null()) return "";
