@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -282,6 +283,12 @@ class Faults : public testing::TestWithParam<Scenario> {
   int runs_ = 0;
 };
 
+// Of a kind, at most.
+std::uint64_t most_faults() {
+  const char* const given = std::getenv("MLSIM_FAULTS");  // NOLINT(concurrency-mt-unsafe)
+  return given == nullptr ? 200 : std::stoull(given);
+}
+
 TEST_P(Faults, OfEveryReadAndWrite) {
   ASSERT_GT(calls(FaultKind::kRead), 0U);
   ASSERT_GT(calls(FaultKind::kWrite), 0U);
@@ -304,16 +311,16 @@ TEST_P(Faults, OfEveryReadAndWrite) {
 }
 
 TEST_P(Faults, OfEveryOtherCall) {
-  for (const std::uint64_t number : sample(calls(FaultKind::kCall), 200, 3)) {
+  for (const std::uint64_t number : sample(calls(FaultKind::kCall), most_faults(), 3)) {
     expect_whole(fmt::format("call:{}:{}", number, EIO), number % 2 == 0, Allowed::kFailure);
     expect_whole(fmt::format("call:{}:signal", number), number % 2 == 1, Allowed::kFailure);
   }
   report();
 }
 
-TEST_P(Faults, OfTwoHundredAllocations) {
+TEST_P(Faults, OfManyAllocations) {
   // Memory is short for a moment, or from then on.
-  for (const std::uint64_t number : sample(calls(FaultKind::kAllocation), 200, 4)) {
+  for (const std::uint64_t number : sample(calls(FaultKind::kAllocation), most_faults(), 4)) {
     expect_whole(fmt::format("allocation:{}{}:{}", number, number % 4 == 0 ? "+" : "", ENOMEM), number % 2 == 0,
                  Allowed::kFailure);
   }
