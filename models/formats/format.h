@@ -102,7 +102,7 @@ enum class BaselineFormat : std::uint8_t { kFp32, kFp16, kBf16, kFp8E4m3, kFp8E5
 using Format = std::variant<ScaledFormat, BaselineFormat>;
 using OperandFormats = std::array<Format, 3>;  // indexed by Operand
 
-// Whether values have scales beside them, as baselines have none.
+// Whether tiles have scales, as those of no baseline do.
 inline bool is_scaled(const Format& format) {
   return std::holds_alternative<ScaledFormat>(format);
 }

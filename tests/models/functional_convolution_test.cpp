@@ -13,6 +13,7 @@
 #include "models/convolution/reference/reference_convolution.h"
 #include "models/quantizer/quantizer.h"
 #include "tests/support/random_layers.h"
+#include "tests/support/repetitions.h"
 #include "tests/support/vector_targets.h"
 
 namespace mlsim::models {
@@ -77,11 +78,12 @@ Accumulator random_accumulator(Random& random) {
           static_cast<int>(between(random, 1, between(random, 0, 3) == 0 ? 40 : 4))};
 }
 
-void compare_random_layers(std::uint64_t first_seed, std::uint64_t seeds, ScaledFormat (*format_of)(Random& random)) {
+void compare_random_layers(int first_seed, int seeds, ScaledFormat (*format_of)(Random& random)) {
+  const int end = first_seed + test::repetitions(seeds);
   int compared = 0;
-  for (std::uint64_t seed = first_seed; seed < first_seed + seeds; ++seed) {
+  for (int seed = first_seed; seed < end; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    Random random(seed);
+    Random random(static_cast<std::uint64_t>(seed));
     const ConvolutionShape shape = tests::random_layer(random);
     ASSERT_NO_THROW(shape.check());
     for (const Pass pass : kPasses) {
@@ -91,7 +93,7 @@ void compare_random_layers(std::uint64_t first_seed, std::uint64_t seeds, Scaled
       if (testing::Test::HasFailure()) return;
     }
   }
-  EXPECT_GT(compared, static_cast<int>(seeds));
+  EXPECT_GT(compared, end - first_seed);
 }
 
 TEST(FunctionalConvolution, EqualsReferenceOnRandomLayers) {
@@ -349,13 +351,12 @@ ScaledTensor random_operand(Random& random, const ConvolutionShape& shape, Opera
 }
 
 // Compares passes of random layers and formats and returns how often each engine has run.
-std::map<std::string, int> compare_blocks(std::uint64_t first_seed, std::uint64_t seeds,
-                                          ConvolutionShape (*layer_of)(Random& random),
+std::map<std::string, int> compare_blocks(int first_seed, int seeds, ConvolutionShape (*layer_of)(Random& random),
                                           ScaledFormat (*format_of)(Random& random)) {
   std::map<std::string, int> engines;
-  for (std::uint64_t seed = first_seed; seed < first_seed + seeds; ++seed) {
+  for (int seed = first_seed; seed < first_seed + test::repetitions(seeds); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    Random random(seed);
+    Random random(static_cast<std::uint64_t>(seed));
     const ConvolutionShape shape = layer_of(random);
     const bool mixed = between(random, 0, 1) == 0;
     const ScaledFormat format = format_of(random);
@@ -403,7 +404,7 @@ ConvolutionShape random_product(Random& random) {
 // Rows, columns and vectors of every remainder, tiles of several images.
 TEST(Products, EqualReferenceOnRandomLayers) {
   const auto counts = compare_blocks(7000, 300, random_product, random_product_format);
-  EXPECT_GT(counts.at("matrix products in binary32"), 300);
+  EXPECT_GT(counts.at("matrix products in binary32"), test::repetitions(300));
 }
 
 // More columns and more rows than are prepared at a time.
@@ -495,8 +496,8 @@ TEST(Depthwise, EqualsReferenceOnRandomLayers) {
   };
   const auto counts = compare_blocks(9000, 400, random_depthwise, format);
   if (!has_dot_products()) return;
-  EXPECT_GT(counts.at("depthwise dot products of bytes"), 300);
-  EXPECT_GT(counts.at("depthwise sums along planes of bytes"), 60);
+  EXPECT_GT(counts.at("depthwise dot products of bytes"), test::repetitions(300));
+  EXPECT_GT(counts.at("depthwise sums along planes of bytes"), test::repetitions(60));
 }
 
 // ---- Blocks
