@@ -7,6 +7,7 @@
 #include "models/quantizer/quantizer.h"
 #include "tests/support/random_layers.h"
 #include "tests/support/random_tensors.h"
+#include "tests/support/repetitions.h"
 
 namespace mlsim::models {
 namespace {
@@ -49,8 +50,8 @@ TEST(AccumulatorAdditions, OfPhases) {
 }
 
 TEST(AccumulatorAdditions, EqualTheReference) {
-  for (std::uint64_t seed = 0; seed < 1500; ++seed) {
-    Random random(seed);
+  for (int seed = 0; seed < test::repetitions(1500); ++seed) {
+    Random random(static_cast<std::uint64_t>(seed));
     const ConvolutionShape shape = tests::random_layer(random);
     const int taps_per_cycle = static_cast<int>(between(random, 1, between(random, 0, 3) == 0 ? 1024 : 40));
     for (const Pass pass : kPasses) {

@@ -15,6 +15,7 @@
 #include "sim/array_config.h"
 #include "tests/sim/random_cases.h"
 #include "tests/sim/walked_memory.h"
+#include "tests/support/repetitions.h"
 
 namespace mlsim::sim {
 namespace {
@@ -555,7 +556,7 @@ void compare_with_walk(const Case& test, const ArrayConfig& config) {
 
 TEST(Analytic, AgreesWithAWalkOverEveryStep) {
   RandomCases cases(7);
-  for (int i = 0; i < 12000; ++i) {
+  for (int i = 0; i < test::repetitions(12000); ++i) {
     const ArrayConfig config = cases.random.any_array();
     const Case test = cases.next(i);
     compare_with_walk(test, config);
@@ -569,7 +570,7 @@ CycleCounts cycles_of(const Case& test, const ArrayConfig& config) {
 
 TEST(Analytic, MemoryAgreesWithAWalkOverEveryTile) {
   RandomCases cases(11);
-  for (int i = 0; i < 12000; ++i) {
+  for (int i = 0; i < test::repetitions(12000); ++i) {
     const ArrayConfig config = cases.random.any_array_with_memory();
     Case test = cases.next(i);
     test.residence = cases.random.residence(test.results.size());

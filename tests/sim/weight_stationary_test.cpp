@@ -16,6 +16,7 @@
 #include "tests/sim/random_cases.h"
 #include "tests/sim/random_pass.h"
 #include "tests/sim/walked_memory.h"
+#include "tests/support/repetitions.h"
 
 namespace mlsim::sim::weight_stationary {
 namespace {
@@ -475,7 +476,7 @@ void compare_cycles(const CycleCounts& predicted, const CycleCounts& walked) {
 
 TEST(WeightStationary, AgreesWithAWalkOverEveryFold) {
   RandomCases cases(17);
-  for (int i = 0; i < 8000; ++i) {
+  for (int i = 0; i < test::repetitions(8000); ++i) {
     const ArrayConfig config = stationary(cases.random.any_array());
     const Case test = cases.next(i);
     const CycleWalk cycle_walk(test, config);
@@ -503,7 +504,7 @@ TEST(WeightStationary, AgreesWithAWalkOverEveryFold) {
 
 TEST(WeightStationary, MemoryAgreesWithAWalkOverEveryTile) {
   RandomCases cases(19);
-  for (int i = 0; i < 8000; ++i) {
+  for (int i = 0; i < test::repetitions(8000); ++i) {
     const ArrayConfig config = stationary(cases.random.any_array_with_memory());
     Case test = cases.next(i);
     test.residence = cases.random.residence(test.results.size());
@@ -514,7 +515,7 @@ TEST(WeightStationary, MemoryAgreesWithAWalkOverEveryTile) {
 
 TEST(WeightStationary, FasterMemoryNeverCostsCycles) {
   RandomCases cases(23);
-  for (int i = 0; i < 4000; ++i) {
+  for (int i = 0; i < test::repetitions(4000); ++i) {
     const ArrayConfig config = stationary(cases.random.any_array_with_memory());
     const Case test = cases.next(i);
     expect_that_faster_memory_costs_nothing(
