@@ -10,7 +10,7 @@
 
 namespace mlsim::app {
 
-// What is undefined as a number, NaN.
+// NaN for what is undefined.
 double number(const std::optional<double>& value);
 
 // Three digits, without an exponent; - for what is undefined, such as a figure for each of no multiply-adds.
