@@ -41,12 +41,6 @@ constexpr std::array<models::Rounding, 3> kDefaultRounding{models::Rounding::kNe
 constexpr std::array<std::pair<Distribution, double>, 3> kDefaultValues{
     {{Distribution::kReluNormal, 1.0}, {Distribution::kNormal, 0.05}, {Distribution::kNormal, 0.001}}};
 
-std::string shape_text(const models::Shape& shape) {
-  std::string text = "(";
-  for (const std::int64_t extent : shape) text += (text.size() == 1 ? "" : ", ") + std::to_string(extent);
-  return text + (shape.size() == 1 ? ",)" : ")");
-}
-
 class WorkloadReader {
  public:
   WorkloadReader(const json& document, const std::string& file, const std::filesystem::path& folder,
@@ -414,8 +408,8 @@ models::Tensor<float> load_operand(const Layer& layer, models::Operand operand) 
   const auto& path = std::get<std::filesystem::path>(source);
   models::Tensor<float> tensor = read_npy(path);
   if (tensor.shape != expected) {
-    throw std::runtime_error(path.string() + ": has the shape " + shape_text(tensor.shape) + ", expected " +
-                             shape_text(expected) + " for the " + models::to_string(operand) + " of layer " +
+    throw std::runtime_error(path.string() + ": has the shape " + models::to_string(tensor.shape) + ", expected " +
+                             models::to_string(expected) + " for the " + models::to_string(operand) + " of layer " +
                              layer.name);
   }
   tensor.shape = shape;

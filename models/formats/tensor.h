@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace mlsim::models {
@@ -13,6 +14,13 @@ inline std::int64_t element_count(const Shape& shape) {
   std::int64_t count = 1;
   for (const std::int64_t extent : shape) count *= extent;
   return count;
+}
+
+// As Python writes it: "(2, 3)", "(3,)" of one extent, "()" of none.
+inline std::string to_string(const Shape& shape) {
+  std::string text = "(";
+  for (const std::int64_t extent : shape) text += (text.size() == 1 ? "" : ", ") + std::to_string(extent);
+  return text + (shape.size() == 1 ? ",)" : ")");
 }
 
 template <typename T>

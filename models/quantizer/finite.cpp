@@ -12,7 +12,7 @@ void check_finite(std::span<const float> values, const Shape& shape, const std::
   std::string index;
   std::int64_t flat = bad - values.begin();
   for (std::size_t axis = shape.size(); axis-- > 0;) {
-    index = std::to_string(flat % shape[axis]) + (index.empty() ? "" : ", ") + index;
+    index.insert(0, std::to_string(flat % shape[axis]) + (index.empty() ? "" : ", "));
     flat /= shape[axis];
   }
   throw std::runtime_error(name + ": the element at [" + index + "] is " + (std::isnan(*bad) ? "NaN" : "infinite") +

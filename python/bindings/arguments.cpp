@@ -114,8 +114,4 @@ std::array<models::Padding, 2> padding_of(py::handle value, std::size_t dimensio
   return padding;
 }
 
-std::string to_string(const models::Shape& shape) {
-  return fmt::format("({}{})", fmt::join(shape, ", "), shape.size() == 1 ? "," : "");
-}
-
 }  // namespace mlsim::python

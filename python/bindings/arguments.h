@@ -41,9 +41,6 @@ std::array<std::int64_t, 2> pair_of(const char* name, py::handle value, std::siz
 // The same of zeros around an image, each a number for both sides or a pair of sides.
 std::array<models::Padding, 2> padding_of(py::handle value, std::size_t dimensions);
 
-// As Python writes it.
-std::string to_string(const models::Shape& shape);
-
 // Rounding to nearest and gradual underflow, whatever the process has set for its own arithmetic.
 class DefaultFloats {
  public:

@@ -138,8 +138,8 @@ void check_shape(const Quantized& tensor, Operand operand, Pass pass, const Conv
   const Shape expected = shape.shape_of(operand);
   if (shape_of(tensor) == expected) return;
   base::refuse("", models::to_string(operand),
-               fmt::format("has the shape {}, expected {} for {}", to_string(tensor.shape),
-                           to_string(visible(expected, tensor.shape.size())), models::to_string(pass)));
+               fmt::format("has the shape {}, expected {} for {}", models::to_string(tensor.shape),
+                           models::to_string(visible(expected, tensor.shape.size())), models::to_string(pass)));
 }
 
 models::Accumulator accumulator_of(const Sums& sums, const Quantized& left) {
@@ -265,7 +265,7 @@ py::object as_array(const PassResult& self, const py::object& dtype, const py::o
 
 std::string represent(const PassResult& self) {
   const Shape shape(self.values.shape(), self.values.shape() + self.values.ndim());
-  return fmt::format("<mlsim.PassResult {} {}, overflows {}>", models::to_string(self.pass), to_string(shape),
+  return fmt::format("<mlsim.PassResult {} {}, overflows {}>", models::to_string(self.pass), models::to_string(shape),
                      self.counts.overflows);
 }
 

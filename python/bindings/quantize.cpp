@@ -39,7 +39,7 @@ Input input_of(const py::array& array, const std::string& name) {
   }
   if (array.size() == 0) {
     throw std::runtime_error(
-        fmt::format("{}: has the shape {}, expected extents of 1 or more", name, to_string(input.shape)));
+        fmt::format("{}: has the shape {}, expected extents of 1 or more", name, models::to_string(input.shape)));
   }
   input.values = {static_cast<const float*>(array.data()), static_cast<std::size_t>(array.size())};
   return input;
@@ -241,7 +241,8 @@ std::optional<std::string> named(const std::optional<T>& value) {
 }
 
 std::string represent_quantized(const Quantized& self) {
-  std::string text = fmt::format("<mlsim.Quantized {} {}", models::to_string(self.format()), to_string(self.shape));
+  std::string text =
+      fmt::format("<mlsim.Quantized {} {}", models::to_string(self.format()), models::to_string(self.shape));
   if (self.operand) text += fmt::format(" {}", models::to_string(*self.operand));
   if (self.pass) text += fmt::format(" of {}", models::to_string(*self.pass));
   if (self.sqnr_db) text += fmt::format(", SQNR {:.2f} dB", *self.sqnr_db);

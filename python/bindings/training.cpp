@@ -50,7 +50,8 @@ py::tuple scaled_values(const py::array_t<float, py::array::c_style>& array, con
   const models::QuantizerOptions options = rounding_of(rounding, random_bits, seed, stream);
   const models::Shape shape(array.shape(), array.shape() + array.ndim());
   if (shape.size() < 2 || shape.size() > 4 || array.size() == 0) {
-    throw std::runtime_error(name + ": has the shape " + to_string(shape) + ", expected 2 to 4 extents of 1 or more");
+    throw std::runtime_error(name + ": has the shape " + models::to_string(shape) +
+                             ", expected 2 to 4 extents of 1 or more");
   }
   const std::span<const float> input(array.data(), static_cast<std::size_t>(array.size()));
   py::array_t<float> values(shape);

@@ -317,7 +317,7 @@ TEST_F(Command, ResultsWithoutAFiniteErrorAreReadBack) {
   older["layers"][0]["passes"][0]["sqnr_db"] = "loud";
   folder_.write("older.json", older.dump());
   expect_error("report older.json", {"older.json: /layers/0/passes/0/sqnr_db: ",
-                                     "expected a number of dB, null, \"exact\", \"infinite error\""});
+                                     R"(expected a number of dB, null, "exact", "infinite error")"});
 }
 
 // Every engine writes the same infinities, under every format that the machine takes.
@@ -853,7 +853,7 @@ TEST_F(Command, ReportRefuses) {
   expect_error("report edited.json", {"edited.json: /workload: has control characters"});
   refuse_edited("/utilization", 5, "/utilization: expected a number from 0 to 1");
   refuse_edited("/cycles/fill_stalls", 1 << 20, "/cycles: has more stalls than cycles of the array");
-  refuse_edited("/sqnr_db", "inexact", "/sqnr_db: expected a number of dB, null, \"exact\", \"infinite error\"");
+  refuse_edited("/sqnr_db", "inexact", R"(/sqnr_db: expected a number of dB, null, "exact", "infinite error")");
   refuse_edited("/baseline_sqnr_db/fp32", true, "/baseline_sqnr_db/fp32: expected a number of dB, null, \"exact\"");
   json results = read_json("r.json");
   results["layers"][0]["passes"][0]["multiply_adds"] = -1;

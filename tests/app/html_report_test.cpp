@@ -118,7 +118,7 @@ std::size_t occurrences(const std::string& text, const std::string& part) {
 }
 
 json data_of(const std::string& page) {
-  const std::string begin = "<script type=\"application/json\" id=\"data\">";
+  const std::string begin = R"(<script type="application/json" id="data">)";
   const std::size_t at = page.find(begin) + begin.size();
   return json::parse(page.substr(at, page.find("</script>", at) - at));
 }
@@ -190,7 +190,7 @@ TEST_F(HtmlReport, StacksTheEnergyOfEachMachine) {
   EXPECT_EQ(occurrences(html, "<div class=\"bar-row baseline\">"), 6U);
   const std::size_t row = html.find("<div class=\"bar-row\">");
   const std::string first = html.substr(row, html.find("</b>", row) - row);
-  const std::regex width("<span class=\"p[0-4]\" style=\"width:([0-9.]+)%");
+  const std::regex width(R"(<span class="p[0-4]" style="width:([0-9.]+)%)");
   double sum = 0;
   int parts = 0;
   for (std::sregex_iterator match(first.begin(), first.end(), width), end; match != end; ++match, ++parts) {

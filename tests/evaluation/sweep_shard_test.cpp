@@ -52,7 +52,7 @@ class SweepShard : public testing::Test {
       own.push_back(point);
       collector.add(point, row_of(point));
     }
-    const fs::path path = folder_.path() / (std::to_string(number) + identity + ".jsonl");
+    fs::path path = folder_.path() / (std::to_string(number) + identity + ".jsonl");
     write_shard(path, {identity, {number, count}, kPoints, own.size(), head_}, own, collector);
     return path;
   }

@@ -154,10 +154,10 @@ void* next(std::atomic<void*>& found, const char* name) {
   }
   return function;
 }
-#define NEXT(name)                                                \
-  ([] {                                                           \
-    static std::atomic<void*> found;                              \
-    return reinterpret_cast<decltype(&name)>(next(found, #name)); \
+#define NEXT(name)                                                  \
+  ([] {                                                             \
+    static std::atomic<void*> found;                                \
+    return reinterpret_cast<decltype(&(name))>(next(found, #name)); \
   }())
 
 // What a stream's function returns while the descriptor below fails.
@@ -258,6 +258,7 @@ void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   return memory;
 }
 
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): names of the C library
 extern "C" {
 
 #pragma GCC diagnostic push
@@ -514,3 +515,4 @@ int fstat64(int descriptor, struct stat64* status) noexcept {
 #pragma GCC diagnostic pop
 
 }  // extern "C"
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)

@@ -51,7 +51,7 @@ TEST(ReadNpy, ReadsWhatNumpyWrites) {
 
 TEST(ReadNpy, ReadsEveryVersionAndAnyOrderAndLayoutOfTheHeader) {
   for (const std::string& header :
-       {dictionary("<f4", "(2,)"), std::string("{\"shape\":(2,),\"descr\":\"<f4\",\"fortran_order\":False}"),
+       {dictionary("<f4", "(2,)"), std::string(R"({"shape":(2,),"descr":"<f4","fortran_order":False})"),
         std::string("  { 'fortran_order' : False , 'shape' : ( 2 , ) , 'descr' : '<f4' }   ")}) {
     for (const int major : {1, 2, 3}) {
       const std::string content = npy(header, kTwoFloats, major);
