@@ -8,8 +8,8 @@
 namespace mlsim::sim {
 
 const Dataflow& dataflow_of(const ArrayConfig& config) {
-  static constexpr Dataflow kOutputStationary{"output-stationary", predict_pass, count_operand_toggles};
-  static constexpr Dataflow kWeightStationary{"weight-stationary", weight_stationary::predict_pass,
+  static constexpr Dataflow kOutputStationary{predict_pass, count_operand_toggles};
+  static constexpr Dataflow kWeightStationary{weight_stationary::predict_pass,
                                               weight_stationary::count_operand_toggles};
   return config.dataflow == DataflowKind::kWeightStationary ? kWeightStationary : kOutputStationary;
 }

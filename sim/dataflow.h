@@ -2,9 +2,6 @@
 // SystemC machine of a dataflow agree; who asks for cycles, traffic or toggles asks a Dataflow.
 #pragma once
 
-#include <string_view>
-#include <vector>
-
 #include "models/convolution/convolution.h"
 #include "models/convolution/operation_counts.h"
 #include "models/formats/format.h"
@@ -22,8 +19,6 @@ struct PassPrediction {
 };
 
 struct Dataflow {
-  std::string_view name;
-
   // The closed form: what a pass costs, from its shape, its formats and the array alone. Operands as in
   // models::left_operand and right_operand. A baseline format runs with the same dataflow and no group scaler: all of a
   // result's reduction is one group, added up in place, and the counts hold multiplications (mantissa_multiplies) and

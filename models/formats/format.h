@@ -93,6 +93,10 @@ struct ScaledFormat {
   std::int64_t block = 0;  // B of kChannels and kReduction
 
   ScaledFormat of(Operand operand, Pass pass) const;
+  // Of so many elements and scales of tiles in memory.
+  constexpr std::int64_t packed_bits(std::int64_t elements, std::int64_t scales) const {
+    return elements * element.code_bits() + scales * scale.stored_bits();
+  }
   bool operator==(const ScaledFormat&) const = default;
 };
 

@@ -321,18 +321,16 @@ void Controller::run_quantizer() {
 
 void Controller::end_array() {
   state_ = State::kQuantize;
-  quantizations_left_ = job_->quantization ? job_->quantization->formats.size() : 0;
   quantizations_begun_ = 0;
   start_quantizer();
 }
 
 // The results go through the quantizer once for each format.
 void Controller::start_quantizer() {
-  if (quantizations_left_ == 0) {
+  if (!job_->quantization || quantizations_begun_ == job_->quantization->formats.size()) {
     end_job();
     return;
   }
-  --quantizations_left_;
   const models::Shape result = job_->schedule->shape().result_shape(job_->schedule->pass());
   quantize_left_ =
       (models::element_count(result) + config_.quantizer_lanes - 1) / config_.quantizer_lanes + kQuantizerPipeline;
@@ -347,8 +345,7 @@ void Controller::start_quantizer() {
 std::int64_t Controller::keeping_cycles(const models::Shape& result) const {
   if (!job_->residence.path(quantizations_begun_).stay) return 0;
   const models::ScaledFormat& format = job_->quantization->formats[quantizations_begun_];
-  const std::int64_t bits = models::element_count(result) * format.element.code_bits() +
-                            format.layout.count(result) * format.scale.stored_bits();
+  const std::int64_t bits = format.packed_bits(models::element_count(result), format.layout.count(result));
   return cycles_of(config_.sram_write_bytes_per_cycle, (bits + 7) / 8);
 }
 

@@ -118,7 +118,6 @@ class Controller : public sc_core::sc_module {
   std::int64_t drain_left_ = 0;
   std::int64_t quantize_left_ = 0;
   std::int64_t read_left_ = 0;  // cycles in which the results pass out of the SRAM, and codes into it
-  std::size_t quantizations_left_ = 0;
   std::size_t quantizations_begun_ = 0;
 };
 

@@ -36,11 +36,8 @@ DramChannel::Operand DramChannel::operand_of(const models::ScaledTensor& tensor,
   Operand operand;
   operand.is_there = is_there;
   operand.tensor = &tensor;
-  const auto elements =
-      static_cast<std::uint64_t>(tensor.size()) * static_cast<std::uint64_t>(tensor.format.element.code_bits());
-  const auto scale_bits = static_cast<std::uint64_t>(tensor.format.scale.stored_bits());
   const models::TileGrid grid = tensor.grid();
-  operand.packed_bits = elements + static_cast<std::uint64_t>(grid.count()) * scale_bits;
+  operand.packed_bits = static_cast<std::uint64_t>(tensor.format.packed_bits(tensor.size(), grid.count()));
   operand.fits = 3 * operand.packed_bits <= sram_bits_;
   // A panel takes the scales of every tile that has a part of its conv group's channels.
   const std::int64_t groups = job_->schedule->shape().groups;
@@ -50,7 +47,8 @@ DramChannel::Operand DramChannel::operand_of(const models::ScaledTensor& tensor,
   for (std::int64_t group = 0; group < groups; ++group) {
     tiles += grid.layout().tile_of(1, (group + 1) * channels - 1) - grid.layout().tile_of(1, group * channels) + 1;
   }
-  operand.panel_bits = elements + static_cast<std::uint64_t>(grid.count() / grid.extents()[1] * tiles) * scale_bits;
+  operand.panel_bits =
+      static_cast<std::uint64_t>(tensor.format.packed_bits(tensor.size(), grid.count() / grid.extents()[1] * tiles));
   return operand;
 }
 
@@ -72,7 +70,7 @@ void DramChannel::load(const Job& job) {
   if (job.quantization) {
     for (const models::ScaledFormat& format : job.quantization->formats) {
       const std::int64_t scales = format.layout.count(schedule.shape().result_shape(schedule.pass()));
-      const std::int64_t bits = results * format.element.code_bits() + scales * format.scale.stored_bits();
+      const std::int64_t bits = format.packed_bits(results, scales);
       const bool leave = job.residence.path(runs_.size()).to_dram;
       runs_.push_back(
           {job.results.come_back ? load_of(4 * results) : Load{}, leave ? load_of((bits + 7) / 8) : Load{}});
@@ -234,9 +232,7 @@ std::int64_t DramChannel::row_bytes(const Step& first, std::int64_t taps, std::i
     return bytes_of(rows_.packed_bits, first.live_rows * own, schedule.shape().groups * schedule.rows() * all);
   }
   if (!first.fills_rows) return 0;
-  const models::ScaledFormat& format = rows_.tensor->format;
-  const std::int64_t bits = taps * format.element.code_bits() + groups * format.scale.stored_bits();
-  return (first.live_rows * bits + 7) / 8;
+  return (first.live_rows * rows_.tensor->format.packed_bits(taps, groups) + 7) / 8;
 }
 
 std::int64_t DramChannel::column_bytes(const Step& first) const {

@@ -91,8 +91,7 @@ void FeederBuffer::load(const Job& job) {
                                                        : static_cast<std::size_t>(groups) * fold_taps_;
   registers_.assign(registers, 0);
   toggled_bits_ = 0;
-  const std::uint64_t packed = static_cast<std::uint64_t>(operand_->size()) * element_bits_ +
-                               static_cast<std::uint64_t>(grid_.count()) * scale_bits_;
+  const auto packed = static_cast<std::uint64_t>(format.packed_bits(operand_->size(), grid_.count()));
   const bool is_there = rows ? job.residence.rows : job.residence.columns;
   in_sram_ = is_there || 3 * packed <= sram_bits_;
   if (in_sram_ && !is_there) traffic_.dram_reads = packed;
@@ -156,8 +155,7 @@ void FeederBuffer::count_panel(std::int64_t conv_group) {
   const std::int64_t first = layout.tile_of(1, conv_group * channels);
   const std::int64_t last = layout.tile_of(1, (conv_group + 1) * channels - 1);
   const std::int64_t scales = grid_.count() / grid_.extents()[1] * (last - first + 1);
-  traffic_.dram_reads += static_cast<std::uint64_t>(operand_->size() / groups) * element_bits_ +
-                         static_cast<std::uint64_t>(scales) * scale_bits_;
+  traffic_.dram_reads += static_cast<std::uint64_t>(operand_->format.packed_bits(operand_->size() / groups, scales));
 }
 
 void FeederBuffer::count_read(int half, std::size_t word) {

@@ -36,9 +36,7 @@ void SramPort::trace(sc_core::sc_trace_file* file) const {
 std::int64_t filled_bytes(const Step& step, Side side, const models::ScaledFormat& format) {
   if (side == Side::kRows && !step.fills_rows) return 0;
   const std::int64_t lanes = side == Side::kRows ? step.live_rows : step.column_lanes();
-  const std::int64_t bits =
-      lanes * (step.taps * format.element.code_bits() + step.started_groups * format.scale.stored_bits());
-  return (bits + 7) / 8;
+  return (lanes * format.packed_bits(step.taps, step.started_groups) + 7) / 8;
 }
 
 }  // namespace mlsim::sim

@@ -1080,7 +1080,7 @@ TEST_F(Command, AFailingLayerLeavesTheOthersWhole) {
                                         {nan, "layer 'layer2.0.conv1'"}}) {
     folder_.write(tensor, content);
     folder_.write(later, "damaged, too");
-    for (int repetition = 0; repetition < test::repetitions(60); ++repetition) {
+    for (int repetition = 0; repetition < test::runs(60); ++repetition) {
       std::filesystem::remove_all(folder_.path() / "tensors");
       const CommandResult result = run("simulate trace/workload.json --jobs 4 --tensors tensors --results r.json" +
                                        std::string(repetition % 2 == 0 ? "" : " --no-baselines"));

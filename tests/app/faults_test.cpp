@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -26,6 +25,7 @@
 #include <vector>
 
 #include "tests/support/random_tensors.h"
+#include "tests/support/repetitions.h"
 #include "tests/support/temporary_folder.h"
 #include "workloads/npy.h"
 
@@ -283,23 +283,17 @@ class Faults : public testing::TestWithParam<Scenario> {
   int runs_ = 0;
 };
 
-// Of a kind, at most.
-std::uint64_t most_faults() {
-  const char* const given = std::getenv("MLSIM_FAULTS");  // NOLINT(concurrency-mt-unsafe)
-  return given == nullptr ? 200 : std::stoull(given);
-}
-
 TEST_P(Faults, OfEveryReadAndWrite) {
   ASSERT_GT(calls(FaultKind::kRead), 0U);
   ASSERT_GT(calls(FaultKind::kWrite), 0U);
   // A trace is written in many pieces.
-  constexpr std::uint64_t kMost = 30;
-  for (const std::uint64_t number : sample(calls(FaultKind::kRead), kMost, 1)) {
+  const int most = test::runs(30);
+  for (const std::uint64_t number : sample(calls(FaultKind::kRead), most, 1)) {
     expect_whole(fmt::format("read:{}:{}", number, EIO), true, Allowed::kFailure);
     expect_whole(fmt::format("read:{}:{}", number, EINTR), false, Allowed::kNone);
     expect_whole(fmt::format("read:{}:short", number), false, Allowed::kNone);
   }
-  for (const std::uint64_t number : sample(calls(FaultKind::kWrite), kMost, 2)) {
+  for (const std::uint64_t number : sample(calls(FaultKind::kWrite), most, 2)) {
     expect_whole(fmt::format("write:{}:{}", number, EIO), true, Allowed::kFailure);
     expect_whole(fmt::format("write:{}:{}", number, ENOSPC), false, Allowed::kFailure);
     expect_whole(fmt::format("write:{}+:{}", number, ENOSPC), true, Allowed::kFailure);
@@ -311,7 +305,7 @@ TEST_P(Faults, OfEveryReadAndWrite) {
 }
 
 TEST_P(Faults, OfEveryOtherCall) {
-  for (const std::uint64_t number : sample(calls(FaultKind::kCall), most_faults(), 3)) {
+  for (const std::uint64_t number : sample(calls(FaultKind::kCall), test::runs(200), 3)) {
     expect_whole(fmt::format("call:{}:{}", number, EIO), number % 2 == 0, Allowed::kFailure);
     expect_whole(fmt::format("call:{}:signal", number), number % 2 == 1, Allowed::kFailure);
   }
@@ -320,7 +314,7 @@ TEST_P(Faults, OfEveryOtherCall) {
 
 TEST_P(Faults, OfManyAllocations) {
   // Memory is short for a moment, or from then on.
-  for (const std::uint64_t number : sample(calls(FaultKind::kAllocation), most_faults(), 4)) {
+  for (const std::uint64_t number : sample(calls(FaultKind::kAllocation), test::runs(200), 4)) {
     expect_whole(fmt::format("allocation:{}{}:{}", number, number % 4 == 0 ? "+" : "", ENOMEM), number % 2 == 0,
                  Allowed::kFailure);
   }

@@ -328,10 +328,10 @@ TEST_F(Sweep, APassingFailureLeavesNoWrongRow) {
   const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - begin;
   const std::string expected = folder_.read("whole.csv");
   const std::string tensor = "trace/layer2.0.conv1.weight.npy";
-  constexpr int kRepetitions = test::repetitions(60);
-  for (int repetition = 0; repetition < kRepetitions; ++repetition) {
+  const int repetitions = test::runs(60);
+  for (int repetition = 0; repetition < repetitions; ++repetition) {
     std::thread damage([&] {
-      std::this_thread::sleep_for(whole * repetition / kRepetitions);
+      std::this_thread::sleep_for(whole * repetition / repetitions);
       std::filesystem::rename(folder_.path() / tensor, folder_.path() / "away.npy");
     });
     const test::CommandResult failed = run_trace("out.csv");

@@ -34,7 +34,7 @@ Tensor<float> tensor_of(const json& hex, const Shape& shape) {
   return tensor;
 }
 
-std::vector<std::uint32_t> bits_of(const std::vector<float>& values) {
+std::vector<std::uint32_t> all_bits_of(const std::vector<float>& values) {
   std::vector<std::uint32_t> bits;
   bits.reserve(values.size());
   // A NaN is a NaN, whatever its bits.
@@ -88,7 +88,8 @@ void check_quantizer(const Quantize& quantizer, const std::string& file) {
                                    .stream = vector["stream"]};
     const ScaledTensor tensor =
         quantizer(input, parse_scaled_format(vector["format"].get<std::string>()), options, "x").tensor;
-    EXPECT_EQ(bits_of({tensor.tensor_scale}), bits_of({float_of(vector["tensor_scale_hex"])}));
+    EXPECT_EQ(std::bit_cast<std::uint32_t>(tensor.tensor_scale),
+              std::bit_cast<std::uint32_t>(float_of(vector["tensor_scale_hex"])));
     EXPECT_EQ(stored_scales(tensor, !vector.contains("grid")), stored_scales(vector, tensor.format.scale));
     if (vector.contains("grid")) {
       EXPECT_EQ(json(tensor.grid().extents()), vector["grid"]);
@@ -150,7 +151,7 @@ void check_convolution(const Quantize& quantizer, const Convolve& convolve, cons
           convolve(pass, shape, operand(left_operand(pass), pass), operand(right_operand(pass), pass), accumulator);
       const Tensor<float> expected = tensor_of(vector[name + "_hex"], shape.result_shape(pass));
       EXPECT_EQ(result.values.shape, expected.shape);
-      EXPECT_EQ(bits_of(result.values.values), bits_of(expected.values));
+      EXPECT_EQ(all_bits_of(result.values.values), all_bits_of(expected.values));
       EXPECT_EQ(result.counts.overflows, vector["overflows"][name].get<std::uint64_t>());
       if (vector.contains("non_finite")) {
         EXPECT_EQ(result.counts.non_finite, vector["non_finite"][name].get<std::uint64_t>());

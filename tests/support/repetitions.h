@@ -1,6 +1,9 @@
 // How often a test repeats what only chance shows.
 #pragma once
 
+#include <algorithm>
+#include <cstdlib>
+
 namespace mlsim::test {
 
 // Sanitizers find what is wrong with a step whatever it computes, and take five to ten times as long: a fifth is enough
@@ -21,6 +24,12 @@ constexpr int kOneOf = 1;
 
 constexpr int repetitions(int count) {
   return count / kOneOf;
+}
+
+// Of runs of the command, each with a fault or a moment of its own: the environment can ask for one in MLSIM_ONE_OF.
+inline int runs(int count) {
+  const char* const one_of = std::getenv("MLSIM_ONE_OF");  // NOLINT(concurrency-mt-unsafe)
+  return std::max(1, repetitions(count) / (one_of == nullptr ? 1 : std::max(1, std::atoi(one_of))));
 }
 
 }  // namespace mlsim::test
