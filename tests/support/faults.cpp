@@ -60,8 +60,8 @@ void start() {
   const char* const path = getenv("MLSIM_FAULT_COUNTS");
   const char* const where = getenv("MLSIM_FAULT_FOLDER");
   if (path == nullptr || where == nullptr || strlen(where) >= sizeof folder) return;
-  strcpy(folder, where);
-  folder_length = strlen(folder);
+  folder_length = strlen(where);
+  memcpy(folder, where, folder_length + 1);
   const long file = syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
   if (file < 0) return;
   void* const memory =
