@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "base/power_of_two.h"
 #include "models/convolution/accumulator_additions.h"
 #include "models/convolution/cpu/block_convolution.h"
 #include "models/convolution/cpu/block_product.h"
