@@ -88,8 +88,7 @@ void check_quantizer(const Quantize& quantizer, const std::string& file) {
                                    .stream = vector["stream"]};
     const ScaledTensor tensor =
         quantizer(input, parse_scaled_format(vector["format"].get<std::string>()), options, "x").tensor;
-    EXPECT_EQ(std::bit_cast<std::uint32_t>(tensor.tensor_scale),
-              std::bit_cast<std::uint32_t>(float_of(vector["tensor_scale_hex"])));
+    EXPECT_EQ(all_bits_of({tensor.tensor_scale}), all_bits_of({float_of(vector["tensor_scale_hex"])}));
     EXPECT_EQ(stored_scales(tensor, !vector.contains("grid")), stored_scales(vector, tensor.format.scale));
     if (vector.contains("grid")) {
       EXPECT_EQ(json(tensor.grid().extents()), vector["grid"]);
