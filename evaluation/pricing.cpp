@@ -11,7 +11,6 @@
 #include "evaluation/residence.h"
 #include "models/formats/tensor.h"
 #include "sim/dataflow.h"
-#include "sim/weight_stationary/folds.h"
 
 namespace mlsim::evaluation {
 namespace {
@@ -35,10 +34,6 @@ bool left_feeds_rows(Pass pass) {
   return pass == Pass::kBackwardWeight;
 }
 
-bool is_weight_stationary(const sim::ArrayConfig& array) {
-  return array.dataflow == sim::DataflowKind::kWeightStationary;
-}
-
 energy::Surroundings surroundings_of(Pass pass, const models::Format& left, const models::Format& right,
                                      const sim::ArrayConfig& array, int random_bits) {
   const bool left_rows = left_feeds_rows(pass);
@@ -57,12 +52,11 @@ energy::Surroundings surroundings_of(Pass pass, const models::Format& left, cons
   surroundings.sram_bytes = static_cast<double>(array.global_sram_bytes);
   surroundings.dram = array.dram_technology;
   surroundings.random_bits = random_bits;
-  if (is_weight_stationary(array)) {
-    // The operand of the rows has no buffer but the elements' registers, and a fold is there for all positions of a
-    // tile.
+  if (const sim::Dataflow& dataflow = sim::dataflow_of(array); dataflow.rows_stay) {
+    // The operand of the rows has no buffer but the elements' registers, and stays there for all columns of a tile.
     (left_rows ? surroundings.left_fanout : surroundings.right_fanout) = 1;
     (left_rows ? surroundings.left_loads : surroundings.right_loads) =
-        1.0 / static_cast<double>(sim::weight_stationary::tile_positions(array));
+        1.0 / static_cast<double>(dataflow.tile_columns(array, 1));
     surroundings.buffer_bytes = column_bits * static_cast<double>(array.column_feeder.buffer_elements) / 8;
     surroundings.sums_in_memory = true;
   }
@@ -156,7 +150,7 @@ void add_quantization(const PassOf& of, const PricedMachine& machine, energy::Co
 // What the traffic costs. A buffer that is registers in the elements costs what they do.
 void add_traffic(const PassOf& of, const sim::Traffic& traffic, const models::Format& row_format, PassWork& work) {
   energy::Counts& counts = work.counts;
-  if (is_weight_stationary(of.results.array)) {
+  if (sim::dataflow_of(of.results.array).rows_stay) {
     counts[Operation::kBufferRead] = traffic.column_buffer_reads;
     counts[Operation::kBufferWrite] = traffic.column_buffer_writes;
     if (of.record.multiply_adds > 0) {
@@ -458,13 +452,12 @@ Price price(const Work& work, const energy::Laws& laws, const PricingOptions& op
 }
 
 energy::Units units_of(const sim::ArrayConfig& array) {
+  const sim::Dataflow& dataflow = sim::dataflow_of(array);
   energy::Units units;
   units.processing_elements = std::int64_t{array.rows} * array.columns;
-  units.group_scale_units = is_weight_stationary(array) ? sim::weight_stationary::scaler_count(array)
-                                                        : (units.processing_elements + array.elements_per_scaler - 1) /
-                                                              array.elements_per_scaler;
+  units.group_scale_units = dataflow.group_scale_units(array);
   units.quantizers = array.quantizes_results() ? array.quantizer_lanes : 0;
-  units.operand_buffers = is_weight_stationary(array) ? 1 : 2;
+  units.operand_buffers = dataflow.rows_stay ? 1 : 2;
   units.srams = 1;
   return units;
 }

@@ -19,6 +19,7 @@
 #include "base/json_reader.h"
 #include "base/terminal.h"
 #include "evaluation/counted_operations.h"
+#include "sim/dataflow.h"
 #include "workloads/convolution_check.h"
 
 namespace mlsim::evaluation {
@@ -283,7 +284,7 @@ Json pass_to_json(const PassRecord& record, const sim::ArrayConfig& array) {
   if (!record.overflows_are_counted) json["counts"]["overflows"] = nullptr;
   if (record.sqnr_db) json["counts"]["non_finite"] = record.counts.non_finite;
   visit_traffic(record.traffic, Writer{json["traffic_bits"]});
-  if (array.dataflow == sim::DataflowKind::kWeightStationary) {
+  if (sim::dataflow_of(array).rows_stay) {
     visit_sum_traffic(record.traffic, Writer{json["traffic_bits"]});
   }
   if (record.traffic.dram_result_reads != 0) {

@@ -1,16 +1,37 @@
 #include "sim/dataflow.h"
 
+#include "sim/ceiling.h"
 #include "sim/output_stationary/analytic.h"
 #include "sim/output_stationary/operand_toggles.h"
 #include "sim/weight_stationary/analytic.h"
+#include "sim/weight_stationary/folds.h"
 #include "sim/weight_stationary/operand_toggles.h"
 
 namespace mlsim::sim {
+namespace {
+
+constexpr Dataflow kOutputStationary{
+    .predict = predict_pass,
+    .count_toggles = count_operand_toggles,
+    .group_scale_units =
+        [](const ArrayConfig& config) {
+          return ceiling(std::int64_t{config.rows} * config.columns, config.elements_per_scaler);
+        },
+    .tile_columns = [](const ArrayConfig& config, std::int64_t) { return std::int64_t{config.columns}; },
+    .rows_stay = false,
+};
+
+constexpr Dataflow kWeightStationary{
+    .predict = weight_stationary::predict_pass,
+    .count_toggles = weight_stationary::count_operand_toggles,
+    .group_scale_units = weight_stationary::scaler_count,
+    .tile_columns = weight_stationary::tile_positions,
+    .rows_stay = true,
+};
+
+}  // namespace
 
 const Dataflow& dataflow_of(const ArrayConfig& config) {
-  static constexpr Dataflow kOutputStationary{predict_pass, count_operand_toggles};
-  static constexpr Dataflow kWeightStationary{weight_stationary::predict_pass,
-                                              weight_stationary::count_operand_toggles};
   return config.dataflow == DataflowKind::kWeightStationary ? kWeightStationary : kOutputStationary;
 }
 

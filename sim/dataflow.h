@@ -2,6 +2,8 @@
 // SystemC machine of a dataflow agree; who asks for cycles, traffic or toggles asks a Dataflow.
 #pragma once
 
+#include <cstdint>
+
 #include "models/convolution/convolution.h"
 #include "models/convolution/operation_counts.h"
 #include "models/formats/format.h"
@@ -32,6 +34,14 @@ struct Dataflow {
   OperandToggles (*count_toggles)(models::Pass pass, const models::ConvolutionShape& shape,
                                   const models::ScaledTensor& left, const models::ScaledTensor& right,
                                   const ArrayConfig& config);
+
+  // How many of them the array has.
+  std::int64_t (*group_scale_units)(const ArrayConfig& config);
+  // Columns of results of a whole tile where so many convolution groups stand side by side.
+  std::int64_t (*tile_columns)(const ArrayConfig& config, std::int64_t groups_at_once);
+  // Whether the operand of the rows stays in the elements, whose registers are its only buffer. Sums pass along the
+  // rows then, and between the steps of a tile through the global SRAM; else they stay in the elements.
+  bool rows_stay;
 };
 
 // The dataflow of an array.

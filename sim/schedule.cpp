@@ -4,6 +4,7 @@
 #include <cassert>
 
 #include "sim/ceiling.h"
+#include "sim/dataflow.h"
 #include "sim/statistics.h"
 #include "sim/weight_stationary/folds.h"
 
@@ -41,7 +42,7 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
     : pass_(pass),
       shape_(shape),
       reduction_(pass, shape, left, right),
-      weight_stationary_(config.dataflow == DataflowKind::kWeightStationary),
+      rows_stay_(dataflow_of(config).rows_stay),
       array_rows_(config.rows),
       array_columns_(config.columns),
       row_ports_(config.row_feeder.fill_ports),
@@ -51,8 +52,8 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
       groups_at_once_(cut_alike(reduction_, shape.groups, shape.outer_count(pass))
                           ? config.groups_at_once(rows_, shape.groups)
                           : 1),
-      tile_columns_(weight_stationary_ ? weight_stationary::tile_positions(config, groups_at_once_) : config.columns),
-      step_words_(weight_stationary_ ? config.columns : config.words_of_half(groups_at_once_)),
+      tile_columns_(dataflow_of(config).tile_columns(config, groups_at_once_)),
+      step_words_(rows_stay_ ? config.columns : config.words_of_half(groups_at_once_)),
       row_plane_(pass == Pass::kBackwardWeight ? shape.out_size() : shape.kernel),
       plane_(pass == Pass::kBackwardData ? shape.out_size() : shape.in_size) {
   assert(step_words_ >= 1);
@@ -62,7 +63,7 @@ Schedule::Schedule(Pass pass, const models::ConvolutionShape& shape, const model
     row_outer_planes_ = shape.out_channels;
     column_outer_planes_ = shape.in_channels;
   }
-  if (weight_stationary_) {
+  if (rows_stay_) {
     share_ = static_cast<int>(std::min<std::int64_t>(most_live_rows(), weight_stationary::rows_of_scaler(config)));
     return;
   }
@@ -77,7 +78,7 @@ std::int64_t Schedule::most_live_columns() const {
 }
 
 std::int64_t Schedule::drain() const {
-  return share_ + kArrayPipeline + (weight_stationary_ ? array_columns_ - 1 : 0);
+  return share_ + kArrayPipeline + (rows_stay_ ? array_columns_ - 1 : 0);
 }
 
 std::int64_t Schedule::tile_cycles(std::int64_t conv_group, std::size_t phase) const {
@@ -237,7 +238,7 @@ Lane Schedule::column_lane(const Step& step, int lane) const {
 }
 
 std::int64_t Schedule::fill_cycles(const Step& step) const {
-  if (weight_stationary_) {
+  if (rows_stay_) {
     const auto fill = [&](std::int64_t lanes, std::int64_t ports) {
       return ceiling(lanes * step.taps, std::min(ports, lanes * taps_per_cycle_));
     };
@@ -248,7 +249,7 @@ std::int64_t Schedule::fill_cycles(const Step& step) const {
 }
 
 std::int64_t Schedule::compute_cycles(const Step& step) const {
-  return (weight_stationary_ ? step.live_columns : step.words) + step.stalls;
+  return (rows_stay_ ? step.live_columns : step.words) + step.stalls;
 }
 
 StepWalk::StepWalk(const Schedule& schedule) : schedule_(&schedule), done_(schedule.phases_.empty()) {
@@ -314,7 +315,7 @@ void StepWalk::cut_step() {
   step_.started_groups = next_tap_ == 0 ? 1 : 0;
   step_.stalls = 0;
   tile_ends_ = false;
-  if (s.weight_stationary_) return cut_fold();
+  if (s.rows_stay_) return cut_fold();
   const std::int64_t taps = s.group_taps(next_group_, step_.phase);
   const std::int64_t words = s.group_words(next_group_, step_.phase);
   if (words > s.step_words_) {
@@ -351,7 +352,7 @@ void StepWalk::cut_fold() {
 
 void StepWalk::end_group() {
   const Schedule& s = *schedule_;
-  if (!s.weight_stationary_) step_.stalls += s.group_stall(next_group_, step_.phase);
+  if (!s.rows_stay_) step_.stalls += s.group_stall(next_group_, step_.phase);
   next_tap_ = 0;
   tile_ends_ = s.is_last(next_group_, step_.phase);
   if (!tile_ends_) s.advance(next_group_, step_.conv_group, step_.phase);

@@ -62,7 +62,7 @@ struct Step {
   std::int64_t words = 0;
   std::int64_t started_groups = 0;  // reduction groups whose first tap it has
   std::int64_t stalls = 0;          // cycles that groups which end in it wait for the group-scale units
-  bool ends_group = false;          // weight-stationary: it is the last fold of its reduction group
+  bool ends_group = false;          // where rows stay: it is the last fold of its reduction group
   bool fills_rows = true;           // false where the row panel is still in its half
   int row_half = 0;
   int column_half = 0;
@@ -86,7 +86,7 @@ class Schedule {
   const std::vector<Phase>& phases() const { return phases_; }  // those that have a tap
   std::int64_t results() const;                                 // computed on the array
   int share() const { return share_; }                          // most elements that a group-scale unit serves
-  bool weight_stationary() const { return weight_stationary_; }
+  bool rows_stay() const { return rows_stay_; }                 // Dataflow::rows_stay
   // From the end of a tile's computation to its last result in its bank.
   std::int64_t drain() const;
   // Height and width of the planes of the operand of the rows, and of that of the columns.
@@ -139,7 +139,7 @@ class Schedule {
   models::Pass pass_;
   models::ConvolutionShape shape_;
   models::Reduction reduction_;
-  bool weight_stationary_;
+  bool rows_stay_;
   int array_rows_;
   int array_columns_;
   std::int64_t row_ports_;

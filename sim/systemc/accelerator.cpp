@@ -1,11 +1,19 @@
 #include "sim/systemc/accelerator.h"
 
+#include <utility>
+
+#include "sim/dataflow.h"
+#include "sim/systemc/array.h"
+#include "sim/systemc/cycle_array.h"
+#include "sim/systemc/stationary_array.h"
+#include "sim/systemc/stationary_cycle_array.h"
+
 namespace mlsim::sim {
 namespace {
 
 // Wires from the feeders to every element; without them the array reads the buffers by itself.
 bool has_operand_wires(Detail detail, const ArrayConfig& config) {
-  return detail == Detail::kStructural && config.dataflow == DataflowKind::kOutputStationary;
+  return detail == Detail::kStructural && !dataflow_of(config).rows_stay;
 }
 
 }  // namespace
@@ -42,6 +50,7 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
       result_valid_("result_valid", detail == Detail::kStructural ? scaler_count(config) : 0),
       result_address_("result_address", result_valid_.size()),
       result_("result", result_valid_.size()),
+      rows_stay_(dataflow_of(config).rows_stay),
       controller_("controller", config),
       row_feeder_("row_feeder", Side::kRows, config, has_operand_wires(detail, config)),
       column_feeder_("column_feeder", Side::kColumns, config, has_operand_wires(detail, config)),
@@ -92,12 +101,7 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
   quantizer_.reset(reset_);
   quantizer_.start(quantizer_start_);
 
-  const bool stationary = config.dataflow == DataflowKind::kWeightStationary;
-  if (detail == Detail::kStructural) {
-    stationary ? add_stationary_array(config) : add_array(config);
-  } else {
-    stationary ? add_stationary_cycle_array(config) : add_cycle_array(config);
-  }
+  add_array(detail, config);
   if (config.waits_for_memory()) add_channel(config);
   if (config.sram_read_bytes_per_cycle.limited()) {
     row_port_ = sram_port("row_sram_port", Side::kRows, config, rows_carried_);
@@ -105,19 +109,54 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
   }
 }
 
-void Accelerator::add_array(const ArrayConfig& config) {
-  array_ = std::make_unique<Array>("array", config, row_feeder_.wires(), column_feeder_.wires());
-  array_->clock(clock_);
-  array_->reset(reset_);
-  array_->hand_over(hand_over_);
-  array_->scaler_start(scaler_start_);
-  array_->scaler_first_group(scaler_first_group_);
-  array_->scaler_last_group(scaler_last_group_);
-  wire_banks(*array_);
+void Accelerator::add_array(Detail detail, const ArrayConfig& config) {
+  if (has_operand_wires(detail, config)) {
+    array_ = wired_array(config);
+    return;
+  }
+  std::unique_ptr<SequencedArray> array = sequenced_array(detail, config);
+  array->clock(clock_);
+  array->reset(reset_);
+  array->read_enable(read_enable_);
+  array->index(tap_);
+  array->row_half(row_half_);
+  array->column_half(column_half_);
+  array->group_end(group_end_);
+  array->group_outer(group_outer_);
+  array->group_tap(group_tap_);
+  array->first_group(first_group_);
+  array->last_group(last_group_);
+  array->fold_load(fold_load_);
+  array->sums_begin(sums_begin_);
+  array_ = std::move(array);
 }
 
-template <typename Array>
-void Accelerator::wire_banks(Array& array) {
+std::unique_ptr<ArrayModule> Accelerator::wired_array(const ArrayConfig& config) {
+  auto array = std::make_unique<Array>("array", config, row_feeder_.wires(), column_feeder_.wires());
+  array->clock(clock_);
+  array->reset(reset_);
+  array->hand_over(hand_over_);
+  array->scaler_start(scaler_start_);
+  array->scaler_first_group(scaler_first_group_);
+  array->scaler_last_group(scaler_last_group_);
+  wire_banks(*array);
+  return array;
+}
+
+std::unique_ptr<SequencedArray> Accelerator::sequenced_array(Detail detail, const ArrayConfig& config) {
+  FeederBuffer& rows = row_feeder_.buffer();
+  FeederBuffer& columns = column_feeder_.buffer();
+  if (detail == Detail::kStructural) {
+    auto array = std::make_unique<StationaryArray>("array", config, rows, columns);
+    wire_banks(*array);
+    return array;
+  }
+  if (rows_stay_) return std::make_unique<StationaryCycleArray>("array", config, rows, columns, banks_);
+  return std::make_unique<CycleArray>("array", config, rows, columns, banks_);
+}
+
+template <typename StructuralArray>
+void Accelerator::wire_banks(StructuralArray& array) {
   for (std::size_t unit = 0; unit < result_valid_.size(); ++unit) {
     array.result_valid[unit](result_valid_[unit]);
     array.result_address[unit](result_address_[unit]);
@@ -126,50 +165,6 @@ void Accelerator::wire_banks(Array& array) {
     banks_.address[unit](result_address_[unit]);
     banks_.value[unit](result_[unit]);
   }
-}
-
-template <typename Array>
-void Accelerator::wire_stationary(Array& array) {
-  array.clock(clock_);
-  array.reset(reset_);
-  array.read_enable(read_enable_);
-  array.position(tap_);
-  array.row_half(row_half_);
-  array.column_half(column_half_);
-  array.fold_load(fold_load_);
-  array.sums_begin(sums_begin_);
-  array.group_end(group_end_);
-  array.group_outer(group_outer_);
-  array.group_tap(group_tap_);
-  array.first_group(first_group_);
-  array.last_group(last_group_);
-}
-
-void Accelerator::add_stationary_array(const ArrayConfig& config) {
-  stationary_array_ = std::make_unique<StationaryArray>("array", config, row_feeder_.buffer(), column_feeder_.buffer());
-  wire_stationary(*stationary_array_);
-  wire_banks(*stationary_array_);
-}
-
-void Accelerator::add_stationary_cycle_array(const ArrayConfig& config) {
-  stationary_cycle_array_ =
-      std::make_unique<StationaryCycleArray>("array", config, row_feeder_.buffer(), column_feeder_.buffer(), banks_);
-  wire_stationary(*stationary_cycle_array_);
-}
-
-void Accelerator::add_cycle_array(const ArrayConfig& config) {
-  cycle_array_ = std::make_unique<CycleArray>("array", config, row_feeder_.buffer(), column_feeder_.buffer(), banks_);
-  cycle_array_->clock(clock_);
-  cycle_array_->reset(reset_);
-  cycle_array_->read_enable(read_enable_);
-  cycle_array_->tap(tap_);
-  cycle_array_->row_half(row_half_);
-  cycle_array_->column_half(column_half_);
-  cycle_array_->group_end(group_end_);
-  cycle_array_->group_outer(group_outer_);
-  cycle_array_->group_tap(group_tap_);
-  cycle_array_->first_group(first_group_);
-  cycle_array_->last_group(last_group_);
 }
 
 void Accelerator::add_channel(const ArrayConfig& config) {
@@ -199,33 +194,13 @@ void Accelerator::load(const Job& job) {
   banks_.load(job);
   quantizer_.load(job);
   results_leave_ = job.results.leave;
-  if (array_) array_->load(job);
-  if (cycle_array_) cycle_array_->load(job);
-  if (stationary_array_) stationary_array_->load(job);
-  if (stationary_cycle_array_) stationary_cycle_array_->load(job);
+  array_->load(job);
   if (channel_) channel_->load(job);
   if (row_port_) row_port_->load(job);
   if (column_port_) column_port_->load(job);
   controller_.load(job);
   pass_.write(static_cast<std::uint32_t>(job.pass));
   pass_number_.write(pass_number_.read() + 1);
-}
-
-models::OperationCounts Accelerator::counts() const {
-  if (stationary_array_) return stationary_array_->counts();
-  if (stationary_cycle_array_) return stationary_cycle_array_->counts();
-  return array_ ? array_->counts() : cycle_array_->counts();
-}
-
-std::uint64_t Accelerator::zero_products() const {
-  if (stationary_array_) return stationary_array_->zero_products();
-  if (stationary_cycle_array_) return stationary_cycle_array_->zero_products();
-  return array_ ? array_->zero_products() : cycle_array_->zero_products();
-}
-
-SumTraffic Accelerator::sum_traffic() const {
-  if (stationary_array_) return stationary_array_->sum_traffic();
-  return stationary_cycle_array_ ? stationary_cycle_array_->sum_traffic() : SumTraffic{};
 }
 
 Traffic Accelerator::traffic() const {
@@ -243,7 +218,7 @@ Traffic Accelerator::traffic() const {
   traffic.sram_column_reads = columns.sram_reads;
   traffic.sram_result_writes = banks_.written_bits() + quantizer_.returned_bits() + quantizer_.kept_bits();
   traffic.sram_result_reads = traffic.dram_result_writes + quantizer_.read_bits();
-  const SumTraffic sums = sum_traffic();
+  const SumTraffic sums = array_->sum_traffic();
   traffic.sram_sum_writes = sums.writes;
   traffic.sram_sum_reads = sums.reads;
   traffic.row_buffer_writes = rows.buffer_writes;
@@ -268,7 +243,7 @@ void Accelerator::trace(sc_core::sc_trace_file* file) const {
   sc_core::sc_trace(file, group_tap_, group_tap_.name());
   sc_core::sc_trace(file, first_group_, first_group_.name());
   sc_core::sc_trace(file, last_group_, last_group_.name());
-  if (stationary_array_) {
+  if (rows_stay_) {
     sc_core::sc_trace(file, fold_load_, fold_load_.name());
     sc_core::sc_trace(file, sums_begin_, sums_begin_.name());
   } else {
@@ -290,8 +265,7 @@ void Accelerator::trace(sc_core::sc_trace_file* file) const {
   }
   if (row_port_) row_port_->trace(file);
   if (column_port_) column_port_->trace(file);
-  if (array_) array_->trace(file);
-  if (stationary_array_) stationary_array_->trace(file);
+  array_->trace(file);
   for (std::size_t unit = 0; unit < result_valid_.size(); ++unit) {
     sc_core::sc_trace(file, result_valid_[unit], result_valid_[unit].name());
     sc_core::sc_trace(file, result_address_[unit], result_address_[unit].name());

@@ -7,17 +7,14 @@
 
 #include "models/convolution/operation_counts.h"
 #include "sim/array_config.h"
-#include "sim/systemc/array.h"
+#include "sim/systemc/array_module.h"
 #include "sim/systemc/controller.h"
-#include "sim/systemc/cycle_array.h"
 #include "sim/systemc/dram_channel.h"
 #include "sim/systemc/dynamic_quantizer.h"
 #include "sim/systemc/job.h"
 #include "sim/systemc/operand_feeder.h"
 #include "sim/systemc/result_banks.h"
 #include "sim/systemc/sram_port.h"
-#include "sim/systemc/stationary_array.h"
-#include "sim/systemc/stationary_cycle_array.h"
 
 namespace mlsim::sim {
 
@@ -32,8 +29,8 @@ class Accelerator : public sc_core::sc_module {
 
   // Of the job that was loaded last.
   CycleCounts cycles() const { return controller_.cycles(); }
-  models::OperationCounts counts() const;
-  std::uint64_t zero_products() const;
+  models::OperationCounts counts() const { return array_->counts(); }
+  std::uint64_t zero_products() const { return array_->zero_products(); }
   OperandToggles toggles() const {
     return {row_feeder_.buffer().toggled_bits(), column_feeder_.buffer().toggled_bits()};
   }
@@ -43,15 +40,11 @@ class Accelerator : public sc_core::sc_module {
   const std::vector<models::ScaledTensor>& quantized() const { return quantizer_.tensors(); }
 
  private:
-  void add_array(const ArrayConfig& config);
-  void add_cycle_array(const ArrayConfig& config);
-  void add_stationary_array(const ArrayConfig& config);
-  void add_stationary_cycle_array(const ArrayConfig& config);
-  SumTraffic sum_traffic() const;
-  template <typename Array>
-  void wire_stationary(Array& array);
-  template <typename Array>
-  void wire_banks(Array& array);
+  void add_array(Detail detail, const ArrayConfig& config);
+  std::unique_ptr<ArrayModule> wired_array(const ArrayConfig& config);
+  std::unique_ptr<SequencedArray> sequenced_array(Detail detail, const ArrayConfig& config);
+  template <typename StructuralArray>
+  void wire_banks(StructuralArray& array);
   void add_channel(const ArrayConfig& config);
   std::unique_ptr<SramPort> sram_port(const char* name, Side side, const ArrayConfig& config,
                                       sc_core::sc_signal<bool>& carried);
@@ -90,6 +83,7 @@ class Accelerator : public sc_core::sc_module {
   sc_core::sc_vector<sc_core::sc_signal<std::uint64_t>> result_address_;
   sc_core::sc_vector<sc_core::sc_signal<std::uint32_t>> result_;
 
+  const bool rows_stay_;       // Dataflow::rows_stay
   bool results_leave_ = true;  // for DRAM in binary32, of the job
 
   Controller controller_;
@@ -97,11 +91,7 @@ class Accelerator : public sc_core::sc_module {
   OperandFeeder column_feeder_;
   ResultBanks banks_;
   DynamicQuantizer quantizer_;
-  // One of them, as the detail and the dataflow ask for.
-  std::unique_ptr<Array> array_;
-  std::unique_ptr<CycleArray> cycle_array_;
-  std::unique_ptr<StationaryArray> stationary_array_;
-  std::unique_ptr<StationaryCycleArray> stationary_cycle_array_;
+  std::unique_ptr<ArrayModule> array_;
   std::unique_ptr<DramChannel> channel_;  // where memory takes time
   // Where reading the SRAM does.
   std::unique_ptr<SramPort> row_port_;

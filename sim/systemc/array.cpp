@@ -4,21 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "sim/weight_stationary/folds.h"
-
 namespace mlsim::sim {
-
-std::size_t scaler_count(const ArrayConfig& config) {
-  if (config.dataflow == DataflowKind::kWeightStationary) {
-    return static_cast<std::size_t>(weight_stationary::scaler_count(config));
-  }
-  return static_cast<std::size_t>((config.rows * config.columns + config.elements_per_scaler - 1) /
-                                  config.elements_per_scaler);
-}
 
 Array::Array(const sc_core::sc_module_name& name, const ArrayConfig& config, const OperandWires& rows,
              const OperandWires& columns)
-    : sc_core::sc_module(name),
+    : ArrayModule(name),
       result_valid("result_valid", scaler_count(config)),
       result_address("result_address", scaler_count(config)),
       result("result", scaler_count(config)) {

@@ -6,6 +6,7 @@
 
 #include "models/convolution/operation_counts.h"
 #include "sim/array_config.h"
+#include "sim/systemc/array_module.h"
 #include "sim/systemc/dot_product_element.h"
 #include "sim/systemc/group_scaler.h"
 #include "sim/systemc/job.h"
@@ -14,7 +15,7 @@
 
 namespace mlsim::sim {
 
-class Array : public sc_core::sc_module {
+class Array : public ArrayModule {
  public:
   sc_core::sc_in<bool> clock;
   sc_core::sc_in<bool> reset;
@@ -30,10 +31,10 @@ class Array : public sc_core::sc_module {
   Array(const sc_core::sc_module_name& name, const ArrayConfig& config, const OperandWires& rows,
         const OperandWires& columns);
 
-  void load(const Job& job);
+  void load(const Job& job) override;
   void trace(sc_core::sc_trace_file* file) const override;
-  models::OperationCounts counts() const;
-  std::uint64_t zero_products() const;
+  models::OperationCounts counts() const override;
+  std::uint64_t zero_products() const override;
 
  private:
   template <typename Use>
@@ -47,8 +48,5 @@ class Array : public sc_core::sc_module {
   sc_core::sc_vector<DotProductElement> dot_elements_;
   sc_core::sc_vector<GroupScaler> scalers_;
 };
-
-// How many group-scale units an array has.
-std::size_t scaler_count(const ArrayConfig& config);
 
 }  // namespace mlsim::sim

@@ -33,7 +33,7 @@ void Controller::load(const Job& job) {
   results_due_.clear();
   hold_left_ = 0;
   write_cycles_ = 0;
-  if (!job.schedule->weight_stationary()) {
+  if (!job.schedule->rows_stay()) {
     write_cycles_ = cycles_of(config_.sram_write_bytes_per_cycle,
                               std::int64_t{4} * job.schedule->most_live_rows() * job.schedule->most_live_columns());
   }
@@ -196,7 +196,7 @@ std::int64_t Controller::sum_cycles(const Step& step) const {
 
 // What holds the array beyond the computation of the step that begins.
 void Controller::hold_array(bool last) {
-  if (job_->schedule->weight_stationary()) {
+  if (job_->schedule->rows_stay()) {
     hold_left_ = std::max(compute_left_, sum_cycles(step_));
   } else if (!last && next_->step().first_of_tile) {
     hold_left_ = compute_left_ + hold_cycles(next_->step());
@@ -220,7 +220,7 @@ void Controller::begin_step() {
   compute_left_ = schedule.compute_cycles(step_);
   word_ = 0;
   group_ = step_.first_group;
-  if (schedule.weight_stationary()) {
+  if (schedule.rows_stay()) {
     start_fold();
   } else {
     cycle_of_group_ = step_.first_tap / schedule.taps_per_cycle();
@@ -238,7 +238,7 @@ void Controller::begin_step() {
   hold_array(last);
   sram_due_ = std::max(sram_due_, hold_left_);
   if (last || next_->step().first_of_tile) {
-    const std::int64_t computes = schedule.weight_stationary() ? hold_left_ : compute_left_;
+    const std::int64_t computes = schedule.rows_stay() ? hold_left_ : compute_left_;
     results_due_.push_back(cycles_.array + static_cast<std::uint64_t>(computes + drain_cycles()) - 1);
   }
 }
@@ -259,7 +259,7 @@ void Controller::start_fold() {
 }
 
 void Controller::issue() {
-  if (job_->schedule->weight_stationary()) {
+  if (job_->schedule->rows_stay()) {
     issue_position();
   } else {
     issue_word();

@@ -17,7 +17,7 @@ int rows_of_lane(const FeederBuffer::Half& rows, const FeederBuffer::Half& colum
 
 CycleArray::CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
                        FeederBuffer& columns, ResultBanks& banks)
-    : sc_core::sc_module(name),
+    : SequencedArray(name),
       array_rows_(config.rows),
       array_columns_(config.columns),
       taps_per_cycle_(static_cast<std::size_t>(config.taps_per_cycle)),
@@ -43,13 +43,11 @@ void CycleArray::load(const Job& job) {
   job_ = &job;
   counts_ = {};
   zero_products_ = 0;
-  const models::ScaledFormat& rows = job.row_operand->format;
-  const models::ScaledFormat& columns = job.column_operand->format;
   for (int row = 0; row < array_rows_; ++row) {
     group_of_row_[static_cast<std::size_t>(row)] = static_cast<int>(job.schedule->group_of_row(row));
   }
-  width_ = job.can_overflow ? Width::k64Checked : job.accumulator_bits <= 32 ? Width::k32 : Width::k64;
-  scales_in_binary64_ = job.accumulator_bits + rows.scale.fraction_bits + columns.scale.fraction_bits + 1 < 53;
+  width_ = job.accumulator_width();
+  scales_in_binary64_ = job.scales_in_binary64();
 }
 
 void CycleArray::tick() {
@@ -61,8 +59,8 @@ void CycleArray::tick() {
   const FeederBuffer::Half& columns = columns_.half(column_index);
   // 1. Every element multiplies, shifts and adds.
   if (read_enable.read()) {
-    rows_.count_read(row_index, tap.read());
-    columns_.count_read(column_index, tap.read());
+    rows_.count_read(row_index, index.read());
+    columns_.count_read(column_index, index.read());
     multiply_accumulate(rows, columns);
   }
   // 2. At the end of a group its sums are scaled and added up in binary32; after the last group they are results.
@@ -100,7 +98,7 @@ void CycleArray::add_wide(std::size_t at, const FeederBuffer::Half& rows, const 
     std::int64_t* sums = sums64_.data() + row * array_columns_;
     const std::int64_t* integers = column_integers_.data() + lane_of_row(row, columns);
     const std::int64_t k = rows_.integer(row_codes[row]);
-    if (width_ == Width::k64) {
+    if (width_ == AccumulatorWidth::k64) {
       for (std::size_t column = 0; column < live; ++column) sums[column] += k * integers[column];
       continue;
     }
@@ -114,8 +112,8 @@ void CycleArray::add_wide(std::size_t at, const FeederBuffer::Half& rows, const 
 }
 
 void CycleArray::add_word(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
-  const std::size_t first = tap.read() * taps_per_cycle_;
-  const std::size_t end = first + rows.word_taps[tap.read()];
+  const std::size_t first = index.read() * taps_per_cycle_;
+  const std::size_t end = first + rows.word_taps[index.read()];
   const auto array_rows = static_cast<std::size_t>(array_rows_);
   const auto array_columns = static_cast<std::size_t>(array_columns_);
   const auto live = static_cast<std::size_t>(columns.width);
@@ -139,13 +137,13 @@ void CycleArray::add_word(const FeederBuffer::Half& rows, const FeederBuffer::Ha
 }
 
 void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
-  const std::size_t word = tap.read();
+  const std::size_t word = index.read();
   const std::size_t first = word * taps_per_cycle_;
   const std::size_t end = first + rows.word_taps[word];
-  const bool at_once = taps_per_cycle_ > 1 && width_ == Width::k64Checked;
+  const bool at_once = taps_per_cycle_ > 1 && width_ == AccumulatorWidth::k64Checked;
   if (at_once) add_word(rows, columns);
   for (std::size_t at = first; at < end; ++at) {
-    if (width_ == Width::k32) {
+    if (width_ == AccumulatorWidth::k32) {
       add_narrow(at, rows, columns);
     } else if (!at_once) {
       add_wide(at, rows, columns);
@@ -199,7 +197,7 @@ void CycleArray::end_group(const FeederBuffer::Half& rows, const FeederBuffer::H
   }
   for (int row = 0; row < rows.live; ++row) {
     const int first = row * array_columns_;
-    if (width_ == Width::k32) {
+    if (width_ == AccumulatorWidth::k32) {
       scale_row(sums32_.data() + first, row, rows, columns);
     } else {
       scale_row(sums64_.data() + first, row, rows, columns);

@@ -7,38 +7,24 @@
 #include <vector>
 
 #include "models/convolution/operation_counts.h"
+#include "sim/systemc/array_module.h"
 #include "sim/systemc/feeder_buffer.h"
 #include "sim/systemc/job.h"
 #include "sim/systemc/result_banks.h"
 
 namespace mlsim::sim {
 
-class CycleArray : public sc_core::sc_module {
+class CycleArray : public SequencedArray {
  public:
-  sc_core::sc_in<bool> clock;
-  sc_core::sc_in<bool> reset;
-  sc_core::sc_in<bool> read_enable;
-  sc_core::sc_in<std::uint32_t> tap;
-  sc_core::sc_in<bool> row_half;
-  sc_core::sc_in<bool> column_half;
-  sc_core::sc_in<bool> group_end;
-  sc_core::sc_in<std::uint32_t> group_outer;
-  sc_core::sc_in<std::uint32_t> group_tap;
-  sc_core::sc_in<bool> first_group;
-  sc_core::sc_in<bool> last_group;
-
   // Reads the feeders' buffers and writes the banks by itself.
   CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows, FeederBuffer& columns,
              ResultBanks& banks);
 
-  void load(const Job& job);
-  const models::OperationCounts& counts() const { return counts_; }
-  std::uint64_t zero_products() const { return zero_products_; }
+  void load(const Job& job) override;
+  models::OperationCounts counts() const override { return counts_; }
+  std::uint64_t zero_products() const override { return zero_products_; }
 
  private:
-  // How wide the accumulators are in this program: as wide as the job's need be.
-  enum class Width : std::uint8_t { k32, k64, k64Checked };
-
   void tick();
   void clear();
   void multiply_accumulate(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns);
@@ -70,7 +56,7 @@ class CycleArray : public sc_core::sc_module {
 
   // Registers of the job.
   const Job* job_ = nullptr;
-  Width width_ = Width::k32;
+  AccumulatorWidth width_ = AccumulatorWidth::k32;
   bool scales_in_binary64_ = true;  // Q has less than 53 bits
   std::vector<int> group_of_row_;   // among convolution groups that stand side by side
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
+#include "sim/dataflow.h"
 #include "sim/weight_stationary/folds.h"
 
 namespace mlsim::sim {
@@ -38,22 +39,19 @@ std::uint32_t all_taken(const std::uint16_t* codes, const std::uint8_t* valid, s
 
 FeederBuffer::FeederBuffer(Side side, const ArrayConfig& config)
     : side_(side),
-      weight_stationary_(config.dataflow == DataflowKind::kWeightStationary),
+      rows_stay_(dataflow_of(config).rows_stay),
       array_columns_(config.columns),
       fold_taps_(static_cast<std::size_t>(weight_stationary::fold_taps(config))),
-      lanes_(side == Side::kRows  ? config.rows
-             : weight_stationary_ ? static_cast<int>(weight_stationary::tile_positions(config))
-                                  : config.columns),
+      lanes_(side == Side::kRows ? config.rows : static_cast<int>(dataflow_of(config).tile_columns(config, 1))),
       taps_per_cycle_(config.taps_per_cycle),
       ports_(side == Side::kRows ? config.row_feeder.fill_ports : config.column_feeder.fill_ports),
       sram_bits_(8 * static_cast<std::uint64_t>(config.global_sram_bytes)) {
   const FeederConfig& feeder = side == Side::kRows ? config.row_feeder : config.column_feeder;
-  const std::int64_t word_count =
-      weight_stationary_ ? config.columns : feeder.buffer_elements / 2 / lanes_ / taps_per_cycle_;
+  const std::int64_t word_count = rows_stay_ ? config.columns : feeder.buffer_elements / 2 / lanes_ / taps_per_cycle_;
   const std::int64_t taps = word_count * taps_per_cycle_;
   const auto words = static_cast<std::size_t>(taps * lanes_);
   // Convolution groups side by side have the lanes of all columns each, and fewer words; or lanes of fewer positions.
-  const bool has_groups = side == Side::kColumns && !weight_stationary_;
+  const bool has_groups = side == Side::kColumns && !rows_stay_;
   const int most_lanes = lanes_ * (has_groups ? config.rows_with_column_wires() : 1);
   for (Half& half : halves_) {
     half.lanes.resize(static_cast<std::size_t>(most_lanes));
@@ -86,7 +84,7 @@ void FeederBuffer::load(const Job& job) {
 
   traffic_ = {};
   const auto lanes = static_cast<std::size_t>(lanes_);
-  const std::size_t registers = !weight_stationary_    ? lanes * static_cast<std::size_t>(taps_per_cycle_)
+  const std::size_t registers = !rows_stay_            ? lanes * static_cast<std::size_t>(taps_per_cycle_)
                                 : side_ == Side::kRows ? lanes * fold_taps_
                                                        : static_cast<std::size_t>(groups) * fold_taps_;
   registers_.assign(registers, 0);
@@ -124,7 +122,7 @@ void FeederBuffer::start_fill() {
   filling_->filled_taps = step.taps;
   filling_->taps = &schedule_->phases()[step.phase].taps;
   // A bank for each tap of a fold, of which those of one column of a weight-stationary array are written at a time.
-  fill_ports_ = weight_stationary_ ? std::min(ports_, std::int64_t{filling_->live} * taps_per_cycle_) : ports_;
+  fill_ports_ = rows_stay_ ? std::min(ports_, std::int64_t{filling_->live} * taps_per_cycle_) : ports_;
   read_bits_[index] = static_cast<std::uint64_t>(filling_->live) * element_bits_;
   for (int lane = 0; lane < filling_->live; ++lane) {
     filling_->lanes[static_cast<std::size_t>(lane)] =

@@ -89,7 +89,7 @@ class FeederBuffer {
   bool streams_from_dram() const { return side_ == Side::kRows && !in_sram_; }
 
   Side side_;
-  bool weight_stationary_;
+  bool rows_stay_;  // in the elements: Dataflow::rows_stay
   int array_columns_;
   std::size_t fold_taps_;  // weight-stationary: the most that stay at once
   int lanes_;

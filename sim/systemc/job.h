@@ -1,6 +1,7 @@
 // One pass of one layer, as the host loads it into the registers of the accelerator.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct ResultQuantization {
   Residence residence{};
 };
 
+// How wide the accumulators of a job are in this program, at cycle detail: as wide as they need be.
+enum class AccumulatorWidth : std::uint8_t { k32, k64, k64Checked };
+
 struct Job {
   models::Pass pass = models::Pass::kForward;
   const Schedule* schedule = nullptr;
@@ -41,6 +45,16 @@ struct Job {
   std::optional<ResultQuantization> quantization;
   Residence residence;
   ResultPath results;
+
+  AccumulatorWidth accumulator_width() const {
+    if (can_overflow) return AccumulatorWidth::k64Checked;
+    return accumulator_bits <= 32 ? AccumulatorWidth::k32 : AccumulatorWidth::k64;
+  }
+  // Whether a sum times both scales is exact in binary64: it has less than 53 bits.
+  bool scales_in_binary64() const {
+    return accumulator_bits + row_operand->format.scale.fraction_bits + column_operand->format.scale.fraction_bits + 1 <
+           53;
+  }
 };
 
 }  // namespace mlsim::sim

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <string>
 
-#include "sim/systemc/array.h"
 #include "sim/weight_stationary/folds.h"
 
 namespace mlsim::sim {
@@ -21,7 +20,7 @@ std::vector<models::Fields> fields_by_code(const models::ElementFormat& format) 
 
 StationaryArray::StationaryArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
                                  FeederBuffer& columns)
-    : sc_core::sc_module(name),
+    : SequencedArray(name),
       result_valid("result_valid", scaler_count(config)),
       result_address("result_address", scaler_count(config)),
       result("result", scaler_count(config)),
@@ -129,7 +128,7 @@ void StationaryArray::tick() {
 void StationaryArray::accept() {
   const FeederBuffer::Half& row_source = rows_.half(row_half.read() ? 1 : 0);
   const FeederBuffer::Half& column_source = columns_.half(column_half.read() ? 1 : 0);
-  const std::size_t at = position.read();
+  const std::size_t at = index.read();
   requests_.front() = {true,
                        fold_load.read(),
                        row_half.read() ? 1 : 0,
@@ -146,7 +145,7 @@ void StationaryArray::accept() {
   tag.valid = true;
   tag.first_of_fold = at == 0;
   tag.fold = {sums_begin.read(), group_end.read(), first_group.read(), last_group.read()};
-  tag.position = position.read();
+  tag.position = index.read();
   const auto live = static_cast<std::size_t>(row_source.live);
   sum_traffic_.count(tag.fold, job_->sum_word_bits, live);
   for (std::size_t row = 0; row < live; ++row) {

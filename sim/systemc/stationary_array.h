@@ -10,6 +10,7 @@
 
 #include "models/convolution/operation_counts.h"
 #include "sim/array_config.h"
+#include "sim/systemc/array_module.h"
 #include "sim/systemc/feeder_buffer.h"
 #include "sim/systemc/job.h"
 #include "sim/systemc/partial_sums.h"
@@ -19,21 +20,8 @@
 
 namespace mlsim::sim {
 
-class StationaryArray : public sc_core::sc_module {
+class StationaryArray : public SequencedArray {
  public:
-  sc_core::sc_in<bool> clock;
-  sc_core::sc_in<bool> reset;
-  sc_core::sc_in<bool> read_enable;
-  sc_core::sc_in<std::uint32_t> position;
-  sc_core::sc_in<bool> row_half;
-  sc_core::sc_in<bool> column_half;
-  sc_core::sc_in<bool> fold_load;
-  sc_core::sc_in<bool> sums_begin;
-  sc_core::sc_in<bool> group_end;
-  sc_core::sc_in<std::uint32_t> group_outer;
-  sc_core::sc_in<std::uint32_t> group_tap;
-  sc_core::sc_in<bool> first_group;
-  sc_core::sc_in<bool> last_group;
   // One of each for every group-scale unit.
   sc_core::sc_vector<sc_core::sc_out<bool>> result_valid;
   sc_core::sc_vector<sc_core::sc_out<std::uint64_t>> result_address;
@@ -44,11 +32,11 @@ class StationaryArray : public sc_core::sc_module {
   StationaryArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
                   FeederBuffer& columns);
 
-  void load(const Job& job);
+  void load(const Job& job) override;
   void trace(sc_core::sc_trace_file* file) const override;
-  models::OperationCounts counts() const;
-  std::uint64_t zero_products() const;
-  const SumTraffic& sum_traffic() const { return sum_traffic_; }
+  models::OperationCounts counts() const override;
+  std::uint64_t zero_products() const override;
+  SumTraffic sum_traffic() const override { return sum_traffic_; }
 
  private:
   // What a column does a cycle after the column to its left.

@@ -9,7 +9,7 @@
 namespace mlsim::sim {
 StationaryCycleArray::StationaryCycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config,
                                            FeederBuffer& rows, FeederBuffer& columns, ResultBanks& banks)
-    : sc_core::sc_module(name),
+    : SequencedArray(name),
       array_rows_(static_cast<std::size_t>(config.rows)),
       taps_per_cycle_(static_cast<std::size_t>(config.taps_per_cycle)),
       rows_(rows),
@@ -31,25 +31,23 @@ void StationaryCycleArray::load(const Job& job) {
   counts_ = {};
   zero_products_ = 0;
   sum_traffic_ = {};
-  const models::ScaledFormat& rows = job.row_operand->format;
-  const models::ScaledFormat& columns = job.column_operand->format;
-  width_ = job.can_overflow ? Width::k64Checked : job.accumulator_bits <= 32 ? Width::k32 : Width::k64;
-  scales_in_binary64_ = job.accumulator_bits + rows.scale.fraction_bits + columns.scale.fraction_bits + 1 < 53;
-  (width_ == Width::k32 ? sums32_.resize(partial_.size()) : sums64_.resize(partial_.size()));
+  width_ = job.accumulator_width();
+  scales_in_binary64_ = job.scales_in_binary64();
+  (width_ == AccumulatorWidth::k32 ? sums32_.resize(partial_.size()) : sums64_.resize(partial_.size()));
 }
 
 void StationaryCycleArray::tick() {
   if (reset.read() || !read_enable.read()) return;
   row_source_ = &rows_.half(row_half.read() ? 1 : 0);
   column_source_ = &columns_.half(column_half.read() ? 1 : 0);
-  position_ = position.read();
+  position_ = index.read();
   // 1. The elements take the operands of a new fold; those of a position pass by.
   if (fold_load.read()) rows_.count_load(row_half.read() ? 1 : 0);
   columns_.count_position(column_half.read() ? 1 : 0, position_);
   count_position();
   // 2. Every element multiplies, shifts and adds to the sum that passes by; where it ends its group it is scaled and
   // added up in binary32, and after the last group it is a result.
-  if (width_ == Width::k32) {
+  if (width_ == AccumulatorWidth::k32) {
     pass(sums32_);
   } else {
     pass(sums64_);
@@ -78,7 +76,7 @@ template <typename Sum>
 void StationaryCycleArray::add_taps(Sum* sums, const GroupRows& rows) {
   const auto taps = static_cast<std::size_t>(row_source_->filled_taps);
   if constexpr (std::is_same_v<Sum, std::int64_t>) {
-    if (width_ == Width::k64Checked && taps_per_cycle_ > 1) {
+    if (width_ == AccumulatorWidth::k64Checked && taps_per_cycle_ > 1) {
       for (std::size_t first = 0; first < taps; first += taps_per_cycle_) {
         add_word(sums, first, std::min(first + taps_per_cycle_, taps), rows);
       }
@@ -101,7 +99,7 @@ void StationaryCycleArray::add_tap(std::int32_t* sums, std::size_t tap, const Gr
 void StationaryCycleArray::add_tap(std::int64_t* sums, std::size_t tap, const GroupRows& rows) {
   const std::int64_t k = columns_.integer(column_source_->codes[place(tap, rows)]);
   const std::uint16_t* row_codes = row_source_->codes.data() + tap * array_rows_;
-  if (width_ == Width::k64) {
+  if (width_ == AccumulatorWidth::k64) {
     for (std::size_t row = rows.begin; row < rows.end; ++row) sums[row] += k * rows_.integer(row_codes[row]);
     return;
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/convolution/operation_counts.h"
+#include "sim/systemc/array_module.h"
 #include "sim/systemc/feeder_buffer.h"
 #include "sim/systemc/job.h"
 #include "sim/systemc/partial_sums.h"
@@ -14,35 +15,18 @@
 
 namespace mlsim::sim {
 
-class StationaryCycleArray : public sc_core::sc_module {
+class StationaryCycleArray : public SequencedArray {
  public:
-  sc_core::sc_in<bool> clock;
-  sc_core::sc_in<bool> reset;
-  sc_core::sc_in<bool> read_enable;
-  sc_core::sc_in<std::uint32_t> position;
-  sc_core::sc_in<bool> row_half;
-  sc_core::sc_in<bool> column_half;
-  sc_core::sc_in<bool> fold_load;
-  sc_core::sc_in<bool> sums_begin;
-  sc_core::sc_in<bool> group_end;
-  sc_core::sc_in<std::uint32_t> group_outer;
-  sc_core::sc_in<std::uint32_t> group_tap;
-  sc_core::sc_in<bool> first_group;
-  sc_core::sc_in<bool> last_group;
-
   // Reads the feeders' buffers and writes the banks by itself.
   StationaryCycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
                        FeederBuffer& columns, ResultBanks& banks);
 
-  void load(const Job& job);
-  const models::OperationCounts& counts() const { return counts_; }
-  std::uint64_t zero_products() const { return zero_products_; }
-  const SumTraffic& sum_traffic() const { return sum_traffic_; }
+  void load(const Job& job) override;
+  models::OperationCounts counts() const override { return counts_; }
+  std::uint64_t zero_products() const override { return zero_products_; }
+  SumTraffic sum_traffic() const override { return sum_traffic_; }
 
  private:
-  // How wide the accumulators are in this program: as wide as the job's need be.
-  enum class Width : std::uint8_t { k32, k64, k64Checked };
-
   // The rows of a convolution group, of all that stand side by side, and the lane of the position at hand that all of
   // them take: its place among those of a tap.
   struct GroupRows {
@@ -84,7 +68,7 @@ class StationaryCycleArray : public sc_core::sc_module {
   // Registers of the job.
   const Job* job_ = nullptr;
   std::size_t lanes_ = 0;  // of a tap of the columns' operand
-  Width width_ = Width::k32;
+  AccumulatorWidth width_ = AccumulatorWidth::k32;
   bool scales_in_binary64_ = true;  // Q has less than 53 bits
 
   // Of the position at hand.
