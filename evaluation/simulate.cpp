@@ -653,12 +653,12 @@ class Simulation {
     }
     require_product_scale(layer, pass, values);
     simulator_->mark(fmt::format("{}.{}", layer.name, models::to_string(pass)));
-    sim::PassResult result = simulator_->simulate_pass(
-        pass, layer.shape, left.scaled, right.scaled, accumulator_, quantization,
-        [&](std::uint64_t done, std::uint64_t predicted) {
-          report(index, fmt::format("{}, {:.0f} % of {} cycles", models::to_string(pass),
-                                    100.0 * static_cast<double>(done) / static_cast<double>(predicted), predicted));
-        });
+    simulator_->on_progress([this, index, pass](std::uint64_t done, std::uint64_t predicted) {
+      report(index, fmt::format("{}, {:.0f} % of {} cycles", models::to_string(pass),
+                                100.0 * static_cast<double>(done) / static_cast<double>(predicted), predicted));
+    });
+    sim::PassResult result =
+        simulator_->simulate_pass(pass, layer.shape, left.scaled, right.scaled, accumulator_, quantization);
     record.counts = result.counts;
     record.zero_products = result.zero_products;
     record.toggles = result.toggles;

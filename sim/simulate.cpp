@@ -132,7 +132,7 @@ void Simulator::finish_trace() {
 
 PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& shape, const models::ScaledTensor& left,
                                     const models::ScaledTensor& right, const models::Accumulator& accumulator,
-                                    const std::optional<ResultQuantization>& quantization, const Progress& progress) {
+                                    const std::optional<ResultQuantization>& quantization) {
   assert(left.shape == shape.shape_of(left_operand(pass)) && right.shape == shape.shape_of(right_operand(pass)));
   const bool left_in_rows = pass == Pass::kBackwardWeight;
   const Schedule schedule(pass, shape, left.format.layout, right.format.layout, config_);
@@ -173,7 +173,7 @@ PassResult Simulator::simulate_pass(Pass pass, const models::ConvolutionShape& s
   accelerator.load(job);
   while (!accelerator.done()) {
     with_own_errors([] { sc_core::sc_start(kCyclesOfProgress, sc_core::SC_NS); });
-    if (progress) progress(accelerator.cycles().total(), predicted);
+    if (progress_) progress_(accelerator.cycles().total(), predicted);
   }
 
   PassResult result;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "models/convolution/convolution.h"
@@ -70,7 +71,7 @@ class Simulator {
   // products above 64 bits, and for additions of another number of products than the elements'.
   PassResult simulate_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::ScaledTensor& left,
                            const models::ScaledTensor& right, const models::Accumulator& accumulator,
-                           const std::optional<ResultQuantization>& quantization, const Progress& progress = {});
+                           const std::optional<ResultQuantization>& quantization);
 
   // What the trace has, nothing without one: signals, and about how many bytes a cycle takes in which all elements
   // work.
@@ -79,6 +80,8 @@ class Simulator {
     double bytes_a_cycle = 0;
   };
   std::optional<TraceSize> trace_size() const;
+  // Called now and then, and at the end, of every pass from now on.
+  void on_progress(Progress progress) { progress_ = std::move(progress); }
   // Names what is run from now on, in the trace.
   void mark(const std::string& name);
   // Puts the trace of all passes, if there is one, under its name; without that call none appears. Throws
@@ -89,6 +92,7 @@ class Simulator {
   struct Design;
 
   ArrayConfig config_;
+  Progress progress_;
   std::unique_ptr<Design> design_;
 };
 

@@ -41,7 +41,8 @@ base::Parsed list_within(const base::WholeNumber& limits, const std::string& als
   });
 }
 
-std::vector<base::Option> sweep_options() {
+// What is computed in.
+std::vector<base::Option> number_options() {
   return {
       {.name = "formats",
        .value_name = "F,...",
@@ -75,6 +76,12 @@ std::vector<base::Option> sweep_options() {
        .value_name = "N,...",
        .help = "widths of the accumulator, 2 to 64; full is the one that no sum can overflow",
        .kind = list_within(limits_of(evaluation::kAccumulatorWidths), "full")},
+  };
+}
+
+// What it is computed on.
+std::vector<base::Option> machine_options() {
+  return {
       {.name = "array",
        .value_name = "A,...",
        .help = "arrays: files, or auto:N, every shape of N elements, or auto:Xmm2, the shapes that fit in an area; "
@@ -92,6 +99,12 @@ std::vector<base::Option> sweep_options() {
        .value_name = "N,...",
        .help = "multipliers of an element, whose products are one addition",
        .kind = list_within({1, evaluation::kMostTapsPerCycle})},
+  };
+}
+
+// How, how much of it, and where to.
+std::vector<base::Option> run_options() {
+  return {
       {.name = "engine",
        .value_name = "E",
        .help = "functional, or analytic: no values, so no errors",
@@ -132,7 +145,16 @@ std::vector<base::Option> sweep_options() {
        .kind = base::WholeNumber{0, 1 << 20},
        .preset = std::to_string(evaluation::kSharedBytes >> 20)},
       jobs_option(),
-      quiet_option()};
+      quiet_option(),
+  };
+}
+
+std::vector<base::Option> sweep_options() {
+  std::vector<base::Option> options;
+  for (const std::vector<base::Option>& part : {number_options(), machine_options(), run_options()}) {
+    options.insert(options.end(), part.begin(), part.end());
+  }
+  return options;
 }
 
 base::Operand sweep_operand() {

@@ -56,6 +56,23 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
       column_feeder_("column_feeder", Side::kColumns, config, has_operand_wires(detail, config)),
       banks_("result_banks", result_valid_.size()),
       quantizer_("quantizer", config, banks_) {
+  wire_controller();
+  wire_feeder(row_feeder_, row_half_);
+  wire_feeder(column_feeder_, column_half_);
+  banks_.clock(clock_);
+  quantizer_.clock(clock_);
+  quantizer_.reset(reset_);
+  quantizer_.start(quantizer_start_);
+
+  add_array(detail, config);
+  if (config.waits_for_memory()) add_channel(config);
+  if (config.sram_read_bytes_per_cycle.limited()) {
+    row_port_ = sram_port("row_sram_port", Side::kRows, config, rows_carried_);
+    column_port_ = sram_port("column_sram_port", Side::kColumns, config, columns_carried_);
+  }
+}
+
+void Accelerator::wire_controller() {
   controller_.clock(clock_);
   controller_.reset(reset_);
   controller_.fill_start(fill_start_);
@@ -81,32 +98,19 @@ Accelerator::Accelerator(const sc_core::sc_module_name& name, Detail detail, con
   controller_.drained(drained_);
   controller_.rows_carried(rows_carried_);
   controller_.columns_carried(columns_carried_);
+}
 
-  const auto wire_feeder = [&](OperandFeeder& feeder, sc_core::sc_signal<bool>& half) {
-    feeder.clock(clock_);
-    feeder.reset(reset_);
-    feeder.fill_start(fill_start_);
-    feeder.read_enable(read_enable_);
-    feeder.tap(tap_);
-    feeder.half(half);
-    feeder.group_end(group_end_);
-    feeder.group_outer(group_outer_);
-    feeder.group_tap(group_tap_);
-    feeder.hand_over(hand_over_);
-  };
-  wire_feeder(row_feeder_, row_half_);
-  wire_feeder(column_feeder_, column_half_);
-  banks_.clock(clock_);
-  quantizer_.clock(clock_);
-  quantizer_.reset(reset_);
-  quantizer_.start(quantizer_start_);
-
-  add_array(detail, config);
-  if (config.waits_for_memory()) add_channel(config);
-  if (config.sram_read_bytes_per_cycle.limited()) {
-    row_port_ = sram_port("row_sram_port", Side::kRows, config, rows_carried_);
-    column_port_ = sram_port("column_sram_port", Side::kColumns, config, columns_carried_);
-  }
+void Accelerator::wire_feeder(OperandFeeder& feeder, sc_core::sc_signal<bool>& half) {
+  feeder.clock(clock_);
+  feeder.reset(reset_);
+  feeder.fill_start(fill_start_);
+  feeder.read_enable(read_enable_);
+  feeder.tap(tap_);
+  feeder.half(half);
+  feeder.group_end(group_end_);
+  feeder.group_outer(group_outer_);
+  feeder.group_tap(group_tap_);
+  feeder.hand_over(hand_over_);
 }
 
 void Accelerator::add_array(Detail detail, const ArrayConfig& config) {

@@ -40,6 +40,8 @@ class Accelerator : public sc_core::sc_module {
   const std::vector<models::ScaledTensor>& quantized() const { return quantizer_.tensors(); }
 
  private:
+  void wire_controller();
+  void wire_feeder(OperandFeeder& feeder, sc_core::sc_signal<bool>& half);
   void add_array(Detail detail, const ArrayConfig& config);
   std::unique_ptr<ArrayModule> wired_array(const ArrayConfig& config);
   std::unique_ptr<SequencedArray> sequenced_array(Detail detail, const ArrayConfig& config);

@@ -291,11 +291,12 @@ TEST(Simulator, ReportsProgress) {
   const models::ScaledTensor weight = constant_tensor(shape.weight_shape(), 1);
   std::vector<std::uint64_t> done;
   std::uint64_t total = 0;
-  const PassResult result = simulator.simulate_pass(models::Pass::kForward, shape, activation, weight, {}, std::nullopt,
-                                                    [&](std::uint64_t cycles, std::uint64_t predicted) {
-                                                      done.push_back(cycles);
-                                                      total = predicted;
-                                                    });
+  simulator.on_progress([&](std::uint64_t cycles, std::uint64_t predicted) {
+    done.push_back(cycles);
+    total = predicted;
+  });
+  const PassResult result =
+      simulator.simulate_pass(models::Pass::kForward, shape, activation, weight, {}, std::nullopt);
   ASSERT_GE(done.size(), 2U);
   EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
   EXPECT_EQ(done.back(), total);

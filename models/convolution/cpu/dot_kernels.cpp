@@ -67,6 +67,8 @@ std::size_t lanes_of_dots() {
   return hn::Lanes(IntTag());
 }
 
+// As ByteDecoder::decode, from a table of codes of so many bits: a parameter more than elsewhere, which that class
+// holds.
 #if HWY_TARGET == HWY_AVX3_DL
 
 void decode_rows(const std::uint8_t* table, int code_bits, const std::uint16_t* codes, std::int64_t rows,

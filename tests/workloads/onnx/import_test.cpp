@@ -152,6 +152,7 @@ struct ProductCase {
   std::vector<float> weights;         // the first ones
 };
 
+// A table, for all its length.
 std::vector<ProductCase> product_cases() {
   const auto with = [](auto make) {
     OnnxModel model;
