@@ -5,10 +5,9 @@
 #include <systemc>
 
 #include "models/convolution/operation_counts.h"
-#include "sim/systemc/exponent_adder.h"
 #include "sim/systemc/job.h"
-#include "sim/systemc/mantissa_multiplier.h"
 #include "sim/systemc/operand_feeder.h"
+#include "sim/systemc/product.h"
 #include "sim/systemc/shift_accumulator.h"
 
 namespace mlsim::sim {
@@ -23,22 +22,17 @@ class ProcessingElement : public sc_core::sc_module {
   ProcessingElement(const sc_core::sc_module_name& name, const OperandWires& rows, const OperandWires& columns,
                     std::size_t row, std::size_t column);
 
-  void load(const Job& job);
+  void load(const Job& job) { shift_accumulator_.load(job); }
   void trace(sc_core::sc_trace_file* file) const override;
 
   const sc_core::sc_signal<std::int64_t>& handed_over() const { return handed_over_; }
-  models::OperationCounts counts() const;
-  std::uint64_t zero_products() const { return shift_accumulator_.zero_products(); }
+  models::OperationCounts counts() const { return shift_accumulator_.adder().counts(); }
+  std::uint64_t zero_products() const { return shift_accumulator_.adder().zero_products(); }
 
  private:
-  bool has_exponents_ = true;
-  sc_core::sc_signal<std::uint32_t> product_;
-  sc_core::sc_signal<std::uint8_t> shift_;
+  Product product_;
   sc_core::sc_signal<std::int64_t> accumulator_;
   sc_core::sc_signal<std::int64_t> handed_over_;
-
-  MantissaMultiplier multiplier_;
-  ExponentAdder exponent_adder_;
   ShiftAccumulator shift_accumulator_;
 };
 

@@ -1,7 +1,5 @@
 #include "sim/systemc/shift_accumulator.h"
 
-#include "models/convolution/datapath.h"
-
 namespace mlsim::sim {
 
 ShiftAccumulator::ShiftAccumulator(const sc_core::sc_module_name& name) : sc_core::sc_module(name) {
@@ -9,14 +7,6 @@ ShiftAccumulator::ShiftAccumulator(const sc_core::sc_module_name& name) : sc_cor
   SC_METHOD(tick);
   sensitive << clock.pos();
   dont_initialize();
-}
-
-void ShiftAccumulator::load(const Job& job) {
-  bits_ = job.accumulator_bits;
-  overflow_ = job.overflow;
-  additions_ = 0;
-  overflows_ = 0;
-  zero_products_ = 0;
 }
 
 void ShiftAccumulator::tick() {
@@ -29,15 +19,7 @@ void ShiftAccumulator::tick() {
   if (!adds && !hands_over) return;
   // 1. Shift, sign, addition.
   std::int64_t sum = accumulator.read();
-  if (adds) {
-    const bool negative = row_negative.read() != column_negative.read();
-    const std::int64_t shifted = models::shift_product(product.read(), shift.read(), negative);
-    const models::Accumulation next = models::accumulate(sum, shifted, bits_, overflow_);
-    sum = next.value;
-    ++additions_;
-    overflows_ += next.overflow ? 1 : 0;
-    zero_products_ += product.read() == 0 ? 1 : 0;
-  }
+  if (adds) sum = adder_.added(sum, product.read(), shift.read(), row_negative.read() != column_negative.read());
   // 2. Into the accumulator, or at the end of a group into the hand-over register.
   if (hands_over) {
     handed_over.write(sum);

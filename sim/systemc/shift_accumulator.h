@@ -6,6 +6,7 @@
 #include <systemc>
 
 #include "sim/systemc/job.h"
+#include "sim/systemc/product.h"
 
 namespace mlsim::sim {
 
@@ -25,20 +26,13 @@ class ShiftAccumulator : public sc_core::sc_module {
 
   explicit ShiftAccumulator(const sc_core::sc_module_name& name);
 
-  void load(const Job& job);
-  std::uint64_t additions() const { return additions_; }
-  std::uint64_t overflows() const { return overflows_; }
-  // Of the additions, those of a product that is zero.
-  std::uint64_t zero_products() const { return zero_products_; }
+  void load(const Job& job) { adder_.load(job); }
+  const ProductAdder& adder() const { return adder_; }
 
  private:
   void tick();
 
-  int bits_ = 64;
-  models::Overflow overflow_ = models::Overflow::kSaturate;
-  std::uint64_t additions_ = 0;
-  std::uint64_t overflows_ = 0;
-  std::uint64_t zero_products_ = 0;
+  ProductAdder adder_;
 };
 
 }  // namespace mlsim::sim

@@ -6,9 +6,8 @@
 #include <systemc>
 
 #include "models/convolution/operation_counts.h"
-#include "sim/systemc/exponent_adder.h"
 #include "sim/systemc/job.h"
-#include "sim/systemc/mantissa_multiplier.h"
+#include "sim/systemc/product.h"
 
 namespace mlsim::sim {
 
@@ -42,20 +41,13 @@ class StationaryAdder : public sc_core::sc_module {
 
   explicit StationaryAdder(const sc_core::sc_module_name& name);
 
-  void load(const Job& job);
-  std::uint64_t additions() const { return additions_; }
-  std::uint64_t overflows() const { return overflows_; }
-  // Of the additions, those of a product that is zero.
-  std::uint64_t zero_products() const { return zero_products_; }
+  void load(const Job& job) { adder_.load(job); }
+  const ProductAdder& adder() const { return adder_; }
 
  private:
   void tick();
 
-  int bits_ = 64;
-  models::Overflow overflow_ = models::Overflow::kSaturate;
-  std::uint64_t additions_ = 0;
-  std::uint64_t overflows_ = 0;
-  std::uint64_t zero_products_ = 0;
+  ProductAdder adder_;
 };
 
 class StationaryElement : public sc_core::sc_module {
@@ -69,21 +61,16 @@ class StationaryElement : public sc_core::sc_module {
   StationaryElement(const sc_core::sc_module_name& name, const ElementWires& own, std::size_t element,
                     const ElementWires& columns, std::size_t column);
 
-  void load(const Job& job);
+  void load(const Job& job) { adder_.load(job); }
   void trace(sc_core::sc_trace_file* file) const override;
 
   const sc_core::sc_signal<std::int64_t>& sum() const { return sum_; }
-  models::OperationCounts counts() const;
-  std::uint64_t zero_products() const { return adder_.zero_products(); }
+  models::OperationCounts counts() const { return adder_.adder().counts(); }
+  std::uint64_t zero_products() const { return adder_.adder().zero_products(); }
 
  private:
-  bool has_exponents_ = true;
-  sc_core::sc_signal<std::uint32_t> product_;
-  sc_core::sc_signal<std::uint8_t> shift_;
+  Product product_;
   sc_core::sc_signal<std::int64_t> sum_;
-
-  MantissaMultiplier multiplier_;
-  ExponentAdder exponent_adder_;
   StationaryAdder adder_;
 };
 
