@@ -107,13 +107,66 @@ class TiledPass {
   bool results_leave_;  // for DRAM, in binary32
 };
 
-// `Mapping` is how the array of a dataflow takes the tiles of a pass: made of a PassOnArray, it gives its TiledPass as
-// tiled(), counts(), cycles() without memory and traffic() without results, and add_memory(cycles) adds what an array
-// waits for its memory.
+// What is the same in how the arrays of all dataflows take the tiles of a pass. A `Mapping` derives from it, and gives
+// keeps_rows(runs, phases), whether a row panel is filled once for all of its tiles; tile_steps(place), the steps of a
+// tile; and drain(), the cycles from the end of a tile's computation to its last result in its bank.
+template <typename Mapping>
+class TileMapping {
+ public:
+  const TiledPass& tiled() const { return pass_; }
+
+ protected:
+  TileMapping(const PassOnArray& of, TiledPass::TileColumns tile_columns)
+      : config_(of.config), pass_(of, tile_columns) {}
+
+  const Tiles& tiles() const { return pass_.tiles(); }
+
+  Steps all_steps() const {
+    return all_tiles<Steps>([&](const Place& place) { return mapping().tile_steps(place); }, false);
+  }
+  std::int64_t array_cycles(const Steps& all) const {
+    return all.count == 0 ? 0 : all.first_fill + all.cycles + all.last_compute + mapping().drain();
+  }
+  // Those of the steps, and their waits for operands.
+  CycleCounts cycles_of_steps() const {
+    const Steps all = all_steps();
+    CycleCounts cycles;
+    cycles.array = static_cast<std::uint64_t>(array_cycles(all));
+    if (all.count > 0) cycles.fill_stalls = static_cast<std::uint64_t>(all.first_fill + all.waits);
+    return cycles;
+  }
+  // What memory adds, where tile_steps() knows of the ports of the SRAM.
+  void add_waits(CycleCounts& cycles) const {
+    const auto tile = [&](const Place& place) {
+      return pass_.tile(place, mapping().tile_steps(place), mapping().drain());
+    };
+    pass_.add_memory(array_cycles(all_steps()), all_tiles<TileRow>(tile, true), cycles);
+  }
+  Traffic traffic_of_operands() const { return pass_.traffic(keeps_rows()); }
+
+  const ArrayConfig& config_;
+  TiledPass pass_;
+
+ private:
+  const Mapping& mapping() const { return static_cast<const Mapping&>(*this); }
+  auto keeps_rows() const {
+    return
+        [this](const std::vector<RunLength>& runs, const Phases& phases) { return mapping().keeps_rows(runs, phases); };
+  }
+  // A row of all tiles, made of one for each: `make` gives it for a Place. Where `brings` is set, the tiles in the
+  // first panel of a conv group are others than those that follow.
+  template <typename Row, typename Make>
+  Row all_tiles(const Make& make, bool brings) const {
+    return tiles().template all<Row>(make, keeps_rows(), brings);
+  }
+};
+
+// `Mapping` is a TileMapping made of a PassOnArray, with cycles() without memory and traffic() without results;
+// add_memory(cycles) adds what an array waits for its memory.
 template <typename Mapping>
 PassPrediction predict(const PassOnArray& of) {
   Mapping mapping(of);
-  PassPrediction prediction{mapping.counts(), mapping.cycles(), mapping.traffic()};
+  PassPrediction prediction{mapping.tiled().counts(), mapping.cycles(), mapping.traffic()};
   if (of.config.waits_for_memory()) mapping.add_memory(prediction.cycles);
   mapping.tiled().add_results(prediction);
   return prediction;

@@ -20,24 +20,21 @@ using closed_form::Place;
 using closed_form::scale_bits;
 using closed_form::Steps;
 using closed_form::Tile;
-using closed_form::TiledPass;
+using closed_form::TileMapping;
 using models::ConvolutionShape;
 using models::Format;
 using models::Pass;
 
 // How the tiles of a pass are cut into steps.
-class Mapping {
+class Mapping : public TileMapping<Mapping> {
  public:
   explicit Mapping(const PassOnArray& of)
-      : of_(of),
-        config_(of.config),
-        pass_(of, [](const ArrayConfig& config, std::int64_t) -> std::int64_t { return config.columns; }),
+      : TileMapping(of, [](const ArrayConfig& config, std::int64_t) -> std::int64_t { return config.columns; }),
+        of_(of),
         step_words_(config_.words_of_half(tiles().groups_at_once)) {
     if (pass_.scaled()) share_ = most_shared(config_, tiles().most_rows(), tiles().most_columns());
   }
 
-  const TiledPass& tiled() const { return pass_; }
-  models::OperationCounts counts() const { return pass_.counts(); }
   // Array cycles and their stalls.
   CycleCounts cycles() const;
   // What the memory adds to them; from here on this mapping waits for the ports of the SRAM.
@@ -46,7 +43,7 @@ class Mapping {
   Traffic traffic() const;
 
  private:
-  const closed_form::Tiles& tiles() const { return pass_.tiles(); }
+  friend TileMapping<Mapping>;
 
   // Cycles in which an element multiplies so many taps of a group, and those that the group waits beyond them.
   std::int64_t words(std::int64_t taps) const { return ceiling(taps, config_.taps_per_cycle); }
@@ -76,24 +73,8 @@ class Mapping {
   std::int64_t tile_wait(const Place& place) const;
   // From the end of a tile's computation to its last result in its bank.
   std::int64_t drain() const { return std::max(share_, write_cycles_) + kArrayPipeline; }
-  std::int64_t array_cycles(const Steps& all) const {
-    return all.count == 0 ? 0 : all.first_fill + all.cycles + all.last_compute + drain();
-  }
-
-  // A row of all tiles, made of one for each tile: `make` gives it for a Place. Where `brings` is set, the tiles in the
-  // first panel of a conv group are others than those that follow.
-  template <typename Row, typename Make>
-  Row all_tiles(const Make& make, bool brings) const {
-    return tiles().all<Row>(
-        make, [&](const auto& runs, const Phases& phases) { return keeps_rows(runs, phases); }, brings);
-  }
-  Steps all_steps() const {
-    return all_tiles<Steps>([&](const Place& place) { return tile_steps(place); }, false);
-  }
 
   PassOnArray of_;
-  const ArrayConfig& config_;
-  TiledPass pass_;
   std::int64_t step_words_;  // that fit in half a buffer
   std::int64_t share_ = 0;   // the most elements that a group-scale unit serves in a tile
   // Of the SRAM, where its ports are taken into account.
@@ -171,10 +152,7 @@ std::int64_t Mapping::tile_wait(const Place& place) const {
 }
 
 CycleCounts Mapping::cycles() const {
-  CycleCounts cycles;
-  const Steps all = all_steps();
-  cycles.array = static_cast<std::uint64_t>(array_cycles(all));
-  if (all.count > 0) cycles.fill_stalls = static_cast<std::uint64_t>(all.first_fill + all.waits);
+  CycleCounts cycles = cycles_of_steps();
   tiles().for_phases([&](const Phases& phases, std::int64_t count) {
     const std::int64_t stalls =
         tiles().total_of_runs([&](const RunLength& run) { return stall(tiles().group_taps(run, phases)); });
@@ -188,13 +166,11 @@ void Mapping::add_memory(CycleCounts& cycles) {
   read_port_ = config_.sram_read_bytes_per_cycle;
   write_cycles_ =
       cycles_of(config_.sram_write_bytes_per_cycle, kFloatBytes * tiles().most_rows() * tiles().most_columns());
-  const auto row =
-      all_tiles<TileRow>([&](const Place& place) { return pass_.tile(place, tile_steps(place), drain()); }, true);
-  pass_.add_memory(array_cycles(all_steps()), row, cycles);
+  add_waits(cycles);
 }
 
 Traffic Mapping::traffic() const {
-  Traffic traffic = pass_.traffic([&](const auto& runs, const Phases& p) { return keeps_rows(runs, p); });
+  Traffic traffic = traffic_of_operands();
   // Every tile reads its row panel, also one that is still there.
   const std::int64_t row_reads = tiles().total([&](const auto& /*runs*/, const Phases& p) {
     return tiles().rows * of_.shape.outer_count(of_.pass) * p.taps * tiles().column_tiles(p);

@@ -20,7 +20,7 @@ using closed_form::Phases;
 using closed_form::Place;
 using closed_form::Steps;
 using closed_form::Tile;
-using closed_form::TiledPass;
+using closed_form::TileMapping;
 using models::ConvolutionShape;
 using models::Format;
 using models::Pass;
@@ -35,9 +35,9 @@ struct Fold {
 };
 
 // How the tiles of a pass are cut into folds.
-class Mapping {
+class Mapping : public TileMapping<Mapping> {
  public:
-  explicit Mapping(const PassOnArray& of) : config_(of.config), pass_(of, tile_positions) {
+  explicit Mapping(const PassOnArray& of) : TileMapping(of, tile_positions) {
     if (!pass_.scaled()) return;
     const auto& left = std::get<ScaledFormat>(of.left);
     const auto& right = std::get<ScaledFormat>(of.right);
@@ -46,8 +46,6 @@ class Mapping {
     word_bits_ = sum_word_bits(full_accumulator_bits(left.element, right.element, reduction.taps()));
   }
 
-  const TiledPass& tiled() const { return pass_; }
-  models::OperationCounts counts() const { return pass_.counts(); }
   CycleCounts cycles() const;
   // What the memory adds to them; from here on this mapping waits for the ports of the SRAM.
   void add_memory(CycleCounts& cycles);
@@ -55,7 +53,7 @@ class Mapping {
   Traffic traffic() const;
 
  private:
-  const closed_form::Tiles& tiles() const { return pass_.tiles(); }
+  friend TileMapping<Mapping>;
 
   // Folds that do not end their group.
   std::int64_t open_folds(const std::vector<RunLength>& runs, const Phases& p) const {
@@ -78,22 +76,7 @@ class Mapping {
 
   // From the end of a tile's computation to its last result in its bank: along a row, and from there as everywhere.
   std::int64_t drain() const { return config_.columns - 1 + share_ + kArrayPipeline; }
-  std::int64_t array_cycles(const Steps& all) const {
-    return all.count == 0 ? 0 : all.first_fill + all.cycles + all.last_compute + drain();
-  }
-  // A row of all tiles, made of one for each: `make` gives it for a Place. Where `brings` is set, the tiles in the
-  // first panel of a conv group are others than those that follow.
-  template <typename Row, typename Make>
-  Row all_tiles(const Make& make, bool brings) const {
-    return tiles().all<Row>(
-        make, [&](const auto& runs, const Phases& p) { return keeps_rows(runs, p); }, brings);
-  }
-  Steps all_steps() const {
-    return all_tiles<Steps>([&](const Place& place) { return tile_steps(place); }, false);
-  }
 
-  const ArrayConfig& config_;
-  TiledPass pass_;
   std::int64_t share_ = 0;       // the most rows that a group-scale unit serves
   std::int64_t word_bits_ = 32;  // of a partial sum inside a group
   // Of the SRAM, where its ports are taken into account.
@@ -149,10 +132,7 @@ Steps Mapping::tile_steps(const Place& place) const {
 }
 
 CycleCounts Mapping::cycles() const {
-  CycleCounts cycles;
-  const Steps all = all_steps();
-  cycles.array = static_cast<std::uint64_t>(array_cycles(all));
-  if (all.count > 0) cycles.fill_stalls = static_cast<std::uint64_t>(all.first_fill + all.waits);
+  CycleCounts cycles = cycles_of_steps();
   cycles.scaler_stalls = tiles().total([&](const std::vector<RunLength>& runs, const Phases& p) {
     const auto stalls = [&](bool ends, std::int64_t positions) {
       return positions == 0 ? 0 : fold_stalls(ends, positions, share_, config_.columns);
@@ -170,13 +150,11 @@ CycleCounts Mapping::cycles() const {
 void Mapping::add_memory(CycleCounts& cycles) {
   read_port_ = config_.sram_read_bytes_per_cycle;
   write_port_ = config_.sram_write_bytes_per_cycle;
-  const auto row =
-      all_tiles<TileRow>([&](const Place& place) { return pass_.tile(place, tile_steps(place), drain()); }, true);
-  pass_.add_memory(array_cycles(all_steps()), row, cycles);
+  add_waits(cycles);
 }
 
 Traffic Mapping::traffic() const {
-  Traffic traffic = pass_.traffic([&](const auto& runs, const Phases& p) { return keeps_rows(runs, p); });
+  Traffic traffic = traffic_of_operands();
   traffic.sram_sum_writes =
       static_cast<std::uint64_t>(tiles().total([&](const std::vector<RunLength>& runs, const Phases& p) {
         const std::int64_t integers = open_folds(runs, p);
