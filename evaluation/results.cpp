@@ -353,6 +353,10 @@ PassRecord pass_from_json(const Place& place) {
   visit_counts(record.counts, [&](const char* key, std::uint64_t& value) {
     if (key != std::string_view("overflows") || record.overflows_are_counted) CountReader{counts}(key, value);
   });
+  if (record.counts.mantissa_multiplies != record.multiply_adds) {
+    counts["mantissa_multiply"].refuse(fmt::format("is {}, expected the multiply_adds of the pass, {}",
+                                                   record.counts.mantissa_multiplies, record.multiply_adds));
+  }
   visit_tree_counts(record.counts, [&](const char* key, std::uint64_t& value) {
     if (counts.has(key)) CountReader{counts}(key, value);
   });

@@ -860,6 +860,8 @@ TEST_F(Command, ReportRefuses) {
   refuse_edited("/cycles/fill_stalls", 1 << 20, "/cycles: has more stalls than cycles of the array");
   refuse_edited("/sqnr_db", "inexact", R"(/sqnr_db: expected a number of dB, null, "exact", "infinite error")");
   refuse_edited("/baseline_sqnr_db/fp32", true, "/baseline_sqnr_db/fp32: expected a number of dB, null, \"exact\"");
+  refuse_edited("/counts/mantissa_multiply", 1,
+                "/counts/mantissa_multiply: is 1, expected the multiply_adds of the pass, ");
   json results = read_json("r.json");
   results["layers"][0]["passes"][0]["multiply_adds"] = -1;
   folder_.write("bad.json", results.dump());
