@@ -320,6 +320,10 @@ sim::CycleCounts cycles_from_json(const Place& place) {
   return cycles;
 }
 
+void require_object(const Place& place) {
+  if (!place.json().is_object()) place.refuse_value("an object");
+}
+
 PassRecord pass_from_json(const Place& place) {
   PassRecord record;
   record.pass = from_name(place["pass"], parse_pass);
@@ -338,7 +342,8 @@ PassRecord pass_from_json(const Place& place) {
   if (place.has("sqnr_db")) record.sqnr_db = decibels_at(place["sqnr_db"]);
   if (place.has("cosine_error")) record.cosine_error = cosine_error_at(place["cosine_error"]);
   if (place.has("baseline_sqnr_db")) {
-    if (!place["baseline_sqnr_db"].json().is_object()) place["baseline_sqnr_db"].refuse_value("an object");
+    require_object(place["baseline_sqnr_db"]);
+    if (place.has("baseline_zero_products")) require_object(place["baseline_zero_products"]);
     for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
       MeasuredBaseline& baseline = record.baselines.emplace_back();
       baseline.name = name;
@@ -423,7 +428,9 @@ LayerRecord layer_from_json(const Place& place) {
     const std::string key = models::to_string(operand);
     layer.formats[operand] = from_name(place["format"][key], parse_any_format);
     layer.rounding[operand] = from_name(place["rounding"][key], models::parse_rounding);
-    if (!place.has("operands") || !place["operands"].has(key)) continue;
+    if (!place.has("operands")) continue;
+    require_object(place["operands"]);
+    if (!place["operands"].has(key)) continue;
     const Place record = place["operands"][key];
     OperandRecord& values = layer.operands[operand];
     values.measured = true;
@@ -445,6 +452,10 @@ LayerRecord layer_from_json(const Place& place) {
     PassRecord record = pass_from_json(passes[i]);
     for (const PassRecord& other : layer.passes) {
       if (other.pass == record.pass) passes[i]["pass"].refuse_value("a pass that the layer does not have already");
+    }
+    if (const std::uint64_t expected = layer.shape.multiply_adds(record.pass); record.multiply_adds != expected) {
+      passes[i]["multiply_adds"].refuse(
+          fmt::format("is {}, expected {}, as the shape of the layer has", record.multiply_adds, expected));
     }
     layer.passes.push_back(std::move(record));
   }

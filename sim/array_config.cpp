@@ -37,7 +37,8 @@ constexpr Limits kBurstBytes{1, 65536};
 constexpr Limits kDramThousandths{1, std::int64_t{65536} * 1000};  // of bytes a cycle
 constexpr Limits kPortThousandths{1000, kDramThousandths.high};
 constexpr const char* kOrNull = " or null";
-constexpr std::array<DataflowKind, 2> kDataflowKinds{DataflowKind::kOutputStationary, DataflowKind::kWeightStationary};
+// In the order of DataflowKind.
+constexpr std::array<std::string_view, 2> kDataflowKinds{"output-stationary", "weight-stationary"};
 
 [[noreturn]] void refuse(const std::string& file, const std::string& pointer, const std::string& found,
                          const std::string& expected) {
@@ -93,17 +94,6 @@ void read_memory(const JsonReader& object, ArrayConfig& config) {
   }
 }
 
-void read_dataflow(const JsonReader& value, DataflowKind& kind) {
-  const Json& json = value.json();
-  for (const DataflowKind known : kDataflowKinds) {
-    if (json == to_string(known)) {
-      kind = known;
-      return;
-    }
-  }
-  value.refuse_value(R"("output-stationary" or "weight-stationary")");
-}
-
 constexpr std::array<std::string_view, 2> kDepthwiseMappings{"off", "rows"};  // in the order of DepthwiseMapping
 
 // False is another word for "off".
@@ -137,14 +127,16 @@ void read_feeder(const JsonReader& object, FeederConfig& feeder) {
 }  // namespace
 
 std::string to_string(DataflowKind kind) {
-  return kind == DataflowKind::kOutputStationary ? "output-stationary" : "weight-stationary";
+  return std::string(kDataflowKinds.at(static_cast<std::size_t>(kind)));
 }
 
 DataflowKind parse_dataflow_kind(const std::string& text) {
-  for (const DataflowKind kind : kDataflowKinds) {
-    if (to_string(kind) == text) return kind;
+  std::string names;
+  for (std::size_t kind = 0; kind < kDataflowKinds.size(); ++kind) {
+    if (kDataflowKinds.at(kind) == text) return static_cast<DataflowKind>(kind);
+    names += (names.empty() ? "" : ", ") + std::string(kDataflowKinds.at(kind));
   }
-  throw std::runtime_error("dataflow '" + text + "' is none of output-stationary, weight-stationary");
+  throw std::runtime_error("dataflow '" + text + "' is none of " + names);
 }
 
 std::int64_t ArrayConfig::groups_at_once(std::int64_t group_rows, std::int64_t groups) const {
@@ -230,7 +222,7 @@ ArrayConfig read_array_config(const Json& json, const std::string& file, const s
                          "sram_read_bytes_per_cycle",
                          "sram_write_bytes_per_cycle"});
   ArrayConfig config;
-  if (reader.has("dataflow")) read_dataflow(reader["dataflow"], config.dataflow);
+  if (reader.has("dataflow")) config.dataflow = static_cast<DataflowKind>(reader["dataflow"].one_of(kDataflowKinds));
   read_integer(reader, "rows", kExtents, config.rows);
   read_integer(reader, "columns", kExtents, config.columns);
   const int elements = config.rows * config.columns;

@@ -1,5 +1,7 @@
 #include "sim/dataflow.h"
 
+#include <cstdlib>
+
 #include "sim/ceiling.h"
 #include "sim/output_stationary/analytic.h"
 #include "sim/output_stationary/operand_toggles.h"
@@ -32,7 +34,13 @@ constexpr Dataflow kWeightStationary{
 }  // namespace
 
 const Dataflow& dataflow_of(const ArrayConfig& config) {
-  return config.dataflow == DataflowKind::kWeightStationary ? kWeightStationary : kOutputStationary;
+  switch (config.dataflow) {
+    case DataflowKind::kOutputStationary:
+      return kOutputStationary;
+    case DataflowKind::kWeightStationary:
+      return kWeightStationary;
+  }
+  std::abort();
 }
 
 double utilization(const models::OperationCounts& counts, const CycleCounts& cycles, const ArrayConfig& config) {

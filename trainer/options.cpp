@@ -35,9 +35,9 @@ std::vector<std::uint64_t> parse_milestones(const std::string& list);
 
 // A format of one operand, or of all of them.
 base::Parsed format_kind() {
-  return {[](const std::string& text) { models::parse_operand_formats(text); },
-          {"e2m4", "e2m1", "mxfp4", "mxfp6-e2m3", "mxfp6-e3m2", "mxfp8", "mxfp8-e4m3", "mxfp8-e5m2", "mxint8", "nvfp4",
-           "fp32", "fp16", "bf16", "fp8", "fp8-e4m3", "fp8-e5m2", "int8"}};
+  std::vector<std::string> offered = models::format_names();
+  offered.insert(offered.begin(), {"e2m4", "e2m1", "mxfp8", "fp8"});
+  return {[](const std::string& text) { models::parse_operand_formats(text); }, offered};
 }
 
 base::Parsed anything() {

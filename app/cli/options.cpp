@@ -39,8 +39,9 @@ namespace {
 
 // What completion offers.
 std::vector<std::string> known_formats() {
-  return {"e2m4",  "e2m1", "mxfp4", "mxfp6-e2m3", "mxfp6-e3m2", "mxfp8-e4m3", "mxfp8-e5m2", "mxint8",
-          "nvfp4", "fp32", "fp16",  "bf16",       "fp8-e4m3",   "fp8-e5m2",   "int8"};
+  std::vector<std::string> names = models::format_names();
+  names.insert(names.begin(), {"e2m4", "e2m1"});
+  return names;
 }
 
 }  // namespace

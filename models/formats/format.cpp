@@ -296,11 +296,18 @@ Format parse_format(std::string_view text) {
                      "-e5m2 here");
   }
   if (find_named(name) == nullptr && (text.empty() || text[0] != 'e')) {
-    refuse(text,
-           "is neither an MLS format such as e2m4, nor nvfp4, nor one of mxfp4, mxfp6-e2m3, mxfp6-e3m2, mxfp8-e4m3, "
-           "mxfp8-e5m2, mxint8, nor one of fp32, fp16, bf16, fp8-e4m3, fp8-e5m2, int8");
+    std::string names;
+    for (const std::string& known : format_names()) names += (names.empty() ? "" : ", ") + known;
+    refuse(text, "is neither an MLS format such as e2m4 nor one of " + names);
   }
   return parse_scaled_format(text);
+}
+
+std::vector<std::string> format_names() {
+  std::vector<std::string> names;
+  for (const NamedFormat& named : kNamedFormats) names.emplace_back(named.name);
+  for (const auto& [name, baseline] : kBaselineNames) names.emplace_back(name);
+  return names;
 }
 
 OperandFormats parse_operand_formats(std::string_view text) {

@@ -122,6 +122,8 @@ std::vector<Format> next_formats(const Format& format, Pass pass);
 // baseline. Throws std::runtime_error with a sentence that says what was expected, for a text of another form and for a
 // width out of range.
 Format parse_format(std::string_view text);
+// Those that have a name, MX, NVFP4 and baselines, such as mxfp4 and int8.
+std::vector<std::string> format_names();
 
 // The same, refusing baselines.
 ScaledFormat parse_scaled_format(std::string_view text);

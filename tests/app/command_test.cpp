@@ -860,6 +860,7 @@ TEST_F(Command, ReportRefuses) {
   refuse_edited("/cycles/fill_stalls", 1 << 20, "/cycles: has more stalls than cycles of the array");
   refuse_edited("/sqnr_db", "inexact", R"(/sqnr_db: expected a number of dB, null, "exact", "infinite error")");
   refuse_edited("/baseline_sqnr_db/fp32", true, "/baseline_sqnr_db/fp32: expected a number of dB, null, \"exact\"");
+  refuse_edited("/baseline_zero_products", "x", "/baseline_zero_products: is \"x\", expected an object");
   refuse_edited("/counts/mantissa_multiply", 1,
                 "/counts/mantissa_multiply: is 1, expected the multiply_adds of the pass, ");
   json results = read_json("r.json");
@@ -879,6 +880,8 @@ TEST_F(Command, ReportRefuses) {
       expect_error("report bad.json --format " + format, {"bad.json", part});
     }
   };
+  refuse("/layers/0/operands", nullptr, "/layers/0/operands: is null, expected an object");
+  refuse("/layers/0/shape/batch", 1000, "/layers/0/passes/0/multiply_adds: is ");
   refuse("/layers", json::array(), "/layers: expected a layer or more");
   refuse("/layers/0/passes", json::array(), "/layers/0/passes: expected a pass or more");
   refuse("/layers/0/format/weight", "fp32", "/layers/0/format");

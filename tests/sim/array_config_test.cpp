@@ -203,8 +203,8 @@ TEST_F(ArrayConfigFile, RefusesWithFileKeyAndExpectation) {
                  "an integer from 0 to 1000000 or null");
   expect_refused(R"({"dram_latency_cycles": 2.5})", "/dram_latency_cycles: is 2.5", "or null");
   expect_refused(R"({"dataflow": "row-stationary"})", "/dataflow: is \"row-stationary\"",
-                 R"(expected "output-stationary" or "weight-stationary")");
-  expect_refused(R"({"dataflow": 1})", "/dataflow: is 1", "expected \"output-stationary\"");
+                 R"(expected one of "output-stationary", "weight-stationary")");
+  expect_refused(R"({"dataflow": 1})", "/dataflow: is 1", "expected one of \"output-stationary\"");
   expect_refused(R"({"dataflow": "weight-stationary", "taps_per_cycle": 257})", "/row_feeder/buffer_elements: is 8192",
                  "8224 (two halves of 257 elements for each of the 16 lanes)");
   expect_refused(R"({"dram_burst_bytes": 0})", "/dram_burst_bytes: is 0", "an integer from 1 to 65536 or null");
