@@ -305,6 +305,7 @@ Format parse_format(std::string_view text) {
 
 std::vector<std::string> format_names() {
   std::vector<std::string> names;
+  names.reserve(kNamedFormats.size() + kBaselineNames.size());
   for (const NamedFormat& named : kNamedFormats) names.emplace_back(named.name);
   for (const auto& [name, baseline] : kBaselineNames) names.emplace_back(name);
   return names;
