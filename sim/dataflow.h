@@ -35,7 +35,7 @@ struct Dataflow {
                                   const models::ScaledTensor& left, const models::ScaledTensor& right,
                                   const ArrayConfig& config);
 
-  // How many of them the array has.
+  // How many units that scale the sums of reduction groups the array has.
   std::int64_t (*group_scale_units)(const ArrayConfig& config);
   // Columns of results of a whole tile where so many convolution groups stand side by side.
   std::int64_t (*tile_columns)(const ArrayConfig& config, std::int64_t groups_at_once);

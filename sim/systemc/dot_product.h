@@ -1,15 +1,13 @@
 // What elements that multiply several pairs at once have in common, whatever stays in them: the exact sum of the
-// products of a word, and its addition to a sum. Their tests are those of the arrays.
+// products of a word. Its tests are those of the arrays.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <systemc>
 
-#include "models/convolution/operation_counts.h"
 #include "sim/systemc/adder_tree.h"
 #include "sim/systemc/exponent_adder.h"
-#include "sim/systemc/job.h"
 #include "sim/systemc/mantissa_multiplier.h"
 
 namespace mlsim::sim {
@@ -49,29 +47,6 @@ class DotProduct {
   sc_core::sc_vector<MantissaMultiplier> multiplier_;
   sc_core::sc_vector<ExponentAdder> exponent_adder_;
   AdderTree adder_tree_;
-};
-
-// The adder behind the tree: a word is one addition, of whose products the tree adds all but one.
-class WordAdder {
- public:
-  void load(const Job& job);
-
-  // `sum` and a word, whose products are not all padding.
-  std::int64_t added(std::int64_t sum, const ProductSum& word);
-
-  // Of what was multiplied for the additions, too.
-  models::OperationCounts counts() const;
-  // Of the products, those that are zero.
-  std::uint64_t zero_products() const { return zero_products_; }
-
- private:
-  int bits_ = 64;
-  models::Overflow overflow_ = models::Overflow::kSaturate;
-  bool has_exponents_ = true;
-  std::uint64_t additions_ = 0;
-  std::uint64_t products_ = 0;
-  std::uint64_t overflows_ = 0;
-  std::uint64_t zero_products_ = 0;
 };
 
 }  // namespace mlsim::sim

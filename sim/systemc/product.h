@@ -1,15 +1,12 @@
-// What elements with one multiplier have in common, whatever stays in them: the product of a pair, and its addition to
-// a sum. Their tests are those of the arrays.
+// What elements with one multiplier have in common, whatever stays in them: the product of a pair. Its tests are those
+// of the arrays.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <systemc>
 
-#include "models/convolution/datapath.h"
-#include "models/convolution/operation_counts.h"
 #include "sim/systemc/exponent_adder.h"
-#include "sim/systemc/job.h"
 #include "sim/systemc/mantissa_multiplier.h"
 
 namespace mlsim::sim {
@@ -46,35 +43,6 @@ class Product {
 
   MantissaMultiplier multiplier_;
   ExponentAdder exponent_adder_;
-};
-
-// The shifter, the sign and the adder behind it.
-class ProductAdder {
- public:
-  void load(const Job& job);
-
-  // `sum` and a product that is no padding.
-  std::int64_t added(std::int64_t sum, std::uint32_t product, std::uint8_t shift, bool negative) {
-    const std::int64_t shifted = models::shift_product(product, shift, negative);
-    const models::Accumulation next = models::accumulate(sum, shifted, bits_, overflow_);
-    ++additions_;
-    overflows_ += next.overflow ? 1 : 0;
-    zero_products_ += product == 0 ? 1 : 0;
-    return next.value;
-  }
-
-  // Of what was multiplied for the additions, too.
-  models::OperationCounts counts() const;
-  // Of the products, those that are zero.
-  std::uint64_t zero_products() const { return zero_products_; }
-
- private:
-  int bits_ = 64;
-  models::Overflow overflow_ = models::Overflow::kSaturate;
-  bool has_exponents_ = true;
-  std::uint64_t additions_ = 0;
-  std::uint64_t overflows_ = 0;
-  std::uint64_t zero_products_ = 0;
 };
 
 }  // namespace mlsim::sim

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <systemc>
 
+#include "sim/systemc/element_adder.h"
 #include "sim/systemc/job.h"
-#include "sim/systemc/product.h"
 
 namespace mlsim::sim {
 
@@ -27,12 +27,12 @@ class ShiftAccumulator : public sc_core::sc_module {
   explicit ShiftAccumulator(const sc_core::sc_module_name& name);
 
   void load(const Job& job) { adder_.load(job); }
-  const ProductAdder& adder() const { return adder_; }
+  const ElementAdder& adder() const { return adder_; }
 
  private:
   void tick();
 
-  ProductAdder adder_;
+  ElementAdder adder_;
 };
 
 }  // namespace mlsim::sim

@@ -8,6 +8,7 @@
 
 #include "models/convolution/operation_counts.h"
 #include "sim/systemc/dot_product.h"
+#include "sim/systemc/element_adder.h"
 #include "sim/systemc/stationary_element.h"
 
 namespace mlsim::sim {
@@ -25,12 +26,12 @@ class StationaryTreeAdder : public sc_core::sc_module {
   explicit StationaryTreeAdder(const sc_core::sc_module_name& name);
 
   void load(const Job& job) { adder_.load(job); }
-  const WordAdder& adder() const { return adder_; }
+  const ElementAdder& adder() const { return adder_; }
 
  private:
   void tick();
 
-  WordAdder adder_;
+  ElementAdder adder_;
 };
 
 class StationaryDotElement : public sc_core::sc_module {

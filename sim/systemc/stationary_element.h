@@ -6,6 +6,7 @@
 #include <systemc>
 
 #include "models/convolution/operation_counts.h"
+#include "sim/systemc/element_adder.h"
 #include "sim/systemc/job.h"
 #include "sim/systemc/product.h"
 
@@ -42,12 +43,12 @@ class StationaryAdder : public sc_core::sc_module {
   explicit StationaryAdder(const sc_core::sc_module_name& name);
 
   void load(const Job& job) { adder_.load(job); }
-  const ProductAdder& adder() const { return adder_; }
+  const ElementAdder& adder() const { return adder_; }
 
  private:
   void tick();
 
-  ProductAdder adder_;
+  ElementAdder adder_;
 };
 
 class StationaryElement : public sc_core::sc_module {

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <systemc>
 
-#include "sim/systemc/dot_product.h"
+#include "sim/systemc/adder_tree.h"
+#include "sim/systemc/element_adder.h"
+#include "sim/systemc/job.h"
 
 namespace mlsim::sim {
 
@@ -21,12 +23,12 @@ class TreeAccumulator : public sc_core::sc_module {
   explicit TreeAccumulator(const sc_core::sc_module_name& name);
 
   void load(const Job& job) { adder_.load(job); }
-  const WordAdder& adder() const { return adder_; }
+  const ElementAdder& adder() const { return adder_; }
 
  private:
   void tick();
 
-  WordAdder adder_;
+  ElementAdder adder_;
 };
 
 }  // namespace mlsim::sim
