@@ -3,7 +3,6 @@
 //
 //   blocks [RUNS [LAYER [FORMAT]]]      the layers and formats whose names contain these
 #include <fmt/core.h>
-#include <malloc.h>
 #include <tbb/global_control.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/memory.h"
 #include "bench/layers.h"
 #include "bench/timing.h"
 #include "models/convolution/cpu/functional_convolution.h"
@@ -120,8 +120,7 @@ void compare_quantizers(const std::vector<const char*>& formats, int runs) {
 int main(int argc, char** argv) {
   using namespace mlsim;
   // Results are allocated anew each time; keeping the memory spares their page faults.
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mlsim::base::keep_freed_memory();
   const tbb::global_control one_thread(tbb::global_control::max_allowed_parallelism, 1);
   const int runs = argc > 1 ? std::max(std::atoi(argv[1]), 1) : 5;
   const std::string layer_part = argc > 2 ? argv[2] : "";

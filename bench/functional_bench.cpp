@@ -1,12 +1,12 @@
 // The functional engine, the quantizer and plain arithmetic, beside the scalar reference: multiply-adds and elements a
 // second.
 #include <benchmark/benchmark.h>
-#include <malloc.h>
 #include <tbb/global_control.h>
 
 #include <array>
 #include <vector>
 
+#include "base/memory.h"
 #include "bench/layers.h"
 #include "bench/peaks.h"
 #include "models/convolution/cpu/direct_convolution.h"
@@ -146,8 +146,7 @@ BENCHMARK_CAPTURE(quantizer, stochastic, models::Rounding::kStochastic)->Unit(be
 
 int main(int argc, char** argv) {
   // Results are allocated anew each time; keeping the memory spares their page faults.
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mlsim::base::keep_freed_memory();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::RunSpecifiedBenchmarks();

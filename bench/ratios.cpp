@@ -6,7 +6,6 @@
 // the engine's speed as a multiple of each, and its share of what the processor's fused multiply-adds and dot products
 // of bytes could do. Above 1 the exact low-bit convolution takes less time than oneDNN's.
 #include <fmt/core.h>
-#include <malloc.h>
 #include <tbb/global_control.h>
 
 #include <algorithm>
@@ -21,6 +20,7 @@
 #include <vector>
 
 #include "base/command_line.h"
+#include "base/memory.h"
 #include "bench/layer_sets.h"
 #include "bench/layers.h"
 #include "bench/onednn.h"
@@ -231,8 +231,7 @@ void compare(const bench::LayerSet& set, const std::string& format, Pass pass, c
 void run(const base::CommandLine& line) {
   if (line.has("instructions")) limit_instructions(line.text("instructions"));
   // Keeping memory spares both libraries the page faults.
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  base::keep_freed_memory();
   const tbb::global_control one_thread(tbb::global_control::max_allowed_parallelism, 1);
   bench::set_onednn_threads(1);
   fmt::print("G multiply-adds a second on one thread, its own time, medians of {}; {}\n",

@@ -37,6 +37,7 @@ BENCHMARK(simulate)->DenseRange(0, 2)->Unit(benchmark::kMillisecond);
 }  // namespace mlsim
 
 int main(int argc, char** argv) {
+  mlsim::sim::keep_systemc_quiet();
   for (; argc > 1; --argc, ++argv) {
     const std::string option = argv[1];
     if (option.starts_with("--array=")) {

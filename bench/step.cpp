@@ -3,7 +3,6 @@
 //
 //   step NETWORK [options]     a line for each number of threads up to the machine's
 #include <fmt/core.h>
-#include <malloc.h>
 #include <sys/resource.h>
 #include <tbb/global_control.h>
 #include <tbb/info.h>
@@ -20,6 +19,7 @@
 #include <vector>
 
 #include "base/command_line.h"
+#include "base/memory.h"
 #include "bench/layers.h"
 #include "bench/onednn.h"
 #include "bench/timing.h"
@@ -226,8 +226,7 @@ void print_step(const base::CommandLine& line) {
 }  // namespace mlsim
 
 int main(int argc, char** argv) {
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mlsim::base::keep_freed_memory();
   try {
     const mlsim::base::CommandLine line(mlsim::command(), {argv + 1, argv + argc});
     if (line.flag("help")) {

@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--formats", nargs="+", default=["e2m1", "e2m4", "mxfp4/nc"])
     options = parser.parse_args()
     torch.set_num_threads(1)
+    mlsim.keep_freed_memory()
     print(f"{'format':<8} {'engine ms':>10} {'converted':>10} {'ratio':>6} {'float ms':>9} {'of float':>9}")
     for format in options.formats:
         converted, plain, own = Step(options.batch, format), Step(options.batch, "fp32"), float("inf")

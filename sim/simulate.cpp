@@ -97,6 +97,11 @@ struct Simulator::Design {
   std::optional<Trace> trace;
 };
 
+void keep_systemc_quiet() {
+  setenv("SC_COPYRIGHT_MESSAGE", "DISABLE", 1);  // NOLINT(concurrency-mt-unsafe)
+  sc_core::sc_report_handler::set_actions(sc_core::SC_INFO, sc_core::SC_DO_NOTHING);
+}
+
 Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::optional<TraceRequest>& trace)
     : config_(config) {
   config.check("array");
@@ -108,9 +113,6 @@ Simulator::Simulator(Detail detail, const ArrayConfig& config, const std::option
     base::require_regular_file(trace->file);
     base::require_regular_file(gtkw_file(trace->file));
   }
-  // Keeps SystemC's banner and its remarks on tracing off the terminal.
-  setenv("SC_COPYRIGHT_MESSAGE", "DISABLE", 1);  // NOLINT(concurrency-mt-unsafe)
-  sc_core::sc_report_handler::set_actions(sc_core::SC_INFO, sc_core::SC_DO_NOTHING);
   with_own_errors([&] { design_ = std::make_unique<Design>(detail, config, trace); });
 }
 

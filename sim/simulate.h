@@ -54,6 +54,10 @@ std::string gtkw_file(const std::string& vcd);
 void check_widths(models::Pass pass, const models::ElementFormat& left, const models::ElementFormat& right,
                   int accumulator_bits);
 
+// Keeps SystemC's banner and its remarks on tracing off the terminal, for the whole process: programs call it first in
+// main, before other threads begin.
+void keep_systemc_quiet();
+
 // One accelerator, built once, through which any number of passes run one after the other. SystemC knows one design in
 // a process: a second simulator in the same process is refused (std::runtime_error), also after the first is gone.
 class Simulator {

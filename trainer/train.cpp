@@ -16,6 +16,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "base/memory.h"
 #include "base/output_file.h"
 #include "base/terminal.h"
 #include "trainer/data/image_folder.h"
@@ -199,6 +200,7 @@ int run(const Options& given) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  mlsim::base::keep_freed_memory();
   mlsim::base::keep_standard_streams();
   mlsim::base::remove_unfinished_files_on_signals();
   try {

@@ -3,7 +3,6 @@
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <malloc.h>
 #include <oneapi/tbb/global_control.h>
 #include <torch/nn/functional/loss.h>
 #include <torch/optim/sgd.h>
@@ -14,7 +13,6 @@
 #include <boost/crc.hpp>
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numbers>
@@ -171,6 +169,20 @@ std::string_view checked_archive(std::string_view checkpoint, const std::string&
   }
   return archive;
 }
+
+// How many threads libtorch takes, while it lives.
+class TorchThreads {
+ public:
+  explicit TorchThreads(int threads) { torch::set_num_threads(threads); }
+  ~TorchThreads() { torch::set_num_threads(before_); }
+  TorchThreads(const TorchThreads&) = delete;
+  TorchThreads& operator=(const TorchThreads&) = delete;
+  TorchThreads(TorchThreads&&) = delete;
+  TorchThreads& operator=(TorchThreads&&) = delete;
+
+ private:
+  int before_ = torch::get_num_threads();
+};
 
 class Session {
  public:
@@ -842,13 +854,9 @@ double learning_rate_at(const Recipe& recipe, std::uint64_t step) {
 }
 
 TrainingResult train(const Dataset& data, const TrainingRun& run) {
-  // Every step allocates the same tensors again. Kept in the heap they cost nothing; mapped anew, as the C library does
-  // with large blocks, the page faults take several times as long as the convolutions.
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   const oneapi::tbb::global_control threads(oneapi::tbb::global_control::max_allowed_parallelism,
                                             static_cast<std::size_t>(run.threads));
-  torch::set_num_threads(run.threads);
+  const TorchThreads torch_threads(run.threads);
   try {
     return Session(data, run).train();
   } catch (const c10::Error& error) {

@@ -1,6 +1,5 @@
 // The mlsim command: chooses a command and turns what it throws into one line and an exit status.
 #include <fmt/core.h>
-#include <malloc.h>
 #include <unistd.h>
 
 #include <array>
@@ -9,7 +8,6 @@
 #include <cstring>
 #include <exception>
 #include <iostream>
-#include <limits>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -22,8 +20,10 @@
 #include "app/cli/simulate_command.h"
 #include "app/cli/sweep_command.h"
 #include "base/command_pages.h"
+#include "base/memory.h"
 #include "base/output_file.h"
 #include "base/terminal.h"
+#include "sim/simulate.h"
 
 namespace {
 
@@ -110,11 +110,8 @@ void on_lack_of_memory() {
 
 int main(int argc, char** argv) {
   std::set_new_handler(on_lack_of_memory);
-  // Every layer allocates tensors like those of the layer before. Kept in the heap they cost nothing; mapped anew, as
-  // the C library does with large blocks, each page is faulted in again. Only the largest blocks, which leave the
-  // largest holes in a heap, go back to the system.
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  mlsim::base::keep_freed_memory(std::size_t{32} << 20);
+  mlsim::sim::keep_systemc_quiet();
   mlsim::base::keep_standard_streams();
   mlsim::base::remove_unfinished_files_on_signals();
   // Names and texts of inputs are in what is said here.

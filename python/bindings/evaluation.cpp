@@ -25,6 +25,7 @@
 #include "python/bindings/arguments.h"
 #include "python/bindings/interruptible.h"
 #include "python/bindings/module.h"
+#include "sim/simulate.h"
 #include "workloads/source.h"
 #include "workloads/training_counts.h"
 
@@ -318,6 +319,7 @@ void bind_evaluation(py::module_& module) {
       },
       py::arg("path"), py::arg("text"));
   module.def("remove_unfinished_files_on_signals", base::remove_unfinished_files_on_signals);
+  module.def("keep_systemc_quiet", sim::keep_systemc_quiet);
 }
 
 }  // namespace mlsim::python

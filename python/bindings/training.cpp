@@ -1,13 +1,12 @@
 // What mlsim.torch needs of operands: the formats of a layer, and an operand's values with the scale beside them.
-#include <malloc.h>
 
 #include <algorithm>
-#include <limits>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "base/memory.h"
 #include "models/formats/format.h"
 #include "python/bindings/arguments.h"
 #include "python/bindings/module.h"
@@ -61,15 +60,6 @@ py::tuple scaled_values(const py::array_t<float, py::array::c_style>& array, con
   return py::make_tuple(std::move(values), scale);
 }
 
-// A step allocates the same tensors again. Kept in the heap they cost nothing; mapped anew, as the C library does with
-// large blocks, they cost page faults, a fifth of the time of the convolutions.
-void keep_memory() {
-#ifdef __GLIBC__
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-#endif
-}
-
 }  // namespace
 
 void bind_training(py::module_& module) {
@@ -81,7 +71,13 @@ text: a format for all operands, fp8 and mxfp8 among them.)");
              "Whether two passes take an operand in the same tiles.");
   module.def("format_family", family, arg("format"),
              "What a format multiplies with: block-scaled, floating-point or int8.");
-  module.def("keep_memory", keep_memory, "Lets the process keep the memory that it frees, for its next allocations.");
+  module.def(
+      "keep_freed_memory", [] { base::keep_freed_memory(); },
+      R"(Lets this process keep the memory that it frees for its next allocations.
+
+A step of training allocates the tensors of the step before; kept, they cost no page faults, which take a fifth of the
+time of exact convolutions. It is of the whole process and its C library, cannot be undone, and holds the most memory
+that was ever in use; settings of the environment (MALLOC_..., GLIBC_TUNABLES) give way to it.)");
   module.def(
       "scaled_values", scaled_values, arg("array"), arg("format"), arg("operand"), arg("pass_name"), arg("rounding"),
       arg("random_bits"), arg("seed"), arg("stream"), arg("threads"), arg("name"),

@@ -38,6 +38,7 @@ def train_with(bits: int, overflow: str) -> None:
 
 
 def main() -> None:
+    mlsim.keep_freed_memory()
     for bits, overflow in ((32, "saturate"), (16, "saturate"), (12, "saturate")):
         train_with(bits, overflow)
 

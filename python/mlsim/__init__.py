@@ -17,7 +17,16 @@ import numpy as np
 
 from mlsim import _arrays, _native
 from mlsim._evaluation import counts, report, simulate, sweep
-from mlsim._native import Error, PassResult, Quantized, __version__, backward_data, backward_weight, forward
+from mlsim._native import (
+    Error,
+    PassResult,
+    Quantized,
+    __version__,
+    backward_data,
+    backward_weight,
+    forward,
+    keep_freed_memory,
+)
 from mlsim._results import Report, Results, Sweep
 
 __all__ = [
@@ -32,6 +41,7 @@ __all__ = [
     "counts",
     "fake_quantize",
     "forward",
+    "keep_freed_memory",
     "quantize",
     "report",
     "simulate",

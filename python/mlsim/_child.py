@@ -66,6 +66,7 @@ def _main() -> None:
     from mlsim import _native
 
     _native.remove_unfinished_files_on_signals()
+    _native.keep_systemc_quiet()
     try:
         answer = {"answer": _native.simulate(message["request"])}
     except _native.Error as error:
