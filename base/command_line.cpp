@@ -37,11 +37,15 @@ struct Complaint {
 
   std::string operator()(const AnyText& /*kind*/) const { return nothing_if_filled("a text"); }
   std::string operator()(const File& /*kind*/) const { return nothing_if_filled("a name"); }
-  std::string operator()(const Folder& /*kind*/) const { return nothing_if_filled("a name"); }
+  std::string operator()(const Folder& /*kind*/) const {
+    return text == "-" ? expected("the name of a folder") : nothing_if_filled("a name");
+  }
   std::string operator()(const WholeNumber& range) const {
     const auto value = number_of<std::uint64_t>(text);
     if (value && *value >= range.low && *value <= range.high) return {};
-    const bool bounded = range.high < std::numeric_limits<std::uint64_t>::max();
+    // The largest of all is said to those alone who are above it.
+    const bool is_whole = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+    const bool bounded = is_whole || range.high < std::numeric_limits<std::uint64_t>::max();
     return expected(
         fmt::format("a whole number from {} {}", range.low, bounded ? fmt::format("to {}", range.high) : "on"));
   }
@@ -135,7 +139,9 @@ CommandLine::CommandLine(const Command& command, const std::vector<std::string>&
   }();
   if (operands_.size() > most) refuse_usage(fmt::format("'{}' is one argument too many", operands_[most]));
   if (!command.operands.empty() && operands_.empty()) {
-    refuse_usage(fmt::format("{} is missing", command.operands.front().name));
+    const Operand& operand = command.operands.front();
+    const bool of_others = !operand.many_with.empty() && has(operand.many_with);
+    refuse_usage(fmt::format("{} is missing", of_others ? operand.many_name : operand.name));
   }
   for (const std::string& operand : operands_) {
     const std::string reason = complaint(command.operands.front().kind, operand);

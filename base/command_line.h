@@ -63,6 +63,7 @@ struct Operand {
   ValueKind kind = File{};
   bool many = false;        // one or more
   std::string many_with{};  // an option without which it is one all the same
+  std::string many_name{};  // of one of them
 };
 
 struct Command {

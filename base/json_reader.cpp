@@ -23,7 +23,8 @@ void BasicJsonReader<Json>::refuse_value(const std::string& expectation) const {
 
 template <typename Json>
 bool BasicJsonReader<Json>::has(std::string_view key) const {
-  return value_->is_object() && value_->contains(key);
+  if (!value_->is_object()) refuse_value("an object");
+  return value_->contains(key);
 }
 
 template <typename Json>

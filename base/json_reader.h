@@ -28,7 +28,7 @@ class BasicJsonReader {
   // "is VALUE, expected EXPECTATION"
   [[noreturn]] void refuse_value(const std::string& expectation) const;
 
-  // Whether this is an object with that key.
+  // Whether this object has that key; refuses what is no object.
   bool has(std::string_view key) const;
   // A member; refuses what is no object or has no such key.
   BasicJsonReader operator[](std::string_view key) const;

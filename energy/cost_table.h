@@ -1,7 +1,9 @@
 // A table of published energies and areas of one technology, and the constants of the laws between them.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -30,10 +32,15 @@ struct Cost {
   bool operator==(const Cost&) const = default;
 };
 
-// The baselines that are floats: all but int8, which the table of formats has last.
-inline constexpr std::array<models::BaselineFormat, 5> kFloatFormats{
-    models::BaselineFormat::kFp32, models::BaselineFormat::kFp16, models::BaselineFormat::kBf16,
-    models::BaselineFormat::kFp8E4m3, models::BaselineFormat::kFp8E5m2};
+// The baselines that are floats, in the order of their table, which has them before the integers.
+inline constexpr auto kFloatFormats = [] {
+  constexpr auto is_integer = [](const models::BaselineLayout& layout) { return layout.is_integer(); };
+  constexpr std::size_t kFloats =
+      std::find_if(models::kBaselines.begin(), models::kBaselines.end(), is_integer) - models::kBaselines.begin();
+  std::array<models::BaselineFormat, kFloats> formats{};
+  for (std::size_t i = 0; i < kFloats; ++i) formats[i] = static_cast<models::BaselineFormat>(i);
+  return formats;
+}();
 
 // An integer operation at one width.
 struct WidthPoint {

@@ -50,7 +50,8 @@ void check(const Surroundings& surroundings) {
 
 // Floats whose tensors carry a power of two; the range of the others is that of binary32.
 bool is_scaled(BaselineFormat format) {
-  return format != BaselineFormat::kFp32 && format != BaselineFormat::kBf16 && format != BaselineFormat::kInt8;
+  const models::BaselineLayout& layout = models::layout_of(format);
+  return !layout.is_integer() && !layout.has_range_of_binary32();
 }
 
 // The registers of an operand in a processing element, or its share of one.
@@ -317,8 +318,8 @@ DatapathCost price_scaled(const Laws& laws, const ScaledDatapath& datapath, cons
 }
 
 DatapathCost price_baseline(const Laws& laws, const BaselineDatapath& datapath, const Surroundings& surroundings) {
-  const bool integer = datapath.left == BaselineFormat::kInt8;
-  if (integer != (datapath.right == BaselineFormat::kInt8)) {
+  const bool integer = models::layout_of(datapath.left).is_integer();
+  if (integer != models::layout_of(datapath.right).is_integer()) {
     throw std::runtime_error("the datapath multiplies int8 by a float, expected int8 on both sides or on neither");
   }
   const ErrorBars& bars = laws.table().error_bars;
@@ -337,12 +338,14 @@ DatapathCost price_baseline(const Laws& laws, const BaselineDatapath& datapath, 
   Cost add;
   Cost convert;
   if (integer) {
-    multiply = laws.multiplier(8, 8);
+    const int left = models::element_bits(datapath.left);
+    const int right = models::element_bits(datapath.right);
+    multiply = laws.multiplier(left, right);
     add = laws.adder(32);
     convert = laws.integer_to_float(32);
     tensor_scale = laws.float_multiplier(BaselineFormat::kFp32);
     cost.price_pj[Operation::kTensorScale] = bars.around_float(tensor_scale.energy_pj);
-    tree = adder_tree(laws, multipliers, 16);
+    tree = adder_tree(laws, multipliers, left + right);
     cost.price_pj[Operation::kTreeAdd] = bars.around_integer(tree.mean_pj(multipliers));
     cost.price_pj[Operation::kIntegerMultiply] = bars.around_integer(multiply.energy_pj);
     cost.price_pj[Operation::kIntegerAccumulate] = bars.around_integer(add.energy_pj);
@@ -435,7 +438,7 @@ Counts multiply_add_counts(const Datapath& datapath, std::uint64_t multiply_adds
       counts[Operation::kExponentAdd] = multiply_adds;
       counts[Operation::kShift] = multiply_adds;
     }
-  } else if (std::get<BaselineDatapath>(datapath).left == BaselineFormat::kInt8) {
+  } else if (models::layout_of(std::get<BaselineDatapath>(datapath).left).is_integer()) {
     counts[Operation::kIntegerMultiply] = multiply_adds;
     add_integers();
   } else {

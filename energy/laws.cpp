@@ -63,7 +63,7 @@ double adder_law(const std::vector<WidthPoint>& figures, double Cost::*field, in
 }
 
 const Cost& figure(const std::array<Cost, kFloatFormats.size()>& costs, BaselineFormat format) {
-  assert(format != BaselineFormat::kInt8);
+  assert(!models::layout_of(format).is_integer());
   return costs[static_cast<std::size_t>(format)];
 }
 

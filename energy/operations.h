@@ -67,6 +67,13 @@ enum class Line : std::uint8_t {
   kMemory,     // buffers, SRAM, DRAM; their leakage
 };
 
+// A block of the machine: a unit and, in most, a part of it.
+struct Block {
+  std::string_view unit;
+  std::string_view part;
+  bool operator==(const Block&) const = default;
+};
+
 // snake_case: `mantissa_multiply`, …
 std::string_view name(Operation operation);
 // The operation of that name, if there is one.
@@ -74,6 +81,8 @@ std::optional<Operation> find_operation(std::string_view name);
 Line line_of(Operation operation);
 // What of it is counted, where that is not the operation itself: bits of memory traffic, cycles.
 std::string_view unit(Operation operation);
+// Where it is done; nowhere what time costs.
+Block block_of(Operation operation);
 // What one of it is, in words.
 std::string_view description(Operation operation);
 // Whether it is paid for by time, not by what is done.

@@ -129,38 +129,20 @@ QuantizerCost cost_of(const Laws& laws, const ScaledFormat& format) {
   return parts.cost();
 }
 
-int mantissa_bits(BaselineFormat format) {
-  switch (format) {
-    case BaselineFormat::kFp32:
-      return 23;
-    case BaselineFormat::kFp16:
-      return 10;
-    case BaselineFormat::kBf16:
-      return 7;
-    case BaselineFormat::kFp8E4m3:
-      return 3;
-    case BaselineFormat::kFp8E5m2:
-      return 2;
-    case BaselineFormat::kInt8:
-      break;
-  }
-  return 7;
-}
-
 QuantizerCost cost_of(const Laws& laws, BaselineFormat format) {
   Parts parts(laws);
   if (format == BaselineFormat::kFp32) return parts.cost();
-  const int mantissa = mantissa_bits(format);
-  Cost shift = alignment(laws, mantissa);
+  const models::BaselineLayout& layout = models::layout_of(format);
+  Cost shift = alignment(laws, layout.mantissa_bits);
   // fp16 and fp8 are scaled by a power of two, which needs the maximum and changes exponents alone; bf16 is not.
-  if (format != BaselineFormat::kBf16) parts.add(Use::kElement, "maximum", maximum_search(laws));
-  if (format == BaselineFormat::kInt8) {
+  if (!layout.has_range_of_binary32()) parts.add(Use::kElement, "maximum", maximum_search(laws));
+  if (layout.is_integer()) {
     parts.add(Use::kElement, "tensor_division", float_division(laws));
   } else {
     shift += laws.adder(kFloatExponent);
   }
   parts.add(Use::kElement, "alignment", shift);
-  parts.add(Use::kElement, "rounding", laws.adder(mantissa + 1));
+  parts.add(Use::kElement, "rounding", laws.adder(layout.mantissa_bits + 1));
   return parts.cost();
 }
 

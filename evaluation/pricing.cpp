@@ -127,7 +127,7 @@ void add_sums(const PassOf& of, const PricedMachine& machine, energy::Counts& co
   }
   const auto results = static_cast<std::uint64_t>(models::element_count(of.layer.shape.result_shape(pass)));
   counts[Operation::kTensorScale] = results;
-  if (std::get<models::BaselineFormat>(machine.left(pass)) == models::BaselineFormat::kInt8) {
+  if (models::layout_of(std::get<models::BaselineFormat>(machine.left(pass))).is_integer()) {
     counts[Operation::kConvertToFloat] = results;
   }
 }

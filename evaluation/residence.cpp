@@ -4,6 +4,7 @@
 #include <optional>
 #include <variant>
 
+#include "base/integers.h"
 #include "models/convolution/datapath.h"
 #include "models/formats/tensor.h"
 
@@ -25,11 +26,7 @@ bool contains(const std::vector<Format>& formats, const Format& format) {
 
 // Of an operand, packed, in a third of the SRAM.
 bool fits(const Format& format, const models::Shape& shape, const sim::ArrayConfig& array) {
-  models::Int128 bits = models::Int128{models::element_count(shape)} * models::element_bits(format);
-  if (const auto* scaled = std::get_if<models::ScaledFormat>(&format)) {
-    bits += models::Int128{scaled->layout.count(shape)} * scaled->scale.stored_bits();
-  }
-  return 3 * bits <= models::Int128{8} * array.global_sram_bytes;
+  return 3 * models::packed_bits(format, shape) <= base::Int128{8} * array.global_sram_bytes;
 }
 
 }  // namespace

@@ -187,6 +187,13 @@ struct Requirement {
   }
 };
 
+// Refuses members other than `known` and those that `walk` gives a visitor.
+template <typename Walk>
+void refuse_others(const Place& place, std::vector<std::string_view> known, const Walk& walk) {
+  walk([&](const char* key, const auto& /*value*/) { known.emplace_back(key); });
+  place.refuse_unknown(known);
+}
+
 // Reads the counts that a visit function walks.
 struct CountReader {
   Place place;
@@ -258,7 +265,9 @@ models::Format parse_any_format(const std::string& text) {
 // Null is how undefined ones were written before.
 double cosine_error_at(const Place& place) {
   constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
-  return place.json().is_null() || place.json() == cosine_error_to_json(kUndefined) ? kUndefined : place.number();
+  if (place.json().is_null() || place.json() == cosine_error_to_json(kUndefined)) return kUndefined;
+  constexpr double kRounding = 1e-9;  // of what equals
+  return place.number(-kRounding, 2 + kRounding);
 }
 
 Json pass_to_json(const PassRecord& record, const sim::ArrayConfig& array) {
@@ -301,6 +310,10 @@ std::uint64_t zero_products_of(const Place& place, std::uint64_t multiply_adds) 
 
 sim::CycleCounts cycles_from_json(const Place& place) {
   sim::CycleCounts cycles;
+  refuse_others(place, {}, [&](const auto& visit) {
+    visit_cycles(cycles, visit);
+    visit_memory_stalls(cycles, visit);
+  });
   const auto read = [&](const char* key, std::uint64_t& value) {
     // Stalls are parts of the cycles, which is checked below.
     const bool part = std::string_view(key).ends_with("_stalls");
@@ -320,40 +333,29 @@ sim::CycleCounts cycles_from_json(const Place& place) {
   return cycles;
 }
 
-void require_object(const Place& place) {
-  if (!place.json().is_object()) place.refuse_value("an object");
-}
-
-PassRecord pass_from_json(const Place& place) {
-  PassRecord record;
-  record.pass = from_name(place["pass"], parse_pass);
-  record.multiply_adds = count_at(place["multiply_adds"]);
-  if (place.has("zero_products")) {
-    record.zero_products = zero_products_of(place["zero_products"], record.multiply_adds);
-  }
-  if (place.has("accumulator_bits")) {
-    record.accumulator_bits = place["accumulator_bits"].integer<int>(0, kMostAccumulatorBits);
-  }
-  record.cycles = cycles_from_json(place["cycles"]);
-  record.utilization = place["utilization"].number();
-  if (!(record.utilization >= 0 && record.utilization <= 1 + 1e-9)) {
-    place["utilization"].refuse("expected a number from 0 to 1");
-  }
-  if (place.has("sqnr_db")) record.sqnr_db = decibels_at(place["sqnr_db"]);
-  if (place.has("cosine_error")) record.cosine_error = cosine_error_at(place["cosine_error"]);
-  if (place.has("baseline_sqnr_db")) {
-    require_object(place["baseline_sqnr_db"]);
-    if (place.has("baseline_zero_products")) require_object(place["baseline_zero_products"]);
-    for (const auto& [name, value] : place["baseline_sqnr_db"].json().items()) {
-      MeasuredBaseline& baseline = record.baselines.emplace_back();
-      baseline.name = name;
-      baseline.sqnr_db = decibels_at(place["baseline_sqnr_db"][name]);
-      if (place.has("baseline_zero_products") && place["baseline_zero_products"].has(name)) {
-        baseline.zero_products = zero_products_of(place["baseline_zero_products"][name], record.multiply_adds);
-      }
+void read_baselines(const Place& place, PassRecord& record) {
+  if (!place.has("baseline_sqnr_db")) return;
+  const Place sqnr = place["baseline_sqnr_db"];
+  std::vector<std::string_view> names;
+  for (const BaselineMachine& machine : baseline_machines()) names.push_back(machine.name);
+  sqnr.refuse_unknown(names);
+  const bool counted = place.has("baseline_zero_products");
+  if (counted) place["baseline_zero_products"].refuse_unknown(names);
+  for (const auto& [name, value] : sqnr.json().items()) {
+    MeasuredBaseline& baseline = record.baselines.emplace_back();
+    baseline.name = name;
+    baseline.sqnr_db = decibels_at(sqnr[name]);
+    if (counted && place["baseline_zero_products"].has(name)) {
+      baseline.zero_products = zero_products_of(place["baseline_zero_products"][name], record.multiply_adds);
     }
   }
-  const Place counts = place["counts"];
+}
+
+void read_counts(const Place& counts, PassRecord& record) {
+  refuse_others(counts, {"non_finite"}, [&](const auto& visit) {
+    visit_counts(record.counts, visit);
+    visit_tree_counts(record.counts, visit);
+  });
   record.overflows_are_counted = !counts["overflows"].json().is_null();
   visit_counts(record.counts, [&](const char* key, std::uint64_t& value) {
     if (key != std::string_view("overflows") || record.overflows_are_counted) CountReader{counts}(key, value);
@@ -366,23 +368,58 @@ PassRecord pass_from_json(const Place& place) {
     if (counts.has(key)) CountReader{counts}(key, value);
   });
   if (counts.has("non_finite")) record.counts.non_finite = count_at(counts["non_finite"]);
-  visit_traffic(record.traffic, CountReader{place["traffic_bits"]});
-  if (place["traffic_bits"].has("sram_sum_writes")) {
-    visit_sum_traffic(record.traffic, CountReader{place["traffic_bits"]});
+}
+
+void read_traffic(const Place& place, sim::Traffic& traffic) {
+  refuse_others(place, {"dram_result_reads"}, [&](const auto& visit) {
+    visit_traffic(traffic, visit);
+    visit_sum_traffic(traffic, visit);
+  });
+  visit_traffic(traffic, CountReader{place});
+  if (place.has("sram_sum_writes")) visit_sum_traffic(traffic, CountReader{place});
+  if (place.has("dram_result_reads")) traffic.dram_result_reads = count_at(place["dram_result_reads"]);
+}
+
+sim::OperandToggles toggles_from_json(const Place& place, const sim::Traffic& traffic) {
+  sim::OperandToggles toggles;
+  refuse_others(place, {}, [&](const auto& visit) { visit_toggles(toggles, visit); });
+  visit_toggles(toggles, CountReader{place});
+  const auto check = [&](const char* key, std::uint64_t bits, std::uint64_t read) {
+    if (bits <= read) return;
+    place[key].refuse(fmt::format("is {}, expected at most the {} bits that are read", bits, read));
+  };
+  check("rows", toggles.row_bits, traffic.row_buffer_reads);
+  check("columns", toggles.column_bits, traffic.column_buffer_reads);
+  return toggles;
+}
+
+PassRecord pass_from_json(const Place& place, const sim::ArrayConfig& array) {
+  place.refuse_unknown({"pass", "multiply_adds", "zero_products", "accumulator_bits", "cycles", "utilization",
+                        "sqnr_db", "cosine_error", "baseline_sqnr_db", "baseline_zero_products", "toggled_bits",
+                        "counts", "traffic_bits"});
+  PassRecord record;
+  record.pass = from_name(place["pass"], parse_pass);
+  record.multiply_adds = count_at(place["multiply_adds"]);
+  if (place.has("zero_products")) {
+    record.zero_products = zero_products_of(place["zero_products"], record.multiply_adds);
   }
-  if (place["traffic_bits"].has("dram_result_reads")) {
-    record.traffic.dram_result_reads = count_at(place["traffic_bits"]["dram_result_reads"]);
+  if (place.has("accumulator_bits")) {
+    record.accumulator_bits = place["accumulator_bits"].integer<int>(0, kMostAccumulatorBits);
   }
-  if (place.has("toggled_bits")) {
-    record.toggles.emplace();
-    visit_toggles(*record.toggles, CountReader{place["toggled_bits"]});
-    const auto check = [&](const char* key, std::uint64_t bits, std::uint64_t read) {
-      if (bits <= read) return;
-      place["toggled_bits"][key].refuse(fmt::format("is {}, expected at most the {} bits that are read", bits, read));
-    };
-    check("rows", record.toggles->row_bits, record.traffic.row_buffer_reads);
-    check("columns", record.toggles->column_bits, record.traffic.column_buffer_reads);
+  record.cycles = cycles_from_json(place["cycles"]);
+  read_counts(place["counts"], record);
+  record.utilization = place["utilization"].number(0);
+  constexpr double kRounding = 1e-9;
+  if (const double expected = sim::utilization(record.counts, record.cycles, array);
+      std::abs(record.utilization - expected) > kRounding) {
+    place["utilization"].refuse(
+        fmt::format("is {}, expected {}, as counts, cycles and the array have it", record.utilization, expected));
   }
+  if (place.has("sqnr_db")) record.sqnr_db = decibels_at(place["sqnr_db"]);
+  if (place.has("cosine_error")) record.cosine_error = cosine_error_at(place["cosine_error"]);
+  read_baselines(place, record);
+  read_traffic(place["traffic_bits"], record.traffic);
+  if (place.has("toggled_bits")) record.toggles = toggles_from_json(place["toggled_bits"], record.traffic);
   return record;
 }
 
@@ -413,7 +450,8 @@ Json layer_to_json(const LayerRecord& layer, const sim::ArrayConfig& array) {
   return json;
 }
 
-LayerRecord layer_from_json(const Place& place) {
+LayerRecord layer_from_json(const Place& place, const sim::ArrayConfig& array) {
+  place.refuse_unknown({"name", "type", "reads_previous", "shape", "format", "rounding", "operands", "passes"});
   LayerRecord layer;
   layer.name = printable(place["name"]);
   if (place.has("type")) {
@@ -422,16 +460,19 @@ LayerRecord layer_from_json(const Place& place) {
   }
   if (place.has("reads_previous"))
     layer.link = static_cast<workloads::InputLink>(1 + place["reads_previous"].one_of(kInputLinks));
+  refuse_others(place["shape"], {}, [&](const auto& visit) { visit_shape(layer.shape, visit); });
   visit_shape(layer.shape, ShapeReader{place["shape"]});
   workloads::check_convolution(layer.shape, place.file(), place["shape"].pointer());
+  constexpr std::array<std::string_view, 3> kKeys{"activation", "weight", "error"};
+  for (const char* const part : {"format", "rounding"}) place[part].refuse_unknown(kKeys);
+  if (place.has("operands")) place["operands"].refuse_unknown(kKeys);
   for (const models::Operand operand : models::kOperands) {
     const std::string key = models::to_string(operand);
     layer.formats[operand] = from_name(place["format"][key], parse_any_format);
     layer.rounding[operand] = from_name(place["rounding"][key], models::parse_rounding);
-    if (!place.has("operands")) continue;
-    require_object(place["operands"]);
-    if (!place["operands"].has(key)) continue;
+    if (!place.has("operands") || !place["operands"].has(key)) continue;
     const Place record = place["operands"][key];
+    record.refuse_unknown({"elements", "sqnr_db", "saturated", "flushed_to_zero", "exact", "zeros", "values"});
     OperandRecord& values = layer.operands[operand];
     values.measured = true;
     values.elements = record["elements"].integer<std::int64_t>(0, kLargestCount);
@@ -440,16 +481,14 @@ LayerRecord layer_from_json(const Place& place) {
     if (record.has("zeros")) values.zeros = record["zeros"].integer<std::int64_t>(0, kLargestCount);
     if (record.has("values")) values.values = static_cast<ValueOrigin>(record["values"].one_of(kValueOrigins));
   }
-  int mls = 0;
-  for (const models::Operand operand : models::kOperands) {
-    if (is_scaled(layer.formats[operand])) ++mls;
-  }
-  if (mls != 0 && mls != 3)
+  const auto scaled = std::count_if(models::kOperands.begin(), models::kOperands.end(),
+                                    [&](models::Operand operand) { return is_scaled(layer.formats[operand]); });
+  if (scaled != 0 && scaled != 3)
     place["format"].refuse("expected all three operands in block-scaled or all in baseline formats");
   const Place passes = place["passes"];
   if (passes.size() == 0) passes.refuse("expected a pass or more");
   for (std::size_t i = 0; i < passes.size(); ++i) {
-    PassRecord record = pass_from_json(passes[i]);
+    PassRecord record = pass_from_json(passes[i], array);
     for (const PassRecord& other : layer.passes) {
       if (other.pass == record.pass) passes[i]["pass"].refuse_value("a pass that the layer does not have already");
     }
@@ -473,6 +512,7 @@ std::uint64_t hash_at(const Place& place) {
 
 Provenance provenance_from_json(const Place& place) {
   constexpr std::uint64_t kAny = std::numeric_limits<std::uint64_t>::max();
+  place.refuse_unknown({"version", "seed", "step", "workload_hash", "tensors_hash", "array_hash"});
   Provenance provenance;
   provenance.version = printable(place["version"]);
   provenance.seed = place["seed"].integer<std::uint64_t>(0, kAny);
@@ -506,14 +546,17 @@ bool is_systemc(Engine engine) {
 
 const std::vector<BaselineMachine>& baseline_machines() {
   using models::BaselineFormat;
-  const auto uniform = [](BaselineFormat format) {
-    return BaselineMachine{models::to_string(format), {{format, format, format}}};
+  const auto uniform = [](BaselineFormat format, bool in_summary = false) {
+    return BaselineMachine{
+        .name = models::to_string(format), .formats = {{format, format, format}}, .in_summary = in_summary};
   };
   constexpr std::array<BaselineFormat, 3> kFp8{BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3,
                                                BaselineFormat::kFp8E5m2};
   static const std::vector<BaselineMachine> machines{
-      uniform(BaselineFormat::kFp32), uniform(BaselineFormat::kFp16), uniform(BaselineFormat::kBf16),
-      BaselineMachine{"fp8", {kFp8}}, uniform(BaselineFormat::kInt8), BaselineMachine{"fp8-acc16", {kFp8}, true}};
+      uniform(BaselineFormat::kFp32, true), uniform(BaselineFormat::kFp16),
+      uniform(BaselineFormat::kBf16),       {.name = "fp8", .formats = {kFp8}, .in_summary = true},
+      uniform(BaselineFormat::kInt8, true), {.name = "fp8-acc16", .formats = {kFp8}, .sums_in_fp16 = true},
+  };
   return machines;
 }
 
@@ -672,6 +715,7 @@ Results parse_results(const std::string& text, const std::string& source) {
   if (const std::string schema = root["schema"].text(); schema != kResultsSchema) {
     root["schema"].refuse(fmt::format("is '{}', expected '{}', as mlsim simulate writes it", schema, kResultsSchema));
   }
+  root.refuse_unknown({"schema", "workload", "engine", "random_bits", "provenance", "array", "layers"});
   Results results;
   results.workload = printable(root["workload"]);
   results.engine = from_name(root["engine"], parse_engine);
@@ -684,7 +728,7 @@ Results parse_results(const std::string& text, const std::string& source) {
   results.array = sim::read_array_config(array.json(), source, array.pointer());
   const Place layers = root["layers"];
   if (layers.size() == 0) layers.refuse("expected a layer or more");
-  for (std::size_t i = 0; i < layers.size(); ++i) results.layers.push_back(layer_from_json(layers[i]));
+  for (std::size_t i = 0; i < layers.size(); ++i) results.layers.push_back(layer_from_json(layers[i], results.array));
   return results;
 }
 

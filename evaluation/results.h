@@ -38,6 +38,7 @@ struct BaselineMachine {
   std::string name;
   PerOperand<models::BaselineFormat> formats;
   bool sums_in_fp16 = false;  // else in binary32, or int8 in 32 bits; priced, but no error is measured
+  bool in_summary = false;    // whether a report's first sentences compare with it
 };
 // fp32, fp16, bf16, fp8 (e4m3 for activations and weights, e5m2 for errors: Micikevicius et al., "FP8 Formats for Deep
 // Learning", arXiv 2209.05433), int8, and fp8-acc16, which is fp8 with sums in fp16.

@@ -29,10 +29,7 @@ void check_grouping(const std::string& text) {
   try {
     models::parse_format("e2m1/g8m1/" + text);
   } catch (const std::runtime_error&) {
-    throw std::runtime_error(
-        fmt::format("grouping '{}' is none of nc, n, c, none, bB and kB such as b16 or k32, nor a tile such as "
-                    "t16x16x1x1",
-                    text));
+    throw std::runtime_error(fmt::format("grouping '{}' is unknown, expected {}", text, models::grouping_syntax()));
   }
 }
 

@@ -56,7 +56,7 @@ Json to_json(const ShardHeader& header) {
 ShardHeader parse_header(std::string_view line, const std::string& file) {
   const nlohmann::json json = base::parse_json(line, file);
   const base::JsonReader reader(json, file);
-  if (!reader.has("schema") || json["schema"] != kShardSchema) base::refuse(file, "", kNoShard);
+  if (!json.is_object() || !reader.has("schema") || json["schema"] != kShardSchema) base::refuse(file, "", kNoShard);
   ShardHeader header;
   header.identity = reader["sweep"].nonempty_text();
   header.shard.count = reader["shards"].integer<std::size_t>(1, kMostShards);

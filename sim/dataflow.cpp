@@ -2,7 +2,7 @@
 
 #include <cstdlib>
 
-#include "sim/ceiling.h"
+#include "base/integers.h"
 #include "sim/output_stationary/analytic.h"
 #include "sim/output_stationary/operand_toggles.h"
 #include "sim/weight_stationary/analytic.h"
@@ -17,7 +17,7 @@ constexpr Dataflow kOutputStationary{
     .count_toggles = count_operand_toggles,
     .group_scale_units =
         [](const ArrayConfig& config) {
-          return ceiling(std::int64_t{config.rows} * config.columns, config.elements_per_scaler);
+          return base::ceiling(std::int64_t{config.rows} * config.columns, config.elements_per_scaler);
         },
     .tile_columns = [](const ArrayConfig& config, std::int64_t) { return std::int64_t{config.columns}; },
     .rows_stay = false,

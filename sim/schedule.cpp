@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
-#include "sim/ceiling.h"
+#include "base/integers.h"
 #include "sim/dataflow.h"
 #include "sim/statistics.h"
 #include "sim/weight_stationary/folds.h"
@@ -116,7 +116,7 @@ void Schedule::add_backward_data_phases() {
     for (std::int64_t px = 0; px < std::min(sw, shape_.in_size[1]); ++px) {
       Phase phase;
       phase.first = {py, px};
-      phase.count = {ceiling(shape_.in_size[0] - py, sh), ceiling(shape_.in_size[1] - px, sw)};
+      phase.count = {base::ceiling(shape_.in_size[0] - py, sh), base::ceiling(shape_.in_size[1] - px, sw)};
       phase.columns = shape_.batch * phase.count[0] * phase.count[1];
       for (std::int64_t i = 0; i < kh; ++i) {
         const std::int64_t y = py + shape_.padding[0].begin - i * shape_.dilation[0];
@@ -148,7 +148,7 @@ std::int64_t Schedule::group_taps(const Group& group, std::size_t phase) const {
 }
 
 std::int64_t Schedule::group_words(const Group& group, std::size_t phase) const {
-  return ceiling(group_taps(group, phase), taps_per_cycle_);
+  return base::ceiling(group_taps(group, phase), taps_per_cycle_);
 }
 
 std::int64_t Schedule::group_stall(const Group& group, std::size_t phase) const {
@@ -240,12 +240,12 @@ Lane Schedule::column_lane(const Step& step, int lane) const {
 std::int64_t Schedule::fill_cycles(const Step& step) const {
   if (rows_stay_) {
     const auto fill = [&](std::int64_t lanes, std::int64_t ports) {
-      return ceiling(lanes * step.taps, std::min(ports, lanes * taps_per_cycle_));
+      return base::ceiling(lanes * step.taps, std::min(ports, lanes * taps_per_cycle_));
     };
     return std::max(step.fills_rows ? fill(step.live_rows, row_ports_) : 0, fill(step.column_lanes(), column_ports_));
   }
-  const std::int64_t columns = ceiling(step.column_lanes() * step.taps, column_ports_);
-  return step.fills_rows ? std::max(ceiling(step.live_rows * step.taps, row_ports_), columns) : columns;
+  const std::int64_t columns = base::ceiling(step.column_lanes() * step.taps, column_ports_);
+  return step.fills_rows ? std::max(base::ceiling(step.live_rows * step.taps, row_ports_), columns) : columns;
 }
 
 std::int64_t Schedule::compute_cycles(const Step& step) const {
@@ -320,7 +320,7 @@ void StepWalk::cut_step() {
   const std::int64_t words = s.group_words(next_group_, step_.phase);
   if (words > s.step_words_) {
     step_.taps = std::min(s.step_words_ * s.taps_per_cycle_, taps - next_tap_);
-    step_.words = ceiling(step_.taps, s.taps_per_cycle_);
+    step_.words = base::ceiling(step_.taps, s.taps_per_cycle_);
     next_tap_ += step_.taps;
     if (next_tap_ == taps) end_group();
     return;
@@ -343,7 +343,7 @@ void StepWalk::cut_fold() {
   const Schedule& s = *schedule_;
   const std::int64_t taps = s.group_taps(next_group_, step_.phase);
   step_.taps = std::min(s.step_words_ * s.taps_per_cycle_, taps - next_tap_);
-  step_.words = ceiling(step_.taps, s.taps_per_cycle_);
+  step_.words = base::ceiling(step_.taps, s.taps_per_cycle_);
   next_tap_ += step_.taps;
   step_.ends_group = next_tap_ == taps;
   step_.stalls = weight_stationary::fold_stalls(step_.ends_group, step_.live_columns, s.share_, s.array_columns_);

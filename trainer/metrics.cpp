@@ -7,6 +7,8 @@
 #include <system_error>
 #include <utility>
 
+#include "base/input_file.h"
+#include "base/json_lines.h"
 #include "base/output_file.h"
 
 namespace mlsim::trainer {
@@ -46,18 +48,11 @@ void MetricsFile::check_stream() const {
 }
 
 void MetricsFile::continue_file() {
-  if (stream_.is_open()) return;
-  std::ifstream stream(path_);
-  std::string text;
-  while (std::getline(stream, text)) {
-    const nlohmann::json line = nlohmann::json::parse(text, nullptr, false);
-    if (!line.is_object() || !line.contains("step") || !line["step"].is_number_unsigned()) {
-      throw std::runtime_error(
-          fmt::format("{}: line {} is not a JSON object with a step, expected metrics of mlsim-train", path_.string(),
-                      lines_.size() + 1));
-    }
-    lines_.push_back({line["step"].get<std::uint64_t>(), text});
-  }
+  if (stream_.is_open() || !std::filesystem::exists(path_)) return;
+  base::for_json_lines(base::read_text(path_), path_.string(), "expected metrics of mlsim-train",
+                       [&](const base::JsonReader& line, const std::string& text) {
+                         lines_.push_back({line["step"].integer<std::uint64_t>(0, kMostSteps), text});
+                       });
 }
 
 void MetricsFile::add(const EpochReport& report) {

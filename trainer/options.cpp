@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -56,9 +55,8 @@ std::vector<base::Option> number_options() {
   return {
       {.name = "format",
        .value_name = "F",
-       .help = "format of all operands: eXmY[/gAmB][/RULE][/GROUPING], mxfp4, mxfp6-e2m3, mxfp6-e3m2, mxfp8-e4m3, "
-               "mxfp8-e5m2, mxint8 or mxfp8 (e4m3, errors e5m2) with [/RULE][/GROUPING], nvfp4[/GROUPING], fp32, bf16, "
-               "fp16, int8, fp8-e4m3, fp8-e5m2, or fp8 (e4m3, errors e5m2)",
+       .help = "format of all operands: " + models::format_syntax() +
+               "; mxfp8 and fp8 are e4m3, and e5m2 of errors. GROUPING: " + models::grouping_syntax(),
        .kind = format_kind(),
        .preset = "e2m1"},
       {.name = "activation-format", .value_name = "F", .help = "format of the activations", .kind = format_kind()},
@@ -285,16 +283,12 @@ void read_data(const base::CommandLine& line, Options& options) {
 }
 
 std::vector<std::string> names_in(const std::string& list) {
-  std::vector<std::string> names;
-  std::istringstream stream(list);
-  for (std::string name; std::getline(stream, name, ',');) names.push_back(name);
-  return names;
+  return list.empty() ? std::vector<std::string>() : base::split(list, ',');
 }
 
 std::vector<std::uint64_t> parse_milestones(const std::string& list) {
   std::vector<std::uint64_t> milestones;
-  // getline makes nothing of an empty end.
-  bool whole = !list.empty() && list.back() != ',';
+  bool whole = !list.empty();
   for (const std::string& name : names_in(list)) {
     const std::uint64_t epoch = base::number_of<std::uint64_t>(name).value_or(0);  // 0 rises above nothing
     whole = whole && epoch <= kMostSteps && epoch > (milestones.empty() ? 0 : milestones.back());

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/integers.h"
 #include "trainer/print.h"
 
 namespace mlsim::trainer {
@@ -57,7 +58,7 @@ void Progress::step(const StepReport& report) {
 
 void Progress::epoch(const EpochReport& report) {
   clear();
-  print(stdout, epoch_line(report, (steps_ + steps_per_epoch_ - 1) / steps_per_epoch_) + "\n");
+  print(stdout, epoch_line(report, base::ceiling(steps_, steps_per_epoch_)) + "\n");
 }
 
 void Progress::clear() {

@@ -25,8 +25,10 @@
 
 #include "base/hash.h"
 #include "base/input_file.h"
+#include "base/integers.h"
 #include "base/json.h"
 #include "base/output_file.h"
+#include "base/text.h"
 #include "trainer/batch_part.h"
 #include "trainer/data/batch_queue.h"
 #include "trainer/gpu.h"
@@ -566,7 +568,7 @@ class Session {
     model_->state().overflows = nullptr;
     const std::size_t batches = (data_.test_size() + kEvaluationBatch - 1) / kEvaluationBatch;
     const auto count = static_cast<std::size_t>(ranks());
-    const std::size_t turns = batches > rank() ? (batches - rank() + count - 1) / count : 0;
+    const std::size_t turns = batches > rank() ? base::ceiling(batches - rank(), count) : 0;
     BatchQueue queue(
         [&](std::size_t turn) {
           const std::size_t first = (turn * count + rank()) * kEvaluationBatch;
@@ -699,10 +701,9 @@ class Session {
   // The convolutions that a checkpoint's text names.
   std::set<std::string> float_layers(const std::string& text) const {
     if (text == "first") return {model_->first_layer()};
-    std::set<std::string> names;
-    std::istringstream stream(text);
-    for (std::string name; std::getline(stream, name, ',');) names.insert(name);
-    return names;
+    if (text.empty()) return {};
+    const std::vector<std::string> names = base::split(text, ',');
+    return {names.begin(), names.end()};
   }
 
   std::string fingerprint_text() const { return fmt::format("{:016x}", data_fingerprint_); }

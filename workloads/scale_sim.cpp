@@ -11,11 +11,11 @@
 #include <set>
 #include <vector>
 
+#include "base/delimited_text.h"
 #include "base/error.h"
 #include "base/hash.h"
 #include "base/terminal.h"
 #include "base/text.h"
-#include "workloads/delimited_text.h"
 
 namespace mlsim::workloads {
 namespace {
@@ -50,7 +50,7 @@ bool is_sparsity(std::string_view cell) {
   return colon != std::string_view::npos && is_digits(cell.substr(0, colon)) && is_digits(cell.substr(colon + 1));
 }
 
-bool has_number(const TextRow& row) {
+bool has_number(const base::TextRow& row) {
   return std::any_of(row.cells.begin() + 1, row.cells.end(), [](const std::string& cell) { return is_number(cell); });
 }
 
@@ -62,7 +62,7 @@ struct Columns {
   std::array<std::size_t, 3> order{0, 1, 2};
   std::vector<Role> roles;  // of the cells behind the name
 
-  static Columns of_header(const TextRow& header);
+  static Columns of_header(const base::TextRow& header);
   Role role_of(std::size_t column, std::string_view cell, std::size_t numbers) const;
 };
 
@@ -76,7 +76,7 @@ std::optional<std::size_t> product_letter(std::string_view word) {
   return std::nullopt;
 }
 
-Columns Columns::of_header(const TextRow& header) {
+Columns Columns::of_header(const base::TextRow& header) {
   Columns columns;
   columns.has_header = true;
   std::vector<std::size_t> letters;
@@ -127,8 +127,8 @@ class TopologyReader {
 
   Network read(std::string_view text) {
     network_.name = std::filesystem::path(file_).stem().string();
-    const std::vector<TextRow> rows = read_rows(text, file_);
-    for (const TextRow& row : rows) read_row(row);
+    const std::vector<base::TextRow> rows = base::read_rows(text, file_);
+    for (const base::TextRow& row : rows) read_row(row);
     if (network_.layers.empty()) {
       base::refuse(
           file_, "",
@@ -151,14 +151,14 @@ class TopologyReader {
     }
   };
 
-  [[noreturn]] void refuse(const TextRow& row, const std::string& reason) const {
+  [[noreturn]] void refuse(const base::TextRow& row, const std::string& reason) const {
     base::refuse(file_, fmt::format("line {}", row.line), reason);
   }
 
-  void read_row(TextRow row) {
+  void read_row(base::TextRow row) {
     if (row.cells.size() == 1) {
       // A title, unless its words are a row without separators.
-      const std::vector<std::string> words = words_of(row.cells[0]);
+      const std::vector<std::string> words = base::words_of(row.cells[0]);
       const auto numbers =
           std::count_if(words.begin() + 1, words.end(), [](const auto& word) { return is_number(word); });
       const auto all = static_cast<std::ptrdiff_t>(words.size()) - 1;
@@ -183,7 +183,7 @@ class TopologyReader {
   }
 
   // A header among the layers, where files were put together.
-  static bool is_header(const TextRow& row) {
+  static bool is_header(const base::TextRow& row) {
     const std::string words = base::lower(fmt::format("{}", fmt::join(row.cells, " ")));
     const bool names_numbers = words.find("filter") != std::string::npos && words.find("channel") != std::string::npos;
     return names_numbers || (product_letter(row.cell(1)) && product_letter(row.cell(2)) && product_letter(row.cell(3)));
@@ -199,7 +199,7 @@ class TopologyReader {
     return numbers.size() == kConvolutionNumberCount || numbers.size() == kConvolutionNumberCount + 1;
   }
 
-  Values values_of(const TextRow& row) {
+  Values values_of(const base::TextRow& row) {
     Values values;
     for (std::size_t i = 1; i < row.cells.size(); ++i) {
       const std::string& cell = row.cells[i];
@@ -228,7 +228,7 @@ class TopologyReader {
     // A comma at a wrong place: the numbers are there, in their order.
     std::vector<std::string> numbers;
     for (const std::string& cell : values.numbers) {
-      for (std::string& word : words_of(cell)) numbers.push_back(std::move(word));
+      for (std::string& word : base::words_of(cell)) numbers.push_back(std::move(word));
     }
     if (has_fitting_count(numbers) && std::all_of(numbers.begin(), numbers.end(), is_number)) {
       values.numbers = std::move(numbers);
@@ -243,7 +243,7 @@ class TopologyReader {
 
   static bool needs_mending(std::string_view cell) { return cell.empty() || cell.find(' ') != std::string_view::npos; }
 
-  std::int64_t number_in(const TextRow& row, std::string_view cell, std::string_view name) const {
+  std::int64_t number_in(const base::TextRow& row, std::string_view cell, std::string_view name) const {
     std::string_view digits = cell;
     const std::size_t point = cell.find('.');
     if (is_number(cell) && cell.find_first_not_of('0', point + 1) == std::string_view::npos) {
@@ -256,7 +256,7 @@ class TopologyReader {
     return *value;
   }
 
-  NetworkLayer product_of(const TextRow& row, const Values& values) const {
+  NetworkLayer product_of(const base::TextRow& row, const Values& values) const {
     std::array<std::int64_t, 3> numbers{};
     for (std::size_t i = 0; i < numbers.size(); ++i) {
       const std::size_t letter = columns_.order[i];
@@ -271,7 +271,7 @@ class TopologyReader {
     return layer;
   }
 
-  NetworkLayer convolution_of(const TextRow& row, const Values& values) const {
+  NetworkLayer convolution_of(const base::TextRow& row, const Values& values) const {
     const bool two_strides = values.numbers.size() > kConvolutionNumberCount;
     const auto number = [&](std::size_t column) {
       const bool height = two_strides && column + 1 == kConvolutionNumberCount;
@@ -294,7 +294,7 @@ class TopologyReader {
   }
 
   // A name that is fit for a file and not yet there.
-  std::string name_of(const TextRow& row) {
+  std::string name_of(const base::TextRow& row) {
     std::string name = row.cells[0];
     if (name.empty()) {
       name = fmt::format("line_{}", row.line);
@@ -316,14 +316,14 @@ class TopologyReader {
   }
 
   // SCALE-Sim runs such a layer once for each channel, with all of its filters.
-  void make_depthwise(const TextRow& row, NetworkLayer& layer) {
+  void make_depthwise(const base::TextRow& row, NetworkLayer& layer) {
     if (layer.type != LayerType::kConvolution || row.cells[0].find("DP") == std::string::npos) return;
     layer.groups = layer.input.channels;
     layer.output.channels *= layer.groups;
     depthwise_.add(fmt::format("'{}'", layer.name));
   }
 
-  void check(const TextRow& row, const NetworkLayer& layer) const {
+  void check(const base::TextRow& row, const NetworkLayer& layer) const {
     if (layer.rows > kLargest) {
       refuse(row, fmt::format("has {} rows in all, expected at most {}", layer.rows, kLargest));
     }

@@ -45,7 +45,11 @@ const Task& find_task(const std::string& name) {
   for (const Task& task : kTasks) {
     if (task.command().name == "mlsim " + name) return task;
   }
-  throw std::runtime_error("'" + name + "' is no command: expected quantize, simulate, report, sweep or counts");
+  constexpr std::size_t kPrefix = std::string_view("mlsim ").size();
+  std::string names;
+  for (const Task& task : kTasks) names += (names.empty() ? "" : ", ") + task.command().name.substr(kPrefix);
+  throw std::runtime_error(fmt::format("'{}' is no {}, expected one of {} (see mlsim --help)", name,
+                                       name.starts_with('-') ? "option" : "command", names));
 }
 
 mlsim::base::Program program() {
@@ -68,6 +72,15 @@ int run(const std::vector<std::string>& arguments) {
   }
   const std::string& command = arguments[0];
   const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+  const auto expect_at_most = [&](std::size_t most) {
+    if (rest.size() <= most) return;
+    throw std::runtime_error("'" + rest[most] + "' is one argument too many (see mlsim --help)");
+  };
+  if (command == "help") {
+    expect_at_most(1);
+  } else if (command.starts_with('-')) {
+    expect_at_most(0);
+  }
   if (command == "help" && !rest.empty()) {
     std::cout << mlsim::base::help_text(find_task(rest[0]).command());
   } else if (command == "--help" || command == "-h" || command == "help") {

@@ -155,13 +155,14 @@ const base::Command& quantize_command() {
           "codes.npy, dequantized.npy (float64, exact), quantized.json, and the scales: group_exponent.npy and "
           "group_fraction.npy of MLS, scale.npy of MX and NVFP4.\n"
           "\n"
-          "Formats: eXmY[/gAmB][/RULE][/GROUPING], for example e2m4 or e2m1/g8m0/n (MLS; rules sat, fit); mxfp4, "
-          "mxfp6-e2m3, mxfp6-e3m2, mxfp8-e4m3, mxfp8-e5m2, mxint8 (OCP MX; rules floor, ceil, even, rceil); nvfp4; "
-          "fp32, fp16, bf16, fp8-e4m3, fp8-e5m2, int8 (without scales of tiles).\n"
+          "Formats: " +
+          models::format_syntax() +
+          ".\n"
           "\n"
-          "Groupings: nc, n, c, none; bB, blocks of B channels and whole planes; kB, blocks of B along the reduction "
-          "of a pass at every position, along dimension 1 unless --operand and --pass say which; or a tile such as "
-          "t16x16x1x1 or t1x32x*x*.",
+          "Groupings: " +
+          models::grouping_syntax() +
+          " or t1x32x*x*. bB are blocks of B channels and whole planes; kB are blocks of B along the reduction of a "
+          "pass at every position, along dimension 1 unless --operand and --pass say which.",
       .operands = {{.name = "IN.npy"}},
       .groups = {{.title = "options",
                   .options = {{.name = "format",

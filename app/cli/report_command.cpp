@@ -50,6 +50,7 @@ void check_together(const base::CommandLine& line) {
   };
   refuse_beside("ert", accelergy);
   if (line.has("ert-map") && !line.has("ert")) throw std::runtime_error("--ert-map: expected only beside --ert");
+  if (line.has("batch") && !line.has("step")) throw std::runtime_error("--batch: expected only beside --step");
   refuse_beside("sweep", format != "html");
   refuse_beside("accuracy", format != "html");
   refuse_beside("detail", format != "text");

@@ -68,8 +68,7 @@ std::vector<base::Option> number_options() {
        .preset = "1"},
       {.name = "grouping",
        .value_name = "G,...",
-       .help = "nc, n, c, none, bB, kB or a tile, such as b16, k32 or t16x16x1x1: of the widths, and of each of "
-               "--formats that names none",
+       .help = models::grouping_syntax() + ": of the widths, and of each of --formats that names none",
        .kind = list_of(evaluation::check_grouping),
        .preset = "nc"},
       {.name = "accumulator-bits",
@@ -161,6 +160,7 @@ base::Operand sweep_operand() {
   base::Operand operand = source_operand("WORKLOAD");
   operand.many = true;  // shards
   operand.many_with = "merge";
+  operand.many_name = "SHARD.jsonl";
   return operand;
 }
 

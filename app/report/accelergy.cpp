@@ -35,63 +35,7 @@ using evaluation::Results;
 constexpr const char* kVersionText = "0.3";
 constexpr std::array kVersions{0.3, 0.4};  // that are read, as numbers or texts
 
-// The component that does an operation: a unit of the machine and, in most, a block of it.
-struct Component {
-  std::string unit;
-  std::string block;
-  bool operator==(const Component&) const = default;
-};
-
-Component component_of(Operation operation) {
-  switch (operation) {
-    case Operation::kMantissaMultiply:
-    case Operation::kFloatMultiply:
-    case Operation::kIntegerMultiply:
-      return {"element", "multiplier"};
-    case Operation::kExponentAdd:
-      return {"element", "exponent_adder"};
-    case Operation::kShift:
-      return {"element", "shifter"};
-    case Operation::kIntegerAccumulate:
-    case Operation::kFloatAccumulate:
-      return {"element", "accumulator_adder"};
-    case Operation::kTreeAdd:
-      return {"element", "adder_tree"};
-    case Operation::kRegister:
-    case Operation::kAccumulatorRegister:
-      return {"element", "registers"};
-    case Operation::kGroupExponentAdd:
-      return {"group_scale_unit", "exponent_adder"};
-    case Operation::kShiftAndAdd:
-      return {"group_scale_unit", "shift_and_add"};
-    case Operation::kConvertToFloat:
-      return {"group_scale_unit", "converter"};
-    case Operation::kFloatAdd:
-      return {"group_scale_unit", "float_adder"};
-    case Operation::kTensorScale:
-      return {"group_scale_unit", "tensor_scale"};
-    case Operation::kQuantize:
-    case Operation::kGroupQuantize:
-    case Operation::kRandomBits:
-      return {"quantizer", ""};
-    case Operation::kBufferRead:
-    case Operation::kBufferWrite:
-      return {"operand_buffer", ""};
-    case Operation::kSramRead:
-    case Operation::kSramWrite:
-      return {"sram", ""};
-    case Operation::kIdleClocking:
-    case Operation::kLeakage:
-    case Operation::kMemoryLeakage:
-      return {};  // no actions: Accelergy's own are idle and leak
-    case Operation::kDramRead:
-    case Operation::kDramWrite:
-      break;
-  }
-  return {"dram", ""};
-}
-
-std::int64_t units_of(const Machine& machine, const std::string& unit) {
+std::int64_t units_of(const Machine& machine, std::string_view unit) {
   if (unit == "element") return machine.units.processing_elements;
   if (unit == "group_scale_unit") return machine.units.group_scale_units;
   if (unit == "quantizer") return machine.units.quantizers;
@@ -99,11 +43,11 @@ std::int64_t units_of(const Machine& machine, const std::string& unit) {
   return 1;
 }
 
-std::string name_of(const Machine& machine, const Component& component) {
-  std::string name = "mlsim." + component.unit;
-  const std::int64_t count = units_of(machine, component.unit);
+std::string name_of(const Machine& machine, const energy::Block& block) {
+  std::string name = fmt::format("mlsim.{}", block.unit);
+  const std::int64_t count = units_of(machine, block.unit);
   if (count > 1) name += fmt::format("[0..{}]", count - 1);
-  return component.block.empty() ? name : name + "." + component.block;
+  return block.part.empty() ? name : fmt::format("{}.{}", name, block.part);
 }
 
 // The shortest decimal that reads back as the same number. YAML 1.1 takes an exponent only after a decimal point.
@@ -296,7 +240,7 @@ MappedAction mapped_action(const base::JsonReader& value) {
   if (!action.operation || energy::is_standing(*action.operation)) {
     name.refuse_value("an operation of mlsim (docs/energy.md)" + std::string(with_bits ? "" : " or null"));
   }
-  if (value.has("bits")) action.bits = value["bits"].number_above(0);
+  if (with_bits && value.has("bits")) action.bits = value["bits"].number_above(0);
   return action;
 }
 
@@ -308,7 +252,7 @@ std::string accelergy_ert(const Results& results, const std::string& file, const
   for (const Operation operation : energy::kOperations) {
     const double price = machine.cost.price_pj[operation].value;
     if (price == 0) continue;
-    const std::string name = name_of(machine, component_of(operation));
+    const std::string name = name_of(machine, energy::block_of(operation));
     auto table = std::find_if(tables.begin(), tables.end(), [&](const auto& entry) { return entry.first == name; });
     if (table == tables.end()) table = tables.insert(tables.end(), {name, YAML::Node()});
     YAML::Node action;
@@ -326,11 +270,11 @@ std::string accelergy_art(const Results& results, const std::string& file, const
   }
   const Machine machine = one_machine(results, file, laws);
   std::vector<std::pair<std::string, YAML::Node>> tables;
-  const auto add = [&](const Component& component, double area) {
-    if (area == 0 || units_of(machine, component.unit) == 0) return;
+  const auto add = [&](const energy::Block& block, double area) {
+    if (area == 0 || units_of(machine, block.unit) == 0) return;
     YAML::Node entry;
     entry["area"] = decimal(area);
-    tables.emplace_back(name_of(machine, component), entry);
+    tables.emplace_back(name_of(machine, block), entry);
   };
   double registers = 0;
   for (const energy::AreaBlock& block : machine.cost.processing_element.blocks) {

@@ -17,7 +17,10 @@ using evaluation::Evaluation;
 using evaluation::MachineFigures;
 
 bool is_named_in_sentences(const std::string& baseline) {
-  return baseline == "fp32" || baseline == "fp8" || baseline == "int8";
+  const auto& machines = evaluation::baseline_machines();
+  return std::any_of(machines.begin(), machines.end(), [&](const evaluation::BaselineMachine& machine) {
+    return machine.in_summary && machine.name == baseline;
+  });
 }
 
 // "3.49 times below fp32", or above it where the ratio is below one.

@@ -13,13 +13,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/delimited_text.h"
 #include "base/error.h"
 #include "base/input_file.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "evaluation/sweep_points.h"
 #include "models/formats/format.h"
-#include "workloads/delimited_text.h"
 #include "workloads/network.h"
 
 namespace mlsim::app {
@@ -152,7 +152,7 @@ std::size_t count_of(const std::vector<bool>& is_on_front) {
 
 // What mlsim sweep writes as CSV, in the form that it has as JSON.
 SweepSource document_of_csv(std::string_view text, const std::string& file, std::size_t most) {
-  const std::vector<workloads::TextRow> rows = workloads::read_rows(text, file);
+  const std::vector<base::TextRow> rows = base::read_rows(text, file);
   if (rows.size() < 2) base::refuse(file, "", "has no points, expected what mlsim sweep writes as CSV");
   // It would stand in the place of what the columns of the passes become.
   const std::vector<std::string>& names = rows[0].cells;

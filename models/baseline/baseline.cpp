@@ -17,36 +17,12 @@
 namespace mlsim::models {
 namespace {
 
-struct Layout {
-  int exponent_bits;
-  int mantissa_bits;
-  float largest;    // finite
-  bool infinities;  // an overflow becomes infinite and not the largest finite number
-};
-
-Layout layout_of(BaselineFormat format) {
-  switch (format) {
-    case BaselineFormat::kFp16:
-      return {5, 10, 65504.0F, true};
-    case BaselineFormat::kBf16:
-      return {8, 7, 0x1.FEp127F, true};
-    case BaselineFormat::kFp8E4m3:
-      return {4, 3, 448.0F, false};
-    case BaselineFormat::kFp8E5m2:
-      return {5, 2, 57344.0F, false};
-    case BaselineFormat::kFp32:
-    case BaselineFormat::kInt8:
-      break;
-  }
-  throw std::logic_error("no narrow floating-point format");
-}
-
-std::uint32_t encode_float(const Layout& layout, float value) {
+std::uint32_t encode_float(const BaselineLayout& layout, float value) {
   const std::uint32_t sign = std::signbit(value) ? 1U << (layout.exponent_bits + layout.mantissa_bits) : 0U;
   const int bias = (1 << (layout.exponent_bits - 1)) - 1;
   const double magnitude = std::fabs(static_cast<double>(value));
   if (magnitude == 0) return sign;
-  if (std::isinf(magnitude) && layout.infinities) {
+  if (std::isinf(magnitude) && layout.overflows_to_infinity) {
     return sign | (((1U << layout.exponent_bits) - 1) << layout.mantissa_bits);
   }
   const int binade = std::max(std::ilogb(magnitude), 1 - bias);
@@ -54,22 +30,22 @@ std::uint32_t encode_float(const Layout& layout, float value) {
   const double places = std::nearbyint(std::ldexp(magnitude, layout.mantissa_bits - binade));
   const double rounded = std::ldexp(places, binade - layout.mantissa_bits);
   if (rounded > layout.largest) {
-    return encode_float(layout, std::copysign(layout.infinities ? INFINITY : layout.largest, value));
+    return encode_float(layout, std::copysign(layout.overflows_to_infinity ? INFINITY : layout.largest, value));
   }
   // Codes count upwards in last places: a rounding up into the next binade carries into the exponent by itself.
   const auto subnormal_base = static_cast<std::uint32_t>(binade - (1 - bias)) << layout.mantissa_bits;
   return sign | (subnormal_base + static_cast<std::uint32_t>(places));
 }
 
-float decode_float(BaselineFormat format, const Layout& layout, std::uint32_t code) {
+float decode_float(const BaselineLayout& layout, std::uint32_t code) {
   const std::uint32_t mantissa = code & ((1U << layout.mantissa_bits) - 1);
   const int top = (1 << layout.exponent_bits) - 1;
   const int exponent = static_cast<int>(code >> layout.mantissa_bits) & top;
   const int bias = (1 << (layout.exponent_bits - 1)) - 1;
   float magnitude = 0;
-  if (format == BaselineFormat::kFp8E4m3) {
-    // e4m3 has no infinity; all ones is its only NaN.
-    magnitude = exponent == top && mantissa == 7 ? NAN : 0.0F;
+  if (std::ilogb(layout.largest) == top - bias) {
+    // The top exponent is that of finite numbers, as in e4m3, which has no infinity: all ones is the only NaN.
+    if (exponent == top && mantissa == (1U << layout.mantissa_bits) - 1) magnitude = NAN;
   } else if (exponent == top) {
     magnitude = mantissa == 0 ? INFINITY : NAN;
   }
@@ -82,16 +58,12 @@ float decode_float(BaselineFormat format, const Layout& layout, std::uint32_t co
 }
 
 float scale_of(BaselineFormat format, float maximum) {
-  if (maximum == 0 || format == BaselineFormat::kFp32 || format == BaselineFormat::kBf16) return 1;
-  if (format == BaselineFormat::kInt8) return std::max(maximum / 127, 0x1p-149F);
-  const float largest = layout_of(format).largest;
-  int exponent = std::ilogb(maximum) - std::ilogb(largest);
-  if (std::ldexp(static_cast<double>(maximum), -exponent) > largest) ++exponent;
+  const BaselineLayout& layout = layout_of(format);
+  if (maximum == 0 || layout.has_range_of_binary32()) return 1;
+  if (layout.is_integer()) return std::max(maximum / layout.largest, 0x1p-149F);
+  int exponent = std::ilogb(maximum) - std::ilogb(layout.largest);
+  if (std::ldexp(static_cast<double>(maximum), -exponent) > layout.largest) ++exponent;
   return std::ldexp(1.0F, std::max(exponent, -126));
-}
-
-bool is_integer(BaselineFormat format) {
-  return format == BaselineFormat::kInt8;
 }
 
 constexpr std::size_t kGrainBlocks = 16;  // blocks that are worth a thread's while
@@ -132,27 +104,27 @@ std::uint64_t wrap_sums(std::span<const double> sums, float scale, float* values
 }  // namespace
 
 BaselineGrid grid_of(BaselineFormat format) {
-  if (format == BaselineFormat::kInt8) {
+  const BaselineLayout& layout = layout_of(format);
+  if (layout.is_integer()) {
     // Every magnitude is below its smallest normal number: the steps are all the same.
     return {.scaling = BaselineScaling::kInteger,
             .mantissa_bits = 0,
             .smallest_normal = kInfinityBits + 1,
             .step = 1,
             .inverse_step = 1,
-            .largest = std::bit_cast<std::uint32_t>(127.0F),
+            .largest = std::bit_cast<std::uint32_t>(layout.largest),
             .negative_zero = false};
   }
-  if (format == BaselineFormat::kBf16) {
+  if (layout.has_range_of_binary32()) {
     // Binary32's own exponents: its subnormal encodings lose their low bits as the others do.
     return {.scaling = BaselineScaling::kNone,
-            .mantissa_bits = 7,
+            .mantissa_bits = layout.mantissa_bits,
             .smallest_normal = 0,
             .step = 0,
             .inverse_step = 0,
             .largest = kInfinityBits,
             .negative_zero = true};
   }
-  const Layout layout = layout_of(format);
   const int smallest_exponent = 2 - (1 << (layout.exponent_bits - 1));
   return {.scaling = BaselineScaling::kPowerOfTwo,
           .mantissa_bits = layout.mantissa_bits,
@@ -165,17 +137,19 @@ BaselineGrid grid_of(BaselineFormat format) {
 
 std::uint32_t encode_baseline(BaselineFormat format, float value) {
   if (format == BaselineFormat::kFp32) return std::bit_cast<std::uint32_t>(value);
-  if (format == BaselineFormat::kInt8) {
-    const float clamped = std::clamp(std::nearbyint(value), -127.0F, 127.0F);
-    return static_cast<std::uint8_t>(static_cast<std::int8_t>(clamped));
-  }
-  return encode_float(layout_of(format), value);
+  const BaselineLayout& layout = layout_of(format);
+  if (!layout.is_integer()) return encode_float(layout, value);
+  const float clamped = std::clamp(std::nearbyint(value), -layout.largest, layout.largest);
+  return static_cast<std::uint32_t>(static_cast<std::int32_t>(clamped)) & ((2U << layout.mantissa_bits) - 1);
 }
 
 float decode_baseline(BaselineFormat format, std::uint32_t code) {
   if (format == BaselineFormat::kFp32) return std::bit_cast<float>(code);
-  if (format == BaselineFormat::kInt8) return static_cast<float>(static_cast<std::int8_t>(code));
-  return decode_float(format, layout_of(format), code);
+  const BaselineLayout& layout = layout_of(format);
+  if (!layout.is_integer()) return decode_float(layout, code);
+  const std::int64_t range = std::int64_t{2} << layout.mantissa_bits;
+  const std::int64_t value = code % range;
+  return static_cast<float>(value < range / 2 ? value : value - range);
 }
 
 float quantize_baseline_scaled(std::span<const float> input, const Shape& shape, BaselineFormat format,
@@ -251,7 +225,7 @@ Tensor<double> dequantize(const BaselineTensor& tensor) {
 
 ConvolutionResult baseline_convolution(Pass pass, const ConvolutionShape& shape, const BaselineTensor& left,
                                        const BaselineTensor& right) {
-  if (is_integer(left.format) != is_integer(right.format)) {
+  if (layout_of(left.format).is_integer() != layout_of(right.format).is_integer()) {
     throw std::runtime_error(to_string(pass) + ": " + to_string(left.format) + " and " + to_string(right.format) +
                              " do not multiply: int8 goes with int8 alone");
   }
@@ -261,7 +235,7 @@ ConvolutionResult baseline_convolution(Pass pass, const ConvolutionShape& shape,
   result.counts.mantissa_multiplies = shape.multiply_adds(pass);
   result.counts.integer_adds = result.counts.mantissa_multiplies;
   // Sums of int8 products are exact in binary32 below 2^10 terms, in binary64 below 2^39.
-  if (is_integer(left.format) && shape.outer_count(pass) * shape.inner_taps(pass) >= 1 << 10) {
+  if (layout_of(left.format).is_integer() && shape.outer_count(pass) * shape.inner_taps(pass) >= 1 << 10) {
     const std::vector<double> sums = direct_convolution<double>(pass, shape, left.values, right.values);
     result.values.values.resize(sums.size());
     result.counts.overflows = wrap_sums(sums, scale, result.values.values.data());

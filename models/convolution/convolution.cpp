@@ -6,6 +6,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "base/integers.h"
+
 namespace mlsim::models {
 namespace {
 
@@ -19,10 +21,10 @@ std::int64_t sum_clamped(std::int64_t start, std::int64_t stride, std::int64_t l
 }
 
 // Indices i, of `count`, with 0 <= i · step + shift < in.
-std::int64_t indices_within(std::int64_t in, std::int64_t count, std::int64_t step, std::int64_t shift) {
-  const std::int64_t below = shift >= 0 ? 0 : (step - 1 - shift) / step;
+IndexRange indices_within(std::int64_t in, std::int64_t count, std::int64_t step, std::int64_t shift) {
+  const std::int64_t below = shift >= 0 ? 0 : base::ceiling(-shift, step);
   const std::int64_t behind = shift >= in ? 0 : (in - shift - 1) / step + 1;
-  return std::max<std::int64_t>(std::min(behind, count) - below, 0);
+  return {below, std::max(std::min(behind, count), below)};
 }
 
 // Pairs (output index, kernel index) along one axis that touch an input element and not the padding.
@@ -39,9 +41,9 @@ std::int64_t valid_pairs(const ConvolutionShape& shape, std::size_t axis) {
   }
   std::int64_t pairs = 0;
   if (kernel <= out) {
-    for (std::int64_t k = 0; k < kernel; ++k) pairs += indices_within(in, out, stride, k * dilation - padding);
+    for (std::int64_t k = 0; k < kernel; ++k) pairs += shape.outputs_at(axis, k).size();
   } else {
-    for (std::int64_t y = 0; y < out; ++y) pairs += indices_within(in, kernel, dilation, y * stride - padding);
+    for (std::int64_t y = 0; y < out; ++y) pairs += indices_within(in, kernel, dilation, y * stride - padding).size();
   }
   return pairs;
 }
@@ -140,6 +142,11 @@ std::int64_t ConvolutionShape::outer_count(Pass pass) const {
 
 std::int64_t ConvolutionShape::inner_taps(Pass pass) const {
   return pass == Pass::kBackwardWeight ? out_size()[0] * out_size()[1] : kernel[0] * kernel[1];
+}
+
+IndexRange ConvolutionShape::outputs_at(std::size_t axis, std::int64_t kernel_position) const {
+  return indices_within(in_size[axis], out_size()[axis], stride[axis],
+                        kernel_position * dilation[axis] - padding[axis].begin);
 }
 
 std::uint64_t ConvolutionShape::multiply_adds(Pass /*pass*/) const {

@@ -23,6 +23,14 @@ struct Padding {
   bool operator==(const Padding&) const = default;
 };
 
+// Indices from `first` to before `end`, which is not below it.
+struct IndexRange {
+  std::int64_t first = 0;
+  std::int64_t end = 0;
+
+  std::int64_t size() const { return end - first; }
+};
+
 // A cross-correlation with stride, dilation, zero padding and groups. Pairs are height, width. A linear layer is the
 // one of 1×1 images, of which there is one a row.
 struct ConvolutionShape {
@@ -54,6 +62,8 @@ struct ConvolutionShape {
   std::int64_t outer_count(Pass pass) const;
   // Nominal taps of an outer index: kernel, kernel, out_size.
   std::int64_t inner_taps(Pass pass) const;
+  // The output positions along an axis whose tap at this kernel position is an element and no padding.
+  IndexRange outputs_at(std::size_t axis, std::int64_t kernel_position) const;
   // Taps of the whole pass whose operands both exist: its multiply-adds. Closed form.
   std::uint64_t multiply_adds(Pass pass) const;
 

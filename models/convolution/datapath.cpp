@@ -3,10 +3,12 @@
 #include <bit>
 #include <cmath>
 
+#include "base/integers.h"
+
 namespace mlsim::models {
 namespace {
 
-int bit_length(Int128 magnitude) {
+int bit_length(base::Int128 magnitude) {
   const auto high = static_cast<std::uint64_t>(magnitude >> 64);
   return high != 0 ? 64 + std::bit_width(high) : std::bit_width(static_cast<std::uint64_t>(magnitude));
 }
@@ -38,8 +40,8 @@ Accumulation accumulate(std::int64_t accumulator, std::int64_t product, int bits
   return {product < 0 ? -highest - 1 : highest, true};
 }
 
-Accumulation accumulate_sum(std::int64_t accumulator, Int128 products, int bits, Overflow overflow) {
-  const Int128 sum = accumulator + products;
+Accumulation accumulate_sum(std::int64_t accumulator, base::Int128 products, int bits, Overflow overflow) {
+  const base::Int128 sum = accumulator + products;
   const int unused = 64 - bits;
   const auto wrapped = static_cast<std::int64_t>(static_cast<std::uint64_t>(sum) << unused) >> unused;
   if (wrapped == sum) return {wrapped, false};
@@ -48,14 +50,14 @@ Accumulation accumulate_sum(std::int64_t accumulator, Int128 products, int bits,
   return {sum < 0 ? -highest - 1 : highest, true};
 }
 
-float round_scaled(Int128 q, int shift) {
-  const Int128 magnitude = q < 0 ? -q : q;
+float round_scaled(base::Int128 q, int shift) {
+  const base::Int128 magnitude = q < 0 ? -q : q;
   // Binary64 holds 53 bits: beyond that, what is cut off is kept as one sticky bit, far below the place where binary32
   // rounds.
   const int cut = bit_length(magnitude) - 52;
   if (cut <= 1) return static_cast<float>(std::ldexp(static_cast<double>(static_cast<std::int64_t>(q)), -shift));
   const auto kept = static_cast<std::int64_t>(magnitude >> cut);
-  const bool sticky = (magnitude & ((Int128{1} << cut) - 1)) != 0;
+  const bool sticky = (magnitude & ((base::Int128{1} << cut) - 1)) != 0;
   const double value = std::ldexp(static_cast<double>(2 * kept + (sticky ? 1 : 0)), cut - 1 - shift);
   return static_cast<float>(q < 0 ? -value : value);
 }
@@ -63,11 +65,11 @@ float round_scaled(Int128 q, int shift) {
 GroupScaler::GroupScaler(const ElementFormat& left, const ElementFormat& right)
     : unit_exponent(left.unit_exponent() + right.unit_exponent()) {}
 
-Int128 GroupScaler::scale_sum(Int128 sum, TileScale left, TileScale right) {
+base::Int128 GroupScaler::scale_sum(base::Int128 sum, TileScale left, TileScale right) {
   return sum * (left.significand * right.significand);
 }
 
-float GroupScaler::scale(Int128 sum, TileScale left, TileScale right) const {
+float GroupScaler::scale(base::Int128 sum, TileScale left, TileScale right) const {
   return round_scaled(scale_sum(sum, left, right), unit_exponent - left.exponent - right.exponent);
 }
 

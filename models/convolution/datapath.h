@@ -3,13 +3,12 @@
 
 #include <cstdint>
 
+#include "base/integers.h"
 #include "models/convolution/convolution.h"
 #include "models/formats/format.h"
 #include "models/formats/scaled_tensor.h"
 
 namespace mlsim::models {
-
-__extension__ using Int128 = __int128;
 
 // An element as a multiplier sees it: ± significand · 2^exponent, in units of 2^-U.
 struct Fields {
@@ -44,10 +43,10 @@ struct Accumulation {
 // wrapped.
 Accumulation accumulate(std::int64_t accumulator, std::int64_t product, int bits, Overflow overflow);
 // The same with the exact sum of several products, of less than 126 bits.
-Accumulation accumulate_sum(std::int64_t accumulator, Int128 products, int bits, Overflow overflow);
+Accumulation accumulate_sum(std::int64_t accumulator, base::Int128 products, int bits, Overflow overflow);
 
 // Rounds q · 2^-shift once to binary32, to nearest even, subnormal results included.
-float round_scaled(Int128 q, int shift);
+float round_scaled(base::Int128 q, int shift);
 
 // The constant of a group-scale unit, from the formats of its two operands.
 struct GroupScaler {
@@ -57,9 +56,9 @@ struct GroupScaler {
   GroupScaler(const ElementFormat& left, const ElementFormat& right);
 
   // Q = P · g_left · g_right; each a shift-and-add of at most four terms.
-  static Int128 scale_sum(Int128 sum, TileScale left, TileScale right);
+  static base::Int128 scale_sum(base::Int128 sum, TileScale left, TileScale right);
   // The group's contribution q in binary32.
-  float scale(Int128 sum, TileScale left, TileScale right) const;
+  float scale(base::Int128 sum, TileScale left, TileScale right) const;
 };
 
 }  // namespace mlsim::models

@@ -8,17 +8,22 @@
 #include <string_view>
 #include <vector>
 
+#include "base/integers.h"
 #include "models/convolution/convolution.h"
 #include "models/convolution/datapath.h"
 
 namespace mlsim::models {
 
+// All integers up to these, of either sign, are binary32 and binary64 numbers.
+inline constexpr base::Int128 kFloatIntegers = base::Int128{1} << 24;
+inline constexpr base::Int128 kDoubleIntegers = base::Int128{1} << 53;
+
 // How large the integers of a pass can become.
 struct SumBounds {
-  Int128 product = 0;   // |k_left · k_right|
-  Int128 sum = 0;       // of a group: |P|, within the register that was asked for
-  Int128 scaled = 0;    // |Q|
-  bool narrow = false;  // a register was asked for that a sum might leave
+  base::Int128 product = 0;  // |k_left · k_right|
+  base::Int128 sum = 0;      // of a group: |P|, within the register that was asked for
+  base::Int128 scaled = 0;   // |Q|
+  bool narrow = false;       // a register was asked for that a sum might leave
 };
 
 // The powers of two that are the smallest and the largest among the units g · 2^(s - U) of tiles that have values.
@@ -42,9 +47,11 @@ struct ConvolutionRequest {
   SumBounds bounds;
   UnitRange left_units;
   UnitRange right_units;
-  float tensor_scale;  // T
-  bool fits_float;     // no element and no sum can leave binary32 above
-  bool exact_float;    // every group's contribution is a binary32 number
+  float tensor_scale;       // T
+  bool fits_float;          // no element and no sum can leave binary32 above
+  bool results_fit_float;   // nor can a result
+  bool products_fit_float;  // elements and their products are multiples of the smallest binary32 number
+  bool exact_float;         // every group's contribution is a binary32 number
 };
 
 struct Engine {

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <functional>
 
+#include "base/integers.h"
 #include "base/parallel.h"
 
 namespace mlsim::models {
@@ -16,22 +17,11 @@ std::size_t index(std::int64_t i) {
   return static_cast<std::size_t>(i);
 }
 
-// Output indices along one axis whose tap at a kernel position is no padding: first to last, none where last < first.
-struct Extent {
-  std::int64_t first = 0;
-  std::int64_t last = -1;
-};
-
-std::vector<Extent> extents(const ConvolutionShape& shape, std::size_t axis) {
-  const std::int64_t stride = shape.stride[axis];
-  std::vector<Extent> all;
-  for (std::int64_t k = 0; k < shape.kernel[axis]; ++k) {
-    const std::int64_t offset = shape.padding[axis].begin - k * shape.dilation[axis];
-    const std::int64_t room = shape.in_size[axis] - 1 + offset;
-    Extent& extent = all.emplace_back();
-    extent.first = offset > 0 ? (offset + stride - 1) / stride : 0;
-    extent.last = room < 0 ? -1 : std::min(room / stride, shape.out_size()[axis] - 1);
-  }
+// Of every kernel position along an axis.
+std::vector<IndexRange> outputs_along(const ConvolutionShape& shape, std::size_t axis) {
+  std::vector<IndexRange> all;
+  all.reserve(index(shape.kernel[axis]));
+  for (std::int64_t k = 0; k < shape.kernel[axis]; ++k) all.push_back(shape.outputs_at(axis, k));
   return all;
 }
 
@@ -57,8 +47,8 @@ struct TapOperand {
 
 // For each channel and kernel position, how many elements that are not zero its taps meet, over images and outputs.
 Sums sums_of_taps(const ConvolutionShape& shape, const TapOperand& operand, const std::vector<std::uint8_t>& nonzero) {
-  const std::vector<Extent> rows = extents(shape, 0);
-  const std::vector<Extent> columns = extents(shape, 1);
+  const std::vector<IndexRange> rows = outputs_along(shape, 0);
+  const std::vector<IndexRange> columns = outputs_along(shape, 1);
   const std::int64_t kernel = shape.kernel[0] * shape.kernel[1];
   const std::int64_t width = operand.size[1];
   const std::int64_t plane = operand.size[0] * width;
@@ -69,12 +59,12 @@ Sums sums_of_taps(const ConvolutionShape& shape, const TapOperand& operand, cons
     std::uint64_t* sum = sums.data() + c * kernel;
     for (std::int64_t i = 0; i < shape.kernel[0]; ++i) {
       for (std::int64_t j = 0; j < shape.kernel[1]; ++j, ++sum) {
-        const Extent& column = columns[index(j)];
-        for (std::int64_t y = rows[index(i)].first; y <= rows[index(i)].last; ++y) {
+        const IndexRange& column = columns[index(j)];
+        for (std::int64_t y = rows[index(i)].first; y < rows[index(i)].end; ++y) {
           const std::uint32_t* row =
               elements.data() + (y * operand.step[0] + i * operand.kernel_step[0] - operand.padding[0]) * width;
           const std::int64_t shift = j * operand.kernel_step[1] - operand.padding[1];
-          for (std::int64_t x = column.first; x <= column.last; ++x) *sum += row[x * operand.step[1] + shift];
+          for (std::int64_t x = column.first; x < column.end; ++x) *sum += row[x * operand.step[1] + shift];
         }
       }
     }
@@ -131,8 +121,8 @@ std::uint64_t nonzero_backward_data(const ConvolutionShape& shape, const std::ve
 // Each error of a conv group meets each activation of it at the tap's place: products of sums over the channels.
 std::uint64_t nonzero_backward_weight(const ConvolutionShape& shape, const std::vector<std::uint8_t>& error,
                                       const std::vector<std::uint8_t>& activation) {
-  const std::vector<Extent> rows = extents(shape, 0);
-  const std::vector<Extent> columns = extents(shape, 1);
+  const std::vector<IndexRange> rows = outputs_along(shape, 0);
+  const std::vector<IndexRange> columns = outputs_along(shape, 1);
   const std::int64_t outputs = shape.out_channels / shape.groups;
   const std::int64_t inputs = shape.in_channels / shape.groups;
   const std::int64_t out_width = shape.out_size()[1];
@@ -144,12 +134,12 @@ std::uint64_t nonzero_backward_weight(const ConvolutionShape& shape, const std::
     const auto activations = sum_of_planes(activation.data() + part * inputs * in_plane, inputs, in_plane, in_plane);
     std::uint64_t taps = 0;
     for (std::int64_t i = 0; i < shape.kernel[0]; ++i) {
-      for (std::int64_t y = rows[index(i)].first; y <= rows[index(i)].last; ++y) {
+      for (std::int64_t y = rows[index(i)].first; y < rows[index(i)].end; ++y) {
         const std::uint32_t* error_row = errors.data() + y * out_width;
         const std::uint32_t* activation_row =
             activations.data() + (y * shape.stride[0] + i * shape.dilation[0] - shape.padding[0].begin) * in_width;
         for (std::int64_t j = 0; j < shape.kernel[1]; ++j) {
-          for (std::int64_t x = columns[index(j)].first; x <= columns[index(j)].last; ++x) {
+          for (std::int64_t x = columns[index(j)].first; x < columns[index(j)].end; ++x) {
             taps += std::uint64_t{error_row[x]} *
                     activation_row[x * shape.stride[1] + j * shape.dilation[1] - shape.padding[1].begin];
           }

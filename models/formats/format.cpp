@@ -10,21 +10,20 @@
 namespace mlsim::models {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, BaselineFormat>, 6> kBaselineNames{{
-    {"fp32", BaselineFormat::kFp32},
-    {"fp16", BaselineFormat::kFp16},
-    {"bf16", BaselineFormat::kBf16},
-    {"fp8-e4m3", BaselineFormat::kFp8E4m3},
-    {"fp8-e5m2", BaselineFormat::kFp8E5m2},
-    {"int8", BaselineFormat::kInt8},
-}};
-
 constexpr std::array<std::pair<std::string_view, ScaleLayout>, 4> kGroupingNames{{
     {"nc", grouping::kNc},
     {"n", grouping::kN},
     {"c", grouping::kC},
     {"none", grouping::kNone},
 }};
+
+// The groupings by blocks of so many, with one as an example.
+struct NamedBlocks {
+  char letter;
+  BlockKind kind;
+  int example;
+};
+constexpr std::array<NamedBlocks, 2> kNamedBlocks{{{'b', BlockKind::kChannels, 16}, {'k', BlockKind::kReduction, 32}}};
 
 // The rules with the kind of scale that each belongs to; a kind's first is its own unless the tiles say otherwise.
 struct NamedRule {
@@ -117,6 +116,21 @@ ScaleLayout read_tile(std::string_view text, std::string_view part) {
   return layout;
 }
 
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+// Names of the rules that scales of a kind take.
+std::string rules_of(ScaleKind kind) {
+  std::vector<std::string> names;
+  for (const NamedRule& rule : kRules) {
+    if (rule.kind == kind) names.emplace_back(rule.name);
+  }
+  return listed(names);
+}
+
 // Whether it is a grouping's name; sets the layout and the blocks.
 bool read_grouping(std::string_view text, std::string_view part, ScaledFormat& format) {
   const auto set_layout = [&](const ScaleLayout& layout) {
@@ -129,12 +143,12 @@ bool read_grouping(std::string_view text, std::string_view part, ScaledFormat& f
     if (part == name) return set_layout(layout);
   }
   if (part.starts_with('t')) return set_layout(read_tile(text, part));
-  for (const auto& [letter, kind] : {std::pair{'b', BlockKind::kChannels}, std::pair{'k', BlockKind::kReduction}}) {
+  for (const NamedBlocks& named : kNamedBlocks) {
     std::string_view rest = part;
-    const auto block = take_number(rest, letter, kBlockDigits);
+    const auto block = take_number(rest, named.letter, kBlockDigits);
     if (!block || !rest.empty()) continue;
     if (*block == 0) refuse(text, "has blocks of 0, expected 1 or more");
-    format.blocks = kind;
+    format.blocks = named.kind;
     format.block = *block;
     format = format.of(Operand::kActivation, Pass::kForward);
     return true;
@@ -166,10 +180,7 @@ void read_rule_and_grouping(std::string_view text, std::string_view rest, const 
     const auto named = std::find_if(kRules.begin(), kRules.end(), [&](const NamedRule& r) { return r.name == part; });
     if (named != kRules.end() && !rule && !grouped) {
       if (named->kind != format.scale.kind) {
-        std::string known;
-        for (const NamedRule& r : kRules) {
-          if (r.kind == format.scale.kind) known += (known.empty() ? "" : ", ") + std::string(r.name);
-        }
+        const std::string known = rules_of(format.scale.kind);
         refuse(text, "has rule " + std::string(part) + ", expected " + (known.empty() ? "none" : "one of " + known));
       }
       rule = named->rule;
@@ -183,14 +194,10 @@ void read_rule_and_grouping(std::string_view text, std::string_view rest, const 
   format.rule = rule.value_or(own_rule(format));
 }
 
-constexpr const char* kGroupings = "GROUPING: nc, n, c, none, bB, kB such as b16 or k32, or a tile such as t16x16x1x1";
-
 ScaledFormat parse_mls(std::string_view text) {
   const std::string expected =
-      std::string(
-          "is not of the form eXmY[/gAmB][/RULE][/GROUPING], for example e2m4, e2m1/g8m0/n or e2m1/fit/k16 "
-          "(RULE: sat, fit; ") +
-      kGroupings + ")";
+      "is not of the form eXmY[/gAmB][/RULE][/GROUPING], for example e2m4, e2m1/g8m0/n or e2m1/fit/k16 (RULE: " +
+      rules_of(ScaleKind::kMls) + "; GROUPING: " + grouping_syntax() + ")";
   ScaledFormat format;
   std::string_view rest = text;
   const auto ex = take_width(rest, 'e');
@@ -224,10 +231,10 @@ const NamedFormat* find_named(std::string_view name) {
 }
 
 ScaledFormat parse_named(std::string_view text, const NamedFormat& named) {
-  const bool mx = named.scale.kind == ScaleKind::kE8m0;
+  const std::string rules = rules_of(named.scale.kind);
   const std::string expected = "is not of the form " + std::string(named.name) +
-                               (mx ? "[/RULE][/GROUPING] (RULE: floor, ceil, even, rceil; " : "[/GROUPING] (") +
-                               kGroupings + ")";
+                               (rules.empty() ? "[/GROUPING] (" : "[/RULE][/GROUPING] (RULE: " + rules + "; ") +
+                               "GROUPING: " + grouping_syntax() + ")";
   ScaledFormat format{.element = named.element,
                       .scale = named.scale,
                       .layout = {},
@@ -283,32 +290,63 @@ ScaledFormat parse_scaled_format(std::string_view text) {
 }
 
 Format parse_format(std::string_view text) {
-  for (const auto& [name, baseline] : kBaselineNames) {
-    if (text == name) return baseline;
-  }
   std::string_view rest = text;
   const std::string_view name = take_part(rest);
-  for (const auto& [baseline, format] : kBaselineNames) {
-    if (name == baseline) refuse(text, "has a rule or a grouping, expected " + std::string(name) + " alone");
+  for (std::size_t i = 0; i < kBaselines.size(); ++i) {
+    if (text == kBaselines[i].name) return static_cast<BaselineFormat>(i);
+    if (name == kBaselines[i].name) refuse(text, "has a rule or a grouping, expected " + std::string(name) + " alone");
   }
   if (name == "fp8" || name == "mxfp8") {
     refuse(text, "stands for all operands together, expected " + std::string(name) + "-e4m3 or " + std::string(name) +
                      "-e5m2 here");
   }
   if (find_named(name) == nullptr && (text.empty() || text[0] != 'e')) {
-    std::string names;
-    for (const std::string& known : format_names()) names += (names.empty() ? "" : ", ") + known;
-    refuse(text, "is neither an MLS format such as e2m4 nor one of " + names);
+    refuse(text, "is neither an MLS format such as e2m4 nor one of " + listed(format_names()));
   }
   return parse_scaled_format(text);
 }
 
 std::vector<std::string> format_names() {
   std::vector<std::string> names;
-  names.reserve(kNamedFormats.size() + kBaselineNames.size());
+  names.reserve(kNamedFormats.size() + kBaselines.size());
   for (const NamedFormat& named : kNamedFormats) names.emplace_back(named.name);
-  for (const auto& [name, baseline] : kBaselineNames) names.emplace_back(name);
+  for (const BaselineLayout& baseline : kBaselines) names.emplace_back(baseline.name);
   return names;
+}
+
+std::string format_syntax() {
+  std::string text =
+      "eXmY[/gAmB][/RULE][/GROUPING], for example e2m4 or e2m1/g8m0/n (MLS; rules " + rules_of(ScaleKind::kMls) + ")";
+  std::optional<ScaleKind> last;
+  const auto end_kind = [&] {
+    if (last == ScaleKind::kE8m0) text += " (OCP MX; rules " + rules_of(ScaleKind::kE8m0) + ")";
+  };
+  for (const NamedFormat& named : kNamedFormats) {
+    if (last != named.scale.kind) {
+      end_kind();
+      text += ";";
+    } else {
+      text += ",";
+    }
+    text += " " + std::string(named.name);
+    last = named.scale.kind;
+  }
+  end_kind();
+  std::vector<std::string> baselines;
+  baselines.reserve(kBaselines.size());
+  for (const BaselineLayout& baseline : kBaselines) baselines.emplace_back(baseline.name);
+  return text + "; " + listed(baselines) + " (without scales of tiles)";
+}
+
+std::string grouping_syntax() {
+  std::vector<std::string> names;
+  std::vector<std::string> examples;
+  for (const auto& [name, layout] : kGroupingNames) names.emplace_back(name);
+  for (const NamedBlocks& named : kNamedBlocks) {
+    names.push_back(named.letter + std::string("B"));
+    examples.push_back(named.letter + std::to_string(named.example));
+  }
+  return listed(names) + " (" + listed(examples) + ") or a tile such as t16x16x1x1";
 }
 
 OperandFormats parse_operand_formats(std::string_view text) {
@@ -355,14 +393,14 @@ std::string to_string(const ScaledFormat& format) {
     }
   }
   if (format.blocks == BlockKind::kTiles) return text + "/" + to_string(format.layout);
-  return text + (format.blocks == BlockKind::kChannels ? "/b" : "/k") + std::to_string(format.block);
+  for (const NamedBlocks& named : kNamedBlocks) {
+    if (named.kind == format.blocks) text += std::string("/") + named.letter + std::to_string(format.block);
+  }
+  return text;
 }
 
 std::string to_string(BaselineFormat format) {
-  for (const auto& [name, value] : kBaselineNames) {
-    if (value == format) return std::string(name);
-  }
-  return {};
+  return std::string(layout_of(format).name);
 }
 
 std::string to_string(const Format& format) {
@@ -385,23 +423,32 @@ std::string to_string(const OperandFormats& formats) {
 
 std::string family_of(const Format& format) {
   const auto* const baseline = std::get_if<BaselineFormat>(&format);
-  return baseline == nullptr ? "block-scaled" : *baseline == BaselineFormat::kInt8 ? "int8" : "floating-point";
+  return baseline == nullptr ? "block-scaled" : layout_of(*baseline).is_integer() ? "int8" : "floating-point";
+}
+
+ScaleLayout scale_layout_of(const Format& format) {
+  const auto* scaled = std::get_if<ScaledFormat>(&format);
+  return scaled == nullptr ? grouping::kNone : scaled->layout;
 }
 
 int element_bits(const Format& format) {
   if (const auto* scaled = std::get_if<ScaledFormat>(&format)) return scaled->element.code_bits();
-  switch (std::get<BaselineFormat>(format)) {
-    case BaselineFormat::kFp32:
-      return 32;
-    case BaselineFormat::kFp16:
-    case BaselineFormat::kBf16:
-      return 16;
-    case BaselineFormat::kFp8E4m3:
-    case BaselineFormat::kFp8E5m2:
-    case BaselineFormat::kInt8:
-      break;
-  }
-  return 8;
+  return layout_of(std::get<BaselineFormat>(format)).bits();
+}
+
+int scale_bits(const Format& format) {
+  const auto* scaled = std::get_if<ScaledFormat>(&format);
+  return scaled == nullptr ? 0 : scaled->scale.stored_bits();
+}
+
+std::int64_t packed_bits(const Format& format, std::int64_t elements, std::int64_t scales) {
+  return elements * element_bits(format) + scales * scale_bits(format);
+}
+
+base::Int128 packed_bits(const Format& format, const Shape& shape) {
+  const auto* scaled = std::get_if<ScaledFormat>(&format);
+  const base::Int128 scales = scaled == nullptr ? 0 : scaled->layout.count(shape);
+  return base::Int128{element_count(shape)} * element_bits(format) + scales * scale_bits(format);
 }
 
 }  // namespace mlsim::models

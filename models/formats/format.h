@@ -4,12 +4,15 @@
 
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "base/integers.h"
 #include "models/formats/pass.h"
 #include "models/formats/scale_layout.h"
 
@@ -103,6 +106,34 @@ struct ScaledFormat {
 // The formats that block-scaled ones are compared with.
 enum class BaselineFormat : std::uint8_t { kFp32, kFp16, kBf16, kFp8E4m3, kFp8E5m2, kInt8 };
 
+// A baseline's numbers: a sign, an exponent and a mantissa as IEEE 754 has them, or an integer in two's complement.
+struct BaselineLayout {
+  std::string_view name;
+  int exponent_bits = 0;               // 0: an integer
+  int mantissa_bits = 0;               // of an integer all bits but the sign
+  float largest = 0;                   // finite magnitude that it is rounded to
+  bool overflows_to_infinity = false;  // else to the largest
+
+  constexpr int bits() const { return 1 + exponent_bits + mantissa_bits; }
+  constexpr bool is_integer() const { return exponent_bits == 0; }
+  // Floats with the exponents of binary32, whose tensors need no scale.
+  constexpr bool has_range_of_binary32() const { return exponent_bits == 8; }
+};
+
+// In the order of the enumeration, integers last.
+inline constexpr std::array<BaselineLayout, 6> kBaselines{{
+    {"fp32", 8, 23, std::numeric_limits<float>::max(), true},
+    {"fp16", 5, 10, 65504.0F, true},
+    {"bf16", 8, 7, 0x1.FEp127F, true},
+    {"fp8-e4m3", 4, 3, 448.0F, false},
+    {"fp8-e5m2", 5, 2, 57344.0F, false},
+    {"int8", 0, 7, 127.0F, false},
+}};
+
+constexpr const BaselineLayout& layout_of(BaselineFormat format) {
+  return kBaselines[static_cast<std::size_t>(format)];
+}
+
 using Format = std::variant<ScaledFormat, BaselineFormat>;
 using OperandFormats = std::array<Format, 3>;  // indexed by Operand
 
@@ -124,6 +155,9 @@ std::vector<Format> next_formats(const Format& format, Pass pass);
 Format parse_format(std::string_view text);
 // Those that have a name, MX, NVFP4 and baselines, such as mxfp4 and int8.
 std::vector<std::string> format_names();
+// What a format's text may be, and a grouping's, in words of a help or of a refusal.
+std::string format_syntax();
+std::string grouping_syntax();
 
 // The same, refusing baselines.
 ScaledFormat parse_scaled_format(std::string_view text);
@@ -145,7 +179,14 @@ std::string family_of(const Format& format);
 // The name of a layout on the command line.
 std::string to_string(const ScaleLayout& layout);
 
-// Bits of one stored element (without its share of a scale).
+// The tiles of a format's scales; of a baseline, which has one scale a tensor, the whole.
+ScaleLayout scale_layout_of(const Format& format);
+
+// Bits of one stored element (without its share of a scale), and of one stored scale: 0 where tiles have none.
 int element_bits(const Format& format);
+int scale_bits(const Format& format);
+// Of so many elements and scales, and of all of a tensor's, packed.
+std::int64_t packed_bits(const Format& format, std::int64_t elements, std::int64_t scales);
+base::Int128 packed_bits(const Format& format, const Shape& shape);
 
 }  // namespace mlsim::models

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/integers.h"
 #include "models/formats/tensor.h"
 
 namespace mlsim::models {
@@ -22,9 +23,11 @@ struct ScaleLayout {
   constexpr bool constant_over(std::size_t dimension) const { return tile[dimension] == kWhole; }
   // Whether every index pair of dimensions 0 and 1 has one scale.
   constexpr bool constant_over_planes() const { return constant_over(2) && constant_over(3); }
+  // Whether every such pair has a scale of its own.
+  constexpr bool one_a_plane() const { return constant_over_planes() && tile[0] == 1 && tile[1] == 1; }
   // Tiles along a dimension of this extent.
   constexpr std::int64_t tiles(std::size_t dimension, std::int64_t extent) const {
-    return constant_over(dimension) ? 1 : (extent + tile[dimension] - 1) / tile[dimension];
+    return constant_over(dimension) ? 1 : base::ceiling(extent, tile[dimension]);
   }
   // The tile along a dimension that an index lies in.
   constexpr std::int64_t tile_of(std::size_t dimension, std::int64_t index) const {

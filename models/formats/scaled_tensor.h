@@ -56,7 +56,7 @@ struct ScaledTensor {
 // The scale of an index pair of dimensions 0 and 1, by its number in C order. The layout is constant over planes.
 inline TileScale scale_of_pair(const ScaledTensor& tensor, std::int64_t pair) {
   const ScaleLayout& layout = tensor.format.layout;
-  if (layout == grouping::kNc) return tensor.scales[static_cast<std::size_t>(pair)];
+  if (layout.one_a_plane()) return tensor.scales[static_cast<std::size_t>(pair)];
   const std::int64_t d1 = tensor.shape[1];
   return tensor.scales[static_cast<std::size_t>(layout.tile_of(0, pair / d1) * layout.tiles(1, d1) +
                                                 layout.tile_of(1, pair % d1))];

@@ -62,7 +62,7 @@ class TileMaxima {
     const auto plane = shape_[0] * shape_[1] == 0 ? 1 : element_count(shape_) / (shape_[0] * shape_[1]);
     if (plane == 1 && tile[0] == 1 && tile[1] > 1 && shape_[1] % tile[1] == 0) {
       of_pieces(static_cast<std::size_t>(tile[1]));
-    } else if (grid.layout() == grouping::kNc) {
+    } else if (grid.layout().one_a_plane()) {
       of_pieces(static_cast<std::size_t>(plane));
     } else {
       of_blocks(plane);
@@ -214,7 +214,7 @@ std::uint32_t raise(const TensorPart& part, std::uint32_t largest, std::vector<s
 Scales find_scales(std::span<const float> input, const Shape& shape, const ScaledFormat& format, const TensorPart* part,
                    const std::string& name) {
   if (shape.size() < 2 || shape.size() > 4) {
-    throw std::runtime_error(name + ": has " + std::to_string(shape.size()) + " dimensions, expected 2 to 4");
+    throw std::runtime_error(name + ": has the shape " + to_string(shape) + ", expected 2 to 4 dimensions");
   }
   assert(element_count(shape) == static_cast<std::int64_t>(input.size()));
   Scales scales;

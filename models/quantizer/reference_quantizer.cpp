@@ -280,7 +280,7 @@ QuantizedTensor reference_quantize(const Tensor<float>& input, const ScaledForma
                                    const QuantizerOptions& options, const std::string& name) {
   const Shape& shape = input.shape;
   if (shape.size() < 2 || shape.size() > 4) {
-    throw std::runtime_error(name + ": has " + std::to_string(shape.size()) + " dimensions, expected 2 to 4");
+    throw std::runtime_error(name + ": has the shape " + to_string(shape) + ", expected 2 to 4 dimensions");
   }
   assert(element_count(shape) == input.size());
   check_finite(input, name);

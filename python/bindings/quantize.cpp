@@ -159,7 +159,7 @@ py::array codes_of(const py::object& self) {
   const Quantized& tensor = tensor_of(self);
   if (const auto* blocks = tensor.scaled()) return to_view(blocks->codes, tensor.shape, self);
   std::vector<std::uint32_t> codes = compute(std::nullopt, [&] { return models::encode_baseline(*tensor.baseline()); });
-  if (tensor.baseline()->format == BaselineFormat::kFp32) return to_array(std::move(codes), tensor.shape);
+  if (models::element_bits(tensor.baseline()->format) > 16) return to_array(std::move(codes), tensor.shape);
   return to_array(std::vector<std::uint16_t>(codes.begin(), codes.end()), tensor.shape);
 }
 
@@ -198,7 +198,7 @@ py::array_t<std::int64_t> integers_of(const Quantized& self) {
   std::vector<std::int64_t> integers;
   if (const auto* blocks = self.scaled()) {
     integers = compute(std::nullopt, [&] { return models::decode_integers(*blocks); });
-  } else if (self.baseline()->format == BaselineFormat::kInt8) {
+  } else if (models::layout_of(self.baseline()->format).is_integer()) {
     integers.assign(self.baseline()->values.begin(), self.baseline()->values.end());
   } else {
     require_blocks(self, "integers");

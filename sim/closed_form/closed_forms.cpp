@@ -5,6 +5,8 @@
 #include <numeric>
 #include <utility>
 
+#include "base/integers.h"
+
 namespace mlsim::sim {
 namespace {
 
@@ -29,7 +31,7 @@ std::vector<PhaseRun> dilated_phase_runs(const PhaseAxis& axis) {
   std::sort(met.begin(), met.end());
   std::vector<PhaseRun> runs;
   for (const auto& [place, first] : met) {
-    append(runs, {ceiling(axis.in - place, axis.stride), ceiling(axis.kernel - first, period), 1},
+    append(runs, {base::ceiling(axis.in - place, axis.stride), base::ceiling(axis.kernel - first, period), 1},
            [](const PhaseRun& a, const PhaseRun& b) { return a.results == b.results && a.taps == b.taps; });
   }
   return runs;
@@ -63,7 +65,8 @@ std::vector<PhaseRun> phase_runs(const PhaseAxis& axis) {
     const std::int64_t end = std::min(cut, places);
     if (end <= place) continue;
     const std::int64_t first = (place + shift) % stride;
-    if (first < kernel) runs.push_back({ceiling(in - place, stride), ceiling(kernel - first, stride), end - place});
+    if (first < kernel)
+      runs.push_back({base::ceiling(in - place, stride), base::ceiling(kernel - first, stride), end - place});
     place = end;
   }
   return runs;

@@ -8,7 +8,6 @@
 #include "models/convolution/convolution.h"
 #include "models/formats/scale_layout.h"
 #include "sim/array_config.h"
-#include "sim/ceiling.h"
 
 namespace mlsim::sim {
 

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <variant>
 
+#include "base/integers.h"
 #include "models/convolution/accumulator_additions.h"
 #include "sim/closed_form/closed_forms.h"
 
@@ -58,7 +59,7 @@ void TiledPass::put_groups_side_by_side() {
 }
 
 TiledPass::Operand TiledPass::operand(const Format& format, const models::Shape& shape, bool is_there) const {
-  const std::uint64_t bits = packed_bits(format, shape);
+  const auto bits = static_cast<std::uint64_t>(models::packed_bits(format, shape));
   const bool fits = 3 * bits <= 8 * static_cast<std::uint64_t>(of_.config.global_sram_bytes);
   return {format, bits, fits, is_there, fits ? 0 : packed_shares(format, shape, of_.shape.groups)};
 }
@@ -104,9 +105,9 @@ Traffic TiledPass::traffic(const Fills& rows, const Fills& columns) const {
   traffic.column_buffer_writes = columns.taps * static_cast<std::uint64_t>(models::element_bits(columns_.format));
   traffic.column_buffer_reads = traffic.column_buffer_writes;
   traffic.sram_row_reads =
-      traffic.row_buffer_writes + rows.groups * static_cast<std::uint64_t>(scale_bits(rows_.format));
+      traffic.row_buffer_writes + rows.groups * static_cast<std::uint64_t>(models::scale_bits(rows_.format));
   traffic.sram_column_reads =
-      traffic.column_buffer_writes + columns.groups * static_cast<std::uint64_t>(scale_bits(columns_.format));
+      traffic.column_buffer_writes + columns.groups * static_cast<std::uint64_t>(models::scale_bits(columns_.format));
 
   // DRAM: an operand that fits in its third of the SRAM is read once.
   if (!rows_.is_there) traffic.dram_row_reads = rows_.fits ? rows_.bits : traffic.sram_row_reads;
@@ -132,9 +133,9 @@ std::int64_t TiledPass::row_bytes(const Place& place) const {
     return bytes_of_share(rows_.bits, tile.rows * place.phases.taps, tiles_.groups * tiles_.rows * taps);
   }
   if (!tile.fills_rows) return 0;
-  const std::int64_t elements = outer_ * place.phases.taps * models::element_bits(rows_.format);
-  const std::int64_t scales = tiles_.reduction_groups(place.runs, place.phases) * scale_bits(rows_.format);
-  return ceiling(tile.rows * (elements + scales), 8);
+  const std::int64_t bits =
+      models::packed_bits(rows_.format, outer_ * place.phases.taps, tiles_.reduction_groups(place.runs, place.phases));
+  return base::ceiling(tile.rows * bits, 8);
 }
 
 std::int64_t TiledPass::column_bytes(const Place& place) const {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/integers.h"
 #include "models/convolution/convolution.h"
 #include "sim/closed_form/closed_forms.h"
 #include "sim/closed_form/tile_row.h"
@@ -73,14 +74,14 @@ struct Tiles {
   std::int64_t groups_at_once = 1;      // convolution groups side by side, at most
   std::int64_t groups_in_rows = 1;      // all of them
 
-  std::int64_t row_tiles() const { return ceiling(rows, tile_rows); }
+  std::int64_t row_tiles() const { return base::ceiling(rows, tile_rows); }
   // Lanes of the columns' operand of a tile: a column has one for each convolution group.
   std::int64_t column_lanes(const Tile& tile) const {
     return tile.columns * (groups_at_once == 1 ? 1 : tile.rows / (rows / groups_in_rows));
   }
   // How often the operand of a column is filled, over the row tiles.
   std::int64_t column_fills() const { return groups_at_once == 1 ? row_tiles() : groups_in_rows; }
-  std::int64_t column_tiles(const Phases& p) const { return ceiling(p.columns, tile_columns); }
+  std::int64_t column_tiles(const Phases& p) const { return base::ceiling(p.columns, tile_columns); }
   std::int64_t most_rows() const { return std::min(rows, tile_rows); }
   std::int64_t most_columns() const;  // of the largest tile
 

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <variant>
 
+#include "base/integers.h"
 #include "sim/closed_form/closed_forms.h"
 #include "sim/closed_form/tile_row.h"
 
@@ -22,30 +23,18 @@ bool is_quantized(const Format& format) {
 // codes to DRAM, one sequence after the other, and into the SRAM.
 std::int64_t quantizer_moves(std::int64_t results, const Moved& codes, const CodePath& path, bool results_return,
                              const ArrayConfig& config) {
-  const models::Int128 bytes = kFloatBytes * static_cast<models::Int128>(results);
-  models::Int128 channel = path.to_dram ? cycles_of(config.dram_bytes_per_cycle, codes.in_bursts) : 0;
+  const base::Int128 bytes = kFloatBytes * static_cast<base::Int128>(results);
+  base::Int128 channel = path.to_dram ? cycles_of(config.dram_bytes_per_cycle, codes.in_bursts) : 0;
   if (results_return) {
     channel += config.dram_latency_cycles;
     channel += sequence(moved(kFloatBytes * results, config), config.sram_write_bytes_per_cycle, config);
   }
   const std::int64_t stay = path.stay ? cycles_of(config.sram_write_bytes_per_cycle, codes.bytes) : 0;
   return std::max({cycles_of(config.sram_read_bytes_per_cycle, bytes), stay,
-                   static_cast<std::int64_t>(std::min<models::Int128>(channel, TileRow::kForever))});
+                   static_cast<std::int64_t>(std::min<base::Int128>(channel, TileRow::kForever))});
 }
 
 }  // namespace
-
-std::int64_t scale_bits(const Format& format) {
-  const auto* scaled = std::get_if<ScaledFormat>(&format);
-  return scaled == nullptr ? 0 : scaled->scale.stored_bits();
-}
-
-std::uint64_t packed_bits(const Format& format, const models::Shape& shape) {
-  const auto* scaled = std::get_if<ScaledFormat>(&format);
-  const std::int64_t scales = scaled == nullptr ? 0 : scaled->layout.count(shape);
-  return static_cast<std::uint64_t>(models::element_count(shape) * models::element_bits(format) +
-                                    scales * scale_bits(format));
-}
 
 std::uint64_t packed_shares(const Format& format, const models::Shape& shape, std::int64_t conv_groups) {
   std::int64_t scales = 0;
@@ -53,14 +42,13 @@ std::uint64_t packed_shares(const Format& format, const models::Shape& shape, st
     const auto grid = scaled->layout.grid(shape);
     scales = grid[0] * grid[2] * grid[3] * touched_blocks(scaled->layout, 1, shape[1], conv_groups);
   }
-  return static_cast<std::uint64_t>(models::element_count(shape) * models::element_bits(format) +
-                                    scales * scale_bits(format));
+  return static_cast<std::uint64_t>(models::packed_bits(format, models::element_count(shape), scales));
 }
 
-std::int64_t cycles_of(const ByteRate& rate, models::Int128 bytes) {
+std::int64_t cycles_of(const ByteRate& rate, base::Int128 bytes) {
   if (!rate.limited()) return 0;
-  const models::Int128 cycles = (bytes * 1000 + rate.thousandths - 1) / rate.thousandths;
-  return static_cast<std::int64_t>(std::min<models::Int128>(cycles, TileRow::kForever));
+  const base::Int128 cycles = base::ceiling(bytes * 1000, rate.thousandths);
+  return static_cast<std::int64_t>(std::min<base::Int128>(cycles, TileRow::kForever));
 }
 
 Moved operator+(const Moved& a, const Moved& b) {
@@ -68,7 +56,7 @@ Moved operator+(const Moved& a, const Moved& b) {
 }
 
 Moved moved(std::int64_t bytes, const ArrayConfig& config) {
-  return {bytes, static_cast<models::Int128>(ceiling(bytes, config.dram_burst_bytes)) * config.dram_burst_bytes};
+  return {bytes, static_cast<base::Int128>(base::ceiling(bytes, config.dram_burst_bytes)) * config.dram_burst_bytes};
 }
 
 std::int64_t sequence(const Moved& moved, const ByteRate& port, const ArrayConfig& config) {
@@ -82,8 +70,8 @@ void check_time(Pass pass, std::int64_t cycles) {
 
 std::int64_t bytes_of_share(std::uint64_t bits, std::int64_t share, std::int64_t parts) {
   if (parts <= 0) return 0;
-  const models::Int128 bits_of_all = static_cast<models::Int128>(parts) * 8;
-  return static_cast<std::int64_t>((static_cast<models::Int128>(bits) * share + bits_of_all - 1) / bits_of_all);
+  const base::Int128 bits_of_all = static_cast<base::Int128>(parts) * 8;
+  return static_cast<std::int64_t>(base::ceiling(static_cast<base::Int128>(bits) * share, bits_of_all));
 }
 
 ResultPath path_of(const Exchange& exchange, std::int64_t count, const ArrayConfig& config) {
@@ -109,9 +97,9 @@ void add_results(const models::Shape& shape, std::uint64_t computed, const Excha
   for (std::size_t i = 0; i < exchange.results.size(); ++i) {
     if (!is_quantized(exchange.results[i])) continue;
     const CodePath path = exchange.residence.path(i);
-    const std::uint64_t code_bits = packed_bits(exchange.results[i], shape);
-    const Moved codes = moved(ceiling(static_cast<std::int64_t>(code_bits), 8), config);
-    const std::int64_t batches = ceiling(count, config.quantizer_lanes);
+    const auto code_bits = static_cast<std::uint64_t>(models::packed_bits(exchange.results[i], shape));
+    const Moved codes = moved(base::ceiling(static_cast<std::int64_t>(code_bits), 8), config);
+    const std::int64_t batches = base::ceiling(count, config.quantizer_lanes);
     const std::int64_t stalls =
         std::max<std::int64_t>(quantizer_moves(count, codes, path, way.come_back, config) - batches, 0);
     prediction.cycles.quantizer += static_cast<std::uint64_t>(batches + stalls + kQuantizerPipeline);

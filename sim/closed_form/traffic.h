@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/integers.h"
 #include "models/convolution/convolution.h"
 #include "models/convolution/datapath.h"
 #include "models/formats/format.h"
@@ -16,20 +17,16 @@ namespace mlsim::sim::closed_form {
 
 inline constexpr std::int64_t kFloatBytes = 4;  // of a result in binary32
 
-std::int64_t scale_bits(const models::Format& format);
-
-// Bits of a tensor with the scales of its tiles.
-std::uint64_t packed_bits(const models::Format& format, const models::Shape& shape);
 // Bits of the shares of all convolution groups, each a part of the channels, packed with the scales that it needs.
 std::uint64_t packed_shares(const models::Format& format, const models::Shape& shape, std::int64_t conv_groups);
 
 // Cycles in which so many bytes pass.
-std::int64_t cycles_of(const ByteRate& rate, models::Int128 bytes);
+std::int64_t cycles_of(const ByteRate& rate, base::Int128 bytes);
 
 // Bytes of a sequence of the channel, and with what its bursts carry beyond them.
 struct Moved {
   std::int64_t bytes = 0;
-  models::Int128 in_bursts = 0;
+  base::Int128 in_bursts = 0;
 };
 Moved operator+(const Moved& a, const Moved& b);
 Moved moved(std::int64_t bytes, const ArrayConfig& config);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/integers.h"
 #include "sim/closed_form/closed_forms.h"
 #include "sim/closed_form/tile_row.h"
 #include "sim/closed_form/tiled_pass.h"
@@ -17,7 +18,6 @@ using closed_form::kFloatBytes;
 using closed_form::PassOnArray;
 using closed_form::Phases;
 using closed_form::Place;
-using closed_form::scale_bits;
 using closed_form::Steps;
 using closed_form::Tile;
 using closed_form::TileMapping;
@@ -46,7 +46,7 @@ class Mapping : public TileMapping<Mapping> {
   friend TileMapping<Mapping>;
 
   // Cycles in which an element multiplies so many taps of a group, and those that the group waits beyond them.
-  std::int64_t words(std::int64_t taps) const { return ceiling(taps, config_.taps_per_cycle); }
+  std::int64_t words(std::int64_t taps) const { return base::ceiling(taps, config_.taps_per_cycle); }
   std::int64_t stall(std::int64_t taps) const { return std::max<std::int64_t>(share_ - words(taps), 0); }
   // Whether a tile is one step, so that the row panel is filled once.
   bool keeps_rows(const std::vector<RunLength>& runs, const Phases& phases) const {
@@ -85,8 +85,8 @@ class Mapping : public TileMapping<Mapping> {
 Steps Mapping::step(const Tile& tile, const Taps& taps) const {
   if (taps.taps == 0) return {};
   const auto fill = [&](std::int64_t lanes, const FeederConfig& feeder, const Format& format) {
-    const std::int64_t bits = lanes * (taps.taps * element_bits(format) + taps.started_groups * scale_bits(format));
-    return std::max(ceiling(lanes * taps.taps, feeder.fill_ports), cycles_of(read_port_, ceiling(bits, 8)));
+    const std::int64_t bits = lanes * models::packed_bits(format, taps.taps, taps.started_groups);
+    return std::max(base::ceiling(lanes * taps.taps, feeder.fill_ports), cycles_of(read_port_, base::ceiling(bits, 8)));
   };
   const std::int64_t row_fill = tile.fills_rows ? fill(tile.rows, config_.row_feeder, pass_.row_format()) : 0;
   return closed_form::one_step(

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/integers.h"
 #include "base/parallel.h"
-#include "sim/ceiling.h"
 #include "sim/code_sequence.h"
 
 namespace mlsim::sim {
@@ -78,7 +78,7 @@ class DotWalk {
             const std::int64_t element = place.element + tap.row + outer * schedule_.row_outer_elements();
             registers.add(word_place, rows_[static_cast<std::size_t>(element)]);
           });
-          registers.take(ceiling(schedule_.phases()[phase].columns, array_columns_));
+          registers.take(base::ceiling(schedule_.phases()[phase].columns, array_columns_));
         }
       }
     }
@@ -106,7 +106,7 @@ class DotWalk {
           });
         }
       }
-      registers.take(ceiling(schedule_.rows(), array_rows_));
+      registers.take(base::ceiling(schedule_.rows(), array_rows_));
     }
     return registers.bits();
   }

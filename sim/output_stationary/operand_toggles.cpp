@@ -5,8 +5,8 @@
 #include <limits>
 #include <vector>
 
+#include "base/integers.h"
 #include "base/parallel.h"
-#include "sim/ceiling.h"
 #include "sim/code_sequence.h"
 #include "sim/output_stationary/dot_toggles.h"
 #include "sim/output_stationary/toggle_kernels.h"
@@ -243,7 +243,7 @@ class Walk {
         columns_(planes_of(columns, schedule.column_outer_planes())),
         array_rows_(config.rows),
         array_columns_(config.columns),
-        row_tiles_(ceiling(schedule.rows(), config.rows)) {
+        row_tiles_(base::ceiling(schedule.rows(), config.rows)) {
     // Forward, each row has a set of its own.
     if (schedule.pass() == models::Pass::kForward) rows_.lanes = schedule.rows();
   }
@@ -256,7 +256,7 @@ class Walk {
   }
 
   // Every tile of columns takes the rows of its tile once.
-  std::int64_t column_tiles(const Phase& phase) const { return ceiling(phase.columns, array_columns_); }
+  std::int64_t column_tiles(const Phase& phase) const { return base::ceiling(phase.columns, array_columns_); }
 
   std::uint64_t count_rows() const {
     std::uint64_t bits = 0;

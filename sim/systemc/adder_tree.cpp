@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "base/integers.h"
+
 namespace mlsim::sim {
 
 std::ostream& operator<<(std::ostream& stream, const ProductSum& sum) {
@@ -36,7 +38,7 @@ AdderTree::AdderTree(const sc_core::sc_module_name& name, std::size_t products)
 }
 
 void AdderTree::add() {
-  models::Int128 total = 0;
+  base::Int128 total = 0;
   ProductSum result;
   for (std::size_t i = 0; i < product.size(); ++i) {
     if (!row_valid[i].read() || !column_valid[i].read()) continue;

@@ -6,6 +6,7 @@
 #include <ostream>
 #include <systemc>
 
+#include "base/integers.h"
 #include "models/convolution/datapath.h"
 
 namespace mlsim::sim {
@@ -17,7 +18,7 @@ struct ProductSum {
   std::uint16_t products = 0;  // whose operands both exist; none: nothing is added
   std::uint16_t zeros = 0;     // of these, those that are zero
 
-  models::Int128 value() const { return (models::Int128{high} << 64) + static_cast<models::Int128>(low); }
+  base::Int128 value() const { return (base::Int128{high} << 64) + static_cast<base::Int128>(low); }
   bool operator==(const ProductSum&) const = default;
 };
 std::ostream& operator<<(std::ostream& stream, const ProductSum& sum);

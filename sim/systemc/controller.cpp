@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <cassert>
 
+#include "base/integers.h"
 #include "sim/systemc/sram_port.h"
 
 namespace mlsim::sim {
 namespace {
 
 std::int64_t cycles_of(const ByteRate& rate, std::int64_t bytes) {
-  return rate.limited() ? (1000 * bytes + rate.thousandths - 1) / rate.thousandths : 0;
+  return rate.limited() ? base::ceiling(1000 * bytes, rate.thousandths) : 0;
 }
 
 }  // namespace
@@ -332,8 +333,7 @@ void Controller::start_quantizer() {
     return;
   }
   const models::Shape result = job_->schedule->shape().result_shape(job_->schedule->pass());
-  quantize_left_ =
-      (models::element_count(result) + config_.quantizer_lanes - 1) / config_.quantizer_lanes + kQuantizerPipeline;
+  quantize_left_ = base::ceiling(models::element_count(result), config_.quantizer_lanes) + kQuantizerPipeline;
   const ByteRate& port = config_.sram_read_bytes_per_cycle;
   read_left_ =
       std::max(cycles_of(port, 4 * models::element_count(result)), keeping_cycles(result)) + kQuantizerPipeline;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/integers.h"
 #include "base/power_of_two.h"
 
 namespace mlsim::sim {
@@ -119,9 +120,9 @@ void CycleArray::add_word(const FeederBuffer::Half& rows, const FeederBuffer::Ha
   const auto live = static_cast<std::size_t>(columns.width);
   for (std::size_t row = 0; row < static_cast<std::size_t>(rows.live); ++row) {
     const std::size_t lane = lane_of_row(static_cast<int>(row), columns);
-    std::fill_n(word_sums_.begin(), live, models::Int128{0});
+    std::fill_n(word_sums_.begin(), live, base::Int128{0});
     for (std::size_t at = first; at < end; ++at) {
-      const models::Int128 k = rows_.integer(rows.codes[at * array_rows + row]);
+      const base::Int128 k = rows_.integer(rows.codes[at * array_rows + row]);
       if (k == 0) continue;
       const std::uint16_t* codes = columns.codes.data() + at * static_cast<std::size_t>(columns_.lanes()) + lane;
       for (std::size_t column = 0; column < live; ++column) word_sums_[column] += k * columns_.integer(codes[column]);

@@ -6,6 +6,7 @@
 #include <systemc>
 #include <vector>
 
+#include "base/integers.h"
 #include "models/convolution/operation_counts.h"
 #include "sim/systemc/array_module.h"
 #include "sim/systemc/feeder_buffer.h"
@@ -66,7 +67,7 @@ class CycleArray : public SequencedArray {
   std::vector<float> partial_;
   // Of the columns' lanes, for the tap at hand where accumulators are wide, and for the group at hand.
   std::vector<std::int64_t> column_integers_;
-  std::vector<models::Int128> word_sums_;  // of a row's elements
+  std::vector<base::Int128> word_sums_;  // of a row's elements
   std::vector<models::TileScale> column_scales_;
   std::vector<double> column_factors_;
 };

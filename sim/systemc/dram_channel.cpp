@@ -1,5 +1,6 @@
 #include "sim/systemc/dram_channel.h"
 
+#include "base/integers.h"
 #include "sim/statistics.h"
 
 namespace mlsim::sim {
@@ -10,8 +11,8 @@ constexpr std::int64_t kLag = 3;
 
 // Of bits that are spread evenly over `parts`, the bytes of so many of them.
 std::int64_t bytes_of(std::uint64_t bits, std::int64_t share, std::int64_t parts) {
-  const models::Int128 scaled = static_cast<models::Int128>(bits) * share;
-  const models::Int128 unit = static_cast<models::Int128>(parts) * 8;
+  const base::Int128 scaled = static_cast<base::Int128>(bits) * share;
+  const base::Int128 unit = static_cast<base::Int128>(parts) * 8;
   return static_cast<std::int64_t>(scaled / unit) + (scaled % unit == 0 ? 0 : 1);
 }
 

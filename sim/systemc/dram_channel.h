@@ -7,6 +7,7 @@
 #include <optional>
 #include <systemc>
 
+#include "base/integers.h"
 #include "sim/array_config.h"
 #include "sim/systemc/job.h"
 
@@ -71,7 +72,7 @@ class DramChannel : public sc_core::sc_module {
   void skip_tiles_without_operands();
   std::int64_t row_bytes(const Step& first, std::int64_t taps, std::int64_t groups) const;
   std::int64_t column_bytes(const Step& first) const;
-  Load load_of(std::int64_t bytes) const { return {bytes, (bytes + burst_bytes_ - 1) / burst_bytes_}; }
+  Load load_of(std::int64_t bytes) const { return {bytes, base::ceiling(bytes, burst_bytes_)}; }
   Operand operand_of(const models::ScaledTensor& tensor, bool is_there) const;
   const ByteRate& port_of(Cargo cargo) const;
   bool moves_in_time(Cargo cargo) const { return rate_.limited() || port_of(cargo).limited(); }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/integers.h"
 #include "base/philox.h"
 #include "sim/statistics.h"
 
@@ -38,7 +39,7 @@ void DynamicQuantizer::load(const Job& job) {
   options_ = job.quantization->options;
   shape_ = job.schedule->shape().result_shape(job.schedule->pass());
   results_ = static_cast<std::size_t>(models::element_count(shape_));
-  batches_ = (static_cast<std::int64_t>(results_) + lanes_ - 1) / lanes_;
+  batches_ = base::ceiling(static_cast<std::int64_t>(results_), lanes_);
 }
 
 void DynamicQuantizer::tick() {

@@ -210,7 +210,7 @@ models::TileScale FeederBuffer::scale(const Half& half, std::size_t lane, std::i
   const Lane& at = half.lanes[lane];
   const std::int64_t plane = at.plane + outer * outer_planes_;
   const models::ScaleLayout& layout = grid_.layout();
-  if (layout == models::grouping::kNc) return operand_->scales[static_cast<std::size_t>(plane)];
+  if (layout.one_a_plane()) return operand_->scales[static_cast<std::size_t>(plane)];
   std::int64_t y = 0;
   std::int64_t x = 0;
   if (!layout.constant_over_planes()) {

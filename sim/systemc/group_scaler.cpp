@@ -3,6 +3,8 @@
 #include <bit>
 #include <cmath>
 
+#include "base/integers.h"
+
 namespace mlsim::sim {
 
 std::ostream& operator<<(std::ostream& stream, const ScalerTag& tag) {
@@ -81,7 +83,7 @@ void GroupScaler::tick() {
   const ScalerTag& scaled = scaled_tag_.read();
   if (scaled.valid) {
     const ScaledSum& sum = scaled_.read();
-    const models::Int128 q = static_cast<models::Int128>(sum.high) * (models::Int128{1} << 64) + sum.low;
+    const base::Int128 q = static_cast<base::Int128>(sum.high) * (base::Int128{1} << 64) + sum.low;
     converted_.write(std::bit_cast<std::uint32_t>(models::round_scaled(q, sum.shift)));
     ++counts_.conversions;
   }
@@ -105,7 +107,7 @@ void GroupScaler::serve() {
   const models::TileScale row_scale{rows_.scale_exponent[row].read(), rows_.scale_significand[row].read()};
   const models::TileScale column_scale{columns_.scale_exponent[column].read(),
                                        columns_.scale_significand[column].read()};
-  const models::Int128 q = models::GroupScaler::scale_sum(handed_over[slot_].read(), row_scale, column_scale);
+  const base::Int128 q = models::GroupScaler::scale_sum(handed_over[slot_].read(), row_scale, column_scale);
   const int shift = scaler_.unit_exponent - row_scale.exponent - column_scale.exponent;
   scaled_.write({static_cast<std::int64_t>(q >> 64), static_cast<std::uint64_t>(q), shift});
   scaled_tag_.write({true, serves_first_group_, serves_last_group_, static_cast<std::uint16_t>(slot_),

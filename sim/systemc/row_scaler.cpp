@@ -3,6 +3,8 @@
 #include <bit>
 #include <cmath>
 
+#include "base/integers.h"
+
 namespace mlsim::sim {
 
 bool PositionTag::operator==(const PositionTag& other) const {
@@ -124,7 +126,7 @@ void RowScaler::convert() {
   const ScalerTag& tag = scaled_tag_.read();
   if (tag.valid) {
     const ScaledSum& sum = scaled_.read();
-    const models::Int128 q = static_cast<models::Int128>(sum.high) * (models::Int128{1} << 64) + sum.low;
+    const base::Int128 q = static_cast<base::Int128>(sum.high) * (base::Int128{1} << 64) + sum.low;
     converted_.write(std::bit_cast<std::uint32_t>(models::round_scaled(q, sum.shift)));
     converted_position_.write(scaled_position_.read());
     ++counts_.conversions;
@@ -142,7 +144,7 @@ void RowScaler::serve() {
   const std::size_t column_lane = ends_.column_lane(row);
   const models::TileScale row_scale = ends_.row_lanes.scale(row);
   const models::TileScale column_scale = ends_.column_lanes.scale(column_lane);
-  const models::Int128 q = models::GroupScaler::scale_sum(sums[slot_].read(), row_scale, column_scale);
+  const base::Int128 q = models::GroupScaler::scale_sum(sums[slot_].read(), row_scale, column_scale);
   const int shift = scaler_.unit_exponent - row_scale.exponent - column_scale.exponent;
   scaled_.write({static_cast<std::int64_t>(q >> 64), static_cast<std::uint64_t>(q), shift});
   scaled_tag_.write({true, served_.fold.first_group, served_.fold.last_group, static_cast<std::uint16_t>(slot_),

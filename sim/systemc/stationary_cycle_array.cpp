@@ -4,6 +4,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "base/integers.h"
 #include "base/power_of_two.h"
 
 namespace mlsim::sim {
@@ -113,9 +114,9 @@ void StationaryCycleArray::add_tap(std::int64_t* sums, std::size_t tap, const Gr
 
 void StationaryCycleArray::add_word(std::int64_t* sums, std::size_t first, std::size_t end, const GroupRows& rows) {
   std::fill(word_sums_.begin() + static_cast<std::ptrdiff_t>(rows.begin),
-            word_sums_.begin() + static_cast<std::ptrdiff_t>(rows.end), models::Int128{0});
+            word_sums_.begin() + static_cast<std::ptrdiff_t>(rows.end), base::Int128{0});
   for (std::size_t tap = first; tap < end; ++tap) {
-    const models::Int128 k = columns_.integer(column_source_->codes[place(tap, rows)]);
+    const base::Int128 k = columns_.integer(column_source_->codes[place(tap, rows)]);
     if (k == 0) continue;
     const std::uint16_t* row_codes = row_source_->codes.data() + tap * array_rows_;
     for (std::size_t row = rows.begin; row < rows.end; ++row) word_sums_[row] += k * rows_.integer(row_codes[row]);

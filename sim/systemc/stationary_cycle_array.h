@@ -6,6 +6,7 @@
 #include <systemc>
 #include <vector>
 
+#include "base/integers.h"
 #include "models/convolution/operation_counts.h"
 #include "sim/systemc/array_module.h"
 #include "sim/systemc/feeder_buffer.h"
@@ -79,7 +80,7 @@ class StationaryCycleArray : public SequencedArray {
   std::vector<std::int32_t> sums32_;
   std::vector<std::int64_t> sums64_;
   std::vector<float> partial_;
-  std::vector<models::Int128> word_sums_;  // of the rows
+  std::vector<base::Int128> word_sums_;  // of the rows
   // Of the rows, for the fold at hand.
   std::vector<models::TileScale> row_scales_;
   std::vector<double> row_factors_;

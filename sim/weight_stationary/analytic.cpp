@@ -4,6 +4,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/integers.h"
 #include "sim/closed_form/closed_forms.h"
 #include "sim/closed_form/tile_row.h"
 #include "sim/closed_form/tiled_pass.h"
@@ -86,10 +87,9 @@ class Mapping : public TileMapping<Mapping> {
 
 std::int64_t Mapping::fill(std::int64_t lanes, const Fold& fold, const FeederConfig& feeder,
                            const Format& format) const {
-  const std::int64_t scales = fold.begins ? closed_form::scale_bits(format) : 0;
-  const std::int64_t bits = lanes * (fold.taps * models::element_bits(format) + scales);
-  return std::max(ceiling(lanes * fold.taps, std::min(feeder.fill_ports, lanes * config_.taps_per_cycle)),
-                  closed_form::cycles_of(read_port_, ceiling(bits, 8)));
+  const std::int64_t bits = lanes * models::packed_bits(format, fold.taps, fold.begins ? 1 : 0);
+  return std::max(base::ceiling(lanes * fold.taps, std::min(feeder.fill_ports, lanes * config_.taps_per_cycle)),
+                  closed_form::cycles_of(read_port_, base::ceiling(bits, 8)));
 }
 
 // In which partial sums and results pass through the ports of their memory.
@@ -97,8 +97,8 @@ std::int64_t Mapping::sum_cycles(const Tile& tile, const Fold& fold) const {
   const std::int64_t sums = tile.rows * tile.columns;
   const std::int64_t word = word_bits_ / 8;
   const std::int64_t reads = (fold.begins ? 0 : word) + (fold.ends && !fold.first_group ? kFloatBytes : 0);
-  return std::max(closed_form::cycles_of(read_port_, models::Int128{sums} * reads),
-                  closed_form::cycles_of(write_port_, models::Int128{sums} * (fold.ends ? kFloatBytes : word)));
+  return std::max(closed_form::cycles_of(read_port_, base::Int128{sums} * reads),
+                  closed_form::cycles_of(write_port_, base::Int128{sums} * (fold.ends ? kFloatBytes : word)));
 }
 
 Steps Mapping::one_fold(const Tile& tile, const Fold& fold) const {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "sim/ceiling.h"
+#include "base/integers.h"
 
 namespace mlsim::sim::weight_stationary {
 
@@ -20,7 +20,7 @@ int rows_of_scaler(const ArrayConfig& config) {
 
 std::int64_t scaler_count(const ArrayConfig& config) {
   const int rows = rows_of_scaler(config);
-  return ceiling(config.rows, rows);
+  return base::ceiling(config.rows, rows);
 }
 
 std::int64_t fold_stalls(bool ends_group, std::int64_t positions, std::int64_t share, std::int64_t array_columns) {

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/integers.h"
 #include "base/parallel.h"
-#include "sim/ceiling.h"
 #include "sim/code_sequence.h"
 #include "sim/schedule.h"
 #include "sim/weight_stationary/folds.h"
@@ -48,7 +48,7 @@ class Walk {
         [](std::uint64_t a, std::uint64_t b) { return a + b; });
   }
 
-  std::int64_t column_tiles(const Phase& phase) const { return ceiling(phase.columns, tile_columns_); }
+  std::int64_t column_tiles(const Phase& phase) const { return base::ceiling(phase.columns, tile_columns_); }
 
   // f(place in its fold, tap), for all taps of a tile in their order; how many folds they are.
   template <typename Use>
@@ -62,7 +62,7 @@ class Walk {
         use(t % places_,
             TapAt{group.begin + (apart ? t : t / inner), static_cast<std::size_t>(apart ? group.tap : t % inner)});
       }
-      folds += ceiling(taps, places_);
+      folds += base::ceiling(taps, places_);
       if (schedule_.is_last(group, phase)) return folds;
     }
   }
@@ -99,7 +99,7 @@ class Walk {
   std::uint64_t bits_of_column(std::int64_t of_column) const {
     const std::int64_t place = of_column % places_;
     const std::int64_t at_once = schedule_.groups_at_once();
-    const std::int64_t row_tiles = ceiling(schedule_.rows(), array_rows_);
+    const std::int64_t row_tiles = base::ceiling(schedule_.rows(), array_rows_);
     std::uint16_t reg = 0;
     std::uint64_t bits = 0;
     for (std::int64_t conv_group = of_column / places_; conv_group < schedule_.shape().groups; conv_group += at_once) {

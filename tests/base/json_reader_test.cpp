@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "base/error.h"
 #include "base/json.h"
 #include "tests/support/temporary_folder.h"
 
@@ -24,7 +25,7 @@ TEST(JsonReader, WalksToAPlace) {
   EXPECT_TRUE(layer["a/b~c"].flag());
   EXPECT_TRUE(layer.has("stride"));
   EXPECT_FALSE(layer.has("padding"));
-  EXPECT_FALSE(layer["stride"].has("padding"));
+  EXPECT_THROW(static_cast<void>(layer["stride"].has("padding")), Error) << "is no object";
   EXPECT_EQ(root()["layers"].size(), 1U);
   EXPECT_EQ(error_of([&] { layer["padding"]; }), "a.json: /layers/0: the key \"padding\" is missing");
   EXPECT_EQ(error_of([&] { layer["stride"]["x"]; }), "a.json: /layers/0/stride: is 0, expected an object");

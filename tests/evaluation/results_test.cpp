@@ -7,6 +7,7 @@
 #include <string>
 
 #include "evaluation/pricing.h"
+#include "sim/dataflow.h"
 #include "tests/support/run_layers.h"
 #include "tests/support/temporary_folder.h"
 
@@ -76,6 +77,8 @@ TEST(Memory, StallsSurviveTheirFile) {
   cycles.dram_stalls = 20;
   cycles.sram_stalls = 5;
   cycles.quantizer_stalls = 3;
+  PassRecord& record = before.layers[0].passes[0];
+  record.utilization = sim::utilization(record.counts, record.cycles, before.array);
   json document = json::parse(to_json(before).dump());
   EXPECT_EQ(document["array"]["dram_bytes_per_cycle"], 12.8);
   const Results after = parse_results(document.dump(), "r.json");
@@ -91,6 +94,31 @@ TEST(Memory, StallsSurviveTheirFile) {
               HasSubstr("r.json: /layers/0/passes/0/cycles: has more stalls than cycles of the array"));
   EXPECT_THAT(refused("quantizer_stalls", cycles.quantizer + 1),
               HasSubstr("r.json: /layers/0/passes/0/cycles: has more stalls than cycles of the quantizer"));
+}
+
+TEST(Results, AreRefusedWhereTheyCannotBe) {
+  const json document = json::parse(to_json(run_layers(kLayer, Engine::kCycle)).dump());
+  ASSERT_NO_THROW(parse_results(document.dump(), "r.json"));
+  const auto refused = [&](const std::string& pointer, const json& value) {
+    json broken = document;
+    broken[json::json_pointer(pointer)] = value;
+    return test::error_of([&] { parse_results(broken.dump(), "r.json"); });
+  };
+  const std::string pass = "/layers/0/passes/0";
+  for (const std::string& object :
+       {std::string(), std::string("/provenance"), std::string("/array"), std::string("/layers/0"),
+        std::string("/layers/0/shape"), std::string("/layers/0/format"), std::string("/layers/0/rounding"),
+        std::string("/layers/0/operands"), std::string("/layers/0/operands/weight"), pass, pass + "/cycles",
+        pass + "/counts", pass + "/traffic_bits", pass + "/toggled_bits", pass + "/baseline_sqnr_db",
+        pass + "/baseline_zero_products"}) {
+    ASSERT_TRUE(document.contains(json::json_pointer(object))) << object;
+    EXPECT_THAT(refused(object + "/sqnr_bd", 1), HasSubstr("r.json: " + object + "/sqnr_bd: is an unknown key"));
+    EXPECT_THAT(refused(object, 3), HasSubstr(object + ": is 3, expected an object"));
+  }
+  EXPECT_THAT(refused(pass + "/cosine_error", -1), HasSubstr("/cosine_error: is -1, expected a number from "));
+  EXPECT_THAT(refused(pass + "/cosine_error", 1e9), HasSubstr("/cosine_error: is 1000000000.0, expected a number"));
+  const double utilization = document[json::json_pointer(pass + "/utilization")].get<double>();
+  EXPECT_THAT(refused(pass + "/utilization", utilization / 2), HasSubstr(pass + "/utilization: is "));
 }
 
 TEST(ResultsProvenance, IsThatOfTheInputsAndNotOfTheEngine) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/integers.h"
 #include "models/formats/scaled_tensor.h"
 
 namespace mlsim::models {
@@ -96,19 +97,19 @@ TEST(Multiplier, FieldsAreAsWideAsTheirFormat) {
 TEST(Accumulator, EqualsExactArithmetic) {
   std::mt19937_64 random(2);
   for (int bits = 2; bits <= 64; ++bits) {
-    const Int128 highest = (Int128{1} << (bits - 1)) - 1;
-    const Int128 lowest = -highest - 1;
-    const Int128 modulus = Int128{1} << bits;
-    const std::array<Int128, 6> edges{lowest, lowest + 1, -1, 0, highest - 1, highest};
+    const base::Int128 highest = (base::Int128{1} << (bits - 1)) - 1;
+    const base::Int128 lowest = -highest - 1;
+    const base::Int128 modulus = base::Int128{1} << bits;
+    const std::array<base::Int128, 6> edges{lowest, lowest + 1, -1, 0, highest - 1, highest};
     for (int i = 0; i < 2000; ++i) {
       // Registers at the edges and inside, products of every size.
-      const Int128 start =
-          i % 2 == 0 ? edges[random() % edges.size()] : lowest + static_cast<Int128>(random()) % modulus;
+      const base::Int128 start =
+          i % 2 == 0 ? edges[random() % edges.size()] : lowest + static_cast<base::Int128>(random()) % modulus;
       const std::int64_t product = static_cast<std::int64_t>(random()) >> (random() % 64);
-      const Int128 exact = start + product;
+      const base::Int128 exact = start + product;
       const bool overflow = exact < lowest || exact > highest;
-      const Int128 saturated = std::clamp(exact, lowest, highest);
-      const Int128 wrapped = lowest + ((exact - lowest) % modulus + modulus) % modulus;
+      const base::Int128 saturated = std::clamp(exact, lowest, highest);
+      const base::Int128 wrapped = lowest + ((exact - lowest) % modulus + modulus) % modulus;
 
       const Accumulation saturating = accumulate(static_cast<std::int64_t>(start), product, bits, Overflow::kSaturate);
       const Accumulation wrapping = accumulate(static_cast<std::int64_t>(start), product, bits, Overflow::kWrap);
@@ -138,7 +139,7 @@ TEST(Accumulator, TakesSumsOfProductsAsOneAddition) {
       }
     }
   }
-  const Int128 wide = Int128{1} << 72;
+  const base::Int128 wide = base::Int128{1} << 72;
   EXPECT_EQ(accumulate_sum(-5, wide + 3, 64, Overflow::kSaturate).value, INT64_MAX);
   EXPECT_EQ(accumulate_sum(5, -wide, 64, Overflow::kSaturate).value, INT64_MIN);
   EXPECT_EQ(accumulate_sum(-5, wide + 3, 64, Overflow::kWrap).value, -2);
@@ -155,13 +156,14 @@ TEST(RoundScaled, GoesToTheNearestNeighbour) {
     if (!subnormal) m |= 1U << 23;
     if (i % 16 == 0) m = (m & (1U << 23)) | ((1U << 23) - 1);  // rounds up into the next binade
     const int j = 1 + static_cast<int>(random() % 100);
-    const Int128 half = Int128{1} << (j - 1);
-    const std::array<Int128, 6> places{0, std::min<Int128>(1, half - 1), half - 1, half, half + 1, 2 * half - 1};
+    const base::Int128 half = base::Int128{1} << (j - 1);
+    const std::array<base::Int128, 6> places{0,           std::min<base::Int128>(1, half - 1), half - 1, half, half + 1,
+                                             2 * half - 1};
     const std::size_t place = random() % places.size();
-    const Int128 d = std::min(places[place], 2 * half - 1);
+    const base::Int128 d = std::min(places[place], 2 * half - 1);
     const bool up = d > half || (d == half && m % 2 == 1);
     const float expected = std::ldexp(static_cast<float>(m + (up ? 1 : 0)), e);
-    const Int128 q = (Int128{m} << j) + d;
+    const base::Int128 q = (base::Int128{m} << j) + d;
     ASSERT_EQ(round_scaled(q, j - e), expected) << "m " << m << ", e " << e << ", j " << j << ", place " << place;
     ASSERT_EQ(round_scaled(-q, j - e), -expected) << "m " << m << ", e " << e << ", j " << j << ", place " << place;
   }
@@ -175,7 +177,7 @@ TEST(RoundScaled, Edges) {
   EXPECT_EQ(round_scaled(3, 151), std::ldexp(1.0F, -149));
   EXPECT_EQ(round_scaled(3, 150), std::ldexp(2.0F, -149));  // a tie between one and two smallest numbers
   EXPECT_TRUE(std::signbit(round_scaled(-1, 300)));
-  EXPECT_EQ(round_scaled((Int128{1} << 100) + 1, 100), 1.0F);
+  EXPECT_EQ(round_scaled((base::Int128{1} << 100) + 1, 100), 1.0F);
 }
 
 TEST(GroupScaler, MultipliesByBothScales) {
@@ -188,7 +190,7 @@ TEST(GroupScaler, MultipliesByBothScales) {
         const std::int64_t sum = static_cast<std::int64_t>(random()) >> (random() % 64);
         const TileScale left{static_cast<std::int16_t>(exponent), static_cast<std::uint8_t>(g_left)};
         const TileScale right{-5, static_cast<std::uint8_t>(g_right)};
-        const Int128 q = Int128{sum} * g_left * g_right;
+        const base::Int128 q = base::Int128{sum} * g_left * g_right;
         EXPECT_TRUE(GroupScaler::scale_sum(sum, left, right) == q);
         EXPECT_EQ(scaler.scale(sum, left, right), round_scaled(q, 16 + 5 - exponent));
       }
@@ -214,9 +216,9 @@ TEST(Datapath, EveryPairOfCodesOfTheMxElements) {
           if (right_k > right.max_integer() || right_k < -right.max_integer()) continue;
           const Fields y = split_fields(right, right_code);
           const std::uint32_t product = multiply_mantissas(x.significand, y.significand);
-          const Int128 magnitude = Int128{product} << add_exponents(x.exponent, y.exponent);
-          const Int128 signed_product = x.negative != y.negative ? -magnitude : magnitude;
-          ASSERT_TRUE(signed_product == Int128{left_k} * right_k) << a << " times " << b;
+          const base::Int128 magnitude = base::Int128{product} << add_exponents(x.exponent, y.exponent);
+          const base::Int128 signed_product = x.negative != y.negative ? -magnitude : magnitude;
+          ASSERT_TRUE(signed_product == base::Int128{left_k} * right_k) << a << " times " << b;
         }
       }
     }

@@ -271,7 +271,7 @@ TEST(Quantizer, RefusesOtherDimensions) {
       [] {
         quantize({{3}, {1, 2, 3}}, {}, {}, "x");
       },
-      ThrowsMessage<std::runtime_error>(HasSubstr("has 1 dimensions, expected 2 to 4")));
+      ThrowsMessage<std::runtime_error>(HasSubstr(", expected 2 to 4 dimensions")));
 }
 
 TEST(Quantizer, RoundingNames) {

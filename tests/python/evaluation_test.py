@@ -220,7 +220,7 @@ def test_errors_are_the_sentences_of_the_command(document, options, folder):
         (lambda: mlsim.sweep(SMALL, ["e2m4"], exponent_bits=1), "exponent_bits is given, expected both exponent_bits and"),
         (lambda: mlsim.sweep(SMALL, ["e2m4+e2m4"]), "has 'e2m4+e2m4', expected a format, or three"),
         (lambda: mlsim.sweep(SMALL, [4]), "sweep: /formats/0: is 4, expected a text"),
-        (lambda: mlsim.sweep(SMALL, ["e2m4"], grouping="x7"), "grouping 'x7' is none of nc, n, c, none"),
+        (lambda: mlsim.sweep(SMALL, ["e2m4"], grouping="x7"), "grouping 'x7' is unknown, expected nc, n, c, none"),
         (lambda: mlsim.sweep(SMALL, ["e2m4+fp16+fp16"]), "--formats: forward would multiply e2m4/g8m1/nc by fp16"),
         (lambda: mlsim.sweep(SMALL, exponent_bits=(3, 1), mantissa_bits=1), "sweep: /exponent_bits: is [3,1], expected"),
         (lambda: mlsim.sweep(SMALL, exponent_bits=9, mantissa_bits=1), "sweep: /exponent_bits/0: is 9, expected"),

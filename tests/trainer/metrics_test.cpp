@@ -58,8 +58,10 @@ TEST(Metrics, RefuseAnotherFile) {
   const TemporaryFolder folder;
   MetricsFile metrics(folder.write("m.jsonl", "{\"step\": 1}\nhello\n"));
   EXPECT_EQ(error_of([&] { metrics.continue_file(); }),
-            (folder.path() / "m.jsonl").string() +
-                ": line 2 is not a JSON object with a step, expected metrics of mlsim-train");
+            (folder.path() / "m.jsonl").string() + ": line 2: is no JSON, expected metrics of mlsim-train");
+  MetricsFile others(folder.write("o.jsonl", "\n{\"epoch\": 1}\n"));
+  EXPECT_EQ(error_of([&] { others.continue_file(); }),
+            (folder.path() / "o.jsonl").string() + ": line 2: the key \"step\" is missing");
 }
 
 TEST(Metrics, AreWrittenWhereTheyCanBe) {

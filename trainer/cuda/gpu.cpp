@@ -51,7 +51,7 @@ class CudaGpu : public Gpu {
     ScaledValues result{at::empty_like(dense), at::empty({}, dense.options())};
     const auto extent = [&](std::int64_t d) { return static_cast<std::size_t>(d < dense.dim() ? dense.size(d) : 1); };
     const cuda::TensorShape shape{extent(0), extent(1), extent(2), extent(3)};
-    const models::ScaleLayout layout = scaled != nullptr ? scaled->layout : models::grouping::kNone;
+    const models::ScaleLayout layout = models::scale_layout_of(format);
     const torch::Tensor scratch =
         at::empty({static_cast<std::int64_t>(cuda::scratch_words(shape, layout))}, dense.options());
     const cuda::Memory memory{.input = dense.const_data_ptr<float>(),

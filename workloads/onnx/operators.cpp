@@ -9,6 +9,7 @@
 #include <set>
 #include <string_view>
 
+#include "base/integers.h"
 #include "workloads/onnx/folding.h"
 
 namespace mlsim::workloads::onnx_model {
@@ -289,7 +290,7 @@ void split(const Node& node, Values& outputs) {
   const auto parts = static_cast<std::int64_t>(outputs.size());
   Dims sizes = node.axes("split", 1).value_or(Dims());
   if (sizes.empty()) {
-    const std::int64_t part = (in[axis] + parts - 1) / parts;
+    const std::int64_t part = base::ceiling(in[axis], parts);
     for (std::int64_t i = 0; i < parts; ++i) sizes.push_back(std::clamp<std::int64_t>(in[axis] - i * part, 0, part));
   }
   std::int64_t total = 0;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/integers.h"
 #include "workloads/onnx/operators.h"
 
 namespace mlsim::workloads::onnx_model {
@@ -74,7 +75,7 @@ Window window_over(const Node& node, const Dims& kernel, bool ceil) {
     const std::int64_t extent = extent_of(window, axis);
     const std::int64_t stride = window.stride[axis];
     if (mode.starts_with("SAME")) {
-      const std::int64_t out = (in[axis] + stride - 1) / stride;
+      const std::int64_t out = base::ceiling(in[axis], stride);
       share_out(window, axis, std::max<std::int64_t>((out - 1) * stride + extent - in[axis], 0), mode == "SAME_UPPER");
     } else if (mode == "VALID") {
       window.begin[axis] = window.end[axis] = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/integers.h"
 #include "models/convolution/cpu/scratch.h"
 
 namespace mlsim::models {
@@ -20,7 +21,7 @@ std::vector<AxisPhase> axis_phases(Pass pass, const ConvolutionShape& shape, std
   }
   const std::int64_t in = shape.in_size[axis];
   for (std::int64_t first = 0; first < std::min(stride, in); ++first) {
-    AxisPhase phase{first, stride, ceil_div(in - first, stride), 1, 0, {}};
+    AxisPhase phase{first, stride, base::ceiling(in - first, stride), 1, 0, {}};
     for (std::int64_t k = kernel; k-- > 0;) {
       if ((first + padding - k) % stride != 0) continue;
       if (phase.kernel.empty()) phase.base = (first + padding - k) / stride;

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/integers.h"
 #include "base/parallel.h"
 #include "models/convolution/cpu/block_product_kernels.h"
 #include "models/convolution/cpu/dot_kernels.h"
@@ -112,7 +113,7 @@ void interleave_run(const ByteDecoder& decoder, const Run& run, std::int64_t wor
   }
   row.count = columns;
   row.panels = quads;
-  row.width = ceil_div(columns, kProductPadding) * kProductPadding;
+  row.width = base::ceiling(columns, kProductPadding) * kProductPadding;
   pack_words(row, decoder);
 }
 
@@ -200,7 +201,7 @@ class BlockConvolution {
     std::vector<Run> runs;
     for (std::int64_t first = 0; first < outer_;) {
       const std::int64_t count = reduction.run_end(group, first) - first;
-      runs.push_back({first, count, ceil_div(count, kPerWord), 0, 0, 0});
+      runs.push_back({first, count, base::ceiling(count, kPerWord), 0, 0, 0});
       first += count;
     }
     return runs;
@@ -298,7 +299,7 @@ class BlockConvolution {
       for (std::int64_t first = 0; first < group_lanes_; first += kBlockVectors * width_) {
         LaneBlock block{group,  first,     std::min(group_lanes_ - first, kBlockVectors * width_), 0, words,
                         groups, all_lanes_};
-        block.vectors = ceil_div(block.count, width_);
+        block.vectors = base::ceiling(block.count, width_);
         const std::int64_t lanes = block.vectors * width_;
         blocks_.push_back(block);
         words += lane_words(runs) * lane_taps_ * lanes;
@@ -657,7 +658,7 @@ class BlockConvolution {
   template <typename Use>
   void for_each_tile(const Slice& slice, const Phase& phase, const Use& use) {
     const std::int64_t positions = group_positions(slice, phase);
-    const std::int64_t chunks = ceil_div(positions, kTaskPositions);
+    const std::int64_t chunks = base::ceiling(positions, kTaskPositions);
     const std::int64_t blocks = static_cast<std::int64_t>(blocks_.size()) / groups_;
     base::parallel_for(std::int64_t{0}, groups_ * chunks * blocks, [&](std::int64_t task) {
       const std::int64_t group = task / blocks / chunks;

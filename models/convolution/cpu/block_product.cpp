@@ -7,6 +7,7 @@
 #include <array>
 #include <vector>
 
+#include "base/integers.h"
 #include "base/parallel.h"
 #include "models/convolution/cpu/block_product_kernels.h"
 #include "models/convolution/cpu/dot_kernels.h"
@@ -30,7 +31,7 @@ constexpr std::int64_t kChannelsAhead = 8;          // channels whose codes are 
 constexpr std::int64_t kOwnImage = 128;             // results of an image that need not share vectors with the next one
 
 std::int64_t whole(std::int64_t count, std::int64_t width) {
-  return ceil_div(count, width) * width;
+  return base::ceiling(count, width) * width;
 }
 
 // Outer indices that are summed as integers.
@@ -83,7 +84,7 @@ class Panels {
 
   std::int64_t count() const { return count_; }
   std::int64_t width() const { return width_; }
-  std::int64_t panels() const { return ceil_div(count_, width_); }
+  std::int64_t panels() const { return base::ceiling(count_, width_); }
   const GroupWords& words() const { return words_; }
   std::int64_t panel_words() const { return words_.all() * width_; }
 
@@ -233,8 +234,8 @@ class BlockProducts {
   }
 
   GroupWords outer_words() const {
-    return {static_cast<std::int64_t>(runs_.size()), ceil_div(runs_.front().count, kWordBytes),
-            ceil_div(runs_.back().count, kWordBytes)};
+    return {static_cast<std::int64_t>(runs_.size()), base::ceiling(runs_.front().count, kWordBytes),
+            base::ceiling(runs_.back().count, kWordBytes)};
   }
 
   // ---- Packing
@@ -260,7 +261,7 @@ class BlockProducts {
   template <typename CodesOf>
   void pack_along(const ProductOperand& operand, Panels& panels, const Span& part, std::int64_t first_word,
                   const CodesOf& codes_of) const {
-    const std::int64_t words = ceil_div(part.count, kWordBytes);
+    const std::int64_t words = base::ceiling(part.count, kWordBytes);
     const std::int64_t rows = std::min<std::int64_t>(kProductPadding, panels.count() - part.first);
     std::vector<std::uint32_t> bytes(static_cast<std::size_t>(rows * words));
     for (std::int64_t i = 0; i < rows; ++i) {
@@ -351,8 +352,8 @@ class BlockProducts {
   std::int64_t chunk_lanes(std::int64_t all) const {
     const std::int64_t fit = std::max<std::int64_t>(kChunkBytes / (outer_words().all() * kWordBytes), kProductLanes);
     const std::int64_t threads = tbb::this_task_arena::max_concurrency();
-    const std::int64_t chunks = std::max(ceil_div(all, fit), threads > 1 ? 2 * threads : 1);
-    return whole(ceil_div(all, chunks), kProductLanes);
+    const std::int64_t chunks = std::max(base::ceiling(all, fit), threads > 1 ? 2 * threads : 1);
+    return whole(base::ceiling(all, chunks), kProductLanes);
   }
 
   void run_images(float* results) {
@@ -492,7 +493,7 @@ class BlockProducts {
     const std::int64_t channels = result_shape_[1];
     const std::int64_t length = chunk_lanes(channels);
     tbb::enumerable_thread_specific<Chunk> chunks;
-    base::parallel_for(std::int64_t{0}, ceil_div(channels, length), [&](std::int64_t i) {
+    base::parallel_for(std::int64_t{0}, base::ceiling(channels, length), [&](std::int64_t i) {
       Chunk& chunk = chunks.local();
       chunk.first = i * length;
       chunk.count = std::min(length, channels - chunk.first);
@@ -573,11 +574,11 @@ class BlockProducts {
     Panels lanes(kProductLanes);
     const std::int64_t channels = whole(result_shape_[0], kProductPanel) + whole(result_shape_[1], kProductLanes);
     for (const Span& run : runs_) {
-      const std::int64_t words = ceil_div(run.count, kWordBytes);
+      const std::int64_t words = base::ceiling(run.count, kWordBytes);
       // Of about the same size, and of whole lines of codes; long pieces of planes come faster from memory.
       const std::int64_t fit =
           std::clamp<std::int64_t>(kSliceBytes / (channels * words * kWordBytes), kFewPositions, kManyPositions);
-      const std::int64_t length = whole(ceil_div(positions, ceil_div(positions, fit)), 32);
+      const std::int64_t length = whole(base::ceiling(positions, base::ceiling(positions, fit)), 32);
       for (std::int64_t first = 0; first < positions; first += length) {
         Slice slice{run, {first, std::min(length, positions - first)}, false, false};
         slice.first = run.first == 0 && first == 0;
@@ -652,7 +653,7 @@ class BlockProducts {
 
   // Groups are whole images.
   void run_image_gradients(float* results) {
-    const std::int64_t words = ceil_div(row_.positions(), kWordBytes);
+    const std::int64_t words = base::ceiling(row_.positions(), kWordBytes);
     const std::int64_t columns = result_shape_[1] * taps();
     const std::int64_t channels = whole(result_shape_[0], kProductPanel) + whole(columns, kProductLanes);
     // So many that results need not be read and written more often than operands.
@@ -673,7 +674,7 @@ class BlockProducts {
   }
 
   void pack_images(const ProductOperand& operand, Panels& panels, const Span& images) const {
-    const std::int64_t parts = ceil_div(panels.count(), kProductPadding);
+    const std::int64_t parts = base::ceiling(panels.count(), kProductPadding);
     base::parallel_for(std::int64_t{0}, parts * images.count, [&](std::int64_t task) {
       const std::int64_t group = task / parts;
       const std::int64_t first = task % parts * kProductPadding;
@@ -693,7 +694,7 @@ class BlockProducts {
   // Lanes are pairs of an input channel and a kernel position, whose elements are a window of the padded plane.
   void pack_windows(Panels& panels, const Span& images) const {
     // Whole vectors of lanes, whatever the kernel.
-    const std::int64_t parts = ceil_div(result_shape_[1], kProductPadding);
+    const std::int64_t parts = base::ceiling(result_shape_[1], kProductPadding);
     base::parallel_for(std::int64_t{0}, parts * images.count, [&](std::int64_t task) {
       const std::int64_t image = task / parts;
       const Span channels{task % parts * kProductPadding,

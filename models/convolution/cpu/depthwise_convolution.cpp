@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/integers.h"
 #include "models/convolution/cpu/axis_phases.h"
 #include "models/convolution/cpu/plane_kernels.h"
 #include "models/convolution/cpu/plane_windows.h"
@@ -58,7 +59,7 @@ class DepthwiseCorrelation {
     const std::int64_t at_once = std::clamp<std::int64_t>(kPreparedBytes / planes_.step, 1, 16);
     const std::int64_t in_a_row = pieces_of_task((result_plane + source_plane) / 4 + 50);
     // Those of a task are of one image.
-    const std::int64_t tasks = ceil_div(channels_, in_a_row);
+    const std::int64_t tasks = base::ceiling(channels_, in_a_row);
     base::parallel_for(std::int64_t{0}, batch_ * tasks, [&](std::int64_t task) {
       const std::int64_t image = task / tasks * channels_;
       const std::int64_t begin = task % tasks * in_a_row;
@@ -108,7 +109,7 @@ class DepthwiseCorrelation {
     for (const AxisPhase& phase : columns) all.base = std::min(all.base, phase.base);
     if (all.step == 1) return all;
     all.first = 0;
-    all.count = ceil_div(results, all.step);
+    all.count = base::ceiling(results, all.step);
     return all;
   }
 
@@ -159,7 +160,7 @@ class DepthwiseCorrelation {
 
   Scratch<std::uint8_t> weight_bytes() const {
     const std::int64_t size = kernel_[0] * kernel_[1];
-    const std::int64_t count = ceil_div(channels_, kDotChannels) * kDotChannels * size;
+    const std::int64_t count = base::ceiling(channels_, kDotChannels) * kDotChannels * size;
     auto bytes = make_scratch<std::uint8_t>(count + kPackSlack);
     std::fill_n(bytes.get() + channels_ * size, count - channels_ * size, std::uint8_t{0});
     ByteDecoder(weight_.format.element, 0).decode(weight_.codes.data(), 1, channels_ * size, bytes.get(), 0);
@@ -169,7 +170,7 @@ class DepthwiseCorrelation {
   Weights pack(const std::vector<Quad>& taps, const std::uint8_t* bytes) const {
     if (taps.empty()) return {};
     const std::int64_t size = kernel_[0] * kernel_[1];
-    const std::int64_t blocks = ceil_div(channels_, kDotChannels);
+    const std::int64_t blocks = base::ceiling(channels_, kDotChannels);
     const auto rows = static_cast<std::int64_t>(taps.size());
     Weights weights{make_scratch<std::int32_t>(blocks * rows * kDotChannels),
                     make_scratch<std::int32_t>(blocks * kDotChannels)};

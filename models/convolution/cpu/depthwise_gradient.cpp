@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "base/integers.h"
 #include "models/convolution/cpu/plane_windows.h"
 #include "models/convolution/cpu/refusals.h"
 #include "models/convolution/cpu/scale_kernels.h"
@@ -27,7 +28,7 @@ class DepthwiseGradient {
     const AxisPhase columns = axis_phases(Pass::kForward, request.shape, 1).front();
     const PlaneWindows windows(axis_phases(Pass::kForward, request.shape, 0).front(), columns, kGradientSide,
                                in_size_[1]);
-    const VectorShape vector = windows.vector(ceil_div(out_size_[1], kGroup) * kGroup, kPlaneLanes / kGroup);
+    const VectorShape vector = windows.vector(base::ceiling(out_size_[1], kGroup) * kGroup, kPlaneLanes / kGroup);
     for (std::int64_t first = 0; first < out_size_[1]; first += vector.columns) {
       columns_.push_back(make_column(windows, vector, first));
     }
@@ -46,7 +47,7 @@ class DepthwiseGradient {
     const Scratch<float> error_units = pair_units(error_, 0, batch_ * channels_);
     const Scratch<float> activation_units = pair_units(activation_, 0, batch_ * channels_);
     const std::int64_t in_a_row = std::min(pieces_of_task(batch_ * ((out_plane + in_plane) / 4 + 50)), kMostChannels);
-    base::parallel_for(std::int64_t{0}, ceil_div(channels_, in_a_row), [&](std::int64_t task) {
+    base::parallel_for(std::int64_t{0}, base::ceiling(channels_, in_a_row), [&](std::int64_t task) {
       const std::int64_t first = task * in_a_row;
       const std::int64_t count = std::min(in_a_row, channels_ - first);
       // As many as are prepared before they are read.
@@ -126,8 +127,8 @@ Refusal refuse_depthwise_gradient(const ConvolutionRequest& request) {
   if (request.bounds.narrow) return "a narrow accumulator was asked for";
   if (!request.fits_float) return "an element or a sum might leave binary32";
   if (Refusal refusal = refuse_large_elements(request)) return refusal;
-  if (request.bounds.sum >= Int128{1} << 31) return "a group's sum might leave 32 bits";
-  if (request.bounds.scaled > Int128{1} << 53) return "a scaled sum might leave binary64's integers";
+  if (request.bounds.sum >= base::Int128{1} << 31) return "a group's sum might leave 32 bits";
+  if (request.bounds.scaled > kDoubleIntegers) return "a scaled sum might leave binary64's integers";
   return std::nullopt;
 }
 

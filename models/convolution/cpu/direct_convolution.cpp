@@ -7,6 +7,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "base/integers.h"
 #include "base/parallel.h"
 #include "models/convolution/cpu/convolution_kernels.h"
 #include "models/convolution/cpu/direct_kernels.h"
@@ -32,7 +33,7 @@ class DirectCorrelation {
         groups_(shape.groups),
         outer_(shape.outer_count(pass)),
         channels_((pass == Pass::kForward ? shape.out_channels : shape.in_channels) / shape.groups),
-        blocks_(ceil_div(channels_, kDirectChannels)),
+        blocks_(base::ceiling(channels_, kDirectChannels)),
         kernel_(shape.kernel),
         padded_(pass, shape, true),
         lanes_(static_cast<std::int64_t>(vector_lanes<T>())) {
@@ -111,13 +112,13 @@ class DirectCorrelation {
     });
 
     // As many positions as have their elements of all outer indices in the cache.
-    const std::int64_t all_vectors = ceil_div(padded_.positions(rows, columns), lanes_);
+    const std::int64_t all_vectors = base::ceiling(padded_.positions(rows, columns), lanes_);
     const std::int64_t position_bytes =
         outer_ * padded_.vertical.phases * padded_.horizontal.phases * static_cast<std::int64_t>(sizeof(T));
     const std::int64_t positions = std::min(kCachedBytes / position_bytes, kTilePositions);
-    phase.tiles = ceil_div(all_vectors, std::max<std::int64_t>(positions / lanes_, kDirectVectors));
-    phase.vectors = ceil_div(all_vectors, phase.tiles);
-    phase.tiles = ceil_div(all_vectors, phase.vectors);
+    phase.tiles = base::ceiling(all_vectors, std::max<std::int64_t>(positions / lanes_, kDirectVectors));
+    phase.vectors = base::ceiling(all_vectors, phase.tiles);
+    phase.tiles = base::ceiling(all_vectors, phase.vectors);
     return phase;
   }
 
@@ -148,7 +149,7 @@ class DirectCorrelation {
   void correlate_images(const Phase& phase, const T* planes, const T* exists, std::int64_t images, T* results) const {
     // Channels are cut into slices, so that few large planes give every thread work, too.
     constexpr std::int64_t kSlice = 8 * kDirectChannels;
-    const std::int64_t slices = ceil_div(channels_, kSlice);
+    const std::int64_t slices = base::ceiling(channels_, kSlice);
     using Range = tbb::blocked_range<std::int64_t>;
     base::parallel_for(Range(0, images * groups_ * phase.tiles * slices), [&](const Range& range) {
       Buffer<T> sums(static_cast<std::size_t>(kDirectChannels * phase.vectors * lanes_));
@@ -163,8 +164,8 @@ class DirectCorrelation {
             .outer = outer_,
             .offsets = phase.offsets.data(),
             .taps = static_cast<std::int64_t>(phase.offsets.size()),
-            .vectors =
-                std::min(phase.vectors, ceil_div(padded_.positions(*phase.rows, *phase.columns) - position, lanes_)),
+            .vectors = std::min(phase.vectors,
+                                base::ceiling(padded_.positions(*phase.rows, *phase.columns) - position, lanes_)),
             .exists = exists == nullptr ? nullptr : exists + position,
         };
         const std::int64_t end = std::min(channels_, (slice + 1) * kSlice);
@@ -203,20 +204,6 @@ class DirectCorrelation {
 
 // ---- Backward weight: lanes are output channels
 
-// Output positions o with 0 <= o·stride + k·dilation - padding < in.
-struct Outputs {
-  std::int64_t first;
-  std::int64_t last;  // one past the end
-};
-
-Outputs valid_outputs(const ConvolutionShape& shape, std::size_t axis, std::int64_t k) {
-  const std::int64_t stride = shape.stride[axis];
-  const std::int64_t ahead = shape.padding[axis].begin - k * shape.dilation[axis];
-  const std::int64_t first = ahead > 0 ? (ahead + stride - 1) / stride : 0;
-  const std::int64_t last = shape.in_size[axis] - 1 + ahead;
-  return {first, last < 0 ? 0 : std::min(last / stride + 1, shape.out_size()[axis])};
-}
-
 template <typename T, typename Value>
 class DirectWeightGradient {
  public:
@@ -235,7 +222,7 @@ class DirectWeightGradient {
         expanded_(shape.groups > 1 && cout_ < lanes_),
         groups_(expanded_ ? 1 : shape.groups),
         group_channels_(shape.out_channels / groups_),
-        group_lanes_(ceil_div(group_channels_, lanes_) * lanes_) {
+        group_lanes_(base::ceiling(group_channels_, lanes_) * lanes_) {
     for (std::int64_t group = 0; group < groups_; ++group) {
       for (std::int64_t lane = 0; lane < group_lanes_; lane += kDirectVectors * lanes_) {
         lane_tiles_.push_back({group, lane, std::min(kDirectVectors * lanes_, group_lanes_ - lane)});
@@ -251,7 +238,7 @@ class DirectWeightGradient {
     activations_.assign(static_cast<std::size_t>(at_once_ * image_factors), T{0});
     sums_.assign(static_cast<std::size_t>(lanes * cin_ * taps_), T{0});
     const auto tiles = static_cast<std::int64_t>(lane_tiles_.size());
-    const std::int64_t blocks = ceil_div(cin_, kDirectChannels);
+    const std::int64_t blocks = base::ceiling(cin_, kDirectChannels);
     for (std::int64_t first = 0; first < shape_.batch; first += at_once_) {
       const std::int64_t images = std::min(at_once_, shape_.batch - first);
       fill(first, images);
@@ -357,17 +344,17 @@ class DirectWeightGradient {
     const std::int64_t row_bytes = (tile.error.row + tile.activation.row) * static_cast<std::int64_t>(sizeof(T));
     const std::int64_t rows_at_once = std::clamp<std::int64_t>(kCachedBytes / row_bytes, 1, out_size_[0]);
     const std::int64_t images_at_once = std::max<std::int64_t>(kCachedBytes / (row_bytes * out_size_[0]), 1);
-    const Outputs rows = valid_outputs(shape_, 0, i);
+    const IndexRange rows = shape_.outputs_at(0, i);
     for (std::int64_t image = 0; image < images; image += images_at_once) {
       tile.images = std::min(images_at_once, images - image);
-      for (std::int64_t row = rows.first; row < rows.last; row += rows_at_once) {
-        tile.rows = std::min(rows_at_once, rows.last - row);
+      for (std::int64_t row = rows.first; row < rows.end; row += rows_at_once) {
+        tile.rows = std::min(rows_at_once, rows.end - row);
         for (std::int64_t j = 0; j < shape_.kernel[1]; ++j) {
-          const Outputs columns = valid_outputs(shape_, 1, j);
+          const IndexRange columns = shape_.outputs_at(1, j);
           const std::int64_t in_row = row * shape_.stride[0] + i * shape_.dilation[0] - shape_.padding[0].begin;
           const std::int64_t in_column =
               columns.first * shape_.stride[1] + j * shape_.dilation[1] - shape_.padding[1].begin;
-          tile.columns = columns.last - columns.first;
+          tile.columns = columns.size();
           tile.error.first = errors_of(lane_tile) + image * tile.error.image + row * tile.error.row +
                              columns.first * tile.error.column;
           tile.activation.first = activations_of(lane_tile, ci) + image * tile.activation.image +

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/integers.h"
 #include "base/parallel.h"
 #include "models/convolution/cpu/axis_phases.h"
 #include "models/convolution/cpu/dot_kernels.h"
@@ -94,7 +95,7 @@ class ByteCorrelation {
         columns_(axis_phases(pass, shape, 1)),
         share_(alternate(rows_) && alternate(columns_)),
         block_(channels_ == 1 && !share_ ? 1 : kDotChannels),
-        blocks_(share_ ? channels_ : ceil_div(channels_, block_)),
+        blocks_(share_ ? channels_ : base::ceiling(channels_, block_)),
         lanes_(static_cast<std::int64_t>(dot_lanes())),
         row_{.step = forward_ ? shape.stride[1] : 1} {
     find_padding();
@@ -145,7 +146,7 @@ class ByteCorrelation {
     PhasePair() = default;
     PhasePair(const std::vector<AxisPhase>& phases, std::int64_t results)
         : one(phases[phases[0].taps() == 1 ? 0 : 1]), both(phases[phases[0].taps() == 1 ? 1 : 0]), first(one.first) {
-      one.count = both.count = ceil_div(results, 2);
+      one.count = both.count = base::ceiling(results, 2);
     }
     AxisPhase one;  // of as many results as the two together have at most
     AxisPhase both;
@@ -188,9 +189,9 @@ class ByteCorrelation {
     std::int64_t end = 0;
     for (const AxisPhase& columns : columns_) {
       row_.lead = std::max(row_.lead, -columns.base);
-      end = std::max(end, columns.base + (columns.count - 1) * row_.step + ceil_div(columns.taps(), 4) * 4);
+      end = std::max(end, columns.base + (columns.count - 1) * row_.step + base::ceiling(columns.taps(), 4) * 4);
     }
-    row_.pitch = row_.phase = ceil_div(end + row_.lead, row_.step);
+    row_.pitch = row_.phase = base::ceiling(end + row_.lead, row_.step);
     row_bytes_ = row_.step * row_.pitch;
     for (const AxisPhase& rows : rows_) lead_rows_ = std::max(lead_rows_, -rows.base);
   }
@@ -199,8 +200,8 @@ class ByteCorrelation {
     Phase phase{&rows, &columns, 1, 4, 1, 1, 0, plane_, {}, {}, rows.taps() * columns.taps() == 1};
     phase.quad_columns = columns.taps() > 2 ? 4 : columns.taps();
     phase.quad_rows = 4 / phase.quad_columns;
-    const std::int64_t row_quads = ceil_div(rows.taps(), phase.quad_rows);
-    phase.column_quads = ceil_div(columns.taps(), phase.quad_columns);
+    const std::int64_t row_quads = base::ceiling(rows.taps(), phase.quad_rows);
+    phase.column_quads = base::ceiling(columns.taps(), phase.quad_columns);
     phase.row_phases = std::min(rows.source_step, (row_quads - 1) * phase.quad_rows + 1);
     phase.extent = rows.count + (row_quads - 1) * phase.quad_rows / rows.source_step;
     for (std::int64_t i = 0; i < row_quads; ++i) {
@@ -219,7 +220,7 @@ class ByteCorrelation {
         phase.taps.push_back(taps);
       }
     }
-    plane_ += ceil_div(phase.row_phases * phase.column_quads * phase.extent * columns.count, lanes_) * lanes_;
+    plane_ += base::ceiling(phase.row_phases * phase.column_quads * phase.extent * columns.count, lanes_) * lanes_;
     plane_rows_ = std::max(plane_rows_, lead_rows_ + rows.base + (phase.extent - 1) * rows.source_step +
                                             phase.row_phases - 1 + phase.quad_rows);
     phases_.push_back(std::move(phase));
@@ -231,7 +232,7 @@ class ByteCorrelation {
     auto bytes = make_scratch<std::uint8_t>(count + kPackSlack);
     const ByteDecoder decoder(weight_.format.element, 0);
     constexpr std::int64_t kChunk = 1 << 14;
-    base::parallel_for(std::int64_t{0}, ceil_div(count, kChunk), [&](std::int64_t chunk) {
+    base::parallel_for(std::int64_t{0}, base::ceiling(count, kChunk), [&](std::int64_t chunk) {
       const std::int64_t begin = chunk * kChunk;
       const std::int64_t size = std::min(kChunk, count - begin);
       decoder.decode(weight_.codes.data() + begin, 1, size, bytes.get() + begin, size);
@@ -295,7 +296,7 @@ class ByteCorrelation {
   void pack_shared(const std::uint8_t* bytes, const float* units, const Weights& weights) const {
     constexpr std::int64_t kAtOnce = 8;
     const std::int64_t size = kernel_[0] * kernel_[1];
-    const std::int64_t runs = ceil_div(channels_, kAtOnce);
+    const std::int64_t runs = base::ceiling(channels_, kAtOnce);
     const PhasePacking packing{.kernel_size = size, .step = channels_, .outer = outer_, .taps = shared_taps()};
     parallel_tasks(groups_ * runs, kAtOnce * outer_ * 4, [&](std::int64_t index) {
       const std::int64_t group = index / runs;
@@ -362,9 +363,9 @@ class ByteCorrelation {
                         const float* units, float* results) const {
     // Channels are cut into slices, so that few large planes give every thread work, too.
     constexpr std::int64_t kSlice = 8;
-    const std::int64_t slices = ceil_div(blocks_, kSlice);
+    const std::int64_t slices = base::ceiling(blocks_, kSlice);
     const std::int64_t tile_positions = tile_size(phase.positions());
-    const std::int64_t tiles = ceil_div(phase.positions(), tile_positions);
+    const std::int64_t tiles = base::ceiling(phase.positions(), tile_positions);
     const auto quads = static_cast<std::int64_t>(phase.taps.size());
     const std::int64_t plane = result_size_[0] * result_size_[1];
     // Neighbouring tasks share the larger one of source and weights.
@@ -415,8 +416,8 @@ class ByteCorrelation {
 
   // Vectors of a tile, so that all of them are about as long.
   std::int64_t tile_size(std::int64_t positions) const {
-    const std::int64_t vectors = ceil_div(positions, lanes_);
-    return ceil_div(vectors, ceil_div(vectors, kDotVectors)) * lanes_;
+    const std::int64_t vectors = base::ceiling(positions, lanes_);
+    return base::ceiling(vectors, base::ceiling(vectors, kDotVectors)) * lanes_;
   }
 
   // Computes a tile whose results are not neighbours.
@@ -513,9 +514,9 @@ class ByteWeightGradient {
         cin_(shape.in_channels / shape.groups),
         cout_(shape.out_channels / shape.groups),
         vector_(static_cast<std::int64_t>(dot_lanes())),
-        group_lanes_(ceil_div(cout_, vector_) * vector_),
+        group_lanes_(base::ceiling(cout_, vector_) * vector_),
         lanes_(shape.groups * group_lanes_),
-        quads_(ceil_div(out_size_[1], 4)),
+        quads_(base::ceiling(out_size_[1], 4)),
         rows_((out_size_[0] - 1) * shape.stride[0] + shape.kernel[0]),
         kernel_(shape.kernel[0] * shape.kernel[1]),
         columns_(cin_ * kernel_),
@@ -547,13 +548,13 @@ class ByteWeightGradient {
         }
       }
     }
-    const std::int64_t group_tiles = ceil_div(group_lanes_, kDotWeightVectors * vector_);
-    const std::int64_t slices = ceil_div(columns_, kDotWeightColumns);
+    const std::int64_t group_tiles = base::ceiling(group_lanes_, kDotWeightVectors * vector_);
+    const std::int64_t slices = base::ceiling(columns_, kDotWeightColumns);
     const auto values = make_scratch<float>(lanes_ * columns_);
 
     for (std::int64_t first = 0; first < shape_.batch; first += at_once) {
       const std::int64_t images = std::min(at_once, shape_.batch - first);
-      const std::int64_t blocks = ceil_div(shape_.out_channels, kErrorChannels);
+      const std::int64_t blocks = base::ceiling(shape_.out_channels, kErrorChannels);
       base::parallel_for(std::int64_t{0}, images * blocks, [&](std::int64_t index) {
         const std::int64_t image = index / blocks;
         fill_errors(first + image, index % blocks * kErrorChannels, errors.get() + image * error_size_,
@@ -608,9 +609,9 @@ class ByteWeightGradient {
   // Values are [lane tile][column][lane of the tile].
   void store(const float* values, float* results) const {
     constexpr std::int64_t kColumns = 64;
-    const std::int64_t slices = ceil_div(columns_, kColumns);
+    const std::int64_t slices = base::ceiling(columns_, kColumns);
     const std::int64_t tile_lanes = kDotWeightVectors * vector_;
-    const std::int64_t group_tiles = ceil_div(group_lanes_, tile_lanes);
+    const std::int64_t group_tiles = base::ceiling(group_lanes_, tile_lanes);
     base::parallel_for(std::int64_t{0}, shape_.groups * group_tiles * slices, [&](std::int64_t task) {
       const std::int64_t begin = task % slices * kColumns;
       const std::int64_t end = std::min(begin + kColumns, columns_);
@@ -690,7 +691,7 @@ class PlaneWeightGradient {
         kernel_(shape.kernel[0] * shape.kernel[1]),
         pitch_(out_size_[1] + (shape.kernel[1] - 1) / shape.stride[1]),
         phase_((out_size_[0] + (shape.kernel[0] - 1) / shape.stride[0]) * pitch_),
-        error_size_(ceil_div(out_size_[0] * pitch_, kDotBytes) * kDotBytes),
+        error_size_(base::ceiling(out_size_[0] * pitch_, kDotBytes) * kDotBytes),
         // The last kernel position reads a whole vector from as far behind.
         activation_size_(shape.stride[0] * shape.stride[1] * phase_ + (shape.kernel[1] - 1) / shape.stride[1] +
                          kDotBytes) {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/integers.h"
+
 namespace mlsim::models {
 namespace {
 
@@ -26,7 +28,7 @@ SourceAxis backward_axis(const ConvolutionShape& shape, std::size_t axis) {
   const std::int64_t in = shape.in_size[axis];
   SourceAxis source{shape.out_size()[axis], 1, 1, 0, 1, {}};
   for (std::int64_t first = 0; first < std::min(stride, in); ++first) {
-    ResultPhase results{first, stride, ceil_div(in - first, stride), {}};
+    ResultPhase results{first, stride, base::ceiling(in - first, stride), {}};
     for (std::int64_t k = 0; k < shape.kernel[axis]; ++k) {
       const std::int64_t distance = first + shape.padding[axis].begin - k * shape.dilation[axis];
       if (distance % stride != 0) continue;
@@ -47,8 +49,8 @@ SourceAxis backward_axis(const ConvolutionShape& shape, std::size_t axis) {
 // Distance between the rows of a plane. The zeros at the end of a row may be those that the next row starts with.
 std::int64_t row_pitch(const SourceAxis& axis, bool share_zeros) {
   if (!share_zeros) return axis.extent;
-  const std::int64_t leading_zeros = std::max<std::int64_t>(ceil_div(axis.lead - axis.phases + 1, axis.step), 0);
-  const std::int64_t nonzero = ceil_div(axis.size + axis.lead, axis.step);
+  const std::int64_t leading_zeros = std::max<std::int64_t>(base::ceiling(axis.lead - axis.phases + 1, axis.step), 0);
+  const std::int64_t nonzero = base::ceiling(axis.size + axis.lead, axis.step);
   return std::min(axis.extent, std::max(nonzero, axis.extent - leading_zeros));
 }
 
@@ -65,8 +67,9 @@ PaddedPlanes::PaddedPlanes(Pass pass, const ConvolutionShape& shape, bool share_
       phase_plane(vertical.extent * pitch),
       plane(vertical.phases * horizontal.phases * phase_plane) {
   for (std::int64_t phase = 0; phase < horizontal.phases; ++phase) {
-    const std::int64_t first = std::max<std::int64_t>(ceil_div(horizontal.lead - phase, horizontal.step), 0);
-    const std::int64_t last = std::min(pitch, ceil_div(horizontal.size + horizontal.lead - phase, horizontal.step));
+    const std::int64_t first = std::max<std::int64_t>(base::ceiling(horizontal.lead - phase, horizontal.step), 0);
+    const std::int64_t last =
+        std::min(pitch, base::ceiling(horizontal.size + horizontal.lead - phase, horizontal.step));
     places_.push_back({first, last, first * horizontal.step + phase - horizontal.lead});
   }
 }

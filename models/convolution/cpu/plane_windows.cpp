@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/integers.h"
 #include "models/convolution/cpu/scratch.h"
 
 namespace mlsim::models {
@@ -23,7 +24,7 @@ WindowRows PlaneWindows::rows(const VectorShape& vector) const {
   return {.kernel_rows = rows_.taps(),
           .step = vector.rows * rows_.source_step,
           .pitch = pitch_,
-          .vectors = ceil_div(rows_.count, vector.rows)};
+          .vectors = base::ceiling(rows_.count, vector.rows)};
 }
 
 WindowPicks PlaneWindows::window(std::int64_t first) const {

@@ -4,6 +4,7 @@
 #include <array>
 #include <vector>
 
+#include "base/integers.h"
 #include "models/convolution/cpu/product_kernels.h"
 #include "models/convolution/cpu/refusals.h"
 #include "models/convolution/cpu/scale_kernels.h"
@@ -49,7 +50,7 @@ void decode_part(const ScaledTensor& tensor, const CodeNumbers& numbers, const P
     const auto* end = reinterpret_cast<const char*>(first + part.count);
     for (; line < end; line += kLine) __builtin_prefetch(line);
   };
-  const bool each = tensor.format.layout == grouping::kNc;
+  const bool each = tensor.format.layout.one_a_plane();
   for (std::int64_t d = 0; d < part.rows; ++d) {
     if (d + kAhead < part.rows) {
       const std::int64_t pair = (d + kAhead) * part.columns + part.first;
@@ -70,12 +71,12 @@ class Rows {
     const std::int64_t fitting = kRowBytes / (depth * static_cast<std::int64_t>(sizeof(float)));
     const std::int64_t fewest = transposed ? kLineRows : kRowUnit;
     const std::int64_t some = std::clamp(fitting / kRowUnit * kRowUnit, fewest, kMostUnits * kRowUnit);
-    slice_ = std::min(some, ceil_div(rows, lanes) * lanes);
+    slice_ = std::min(some, base::ceiling(rows, lanes) * lanes);
     lanes_ = lanes;
   }
 
   std::int64_t slice_rows() const { return slice_; }
-  std::int64_t slices() const { return ceil_div(rows_, slice_); }
+  std::int64_t slices() const { return base::ceiling(rows_, slice_); }
   std::int64_t row_count(std::int64_t slice) const { return std::min(slice_, rows_ - slice * slice_); }
   std::int64_t row_step() const { return transposed_ ? 1 : depth_; }
   std::int64_t depth_step() const { return transposed_ ? slice_ : 1; }
@@ -133,9 +134,9 @@ class Product {
         source_plane_(source_.inner_size()),
         result_plane_(pass_ == Pass::kBackwardData ? shape_.in_size[0] * shape_.in_size[1] : positions_),
         lanes_(static_cast<std::int64_t>(product_lanes())) {
-    vectors_ = ceil_div(columns_, lanes_);
-    tiles_ = ceil_div(vectors_, product_vectors());
-    pitch_ = ceil_div(vectors_, tiles_) * lanes_;
+    vectors_ = base::ceiling(columns_, lanes_);
+    tiles_ = base::ceiling(vectors_, product_vectors());
+    pitch_ = base::ceiling(vectors_, tiles_) * lanes_;
   }
 
   void run(float* results) {

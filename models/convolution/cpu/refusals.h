@@ -19,6 +19,15 @@ inline Refusal refuse_split_planes(const ConvolutionRequest& request) {
   return "a scale belongs to a part of a plane";
 }
 
+// Of the engines that sum plane by plane.
+inline Refusal refuse_tiles(const ConvolutionRequest& request) {
+  if (Refusal refusal = refuse_split_planes(request)) return refusal;
+  if (!request.reduction.merged() && !request.reduction.by_outer_index()) {
+    return "a group is part of the outer indices";
+  }
+  return std::nullopt;
+}
+
 // Of the engines that multiply bytes.
 inline Refusal refuse_large_elements(const ConvolutionRequest& request) {
   if (request.left.format.element.max_integer() < kDotOffset &&

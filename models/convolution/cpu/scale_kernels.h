@@ -25,7 +25,7 @@ ExponentRange exponent_range(std::span<const TileScale> scales);
 // use(scales, first) for the scales of `count` index pairs of dimensions 0 and 1 from `begin` on, some at a time.
 template <typename Use>
 void with_pair_scales(const ScaledTensor& tensor, std::int64_t begin, std::int64_t count, const Use& use) {
-  if (tensor.format.layout == grouping::kNc) {
+  if (tensor.format.layout.one_a_plane()) {
     use(std::span(tensor.scales).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)), begin);
     return;
   }

@@ -13,10 +13,6 @@
 
 namespace mlsim::models {
 
-constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
-
 // Large memory comes from oneTBB's allocator, which keeps it for the next call: pages that the system has just mapped
 // cost more than the convolution of a small layer.
 template <typename T>

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "base/integers.h"
 #include "base/parallel.h"
 #include "models/convolution/datapath.h"
 
@@ -271,7 +272,7 @@ std::uint64_t wide_convolution(const ConvolutionRequest& request, float* results
   const int bits = request.accumulator.bits != 0 ? request.accumulator.bits : full_bits;
   // No sum of the group leaves the full width, whatever the register holds in between.
   if (std::max(full_bits, bits) < 63) return WideConvolution<std::int64_t>(request, bits).run(results);
-  return WideConvolution<Int128>(request, bits).run(results);
+  return WideConvolution<base::Int128>(request, bits).run(results);
 }
 
 }  // namespace mlsim::models

@@ -1,4 +1,4 @@
-#include "workloads/delimited_text.h"
+#include "base/delimited_text.h"
 
 #include <algorithm>
 #include <array>
@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/terminal.h"
 
-namespace mlsim::workloads {
+namespace mlsim::base {
 namespace {
 
 constexpr std::string_view kSpaces = " \t\v\f";
@@ -55,9 +55,9 @@ void plain_spaces(std::string& text) {
 
 std::string decoded(std::string_view text, const std::string& file) {
   if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) {
-    base::refuse(file, "", "is UTF-16 text, expected UTF-8");
+    refuse(file, "", "is UTF-16 text, expected UTF-8");
   }
-  std::string result = base::is_utf8(text) ? std::string(text) : utf8_of_latin1(text);
+  std::string result = is_utf8(text) ? std::string(text) : utf8_of_latin1(text);
   plain_spaces(result);
   return result;
 }
@@ -137,4 +137,4 @@ std::vector<std::string> words_of(std::string_view text) {
   return words;
 }
 
-}  // namespace mlsim::workloads
+}  // namespace mlsim::base

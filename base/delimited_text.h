@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace mlsim::workloads {
+namespace mlsim::base {
 
 struct TextRow {
   std::size_t line = 0;            // in the file, from 1
@@ -18,10 +18,10 @@ struct TextRow {
 // The rows of a text that have a cell with something in it. Lines end with LF, CR LF or CR. Cells are separated by
 // commas, else by semicolons, else by tabs, else a line is one cell; a separator inside double quotes is text, where
 // two quotes are one. A byte-order mark is passed over, kinds of space are a space, and text that is not UTF-8 is taken
-// for Latin-1. Throws base::Error for UTF-16; `file` stands for the text there.
+// for Latin-1. Throws Error for UTF-16; `file` stands for the text there.
 std::vector<TextRow> read_rows(std::string_view text, const std::string& file);
 
 // The words between spaces and tabs.
 std::vector<std::string> words_of(std::string_view text);
 
-}  // namespace mlsim::workloads
+}  // namespace mlsim::base
