@@ -16,6 +16,8 @@
 namespace mlsim::base {
 namespace {
 
+// Boost parses the words; kinds of values, keys of recipes, pages of the manual and completion are in the table, of
+// which its descriptions know nothing.
 namespace po = boost::program_options;
 
 std::string alternatives(const std::vector<std::string>& names) {
@@ -44,8 +46,8 @@ struct Complaint {
     const auto value = number_of<std::uint64_t>(text);
     if (value && *value >= range.low && *value <= range.high) return {};
     // The largest of all is said to those alone who are above it.
-    const bool is_whole = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
-    const bool bounded = is_whole || range.high < std::numeric_limits<std::uint64_t>::max();
+    const bool above = !value && !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+    const bool bounded = above || range.high < std::numeric_limits<std::uint64_t>::max();
     return expected(
         fmt::format("a whole number from {} {}", range.low, bounded ? fmt::format("to {}", range.high) : "on"));
   }

@@ -1,4 +1,5 @@
 // Pages of the manual and completion in bash, made from the tables of command lines.
+// Tested in tests/base/command_line_test.cpp.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
 // Tables as text, from whatever wrote them: spreadsheets, scripts and hands.
+// Tested in tests/workloads/scale_sim_test.cpp.
 #pragma once
 
 #include <cstddef>

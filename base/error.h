@@ -1,4 +1,5 @@
 // What a user gave and cannot be used: a file, the place in it, the reason.
+// Tested in tests/base/json_reader_test.cpp.
 #pragma once
 
 #include <stdexcept>

@@ -1,4 +1,5 @@
 // A hash that tells contents apart in journals and provenance; no defence against those who want it to be equal.
+// Tested in tests/evaluation/results_test.cpp.
 #pragma once
 
 #include <bit>

@@ -19,8 +19,10 @@ void for_json_lines(const std::string& text, const std::string& file, const std:
     nlohmann::json object;
     try {
       object = parse_json(line, file);
-    } catch (const Error&) {
-      refuse(file, place, fmt::format("is no JSON, {}", expected));
+    } catch (const Error& error) {
+      // What is JSON and refused all the same, as a key given twice, says why.
+      const bool is_json = error.reason().find("is no JSON") == std::string::npos;
+      refuse(file, place, fmt::format("{}, {}", is_json ? error.reason() : "is no JSON", expected));
     }
     if (!object.is_object()) refuse(file, place, fmt::format("is {}, {}", shown(object), expected));
     use(JsonReader(object, file, place), line);

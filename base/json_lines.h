@@ -1,4 +1,5 @@
 // Texts with a JSON object on each line (JSON Lines).
+// Tested in tests/evaluation/accuracy_test.cpp.
 #pragma once
 
 #include <functional>

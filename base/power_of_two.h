@@ -1,4 +1,5 @@
 // Powers of two, without a call of the library of mathematics.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <bit>

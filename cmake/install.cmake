@@ -6,6 +6,7 @@ include(CMakePackageConfigHelpers)
 # The public interface. What these include is installed with them.
 set(MLSIM_PUBLIC_HEADERS
   base/error.h
+  base/memory.h
   models/formats/format.h
   models/formats/scaled_tensor.h
   models/formats/tensor.h

@@ -1,4 +1,5 @@
 // Kinds of DRAM that an access is priced as.
+// Tested in tests/energy/cost_table_test.cpp.
 #pragma once
 
 #include <array>

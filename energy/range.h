@@ -1,4 +1,5 @@
 // A figure with its error bar.
+// Tested in tests/energy/pricing_test.cpp.
 #pragma once
 
 namespace mlsim::energy {

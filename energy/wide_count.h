@@ -1,4 +1,5 @@
 // Sums of 64-bit counts, which no number of layers takes out of range.
+// Tested in tests/energy/pricing_test.cpp.
 #pragma once
 
 #include <compare>

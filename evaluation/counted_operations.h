@@ -1,4 +1,5 @@
 // Which operation each counter of a pass counts: the one list for results files and prices.
+// Tested in tests/evaluation/nvfp4_by_hand_test.cpp.
 #pragma once
 
 #include "energy/operations.h"

@@ -1,4 +1,5 @@
 // The mean of decibels that sweeps and reports tell.
+// Tested in tests/evaluation/sweep_test.cpp.
 #pragma once
 
 #include <algorithm>

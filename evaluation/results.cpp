@@ -267,7 +267,9 @@ double cosine_error_at(const Place& place) {
   constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
   if (place.json().is_null() || place.json() == cosine_error_to_json(kUndefined)) return kUndefined;
   constexpr double kRounding = 1e-9;  // of what equals
-  return place.number(-kRounding, 2 + kRounding);
+  const double error = place.number();
+  if (error < -kRounding || error > 2 + kRounding) place.refuse_value("a number from 0 to 2");
+  return error;
 }
 
 Json pass_to_json(const PassRecord& record, const sim::ArrayConfig& array) {
@@ -334,14 +336,20 @@ sim::CycleCounts cycles_from_json(const Place& place) {
 }
 
 void read_baselines(const Place& place, PassRecord& record) {
-  if (!place.has("baseline_sqnr_db")) return;
+  const bool counted = place.has("baseline_zero_products");
+  if (!place.has("baseline_sqnr_db")) {
+    if (counted) place["baseline_zero_products"].refuse("expected only beside baseline_sqnr_db");
+    return;
+  }
   const Place sqnr = place["baseline_sqnr_db"];
   std::vector<std::string_view> names;
-  for (const BaselineMachine& machine : baseline_machines()) names.push_back(machine.name);
+  for (const BaselineMachine& machine : baseline_machines()) {
+    if (!machine.sums_in_fp16) names.push_back(machine.name);
+  }
   sqnr.refuse_unknown(names);
-  const bool counted = place.has("baseline_zero_products");
-  if (counted) place["baseline_zero_products"].refuse_unknown(names);
+  std::vector<std::string_view> measured;
   for (const auto& [name, value] : sqnr.json().items()) {
+    measured.emplace_back(*std::find(names.begin(), names.end(), name));
     MeasuredBaseline& baseline = record.baselines.emplace_back();
     baseline.name = name;
     baseline.sqnr_db = decibels_at(sqnr[name]);
@@ -349,6 +357,7 @@ void read_baselines(const Place& place, PassRecord& record) {
       baseline.zero_products = zero_products_of(place["baseline_zero_products"][name], record.multiply_adds);
     }
   }
+  if (counted) place["baseline_zero_products"].refuse_unknown(measured);
 }
 
 void read_counts(const Place& counts, PassRecord& record) {
@@ -376,7 +385,9 @@ void read_traffic(const Place& place, sim::Traffic& traffic) {
     visit_sum_traffic(traffic, visit);
   });
   visit_traffic(traffic, CountReader{place});
-  if (place.has("sram_sum_writes")) visit_sum_traffic(traffic, CountReader{place});
+  visit_sum_traffic(traffic, [&](const char* key, std::uint64_t& value) {
+    if (place.has(key)) CountReader{place}(key, value);
+  });
   if (place.has("dram_result_reads")) traffic.dram_result_reads = count_at(place["dram_result_reads"]);
 }
 
@@ -408,8 +419,14 @@ PassRecord pass_from_json(const Place& place, const sim::ArrayConfig& array) {
   }
   record.cycles = cycles_from_json(place["cycles"]);
   read_counts(place["counts"], record);
-  record.utilization = place["utilization"].number(0);
   constexpr double kRounding = 1e-9;
+  record.utilization = place["utilization"].number();
+  if (record.utilization < 0 || record.utilization > 1 + kRounding) {
+    place["utilization"].refuse_value("a number from 0 to 1");
+  }
+  if (record.multiply_adds > 0 && record.cycles.array == 0) {
+    place["cycles"]["array"].refuse(fmt::format("is 0, expected the cycles of {} multiply-adds", record.multiply_adds));
+  }
   if (const double expected = sim::utilization(record.counts, record.cycles, array);
       std::abs(record.utilization - expected) > kRounding) {
     place["utilization"].refuse(

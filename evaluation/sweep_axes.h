@@ -1,4 +1,5 @@
 // What a sweep varies, from what users write.
+// Tested in tests/evaluation/sweep_points_test.cpp.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
 // What is known of a sweep's finished points: their rows, the front so far, and what is to be said of them.
+// Tested in tests/evaluation/sweep_shard_test.cpp.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Finished points as lines of a file, each with a checksum: of a journal, and of a shard's results. Its tests are those
-// of sweep_journal and sweep_shard.
+// Finished points as lines of a file, each with a checksum: of a journal, and of a shard's results.
+// Tested in tests/evaluation/sweep_journal_test.cpp.
 #pragma once
 
 #include <cstddef>

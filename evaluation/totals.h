@@ -1,4 +1,5 @@
 // What passes have in common: counts, cycles, prices and errors, summed over layers.
+// Tested in tests/evaluation/evaluation_test.cpp.
 #pragma once
 
 #include <optional>

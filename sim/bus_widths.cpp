@@ -4,6 +4,8 @@
 #include <array>
 #include <bit>
 
+#include "models/formats/scaled_tensor.h"
+
 namespace mlsim::sim {
 namespace {
 
@@ -14,19 +16,6 @@ int bits_of(std::int64_t largest) {
 // Of what an exponent adder takes, max(e, 1) - 1.
 int largest_exponent(const models::ElementFormat& format) {
   return format.exponent_bits == 0 ? 0 : std::max(0, (1 << format.exponent_bits) - 2);
-}
-
-// Of the exponents s of scales g · 2^s, either sign.
-int largest_scale_exponent(const models::ScaleFormat& format) {
-  switch (format.kind) {
-    case models::ScaleKind::kMls:
-      return format.max_exponent() + format.fraction_bits;
-    case models::ScaleKind::kE8m0:
-      return 127;
-    case models::ScaleKind::kE4m3:
-      break;
-  }
-  return 9;  // of subnormal scales, with bias 7 and three fraction bits
 }
 
 void widen(int& width, int needed) {
@@ -65,7 +54,8 @@ void BusWidths::add_result(const models::ScaledFormat& format) {
 
 void BusWidths::add_scale(const models::ScaleFormat& format) {
   widen(scale_significand_, bits_of(format.largest_significand()));
-  widen(scale_exponent_, 1 + bits_of(largest_scale_exponent(format)));
+  // Exponents s of scales g · 2^s have a sign, and are the largest below 0.
+  widen(scale_exponent_, 1 + bits_of(-models::smallest_scale(format).exponent));
 }
 
 int BusWidths::of(std::string_view name, int type_bits) const {

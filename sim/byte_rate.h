@@ -1,4 +1,5 @@
 // How fast a memory is.
+// Tested in tests/sim/array_config_test.cpp.
 #pragma once
 
 #include <cstdint>

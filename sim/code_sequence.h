@@ -1,4 +1,5 @@
 // What registers of operands take one after the other, of which the bits that change are counted.
+// Tested in tests/sim/operand_toggles_test.cpp.
 #pragma once
 
 #include <bit>

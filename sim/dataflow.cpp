@@ -13,8 +13,8 @@ namespace mlsim::sim {
 namespace {
 
 constexpr Dataflow kOutputStationary{
-    .predict = predict_pass,
-    .count_toggles = count_operand_toggles,
+    .predict = output_stationary::predict_pass,
+    .count_toggles = output_stationary::count_operand_toggles,
     .group_scale_units =
         [](const ArrayConfig& config) {
           return base::ceiling(std::int64_t{config.rows} * config.columns, config.elements_per_scaler);

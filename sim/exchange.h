@@ -1,4 +1,5 @@
 // What a pass takes from the passes before it and leaves for those after it, and by which way (docs/memory.md).
+// Tested in tests/sim/analytic_test.cpp.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,7 @@
 // The order in which a pass runs on the array: tiles of results, their steps, and the taps of each step. Controller and
 // feeders of both details walk it. docs/dataflow.md describes the mapping. Weight-stationary arrays walk it, too, with
 // tiles and steps of their own (sim/weight_stationary/folds.h).
+// Tested in tests/sim/weight_stationary_test.cpp.
 #pragma once
 
 #include <algorithm>

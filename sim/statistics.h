@@ -1,4 +1,5 @@
 // What a pass costs on the array besides its operations: cycles and moved bits.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

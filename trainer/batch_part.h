@@ -1,4 +1,5 @@
 // The part of each batch that one of several ranks has.
+// Tested in tests/trainer/ranks_test.cpp.
 #pragma once
 
 #include <torch/types.h>

@@ -1,4 +1,5 @@
 // What the processes of a training do together, by a library: Gloo between processors, NCCL between GPUs.
+// Tested in tests/trainer/ranks_test.cpp.
 #pragma once
 
 #include <torch/types.h>

@@ -29,7 +29,7 @@ struct DeviceBatch {
 
 // A GPU and what training keeps in its memory. While one lives, work of the thread that made it goes to a stream of its
 // own. Binary32 stays binary32: TF32, which keeps 11 significant bits of an operand, is off in cuDNN and cuBLAS except
-// for convolutions whose operands have no more (mls_convolution.h).
+// for convolutions whose operands have no more (quantized_convolution.h).
 class Gpu {
  public:
   Gpu() = default;

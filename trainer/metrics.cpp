@@ -49,7 +49,7 @@ void MetricsFile::check_stream() const {
 
 void MetricsFile::continue_file() {
   if (stream_.is_open() || !std::filesystem::exists(path_)) return;
-  base::for_json_lines(base::read_text(path_), path_.string(), "expected metrics of mlsim-train",
+  base::for_json_lines(base::read_text(path_, base::kLargestResults), path_.string(), "expected metrics of mlsim-train",
                        [&](const base::JsonReader& line, const std::string& text) {
                          lines_.push_back({line["step"].integer<std::uint64_t>(0, kMostSteps), text});
                        });

@@ -283,13 +283,15 @@ void read_data(const base::CommandLine& line, Options& options) {
 }
 
 std::vector<std::string> names_in(const std::string& list) {
-  return list.empty() ? std::vector<std::string>() : base::split(list, ',');
+  std::vector<std::string> names = base::split(list, ',');
+  std::erase(names, "");
+  return names;
 }
 
 std::vector<std::uint64_t> parse_milestones(const std::string& list) {
   std::vector<std::uint64_t> milestones;
-  bool whole = !list.empty();
-  for (const std::string& name : names_in(list)) {
+  bool whole = true;
+  for (const std::string& name : base::split(list, ',')) {
     const std::uint64_t epoch = base::number_of<std::uint64_t>(name).value_or(0);  // 0 rises above nothing
     whole = whole && epoch <= kMostSteps && epoch > (milestones.empty() ? 0 : milestones.back());
     milestones.push_back(epoch);

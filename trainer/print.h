@@ -1,4 +1,5 @@
 // What a program tells while it goes on, whether or not anyone can read it.
+// Tested in tests/trainer/train_test.cpp.
 #pragma once
 
 #include <cstdio>

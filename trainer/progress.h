@@ -1,4 +1,5 @@
 // What mlsim-train tells about its progress.
+// Tested in tests/trainer/metrics_test.cpp.
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
 // How the operands of a network's convolutions are quantized during training.
+// Tested in tests/trainer/options_test.cpp.
 #pragma once
 
 #include <algorithm>

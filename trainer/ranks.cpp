@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/integers.h"
 #include "trainer/collectives.h"
 
 namespace mlsim::trainer {
@@ -256,7 +257,7 @@ void Ranks::sum(const at::Tensor& numbers) {
   const std::int64_t count = numbers.numel();
   // Few numbers go to all ranks, which each add all of them. Of many each rank adds a part and sends the sums to all.
   const bool few = count <= kMostFew;
-  const std::int64_t part = few ? count : (count + size() - 1) / size();
+  const std::int64_t part = few ? count : base::ceiling(count, size());
   torch::Tensor sent = at::zeros({part * size()}, numbers.options());
   if (few) {
     sent.view({size(), part}).copy_(numbers.expand({size(), part}));

@@ -1,4 +1,5 @@
 // What ranks add up in every step.
+// Tested in tests/trainer/ranks_test.cpp.
 #pragma once
 
 #include <torch/types.h>

@@ -566,7 +566,7 @@ class Session {
     model_->eval();
     model_->state().evaluating = true;
     model_->state().overflows = nullptr;
-    const std::size_t batches = (data_.test_size() + kEvaluationBatch - 1) / kEvaluationBatch;
+    const std::size_t batches = base::ceiling(data_.test_size(), kEvaluationBatch);
     const auto count = static_cast<std::size_t>(ranks());
     const std::size_t turns = batches > rank() ? base::ceiling(batches - rank(), count) : 0;
     BatchQueue queue(
@@ -701,9 +701,10 @@ class Session {
   // The convolutions that a checkpoint's text names.
   std::set<std::string> float_layers(const std::string& text) const {
     if (text == "first") return {model_->first_layer()};
-    if (text.empty()) return {};
-    const std::vector<std::string> names = base::split(text, ',');
-    return {names.begin(), names.end()};
+    const std::vector<std::string> split = base::split(text, ',');
+    std::set<std::string> names(split.begin(), split.end());
+    names.erase("");
+    return names;
   }
 
   std::string fingerprint_text() const { return fmt::format("{:016x}", data_fingerprint_); }

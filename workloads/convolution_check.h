@@ -1,4 +1,5 @@
 // What files say of convolutions: their one check, and padding.
+// Tested in tests/workloads/workload_test.cpp.
 #pragma once
 
 #include <array>

@@ -1,5 +1,6 @@
 // What users name where a workload or a network is wanted: a workload file, a network file, a shipped network's name, a
 // topology of SCALE-Sim (.csv), an ONNX model (.onnx), or - for JSON on standard input.
+// Tested in tests/workloads/onnx/import_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
 // The vector loops of synthetic values, chosen at run time for the processor's widest instruction set.
+// Tested in tests/workloads/synthetic_values_test.cpp.
 #pragma once
 
 #include <cstddef>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/integers.h"
 #include "base/parallel.h"
 #include "models/quantizer/quantizer_kernels.h"
 #include "workloads/synthetic_kernels.h"
@@ -35,7 +36,7 @@ models::Tensor<float> synthetic_tensor(const models::Shape& shape, const Synthet
   using Range = tbb::blocked_range<std::size_t>;
   const auto count = static_cast<std::size_t>(models::element_count(shape));
   models::Tensor<float> tensor{shape, std::vector<float>(count)};
-  base::parallel_for(Range(0, (count + kBlock - 1) / kBlock, kGrain), [&](const Range& blocks) {
+  base::parallel_for(Range(0, base::ceiling(count, kBlock), kGrain), [&](const Range& blocks) {
     alignas(64) std::array<std::uint32_t, 2 * kBlock> words;
     for (std::size_t first = blocks.begin() * kBlock; first < std::min(blocks.end() * kBlock, count); first += kBlock) {
       const std::size_t elements = std::min(kBlock, count - first);

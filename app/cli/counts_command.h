@@ -1,4 +1,5 @@
 // mlsim counts: see docs/counts.md.
+// Tested in tests/app/command_test.cpp.
 #pragma once
 
 #include "base/command_line.h"

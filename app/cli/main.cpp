@@ -48,8 +48,7 @@ const Task& find_task(const std::string& name) {
   constexpr std::size_t kPrefix = std::string_view("mlsim ").size();
   std::string names;
   for (const Task& task : kTasks) names += (names.empty() ? "" : ", ") + task.command().name.substr(kPrefix);
-  throw std::runtime_error(fmt::format("'{}' is no {}, expected one of {} (see mlsim --help)", name,
-                                       name.starts_with('-') ? "option" : "command", names));
+  throw std::runtime_error(fmt::format("'{}' is no command, expected one of {} (see mlsim --help)", name, names));
 }
 
 mlsim::base::Program program() {
@@ -76,20 +75,20 @@ int run(const std::vector<std::string>& arguments) {
     if (rest.size() <= most) return;
     throw std::runtime_error("'" + rest[most] + "' is one argument too many (see mlsim --help)");
   };
-  if (command == "help") {
-    expect_at_most(1);
-  } else if (command.starts_with('-')) {
-    expect_at_most(0);
-  }
   if (command == "help" && !rest.empty()) {
+    expect_at_most(1);
     std::cout << mlsim::base::help_text(find_task(rest[0]).command());
   } else if (command == "--help" || command == "-h" || command == "help") {
+    expect_at_most(0);
     std::cout << mlsim::base::help_text(program());
   } else if (command == "--version" || command == "-V") {
+    expect_at_most(0);
     std::cout << "mlsim " << MLSIM_VERSION << "\n";
   } else if (command == "--man-page") {
+    expect_at_most(0);
     std::cout << mlsim::base::man_page(program());
   } else if (command == "--bash-completion") {
+    expect_at_most(0);
     std::cout << mlsim::base::bash_completion(program());
   } else {
     const Task& task = find_task(command);

@@ -134,7 +134,7 @@ void quantize_baseline(const Tensor<float>& input, const std::string& name, mode
 
   OutputFolder folder(out);
   const std::vector<std::uint32_t> codes = models::encode_baseline(tensor);
-  if (format == models::BaselineFormat::kFp32) {
+  if (models::element_bits(format) > 16) {
     folder.write("codes.npy", Tensor<std::uint32_t>{input.shape, codes});
   } else {
     folder.write("codes.npy", Tensor<std::uint16_t>{input.shape, {codes.begin(), codes.end()}});
@@ -161,8 +161,8 @@ const base::Command& quantize_command() {
           "\n"
           "Groupings: " +
           models::grouping_syntax() +
-          " or t1x32x*x*. bB are blocks of B channels and whole planes; kB are blocks of B along the reduction of a "
-          "pass at every position, along dimension 1 unless --operand and --pass say which.",
+          " or t1x32x*x*. Blocks of channels are of whole planes; those along the reduction of a pass, at every "
+          "position, are along dimension 1 unless --operand and --pass say which.",
       .operands = {{.name = "IN.npy"}},
       .groups = {{.title = "options",
                   .options = {{.name = "format",

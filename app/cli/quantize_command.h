@@ -1,4 +1,5 @@
 // mlsim quantize: see docs/quantize.md.
+// Tested in tests/app/command_test.cpp.
 #pragma once
 
 #include "base/command_line.h"

@@ -1,4 +1,5 @@
 // mlsim report: see docs/report.md.
+// Tested in tests/app/command_test.cpp.
 #pragma once
 
 #include "base/command_line.h"

@@ -1,4 +1,5 @@
 // mlsim simulate: see docs/simulate.md.
+// Tested in tests/app/command_test.cpp.
 #pragma once
 
 #include "base/command_line.h"

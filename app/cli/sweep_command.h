@@ -1,4 +1,5 @@
 // mlsim sweep: see docs/sweep.md.
+// Tested in tests/app/sweep_test.cpp.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
-// What a command line asks a sweep for. Its tests are those of sweep, in tests/app.
+// What a command line asks a sweep for.
+// Tested in tests/app/sweep_test.cpp.
 #pragma once
 
 #include <filesystem>

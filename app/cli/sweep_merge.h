@@ -1,4 +1,5 @@
 // mlsim sweep --merge: the shards of a sweep as the file that one command would have written.
+// Tested in tests/app/sweep_test.cpp.
 #pragma once
 
 #include "base/command_line.h"

@@ -1,5 +1,6 @@
 // Where the rows of a command's sweep go: a journal while it runs, a line on the terminal, and at the end a file and a
-// table. Its tests are those of sweep, in tests/app.
+// table.
+// Tested in tests/app/sweep_test.cpp.
 #pragma once
 
 #include <chrono>

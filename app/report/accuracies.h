@@ -1,4 +1,5 @@
 // Which machines of a report a network was trained on, and to what test accuracy.
+// Tested in tests/app/command_test.cpp.
 #pragma once
 
 #include <map>

@@ -1,4 +1,5 @@
 // Figures as the cells of a report's tables.
+// Tested in tests/app/summary_test.cpp.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,6 @@
-// The parts of the page that are read first, as HTML that needs no script. Its tests are those of html_report.
+// The parts of the page that are read first, as HTML that needs no script.
+// Tested in tests/app/html_report_test.cpp.
+// Tested in tests/app/html_report_test.cpp.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// What goes into a report beside the results that it is of. Its tests are those of html_report and report.
+// What goes into a report beside the results that it is of.
+// Tested in tests/app/report_test.cpp.
 #pragma once
 
 #include <cstddef>

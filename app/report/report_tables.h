@@ -1,4 +1,5 @@
 // The tables of a report, as cells: the text, Markdown and HTML reports only set them.
+// Tested in tests/app/report_test.cpp.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
 // The tables of a report's section, by subject. One of which nothing is to be told has no rows.
+// Tested in tests/app/report_test.cpp.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
-// Sweeps as files have them. Its tests are those of html_report and sweep.
+// Sweeps as files have them.
+// Tested in tests/app/html_report_test.cpp.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // The points of a sweep as a table for people, CSV and JSON. Rows are those of evaluation::run_point.
+// Tested in tests/app/html_report_test.cpp.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Fills a table column by column, so that figures of a column have one unit and one number of digits. Its tests are
-// those of cells, in tests/app/summary_test.cpp.
+// Fills a table column by column, so that figures of a column have one unit and one number of digits.
+// Tested in tests/app/summary_test.cpp.
 #pragma once
 
 #include <fmt/format.h>

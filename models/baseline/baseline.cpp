@@ -8,6 +8,7 @@
 #include <functional>
 #include <stdexcept>
 
+#include "base/integers.h"
 #include "base/parallel.h"
 #include "models/baseline/baseline_kernels.h"
 #include "models/convolution/cpu/direct_convolution.h"
@@ -72,7 +73,7 @@ using Indices = tbb::blocked_range<std::size_t>;
 void round_all(std::span<const float> input, const BaselineGrid& grid, float scale, const QuantizerOptions& options,
                float* output) {
   const GridRounding rounding{grid, scale, options.rounding, options.random_bits};
-  const std::size_t blocks = (input.size() + kRoundingBlock - 1) / kRoundingBlock;
+  const std::size_t blocks = base::ceiling(input.size(), kRoundingBlock);
   base::parallel_for(Indices(0, blocks, kGrainBlocks), [&](const Indices& range) {
     alignas(64) std::array<std::uint32_t, kRoundingBlock + kMoreWords> room{};
     for (std::size_t block = range.begin(); block != range.end(); ++block) {
@@ -155,7 +156,7 @@ float decode_baseline(BaselineFormat format, std::uint32_t code) {
 float quantize_baseline_scaled(std::span<const float> input, const Shape& shape, BaselineFormat format,
                                const QuantizerOptions& options, const std::string& name, std::span<float> output) {
   assert(output.size() == input.size());
-  const std::size_t blocks = (input.size() + kRoundingBlock - 1) / kRoundingBlock;
+  const std::size_t blocks = base::ceiling(input.size(), kRoundingBlock);
   const auto largest_of = [&](const Indices& range, std::uint32_t largest) {
     const std::size_t end = std::min(range.end() * kRoundingBlock, input.size());
     for (std::size_t i = range.begin() * kRoundingBlock; i < end; ++i) {

@@ -1,4 +1,5 @@
 // The vector loop of the baseline formats' quantizer, chosen at run time for the processor's widest instruction set.
+// Tested in tests/models/baseline_test.cpp.
 #pragma once
 
 #include <cstddef>

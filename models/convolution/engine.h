@@ -1,4 +1,5 @@
 // The engines of the functional convolution: an ordered list, of which the first that takes a request runs.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +50,7 @@ struct ConvolutionRequest {
   UnitRange right_units;
   float tensor_scale;       // T
   bool fits_float;          // no element and no sum can leave binary32 above
-  bool results_fit_float;   // nor can a result
+  bool results_fit_float;   // no result can leave binary32 above
   bool products_fit_float;  // elements and their products are multiples of the smallest binary32 number
   bool exact_float;         // every group's contribution is a binary32 number
 };

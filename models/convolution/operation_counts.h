@@ -1,4 +1,5 @@
 // What a convolution did, counted where it happens.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <cstdint>

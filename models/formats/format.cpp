@@ -22,8 +22,10 @@ struct NamedBlocks {
   char letter;
   BlockKind kind;
   int example;
+  const char* what;
 };
-constexpr std::array<NamedBlocks, 2> kNamedBlocks{{{'b', BlockKind::kChannels, 16}, {'k', BlockKind::kReduction, 32}}};
+constexpr std::array<NamedBlocks, 2> kNamedBlocks{{{'b', BlockKind::kChannels, 16, "blocks of B channels"},
+                                                   {'k', BlockKind::kReduction, 32, "blocks along the reduction"}}};
 
 // The rules with the kind of scale that each belongs to; a kind's first is its own unless the tiles say otherwise.
 struct NamedRule {
@@ -315,38 +317,32 @@ std::vector<std::string> format_names() {
 }
 
 std::string format_syntax() {
-  std::string text =
-      "eXmY[/gAmB][/RULE][/GROUPING], for example e2m4 or e2m1/g8m0/n (MLS; rules " + rules_of(ScaleKind::kMls) + ")";
+  std::string text = "eXmY[/gAmB], for example e2m4 or e2m1/g8m0 (MLS; rules " + rules_of(ScaleKind::kMls) + ")";
   std::optional<ScaleKind> last;
   const auto end_kind = [&] {
     if (last == ScaleKind::kE8m0) text += " (OCP MX; rules " + rules_of(ScaleKind::kE8m0) + ")";
   };
   for (const NamedFormat& named : kNamedFormats) {
-    if (last != named.scale.kind) {
-      end_kind();
-      text += ";";
-    } else {
-      text += ",";
-    }
-    text += " " + std::string(named.name);
+    if (last != named.scale.kind) end_kind();
+    text += (last == named.scale.kind ? ", " : "; ") + std::string(named.name);
     last = named.scale.kind;
   }
   end_kind();
   std::vector<std::string> baselines;
   baselines.reserve(kBaselines.size());
   for (const BaselineLayout& baseline : kBaselines) baselines.emplace_back(baseline.name);
-  return text + "; " + listed(baselines) + " (without scales of tiles)";
+  return text + "; with [/RULE][/GROUPING] behind it, as in mxfp4/ceil/k16; or " + listed(baselines) +
+         " (without scales of tiles)";
 }
 
 std::string grouping_syntax() {
   std::vector<std::string> names;
-  std::vector<std::string> examples;
   for (const auto& [name, layout] : kGroupingNames) names.emplace_back(name);
   for (const NamedBlocks& named : kNamedBlocks) {
-    names.push_back(named.letter + std::string("B"));
-    examples.push_back(named.letter + std::to_string(named.example));
+    names.push_back(named.letter + std::string("B (") + named.what + ", such as " + named.letter +
+                    std::to_string(named.example) + ")");
   }
-  return listed(names) + " (" + listed(examples) + ") or a tile such as t16x16x1x1";
+  return listed(names) + " or a tile such as t16x16x1x1";
 }
 
 OperandFormats parse_operand_formats(std::string_view text) {
@@ -442,7 +438,8 @@ int scale_bits(const Format& format) {
 }
 
 std::int64_t packed_bits(const Format& format, std::int64_t elements, std::int64_t scales) {
-  return elements * element_bits(format) + scales * scale_bits(format);
+  if (const auto* scaled = std::get_if<ScaledFormat>(&format)) return scaled->packed_bits(elements, scales);
+  return elements * element_bits(format);
 }
 
 base::Int128 packed_bits(const Format& format, const Shape& shape) {

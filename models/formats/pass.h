@@ -1,4 +1,5 @@
 // The three convolutions of training and their operands.
+// Tested in tests/models/format_test.cpp.
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
 // Which elements of a tensor share a scale.
+// Tested in tests/models/scaled_tensor_test.cpp.
 #pragma once
 
 #include <algorithm>

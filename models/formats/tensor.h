@@ -1,4 +1,5 @@
 // Dense tensors in C order.
+// Tested in tests/models/scaled_tensor_test.cpp.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // The refusal of numbers that cannot be quantized.
+// Tested in tests/models/quantizer_test.cpp.
 #pragma once
 
 #include <span>

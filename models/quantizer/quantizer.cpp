@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/integers.h"
 #include "base/parallel.h"
 #include "models/quantizer/quantizer_datapath.h"
 #include "models/quantizer/quantizer_kernels.h"
@@ -317,9 +318,9 @@ QuantizationCounts round_all(std::span<const float> input, const Scales& scales,
     }
     return counts;
   };
-  return base::parallel_reduce(
-      Indices(0, (input.size() + kRoundingBlock - 1) / kRoundingBlock, kGrain / kRoundingBlock), QuantizationCounts{},
-      round_blocks, [](QuantizationCounts a, const QuantizationCounts& b) { return a += b; });
+  return base::parallel_reduce(Indices(0, base::ceiling(input.size(), kRoundingBlock), kGrain / kRoundingBlock),
+                               QuantizationCounts{}, round_blocks,
+                               [](QuantizationCounts a, const QuantizationCounts& b) { return a += b; });
 }
 
 }  // namespace

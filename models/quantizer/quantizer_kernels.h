@@ -1,4 +1,5 @@
 // The vector loops of the quantizer, chosen at run time for the processor's widest instruction set.
+// Tested in tests/models/quantizer_test.cpp.
 #pragma once
 
 #include <cstddef>

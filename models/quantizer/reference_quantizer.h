@@ -1,4 +1,5 @@
 // The scalar reference of the quantizer: step by step as the numeric contract (docs/numerics.md) has it.
+// Tested in tests/models/vectors_test.cpp.
 #pragma once
 
 #include <string>

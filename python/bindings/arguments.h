@@ -1,4 +1,5 @@
 // What calls from Python have in common: arguments with places in errors, threads, memory that moves between both.
+// Tested in tests/python/quantize_test.py.
 #pragma once
 
 #include <oneapi/tbb/task_arena.h>

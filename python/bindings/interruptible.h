@@ -1,4 +1,5 @@
 // Long work that Ctrl-C ends.
+// Tested in tests/python/evaluation_test.py.
 #pragma once
 
 #include <functional>

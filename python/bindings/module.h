@@ -1,4 +1,5 @@
 // The parts of the native module, one for each subject.
+// Tested in tests/python/package_test.py.
 #pragma once
 
 #include <pybind11/pybind11.h>

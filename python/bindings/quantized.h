@@ -1,4 +1,5 @@
 // A quantized tensor as Python holds it.
+// Tested in tests/python/quantize_test.py.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -31,6 +31,7 @@ def textures(count: int, seed: int, noise: float = 0.8) -> Tuple[torch.Tensor, t
     return images, labels
 
 
+# A recipe has as many numbers as a paper's table.
 def train(
     model: nn.Module, images: torch.Tensor, labels: torch.Tensor, epochs: int, batch: int = 64, rate: float = 0.1,
     report: Callable[[int, float], None] = lambda step, loss: None,

@@ -3,6 +3,7 @@
 // Each moment in the life of a tile is the latest of a few earlier ones, plus a constant. That is linear in the algebra
 // whose sum is the maximum and whose product is the sum, so that a row of tiles is a matrix, a row that follows another
 // is a product, and n times the same row takes log n products.
+// Tested in tests/sim/analytic_test.cpp.
 #pragma once
 
 #include <array>

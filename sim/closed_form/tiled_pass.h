@@ -1,6 +1,7 @@
 // A pass cut into tiles, as every closed form sees it: which operand stands in the rows of the array and which in its
 // columns, what is computed, and what memories move of operands and results. How an array takes a tile is the
-// dataflow's. Its tests are those of the closed forms that are made of it.
+// dataflow's.
+// Tested in tests/sim/analytic_test.cpp.
 #pragma once
 
 #include <cstdint>

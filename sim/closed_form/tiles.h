@@ -1,5 +1,6 @@
 // The tiles of a pass as a closed form sees them: rows of steps and rows of tiles, composed from the few kinds there
-// are instead of one after the other (docs/dataflow.md). Its tests are those of the closed forms that are made of it.
+// are instead of one after the other (docs/dataflow.md).
+// Tested in tests/sim/analytic_test.cpp.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Bits and bytes of operands and results, and the time in which a memory moves them (docs/memory.md). Its tests are
-// those of the closed forms that are made of it.
+// Bits and bytes of operands and results, and the time in which a memory moves them (docs/memory.md).
+// Tested in tests/sim/analytic_test.cpp.
 #pragma once
 
 #include <cstdint>

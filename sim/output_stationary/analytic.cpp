@@ -10,7 +10,7 @@
 #include "sim/closed_form/tiles.h"
 #include "sim/closed_form/traffic.h"
 
-namespace mlsim::sim {
+namespace mlsim::sim::output_stationary {
 namespace {
 
 using closed_form::cycles_of;
@@ -187,4 +187,4 @@ PassPrediction predict_pass(Pass pass, const ConvolutionShape& shape, const Form
   return closed_form::predict<Mapping>({pass, shape, left, right, config, exchange});
 }
 
-}  // namespace mlsim::sim
+}  // namespace mlsim::sim::output_stationary

@@ -8,10 +8,10 @@
 #include "sim/array_config.h"
 #include "sim/dataflow.h"
 
-namespace mlsim::sim {
+namespace mlsim::sim::output_stationary {
 
 // Dataflow::predict.
 PassPrediction predict_pass(models::Pass pass, const models::ConvolutionShape& shape, const models::Format& left,
                             const models::Format& right, const ArrayConfig& config, const Exchange& exchange);
 
-}  // namespace mlsim::sim
+}  // namespace mlsim::sim::output_stationary

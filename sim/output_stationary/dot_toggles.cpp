@@ -9,7 +9,7 @@
 #include "base/parallel.h"
 #include "sim/code_sequence.h"
 
-namespace mlsim::sim {
+namespace mlsim::sim::output_stationary {
 namespace {
 
 // The registers of one lane.
@@ -149,4 +149,4 @@ OperandToggles count_dot_toggles(const Schedule& schedule, const models::ScaledT
   return DotWalk(schedule, rows, columns, config).run();
 }
 
-}  // namespace mlsim::sim
+}  // namespace mlsim::sim::output_stationary

@@ -12,7 +12,7 @@
 #include "sim/output_stationary/toggle_kernels.h"
 #include "sim/schedule.h"
 
-namespace mlsim::sim {
+namespace mlsim::sim::output_stationary {
 namespace {
 
 // Codes that are worth a call of the kernel, and a thread's while.
@@ -409,4 +409,4 @@ OperandToggles count_operand_toggles(models::Pass pass, const models::Convolutio
   return Walk(schedule, rows, columns, config).run();
 }
 
-}  // namespace mlsim::sim
+}  // namespace mlsim::sim::output_stationary

@@ -7,7 +7,7 @@
 #include "sim/array_config.h"
 #include "sim/statistics.h"
 
-namespace mlsim::sim {
+namespace mlsim::sim::output_stationary {
 
 // Dataflow::count_toggles: what the simulation counts, from the values without simulating: each register takes its
 // lane's codes in the order of the schedule, holds while the tap is padding and between tiles, and is 0 before the
@@ -19,4 +19,4 @@ OperandToggles count_operand_toggles(models::Pass pass, const models::Convolutio
                                      const models::ScaledTensor& left, const models::ScaledTensor& right,
                                      const ArrayConfig& config);
 
-}  // namespace mlsim::sim
+}  // namespace mlsim::sim::output_stationary

@@ -9,7 +9,7 @@
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace mlsim::sim::HWY_NAMESPACE {
+namespace mlsim::sim::output_stationary::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
@@ -65,11 +65,11 @@ std::uint64_t weighted_changes(const std::int16_t* HWY_RESTRICT weights, std::in
 }
 
 }  // namespace
-}  // namespace mlsim::sim::HWY_NAMESPACE
+}  // namespace mlsim::sim::output_stationary::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace mlsim::sim {
+namespace mlsim::sim::output_stationary {
 
 HWY_EXPORT(weighted_changes);
 
@@ -78,5 +78,5 @@ std::uint64_t weighted_changes(const std::int16_t* weights, std::int16_t largest
   return HWY_DYNAMIC_DISPATCH(weighted_changes)(weights, largest_weight, a, b, count, readable);
 }
 
-}  // namespace mlsim::sim
+}  // namespace mlsim::sim::output_stationary
 #endif

@@ -3,10 +3,10 @@
 #include <utility>
 
 #include "sim/dataflow.h"
-#include "sim/systemc/array.h"
-#include "sim/systemc/cycle_array.h"
-#include "sim/systemc/stationary_array.h"
-#include "sim/systemc/stationary_cycle_array.h"
+#include "sim/systemc/output_stationary_array.h"
+#include "sim/systemc/output_stationary_cycle_array.h"
+#include "sim/systemc/weight_stationary_array.h"
+#include "sim/systemc/weight_stationary_cycle_array.h"
 
 namespace mlsim::sim {
 namespace {
@@ -136,7 +136,7 @@ void Accelerator::add_array(Detail detail, const ArrayConfig& config) {
 }
 
 std::unique_ptr<ArrayModule> Accelerator::wired_array(const ArrayConfig& config) {
-  auto array = std::make_unique<Array>("array", config, row_feeder_.wires(), column_feeder_.wires());
+  auto array = std::make_unique<OutputStationaryArray>("array", config, row_feeder_.wires(), column_feeder_.wires());
   array->clock(clock_);
   array->reset(reset_);
   array->hand_over(hand_over_);
@@ -151,12 +151,12 @@ std::unique_ptr<SequencedArray> Accelerator::sequenced_array(Detail detail, cons
   FeederBuffer& rows = row_feeder_.buffer();
   FeederBuffer& columns = column_feeder_.buffer();
   if (detail == Detail::kStructural) {
-    auto array = std::make_unique<StationaryArray>("array", config, rows, columns);
+    auto array = std::make_unique<WeightStationaryArray>("array", config, rows, columns);
     wire_banks(*array);
     return array;
   }
-  if (rows_stay_) return std::make_unique<StationaryCycleArray>("array", config, rows, columns, banks_);
-  return std::make_unique<CycleArray>("array", config, rows, columns, banks_);
+  if (rows_stay_) return std::make_unique<WeightStationaryCycleArray>("array", config, rows, columns, banks_);
+  return std::make_unique<OutputStationaryCycleArray>("array", config, rows, columns, banks_);
 }
 
 template <typename StructuralArray>

@@ -1,4 +1,5 @@
 // The accelerator: controller, operand feeders, array, result banks and dynamic quantizer, wired up.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // Of an element that multiplies several pairs at once: shifters, signs and the tree of adders behind its multipliers.
 // Combinational.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
 // What the accelerator asks of an array, whatever its dataflow and detail.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstddef>

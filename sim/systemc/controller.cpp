@@ -346,7 +346,7 @@ std::int64_t Controller::keeping_cycles(const models::Shape& result) const {
   if (!job_->residence.path(quantizations_begun_).stay) return 0;
   const models::ScaledFormat& format = job_->quantization->formats[quantizations_begun_];
   const std::int64_t bits = format.packed_bits(models::element_count(result), format.layout.count(result));
-  return cycles_of(config_.sram_write_bytes_per_cycle, (bits + 7) / 8);
+  return cycles_of(config_.sram_write_bytes_per_cycle, base::ceiling(bits, 8));
 }
 
 void Controller::end_job() {

@@ -1,4 +1,5 @@
 // The sequencer: walks the schedule and drives the control wires of feeders, elements, group-scale units and quantizer.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // What elements that multiply several pairs at once have in common, whatever stays in them: the exact sum of the
-// products of a word. Its tests are those of the arrays.
+// products of a word.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstddef>

@@ -11,9 +11,8 @@ constexpr std::int64_t kLag = 3;
 
 // Of bits that are spread evenly over `parts`, the bytes of so many of them.
 std::int64_t bytes_of(std::uint64_t bits, std::int64_t share, std::int64_t parts) {
-  const base::Int128 scaled = static_cast<base::Int128>(bits) * share;
-  const base::Int128 unit = static_cast<base::Int128>(parts) * 8;
-  return static_cast<std::int64_t>(scaled / unit) + (scaled % unit == 0 ? 0 : 1);
+  return static_cast<std::int64_t>(
+      base::ceiling(static_cast<base::Int128>(bits) * share, static_cast<base::Int128>(parts) * 8));
 }
 
 }  // namespace
@@ -74,7 +73,7 @@ void DramChannel::load(const Job& job) {
       const std::int64_t bits = format.packed_bits(results, scales);
       const bool leave = job.residence.path(runs_.size()).to_dram;
       runs_.push_back(
-          {job.results.come_back ? load_of(4 * results) : Load{}, leave ? load_of((bits + 7) / 8) : Load{}});
+          {job.results.come_back ? load_of(4 * results) : Load{}, leave ? load_of(base::ceiling(bits, 8)) : Load{}});
     }
   }
   ahead_.emplace(schedule);
@@ -233,7 +232,7 @@ std::int64_t DramChannel::row_bytes(const Step& first, std::int64_t taps, std::i
     return bytes_of(rows_.packed_bits, first.live_rows * own, schedule.shape().groups * schedule.rows() * all);
   }
   if (!first.fills_rows) return 0;
-  return (first.live_rows * rows_.tensor->format.packed_bits(taps, groups) + 7) / 8;
+  return base::ceiling(first.live_rows * rows_.tensor->format.packed_bits(taps, groups), 8);
 }
 
 std::int64_t DramChannel::column_bytes(const Step& first) const {

@@ -1,5 +1,6 @@
 // The channel between DRAM and the global SRAM: one sequence of bursts at a time, in one fixed order (docs/memory.md).
 // It works on the falling edge of the clock, so that it answers the controller within the cycle.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

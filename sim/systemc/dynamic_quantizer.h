@@ -1,5 +1,6 @@
 // The dynamic quantizer: turns the results in their banks into the codes of a format, `quantizer_lanes` of them a
 // cycle, once all are there and their largest magnitudes are known. Each start is a run for the next format of the job.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // The adder of an element, whatever stays in it: of one multiplier's product, or of the word that an adder tree adds
-// up, to a sum. Its tests are those of the arrays.
+// up, to a sum.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
 // The exponent adder of an element: how far the product is shifted. Combinational.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

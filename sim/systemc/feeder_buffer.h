@@ -1,4 +1,5 @@
 // The double buffer of an operand feeder with its address generator.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <array>

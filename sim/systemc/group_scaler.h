@@ -1,5 +1,6 @@
 // The group-scale unit: serves the elements of its share, one a cycle, through a pipeline of shift-and-add, conversion
 // to binary32, binary32 sum into the element's partial sum and, after a tile's last group, the tensor scale.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

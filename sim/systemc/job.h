@@ -1,4 +1,5 @@
 // One pass of one layer, as the host loads it into the registers of the accelerator.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

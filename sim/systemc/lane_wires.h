@@ -1,5 +1,6 @@
 // Wires of lanes with one for each tap that an element multiplies at once. Its tests are trace_test and those of the
 // arrays.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // The mantissa multiplier of an element: combinational.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

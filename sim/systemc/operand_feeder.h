@@ -1,5 +1,6 @@
 // An operand feeder: fills its double buffer from the global SRAM, and drives the operand wires of the rows, or of the
 // columns, of the array.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // The partial sums of a weight-stationary array between folds: of each position and row of a tile an integer, of the
 // reduction group at hand, and a binary32, of the groups before. They lie in the SRAM's third of the results.
+// Tested in tests/sim/stationary_machine_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// What elements with one multiplier have in common, whatever stays in them: the product of a pair. Its tests are those
-// of the arrays.
+// What elements with one multiplier have in common, whatever stays in them: the product of a pair.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstddef>

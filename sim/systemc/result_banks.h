@@ -1,4 +1,5 @@
 // The output buffer: a bank for each group-scale unit, with the comparators that follow the largest magnitudes.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

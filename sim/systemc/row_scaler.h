@@ -1,5 +1,6 @@
 // The group-scale unit of a weight-stationary array: stands at the end of its rows and serves the sums of a position
 // one row a cycle, through the pipeline of sim/systemc/group_scaler.h. The binary32 sums of a position lie in memory.
+// Tested in tests/sim/stationary_machine_test.cpp.
 #pragma once
 
 #include <cstdint>

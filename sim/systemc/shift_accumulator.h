@@ -1,5 +1,6 @@
 // The shifter, the sign, the adder and the registers of an element: its accumulator, and the hand-over register that
 // keeps a group's sum for the group-scale unit while the next group is added up.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

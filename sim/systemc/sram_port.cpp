@@ -1,5 +1,7 @@
 #include "sim/systemc/sram_port.h"
 
+#include "base/integers.h"
+
 namespace mlsim::sim {
 
 SramPort::SramPort(const sc_core::sc_module_name& name, Side side, const ArrayConfig& config)
@@ -36,7 +38,7 @@ void SramPort::trace(sc_core::sc_trace_file* file) const {
 std::int64_t filled_bytes(const Step& step, Side side, const models::ScaledFormat& format) {
   if (side == Side::kRows && !step.fills_rows) return 0;
   const std::int64_t lanes = side == Side::kRows ? step.live_rows : step.column_lanes();
-  return (lanes * format.packed_bits(step.taps, step.started_groups) + 7) / 8;
+  return base::ceiling(lanes * format.packed_bits(step.taps, step.started_groups), 8);
 }
 
 }  // namespace mlsim::sim

@@ -1,5 +1,6 @@
 // The read port of the third of the global SRAM that holds an operand: it carries what a feeder fills, and the scales
 // that come with it. It works on the falling edge of the clock, so that it answers the controller within the cycle.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // The adder and the registers of an element behind an adder tree: its accumulator, which takes the products of a cycle
 // as one addition, and the hand-over register.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // A value change dump (IEEE 1364-2001, clause 18) of SystemC signals. SystemC's own writer does not look at what its
 // writes return; this one writes to a stream whose errors are known.
+// Tested in tests/sim/trace_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -30,7 +30,7 @@ std::int64_t fold_stalls(bool ends_group, std::int64_t positions, std::int64_t s
 
 int sum_word_bits(int full_accumulator_bits) {
   constexpr int kWord = 32;
-  return (full_accumulator_bits + kWord - 1) / kWord * kWord;
+  return base::ceiling(full_accumulator_bits, kWord) * kWord;
 }
 
 }  // namespace mlsim::sim::weight_stationary

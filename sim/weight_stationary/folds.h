@@ -1,6 +1,7 @@
 // How a weight-stationary array is cut: the operand of the rows stays in its elements, a row of them for each row of
 // results, a column for each tap, or for as many as an element multiplies at once, and positions pass by. A fold is
 // what stays at once: up to as many taps of one reduction group as a row of elements holds (docs/dataflow.md).
+// Tested in tests/sim/weight_stationary_test.cpp.
 #pragma once
 
 #include <cstdint>

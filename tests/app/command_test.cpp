@@ -617,7 +617,8 @@ TEST_F(Command, RefusesWhatItWouldPassOver) {
   expect_error("-V x", {"'x' is one argument too many (see mlsim --help)"});
   expect_error("--help x", {"'x' is one argument too many"});
   expect_error("help simulate x", {"'x' is one argument too many"});
-  expect_error("--foo", {"'--foo' is no option, expected one of quantize, simulate, report, sweep, counts"});
+  expect_error("--foo", {"'--foo' is no command, expected one of quantize, simulate, report, sweep, counts"});
+  expect_error("--quiet simulate w.json", {"'--quiet' is no command, expected one of "});
   expect_error("foo", {"'foo' is no command, expected one of quantize, "});
   expect_error("sweep --merge", {"SHARD.jsonl is missing"});
   expect_error("sweep", {"WORKLOAD is missing"});
@@ -871,7 +872,7 @@ TEST_F(Command, ReportRefuses) {
   named["workload"] = "\x1b[31m";
   folder_.write("edited.json", named.dump());
   expect_error("report edited.json", {"edited.json: /workload: has control characters"});
-  refuse_edited("/utilization", 5, "/utilization: is 5, expected 0.0789");
+  refuse_edited("/utilization", 5, "/utilization: is 5, expected a number from 0 to 1");
   refuse_edited("/cycles/fill_stalls", 1 << 20, "/cycles: has more stalls than cycles of the array");
   refuse_edited("/sqnr_db", "inexact", R"(/sqnr_db: expected a number of dB, null, "exact", "infinite error")");
   refuse_edited("/baseline_sqnr_db/fp32", true, "/baseline_sqnr_db/fp32: expected a number of dB, null, \"exact\"");

@@ -265,7 +265,7 @@ TEST_F(Sweep, Refuses) {
   expect_error("--formats e2m4 --pareto time,time", "--pareto: has time twice");
   expect_error("--formats e2m4 --pareto error --engine analytic", "--pareto: has error, which the analytic engine");
   expect_error("--formats e2m4 --grouping q",
-               "grouping 'q' is unknown, expected nc, n, c, none, bB, kB (b16, k32) or a tile such as ");
+               "grouping 'q' is unknown, expected nc, n, c, none, bB (blocks of B channels, ");
   expect_error("--exponent-bits 2 --mantissa-bits 1 --grouping x", "grouping 'x'");
   expect_error("--formats e2m4 --out s.txt", ".csv or .json");
   expect_error("--formats e2m4 --sharing 300", "--sharing 300");

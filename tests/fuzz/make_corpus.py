@@ -44,6 +44,7 @@ def npy_seeds():
     put("npy", "empty", npy(numpy.zeros((0, 2), dtype="<f4")))
 
 
+# The fields of a header, and what follows it.
 def png(width, height, depth, colour, row, interlace=0, extra=b""):
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,9 +1,11 @@
-// Documents wrap at 120 columns, but for tables and code.
+// Documents wrap at 120 columns, but for tables and code, and name files that there are.
+#include <glob.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -61,6 +63,56 @@ TEST(Documents, WrapAt120Columns) {
     wide.insert(wide.end(), of_file.begin(), of_file.end());
   }
   EXPECT_THAT(wide, testing::IsEmpty());
+}
+
+bool exists(const std::string& pattern) {
+  glob_t found{};
+  const int status = glob(pattern.c_str(), GLOB_BRACE, nullptr, &found);
+  globfree(&found);
+  return status == 0;
+}
+
+// The names of files and folders of the project in a line, between grave accents: not those with a placeholder, as in
+// `sim/NAME/`.
+std::vector<std::string> named_files(const std::string& line) {
+  static const std::regex pattern(
+      "`((?:base|models|energy|workloads|sim|evaluation|app|trainer|python|bench|tests|docs|"
+      "results|cmake)/[^`[:space:]]*)`");
+  static const std::regex placeholder("[A-Z]{4,}");
+  std::vector<std::string> names;
+  for (std::sregex_iterator match(line.begin(), line.end(), pattern), end; match != end; ++match) {
+    std::string name = (*match)[1];
+    if (!std::regex_search(name, placeholder)) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+TEST(Documents, NameFilesThatThereAre) {
+  const fs::path root = MLSIM_SOURCE_DIR;
+  std::vector<std::string> missing;
+  std::size_t seen = 0;
+  for (const fs::path& path : documents()) {
+    if (path.filename() == "CHANGELOG.md") continue;  // which names what there was
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line);) {
+      for (const std::string& name : named_files(line)) {
+        ++seen;
+        // Tests may be named without their folder, and sources without their ending.
+        const bool there = exists((root / name).string()) || exists((root / (name + ".{cpp,h,py}")).string()) ||
+                           exists((root / "tests" / (name + "{,.cpp,.py}")).string());
+        if (!there) missing.push_back(path.filename().string() + ": " + name);
+      }
+    }
+  }
+  EXPECT_GT(seen, 100U);
+  EXPECT_THAT(missing, testing::IsEmpty());
+}
+
+TEST(Documents, NamesOfFilesStandBetweenAccents) {
+  EXPECT_THAT(named_files("In `sim/dataflow.{h,cpp}` and `docs/a.md`, not `sim/NAME/` nor sim/b.h nor `mlsim x`."),
+              testing::ElementsAre("sim/dataflow.{h,cpp}", "docs/a.md"));
+  EXPECT_TRUE(exists(std::string(MLSIM_SOURCE_DIR) + "/sim/dataflow.{h,cpp}"));
+  EXPECT_FALSE(exists(std::string(MLSIM_SOURCE_DIR) + "/sim/no-such-file.*"));
 }
 
 TEST(Documents, TablesAndCodeMayBeWider) {

@@ -29,6 +29,27 @@ def test_everything_that_is_exported_says_what_it_is():
                 assert inspect.getdoc(member), name
 
 
+def test_freed_memory_is_kept_where_it_is_asked_for():
+    program = """
+import resource, sys
+import numpy as np
+import mlsim
+if sys.argv[1] == "keep":
+    mlsim.keep_freed_memory()
+for _ in range(2):  # blocks of 64 MiB, above what the C library keeps by itself
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.full(1 << 23, 1.5)
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+    kept, mapped = (int(subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, check=True,
+                                       env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)}).stdout)
+                    for how in ("keep", "leave"))
+    if mapped < 1000:
+        pytest.skip("pages are large, or the C library keeps such blocks")
+    assert kept < mapped / 10
+
+
 def test_the_version_is_that_of_the_project():
     version = re.search(r"project\(mlsim VERSION ([0-9.]+)", (SOURCE / "CMakeLists.txt").read_text()).group(1)
     assert mlsim.__version__ == version

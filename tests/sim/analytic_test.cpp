@@ -40,7 +40,8 @@ ConvolutionShape resnet20_layer(std::int64_t batch) {
 
 // The worked example of docs/dataflow.md.
 TEST(Analytic, WorkedExampleForward) {
-  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, {}, {kE2m4});
+  const PassPrediction p =
+      output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, {}, {kE2m4});
   EXPECT_EQ(p.cycles.array, 144U + 63 * 144 + 144 + 8 + 6);
   EXPECT_EQ(p.cycles.quantizer, 16384U / 16 + 4);
   EXPECT_EQ(p.cycles.fill_stalls, 144U);
@@ -66,7 +67,8 @@ TEST(Analytic, WorkedExampleForward) {
 
 TEST(Analytic, WorkedExampleBackwardWeight) {
   // 1024 taps of one image are cut into four chunks of 256; 144 columns are nine tiles.
-  const PassPrediction p = predict_pass(Pass::kBackwardWeight, resnet20_layer(1), kE2m4, kE2m4, {}, {kE2m4});
+  const PassPrediction p =
+      output_stationary::predict_pass(Pass::kBackwardWeight, resnet20_layer(1), kE2m4, kE2m4, {}, {kE2m4});
   EXPECT_EQ(p.cycles.array, 256U + 35 * 256 + 256 + 8 + 6);
   EXPECT_EQ(p.cycles.quantizer, 2304U / 16 + 4);
   EXPECT_EQ(p.traffic.row_buffer_writes, 9U * 16384 * 7);
@@ -76,13 +78,13 @@ TEST(Analytic, PointwiseLayerWaitsForGroupScalers) {
   ConvolutionShape shape = resnet20_layer(1);
   shape.kernel = {1, 1};
   shape.padding = {0, 0};
-  const PassPrediction p = predict_pass(Pass::kForward, shape, kE2m4, kE2m4, {}, {kE2m4});
+  const PassPrediction p = output_stationary::predict_pass(Pass::kForward, shape, kE2m4, kE2m4, {}, {kE2m4});
   // 16 groups of one tap a tile, each of them 8 cycles.
   EXPECT_EQ(p.cycles.scaler_stalls, 64U * 16 * 7);
   EXPECT_EQ(p.cycles.array, 16U + 64 * 128 + 8 + 6);
   ArrayConfig unshared;
   unshared.elements_per_scaler = 1;
-  const PassPrediction fast = predict_pass(Pass::kForward, shape, kE2m4, kE2m4, unshared, {kE2m4});
+  const PassPrediction fast = output_stationary::predict_pass(Pass::kForward, shape, kE2m4, kE2m4, unshared, {kE2m4});
   EXPECT_EQ(fast.cycles.scaler_stalls, 0U);
   EXPECT_EQ(fast.cycles.array, 16U + 64 * 16 + 1 + 6);
 }
@@ -91,7 +93,7 @@ TEST(Analytic, WorkedExamplesOfBlocks) {
   ConvolutionShape shape = resnet20_layer(1);
   const auto array_cycles = [&](const char* name) {
     const Format format = models::parse_format(name);  // forward, weights are tiled like activations
-    return predict_pass(Pass::kForward, shape, format, format, {}, {}).cycles.array;
+    return output_stationary::predict_pass(Pass::kForward, shape, format, format, {}, {}).cycles.array;
   };
   EXPECT_EQ(array_cycles("mxfp4/k8"), 9374U);
   EXPECT_EQ(array_cycles("mxfp4/k4"), 144U + 64 * 288 + 8 + 6);
@@ -106,13 +108,15 @@ TEST(Analytic, WorkedExampleOfMemory) {
   config.dram_bytes_per_cycle = {8000};
   config.dram_latency_cycles = 100;
   config.dram_burst_bytes = 64;
-  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4});
+  const PassPrediction p =
+      output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4});
   EXPECT_EQ(p.cycles.array, 10440U + 4 * 128);
   EXPECT_EQ(p.cycles.dram_stalls, 10952U - 9374);
   EXPECT_EQ(p.cycles.fill_stalls, 144U);
   EXPECT_EQ(p.cycles.quantizer, 4U + 1800);
   EXPECT_EQ(p.cycles.quantizer_stalls, 1804U - 1028);
-  const PassPrediction unlimited = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, {}, {kE2m4});
+  const PassPrediction unlimited =
+      output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, {}, {kE2m4});
   EXPECT_EQ(p.traffic, unlimited.traffic);
   EXPECT_EQ(p.counts, unlimited.counts);
 }
@@ -121,7 +125,8 @@ TEST(Analytic, WorkedExampleOfSramPorts) {
   ArrayConfig config;
   config.sram_read_bytes_per_cycle = {8000};
   config.sram_write_bytes_per_cycle = {16000};
-  const CycleCounts cycles = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}).cycles;
+  const CycleCounts cycles =
+      output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}).cycles;
   EXPECT_EQ(cycles.array, 18933U);
   EXPECT_EQ(cycles.sram_stalls, 18933U - 9374);
   EXPECT_EQ(cycles.dram_stalls, 0U);
@@ -135,7 +140,7 @@ TEST(Analytic, RefusesTimeBeyondItsIntegers) {
   config.dram_bytes_per_cycle = {1};
   const ConvolutionShape shape{.batch = 1 << 20, .in_channels = 1, .out_channels = 1 << 20, .in_size = {128, 128}};
   EXPECT_THAT(
-      [&] { predict_pass(Pass::kForward, shape, kE2m4, kE2m4, config, {}); },
+      [&] { output_stationary::predict_pass(Pass::kForward, shape, kE2m4, kE2m4, config, {}); },
       testing::ThrowsMessage<std::runtime_error>("forward: takes 2^62 cycles or more with the memory of the array"));
 }
 
@@ -145,9 +150,9 @@ TEST(Analytic, BaselinesNeedNoGroupScaler) {
     for (const std::int64_t stride : {1, 2}) {
       ConvolutionShape shape = resnet20_layer(3);
       shape.stride = {stride, stride};
-      const PassPrediction mls = predict_pass(pass, shape, none, none, {}, {none});
-      const PassPrediction fp8 =
-          predict_pass(pass, shape, BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3, {}, {BaselineFormat::kFp8E4m3});
+      const PassPrediction mls = output_stationary::predict_pass(pass, shape, none, none, {}, {none});
+      const PassPrediction fp8 = output_stationary::predict_pass(
+          pass, shape, BaselineFormat::kFp8E4m3, BaselineFormat::kFp8E4m3, {}, {BaselineFormat::kFp8E4m3});
       EXPECT_EQ(fp8.cycles.array + 8, mls.cycles.array);
       EXPECT_EQ(fp8.cycles.quantizer, mls.cycles.quantizer);
       EXPECT_EQ(fp8.cycles.scaler_stalls, 0U);
@@ -161,10 +166,16 @@ TEST(Analytic, BaselinesNeedNoGroupScaler) {
 TEST(Analytic, UnquantizedResults) {
   ArrayConfig config;
   const Format fp32 = BaselineFormat::kFp32;
-  EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), fp32, fp32, config, {fp32}).cycles.quantizer, 0U);
-  EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {}).cycles.quantizer, 0U);
+  EXPECT_EQ(
+      output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), fp32, fp32, config, {fp32}).cycles.quantizer,
+      0U);
+  EXPECT_EQ(
+      output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {}).cycles.quantizer,
+      0U);
   config.results = ResultForm::kBinary32;
-  EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}).cycles.quantizer, 0U);
+  EXPECT_EQ(output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4})
+                .cycles.quantizer,
+            0U);
 }
 
 // The layer of docs/memory.md, whose 65536 bytes of results fit in a third of the SRAM.
@@ -174,7 +185,8 @@ TEST(Analytic, CodesAloneLeaveTheChip) {
   config.dram_latency_cycles = 100;
   config.dram_burst_bytes = 64;
   config.results = ResultForm::kCodes;
-  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4});
+  const PassPrediction p =
+      output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4});
   EXPECT_EQ(p.traffic.dram_result_writes, 0U);
   EXPECT_EQ(p.traffic.dram_result_reads, 0U);
   EXPECT_EQ(p.traffic.dram_code_writes, 114832U);
@@ -190,7 +202,9 @@ TEST(Analytic, ResultsThatDoNotFitLeaveAndComeBack) {
   ArrayConfig config;
   config.global_sram_bytes = 3 * 65536 - 1;
   config.results = ResultForm::kCodes;
-  const auto predict = [&] { return predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4}); };
+  const auto predict = [&] {
+    return output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {kE2m4});
+  };
   const PassPrediction p = predict();
   EXPECT_EQ(p.traffic.dram_result_writes, 32 * 16384U);
   EXPECT_EQ(p.traffic.dram_result_reads, 32 * 16384U);
@@ -211,7 +225,8 @@ TEST(Analytic, WhatStaysDoesNotCrossTheChannel) {
   config.keep_between_layers = true;
   Exchange exchange{kE2m4};
   exchange.residence = {false, true, {{false, true}}};
-  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, exchange);
+  const PassPrediction p =
+      output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, exchange);
   EXPECT_EQ(p.traffic.dram_row_reads, 18432U);
   EXPECT_EQ(p.traffic.dram_column_reads, 0U);
   EXPECT_EQ(p.traffic.sram_operand_writes, 18432U);
@@ -220,7 +235,8 @@ TEST(Analytic, WhatStaysDoesNotCrossTheChannel) {
   EXPECT_EQ(p.traffic.dram_result_writes, 32 * 16384U);
   // Codes that stay pass a port of the SRAM: 14354 bytes at 4 a cycle.
   config.sram_write_bytes_per_cycle.thousandths = 4000;
-  EXPECT_EQ(predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, exchange).cycles.quantizer,
+  EXPECT_EQ(output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, exchange)
+                .cycles.quantizer,
             4 + 3589U);
 }
 
@@ -230,7 +246,8 @@ TEST(Analytic, ResultsOfFp32AreTheirOwnCodes) {
   ArrayConfig config;
   Exchange exchange{fp32};
   const auto writes = [&] {
-    return predict_pass(Pass::kForward, resnet20_layer(1), fp32, fp32, config, exchange).traffic.dram_result_writes;
+    return output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), fp32, fp32, config, exchange)
+        .traffic.dram_result_writes;
   };
   EXPECT_EQ(writes(), 32 * 16384U);
   config.results = ResultForm::kCodes;
@@ -242,9 +259,10 @@ TEST(Analytic, ResultsOfFp32AreTheirOwnCodes) {
 }
 
 TEST(Analytic, RefusesMixedKindsOfFormats) {
-  EXPECT_THAT([] { predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, BaselineFormat::kInt8, {}, {}); },
-              testing::ThrowsMessage<std::runtime_error>(
-                  testing::HasSubstr("expected two block-scaled formats or two baseline")));
+  EXPECT_THAT(
+      [] { output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, BaselineFormat::kInt8, {}, {}); },
+      testing::ThrowsMessage<std::runtime_error>(
+          testing::HasSubstr("expected two block-scaled formats or two baseline")));
 }
 
 // A pass as docs/dataflow.md describes it, one tile, reduction group and step after the other.
@@ -522,7 +540,7 @@ void compare_results(const Case& test, const PassPrediction& p, const ArrayConfi
 void compare_with_walk(const Case& test, const ArrayConfig& config) {
   const auto& [pass, shape, left, right, formats, residence] = test;
   const Walk walk(test, config);
-  const PassPrediction p = predict_pass(pass, shape, left, right, config, formats);
+  const PassPrediction p = output_stationary::predict_pass(pass, shape, left, right, config, formats);
   const bool scaled = std::holds_alternative<models::ScaledFormat>(left);
   EXPECT_EQ(p.cycles.array, walk.cycles.array);
   EXPECT_EQ(p.cycles.fill_stalls, walk.cycles.fill_stalls);
@@ -565,7 +583,7 @@ TEST(Analytic, AgreesWithAWalkOverEveryStep) {
 }
 
 CycleCounts cycles_of(const Case& test, const ArrayConfig& config) {
-  return predict_pass(test.pass, test.shape, test.left, test.right, config, test.exchange()).cycles;
+  return output_stationary::predict_pass(test.pass, test.shape, test.left, test.right, config, test.exchange()).cycles;
 }
 
 TEST(Analytic, MemoryAgreesWithAWalkOverEveryTile) {
@@ -621,14 +639,15 @@ TEST(Analytic, MoreMultipliersNeverCostCyclesWhereTilesAreOneStep) {
 TEST(Analytic, WorkedExampleOfSeveralMultipliers) {
   ArrayConfig config;
   config.taps_per_cycle = 9;
-  const PassPrediction waiting = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {});
+  const PassPrediction waiting =
+      output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {});
   // 16 groups of a word each, which wait 7 cycles; 28 words fit in half a buffer.
   EXPECT_EQ(waiting.cycles.array, 144U + 63 * 144 + 128 + 8 + 6);
   EXPECT_EQ(waiting.cycles.scaler_stalls, 64U * 16 * 7);
   EXPECT_EQ(waiting.cycles.fill_stalls, 144U + 63 * 16);
   config.elements_per_scaler = 1;
   config.row_feeder.fill_ports = config.column_feeder.fill_ports = 144;
-  const PassPrediction p = predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {});
+  const PassPrediction p = output_stationary::predict_pass(Pass::kForward, resnet20_layer(1), kE2m4, kE2m4, config, {});
   EXPECT_EQ(p.cycles.array, 16U + 63 * 16 + 16 + 1 + 6);
   EXPECT_NEAR(utilization(p.counts, p.cycles, config), 0.9377, 0.0001);
   // Every group of every result has a tap that is no padding.
@@ -636,7 +655,8 @@ TEST(Analytic, WorkedExampleOfSeveralMultipliers) {
   EXPECT_EQ(p.counts.tree_adds, 16U * 16 * 94 * 94 - 16384 * 16);
   // Backward weight: 1024 output positions are four steps of 28 words and one of two, in which the next tile has to
   // fill.
-  const PassPrediction weight = predict_pass(Pass::kBackwardWeight, resnet20_layer(1), kE2m4, kE2m4, config, {});
+  const PassPrediction weight =
+      output_stationary::predict_pass(Pass::kBackwardWeight, resnet20_layer(1), kE2m4, kE2m4, config, {});
   EXPECT_EQ(weight.cycles.array, 28U + 9 * 4 * 28 + 8 * 28 + 2 + 1 + 6);
 }
 
@@ -648,7 +668,7 @@ TEST(Analytic, WorkedExampleOfGroupsSideBySide) {
     ArrayConfig config;
     config.depthwise = mapping;
     config.column_feeder.fill_ports = column_ports;
-    return predict_pass(pass, shape, kE2m4, kE2m4, config, {kE2m4});
+    return output_stationary::predict_pass(pass, shape, kE2m4, kE2m4, config, {kE2m4});
   };
   constexpr DepthwiseMapping kRows = DepthwiseMapping::kRows;
   const PassPrediction off = predict(Pass::kForward, DepthwiseMapping::kOff, 16);
@@ -676,7 +696,7 @@ TEST(Analytic, GroupsThatAreCutDifferentlyRunOneAfterTheOther) {
     config.depthwise = mapping;
     config.column_feeder.fill_ports = 256;
     const Format format = models::parse_format(name);
-    return predict_pass(Pass::kForward, shape, format, format, config, {}).cycles.array;
+    return output_stationary::predict_pass(Pass::kForward, shape, format, format, config, {}).cycles.array;
   };
   EXPECT_EQ(cycles("mxfp4/k4", DepthwiseMapping::kRows), cycles("mxfp4/k4", DepthwiseMapping::kOff));
   EXPECT_LT(cycles("mxfp4/k3", DepthwiseMapping::kRows), cycles("mxfp4/k3", DepthwiseMapping::kOff));
@@ -687,18 +707,19 @@ TEST(Analytic, AsManyPhasesAsInputs) {
   for (const std::int64_t side : {std::int64_t{8192}, std::int64_t{1} << 20}) {
     const ConvolutionShape shape{.in_size = {side, side}, .kernel = {side, side}, .stride = {side, side}};
     const std::uint64_t inputs = unsigned_of(side * side);
-    const PassPrediction data = predict_pass(Pass::kBackwardData, shape, kE2m4, kE2m4, {}, {kE2m4});
+    const PassPrediction data = output_stationary::predict_pass(Pass::kBackwardData, shape, kE2m4, kE2m4, {}, {kE2m4});
     EXPECT_EQ(data.cycles.array, 1 + (inputs - 1) + 1 + 1 + 6);
     EXPECT_EQ(data.cycles.fill_stalls, 1U);
     EXPECT_EQ(data.counts.mantissa_multiplies, inputs);
     EXPECT_EQ(data.counts.conversions, inputs);
     EXPECT_EQ(data.traffic.row_buffer_writes, inputs * 7);
     // One result of so many taps, in steps of 256 that fill in 16 cycles.
-    const PassPrediction forward = predict_pass(Pass::kForward, shape, kE2m4, kE2m4, {}, {kE2m4});
+    const PassPrediction forward = output_stationary::predict_pass(Pass::kForward, shape, kE2m4, kE2m4, {}, {kE2m4});
     EXPECT_EQ(forward.cycles.array, 16 + inputs + 1 + 6);
     EXPECT_EQ(forward.counts.conversions, 1U);
     // Each weight is a column of its own: tiles of 16.
-    const PassPrediction weight = predict_pass(Pass::kBackwardWeight, shape, kE2m4, kE2m4, {}, {kE2m4});
+    const PassPrediction weight =
+        output_stationary::predict_pass(Pass::kBackwardWeight, shape, kE2m4, kE2m4, {}, {kE2m4});
     EXPECT_EQ(weight.cycles.scaler_stalls, inputs / 16 * 7);
     EXPECT_EQ(weight.cycles.array, 1 + inputs / 16 * 8 + 8 + 6);
   }
@@ -711,12 +732,13 @@ TEST(Analytic, LargestArray) {
     const ConvolutionShape shape = resnet20_layer(1 + i);
     for (const Pass pass : models::kPasses) {
       config.elements_per_scaler = 1;
-      EXPECT_EQ(predict_pass(pass, shape, kE2m4, kE2m4, config, {kE2m4}).cycles.scaler_stalls, 0U);
+      EXPECT_EQ(output_stationary::predict_pass(pass, shape, kE2m4, kE2m4, config, {kE2m4}).cycles.scaler_stalls, 0U);
       // One unit for all: 16 rows of 1024 columns wait for it, or of 144.
       config.elements_per_scaler = 1024 * 1024;
       const std::uint64_t groups = pass == Pass::kBackwardWeight ? unsigned_of(1 + i) : unsigned_of(1 + i) * 16;
       const std::uint64_t wait = pass == Pass::kBackwardWeight ? 16U * 144 - 1024 : 16U * 1024 - 9;
-      EXPECT_EQ(predict_pass(pass, shape, kE2m4, kE2m4, config, {kE2m4}).cycles.scaler_stalls, groups * wait);
+      EXPECT_EQ(output_stationary::predict_pass(pass, shape, kE2m4, kE2m4, config, {kE2m4}).cycles.scaler_stalls,
+                groups * wait);
     }
   }
 }
@@ -748,13 +770,14 @@ TEST(Analytic, LargestLayers) {
           const models::ScaledFormat format = models::parse_scaled_format(name);
           const Format left = format.of(left_operand(pass), pass);
           const Format right = format.of(right_operand(pass), pass);
-          const PassPrediction p = predict_pass(pass, shape, left, right, config, models::next_formats(format, pass));
+          const PassPrediction p =
+              output_stationary::predict_pass(pass, shape, left, right, config, models::next_formats(format, pass));
           EXPECT_GT(p.cycles.array, 0U);
           EXPECT_LT(p.cycles.fill_stalls + p.cycles.scaler_stalls, p.cycles.array);
           ArrayConfig slow = config;
           slow.dram_bytes_per_cycle = {12800};
           slow.dram_latency_cycles = 100;
-          const CycleCounts slower = predict_pass(pass, shape, left, right, slow, {}).cycles;
+          const CycleCounts slower = output_stationary::predict_pass(pass, shape, left, right, slow, {}).cycles;
           EXPECT_GT(slower.dram_stalls, 0U);
           EXPECT_EQ(slower.array, p.cycles.array + slower.dram_stalls);
           EXPECT_LE(utilization(p.counts, p.cycles, config), 1);
@@ -776,7 +799,8 @@ TEST(Analytic, BlocksOfALargeLinearLayer) {
     const models::ScaledFormat mxfp4 = models::parse_scaled_format("mxfp4");
     const Format left = mxfp4.of(left_operand(pass), pass);
     const Format right = mxfp4.of(right_operand(pass), pass);
-    const PassPrediction p = predict_pass(pass, shape, left, right, config, models::next_formats(mxfp4, pass));
+    const PassPrediction p =
+        output_stationary::predict_pass(pass, shape, left, right, config, models::next_formats(mxfp4, pass));
     // Steps of 8 groups of 32 taps, none of which waits for 16 elements of a unit: 64 tiles of 32 steps.
     EXPECT_EQ(p.cycles.array, 256U + 64 * 32 * 256 + 16 + 6);
     EXPECT_EQ(p.cycles.scaler_stalls, 0U);
@@ -790,7 +814,7 @@ TEST(Analytic, BlocksOfALargeLinearLayer) {
   // Blocks of 16 wait for the 32 elements of a unit.
   config.elements_per_scaler = 32;
   const Format nvfp4 = models::parse_format("nvfp4");
-  const PassPrediction p = predict_pass(Pass::kForward, shape, nvfp4, nvfp4, config, {});
+  const PassPrediction p = output_stationary::predict_pass(Pass::kForward, shape, nvfp4, nvfp4, config, {});
   EXPECT_EQ(p.cycles.scaler_stalls, 64U * unsigned_of(kSide / 16) * 16);
   EXPECT_EQ(p.cycles.array, 256U + 64 * unsigned_of(kSide / 16) * 32 + 32 + 6);
 }

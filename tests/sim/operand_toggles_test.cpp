@@ -104,8 +104,10 @@ TEST(OperandToggles, OfRandomPassesOnRandomArrays) {
     SCOPED_TRACE(std::to_string(config.rows) + " rows, " + std::to_string(config.columns) + " columns, " +
                  std::to_string(config.taps_per_cycle) + " taps a cycle");
     const OperandToggles expected = walk(pass.pass, pass.shape, pass.left, pass.right, config);
-    tests::for_each_vector_target(
-        [&] { EXPECT_EQ(count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config), expected); });
+    tests::for_each_vector_target([&] {
+      EXPECT_EQ(output_stationary::count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config),
+                expected);
+    });
     if (HasFailure()) break;
   }
 }
@@ -118,9 +120,9 @@ TEST(OperandToggles, TheWalkOfSeveralMultipliersTakesOne) {
     const ArrayConfig config;
     const Schedule schedule(pass.pass, pass.shape, pass.left.format.layout, pass.right.format.layout, config);
     const bool left_in_rows = pass.pass == Pass::kBackwardWeight;
-    EXPECT_EQ(count_dot_toggles(schedule, left_in_rows ? pass.left : pass.right, left_in_rows ? pass.right : pass.left,
-                                config),
-              count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config))
+    EXPECT_EQ(output_stationary::count_dot_toggles(schedule, left_in_rows ? pass.left : pass.right,
+                                                   left_in_rows ? pass.right : pass.left, config),
+              output_stationary::count_operand_toggles(pass.pass, pass.shape, pass.left, pass.right, config))
         << "RandomPasses(" << seed << ").next_of_blocks(): " << pass.describe();
   }
 }
@@ -148,7 +150,8 @@ TEST(OperandToggles, OfLayersOfNetworks) {
       const ScaledTensor left = operand(left_operand(pass));
       const ScaledTensor right = operand(right_operand(pass));
       const OperandToggles expected = walk(pass, shape, left, right, {});
-      tests::for_each_vector_target([&] { EXPECT_EQ(count_operand_toggles(pass, shape, left, right, {}), expected); });
+      tests::for_each_vector_target(
+          [&] { EXPECT_EQ(output_stationary::count_operand_toggles(pass, shape, left, right, {}), expected); });
     }
   }
 }
@@ -163,7 +166,7 @@ TEST(OperandToggles, OfCodesThatChangeInEveryBit) {
   ArrayConfig config;
   config.columns = 1;
   tests::for_each_vector_target([&] {
-    EXPECT_EQ(count_operand_toggles(Pass::kForward, shape, left, right, config),
+    EXPECT_EQ(output_stationary::count_operand_toggles(Pass::kForward, shape, left, right, config),
               (OperandToggles{0, 14 * 2 * 300 * 301}));
   });
 }
@@ -186,7 +189,8 @@ TEST(OperandToggles, OfASingleElementByHand) {
   config.columns = 1;
   // Four outputs of two taps. Weights 1 2 1 2 ...: one bit of the first, then two with each. Activations, padding
   // apart: 0111, 0111 1001, 1001 0000, 0000, from 0: 3 + 0 + 3 + 0 + 2 + 0.
-  EXPECT_EQ(count_operand_toggles(Pass::kForward, shape, activation, weight, config), (OperandToggles{1 + 7 * 2, 8}));
+  EXPECT_EQ(output_stationary::count_operand_toggles(Pass::kForward, shape, activation, weight, config),
+            (OperandToggles{1 + 7 * 2, 8}));
 }
 
 }  // namespace

@@ -169,8 +169,8 @@ TEST(Simulator, LayersOfNetworksEqualFunctionalEngineAndClosedForm) {
       EXPECT_EQ(result.counts, expected.counts);
       EXPECT_EQ(result.zero_products, models::count_zero_products(pass, shape, models::nonzero_elements(left),
                                                                   models::nonzero_elements(right)));
-      EXPECT_EQ(result.toggles, count_operand_toggles(pass, shape, left, right, config));
-      const PassPrediction predicted = predict_pass(pass, shape, format, format, config, {format});
+      EXPECT_EQ(result.toggles, output_stationary::count_operand_toggles(pass, shape, left, right, config));
+      const PassPrediction predicted = output_stationary::predict_pass(pass, shape, format, format, config, {format});
       EXPECT_EQ(result.cycles, predicted.cycles);
       EXPECT_EQ(result.traffic, predicted.traffic);
       ASSERT_EQ(result.quantized.size(), 1U);
@@ -202,7 +202,9 @@ TEST(Simulator, PassThatNoKernelPositionMeets) {
   random.left = constant_tensor(random.shape.error_shape(), 1);
   random.right = constant_tensor(random.shape.weight_shape(), 1);
   check(simulator, {}, random);
-  EXPECT_EQ(predict_pass(random.pass, random.shape, random.left.format, random.right.format, {}, {}).cycles.array, 0U);
+  EXPECT_EQ(output_stationary::predict_pass(random.pass, random.shape, random.left.format, random.right.format, {}, {})
+                .cycles.array,
+            0U);
 }
 
 TEST(Simulator, RefusesASecondArray) {
@@ -232,7 +234,8 @@ TEST(Simulator, LeavesResultsThatAreNotFiniteUnquantizedAndGoesOn) {
   const PassResult infinite = run(large, weight);
   EXPECT_EQ(infinite.counts.non_finite, 64U);
   EXPECT_TRUE(infinite.quantized.empty());
-  const PassPrediction predicted = predict_pass(models::Pass::kForward, kSmall, format, format, {}, {format});
+  const PassPrediction predicted =
+      output_stationary::predict_pass(models::Pass::kForward, kSmall, format, format, {}, {format});
   EXPECT_EQ(infinite.cycles, predicted.cycles);
   EXPECT_TRUE(infinite.traffic == predicted.traffic);
   EXPECT_THAT([&] { run(large, larger); },

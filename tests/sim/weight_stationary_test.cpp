@@ -216,7 +216,8 @@ TEST(WeightStationary, CountsTheSameOperations) {
     EXPECT_EQ(
         weight_stationary::predict_pass(test.pass, test.shape, test.left, test.right, stationary(config), test.results)
             .counts,
-        sim::predict_pass(test.pass, test.shape, test.left, test.right, config, test.results).counts);
+        sim::output_stationary::predict_pass(test.pass, test.shape, test.left, test.right, config, test.results)
+            .counts);
     if (testing::Test::HasFailure()) FAIL() << describe(i, test, config);
   }
 }

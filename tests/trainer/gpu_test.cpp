@@ -18,7 +18,7 @@
 #include "models/baseline/baseline.h"
 #include "tests/support/random_tensors.h"
 #include "tests/trainer/synthetic_images.h"
-#include "trainer/mls_convolution.h"
+#include "trainer/quantized_convolution.h"
 #include "trainer/training.h"
 
 namespace mlsim::trainer {

@@ -17,7 +17,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/trainer/synthetic_images.h"
 #include "trainer/data/cifar10.h"
-#include "trainer/mls_convolution.h"
+#include "trainer/quantized_convolution.h"
 #include "trainer/training.h"
 #include "workloads/workload.h"
 
@@ -85,7 +85,7 @@ Example run_convolution(tests::Random& random, const ConvolutionLayer& layer, co
   }
   const torch::Tensor activation = to_torch(example[Operand::kActivation]).requires_grad_();
   const torch::Tensor weight = to_torch(example[Operand::kWeight]).requires_grad_();
-  example.result = mls_convolution(activation, weight, layer, state);
+  example.result = quantized_convolution(activation, weight, layer, state);
   example.result.backward(to_torch(example[Operand::kError]));
   example.activation_gradient = activation.grad();
   example.weight_gradient = weight.grad();
@@ -126,7 +126,7 @@ models::ConvolutionResult reference_result(const Example& example, Pass pass, co
                                        quantized(models::right_operand(pass)), state.quantization.accumulator);
 }
 
-TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
+TEST(QuantizedConvolution, AgreesWithTheReferenceInAllPasses) {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     tests::Random random(seed);
@@ -147,7 +147,7 @@ TEST(MlsConvolution, AgreesWithTheReferenceInAllPasses) {
   }
 }
 
-TEST(MlsConvolution, ExactArithmeticHasTheBitsOfTheReference) {
+TEST(QuantizedConvolution, ExactArithmeticHasTheBitsOfTheReference) {
   std::uint64_t all_overflows = 0;
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -185,7 +185,7 @@ TEST(MlsConvolution, ExactArithmeticHasTheBitsOfTheReference) {
   EXPECT_GT(all_overflows, 0U);
 }
 
-TEST(MlsProduct, HasTheBitsOfTheReference) {
+TEST(QuantizedProduct, HasTheBitsOfTheReference) {
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     tests::Random random(seed);
@@ -200,7 +200,7 @@ TEST(MlsProduct, HasTheBitsOfTheReference) {
     }
     const torch::Tensor activation = to_torch(example[Operand::kActivation]).flatten(1).requires_grad_();
     const torch::Tensor weight = to_torch(example[Operand::kWeight]).flatten(1).requires_grad_();
-    const torch::Tensor result = mls_product(activation, weight, layer, state);
+    const torch::Tensor result = quantized_product(activation, weight, layer, state);
     result.backward(to_torch(example[Operand::kError]).flatten(1));
     const std::array<torch::Tensor, 3> found{result, activation.grad(), weight.grad()};
     for (const Pass pass : models::kPasses) {
@@ -211,7 +211,7 @@ TEST(MlsProduct, HasTheBitsOfTheReference) {
   }
 }
 
-TEST(MlsConvolution, AgreesWithTheBaselinesInAllPasses) {
+TEST(QuantizedConvolution, AgreesWithTheBaselinesInAllPasses) {
   constexpr const char* kFormats[] = {"fp32", "bf16", "fp16", "fp8-e4m3", "fp8-e5m2"};
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -246,7 +246,7 @@ TEST(MlsConvolution, AgreesWithTheBaselinesInAllPasses) {
   }
 }
 
-TEST(MlsConvolution, MixesMlsAndBaselines) {
+TEST(QuantizedConvolution, MixesMlsAndBaselines) {
   tests::Random random(9);
   PassState state;
   state.quantization[Operand::kActivation].format = models::parse_format("e2m4");
@@ -294,7 +294,7 @@ TEST(QuantizedLinearLayer, ChangesTheNetworkWhereItIsAskedFor) {
   EXPECT_TRUE(torch::allclose(logits[0], logits[1], 1, 1));
 }
 
-TEST(MlsConvolution, IsAPlainConvolutionWithoutFormats) {
+TEST(QuantizedConvolution, IsAPlainConvolutionWithoutFormats) {
   tests::Random random(1);
   const Example example = run_convolution(random, {.name = "layer", .index = 0, .stride = 2}, PassState());
   const torch::Tensor activation = to_torch(example[Operand::kActivation]).requires_grad_();
@@ -306,7 +306,7 @@ TEST(MlsConvolution, IsAPlainConvolutionWithoutFormats) {
   EXPECT_TRUE(torch::allclose(example.weight_gradient, weight.grad(), 1e-6, 1e-6));
 }
 
-TEST(MlsConvolution, PassesGradientsStraightThrough) {
+TEST(QuantizedConvolution, PassesGradientsStraightThrough) {
   // One 1×1 convolution of one channel: the gradient of each operand is the error times the other operand, both
   // quantized, whatever became of the operand itself (0.01 of the activation is quantized to 0).
   PassState state;
@@ -315,7 +315,8 @@ TEST(MlsConvolution, PassesGradientsStraightThrough) {
   }
   const torch::Tensor activation = torch::tensor({1.0F, 0.01F, -0.5F, 0.25F}).reshape({1, 1, 2, 2}).requires_grad_();
   const torch::Tensor weight = torch::full({1, 1, 1, 1}, 2.0F).requires_grad_();
-  const torch::Tensor result = mls_convolution(activation, weight, {.name = "layer", .index = 0, .padding = 0}, state);
+  const torch::Tensor result =
+      quantized_convolution(activation, weight, {.name = "layer", .index = 0, .padding = 0}, state);
   // <0,2> holds 0, 0.25, 0.5 and 0.75: the largest element of each tensor saturates.
   EXPECT_TRUE(torch::equal(result.flatten(), torch::tensor({0.75F, 0.0F, -0.5F, 0.25F}) * 1.5F));
   result.backward(torch::tensor({4.0F, 2.0F, 1.0F, -3.0F}).reshape({1, 1, 2, 2}));
@@ -323,7 +324,7 @@ TEST(MlsConvolution, PassesGradientsStraightThrough) {
   EXPECT_FLOAT_EQ(weight.grad().item<float>(), 3.0F * 0.75F - 1.0F * 0.5F - 3.0F * 0.25F);
 }
 
-TEST(MlsConvolution, RoundsToNearestWhileEvaluating) {
+TEST(QuantizedConvolution, RoundsToNearestWhileEvaluating) {
   tests::Random random(3);
   const torch::Tensor activation = to_torch(normal_tensor(random, {2, 3, 5, 5}));
   const torch::Tensor weight = to_torch(normal_tensor(random, {4, 3, 3, 3}));
@@ -334,14 +335,14 @@ TEST(MlsConvolution, RoundsToNearestWhileEvaluating) {
   }
   PassState nearest = stochastic;
   for (const Operand operand : models::kOperands) nearest.quantization[operand].rounding = Rounding::kNearest;
-  EXPECT_FALSE(torch::equal(mls_convolution(activation, weight, layer, stochastic),
-                            mls_convolution(activation, weight, layer, nearest)));
+  EXPECT_FALSE(torch::equal(quantized_convolution(activation, weight, layer, stochastic),
+                            quantized_convolution(activation, weight, layer, nearest)));
   stochastic.evaluating = true;
-  EXPECT_TRUE(torch::equal(mls_convolution(activation, weight, layer, stochastic),
-                           mls_convolution(activation, weight, layer, nearest)));
+  EXPECT_TRUE(torch::equal(quantized_convolution(activation, weight, layer, stochastic),
+                           quantized_convolution(activation, weight, layer, nearest)));
 }
 
-TEST(MlsConvolution, TracesTheFirstSamplesBeforeQuantization) {
+TEST(QuantizedConvolution, TracesTheFirstSamplesBeforeQuantization) {
   tests::Random random(5);
   std::vector<TracedConvolution> trace{{.name = "other", .shape = {}, .operands = {}},
                                        {.name = "layer", .shape = {}, .operands = {}}};
@@ -355,7 +356,8 @@ TEST(MlsConvolution, TracesTheFirstSamplesBeforeQuantization) {
   const Tensor<float> weight = normal_tensor(random, {6, 2, 3, 3});
   const Tensor<float> error = normal_tensor(random, {3, 6, 2, 3});
   const torch::Tensor leaf = to_torch(activation).requires_grad_();
-  mls_convolution(leaf, to_torch(weight), {.name = "layer", .index = 0, .stride = 2}, state).backward(to_torch(error));
+  quantized_convolution(leaf, to_torch(weight), {.name = "layer", .index = 0, .stride = 2}, state)
+      .backward(to_torch(error));
   EXPECT_TRUE(trace[0].operands[0].values.empty());
   const TracedConvolution& traced = trace[1];
   EXPECT_EQ(traced.shape, (ConvolutionShape{.batch = 2,

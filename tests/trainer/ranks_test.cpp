@@ -20,8 +20,8 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/trainer/free_port.h"
 #include "trainer/batch_part.h"
-#include "trainer/mls_convolution.h"
 #include "trainer/networks/batch_norm.h"
+#include "trainer/quantized_convolution.h"
 #include "trainer/step_sum.h"
 
 namespace mlsim::trainer {
@@ -255,12 +255,12 @@ Results convolve(const torch::Tensor& activation, const torch::Tensor& weight, c
                  const PassState& state) {
   const torch::Tensor a = activation.clone().requires_grad_();
   const torch::Tensor w = weight.clone().requires_grad_();
-  const torch::Tensor result = mls_convolution(a, w, {.name = "layer", .index = 2}, state);
+  const torch::Tensor result = quantized_convolution(a, w, {.name = "layer", .index = 2}, state);
   result.backward(error);
   return {result.detach(), a.grad(), w.grad()};
 }
 
-TEST(MlsConvolution, OfPartsIsThatOfTheBatch) {
+TEST(QuantizedConvolution, OfPartsIsThatOfTheBatch) {
   tests::Random random(11);
   for (const char* const name : {"e2m4", "e2m1/c", "mxfp8/k4", "nvfp4", "e2m3/none"}) {
     SCOPED_TRACE(name);

@@ -1,4 +1,5 @@
 // The CUDA kernels of training. No Torch; pointers are to the GPU's memory, and nothing waits for the GPU.
+// Tested in tests/trainer/gpu_test.cpp.
 #pragma once
 
 #include <cuda_runtime_api.h>

@@ -1,4 +1,5 @@
 // Batches made ahead of the step that takes them.
+// Tested in tests/trainer/batches_test.cpp.
 #pragma once
 
 #include <cstddef>

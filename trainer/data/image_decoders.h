@@ -1,5 +1,6 @@
 // What reads the pixels of image files, each with the values that Pillow's convert("RGB"), torchvision's loader of
 // folders, gives: samples as they are stored, whatever a file says of its gamma or colours, and without transparency.
+// Tested in tests/trainer/image_file_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
 // Labelled images in memory.
+// Tested in tests/trainer/dataset_test.cpp.
 #pragma once
 
 #include <cstddef>

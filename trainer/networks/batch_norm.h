@@ -1,11 +1,12 @@
 // Batch norm over the images of one rank or of all.
+// Tested in tests/trainer/ranks_test.cpp.
 #pragma once
 
 #include <torch/nn/module.h>
 
 #include <cstdint>
 
-#include "trainer/mls_convolution.h"
+#include "trainer/quantized_convolution.h"
 
 namespace mlsim::trainer {
 

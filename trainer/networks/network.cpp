@@ -27,7 +27,7 @@ void ConvolutionModule::quantize(std::size_t index, const PassState& state) {
 }
 
 torch::Tensor ConvolutionModule::forward(const torch::Tensor& input) {
-  if (state_ != nullptr) return mls_convolution(input, weight_, layer_, *state_);
+  if (state_ != nullptr) return quantized_convolution(input, weight_, layer_, *state_);
   return torch::conv2d(input, weight_, {}, layer_.stride, layer_.padding);
 }
 
@@ -40,7 +40,7 @@ void LinearModule::quantize(std::size_t index, const PassState& state) {
 }
 
 torch::Tensor LinearModule::forward(const torch::Tensor& input) {
-  if (state_ != nullptr) return mls_product(input, weight, layer_, *state_) + bias;
+  if (state_ != nullptr) return quantized_product(input, weight, layer_, *state_) + bias;
   return torch::nn::LinearImpl::forward(input);
 }
 

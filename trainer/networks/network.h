@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "trainer/mls_convolution.h"
 #include "trainer/model.h"
 #include "trainer/networks/batch_norm.h"
+#include "trainer/quantized_convolution.h"
 
 namespace mlsim::trainer {
 

@@ -1,5 +1,6 @@
 // The residual networks with two 3×3 convolutions a block of He, Zhang, Ren, Sun, "Deep residual learning for image
 // recognition", CVPR 2016: a stem, stages of blocks, average pooling and a linear layer.
+// Tested in tests/trainer/network_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // Configuration D (16 layers) of Simonyan and Zisserman, "Very deep convolutional networks for large-scale image
 // recognition", ICLR 2015, as it is usual on CIFAR: batch norm after each convolution, whose biases it makes needless,
 // and one linear layer on the mean over the last pixels, which is one pixel for 32×32 images.
+// Tested in tests/trainer/network_test.cpp.
 #pragma once
 
 #include <memory>

@@ -35,6 +35,7 @@ class Network:
         self.maps[layer["name"]] = (out_channels, out_size)
         return layer["name"]
 
+    # The keys of a layer.
     def convolution(self, name, source, out_channels, kernel, stride=1, padding=0, groups=1, bias=False):
         channels, size = self.maps[source]
         out_size = [(s + 2 * padding - kernel) // stride + 1 for s in size]
@@ -170,6 +171,7 @@ def vgg16():
 def mobilenetv2():
     net = Network("mobilenetv2", 3, 224)
 
+    # The parameters of the publication's blocks.
     def conv_bn(prefix, source, channels, kernel, stride=1, groups=1, activation=True):
         x = net.convolution(prefix + ".conv", source, channels, kernel, stride, kernel // 2, groups)
         x = net.elementwise(prefix + ".bn", "batch_norm", x)

@@ -1,4 +1,5 @@
 // Numbers of constants that exporters compute shapes from: each rule leaves a content open that it cannot tell.
+// Tested in tests/workloads/onnx/import_test.cpp.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,5 @@
 // The tensors of a model's graph: inputs with their batch, initializers, and what nodes have given so far.
+// Tested in tests/workloads/onnx/import_test.cpp.
 #pragma once
 
 #include <map>

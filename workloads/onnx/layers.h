@@ -1,4 +1,5 @@
 // Layers of a network from the nodes of a model.
+// Tested in tests/workloads/onnx/import_test.cpp.
 #pragma once
 
 #include <map>

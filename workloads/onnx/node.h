@@ -1,4 +1,5 @@
 // Nodes of a model's graph, and what is known of the tensors between them.
+// Tested in tests/workloads/onnx/model_test.cpp.
 #pragma once
 
 #include <map>

@@ -1,5 +1,6 @@
 // ONNX's operators: the sizes of what they give, the small constants that they compute, and what they are counted as.
 // Semantics: the ONNX project, "Operator Schemas", opsets 7 and later.
+// Tested in tests/workloads/onnx/import_test.cpp.
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
 // Forward and backward data along one axis: which results share their taps, and where they find their sources.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <cstdint>

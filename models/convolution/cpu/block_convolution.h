@@ -1,4 +1,5 @@
 // The functional engine's path for reduction groups of any length: runs of several outer indices, and taps apart.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include "models/convolution/cpu/block_kernels.h"

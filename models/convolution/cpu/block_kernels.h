@@ -1,5 +1,6 @@
 // The vector loops of the functional engine for reduction groups of any length: the lanes of a vector are channels of
 // one operand, packed for them; elements of the other operand are spread over all lanes.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <cstddef>

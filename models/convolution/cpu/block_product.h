@@ -1,4 +1,5 @@
 // Passes that are matrix products of bytes: kernels of one position without padding, and linear layers.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <optional>

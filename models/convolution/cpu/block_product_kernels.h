@@ -1,5 +1,6 @@
 // The vector loops of matrix products in blocks: bytes of one matrix are spread over the lanes of a vector, those of
 // the other one are lanes; groups of the reduction are summed in 32-bit integers and added up, in order, in binary32.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
 // Codes as bytes, for each instruction set that a file of kernels is compiled for; of use to AVX-512 VBMI alone.
+// Tested in tests/models/functional_convolution_test.cpp.
 
 // Included once for each of them.
 #if defined(MLSIM_MODELS_CONVOLUTION_CPU_BYTE_READER_INL_H_) == defined(HWY_TARGET_TOGGLE)

@@ -1,5 +1,6 @@
 // The vector loops of the functional engine, chosen at run time for the processor's widest instruction set. All of them
 // are exact: their callers have proven that no sum leaves the integers (times a power of two) that T holds.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,6 @@
 // The functional engine's path for depthwise layers: forward and backward data of one channel a group, whose results
 // are one reduction group each, on processors with dot products of bytes.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include "models/convolution/engine.h"

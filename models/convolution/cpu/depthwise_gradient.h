@@ -1,5 +1,6 @@
 // The functional engine's path for backward weight of depthwise layers of 3×3 kernels, on processors with dot products
 // of bytes: sums along whole planes.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include "models/convolution/engine.h"

@@ -1,5 +1,6 @@
 // The vector loops of the direct convolution, chosen at run time for the processor's widest instruction set. Each
 // product is rounded before it is added; sums take their products in ascending order of the outer index and the taps.
+// Tested in tests/models/direct_convolution_test.cpp.
 #pragma once
 
 #include <cstdint>

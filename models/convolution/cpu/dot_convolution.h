@@ -1,4 +1,5 @@
 // The functional engine's path for elements of at most 8 bits, on processors with dot products of bytes.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include "models/convolution/convolution.h"

@@ -1,5 +1,6 @@
 // The vector loops of the functional engine that multiply bytes: four products of 8-bit integers are added to a 32-bit
 // sum in one instruction where the processor has one (AVX-512 VNNI).
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <array>

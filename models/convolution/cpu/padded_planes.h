@@ -1,4 +1,5 @@
 // Zero-padded operand planes whose lanes are neighbouring results: forward and backward data as sums of shifted planes.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <algorithm>

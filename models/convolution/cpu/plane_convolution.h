@@ -1,5 +1,6 @@
 // Convolutions plane by plane, in binary32 or binary64 numbers that hold every sum exactly: forward and backward data
 // as shifted sums of padded planes, backward weight with output channels in lanes.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <cstdint>

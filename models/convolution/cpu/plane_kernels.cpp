@@ -5,6 +5,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "models/convolution/cpu/plane_kernels.cpp"
+#include "base/integers.h"
 #include "hwy/foreach_target.h"
 // After foreach_target.h.
 #include "hwy/highway.h"
@@ -346,7 +347,7 @@ HWY_EXPORT(write_scaled_gradients);
 
 BytePlanes BytePlanes::reading(std::int64_t elements, std::int64_t first, std::int64_t end) {
   // Planes are written in whole vectors, and begin with one.
-  const auto in_vectors = [](std::int64_t bytes) { return (bytes + kPlaneBytes - 1) / kPlaneBytes * kPlaneBytes; };
+  const auto in_vectors = [](std::int64_t bytes) { return base::ceiling(bytes, kPlaneBytes) * kPlaneBytes; };
   const std::int64_t place = in_vectors(std::max<std::int64_t>(-first, 0));
   return {elements, place, place + in_vectors(std::max(end, elements))};
 }

@@ -1,4 +1,5 @@
 // The vector loops of depthwise layers: planes of results from planes of bytes, by dot products.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
 // Which bytes of a plane meet the vectors of a depthwise layer.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // The functional engine's path for passes that are matrix products: one tap an outer index, and each outer index a
 // group, so that a result is a sum of fused multiply-adds in binary32.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include "models/convolution/engine.h"

@@ -1,5 +1,6 @@
 // The vector loops of the functional engine for matrix products in binary32: sums of one fused multiply-add an index,
 // in ascending order.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
 // Why engines do not take a request, where several have the same reason.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <optional>

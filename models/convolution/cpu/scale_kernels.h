@@ -1,4 +1,5 @@
 // Scales of tiles as numbers, and how far apart they are.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // Memory and tasks of the engines that prepare their operands.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <oneapi/tbb/cache_aligned_allocator.h>

@@ -1,4 +1,5 @@
 // What the integer 1 stands for in each tile of a tensor.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <cstdint>

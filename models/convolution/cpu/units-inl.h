@@ -1,4 +1,5 @@
 // A vector of scales' numbers, for each instruction set that a file of kernels is compiled for.
+// Tested in tests/models/functional_convolution_test.cpp.
 
 // Included once for each of them.
 #if defined(MLSIM_MODELS_CONVOLUTION_CPU_UNITS_INL_H_) == defined(HWY_TARGET_TOGGLE)

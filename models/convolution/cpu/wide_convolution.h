@@ -1,4 +1,5 @@
 // A functional convolution of any formats, tiles and accumulators, result by result in wide integers.
+// Tested in tests/models/functional_convolution_test.cpp.
 #pragma once
 
 #include <cstdint>

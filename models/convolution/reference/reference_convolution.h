@@ -1,4 +1,5 @@
 // The scalar reference of the three training convolutions: slow, obvious, and sharing no helper with what it checks.
+// Tested in tests/models/vectors_test.cpp.
 #pragma once
 
 #include "models/convolution/convolution.h"

@@ -162,6 +162,7 @@ def _check_formats(name: str, formats: Dict[str, str], exact: bool) -> None:
                         "arithmetic \"exact\"")
 
 
+# What convert is asked for beside formats.
 def _arithmetic_of(
     arithmetic: str, layers: int, rounding: Any, evaluation_rounding: str, random_bits: int, seed: int,
     accumulator_bits: Optional[int], overflow: str, taps_per_cycle: int, threads: Optional[int],

@@ -90,6 +90,7 @@ class Geometry:
         return entry
 
 
+# The arguments are those of PyTorch's functions.
 def geometry_of(
     images: torch.Tensor,
     kernels: torch.Tensor,

@@ -136,6 +136,7 @@ class Trace:
         def see(dimensions: int, arguments: Dict[str, Any], result: torch.Tensor) -> torch.Tensor:
             return self._see_float(name, dimensions, arguments, result)
 
+        # What a layer of convert knows of its call.
         def record(geometry: Geometry, images: torch.Tensor, kernels: torch.Tensor, output: torch.Tensor, bias: bool,
                    shape: Sequence[int], call: Call) -> None:
             self._record(name, geometry, (images, kernels), output, bias, shape, call)
@@ -175,6 +176,7 @@ class Trace:
         self._record(name, geometry, (images, kernels), result, bias, shape, None, dimensions, needs)
         return result
 
+    # All that is known of a call: some of it by layers of convert alone, some by other layers alone.
     def _record(
         self, name: str, geometry: Geometry, operands: Tuple[torch.Tensor, torch.Tensor], output: torch.Tensor,
         bias: bool, shape: Sequence[int], call: Optional[Call], dimensions: int = 0,
@@ -332,6 +334,7 @@ class Trace:
 class _Options:
     """What was asked for, checked."""
 
+    # The arguments of trace.
     def __init__(
         self, model: nn.Module, format: Optional[Format], samples: Optional[int],
         layers: Union[None, str, Sequence[str]], rounding: Union[None, str, Mapping[str, str]],

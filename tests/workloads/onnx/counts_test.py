@@ -23,6 +23,7 @@ class Counts:
         self.pool_forward = self.pool_backward = self.gradients = 0
         self.convolution_weights = self.linear_weights = self.parameters = 0
 
+    # The parameters of PyTorch's layer.
     def conv(self, inputs, outputs, size, kernel, stride=1, padding=None, groups=1, bias=False):
         padding = kernel // 2 if padding is None else padding
         out = (size + 2 * padding - kernel) // stride + 1

@@ -1,10 +1,11 @@
-#include "sim/systemc/dot_product_element.h"
+#include "sim/systemc/output_stationary_dot_element.h"
 
 namespace mlsim::sim {
 
-DotProductElement::DotProductElement(const sc_core::sc_module_name& name, const OperandWires& row_wires,
-                                     const OperandWires& column_wires, std::size_t element, std::size_t columns,
-                                     std::size_t multipliers)
+OutputStationaryDotElement::OutputStationaryDotElement(const sc_core::sc_module_name& name,
+                                                       const OperandWires& row_wires, const OperandWires& column_wires,
+                                                       std::size_t element, std::size_t columns,
+                                                       std::size_t multipliers)
     : sc_core::sc_module(name),
       dot_product_(multipliers),
       accumulator_("accumulator"),
@@ -24,7 +25,7 @@ DotProductElement::DotProductElement(const sc_core::sc_module_name& name, const 
   tree_accumulator_.handed_over(handed_over_);
 }
 
-void DotProductElement::trace(sc_core::sc_trace_file* file) const {
+void OutputStationaryDotElement::trace(sc_core::sc_trace_file* file) const {
   dot_product_.trace(file);
   sc_core::sc_trace(file, accumulator_, accumulator_.name());
   sc_core::sc_trace(file, handed_over_, handed_over_.name());

@@ -1,4 +1,4 @@
-#include "sim/systemc/stationary_cycle_array.h"
+#include "sim/systemc/weight_stationary_cycle_array.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,8 +8,8 @@
 #include "base/power_of_two.h"
 
 namespace mlsim::sim {
-StationaryCycleArray::StationaryCycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config,
-                                           FeederBuffer& rows, FeederBuffer& columns, ResultBanks& banks)
+WeightStationaryCycleArray::WeightStationaryCycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config,
+                                                       FeederBuffer& rows, FeederBuffer& columns, ResultBanks& banks)
     : SequencedArray(name),
       array_rows_(static_cast<std::size_t>(config.rows)),
       taps_per_cycle_(static_cast<std::size_t>(config.taps_per_cycle)),
@@ -20,13 +20,13 @@ StationaryCycleArray::StationaryCycleArray(const sc_core::sc_module_name& name, 
       word_sums_(array_rows_),
       row_scales_(array_rows_),
       row_factors_(array_rows_) {
-  SC_HAS_PROCESS(StationaryCycleArray);
+  SC_HAS_PROCESS(WeightStationaryCycleArray);
   SC_METHOD(tick);
   sensitive << clock.pos();
   dont_initialize();
 }
 
-void StationaryCycleArray::load(const Job& job) {
+void WeightStationaryCycleArray::load(const Job& job) {
   job_ = &job;
   lanes_ = static_cast<std::size_t>(columns_.lanes());
   counts_ = {};
@@ -37,7 +37,7 @@ void StationaryCycleArray::load(const Job& job) {
   (width_ == AccumulatorWidth::k32 ? sums32_.resize(partial_.size()) : sums64_.resize(partial_.size()));
 }
 
-void StationaryCycleArray::tick() {
+void WeightStationaryCycleArray::tick() {
   if (reset.read() || !read_enable.read()) return;
   row_source_ = &rows_.half(row_half.read() ? 1 : 0);
   column_source_ = &columns_.half(column_half.read() ? 1 : 0);
@@ -55,14 +55,14 @@ void StationaryCycleArray::tick() {
   }
 }
 
-StationaryCycleArray::GroupRows StationaryCycleArray::rows_of(int group) const {
+WeightStationaryCycleArray::GroupRows WeightStationaryCycleArray::rows_of(int group) const {
   const auto g = static_cast<std::size_t>(group);
   const auto rows = static_cast<std::size_t>(row_source_->live / column_source_->groups);
   return {g * rows, (g + 1) * rows, g * static_cast<std::size_t>(column_source_->width) + position_};
 }
 
 template <typename Sum>
-void StationaryCycleArray::pass(std::vector<Sum>& all_sums) {
+void WeightStationaryCycleArray::pass(std::vector<Sum>& all_sums) {
   Sum* sums = all_sums.data() + position_ * array_rows_;
   if (sums_begin.read()) std::fill(sums, sums + row_source_->live, Sum{0});
   if (group_end.read() && position_ == 0) prepare_rows();
@@ -74,7 +74,7 @@ void StationaryCycleArray::pass(std::vector<Sum>& all_sums) {
 }
 
 template <typename Sum>
-void StationaryCycleArray::add_taps(Sum* sums, const GroupRows& rows) {
+void WeightStationaryCycleArray::add_taps(Sum* sums, const GroupRows& rows) {
   const auto taps = static_cast<std::size_t>(row_source_->filled_taps);
   if constexpr (std::is_same_v<Sum, std::int64_t>) {
     if (width_ == AccumulatorWidth::k64Checked && taps_per_cycle_ > 1) {
@@ -89,7 +89,7 @@ void StationaryCycleArray::add_taps(Sum* sums, const GroupRows& rows) {
   }
 }
 
-void StationaryCycleArray::add_tap(std::int32_t* sums, std::size_t tap, const GroupRows& rows) const {
+void WeightStationaryCycleArray::add_tap(std::int32_t* sums, std::size_t tap, const GroupRows& rows) const {
   const std::int32_t k = column_source_->integers[place(tap, rows)];
   const std::int32_t* row_operand = row_source_->integers.data() + tap * array_rows_ + rows.begin;
   std::int32_t* const first = sums + rows.begin;
@@ -97,7 +97,7 @@ void StationaryCycleArray::add_tap(std::int32_t* sums, std::size_t tap, const Gr
   for (int row = 0; row < count; ++row) first[row] += k * row_operand[row];
 }
 
-void StationaryCycleArray::add_tap(std::int64_t* sums, std::size_t tap, const GroupRows& rows) {
+void WeightStationaryCycleArray::add_tap(std::int64_t* sums, std::size_t tap, const GroupRows& rows) {
   const std::int64_t k = columns_.integer(column_source_->codes[place(tap, rows)]);
   const std::uint16_t* row_codes = row_source_->codes.data() + tap * array_rows_;
   if (width_ == AccumulatorWidth::k64) {
@@ -112,7 +112,8 @@ void StationaryCycleArray::add_tap(std::int64_t* sums, std::size_t tap, const Gr
   }
 }
 
-void StationaryCycleArray::add_word(std::int64_t* sums, std::size_t first, std::size_t end, const GroupRows& rows) {
+void WeightStationaryCycleArray::add_word(std::int64_t* sums, std::size_t first, std::size_t end,
+                                          const GroupRows& rows) {
   std::fill(word_sums_.begin() + static_cast<std::ptrdiff_t>(rows.begin),
             word_sums_.begin() + static_cast<std::ptrdiff_t>(rows.end), base::Int128{0});
   for (std::size_t tap = first; tap < end; ++tap) {
@@ -129,13 +130,13 @@ void StationaryCycleArray::add_word(std::int64_t* sums, std::size_t first, std::
   }
 }
 
-void StationaryCycleArray::count_position() {
+void WeightStationaryCycleArray::count_position() {
   for (int group = 0; group < column_source_->groups; ++group) count_products(rows_of(group));
   sum_traffic_.count({sums_begin.read(), group_end.read(), first_group.read(), last_group.read()}, job_->sum_word_bits,
                      static_cast<std::uint64_t>(row_source_->live));
 }
 
-void StationaryCycleArray::count_products(const GroupRows& rows) {
+void WeightStationaryCycleArray::count_products(const GroupRows& rows) {
   const auto taps = static_cast<std::size_t>(row_source_->filled_taps);
   const bool all_rows = column_source_->groups == 1;
   std::uint64_t valid_taps = 0;
@@ -157,12 +158,12 @@ void StationaryCycleArray::count_products(const GroupRows& rows) {
 }
 
 // With operands that are not zero.
-std::uint64_t StationaryCycleArray::nonzero_rows(std::size_t tap, const GroupRows& rows) const {
+std::uint64_t WeightStationaryCycleArray::nonzero_rows(std::size_t tap, const GroupRows& rows) const {
   const std::uint16_t* codes = row_source_->codes.data() + tap * array_rows_;
   return rows.count() - static_cast<std::uint64_t>(std::count(codes + rows.begin, codes + rows.end, 0));
 }
 
-void StationaryCycleArray::count_additions(std::uint64_t products, const GroupRows& rows) {
+void WeightStationaryCycleArray::count_additions(std::uint64_t products, const GroupRows& rows) {
   std::uint64_t additions = products;
   if (taps_per_cycle_ > 1) {
     additions = 0;
@@ -179,7 +180,7 @@ void StationaryCycleArray::count_additions(std::uint64_t products, const GroupRo
   counts_.tree_adds += products - additions;
 }
 
-void StationaryCycleArray::prepare_rows() {
+void WeightStationaryCycleArray::prepare_rows() {
   for (std::size_t row = 0; row < static_cast<std::size_t>(row_source_->live); ++row) {
     const models::TileScale scale = rows_.scale(*row_source_, row, group_outer.read(), group_tap.read());
     row_scales_[row] = scale;
@@ -188,7 +189,7 @@ void StationaryCycleArray::prepare_rows() {
 }
 
 template <typename Sum>
-void StationaryCycleArray::end_group(const Sum* sums, const GroupRows& rows) {
+void WeightStationaryCycleArray::end_group(const Sum* sums, const GroupRows& rows) {
   const models::TileScale scale = columns_.scale(*column_source_, rows.lane, group_outer.read(), group_tap.read());
   float* partial = partial_.data() + position_ * array_rows_;
   if (first_group.read()) std::fill(partial + rows.begin, partial + rows.end, 0.0F);

@@ -1,4 +1,4 @@
-#include "sim/systemc/array.h"
+#include "sim/systemc/output_stationary_array.h"
 
 #include <algorithm>
 #include <string>
@@ -6,8 +6,8 @@
 
 namespace mlsim::sim {
 
-Array::Array(const sc_core::sc_module_name& name, const ArrayConfig& config, const OperandWires& rows,
-             const OperandWires& columns)
+OutputStationaryArray::OutputStationaryArray(const sc_core::sc_module_name& name, const ArrayConfig& config,
+                                             const OperandWires& rows, const OperandWires& columns)
     : ArrayModule(name),
       result_valid("result_valid", scaler_count(config)),
       result_address("result_address", scaler_count(config)),
@@ -22,12 +22,13 @@ Array::Array(const sc_core::sc_module_name& name, const ArrayConfig& config, con
   };
   if (multipliers == 1) {
     elements_.init(count, [&](const char* /*name*/, std::size_t element) {
-      return new ProcessingElement(element_name(element).c_str(), rows, columns, element / array_columns,
-                                   element % array_columns);
+      return new OutputStationaryElement(element_name(element).c_str(), rows, columns, element / array_columns,
+                                         element % array_columns);
     });
   } else {
     dot_elements_.init(count, [&](const char* /*name*/, std::size_t element) {
-      return new DotProductElement(element_name(element).c_str(), rows, columns, element, array_columns, multipliers);
+      return new OutputStationaryDotElement(element_name(element).c_str(), rows, columns, element, array_columns,
+                                            multipliers);
     });
   }
   const auto wire = [&](auto& element) {
@@ -35,8 +36,8 @@ Array::Array(const sc_core::sc_module_name& name, const ArrayConfig& config, con
     element.reset(reset);
     element.hand_over(hand_over);
   };
-  for (ProcessingElement& element : elements_) wire(element);
-  for (DotProductElement& element : dot_elements_) wire(element);
+  for (OutputStationaryElement& element : elements_) wire(element);
+  for (OutputStationaryDotElement& element : dot_elements_) wire(element);
   std::vector<const sc_core::sc_signal<std::int64_t>*> handed_over;
   for_each_element([&](const auto& element) { handed_over.push_back(&element.handed_over()); });
 
@@ -61,26 +62,26 @@ Array::Array(const sc_core::sc_module_name& name, const ArrayConfig& config, con
   }
 }
 
-void Array::load(const Job& job) {
-  for (ProcessingElement& element : elements_) element.load(job);
-  for (DotProductElement& element : dot_elements_) element.load(job);
+void OutputStationaryArray::load(const Job& job) {
+  for (OutputStationaryElement& element : elements_) element.load(job);
+  for (OutputStationaryDotElement& element : dot_elements_) element.load(job);
   for (GroupScaler& scaler : scalers_) scaler.load(job);
 }
 
-models::OperationCounts Array::counts() const {
+models::OperationCounts OutputStationaryArray::counts() const {
   models::OperationCounts counts;
   for_each_element([&](const auto& element) { counts += element.counts(); });
   for (const GroupScaler& scaler : scalers_) counts += scaler.counts();
   return counts;
 }
 
-std::uint64_t Array::zero_products() const {
+std::uint64_t OutputStationaryArray::zero_products() const {
   std::uint64_t products = 0;
   for_each_element([&](const auto& element) { products += element.zero_products(); });
   return products;
 }
 
-void Array::trace(sc_core::sc_trace_file* file) const {
+void OutputStationaryArray::trace(sc_core::sc_trace_file* file) const {
   for_each_element([&](const auto& element) { element.trace(file); });
   for (const GroupScaler& scaler : scalers_) scaler.trace(file);
 }

@@ -1,9 +1,9 @@
-#include "sim/systemc/processing_element.h"
+#include "sim/systemc/output_stationary_element.h"
 
 namespace mlsim::sim {
 
-ProcessingElement::ProcessingElement(const sc_core::sc_module_name& name, const OperandWires& rows,
-                                     const OperandWires& columns, std::size_t row, std::size_t array_column)
+OutputStationaryElement::OutputStationaryElement(const sc_core::sc_module_name& name, const OperandWires& rows,
+                                                 const OperandWires& columns, std::size_t row, std::size_t array_column)
     : sc_core::sc_module(name),
       accumulator_("accumulator"),
       handed_over_("handed_over"),
@@ -17,7 +17,7 @@ ProcessingElement::ProcessingElement(const sc_core::sc_module_name& name, const 
   shift_accumulator_.handed_over(handed_over_);
 }
 
-void ProcessingElement::trace(sc_core::sc_trace_file* file) const {
+void OutputStationaryElement::trace(sc_core::sc_trace_file* file) const {
   product_.trace(file);
   sc_core::sc_trace(file, accumulator_, accumulator_.name());
   sc_core::sc_trace(file, handed_over_, handed_over_.name());

@@ -1,4 +1,5 @@
 // An element of an array whose elements multiply several pairs a cycle: a dot product and one accumulator.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +12,16 @@
 
 namespace mlsim::sim {
 
-class DotProductElement : public sc_core::sc_module {
+class OutputStationaryDotElement : public sc_core::sc_module {
  public:
   sc_core::sc_in<bool> clock;
   sc_core::sc_in<bool> reset;
   sc_core::sc_in<bool> hand_over;
 
   // Of an array of `columns` columns, the element of that number in row-major order, with so many multipliers.
-  DotProductElement(const sc_core::sc_module_name& name, const OperandWires& row_wires,
-                    const OperandWires& column_wires, std::size_t element, std::size_t columns,
-                    std::size_t multipliers);
+  OutputStationaryDotElement(const sc_core::sc_module_name& name, const OperandWires& row_wires,
+                             const OperandWires& column_wires, std::size_t element, std::size_t columns,
+                             std::size_t multipliers);
 
   void load(const Job& job) { tree_accumulator_.load(job); }
   void trace(sc_core::sc_trace_file* file) const override;

@@ -1,6 +1,7 @@
 // A weight-stationary array at structural detail: rows × columns elements whose sums pass along the rows, the
 // group-scale units at the ends of the rows, and the memory of partial sums (docs/dataflow.md). Its test, and that of
 // its parts, is stationary_machine_test.
+// Tested in tests/sim/stationary_machine_test.cpp.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +16,12 @@
 #include "sim/systemc/job.h"
 #include "sim/systemc/partial_sums.h"
 #include "sim/systemc/row_scaler.h"
-#include "sim/systemc/stationary_dot_element.h"
-#include "sim/systemc/stationary_element.h"
+#include "sim/systemc/weight_stationary_dot_element.h"
+#include "sim/systemc/weight_stationary_element.h"
 
 namespace mlsim::sim {
 
-class StationaryArray : public SequencedArray {
+class WeightStationaryArray : public SequencedArray {
  public:
   // One of each for every group-scale unit.
   sc_core::sc_vector<sc_core::sc_out<bool>> result_valid;
@@ -29,8 +30,8 @@ class StationaryArray : public SequencedArray {
 
   // The halves of the buffers are banks, one for each tap of a column. Those of the rows are the second registers of
   // the elements.
-  StationaryArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
-                  FeederBuffer& columns);
+  WeightStationaryArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
+                        FeederBuffer& columns);
 
   void load(const Job& job) override;
   void trace(sc_core::sc_trace_file* file) const override;
@@ -55,8 +56,8 @@ class StationaryArray : public SequencedArray {
   void add_elements();
   template <typename Use>
   void for_each_element(const Use& use) const {
-    for (const StationaryElement& element : elements_) use(element);
-    for (const StationaryDotElement& element : dot_elements_) use(element);
+    for (const WeightStationaryElement& element : elements_) use(element);
+    for (const WeightStationaryDotElement& element : dot_elements_) use(element);
   }
   void add_scalers(const ArrayConfig& config);
   void tick();
@@ -102,8 +103,8 @@ class StationaryArray : public SequencedArray {
   RowEnds ends_;
 
   // Row by row, of one kind: with one multiplier or with several.
-  sc_core::sc_vector<StationaryElement> elements_;
-  sc_core::sc_vector<StationaryDotElement> dot_elements_;
+  sc_core::sc_vector<WeightStationaryElement> elements_;
+  sc_core::sc_vector<WeightStationaryDotElement> dot_elements_;
   std::vector<const sc_core::sc_signal<std::int64_t>*> sums_;  // of the elements
   sc_core::sc_vector<RowScaler> scalers_;
 };

@@ -1,6 +1,7 @@
 // An element of a weight-stationary array whose elements multiply several pairs at once: its operands stay, a word of
 // the column's passes by. It adds the exact sum of their products to the sum that comes from its left, in one addition,
 // and hands the sum on to its right. Its test is stationary_machine_test.
+// Tested in tests/sim/stationary_machine_test.cpp.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +10,12 @@
 #include "models/convolution/operation_counts.h"
 #include "sim/systemc/dot_product.h"
 #include "sim/systemc/element_adder.h"
-#include "sim/systemc/stationary_element.h"
+#include "sim/systemc/weight_stationary_element.h"
 
 namespace mlsim::sim {
 
 // The adder behind the tree and the register of an element's sum.
-class StationaryTreeAdder : public sc_core::sc_module {
+class WeightStationaryTreeAdder : public sc_core::sc_module {
  public:
   sc_core::sc_in<bool> clock;
   sc_core::sc_in<bool> reset;
@@ -23,7 +24,7 @@ class StationaryTreeAdder : public sc_core::sc_module {
   sc_core::sc_in<std::int64_t> sum_in;
   sc_core::sc_out<std::int64_t> sum;
 
-  explicit StationaryTreeAdder(const sc_core::sc_module_name& name);
+  explicit WeightStationaryTreeAdder(const sc_core::sc_module_name& name);
 
   void load(const Job& job) { adder_.load(job); }
   const ElementAdder& adder() const { return adder_; }
@@ -34,7 +35,7 @@ class StationaryTreeAdder : public sc_core::sc_module {
   ElementAdder adder_;
 };
 
-class StationaryDotElement : public sc_core::sc_module {
+class WeightStationaryDotElement : public sc_core::sc_module {
  public:
   sc_core::sc_in<bool> clock;
   sc_core::sc_in<bool> reset;
@@ -42,8 +43,8 @@ class StationaryDotElement : public sc_core::sc_module {
   sc_core::sc_in<std::int64_t> sum_in;
 
   // With its own operands, and those of its column: of both, as many lanes as it has multipliers, one after the other.
-  StationaryDotElement(const sc_core::sc_module_name& name, const ElementWires& own, std::size_t element,
-                       const ElementWires& columns, std::size_t column, std::size_t multipliers);
+  WeightStationaryDotElement(const sc_core::sc_module_name& name, const ElementWires& own, std::size_t element,
+                             const ElementWires& columns, std::size_t column, std::size_t multipliers);
 
   void load(const Job& job) { adder_.load(job); }
   void trace(sc_core::sc_trace_file* file) const override;
@@ -56,7 +57,7 @@ class StationaryDotElement : public sc_core::sc_module {
   DotProduct dot_product_;
   sc_core::sc_signal<std::int64_t> sum_;
 
-  StationaryTreeAdder adder_;
+  WeightStationaryTreeAdder adder_;
 };
 
 }  // namespace mlsim::sim

@@ -1,4 +1,4 @@
-#include "sim/systemc/stationary_element.h"
+#include "sim/systemc/weight_stationary_element.h"
 
 #include <string>
 
@@ -32,14 +32,14 @@ void ElementWires::trace(sc_core::sc_trace_file* file) const {
   }
 }
 
-StationaryAdder::StationaryAdder(const sc_core::sc_module_name& name) : sc_core::sc_module(name) {
-  SC_HAS_PROCESS(StationaryAdder);
+WeightStationaryAdder::WeightStationaryAdder(const sc_core::sc_module_name& name) : sc_core::sc_module(name) {
+  SC_HAS_PROCESS(WeightStationaryAdder);
   SC_METHOD(tick);
   sensitive << clock.pos();
   dont_initialize();
 }
 
-void StationaryAdder::tick() {
+void WeightStationaryAdder::tick() {
   if (reset.read() || !passes.read()) return;
   // Padding, and a row or column that is not in use, let the sum pass.
   const bool adds = row_valid.read() && column_valid.read();
@@ -47,8 +47,8 @@ void StationaryAdder::tick() {
   sum.write(adds ? adder_.added(sum_in.read(), product.read(), shift.read(), negative) : sum_in.read());
 }
 
-StationaryElement::StationaryElement(const sc_core::sc_module_name& name, const ElementWires& own, std::size_t element,
-                                     const ElementWires& columns, std::size_t column)
+WeightStationaryElement::WeightStationaryElement(const sc_core::sc_module_name& name, const ElementWires& own,
+                                                 std::size_t element, const ElementWires& columns, std::size_t column)
     : sc_core::sc_module(name), sum_("sum"), adder_("adder") {
   product_.connect(own, element, columns, column, adder_);
 
@@ -59,7 +59,7 @@ StationaryElement::StationaryElement(const sc_core::sc_module_name& name, const 
   adder_.sum(sum_);
 }
 
-void StationaryElement::trace(sc_core::sc_trace_file* file) const {
+void WeightStationaryElement::trace(sc_core::sc_trace_file* file) const {
   product_.trace(file);
   sc_core::sc_trace(file, sum_, sum_.name());
 }

@@ -1,5 +1,6 @@
 // An element of a weight-stationary array: its operand stays, that of the column passes by. It adds their product to
 // the sum that comes from its left, and hands the sum on to its right.
+// Tested in tests/sim/stationary_machine_test.cpp.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,7 @@ struct ElementWires {
 };
 
 // The shifter, the sign, the adder and the register of an element's sum.
-class StationaryAdder : public sc_core::sc_module {
+class WeightStationaryAdder : public sc_core::sc_module {
  public:
   sc_core::sc_in<bool> clock;
   sc_core::sc_in<bool> reset;
@@ -40,7 +41,7 @@ class StationaryAdder : public sc_core::sc_module {
   sc_core::sc_in<std::int64_t> sum_in;
   sc_core::sc_out<std::int64_t> sum;
 
-  explicit StationaryAdder(const sc_core::sc_module_name& name);
+  explicit WeightStationaryAdder(const sc_core::sc_module_name& name);
 
   void load(const Job& job) { adder_.load(job); }
   const ElementAdder& adder() const { return adder_; }
@@ -51,7 +52,7 @@ class StationaryAdder : public sc_core::sc_module {
   ElementAdder adder_;
 };
 
-class StationaryElement : public sc_core::sc_module {
+class WeightStationaryElement : public sc_core::sc_module {
  public:
   sc_core::sc_in<bool> clock;
   sc_core::sc_in<bool> reset;
@@ -59,8 +60,8 @@ class StationaryElement : public sc_core::sc_module {
   sc_core::sc_in<std::int64_t> sum_in;
 
   // With its own operand, and that of its column.
-  StationaryElement(const sc_core::sc_module_name& name, const ElementWires& own, std::size_t element,
-                    const ElementWires& columns, std::size_t column);
+  WeightStationaryElement(const sc_core::sc_module_name& name, const ElementWires& own, std::size_t element,
+                          const ElementWires& columns, std::size_t column);
 
   void load(const Job& job) { adder_.load(job); }
   void trace(sc_core::sc_trace_file* file) const override;
@@ -72,7 +73,7 @@ class StationaryElement : public sc_core::sc_module {
  private:
   Product product_;
   sc_core::sc_signal<std::int64_t> sum_;
-  StationaryAdder adder_;
+  WeightStationaryAdder adder_;
 };
 
 }  // namespace mlsim::sim

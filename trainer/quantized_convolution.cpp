@@ -1,4 +1,4 @@
-#include "trainer/mls_convolution.h"
+#include "trainer/quantized_convolution.h"
 
 #include <ATen/Context.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -251,7 +251,7 @@ torch::Tensor convolve(models::Pass pass, const Call& call, const PassOperand& l
   return rescaled(std::move(result), left.scaled.scale, right.scaled.scale);
 }
 
-class MlsConvolution : public torch::autograd::Function<MlsConvolution> {
+class QuantizedConvolution : public torch::autograd::Function<QuantizedConvolution> {
  public:
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& activation,
                                const torch::Tensor& weight, const c10::intrusive_ptr<Call>& call) {
@@ -327,20 +327,20 @@ class MlsConvolution : public torch::autograd::Function<MlsConvolution> {
 
 }  // namespace
 
-torch::Tensor mls_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
-                              const ConvolutionLayer& layer, const PassState& state) {
-  return MlsConvolution::apply(activation, weight, c10::make_intrusive<Call>(layer, state));
+torch::Tensor quantized_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
+                                    const ConvolutionLayer& layer, const PassState& state) {
+  return QuantizedConvolution::apply(activation, weight, c10::make_intrusive<Call>(layer, state));
 }
 
-torch::Tensor mls_product(const torch::Tensor& activation, const torch::Tensor& weight, ConvolutionLayer layer,
-                          const PassState& state) {
+torch::Tensor quantized_product(const torch::Tensor& activation, const torch::Tensor& weight, ConvolutionLayer layer,
+                                const PassState& state) {
   layer.linear = true;
   layer.stride = 1;
   layer.padding = 0;
   const auto as_images = [](const torch::Tensor& matrix) {
     return matrix.reshape({matrix.size(0), matrix.size(1), 1, 1});
   };
-  return mls_convolution(as_images(activation), as_images(weight), layer, state).flatten(1);
+  return quantized_convolution(as_images(activation), as_images(weight), layer, state).flatten(1);
 }
 
 }  // namespace mlsim::trainer

@@ -1,5 +1,6 @@
 // The array at cycle detail: all elements and group-scale units as one clocked module over flat arrays. The same bits,
-// cycles and counts as the modules of sim/systemc/array.h.
+// cycles and counts as the modules of sim/systemc/output_stationary_array.h.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,11 @@
 
 namespace mlsim::sim {
 
-class CycleArray : public SequencedArray {
+class OutputStationaryCycleArray : public SequencedArray {
  public:
   // Reads the feeders' buffers and writes the banks by itself.
-  CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows, FeederBuffer& columns,
-             ResultBanks& banks);
+  OutputStationaryCycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
+                             FeederBuffer& columns, ResultBanks& banks);
 
   void load(const Job& job) override;
   models::OperationCounts counts() const override { return counts_; }

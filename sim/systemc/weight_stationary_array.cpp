@@ -1,4 +1,4 @@
-#include "sim/systemc/stationary_array.h"
+#include "sim/systemc/weight_stationary_array.h"
 
 #include <algorithm>
 #include <string>
@@ -18,8 +18,8 @@ std::vector<models::Fields> fields_by_code(const models::ElementFormat& format) 
 
 }  // namespace
 
-StationaryArray::StationaryArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
-                                 FeederBuffer& columns)
+WeightStationaryArray::WeightStationaryArray(const sc_core::sc_module_name& name, const ArrayConfig& config,
+                                             FeederBuffer& rows, FeederBuffer& columns)
     : SequencedArray(name),
       result_valid("result_valid", scaler_count(config)),
       result_address("result_address", scaler_count(config)),
@@ -37,7 +37,7 @@ StationaryArray::StationaryArray(const sc_core::sc_module_name& name, const Arra
       sum_in_("sum_in", rows_count_),
       arrived_("arrived"),
       ends_(rows_count_, column_wire_rows_) {
-  SC_HAS_PROCESS(StationaryArray);
+  SC_HAS_PROCESS(WeightStationaryArray);
   SC_METHOD(tick);
   sensitive << clock.pos();
   dont_initialize();
@@ -45,7 +45,7 @@ StationaryArray::StationaryArray(const sc_core::sc_module_name& name, const Arra
   add_scalers(config);
 }
 
-void StationaryArray::add_elements() {
+void WeightStationaryArray::add_elements() {
   const std::size_t count = rows_count_ * columns_count_;
   const auto name_of = [&](std::size_t element) {
     return "element_" + std::to_string(element / columns_count_) + "_" + std::to_string(element % columns_count_);
@@ -53,12 +53,12 @@ void StationaryArray::add_elements() {
   const auto lane_of = [&](std::size_t element) { return column_wire_rows_ == 1 ? element % columns_count_ : element; };
   if (taps_per_cycle_ == 1) {
     elements_.init(count, [&](const char* /*name*/, std::size_t element) {
-      return new StationaryElement(name_of(element).c_str(), own_, element, column_wires_, lane_of(element));
+      return new WeightStationaryElement(name_of(element).c_str(), own_, element, column_wires_, lane_of(element));
     });
   } else {
     dot_elements_.init(count, [&](const char* /*name*/, std::size_t element) {
-      return new StationaryDotElement(name_of(element).c_str(), own_, element, column_wires_, lane_of(element),
-                                      taps_per_cycle_);
+      return new WeightStationaryDotElement(name_of(element).c_str(), own_, element, column_wires_, lane_of(element),
+                                            taps_per_cycle_);
     });
   }
   for_each_element([&](const auto& element) { sums_.push_back(&element.sum()); });
@@ -74,7 +74,7 @@ void StationaryArray::add_elements() {
   wire(dot_elements_);
 }
 
-void StationaryArray::add_scalers(const ArrayConfig& config) {
+void WeightStationaryArray::add_scalers(const ArrayConfig& config) {
   const auto share = static_cast<std::size_t>(weight_stationary::rows_of_scaler(config));
   scalers_.init(scaler_count(config), [&](const char* /*name*/, std::size_t unit) {
     const std::string unit_name = "scaler_" + std::to_string(unit);
@@ -95,7 +95,7 @@ void StationaryArray::add_scalers(const ArrayConfig& config) {
   }
 }
 
-void StationaryArray::load(const Job& job) {
+void WeightStationaryArray::load(const Job& job) {
   job_ = &job;
   groups_at_once_ = static_cast<std::size_t>(job.schedule->groups_at_once());
   row_fields_ = fields_by_code(job.row_operand->format.element);
@@ -105,12 +105,12 @@ void StationaryArray::load(const Job& job) {
   tags_.assign(columns_count_ + 1, {});
   folds_ends_.clear();
   positions_ends_.clear();
-  for (StationaryElement& element : elements_) element.load(job);
-  for (StationaryDotElement& element : dot_elements_) element.load(job);
+  for (WeightStationaryElement& element : elements_) element.load(job);
+  for (WeightStationaryDotElement& element : dot_elements_) element.load(job);
   for (RowScaler& scaler : scalers_) scaler.load(job);
 }
 
-void StationaryArray::tick() {
+void WeightStationaryArray::tick() {
   // 1. A position is accepted: the first column's operands and the rows' partial sums are read.
   requests_.pop_back();
   requests_.emplace_front();
@@ -125,7 +125,7 @@ void StationaryArray::tick() {
   move_tags();
 }
 
-void StationaryArray::accept() {
+void WeightStationaryArray::accept() {
   const FeederBuffer::Half& row_source = rows_.half(row_half.read() ? 1 : 0);
   const FeederBuffer::Half& column_source = columns_.half(column_half.read() ? 1 : 0);
   const std::size_t at = index.read();
@@ -162,12 +162,13 @@ void StationaryArray::accept() {
   for (std::size_t row = 0; row < live; ++row) ends.push_back(end_of(rows_, row_source, row));
 }
 
-LaneEnd StationaryArray::end_of(const FeederBuffer& buffer, const FeederBuffer::Half& half, std::size_t lane) const {
+LaneEnd WeightStationaryArray::end_of(const FeederBuffer& buffer, const FeederBuffer::Half& half,
+                                      std::size_t lane) const {
   return {buffer.scale(half, lane, group_outer.read(), group_tap.read()),
           static_cast<std::uint64_t>(half.lanes[lane].result)};
 }
 
-void StationaryArray::run_column(std::size_t column, const Request& request) {
+void WeightStationaryArray::run_column(std::size_t column, const Request& request) {
   passes_[column].write(request.reads);
   const std::size_t first = column * taps_per_cycle_;
   for (std::size_t tap = first; tap < first + taps_per_cycle_; ++tap) {
@@ -176,7 +177,7 @@ void StationaryArray::run_column(std::size_t column, const Request& request) {
   }
 }
 
-void StationaryArray::load_tap(std::size_t tap, const Request& request) {
+void WeightStationaryArray::load_tap(std::size_t tap, const Request& request) {
   const FeederBuffer::Half& source = rows_.half(request.row_half);
   const std::size_t taps_of_row = columns_count_ * taps_per_cycle_;
   for (std::size_t row = 0; row < rows_count_; ++row) {
@@ -187,7 +188,7 @@ void StationaryArray::load_tap(std::size_t tap, const Request& request) {
   }
 }
 
-void StationaryArray::drive_tap(std::size_t tap, const Request& request) {
+void WeightStationaryArray::drive_tap(std::size_t tap, const Request& request) {
   const FeederBuffer::Half& source = columns_.half(request.column_half);
   const std::size_t first = tap * static_cast<std::size_t>(columns_.lanes()) + request.position;
   for (std::size_t row = 0; row < column_wire_rows_; ++row) {
@@ -200,7 +201,7 @@ void StationaryArray::drive_tap(std::size_t tap, const Request& request) {
   }
 }
 
-void StationaryArray::store_sums() {
+void WeightStationaryArray::store_sums() {
   const PositionTag& tag = arrived_.read();
   if (!tag.valid || tag.fold.ends_group) return;
   for (std::size_t row = 0; row < rows_count_; ++row) {
@@ -208,7 +209,7 @@ void StationaryArray::store_sums() {
   }
 }
 
-void StationaryArray::move_tags() {
+void WeightStationaryArray::move_tags() {
   const PositionTag& next = tags_.back();
   if (next.valid || arrived_.read().valid) arrived_.write(next);
   if (!next.valid || !next.fold.ends_group) return;
@@ -227,20 +228,20 @@ void StationaryArray::move_tags() {
   folds_ends_.pop_front();
 }
 
-models::OperationCounts StationaryArray::counts() const {
+models::OperationCounts WeightStationaryArray::counts() const {
   models::OperationCounts counts;
   for_each_element([&](const auto& element) { counts += element.counts(); });
   for (const RowScaler& scaler : scalers_) counts += scaler.counts();
   return counts;
 }
 
-std::uint64_t StationaryArray::zero_products() const {
+std::uint64_t WeightStationaryArray::zero_products() const {
   std::uint64_t products = 0;
   for_each_element([&](const auto& element) { products += element.zero_products(); });
   return products;
 }
 
-void StationaryArray::trace(sc_core::sc_trace_file* file) const {
+void WeightStationaryArray::trace(sc_core::sc_trace_file* file) const {
   own_.trace(file);
   column_wires_.trace(file);
   for (const auto& passes : passes_) sc_core::sc_trace(file, passes.read(), passes.name());

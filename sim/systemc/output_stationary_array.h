@@ -1,4 +1,5 @@
 // The array at structural detail: rows × columns elements and their group-scale units.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>
@@ -7,15 +8,15 @@
 #include "models/convolution/operation_counts.h"
 #include "sim/array_config.h"
 #include "sim/systemc/array_module.h"
-#include "sim/systemc/dot_product_element.h"
 #include "sim/systemc/group_scaler.h"
 #include "sim/systemc/job.h"
 #include "sim/systemc/operand_feeder.h"
-#include "sim/systemc/processing_element.h"
+#include "sim/systemc/output_stationary_dot_element.h"
+#include "sim/systemc/output_stationary_element.h"
 
 namespace mlsim::sim {
 
-class Array : public ArrayModule {
+class OutputStationaryArray : public ArrayModule {
  public:
   sc_core::sc_in<bool> clock;
   sc_core::sc_in<bool> reset;
@@ -28,8 +29,8 @@ class Array : public ArrayModule {
   sc_core::sc_vector<sc_core::sc_out<std::uint64_t>> result_address;
   sc_core::sc_vector<sc_core::sc_out<std::uint32_t>> result;  // bits of a binary32
 
-  Array(const sc_core::sc_module_name& name, const ArrayConfig& config, const OperandWires& rows,
-        const OperandWires& columns);
+  OutputStationaryArray(const sc_core::sc_module_name& name, const ArrayConfig& config, const OperandWires& rows,
+                        const OperandWires& columns);
 
   void load(const Job& job) override;
   void trace(sc_core::sc_trace_file* file) const override;
@@ -39,13 +40,13 @@ class Array : public ArrayModule {
  private:
   template <typename Use>
   void for_each_element(const Use& use) const {
-    for (const ProcessingElement& element : elements_) use(element);
-    for (const DotProductElement& element : dot_elements_) use(element);
+    for (const OutputStationaryElement& element : elements_) use(element);
+    for (const OutputStationaryDotElement& element : dot_elements_) use(element);
   }
 
   // Row by row: one of the two, as the elements have one multiplier or several.
-  sc_core::sc_vector<ProcessingElement> elements_;
-  sc_core::sc_vector<DotProductElement> dot_elements_;
+  sc_core::sc_vector<OutputStationaryElement> elements_;
+  sc_core::sc_vector<OutputStationaryDotElement> dot_elements_;
   sc_core::sc_vector<GroupScaler> scalers_;
 };
 

@@ -1,5 +1,6 @@
 // A weight-stationary array at cycle detail: all elements, group-scale units and partial sums as one clocked module
-// over flat arrays. The same bits, cycles and counts as the modules of sim/systemc/stationary_array.h.
+// over flat arrays. The same bits, cycles and counts as the modules of sim/systemc/weight_stationary_array.h.
+// Tested in tests/sim/stationary_machine_test.cpp.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +17,11 @@
 
 namespace mlsim::sim {
 
-class StationaryCycleArray : public SequencedArray {
+class WeightStationaryCycleArray : public SequencedArray {
  public:
   // Reads the feeders' buffers and writes the banks by itself.
-  StationaryCycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
-                       FeederBuffer& columns, ResultBanks& banks);
+  WeightStationaryCycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
+                             FeederBuffer& columns, ResultBanks& banks);
 
   void load(const Job& job) override;
   models::OperationCounts counts() const override { return counts_; }

@@ -1,5 +1,6 @@
 // The convolution of quantized training: block-scaled or baseline operands in all three passes, straight-through
 // gradients.
+// Tested in tests/trainer/network_test.cpp.
 #pragma once
 
 #include <torch/types.h>
@@ -54,12 +55,12 @@ struct ConvolutionLayer {
 // batch is; the gradient of the weight is that of the part. Throws std::runtime_error with the layer and the operand
 // for a NaN or an infinity; on a GPU the result is NaN instead. There the convolutions run in TF32 where fits_tf32
 // tells that it keeps the operands.
-torch::Tensor mls_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
-                              const ConvolutionLayer& layer, const PassState& state);
+torch::Tensor quantized_convolution(const torch::Tensor& activation, const torch::Tensor& weight,
+                                    const ConvolutionLayer& layer, const PassState& state);
 
 // The product of (N, Cin) with the transpose of (Cout, Cin) in the same way: the 1×1 convolution of N images of one
 // pixel.
-torch::Tensor mls_product(const torch::Tensor& activation, const torch::Tensor& weight, ConvolutionLayer layer,
-                          const PassState& state);
+torch::Tensor quantized_product(const torch::Tensor& activation, const torch::Tensor& weight, ConvolutionLayer layer,
+                                const PassState& state);
 
 }  // namespace mlsim::trainer

@@ -1,4 +1,5 @@
 // An element of the array: mantissa multiplier, exponent adder and shift accumulator.
+// Tested in tests/sim/simulate_test.cpp.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +13,15 @@
 
 namespace mlsim::sim {
 
-class ProcessingElement : public sc_core::sc_module {
+class OutputStationaryElement : public sc_core::sc_module {
  public:
   sc_core::sc_in<bool> clock;
   sc_core::sc_in<bool> reset;
   sc_core::sc_in<bool> hand_over;
 
   // An element at the crossing of a row's and a column's wires.
-  ProcessingElement(const sc_core::sc_module_name& name, const OperandWires& rows, const OperandWires& columns,
-                    std::size_t row, std::size_t column);
+  OutputStationaryElement(const sc_core::sc_module_name& name, const OperandWires& rows, const OperandWires& columns,
+                          std::size_t row, std::size_t column);
 
   void load(const Job& job) { shift_accumulator_.load(job); }
   void trace(sc_core::sc_trace_file* file) const override;

@@ -1,4 +1,4 @@
-#include "sim/systemc/cycle_array.h"
+#include "sim/systemc/output_stationary_cycle_array.h"
 
 #include <algorithm>
 #include <cmath>
@@ -16,8 +16,8 @@ int rows_of_lane(const FeederBuffer::Half& rows, const FeederBuffer::Half& colum
 
 }  // namespace
 
-CycleArray::CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config, FeederBuffer& rows,
-                       FeederBuffer& columns, ResultBanks& banks)
+OutputStationaryCycleArray::OutputStationaryCycleArray(const sc_core::sc_module_name& name, const ArrayConfig& config,
+                                                       FeederBuffer& rows, FeederBuffer& columns, ResultBanks& banks)
     : SequencedArray(name),
       array_rows_(config.rows),
       array_columns_(config.columns),
@@ -34,13 +34,13 @@ CycleArray::CycleArray(const sc_core::sc_module_name& name, const ArrayConfig& c
       word_sums_(static_cast<std::size_t>(config.columns)),
       column_scales_(column_integers_.size()),
       column_factors_(column_integers_.size()) {
-  SC_HAS_PROCESS(CycleArray);
+  SC_HAS_PROCESS(OutputStationaryCycleArray);
   SC_METHOD(tick);
   sensitive << clock.pos();
   dont_initialize();
 }
 
-void CycleArray::load(const Job& job) {
+void OutputStationaryCycleArray::load(const Job& job) {
   job_ = &job;
   counts_ = {};
   zero_products_ = 0;
@@ -51,7 +51,7 @@ void CycleArray::load(const Job& job) {
   scales_in_binary64_ = job.scales_in_binary64();
 }
 
-void CycleArray::tick() {
+void OutputStationaryCycleArray::tick() {
   if (reset.read()) clear();
   if (!read_enable.read() && !group_end.read()) return;
   const int row_index = row_half.read() ? 1 : 0;
@@ -68,12 +68,13 @@ void CycleArray::tick() {
   if (group_end.read()) end_group(rows, columns);
 }
 
-void CycleArray::clear() {
+void OutputStationaryCycleArray::clear() {
   std::fill(sums32_.begin(), sums32_.end(), 0);
   std::fill(sums64_.begin(), sums64_.end(), 0);
 }
 
-void CycleArray::add_narrow(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+void OutputStationaryCycleArray::add_narrow(std::size_t at, const FeederBuffer::Half& rows,
+                                            const FeederBuffer::Half& columns) {
   const std::int32_t* row_operand = rows.integers.data() + at * static_cast<std::size_t>(array_rows_);
   const std::int32_t* column_operand = columns.integers.data() + at * static_cast<std::size_t>(columns_.lanes());
   const int live = columns.width;
@@ -88,7 +89,8 @@ void CycleArray::add_narrow(std::size_t at, const FeederBuffer::Half& rows, cons
   }
 }
 
-void CycleArray::add_wide(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+void OutputStationaryCycleArray::add_wide(std::size_t at, const FeederBuffer::Half& rows,
+                                          const FeederBuffer::Half& columns) {
   const std::uint16_t* row_codes = rows.codes.data() + at * static_cast<std::size_t>(array_rows_);
   const std::uint16_t* column_codes = columns.codes.data() + at * static_cast<std::size_t>(columns_.lanes());
   for (std::size_t lane = 0; lane < static_cast<std::size_t>(columns.live); ++lane) {
@@ -112,7 +114,7 @@ void CycleArray::add_wide(std::size_t at, const FeederBuffer::Half& rows, const 
   }
 }
 
-void CycleArray::add_word(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+void OutputStationaryCycleArray::add_word(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
   const std::size_t first = index.read() * taps_per_cycle_;
   const std::size_t end = first + rows.word_taps[index.read()];
   const auto array_rows = static_cast<std::size_t>(array_rows_);
@@ -137,7 +139,8 @@ void CycleArray::add_word(const FeederBuffer::Half& rows, const FeederBuffer::Ha
   }
 }
 
-void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+void OutputStationaryCycleArray::multiply_accumulate(const FeederBuffer::Half& rows,
+                                                     const FeederBuffer::Half& columns) {
   const std::size_t word = index.read();
   const std::size_t first = word * taps_per_cycle_;
   const std::size_t end = first + rows.word_taps[word];
@@ -158,7 +161,8 @@ void CycleArray::multiply_accumulate(const FeederBuffer::Half& rows, const Feede
   counts_.tree_adds -= additions;
 }
 
-void CycleArray::count_products(std::size_t at, const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+void OutputStationaryCycleArray::count_products(std::size_t at, const FeederBuffer::Half& rows,
+                                                const FeederBuffer::Half& columns) {
   const auto operations =
       static_cast<std::uint64_t>(rows_of_lane(rows, columns)) * static_cast<std::uint64_t>(columns.valid_lanes[at]);
   zero_products_ += operations - nonzero_products(at, rows, columns);
@@ -170,8 +174,8 @@ void CycleArray::count_products(std::size_t at, const FeederBuffer::Half& rows, 
   }
 }
 
-std::uint64_t CycleArray::nonzero_products(std::size_t at, const FeederBuffer::Half& rows,
-                                           const FeederBuffer::Half& columns) const {
+std::uint64_t OutputStationaryCycleArray::nonzero_products(std::size_t at, const FeederBuffer::Half& rows,
+                                                           const FeederBuffer::Half& columns) const {
   if (columns.groups == 1) {
     return static_cast<std::uint64_t>(rows.nonzero_lanes[at]) * static_cast<std::uint64_t>(columns.nonzero_lanes[at]);
   }
@@ -190,7 +194,7 @@ std::uint64_t CycleArray::nonzero_products(std::size_t at, const FeederBuffer::H
   return products;
 }
 
-void CycleArray::end_group(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
+void OutputStationaryCycleArray::end_group(const FeederBuffer::Half& rows, const FeederBuffer::Half& columns) {
   for (std::size_t lane = 0; lane < static_cast<std::size_t>(columns.live); ++lane) {
     const models::TileScale scale = columns_.scale(columns, lane, group_outer.read(), group_tap.read());
     column_scales_[lane] = scale;
@@ -214,8 +218,8 @@ void CycleArray::end_group(const FeederBuffer::Half& rows, const FeederBuffer::H
 }
 
 template <typename Sum>
-void CycleArray::scale_row(const Sum* sums, int row, const FeederBuffer::Half& rows,
-                           const FeederBuffer::Half& columns) {
+void OutputStationaryCycleArray::scale_row(const Sum* sums, int row, const FeederBuffer::Half& rows,
+                                           const FeederBuffer::Half& columns) {
   const int live_columns = columns.width;
   const std::size_t first_lane = lane_of_row(row, columns);
   const models::TileScale scale =
