@@ -21,8 +21,7 @@ class RepeatLine : public testing::EmptyTestEventListener {
     const std::string name = test.name();
     fmt::print("Repeat it: {}'{}' --gtest_filter='{}.{}'{}\n",
                one_of == nullptr ? std::string() : fmt::format("MLSIM_ONE_OF='{}' ", one_of), program.string(),
-               test.test_suite_name(), name,
-               name.starts_with("DISABLED_") ? " --gtest_also_run_disabled_tests" : "");
+               test.test_suite_name(), name, name.starts_with("DISABLED_") ? " --gtest_also_run_disabled_tests" : "");
     std::fflush(stdout);
   }
 };
