@@ -34,9 +34,9 @@ struct Cost {
 
 // The baselines that are floats, in the order of their table, which has them before the integers.
 inline constexpr auto kFloatFormats = [] {
-  constexpr auto is_integer = [](const models::BaselineLayout& layout) { return layout.is_integer(); };
+  constexpr auto kIsInteger = [](const models::BaselineLayout& layout) { return layout.is_integer(); };
   constexpr std::size_t kFloats =
-      std::find_if(models::kBaselines.begin(), models::kBaselines.end(), is_integer) - models::kBaselines.begin();
+      std::find_if(models::kBaselines.begin(), models::kBaselines.end(), kIsInteger) - models::kBaselines.begin();
   std::array<models::BaselineFormat, kFloats> formats{};
   for (std::size_t i = 0; i < kFloats; ++i) formats[i] = static_cast<models::BaselineFormat>(i);
   return formats;

@@ -337,6 +337,7 @@ std::string format_syntax() {
 
 std::string grouping_syntax() {
   std::vector<std::string> names;
+  names.reserve(kGroupingNames.size() + kNamedBlocks.size());
   for (const auto& [name, layout] : kGroupingNames) names.emplace_back(name);
   for (const NamedBlocks& named : kNamedBlocks) {
     names.push_back(named.letter + std::string("B (") + named.what + ", such as " + named.letter +

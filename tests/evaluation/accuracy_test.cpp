@@ -33,7 +33,7 @@ TEST(TestAccuracy, OfWhatIsNoMetricsIsRefusedWithItsLine) {
   refused("", "r.jsonl: has no line" + expected);
   refused(" \n\n", "r.jsonl: has no line" + expected);
   refused("{\"test_accuracy\":0.5}\n{\"test_acc", "r.jsonl: line 2: is no JSON" + expected);
-  refused("{\"epoch\":1,\"epoch\":2}", "r.jsonl: line 1: the key \"epoch\" is given twice in one object" + expected);
+  refused(R"({"epoch":1,"epoch":2})", R"(r.jsonl: line 1: the key "epoch" is given twice in one object)" + expected);
   refused("[0.5]", "r.jsonl: line 1: is [0.5]" + expected);
   refused("\n{\"epoch\":1}", "r.jsonl: line 2: has no test_accuracy" + expected);
   for (const std::string value : {"91.7", "-0.1", "null", "\"0.9\""}) {
