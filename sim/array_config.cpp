@@ -37,8 +37,6 @@ constexpr Limits kBurstBytes{1, 65536};
 constexpr Limits kDramThousandths{1, std::int64_t{65536} * 1000};  // of bytes a cycle
 constexpr Limits kPortThousandths{1000, kDramThousandths.high};
 constexpr const char* kOrNull = " or null";
-// In the order of DataflowKind.
-constexpr std::array<std::string_view, 2> kDataflowKinds{"output-stationary", "weight-stationary"};
 
 [[noreturn]] void refuse(const std::string& file, const std::string& pointer, const std::string& found,
                          const std::string& expected) {

@@ -1,10 +1,12 @@
 // The parameters of an array: what a file of sim/configs/ holds.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "energy/dram_technology.h"
 #include "sim/byte_rate.h"
@@ -16,6 +18,8 @@ enum class DataflowKind : std::uint8_t {
   kOutputStationary,  // results
   kWeightStationary,  // the operand of the rows
 };
+// Their names, in that order.
+inline constexpr std::array<std::string_view, 2> kDataflowKinds{"output-stationary", "weight-stationary"};
 std::string to_string(DataflowKind kind);                   // output-stationary, weight-stationary
 DataflowKind parse_dataflow_kind(const std::string& text);  // throws std::runtime_error for another name
 
