@@ -152,7 +152,11 @@ CommandLine::CommandLine(const Command& command, const std::vector<std::string>&
   for (const OptionGroup& group : command.groups) {
     for (const Option& option : group.options) {
       if (option.required && !has(option.name)) refuse_usage(fmt::format("--{} is missing", option.name));
-      if (option.value_name.empty() || !given(option.name)) continue;
+      if (!given(option.name)) continue;
+      if (!option.needs_option.empty() && option.needs_value.empty() && !has(option.needs_option)) {
+        refuse("", "--" + option.name, "expected only beside --" + option.needs_option);
+      }
+      if (option.value_name.empty()) continue;
       for (const std::string& value : texts(option.name)) {
         const std::string reason = complaint(option.kind, value);
         if (!reason.empty()) refuse("", "--" + option.name, reason);

@@ -45,7 +45,8 @@ struct Option {
   std::string preset{};  // the value where none is given; empty: none
   bool required = false;
   bool many = false;  // may be given several times
-  // An option and its value without which this one means nothing.
+  // An option, and its value, without which this one means nothing. CommandLine refuses it where the option is missing
+  // and no value is asked for; a value may come from elsewhere, as from a recipe, and is for the program to check.
   std::string needs_option{};
   std::string needs_value{};
   std::string letter{};  // another name, behind one dash; empty: none

@@ -173,6 +173,7 @@ constexpr std::uint64_t kLargestCount = std::uint64_t{1} << 62;
 constexpr std::uint64_t kLargestExtent = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMostRandomBits = 24;
 constexpr std::uint64_t kMostAccumulatorBits = 128;  // of prices without values
+constexpr double kRounding = 1e-9;                   // by which equal figures may differ
 
 std::uint64_t count_at(const Place& place) {
   return place.integer<std::uint64_t>(0, kLargestCount);
@@ -266,7 +267,6 @@ models::Format parse_any_format(const std::string& text) {
 double cosine_error_at(const Place& place) {
   constexpr double kUndefined = std::numeric_limits<double>::quiet_NaN();
   if (place.json().is_null() || place.json() == cosine_error_to_json(kUndefined)) return kUndefined;
-  constexpr double kRounding = 1e-9;  // of what equals
   const double error = place.number();
   if (error < -kRounding || error > 2 + kRounding) place.refuse_value("a number from 0 to 2");
   return error;
@@ -419,7 +419,6 @@ PassRecord pass_from_json(const Place& place, const sim::ArrayConfig& array) {
   }
   record.cycles = cycles_from_json(place["cycles"]);
   read_counts(place["counts"], record);
-  constexpr double kRounding = 1e-9;
   record.utilization = place["utilization"].number();
   if (record.utilization < 0 || record.utilization > 1 + kRounding) {
     place["utilization"].refuse_value("a number from 0 to 1");

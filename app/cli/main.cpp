@@ -1,5 +1,5 @@
 // The mlsim command: chooses a command and turns what it throws into one line and an exit status.
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <array>
@@ -46,9 +46,11 @@ const Task& find_task(const std::string& name) {
     if (task.command().name == "mlsim " + name) return task;
   }
   constexpr std::size_t kPrefix = std::string_view("mlsim ").size();
-  std::string names;
-  for (const Task& task : kTasks) names += (names.empty() ? "" : ", ") + task.command().name.substr(kPrefix);
-  throw std::runtime_error(fmt::format("'{}' is no command, expected one of {} (see mlsim --help)", name, names));
+  std::vector<std::string> names;
+  names.reserve(kTasks.size());
+  for (const Task& task : kTasks) names.push_back(task.command().name.substr(kPrefix));
+  throw std::runtime_error(
+      fmt::format("'{}' is no command, expected one of {} (see mlsim --help)", name, fmt::join(names, ", ")));
 }
 
 mlsim::base::Program program() {

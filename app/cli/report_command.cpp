@@ -49,8 +49,6 @@ void check_together(const base::CommandLine& line) {
     }
   };
   refuse_beside("ert", accelergy);
-  if (line.has("ert-map") && !line.has("ert")) throw std::runtime_error("--ert-map: expected only beside --ert");
-  if (line.has("batch") && !line.has("step")) throw std::runtime_error("--batch: expected only beside --step");
   refuse_beside("sweep", format != "html");
   refuse_beside("accuracy", format != "html");
   refuse_beside("detail", format != "text");
@@ -171,7 +169,8 @@ const base::Command& report_command() {
                               {.name = "ert-map",
                                .value_name = "FILE",
                                .help = "YAML or JSON that says which operations the actions of the ERT are",
-                               .kind = base::File{}},
+                               .kind = base::File{},
+                               .needs_option = "ert"},
                               {.name = "out",
                                .value_name = "FILE",
                                .help = "write to FILE and not to standard output (-)",
